@@ -1,0 +1,52 @@
+# Every target makes .venv and installs what it needs; nothing else is required than Python >= 3.11.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CORES ?= 2
+OUT ?= demo
+
+.PHONY: demo test lint docs bench clean help
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "MadMiner needs Python >= 3.11; choose one with make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade pip
+
+# pythia8mc carries the parton densities; taking a wheel avoids compiling Pythia
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --only-binary pythia8mc -c constraints.txt -e '.[simulate]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --only-binary pythia8mc -c constraints.txt -e '.[simulate,delphes,dev]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --only-binary pythia8mc -c constraints.txt -e '.[simulate,docs]'
+	@touch $@
+
+demo: $(VENV)/.demo ## the main job: from events to exclusion contours, report in demo/report.html
+	$(BIN)/madminer demo --out $(OUT)
+
+test: lint ## checks and tests
+	$(BIN)/pytest -n $(CORES) --dist worksteal
+
+lint: $(VENV)/.dev ## style, types, direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.docs ## the documentation in docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+bench: $(VENV)/.dev ## ratios to MadMiner 0.9.6, which gets an environment of its own
+	$(BIN)/python benchmarks/run.py
+
+clean: ## remove everything that the targets made
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build dist build

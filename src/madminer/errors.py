@@ -1,0 +1,94 @@
+"""Exceptions raised on purpose; each is also the built-in that a caller would expect.
+
+Every message says what was expected, what came and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ClosureError",
+    "DataError",
+    "ExpressionError",
+    "FileFormatError",
+    "MadMinerError",
+    "MissingDependencyError",
+    "MissingWeightsError",
+    "MorphingError",
+    "NegativeWeightError",
+    "NoEventsError",
+    "NotTrainedError",
+    "OptionError",
+    "OutputError",
+    "SetupError",
+    "ShapeError",
+    "TrainingError",
+    "UnknownNameError",
+]
+
+
+class MadMinerError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+
+class SetupError(MadMinerError, RuntimeError, ValueError):
+    """Parameters, benchmarks or systematics do not form a valid analysis."""
+
+
+class MorphingError(SetupError):
+    """The benchmarks cannot serve as a morphing basis, or there is no morphing."""
+
+
+class ExpressionError(MadMinerError, ValueError):
+    """An observable, cut, efficiency or transform string is refused."""
+
+
+class ShapeError(MadMinerError, ValueError):
+    """An array has the wrong shape; the message states expected and received."""
+
+
+class OptionError(MadMinerError, ValueError):
+    """An option lies outside what the function accepts."""
+
+
+class UnknownNameError(MadMinerError, LookupError, ValueError):
+    """A benchmark, parameter or observable of this name does not exist."""
+
+
+class DataError(MadMinerError, ValueError):
+    """Data contain NaN, infinities or values that the task cannot handle."""
+
+
+class NegativeWeightError(DataError):
+    """Negative weights appear where they have no meaning."""
+
+
+class NoEventsError(MadMinerError, RuntimeError):
+    """No event is left for the task."""
+
+
+class FileFormatError(MadMinerError, ValueError):
+    """A file is truncated or not of the expected layout."""
+
+
+class MissingWeightsError(FileFormatError):
+    """A file lacks the event weights of a benchmark."""
+
+
+class OutputError(MadMinerError, OSError):
+    """Results cannot be written to the given place."""
+
+
+class TrainingError(MadMinerError, RuntimeError):
+    """Training cannot start or has diverged."""
+
+
+class NotTrainedError(MadMinerError, ValueError):
+    """An estimator is asked for a prediction before it was trained or loaded."""
+
+
+class MissingDependencyError(MadMinerError, ImportError):
+    """An optional package is needed; the message names the extra to install."""
+
+
+class ClosureError(MadMinerError, RuntimeError):
+    """A closure test failed: the results of this run must not be trusted."""

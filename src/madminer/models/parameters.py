@@ -1,0 +1,68 @@
+"""Theory parameters and nuisance parameters of an analysis."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from madminer.errors import SetupError
+
+__all__ = ["AnalysisParameter", "NuisanceParameter"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisParameter:
+    """A theory parameter, one component of theta.
+
+    Args:
+        name: Unique name.
+        lha_block: Block of the parameter card that holds the parameter.
+        lha_id: Entry inside that block.
+        max_power: Highest power with which the parameter enters the squared matrix element.
+        val_range: Lower and upper end of the range of interest, in units of the parameter.
+        transform: Expression in ``theta`` that maps the parameter to the value in the card,
+            None for the identity.
+
+    Raises:
+        SetupError: If the name is empty, `max_power` is negative or the range is not increasing.
+
+    Examples:
+        >>> AnalysisParameter("CWL2", "dim6", 2, 2, (-20.0, 20.0), "16.52*theta").val_range
+        (-20.0, 20.0)
+    """
+
+    name: str
+    lha_block: str
+    lha_id: int
+    max_power: int = 2
+    val_range: tuple[float, float] = (0.0, 1.0)
+    transform: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise SetupError("A parameter needs a name, got an empty one.")
+        if self.max_power < 0:
+            raise SetupError(f"Parameter {self.name!r} needs max_power >= 0, got {self.max_power}.")
+        low, high = self.val_range
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise SetupError(
+                f"Parameter {self.name!r} needs a finite range (low, high) with low < high, "
+                f"got {self.val_range}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class NuisanceParameter:
+    """A nuisance parameter, one component of nu.
+
+    Args:
+        name: Unique name.
+        systematic: Name of the systematic uncertainty it belongs to.
+        benchmark_pos: Benchmark that holds the event weights at nu = +1.
+        benchmark_neg: Benchmark that holds the event weights at nu = -1.
+    """
+
+    name: str
+    systematic: str
+    benchmark_pos: str | None = None
+    benchmark_neg: str | None = None

@@ -1,0 +1,176 @@
+"""The whole setup of an analysis as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from madminer.errors import SetupError, ShapeError, UnknownNameError
+from madminer.models.benchmarks import Benchmark, FiniteDiffBenchmark
+from madminer.models.parameters import AnalysisParameter, NuisanceParameter
+from madminer.models.systematics import Systematic
+from madminer.typing import FloatArray, IntArray, ThetaLike
+
+__all__ = ["AnalysisSetup", "FiniteDifferences", "MorphingSetup"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MorphingSetup:
+    r"""How weights at the basis benchmarks determine the weight at every theta.
+
+    .. math:: w(\theta) = \sum_c \prod_i \theta_i^{k_{ci}} \sum_b M_{cb} w_b
+
+    Args:
+        components: Powers :math:`k_{ci}`, shape ``(n_components, n_parameters)``.
+        matrix: Morphing matrix :math:`M_{cb}`, shape ``(n_components, n_basis)``; the basis is
+            the first `n_basis` benchmarks of the setup.
+
+    References:
+        Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 2.
+    """
+
+    components: IntArray
+    matrix: FloatArray
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return int(self.components.shape[0])
+
+    @property
+    def n_basis(self) -> int:
+        """Number of basis benchmarks."""
+        return int(self.matrix.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class FiniteDifferences:
+    """Benchmarks that give derivatives of the weights without morphing.
+
+    Args:
+        benchmarks: By base benchmark, its shifted partners.
+        epsilon: Step, in units of each parameter.
+    """
+
+    benchmarks: Mapping[str, FiniteDiffBenchmark]
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysisSetup:
+    """Parameters, benchmarks, morphing, systematics and observables of an analysis.
+
+    Args:
+        parameters: Theory parameters by name; their order is that of theta.
+        benchmarks: Benchmarks by name, the physical ones first; their order is that of the
+            weight columns.
+        morphing: The morphing setup, None without morphing.
+        finite_differences: Shifted benchmarks, None without.
+        systematics: Systematic uncertainties by name.
+        nuisance_parameters: Nuisance parameters by name; their order is that of nu.
+        observables: Definition of each observable by name; their order is that of x.
+
+    Raises:
+        SetupError: If a physical benchmark lacks a parameter or has an unknown one, or the
+            physical benchmarks do not come first.
+    """
+
+    parameters: Mapping[str, AnalysisParameter] = field(default_factory=dict)
+    benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
+    morphing: MorphingSetup | None = None
+    finite_differences: FiniteDifferences | None = None
+    systematics: Mapping[str, Systematic] = field(default_factory=dict)
+    nuisance_parameters: Mapping[str, NuisanceParameter] = field(default_factory=dict)
+    observables: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        flags = [benchmark.is_nuisance for benchmark in self.benchmarks.values()]
+        if flags != sorted(flags):
+            raise SetupError(
+                f"Physical benchmarks must come before nuisance benchmarks, got the order "
+                f"{list(self.benchmarks)}."
+            )
+        for benchmark in self.benchmarks.values():
+            if not benchmark.is_nuisance and set(benchmark.values) != set(self.parameters):
+                raise SetupError(
+                    f"Benchmark {benchmark.name!r} must give a value for exactly the parameters "
+                    f"{list(self.parameters)}, got {list(benchmark.values)}."
+                )
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of theory parameters."""
+        return len(self.parameters)
+
+    @property
+    def n_nuisance_parameters(self) -> int:
+        """Number of nuisance parameters."""
+        return len(self.nuisance_parameters)
+
+    @property
+    def physical_benchmarks(self) -> dict[str, Benchmark]:
+        """The benchmarks that are parameter points, in the order of the weight columns."""
+        return {name: b for name, b in self.benchmarks.items() if not b.is_nuisance}
+
+    @property
+    def reference_benchmark(self) -> str | None:
+        """Benchmark that nuisance variations refer to: the flagged one, else the first."""
+        for name, benchmark in self.benchmarks.items():
+            if benchmark.is_reference:
+                return name
+        return next(iter(self.physical_benchmarks), None)
+
+    @property
+    def benchmark_thetas(self) -> FloatArray:
+        """Positions of the physical benchmarks, shape ``(n_physical, n_parameters)``."""
+        rows = [
+            [benchmark.values[name] for name in self.parameters]
+            for benchmark in self.physical_benchmarks.values()
+        ]
+        return np.asarray(rows, dtype=np.float64).reshape(len(rows), self.n_parameters)
+
+    def benchmark_index(self, name_or_index: str | int) -> int:
+        """Column of a physical benchmark.
+
+        Raises:
+            UnknownNameError: If there is none of this name or index.
+        """
+        names = list(self.physical_benchmarks)
+        if isinstance(name_or_index, str):
+            if name_or_index not in names:
+                raise UnknownNameError(
+                    f"There is no benchmark {name_or_index!r}; the benchmarks are {names}."
+                )
+            return names.index(name_or_index)
+        if not 0 <= name_or_index < len(names):
+            raise UnknownNameError(
+                f"There is no benchmark number {name_or_index}; there are {len(names)}: {names}."
+            )
+        return int(name_or_index)
+
+    def theta(self, theta: ThetaLike) -> FloatArray:
+        """Position of a parameter point given as benchmark name, index or array.
+
+        Args:
+            theta: Name or index of a physical benchmark, or an array ``(n_parameters,)``.
+
+        Returns:
+            The position, shape ``(n_parameters,)``.
+
+        Raises:
+            UnknownNameError: If there is no such benchmark.
+            ShapeError: If an array has the wrong shape or values that are not finite.
+        """
+        if isinstance(theta, str | int | np.integer):
+            key = theta if isinstance(theta, str) else int(theta)
+            position: FloatArray = self.benchmark_thetas[self.benchmark_index(key)]
+            return position
+        point = np.asarray(theta, dtype=np.float64)
+        if point.shape != (self.n_parameters,) or not np.all(np.isfinite(point)):
+            raise ShapeError(
+                f"theta must be finite with shape ({self.n_parameters},), one value for each of "
+                f"{list(self.parameters)}; got {point.tolist()}."
+            )
+        return point
