@@ -12,6 +12,7 @@ __all__ = [
     "FileFormatError",
     "MadMinerError",
     "MissingDependencyError",
+    "MissingFileError",
     "MissingWeightsError",
     "MorphingError",
     "NegativeWeightError",
@@ -68,6 +69,10 @@ class NoEventsError(MadMinerError, RuntimeError):
 
 class FileFormatError(MadMinerError, ValueError):
     """A file is truncated or not of the expected layout."""
+
+
+class MissingFileError(MadMinerError, FileNotFoundError):
+    """A file that should be read does not exist."""
 
 
 class MissingWeightsError(FileFormatError):

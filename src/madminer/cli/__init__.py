@@ -1,1 +1,3 @@
-"""TO BE FILLED."""
+"""The command line: one file a command."""
+
+from __future__ import annotations

@@ -1,0 +1,112 @@
+"""How large the demonstration is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from madminer.errors import OptionError
+
+__all__ = ["DemoSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSettings:
+    """Sizes, places and requirements of one run of the chain.
+
+    Args:
+        out: Folder for everything that is written.
+        n_events: Events to generate; ignored with `lhe`.
+        seed: Seed of every step.
+        n_samples: Unweighted training samples for each network.
+        n_thetas: Random numerator points of the ratio estimator.
+        n_epochs_score: Epochs of each score estimator.
+        n_epochs_ratio: Epochs of the ratio estimator.
+        n_hidden: Units in the hidden layers of every network.
+        grid_resolution: Points of the limit grid along each parameter.
+        lhe: Events from this file instead of the embedded generator.
+        setup: Setup file that belongs to `lhe`.
+        sampled_from: Benchmark at which the events of `lhe` were generated, None for the first.
+        luminosity: Integrated luminosity in pb^-1.
+        max_information_error: Largest deviation of SALLY's Fisher information from the truth, per
+            element, relative to the trace of the truth.
+        min_score_correlation: Smallest correlation of SALLY's score with the exact one.
+
+    Raises:
+        OptionError: If there are too few events, or only one of `lhe` and `setup` is given.
+    """
+
+    out: Path
+    n_events: int = 200_000
+    seed: int = 1
+    n_samples: int = 200_000
+    n_thetas: int = 1_000
+    n_epochs_score: int = 30
+    n_epochs_ratio: int = 20
+    n_hidden: tuple[int, ...] = (64, 64, 64)
+    grid_resolution: int = 41
+    lhe: Path | None = None
+    setup: Path | None = None
+    sampled_from: str | None = None
+    luminosity: float = 300_000.0
+    max_information_error: float = 0.05
+    min_score_correlation: float = 0.99
+
+    def __post_init__(self) -> None:
+        if self.n_events < 1_000:
+            raise OptionError(
+                f"The demonstration needs at least 1000 events to train on, got {self.n_events}; "
+                "choose a larger --events."
+            )
+        if (self.lhe is None) != (self.setup is None):
+            raise OptionError(
+                "Events from a file need both --lhe and --setup: the setup names the benchmarks "
+                f"whose weights the file holds; got --lhe {self.lhe} and --setup {self.setup}."
+            )
+        if self.lhe is None and self.sampled_from is not None:
+            raise OptionError(
+                f"--sampled-from {self.sampled_from!r} belongs to events from a file: give --lhe."
+            )
+
+    @classmethod
+    def choose(
+        cls,
+        *,
+        out: Path,
+        n_events: int | None = None,
+        seed: int = 1,
+        quick: bool = False,
+        lhe: Path | None = None,
+        setup: Path | None = None,
+        sampled_from: str | None = None,
+    ) -> DemoSettings:
+        """Take the full or the quick sizes.
+
+        Args:
+            out: Folder for everything that is written.
+            n_events: Events to generate, None for the default of the chosen size.
+            seed: Seed of every step.
+            quick: Fewer events and epochs, with looser closure requirements.
+            lhe: Events from this file instead of the embedded generator.
+            setup: Setup file that belongs to `lhe`.
+            sampled_from: Benchmark at which the events of `lhe` were generated.
+
+        Returns:
+            The settings.
+        """
+        events_from = {"lhe": lhe, "setup": setup, "sampled_from": sampled_from}
+        if not quick:
+            return cls(out=out, n_events=200_000 if n_events is None else n_events, seed=seed, **events_from)
+        return cls(
+            out=out,
+            n_events=40_000 if n_events is None else n_events,
+            seed=seed,
+            n_samples=50_000,
+            n_thetas=300,
+            n_epochs_score=12,
+            n_epochs_ratio=8,
+            grid_resolution=25,
+            max_information_error=0.10,
+            min_score_correlation=0.97,
+            **events_from,
+        )

@@ -1,0 +1,127 @@
+"""Events of a Les Houches event file as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from madminer.errors import ShapeError
+from madminer.typing import FloatArray, IntArray
+
+__all__ = ["LHEEvents", "concatenate_lhe_events"]
+
+_PER_EVENT = ("xwgtup", "scale", "alpha_qed", "alpha_qcd")
+_PER_PARTICLE = ("pdgid", "status", "px", "py", "pz", "e", "m", "spin")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LHEEvents:
+    """Events as arrays; the particles of all events stand one after the other.
+
+    Args:
+        n_particles: Number of particles in each event, shape ``(n_events,)``; their sum is
+            ``n_total``, the length of the particle columns.
+        pdgid: Particle codes, shape ``(n_total,)``.
+        status: -1 incoming, 1 final state, 2 decayed, shape ``(n_total,)``.
+        px: Momentum in x direction in GeV, shape ``(n_total,)``.
+        py: Momentum in y direction in GeV, shape ``(n_total,)``.
+        pz: Momentum along the beam in GeV, shape ``(n_total,)``.
+        e: Energy in GeV, shape ``(n_total,)``.
+        m: Mass in GeV, shape ``(n_total,)``.
+        spin: Helicity, 9 for unknown, shape ``(n_total,)``.
+        xwgtup: Weight of the event as the file gives it, shape ``(n_events,)``.
+        scale: Scale of the event in GeV, shape ``(n_events,)``.
+        alpha_qed: Electromagnetic coupling, shape ``(n_events,)``.
+        alpha_qcd: Strong coupling, shape ``(n_events,)``.
+        weights: Further weights by id, each of shape ``(n_events,)``.
+        mothers: Positions (from 1, 0 for none) of the first and last mother, shape
+            ``(n_total, 2)``; None if not known or not read.
+        colours: Colour and anticolour lines, shape ``(n_total, 2)``; None if not known or read.
+
+    Raises:
+        ShapeError: If the lengths do not fit together.
+
+    References:
+        Alwall et al., *A standard format for Les Houches event files*, hep-ph/0609017.
+    """
+
+    n_particles: IntArray
+    pdgid: IntArray
+    status: IntArray
+    px: FloatArray
+    py: FloatArray
+    pz: FloatArray
+    e: FloatArray
+    m: FloatArray
+    spin: FloatArray
+    xwgtup: FloatArray
+    scale: FloatArray
+    alpha_qed: FloatArray
+    alpha_qcd: FloatArray
+    weights: Mapping[str, FloatArray] = field(default_factory=dict)
+    mothers: IntArray | None = None
+    colours: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        n_events, n_total = len(self.n_particles), int(self.n_particles.sum())
+        for name in _PER_EVENT:
+            _check_shape(name, getattr(self, name), (n_events,))
+        for name in _PER_PARTICLE:
+            _check_shape(name, getattr(self, name), (n_total,))
+        for name, weights in self.weights.items():
+            _check_shape(f"weights[{name!r}]", weights, (n_events,))
+        for name in ("mothers", "colours"):
+            if (lines := getattr(self, name)) is not None:
+                _check_shape(name, lines, (n_total, 2))
+
+    @property
+    def n_events(self) -> int:
+        """Number of events."""
+        return len(self.n_particles)
+
+    @property
+    def offsets(self) -> IntArray:
+        """Where the particles of each event begin and the last end, shape ``(n_events + 1,)``."""
+        offsets: IntArray = np.concatenate([[0], np.cumsum(self.n_particles)]).astype(np.int64)
+        return offsets
+
+
+def concatenate_lhe_events(parts: Iterable[LHEEvents]) -> LHEEvents:
+    """Put events one after the other.
+
+    Args:
+        parts: At least one container; all have weights of the same ids.
+
+    Returns:
+        All events.
+
+    Raises:
+        ShapeError: If there are no parts or the ids of their weights differ.
+    """
+    parts = list(parts)
+    if not parts:
+        raise ShapeError("Events to be joined need at least one part, got none.")
+    if len(parts) == 1:
+        return parts[0]
+    ids = list(parts[0].weights)
+    for part in parts[1:]:
+        if set(part.weights) != set(ids):
+            raise ShapeError(
+                f"Events to be joined need weights of the same ids, got {ids} and "
+                f"{list(part.weights)}."
+            )
+    columns: dict[str, FloatArray | IntArray | None] = {}
+    for name in (f.name for f in fields(LHEEvents) if f.name != "weights"):
+        arrays = [getattr(part, name) for part in parts]
+        columns[name] = None if any(a is None for a in arrays) else np.concatenate(arrays)
+    weights = {i: np.concatenate([part.weights[i] for part in parts]) for i in ids}
+    return LHEEvents(weights=weights, **columns)  # type: ignore[arg-type]
+
+
+def _check_shape(name: str, array: FloatArray | IntArray, expected: tuple[int, ...]) -> None:
+    if array.shape != expected:
+        raise ShapeError(
+            f"Column {name} needs shape {expected} to fit n_particles, got {array.shape}."
+        )

@@ -1,0 +1,125 @@
+"""What all parts of an event file share: opening, names of the datasets, strings.
+
+The layout is that of MadMiner 0.9. Information that is new stands in root attributes and in the
+group ``madminer``, which older versions do not look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from madminer.errors import FileFormatError, MissingFileError, OutputError
+from madminer.typing import StrPath
+
+__all__ = [
+    "BACKGROUND_EVENTS",
+    "FORMAT_VERSION",
+    "OBSERVATIONS",
+    "SAMPLING_BENCHMARKS",
+    "SIGNAL_EVENTS",
+    "STRING_BYTES",
+    "WEIGHTS",
+    "decode_strings",
+    "encode_strings",
+    "open_hdf5",
+    "read_array",
+    "read_strings",
+]
+
+FORMAT_VERSION = 1
+"""Version of the layout, in the root attribute ``madminer_format``; files of 0.9 have none."""
+
+STRING_BYTES = 256
+"""Length of the fixed-length strings."""
+
+OBSERVATIONS = "samples/observations"
+WEIGHTS = "samples/weights"
+SAMPLING_BENCHMARKS = "samples/sampling_benchmarks"
+SIGNAL_EVENTS = "sample_summary/signal_events"
+BACKGROUND_EVENTS = "sample_summary/background_events"
+
+
+@contextmanager
+def open_hdf5(path: StrPath) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        FileFormatError: If it is truncated, damaged or not HDF5.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f"There is no file {path}. Check the path and the working folder.")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except OSError as error:
+        raise FileFormatError(
+            f"{path} cannot be read as an HDF5 file ({error}). It is truncated, damaged or another "
+            f"kind of file: copy it again, or make it again with the save method that wrote it."
+        ) from error
+
+
+def read_array(file: h5py.File, name: str) -> NDArray[Any]:
+    """Read a whole dataset.
+
+    Raises:
+        FileFormatError: If the file lacks it.
+    """
+    if not isinstance(file.get(name), h5py.Dataset):
+        raise FileFormatError(
+            f"{file.filename} lacks the dataset {name!r}, so it is no complete setup or event file "
+            f"of MadMiner. Make it again with the save method of MadMiner or of a reader."
+        )
+    return np.asarray(file[name][()])
+
+
+def read_strings(file: h5py.File, name: str) -> list[str]:
+    """Read a whole dataset of strings.
+
+    Raises:
+        FileFormatError: If the file lacks it.
+    """
+    return decode_strings(read_array(file, name))
+
+
+def encode_strings(texts: Iterable[str]) -> NDArray[np.bytes_]:
+    """Encode texts as fixed-length bytes.
+
+    Args:
+        texts: Texts of at most 256 bytes.
+
+    Returns:
+        The texts, shape ``(n,)``, type ``S256``.
+
+    Raises:
+        OutputError: If a text does not fit.
+
+    Examples:
+        >>> encode_strings(["sm", "w"])
+        array([b'sm', b'w'], dtype='|S256')
+    """
+    encoded = [text.encode() for text in texts]
+    for text in encoded:
+        if len(text) > STRING_BYTES or b"\0" in text:
+            raise OutputError(
+                f"Event files hold names of at most {STRING_BYTES} bytes without null characters, "
+                f"got {len(text)} bytes: {text[:60]!r}... Choose a shorter name."
+            )
+    return np.array(encoded, dtype=f"S{STRING_BYTES}")
+
+
+def decode_strings(encoded: NDArray[Any]) -> list[str]:
+    """Decode what `encode_strings` or another HDF5 writer encoded.
+
+    Examples:
+        >>> decode_strings(np.array([b"sm", b"w"]))
+        ['sm', 'w']
+    """
+    return [text.decode() if isinstance(text, bytes) else str(text) for text in encoded.tolist()]

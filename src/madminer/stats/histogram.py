@@ -1,0 +1,130 @@
+r"""Weighted histograms: sums and second moments of several weight columns per bin.
+
+Whatever is linear in the event weights :math:`w_{eb}` of the benchmarks :math:`b` is known at
+every parameter point once its sums are known; with the sums of products
+
+.. math:: S_{kb} = \sum_{e \in k} w_{eb}, \qquad V_{kbc} = \sum_{e \in k} w_{eb} w_{ec}
+
+so is its statistical covariance, because the number of events in a bin is Poisson distributed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from madminer.errors import DataError, OptionError, ShapeError
+from madminer.typing import ArrayLike, FloatArray, IntArray
+
+__all__ = ["BinnedMoments", "as_edges", "bin_indices", "binned_moments"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BinnedMoments:
+    """Sums of weights and of their products in each bin; two of them add up.
+
+    Args:
+        sums: Sums of the weights, shape ``(n_bins, n_columns)``.
+        products: Sums of products of two weights of one event, shape
+            ``(n_bins, n_columns, n_columns)``: the covariance of `sums`.
+    """
+
+    sums: FloatArray
+    products: FloatArray
+
+    def __add__(self, other: BinnedMoments) -> BinnedMoments:
+        return BinnedMoments(self.sums + other.sums, self.products + other.products)
+
+
+def as_edges(edges: ArrayLike) -> FloatArray:
+    """Check bin edges.
+
+    Args:
+        edges: Finite and strictly increasing, shape ``(n_edges,)``.
+
+    Returns:
+        The edges as an array of floats, shape ``(n_edges,)``.
+
+    Raises:
+        OptionError: If they are not finite and strictly increasing.
+    """
+    array: FloatArray = np.asarray(edges, dtype=np.float64)
+    if array.ndim != 1 or not np.all(np.isfinite(array)) or np.any(np.diff(array) <= 0.0):
+        raise OptionError(
+            "Bin edges must be a list of finite, strictly increasing numbers, "
+            f"got {array.tolist()}."
+        )
+    return array
+
+
+def bin_indices(values: ArrayLike, edges: ArrayLike) -> IntArray:
+    """Bin of each value; bin 0 lies below the first edge, the last one above the last edge.
+
+    A value on an edge belongs to the bin below.
+
+    Args:
+        values: Values, shape ``(n,)``.
+        edges: Edges, finite and strictly increasing, shape ``(n_edges,)``.
+
+    Returns:
+        Numbers from 0 to `n_edges`, shape ``(n,)``.
+
+    Raises:
+        DataError: If a value is not a number.
+        OptionError: If the edges do not increase.
+
+    Examples:
+        >>> bin_indices([-1.0, 0.0, 0.5, 1.0, 7.0], [0.0, 1.0])
+        array([0, 0, 1, 1, 2])
+    """
+    points = np.asarray(values, dtype=np.float64)
+    n_undefined = int(np.count_nonzero(np.isnan(points)))
+    if n_undefined:
+        raise DataError(
+            f"{n_undefined} of {points.size} values are not a number and fit no bin; cut these "
+            "events away or give the observable a default."
+        )
+    return np.searchsorted(as_edges(edges), points, side="left")
+
+
+def binned_moments(weights: FloatArray, bins: IntArray, n_bins: int) -> BinnedMoments:
+    """Sums of weights and of their products in each bin.
+
+    Args:
+        weights: Weights of each event, shape ``(n, n_columns)``.
+        bins: Bin of each event, from 0 to ``n_bins - 1``, shape ``(n,)``.
+        n_bins: Number of bins.
+
+    Returns:
+        The moments of all bins; empty bins are zero.
+
+    Raises:
+        ShapeError: If the numbers of events differ or a bin lies outside.
+
+    Examples:
+        >>> moments = binned_moments(np.array([[1.0], [2.0], [3.0]]), np.array([1, 0, 1]), 3)
+        >>> moments.sums[:, 0], moments.products[:, 0, 0]
+        (array([2., 4., 0.]), array([ 4., 10.,  0.]))
+    """
+    if weights.ndim != 2 or bins.shape != weights.shape[:1]:
+        raise ShapeError(
+            f"Expected weights (n, n_columns) and bins (n,), got {weights.shape} and {bins.shape}."
+        )
+    if bins.size and not 0 <= int(bins.min()) <= int(bins.max()) < n_bins:
+        raise ShapeError(
+            f"Bins must lie between 0 and {n_bins - 1}, got {bins.min()} to {bins.max()}."
+        )
+    n_columns = weights.shape[1]
+    sums = np.zeros((n_bins, n_columns))
+    products = np.zeros((n_bins, n_columns, n_columns))
+    # Small integers sort by radix, and sorted events turn all sums into matrix products.
+    order = np.argsort(bins.astype(np.min_scalar_type(n_bins)), kind="stable")
+    ordered = np.asarray(weights, dtype=np.float64)[order]
+    ends = np.cumsum(np.bincount(bins, minlength=n_bins))
+    starts = ends - np.bincount(bins, minlength=n_bins)
+    for k in np.flatnonzero(ends > starts):
+        block = ordered[starts[k] : ends[k]]
+        sums[k] = np.ones(len(block)) @ block
+        products[k] = block.T @ block
+    return BinnedMoments(sums, products)

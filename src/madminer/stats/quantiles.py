@@ -1,0 +1,67 @@
+r"""Quantiles of weighted samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from madminer.errors import DataError, OptionError, ShapeError
+from madminer.typing import ArrayLike, FloatArray
+
+__all__ = ["weighted_quantiles"]
+
+
+def weighted_quantiles(
+    values: ArrayLike, quantiles: ArrayLike, weights: ArrayLike | None = None
+) -> FloatArray:
+    r"""Quantiles of weighted values, interpolated linearly.
+
+    The sorted values :math:`x_{(i)}` sit at the centred cumulative weights, stretched to [0, 1]:
+
+    .. math::
+
+        c_i = \sum_{j \le i} w_j - \tfrac12 w_i, \qquad q_i = \frac{c_i - c_1}{c_n - c_1}
+
+    so that quantiles 0 and 1 are the smallest and largest value. For equal weights this is
+    :func:`numpy.quantile`.
+
+    Args:
+        values: Values, shape ``(n,)``.
+        quantiles: Probabilities between 0 and 1, shape ``(m,)``.
+        weights: Weights of the values, shape ``(n,)``; None for equal ones. Negative weights are
+            allowed as long as the total is positive: the cumulative weights are then made
+            monotonic.
+
+    Returns:
+        Quantiles, shape ``(m,)``.
+
+    Raises:
+        ShapeError: If there are no values, or the shapes differ.
+        OptionError: If a probability is outside [0, 1].
+        DataError: If values or weights are not finite, or the total weight is not positive.
+
+    Examples:
+        >>> weighted_quantiles([3.0, 1.0, 2.0], [0.0, 0.5, 1.0])
+        array([1., 2., 3.])
+        >>> weighted_quantiles([1.0, 2.0, 3.0], [0.5], weights=[2.0, 1.0, 1.0])
+        array([1.83333333])
+    """
+    x = np.asarray(values, dtype=np.float64)
+    w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
+    q = np.asarray(quantiles, dtype=np.float64)
+    if x.ndim != 1 or x.size == 0 or w.shape != x.shape:
+        raise ShapeError(
+            "Quantiles need values (n,) with n > 0 and weights of the same shape, "
+            f"got {x.shape} and {w.shape}."
+        )
+    if not np.all((q >= 0.0) & (q <= 1.0)):
+        raise OptionError(f"Quantiles must lie between 0 and 1, got {q.tolist()}.")
+    if not (np.all(np.isfinite(x)) and np.all(np.isfinite(w)) and w.sum() > 0.0):
+        raise DataError("Quantiles need finite values and weights with a positive total.")
+    order = np.argsort(x)
+    x, w = x[order], w[order]
+    centred = np.maximum.accumulate(np.cumsum(w) - 0.5 * w)
+    span = centred[-1] - centred[0]
+    if span <= 0.0:  # one value, or all weight on one
+        return np.full(q.shape, x[np.argmax(w)])
+    result: FloatArray = np.interp(q, (centred - centred[0]) / span, x)
+    return result
