@@ -10,6 +10,7 @@ from madminer.io.atomic import atomic_path
 from madminer.io.schema import (
     FORMAT_VERSION,
     STRING_BYTES,
+    decode_strings,
     encode_strings,
     open_hdf5,
     read_array,
@@ -57,7 +58,7 @@ def read_setup_group(file: h5py.File) -> AnalysisSetup:
     """Read the setup from an open file; see `read_setup`."""
     try:
         parameters = _read_parameters(file)
-        setup = AnalysisSetup(
+        return AnalysisSetup(
             parameters=parameters,
             benchmarks=_read_benchmarks(file, list(parameters)),
             morphing=_read_morphing(file),
@@ -66,14 +67,12 @@ def read_setup_group(file: h5py.File) -> AnalysisSetup:
             nuisance_parameters=_read_nuisance_parameters(file),
             observables=_read_observables(file),
         )
-        _check_references(setup)
+    except FileFormatError:
+        raise
     except (SetupError, ValueError, IndexError) as error:
-        if isinstance(error, FileFormatError):
-            raise
         raise FileFormatError(
             f"{file.filename} holds no valid setup: {error} Make the file again."
         ) from error
-    return setup
 
 
 def write_setup(target: h5py.Group | StrPath, setup: AnalysisSetup) -> None:
@@ -95,7 +94,6 @@ def write_setup(target: h5py.Group | StrPath, setup: AnalysisSetup) -> None:
 
 
 def _write_setup_group(file: h5py.Group, setup: AnalysisSetup) -> None:
-    _check_references(setup)
     file.attrs["madminer_format"] = FORMAT_VERSION
     _write_parameters(file, setup)
     _write_benchmarks(file, setup)
@@ -161,9 +159,7 @@ def _read_benchmarks(file: h5py.File, parameters: list[str]) -> dict[str, Benchm
         strict=True,
     )
     return {
-        name: Benchmark(
-            name, dict(zip(parameters, values, strict=True)), is_nuisance, is_reference
-        )
+        name: Benchmark(name, dict(zip(parameters, values, strict=True)), is_nuisance, is_reference)
         for name, values, is_nuisance, is_reference in columns
     }
 
@@ -199,10 +195,8 @@ def _read_finite_differences(file: h5py.File, parameters: list[str]) -> FiniteDi
         return None
     bases = read_strings(file, "finite_differences/base_benchmarks")
     shifted = read_array(file, "finite_differences/shifted_benchmarks")
-    rows = read_strings(file, "finite_differences/shifted_benchmarks") if shifted.ndim == 1 else ()
-    del rows
     benchmarks = {
-        base: FiniteDiffBenchmark.from_params(base, parameters, names)
+        base: FiniteDiffBenchmark.from_params(base, parameters, decode_strings(names))
         for base, names in zip(bases, shifted, strict=True)
     }
     epsilon = float(read_array(file, "finite_differences/epsilon"))

@@ -73,8 +73,9 @@ class AnalysisSetup:
         observables: Definition of each observable by name; their order is that of x.
 
     Raises:
-        SetupError: If a physical benchmark lacks a parameter or has an unknown one, or the
-            physical benchmarks do not come first.
+        SetupError: If a physical benchmark lacks a parameter or has an unknown one, the
+            physical benchmarks do not come first, the morphing has another number of parameters
+            or a larger basis than the setup, or a benchmark that is referred to does not exist.
     """
 
     parameters: Mapping[str, AnalysisParameter] = field(default_factory=dict)
@@ -98,6 +99,34 @@ class AnalysisSetup:
                     f"Benchmark {benchmark.name!r} must give a value for exactly the parameters "
                     f"{list(self.parameters)}, got {list(benchmark.values)}."
                 )
+        self._check_morphing()
+        self._check_references()
+
+    def _check_morphing(self) -> None:
+        if self.morphing is None:
+            return
+        components, matrix = self.morphing.components, self.morphing.matrix
+        n_physical = len(self.physical_benchmarks)
+        fits = components.ndim == 2 and matrix.ndim == 2 and len(components) == len(matrix)
+        if not fits or components.shape[1] != self.n_parameters or matrix.shape[1] > n_physical:
+            raise SetupError(
+                f"Morphing with {self.n_parameters} parameters and {n_physical} benchmarks needs "
+                f"components (c, {self.n_parameters}) and a matrix (c, b) with b <= {n_physical}, "
+                f"got shapes {components.shape} and {matrix.shape}."
+            )
+
+    def _check_references(self) -> None:
+        names = [p.benchmark_pos for p in self.nuisance_parameters.values()]
+        names += [p.benchmark_neg for p in self.nuisance_parameters.values()]
+        if self.finite_differences is not None:
+            for base, shifted in self.finite_differences.benchmarks.items():
+                names += [base, *shifted.shift_names.values()]
+        unknown = sorted({name for name in names if name is not None} - set(self.benchmarks))
+        if unknown:
+            raise SetupError(
+                f"Nuisance parameters and finite differences refer to the benchmarks {unknown}, "
+                f"but the setup only has {list(self.benchmarks)}."
+            )
 
     @property
     def n_parameters(self) -> int:

@@ -1,0 +1,162 @@
+r"""Coefficients: every weight and every derivative as a linear form in the benchmark weights.
+
+.. math::
+
+    w_i(\theta) = \sum_b C_b(\theta)\, w_{ib}, \qquad
+    \partial_j w_i(\theta) = \sum_b D_{jb}(\theta)\, w_{ib}
+
+At a benchmark C picks its column; elsewhere morphing gives C and D. Without morphing, finite
+differences :math:`(w_\mathrm{shifted} - w_\mathrm{base}) / \epsilon` give D at benchmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from madminer.errors import MorphingError
+from madminer.models import AnalysisSetup
+from madminer.morphing.weights import morphing_weight_gradients, morphing_weights
+from madminer.typing import FloatArray, ThetaLike
+
+__all__ = ["gradient_coefficients", "has_gradients", "positions", "weight_coefficients"]
+
+
+def positions(setup: AnalysisSetup, thetas: Sequence[ThetaLike]) -> FloatArray:
+    """Positions of parameter points given as names, indices or arrays.
+
+    Args:
+        setup: Setup of the analysis.
+        thetas: Parameter points.
+
+    Returns:
+        Positions, shape ``(n_thetas, n_parameters)``.
+
+    Raises:
+        UnknownNameError: If there is no such benchmark.
+        ShapeError: If an array has the wrong shape or values that are not finite.
+    """
+    if isinstance(thetas, np.ndarray) and thetas.ndim == 2:
+        points = np.asarray(thetas, dtype=np.float64)
+        if points.shape[1] == setup.n_parameters and np.all(np.isfinite(points)):
+            return points
+    rows = [setup.theta(theta) for theta in thetas]
+    return np.asarray(rows, dtype=np.float64).reshape(len(rows), setup.n_parameters)
+
+
+def weight_coefficients(
+    setup: AnalysisSetup, thetas: Sequence[ThetaLike], n_columns: int
+) -> FloatArray:
+    """Coefficients C of the benchmark weights.
+
+    Args:
+        setup: Setup of the analysis.
+        thetas: Parameter points: names or indices of benchmarks, or arrays.
+        n_columns: Number of weight columns; those outside the basis get zero.
+
+    Returns:
+        Coefficients, shape ``(n_thetas, n_columns)``.
+
+    Raises:
+        UnknownNameError: If there is no such benchmark.
+        ShapeError: If an array has the wrong shape or values that are not finite.
+        MorphingError: If a point is no benchmark and there is no morphing.
+    """
+    points = positions(setup, thetas)
+    columns = _columns(setup, thetas, points)
+    coefficients = np.zeros((len(points), n_columns))
+    free = columns < 0
+    if free.any():
+        if setup.morphing is None:
+            raise MorphingError(
+                f"Without morphing, weights are known at the benchmarks only, not at theta = "
+                f"{points[free][0].tolist()}; use one of {list(setup.physical_benchmarks)}."
+            )
+        morphed = morphing_weights(points[free], setup.morphing.components, setup.morphing.matrix)
+        coefficients[free, : morphed.shape[1]] = morphed
+    known = np.flatnonzero(~free)
+    coefficients[known, columns[known]] = 1.0
+    return coefficients
+
+
+def gradient_coefficients(
+    setup: AnalysisSetup, thetas: Sequence[ThetaLike], n_columns: int
+) -> FloatArray:
+    """Coefficients D of the benchmark weights in the derivatives.
+
+    Args:
+        setup: Setup of the analysis.
+        thetas: Parameter points: names or indices of benchmarks, or arrays.
+        n_columns: Number of weight columns.
+
+    Returns:
+        Coefficients, shape ``(n_thetas, n_parameters, n_columns)``.
+
+    Raises:
+        MorphingError: If there is neither morphing nor a finite difference at a point.
+    """
+    points = positions(setup, thetas)
+    coefficients = np.zeros((len(points), setup.n_parameters, n_columns))
+    if setup.morphing is not None:
+        gradients = morphing_weight_gradients(
+            points, setup.morphing.components, setup.morphing.matrix
+        )
+        coefficients[..., : gradients.shape[-1]] = gradients
+        return coefficients
+    table = _finite_difference_table(setup, n_columns)
+    for i, column in enumerate(_columns(setup, thetas, points)):
+        if int(column) not in table:
+            raise MorphingError(
+                f"There is no derivative at theta = {points[i].tolist()}: this needs morphing, or "
+                f"finite differences at the benchmark. Call set_morphing() or "
+                f"finite_differences() when setting up the analysis."
+            )
+        coefficients[i] = table[int(column)]
+    return coefficients
+
+
+def has_gradients(setup: AnalysisSetup, thetas: Sequence[ThetaLike]) -> bool:
+    """Whether derivatives are known at all these points."""
+    if setup.morphing is not None:
+        return True
+    known = _finite_difference_table(setup, len(setup.benchmarks))
+    columns = _columns(setup, thetas, positions(setup, thetas))
+    return all(int(column) in known for column in columns)
+
+
+def _columns(
+    setup: AnalysisSetup, thetas: Sequence[ThetaLike], points: FloatArray
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Weight column of each point that is a benchmark, -1 for the others."""
+    columns = np.full(len(points), -1, dtype=np.int64)
+    if not isinstance(thetas, np.ndarray):
+        for i, theta in enumerate(thetas):
+            if isinstance(theta, str):
+                columns[i] = setup.benchmark_index(theta)
+            elif isinstance(theta, int | np.integer):
+                columns[i] = setup.benchmark_index(int(theta))
+    if setup.morphing is None:  # an array may still be the position of a benchmark
+        same = np.all(points[:, np.newaxis, :] == setup.benchmark_thetas, axis=-1)
+        at_benchmark = (columns < 0) & same.any(axis=1)
+        columns[at_benchmark] = same[at_benchmark].argmax(axis=1)
+    return columns
+
+
+def _finite_difference_table(setup: AnalysisSetup, n_columns: int) -> dict[int, FloatArray]:
+    """D at each base benchmark and, copied, at its shifted ones, by weight column."""
+    differences = setup.finite_differences
+    table: dict[int, FloatArray] = {}
+    if differences is None:
+        return table
+    for base, partners in differences.benchmarks.items():
+        rows = np.zeros((setup.n_parameters, n_columns))
+        column = setup.benchmark_index(base)
+        for j, parameter in enumerate(setup.parameters):
+            shifted = setup.benchmark_index(partners.shift_names[parameter])
+            rows[j, shifted] += 1.0 / differences.epsilon
+            rows[j, column] -= 1.0 / differences.epsilon
+        table[column] = rows
+        for name in partners.shift_names.values():
+            table.setdefault(setup.benchmark_index(name), rows)
+    return table

@@ -1,0 +1,417 @@
+"""DataAnalyzer: weights, cross sections and their derivatives at any parameter point."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+
+from madminer.analysis.coefficients import (
+    gradient_coefficients,
+    positions,
+    weight_coefficients,
+)
+from madminer.analysis.partitions import partition_range
+from madminer.analysis.rescaling import (
+    closest_benchmarks,
+    closest_factors,
+    group_indices,
+    share_factors,
+)
+from madminer.analysis.sums import EventSums, accumulate_sums, cross_sections
+from madminer.errors import FileFormatError, OptionError
+from madminer.io.event_file import EventFile, EventSummary
+from madminer.models import AnalysisSetup
+from madminer.typing import ArrayLike, FloatArray, IntArray, Seed, StrPath, ThetaLike
+
+__all__ = ["DataAnalyzer"]
+
+logger = logging.getLogger(__name__)
+
+Gradients = Literal["all", "theta", "nu"]
+
+
+class DataAnalyzer:
+    """Weighted events and cross sections of an event file at any parameter point.
+
+    Whatever is linear in the weights comes from sums that are accumulated in one pass per
+    partition and then kept: afterwards the cost does not depend on the number of events.
+
+    Args:
+        filename: Event file.
+        disable_morphing: Whether to ignore the morphing setup of the file; weights are then known
+            at the benchmarks only.
+        include_nuisance_parameters: Whether to load nuisance parameters and their weights.
+
+    Attributes:
+        event_file: The events on disk.
+        setup: Setup of the analysis, without what the options leave out.
+        parameters: Theory parameters by name.
+        benchmarks: Benchmarks by name, the columns of the weights.
+        observables: Definition of each observable by name, the columns of x.
+        n_samples: Number of events in the file.
+        n_events_generated_per_benchmark: Events generated at each physical benchmark.
+        n_events_backgrounds: Number of background events.
+
+    Raises:
+        FileFormatError: If the file is truncated, of another layout, or lacks weights.
+    """
+
+    def __init__(
+        self,
+        filename: StrPath,
+        disable_morphing: bool = False,
+        include_nuisance_parameters: bool = True,
+    ) -> None:
+        self.madminer_filename: StrPath = filename
+        self.include_nuisance_parameters = include_nuisance_parameters
+        self.event_file = EventFile(Path(filename))
+        self.setup = _reduced(self.event_file.setup, disable_morphing, include_nuisance_parameters)
+        setup = self.setup
+        self.parameters = dict(setup.parameters)
+        self.benchmarks = dict(setup.benchmarks)
+        self.observables = dict(setup.observables)
+        self.systematics = dict(setup.systematics)
+        self.nuisance_parameters = dict(setup.nuisance_parameters)
+        self.benchmark_nuisance_flags = [b.is_nuisance for b in setup.benchmarks.values()]
+        self.reference_benchmark = setup.reference_benchmark
+        self.morphing_components = None if setup.morphing is None else setup.morphing.components
+        self.morphing_matrix = None if setup.morphing is None else setup.morphing.matrix
+        differences = setup.finite_differences
+        self.finite_difference_benchmarks = (
+            {} if differences is None else dict(differences.benchmarks)
+        )
+        self.finite_difference_epsilon = None if differences is None else differences.epsilon
+        self.n_parameters = setup.n_parameters
+        self.n_nuisance_parameters = setup.n_nuisance_parameters
+        self.n_observables = self.event_file.n_observables
+        self.n_benchmarks = len(setup.benchmarks)
+        self.n_benchmarks_phys = len(setup.physical_benchmarks)
+        self.n_samples = self.event_file.n_events
+        summary = _summary(self.event_file)
+        self.n_events_generated_per_benchmark = summary.signal_events
+        self.n_events_backgrounds = summary.background_events
+        self._sums: dict[tuple[int, int], EventSums] = {}
+
+    @overload
+    def event_loader(
+        self,
+        start: int = ...,
+        end: int | None = ...,
+        batch_size: int | None = ...,
+        include_nuisance_parameters: bool | None = ...,
+        generated_close_to: ThetaLike | None = ...,
+        return_sampling_ids: Literal[False] = ...,
+    ) -> Iterator[tuple[FloatArray, FloatArray]]: ...
+
+    @overload
+    def event_loader(
+        self,
+        start: int = ...,
+        end: int | None = ...,
+        batch_size: int | None = ...,
+        include_nuisance_parameters: bool | None = ...,
+        generated_close_to: ThetaLike | None = ...,
+        *,
+        return_sampling_ids: Literal[True],
+    ) -> Iterator[tuple[FloatArray, FloatArray, IntArray | None]]: ...
+
+    def event_loader(
+        self,
+        start: int = 0,
+        end: int | None = None,
+        batch_size: int | None = 100_000,
+        include_nuisance_parameters: bool | None = None,
+        generated_close_to: ThetaLike | None = None,
+        return_sampling_ids: bool = False,
+    ) -> Iterator[tuple[FloatArray, FloatArray] | tuple[FloatArray, FloatArray, IntArray | None]]:
+        """Read events in batches.
+
+        Args:
+            start: First event.
+            end: Event behind the last one; None: the end of the file.
+            batch_size: Number of events read at once; None: all.
+            include_nuisance_parameters: Whether to return the weights at nuisance benchmarks;
+                None: as the analysis was opened.
+            generated_close_to: Return only events generated at the benchmark closest to this
+                point, and background. None: all events, the weights of signal multiplied by the
+                share of their sampling benchmark in all events.
+            return_sampling_ids: Whether to return the sampling benchmarks as well.
+
+        Yields:
+            Observables, shape ``(n, n_observables)``; weights in pb, shape
+            ``(n, n_benchmarks)``; if asked for, indices of the sampling benchmarks, -1 for
+            background, shape ``(n,)``, None if unknown. Batches may be empty.
+
+        Raises:
+            OptionError: If the range is not in the file.
+            DataError: If observables or weights are not finite.
+        """
+        keep_nuisances = include_nuisance_parameters is not False
+        n_columns = self.n_benchmarks if keep_nuisances else self.n_benchmarks_phys
+        factors = self._group_factors(generated_close_to)
+        for events in self.event_file.iterate(start, end, batch_size):
+            ids = events.sampling_benchmarks
+            factor = factors[group_indices(ids, len(events), self.n_benchmarks_phys)]
+            kept = factor != 0.0
+            x, weights = events.x[kept], events.weights[kept, :n_columns]
+            weights = weights * factor[kept, np.newaxis]
+            if return_sampling_ids:
+                yield x, weights, None if ids is None else ids[kept]
+            else:
+                yield x, weights
+
+    def weighted_events(
+        self,
+        theta: ThetaLike | None = None,
+        nu: ArrayLike | None = None,
+        start_event: int | None = None,
+        end_event: int | None = None,
+        derivative: bool = False,
+        generated_close_to: ThetaLike | None = None,
+        n_draws: int | None = None,
+        *,
+        seed: Seed = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """All events, or some, with their weights.
+
+        Args:
+            theta: Parameter point; None: weights at all benchmarks.
+            nu: Nuisance parameters, None for their nominal values.
+            start_event: First event; None: the first in the file.
+            end_event: Event behind the last one; None: the end of the file.
+            derivative: Whether to return the derivatives of the weights at `theta`.
+            generated_close_to: See `event_loader`.
+            n_draws: Number of events to draw without replacement; their weights are not rescaled.
+            seed: Source of randomness for `n_draws`.
+
+        Returns:
+            Observables, shape ``(n, n_observables)``, and weights in pb: shape
+            ``(n, n_benchmarks)`` without `theta`, ``(n,)`` with it, ``(n, n_parameters)`` for the
+            derivatives.
+
+        Raises:
+            OptionError: If derivatives are asked for without `theta`.
+            MorphingError: If weights or derivatives are not known at `theta`.
+        """
+        self._require_nominal(nu)
+        if derivative and theta is None:
+            raise OptionError("Derivatives of the weights need a theta, got None.")
+        first = 0 if start_event is None else start_event
+        if n_draws is None:
+            x, weights = next(
+                self.event_loader(first, end_event, None, generated_close_to=generated_close_to),
+                (np.empty((0, self.n_observables)), np.empty((0, self.n_benchmarks))),
+            )
+        else:
+            x, weights = self._draw_events(first, end_event, generated_close_to, n_draws, seed)
+        if theta is None:
+            return x, weights
+        if derivative:
+            return x, weights @ gradient_coefficients(self.setup, [theta], self.n_benchmarks)[0].T
+        return x, weights @ weight_coefficients(self.setup, [theta], self.n_benchmarks)[0]
+
+    def xsecs(
+        self,
+        thetas: Sequence[ThetaLike] | None = None,
+        nus: Sequence[ArrayLike | None] | None = None,
+        partition: str = "all",
+        test_split: float | None = 0.2,
+        validation_split: float | None = 0.2,
+        include_nuisance_benchmarks: bool = True,
+        batch_size: int | None = 100_000,
+        generated_close_to: ThetaLike | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        r"""Total cross sections and their statistical uncertainties.
+
+        .. math::
+
+            \sigma(\theta) = \sum_i f_i w_i(\theta), \qquad
+            \Delta\sigma(\theta) = \sqrt{\sum_i (f_i w_i(\theta))^2}
+
+        Args:
+            thetas: Parameter points; None: all benchmarks.
+            nus: Nuisance parameters of each point, None for their nominal values.
+            partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; weights are scaled
+                up to the full cross section.
+            test_split: Fraction of events kept for testing.
+            validation_split: Fraction of events kept for validation.
+            include_nuisance_benchmarks: Whether `thetas` None includes nuisance benchmarks.
+            batch_size: Number of events read at once in the first pass; None: all.
+            generated_close_to: Use only events generated at the benchmark closest to this point,
+                and background; None: all events.
+
+        Returns:
+            Cross sections and uncertainties in pb, one a point, shapes ``(n_thetas,)``.
+
+        Raises:
+            NoEventsError: If there are no events to use.
+            MorphingError: If weights are not known at a point.
+        """
+        for nu in [] if nus is None else nus:
+            self._require_nominal(nu)
+        if thetas is None:
+            n_points = self.n_benchmarks if include_nuisance_benchmarks else self.n_benchmarks_phys
+            coefficients = np.eye(n_points, self.n_benchmarks)
+        else:
+            coefficients = weight_coefficients(self.setup, thetas, self.n_benchmarks)
+        sums, scale = self._partition_sums(partition, test_split, validation_split, batch_size)
+        factors = scale * self._group_factors(generated_close_to)
+        return cross_sections(sums, coefficients, factors)
+
+    def xsec_gradients(
+        self,
+        thetas: Sequence[ThetaLike],
+        nus: Sequence[ArrayLike | None] | None = None,
+        partition: str = "all",
+        test_split: float | None = 0.2,
+        validation_split: float | None = 0.2,
+        gradients: Gradients = "all",
+        batch_size: int | None = 100_000,
+        generated_close_to: ThetaLike | None = None,
+    ) -> FloatArray:
+        r"""Gradients of the total cross sections, :math:`\partial \sigma / \partial \theta_j`.
+
+        Args:
+            thetas: Parameter points.
+            nus: Nuisance parameters of each point, None for their nominal values.
+            partition: See `xsecs`.
+            test_split: Fraction of events kept for testing.
+            validation_split: Fraction of events kept for validation.
+            gradients: ``"theta"``; ``"nu"`` or ``"all"`` where nuisance parameters are loaded.
+            batch_size: Number of events read at once in the first pass; None: all.
+            generated_close_to: See `xsecs`.
+
+        Returns:
+            Gradients in pb, shape ``(n_thetas, n_parameters)``.
+
+        Raises:
+            OptionError: If gradients with respect to nuisance parameters are needed.
+            MorphingError: If derivatives are not known at a point.
+        """
+        for nu in [] if nus is None else nus:
+            self._require_nominal(nu)
+        self._require_theta_gradients(gradients)
+        coefficients = gradient_coefficients(self.setup, thetas, self.n_benchmarks)
+        sums, scale = self._partition_sums(partition, test_split, validation_split, batch_size)
+        factors = scale * self._group_factors(generated_close_to)
+        result: FloatArray = coefficients @ (factors @ sums.first)
+        return result
+
+    def _partition_sums(
+        self,
+        partition: str,
+        test_split: float | None,
+        validation_split: float | None,
+        batch_size: int | None = 100_000,
+    ) -> tuple[EventSums, float]:
+        """Sums over a partition, kept after the first pass, and the scale of its weights."""
+        start, stop, scale = partition_range(
+            self.n_samples, partition, test_split, validation_split
+        )
+        key = (start, stop)
+        if key not in self._sums:
+            batches = self._weights_and_groups(start, stop, batch_size)
+            self._sums[key] = accumulate_sums(
+                batches, self.n_benchmarks_phys + 1, self.n_benchmarks
+            )
+        return self._sums[key], scale
+
+    def _weights_and_groups(
+        self, start: int, stop: int, batch_size: int | None
+    ) -> Iterator[tuple[FloatArray, IntArray]]:
+        step = batch_size or max(stop - start, 1)
+        for first in range(start, stop, step):
+            last = min(first + step, stop)
+            ids = self.event_file.read_sampling_benchmarks(first, last)
+            groups = group_indices(ids, last - first, self.n_benchmarks_phys)
+            _check_counts(groups, self.n_events_generated_per_benchmark, self.setup)
+            yield self.event_file.read_weights(first, last)[:, : self.n_benchmarks], groups
+
+    def _group_factors(self, generated_close_to: ThetaLike | None) -> FloatArray:
+        """Factor of each group of events, shape ``(n_benchmarks_phys + 1,)``."""
+        n_generated = self.n_events_generated_per_benchmark
+        if generated_close_to is None or not self.event_file.has_sampling_benchmarks:
+            return share_factors(n_generated)
+        theta = positions(self.setup, [generated_close_to])
+        closest = closest_benchmarks(theta, self.setup.benchmark_thetas, n_generated)
+        factors: FloatArray = closest_factors(closest, self.n_benchmarks_phys)[0]
+        return factors
+
+    def _draw_events(
+        self,
+        start: int,
+        end: int | None,
+        generated_close_to: ThetaLike | None,
+        n_draws: int,
+        seed: Seed,
+    ) -> tuple[FloatArray, FloatArray]:
+        weights = self.event_file.read_weights(start, end)[:, : self.n_benchmarks]
+        ids = self.event_file.read_sampling_benchmarks(start, end)
+        groups = group_indices(ids, len(weights), self.n_benchmarks_phys)
+        factor = self._group_factors(generated_close_to)[groups]
+        chosen = np.flatnonzero(factor)
+        if n_draws > len(chosen):
+            logger.warning("%s events asked for, all %s are returned.", n_draws, len(chosen))
+        else:
+            rng = np.random.default_rng(seed)
+            chosen = np.sort(rng.choice(chosen, n_draws, replace=False))
+        x = self.event_file.rows(start + chosen)
+        return x, weights[chosen] * factor[chosen, np.newaxis]
+
+    def _require_nominal(self, nu: ArrayLike | None) -> None:
+        if nu is not None and np.any(np.asarray(nu, dtype=np.float64) != 0.0):
+            raise OptionError(
+                f"Nuisance parameters can only have their nominal values (None or 0) so far, got "
+                f"nu = {nu!r}."
+            )
+
+    def _require_theta_gradients(self, gradients: str) -> None:
+        if gradients not in {"all", "theta", "nu"}:
+            raise OptionError(f"gradients must be 'all', 'theta' or 'nu', got {gradients!r}.")
+        if gradients == "nu" or (gradients == "all" and self.n_nuisance_parameters > 0):
+            raise OptionError(
+                f"Gradients with respect to nuisance parameters are not available so far, got "
+                f"gradients = {gradients!r}; use gradients='theta'."
+            )
+
+
+def _reduced(
+    setup: AnalysisSetup, disable_morphing: bool, include_nuisance_parameters: bool
+) -> AnalysisSetup:
+    if disable_morphing:
+        setup = replace(setup, morphing=None)
+    if not include_nuisance_parameters:
+        setup = replace(
+            setup, benchmarks=setup.physical_benchmarks, systematics={}, nuisance_parameters={}
+        )
+    return setup
+
+
+def _summary(event_file: EventFile) -> EventSummary:
+    """Numbers of events as the file states them, else counted."""
+    n_physical = len(event_file.setup.physical_benchmarks)
+    stated = event_file.summary
+    if stated is not None and (
+        np.any(stated.signal_events > 0) or not event_file.has_sampling_benchmarks
+    ):
+        return stated
+    ids = event_file.read_sampling_benchmarks()
+    if ids is None:
+        return EventSummary(np.zeros(n_physical, dtype=np.int64), 0)
+    return EventSummary.count(ids, n_physical)
+
+
+def _check_counts(groups: IntArray, n_generated: IntArray, setup: AnalysisSetup) -> None:
+    present = np.bincount(groups, minlength=len(n_generated) + 1)[:-1] > 0
+    lost = np.flatnonzero(present & (n_generated == 0))
+    if lost.size:
+        names = [list(setup.physical_benchmarks)[i] for i in lost]
+        raise FileFormatError(
+            f"The file has events generated at {names}, but its summary counts none there; "
+            f"combine_and_shuffle(..., recalculate_header=True) counts again."
+        )

@@ -1,0 +1,139 @@
+"""Samples with joint ratio and score, and the networks trained on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from madminer.demo.settings import DemoSettings
+from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
+from madminer.nn.history import TrainingHistory
+from madminer.sampling import SampleAugmenter, benchmark, random_morphing_points
+
+__all__ = ["TrainedRatio", "TrainedScore", "train_ratio", "train_score"]
+
+BATCH_SIZE = 512
+PRIOR_WIDTH = 0.5
+"""Standard deviation of the Gaussian from which numerator points of the ratio are drawn."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedScore:
+    """A score estimator and what it was trained on.
+
+    Args:
+        estimator: The trained network.
+        model_file: Where it is saved.
+        history: Losses per epoch.
+        n_effective: Effective number of events behind the training sample.
+    """
+
+    estimator: ScoreEstimator
+    model_file: Path
+    history: TrainingHistory
+    n_effective: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedRatio:
+    """A ratio estimator and what it was trained on.
+
+    Args:
+        estimator: The trained network.
+        model_file: Where it is saved.
+        history: Losses per epoch.
+        n_effective: Smallest effective number of events over the parameter points.
+    """
+
+    estimator: ParameterizedRatioEstimator
+    model_file: Path
+    history: TrainingHistory
+    n_effective: float
+
+
+def train_score(
+    event_file: Path, reference: str, name: str, settings: DemoSettings
+) -> TrainedScore:
+    """Train SALLY on the events of a file at the reference benchmark."""
+    samples = settings.out / "samples"
+    sampler = SampleAugmenter(event_file)
+    theta = benchmark(reference)
+    x, _, t_xz, n_effective = sampler.sample_train_local(
+        theta,
+        settings.n_samples,
+        folder=samples,
+        filename=f"train_{name}",
+        seed=settings.seed,
+    )
+    x_val, _, t_xz_val, _ = sampler.sample_train_local(
+        theta,
+        settings.n_samples // 4,
+        folder=samples,
+        filename=f"validation_{name}",
+        partition="validation",
+        seed=settings.seed + 1,
+    )
+    estimator = ScoreEstimator(n_hidden=settings.n_hidden, activation="silu")
+    history = estimator.train(
+        method="sally",
+        x=x,
+        t_xz=t_xz,
+        x_val=x_val,
+        t_xz_val=t_xz_val,
+        n_epochs=settings.n_epochs_score,
+        batch_size=BATCH_SIZE,
+        initial_lr=2e-3,
+        final_lr=1e-5,
+        scheduler="cosine",
+        seed=settings.seed,
+    )
+    model_file = settings.out / "models" / f"sally_{name}"
+    estimator.save(model_file)
+    return TrainedScore(estimator, model_file, history, float(n_effective))
+
+
+def train_ratio(event_file: Path, reference: str, settings: DemoSettings) -> TrainedRatio:
+    """Train ALICES with numerators around zero and the reference benchmark as denominator."""
+    samples = settings.out / "samples"
+    sampler = SampleAugmenter(event_file)
+    prior = [("gaussian", 0.0, PRIOR_WIDTH)] * sampler.n_parameters
+    arrays = {}
+    for partition, n_samples in (
+        ("train", settings.n_samples),
+        ("validation", settings.n_samples // 4),
+    ):
+        arrays[partition] = sampler.sample_train_ratio(
+            theta0=random_morphing_points(settings.n_thetas, prior),
+            theta1=benchmark(reference),
+            n_samples=n_samples,
+            folder=samples,
+            filename=f"{partition}_ratio",
+            partition=partition,
+            seed=settings.seed,
+        )
+    x, theta0, _, y, r_xz, t_xz, n_effective = arrays["train"]
+    x_val, theta0_val, _, y_val, r_xz_val, t_xz_val, _ = arrays["validation"]
+    estimator = ParameterizedRatioEstimator(n_hidden=settings.n_hidden, activation="silu")
+    history = estimator.train(
+        method="alices",
+        x=x,
+        y=y,
+        theta=theta0,
+        r_xz=r_xz,
+        t_xz=t_xz,
+        x_val=x_val,
+        y_val=y_val,
+        theta_val=theta0_val,
+        r_xz_val=r_xz_val,
+        t_xz_val=t_xz_val,
+        alpha=1.0,
+        n_epochs=settings.n_epochs_ratio,
+        batch_size=BATCH_SIZE,
+        initial_lr=2e-3,
+        final_lr=1e-5,
+        scheduler="cosine",
+        seed=settings.seed,
+    )
+    model_file = settings.out / "models" / "alices"
+    estimator.save(model_file)
+    return TrainedRatio(estimator, model_file, history, float(n_effective))

@@ -1,0 +1,88 @@
+"""Bin edges from what users give: a number and a range, a number alone, or the edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from madminer.errors import OptionError
+from madminer.stats import as_edges, weighted_quantiles
+from madminer.typing import FloatArray
+
+__all__ = ["Bins", "Sample", "cell_edges", "slice_edges"]
+
+Bins = int | Sequence[float] | FloatArray
+"""A number of bins, or edges."""
+
+Sample = Callable[[], tuple[FloatArray, FloatArray]]
+"""Gives values and weights from which quantiles are taken, when they are needed."""
+
+
+def cell_edges(bins: Bins, histrange: tuple[float, float] | None, sample: Sample) -> FloatArray:
+    """Edges between the cells of a histogram whose outermost cells are open.
+
+    Args:
+        bins: Number of bins, or edges. Edges give ``len + 1`` cells. A number with a range gives
+            that many bins plus underflow and overflow; a number alone that many cells of equal
+            content.
+        histrange: Range, or None; ignored with edges.
+        sample: Gives the events whose quantiles separate cells of equal content.
+
+    Returns:
+        Edges, shape ``(n_cells - 1,)``. Repeated quantiles are merged: such cells are empty.
+
+    Raises:
+        OptionError: If number, range or edges are not valid.
+    """
+    if not isinstance(bins, int | np.integer) or isinstance(bins, bool):
+        return as_edges(np.asarray(bins, dtype=np.float64))
+    n_bins = _positive(int(bins))
+    if histrange is not None:
+        return _even_edges(n_bins, histrange)
+    values, weights = sample()
+    return np.unique(weighted_quantiles(values, np.arange(1, n_bins) / n_bins, weights))
+
+
+def slice_edges(n_bins: int, histrange: tuple[float, float] | None, sample: Sample) -> FloatArray:
+    """Edges of a number of bins, with underflow and overflow outside.
+
+    Args:
+        n_bins: Number of bins.
+        histrange: Range; None for bins of equal content that hold all events.
+        sample: Gives the events for the latter.
+
+    Returns:
+        Edges, shape ``(n_bins + 1,)``.
+
+    Raises:
+        OptionError: If number or range is not valid, or the observable has too few values for
+            that many bins of equal content.
+    """
+    n_bins = _positive(n_bins)
+    if histrange is not None:
+        return _even_edges(n_bins, histrange)
+    values, weights = sample()
+    edges = weighted_quantiles(values, np.linspace(0.0, 1.0, n_bins + 1), weights)
+    edges[0] = np.nextafter(edges[0], -np.inf)  # edges belong to the bin below
+    if np.any(np.diff(edges) <= 0.0):
+        raise OptionError(
+            f"The observable has too few different values for {n_bins} bins of equal content; "
+            "give a range or fewer bins."
+        )
+    return edges
+
+
+def _positive(n_bins: int) -> int:
+    if isinstance(n_bins, bool) or not isinstance(n_bins, int | np.integer) or n_bins < 1:
+        raise OptionError(f"The number of bins must be a positive integer, got {n_bins!r}.")
+    return int(n_bins)
+
+
+def _even_edges(n_bins: int, histrange: tuple[float, float]) -> FloatArray:
+    ends = np.asarray(histrange, dtype=np.float64)
+    if ends.shape != (2,) or not np.all(np.isfinite(ends)) or not ends[0] < ends[1]:
+        raise OptionError(
+            f"A histogram range must be (low, high), finite and increasing, got {histrange}."
+        )
+    return np.linspace(ends[0], ends[1], n_bins + 1)

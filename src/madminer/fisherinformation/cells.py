@@ -1,0 +1,88 @@
+"""One pass over the events: truth information, and moments of the cells of a histogram."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from madminer.errors import NoEventsError
+from madminer.fisherinformation.response import CellResponse, events_information
+from madminer.fisherinformation.selection import EventFunction
+from madminer.stats import BinnedMoments, bin_indices, binned_moments
+from madminer.typing import FloatArray, IntArray
+
+__all__ = ["Axis", "Batches", "cell_indices", "cell_moments", "truth_information"]
+
+Batches = Iterable[tuple[FloatArray, FloatArray]]
+"""Batches of observables, shape ``(n, n_observables)``, and weights in pb, shape ``(n, b)``."""
+
+Axis = tuple[EventFunction, FloatArray]
+"""A histogram axis: what is histogrammed, and the edges, shape ``(n_edges,)``."""
+
+
+def truth_information(
+    batches: Batches, response: CellResponse, luminosity: float
+) -> tuple[FloatArray, FloatArray]:
+    """Information of fully observed events, and its covariance.
+
+    Args:
+        batches: Events.
+        response: Cross section and gradient at the parameter point.
+        luminosity: Integrated luminosity in pb^-1.
+
+    Returns:
+        Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+
+    Raises:
+        NoEventsError: If no event is left.
+    """
+    m = response.n_parameters
+    information, covariance = np.zeros((m, m)), np.zeros((m, m, m, m))
+    n_events = 0
+    for _, weights in batches:
+        n_events += len(weights)
+        added = events_information(weights, response, luminosity)
+        information += added[0]
+        covariance += added[1]
+    _require(n_events)
+    return information, covariance
+
+
+def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:
+    """Sums over the events of each cell of a histogram with open outermost cells.
+
+    Args:
+        batches: Events.
+        axes: Axes of the histogram; none for a single cell with all events.
+
+    Returns:
+        Moments of all cells, the last axis running fastest.
+
+    Raises:
+        NoEventsError: If no event is left.
+        DataError: If an observable is not a number.
+    """
+    n_cells = int(np.prod([len(edges) + 1 for _, edges in axes], dtype=np.int64))
+    total: BinnedMoments | None = None
+    n_events = 0
+    for x, weights in batches:
+        n_events += len(weights)
+        moments = binned_moments(weights, cell_indices(x, axes), n_cells)
+        total = moments if total is None else total + moments
+    _require(n_events)
+    assert total is not None  # noqa: S101 - there were events
+    return total
+
+
+def cell_indices(x: FloatArray, axes: Sequence[Axis]) -> IntArray:
+    """Cell of each event, shape ``(n,)``, the last axis running fastest."""
+    cells: IntArray = np.zeros(len(x), dtype=np.int64)
+    for function, edges in axes:
+        cells = cells * (len(edges) + 1) + bin_indices(function(x), edges)
+    return cells
+
+
+def _require(n_events: int) -> None:
+    if n_events == 0:
+        raise NoEventsError("No event passes the cuts; loosen them or read more events.")

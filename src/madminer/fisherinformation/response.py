@@ -1,0 +1,122 @@
+r"""Cross section and gradient of cells as functions of their benchmark weights.
+
+At a parameter point both are linear in the benchmark sums :math:`w_b` of a cell, apart from the
+nuisance slopes:
+
+.. math::
+
+    \sigma = \sum_b W_b w_b, \qquad
+    g = \left( \sum_b D_{ib} w_b,\; \sigma\, a_j \right)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from madminer.fisherinformation.nuisances import (
+    NuisanceColumns,
+    nuisance_slope_jacobian,
+    nuisance_slopes,
+)
+from madminer.stats.histogram import BinnedMoments
+from madminer.stats.information import (
+    cell_information,
+    cell_information_covariance,
+    event_information,
+    event_information_covariance,
+)
+from madminer.typing import FloatArray
+
+__all__ = ["CellResponse", "cells_information", "events_information"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellResponse:
+    """Linear map from benchmark weights to cross section and gradient at one theta.
+
+    Args:
+        weights: Morphing weights W of all weight columns, shape ``(b,)``.
+        gradients: Their derivatives D, shape ``(p, b)``.
+        nuisances: Columns of the k nuisance parameters, None to leave them out.
+    """
+
+    weights: FloatArray
+    gradients: FloatArray
+    nuisances: NuisanceColumns | None = None
+
+    @property
+    def n_parameters(self) -> int:
+        """Number p of theory parameters plus number k of nuisance parameters."""
+        return len(self.gradients) + (0 if self.nuisances is None else len(self.nuisances))
+
+    def sigma(self, sums: FloatArray) -> FloatArray:
+        """Cross sections of the cells: ``(n, b)`` to ``(n,)``."""
+        result: FloatArray = sums @ self.weights
+        return result
+
+    def gradient(self, sums: FloatArray) -> FloatArray:
+        """Gradients of the cells in theta and nu: ``(n, b)`` to ``(n, p + k)``."""
+        in_theta: FloatArray = sums @ self.gradients.T
+        if self.nuisances is None:
+            return in_theta
+        slopes = nuisance_slopes(sums, self.nuisances)
+        return np.hstack([in_theta, self.sigma(sums)[:, np.newaxis] * slopes])
+
+    def gradient_jacobian(self, sums: FloatArray) -> FloatArray:
+        """Derivatives of the gradients in the sums: ``(n, b)`` to ``(n, p + k, b)``."""
+        in_theta = np.broadcast_to(self.gradients, (len(sums), *self.gradients.shape))
+        if self.nuisances is None:
+            return in_theta
+        slopes = nuisance_slopes(sums, self.nuisances)[:, :, np.newaxis]
+        in_nu = self.sigma(sums)[:, np.newaxis, np.newaxis] * nuisance_slope_jacobian(
+            sums, self.nuisances
+        )
+        return np.concatenate([in_theta, in_nu + slopes * self.weights], axis=1)
+
+
+def cells_information(
+    moments: BinnedMoments, response: CellResponse, luminosity: float
+) -> tuple[FloatArray, FloatArray]:
+    """Information of the rates in all cells, and its covariance.
+
+    Args:
+        moments: Sums over the events of each cell.
+        response: Cross section and gradient at the parameter point.
+        luminosity: Integrated luminosity in pb^-1.
+
+    Returns:
+        Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+    """
+    sigma, gradient = response.sigma(moments.sums), response.gradient(moments.sums)
+    covariance = cell_information_covariance(
+        sigma,
+        gradient,
+        response.weights,
+        response.gradient_jacobian(moments.sums),
+        moments.products,
+        luminosity,
+    )
+    information: FloatArray = cell_information(sigma, gradient, luminosity).sum(axis=0)
+    return information, covariance
+
+
+def events_information(
+    weights: FloatArray, response: CellResponse, luminosity: float
+) -> tuple[FloatArray, FloatArray]:
+    """Information of events that are cells of their own, and its covariance.
+
+    Args:
+        weights: Benchmark weights of the events, shape ``(n, b)``.
+        response: Cross section and gradient at the parameter point.
+        luminosity: Integrated luminosity in pb^-1.
+
+    Returns:
+        Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+    """
+    sigma, gradient = response.sigma(weights), response.gradient(weights)
+    return (
+        event_information(sigma, gradient, luminosity),
+        event_information_covariance(sigma, gradient, luminosity),
+    )

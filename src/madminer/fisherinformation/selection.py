@@ -1,0 +1,125 @@
+"""Cuts that drop events and efficiencies that multiply their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from madminer.errors import DataError, OptionError, ShapeError
+from madminer.expressions import compile_observable_expression
+from madminer.typing import FloatArray
+
+__all__ = ["EventFunction", "EventSelection", "event_function", "event_selection"]
+
+EventFunction = Callable[[FloatArray], FloatArray]
+"""Maps observables, shape ``(n, n_observables)``, to one number per event, shape ``(n,)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventSelection:
+    """Which events count, and how much.
+
+    Args:
+        cuts: Conditions; an event counts where all of them are neither zero nor undefined.
+        efficiencies: Factors on all weights of an event.
+    """
+
+    cuts: tuple[EventFunction, ...] = ()
+    efficiencies: tuple[EventFunction, ...] = ()
+
+    def apply(self, x: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Observables and weights of the events that pass.
+
+        Args:
+            x: Observables, shape ``(n, n_observables)``.
+            weights: Weights in pb, shape ``(n, b)``.
+
+        Returns:
+            The same for the ``m <= n`` events that pass, weights times efficiencies.
+
+        Raises:
+            DataError: If an efficiency is negative or undefined.
+        """
+        if self.cuts:
+            passes = np.ones(len(x), dtype=np.bool_)
+            for cut in self.cuts:
+                values = cut(x)
+                passes &= (values != 0.0) & ~np.isnan(values)
+            x, weights = x[passes], weights[passes]
+        for efficiency in self.efficiencies:
+            factors = efficiency(x)
+            n_bad = int(np.count_nonzero(~(factors >= 0.0)))
+            if n_bad:
+                raise DataError(
+                    f"An efficiency is negative or undefined for {n_bad} of {len(x)} events; give "
+                    "an expression that is defined for all events, or cut them away."
+                )
+            weights = weights * factors[:, np.newaxis]
+        return x, weights
+
+
+def event_selection(
+    cuts: Sequence[str | EventFunction] | None,
+    efficiencies: Sequence[str | EventFunction] | None,
+    observables: Sequence[str],
+) -> EventSelection:
+    """Compile cuts and efficiencies.
+
+    Args:
+        cuts: Expressions in the observables, or columnar functions; None for none.
+        efficiencies: Likewise.
+        observables: Names of the observables, in the order of x.
+
+    Returns:
+        The selection.
+
+    Raises:
+        ExpressionError: If an expression is refused.
+        OptionError: If a bare string is given where a list belongs.
+
+    Examples:
+        >>> selection = event_selection(["pt > 20."], ["0.5"], ["pt", "eta"])
+        >>> x, weights = np.array([[10.0, 0.0], [30.0, 1.0]]), np.array([[2.0], [4.0]])
+        >>> selection.apply(x, weights)
+        (array([[30.,  1.]]), array([[2.]]))
+    """
+    for option in (cuts, efficiencies):
+        if isinstance(option, str):
+            raise OptionError(f"Cuts and efficiencies are lists of expressions, got {option!r}.")
+    return EventSelection(
+        tuple(event_function(cut, observables) for cut in cuts or ()),
+        tuple(event_function(efficiency, observables) for efficiency in efficiencies or ()),
+    )
+
+
+def event_function(
+    definition: str | EventFunction, observables: Sequence[str]
+) -> EventFunction:
+    """Compile one expression, or guard one columnar function.
+
+    Args:
+        definition: Expression in the observables ("pt_j1", "pt_j1 > 30."), or a function of x,
+            shape ``(n, n_observables)``, that returns shape ``(n,)``.
+        observables: Names of the observables, in the order of x.
+
+    Returns:
+        The function.
+
+    Raises:
+        ExpressionError: If the expression is refused, as with an unknown observable.
+    """
+    if isinstance(definition, str):
+        return compile_observable_expression(definition, observables)
+
+    def checked(x: FloatArray) -> FloatArray:
+        values = np.asarray(definition(x), dtype=np.float64)
+        if values.shape != x.shape[:1]:
+            raise ShapeError(
+                f"A function of observables {x.shape} must return {x.shape[:1]}, one number per "
+                f"event, got {values.shape}."
+            )
+        return values
+
+    return checked

@@ -1,0 +1,283 @@
+"""Reading event files in pieces."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import h5py
+import numpy as np
+
+from madminer.errors import DataError, FileFormatError, MissingWeightsError, OptionError
+from madminer.io.events import Events, EventSummary, describe_not_finite
+from madminer.io.rows import gather_rows
+from madminer.io.schema import (
+    BACKGROUND_EVENTS,
+    OBSERVATIONS,
+    SAMPLING_BENCHMARKS,
+    SIGNAL_EVENTS,
+    WEIGHTS,
+    open_hdf5,
+    read_array,
+)
+from madminer.io.setup_file import read_setup_group
+from madminer.models import AnalysisSetup
+from madminer.typing import FloatArray, IntArray, StrPath
+
+__all__ = ["EventFile"]
+
+
+class EventFile:
+    """Events on disk: observables and weights at every benchmark.
+
+    The layout is checked once, when the file is named; the events are read when they are asked
+    for, and the file is open only while they are.
+
+    Args:
+        path: Event file of this version or of MadMiner 0.9.
+
+    Attributes:
+        path: The file.
+        setup: Setup of the analysis; its benchmarks are the columns of the weights, its
+            observables those of x.
+        n_events: Number of events.
+        n_observables: Number of observables.
+        n_benchmarks: Number of weights of each event, with those of nuisance variations.
+        has_sampling_benchmarks: Whether it is known where each event was generated.
+        summary: Numbers of events generated at each benchmark, None where not known.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        MissingWeightsError: If it has no events or not one weight for each benchmark.
+        FileFormatError: If it is truncated or of another layout.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path: Final = Path(path)
+        with open_hdf5(path) as file:
+            self.setup: Final[AnalysisSetup] = read_setup_group(file)
+            _check_layout(file, self.setup)
+            self.n_events: Final = int(file[WEIGHTS].shape[0])
+            self.summary: Final = _read_summary(file, len(self.setup.physical_benchmarks))
+            self.has_sampling_benchmarks: Final = _has_sampling_benchmarks(file)
+        self.n_observables: Final = len(self.setup.observables)
+        self.n_benchmarks: Final = len(self.setup.benchmarks)
+
+    def __repr__(self) -> str:
+        return (
+            f"EventFile({str(self.path)!r}: {self.n_events} events, "
+            f"{self.n_observables} observables, {self.n_benchmarks} benchmarks)"
+        )
+
+    def __len__(self) -> int:
+        return self.n_events
+
+    def read(self, start: int = 0, stop: int | None = None, *, allow_nan: bool = False) -> Events:
+        """Read consecutive events.
+
+        Args:
+            start: First event.
+            stop: Event behind the last one; None: the end of the file.
+            allow_nan: Whether observables may be undefined (not-a-number).
+
+        Returns:
+            The events.
+
+        Raises:
+            OptionError: If the range is not in the file.
+            DataError: If weights, or observables without `allow_nan`, are not finite.
+        """
+        start, stop = self._range(start, stop)
+        with open_hdf5(self.path) as file:
+            x = file[OBSERVATIONS][start:stop]
+            weights = file[WEIGHTS][start:stop]
+            sampled = (
+                file[SAMPLING_BENCHMARKS][start:stop] if self.has_sampling_benchmarks else None
+            )
+        self._check_observables(x, allow_nan)
+        self._check_weights(weights)
+        return Events(x, weights, sampled)
+
+    def read_weights(self, start: int = 0, stop: int | None = None) -> FloatArray:
+        """Read only the weights of consecutive events.
+
+        Args:
+            start: First event.
+            stop: Event behind the last one; None: the end of the file.
+
+        Returns:
+            Weights in pb, shape ``(stop - start, n_benchmarks)``.
+
+        Raises:
+            OptionError: If the range is not in the file.
+            DataError: If weights are not finite.
+        """
+        start, stop = self._range(start, stop)
+        with open_hdf5(self.path) as file:
+            weights: FloatArray = file[WEIGHTS][start:stop]
+        self._check_weights(weights)
+        return weights
+
+    def read_sampling_benchmarks(self, start: int = 0, stop: int | None = None) -> IntArray | None:
+        """Read only where consecutive events were generated.
+
+        Args:
+            start: First event.
+            stop: Event behind the last one; None: the end of the file.
+
+        Returns:
+            Index of the physical benchmark, negative for background, shape ``(stop - start,)``;
+            None if it is not known.
+
+        Raises:
+            OptionError: If the range is not in the file.
+        """
+        start, stop = self._range(start, stop)
+        with open_hdf5(self.path) as file:
+            return self._sampled(file, start, stop)
+
+    def iterate(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        batch_size: int | None = 100_000,
+        *,
+        allow_nan: bool = False,
+    ) -> Iterator[Events]:
+        """Read consecutive events in batches.
+
+        Args:
+            start: First event.
+            stop: Event behind the last one; None: the end of the file.
+            batch_size: Events in a batch; None: all in one.
+            allow_nan: Whether observables may be undefined (not-a-number).
+
+        Returns:
+            Batches of events; none if the range is empty.
+
+        Raises:
+            OptionError: If the range is not in the file or `batch_size` is below one.
+            DataError: If weights, or observables without `allow_nan`, are not finite.
+        """
+        start, stop = self._range(start, stop)
+        if batch_size is not None and batch_size < 1:
+            raise OptionError(f"batch_size must be at least 1, or None; got {batch_size}.")
+        end, step = stop, batch_size or max(stop - start, 1)
+        return (
+            self.read(first, min(first + step, end), allow_nan=allow_nan)
+            for first in range(start, end, step)
+        )
+
+    def rows(self, indices: IntArray, *, allow_nan: bool = False) -> FloatArray:
+        """Read the observables of chosen events.
+
+        The file is passed through once, block by block, so that many random events cost about as
+        much as reading them all, and the memory is that of the result.
+
+        Args:
+            indices: Numbers of the events in any order, repeated ones allowed, shape ``(m,)``.
+            allow_nan: Whether observables may be undefined (not-a-number).
+
+        Returns:
+            Observables, shape ``(m, n_observables)``.
+
+        Raises:
+            OptionError: If an event is not in the file.
+            DataError: If observables are not finite, without `allow_nan`.
+        """
+        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if wanted.size and not (wanted.min() >= 0 and wanted.max() < self.n_events):
+            raise OptionError(
+                f"{self.path} has the events 0 to {self.n_events - 1}, but events "
+                f"{wanted.min()} to {wanted.max()} were asked for."
+            )
+        with open_hdf5(self.path) as file:
+            x = gather_rows(file[OBSERVATIONS], wanted)
+        self._check_observables(x, allow_nan)
+        return x
+
+    def _range(self, start: int, stop: int | None) -> tuple[int, int]:
+        first = operator.index(start)
+        last = self.n_events if stop is None else operator.index(stop)
+        if not 0 <= first <= last <= self.n_events:
+            raise OptionError(
+                f"Events {start} to {stop} were asked for; {self.path} has {self.n_events}, so "
+                f"0 <= start <= stop <= {self.n_events} must hold."
+            )
+        return first, last
+
+    def _sampled(self, file: h5py.File, start: int, stop: int) -> IntArray | None:
+        if not self.has_sampling_benchmarks:
+            return None
+        sampled: IntArray = file[SAMPLING_BENCHMARKS][start:stop]
+        n_physical = len(self.setup.physical_benchmarks)
+        if sampled.size and sampled.max() >= n_physical:
+            raise FileFormatError(
+                f"{self.path} has events generated at benchmark {sampled.max()}, but only "
+                f"{n_physical} physical benchmarks. Read the sample again."
+            )
+        return sampled
+
+    def _check_observables(self, x: FloatArray, allow_nan: bool) -> None:
+        if not allow_nan and not np.isfinite(x).all():
+            raise DataError(
+                f"Observables in {self.path} are not finite for some of {len(x)} events: "
+                f"{describe_not_finite(x, list(self.setup.observables))}. Give these observables a "
+                f"default, or make them required, when the events are read into the file."
+            )
+
+    def _check_weights(self, weights: FloatArray) -> None:
+        if not np.isfinite(weights).all():
+            raise DataError(
+                f"Weights in {self.path} are not finite for some of {len(weights)} events: "
+                f"{describe_not_finite(weights, list(self.setup.benchmarks))}. Remove these events "
+                f"from the sample, or repeat the reweighting."
+            )
+
+
+def _check_layout(file: h5py.File, setup: AnalysisSetup) -> None:
+    if WEIGHTS not in file or file[WEIGHTS].ndim != 2:
+        raise MissingWeightsError(
+            f"{file.filename} has a setup, but no event weights ({WEIGHTS!r}). Read a sample into "
+            f"an event file first, with LHEReader or DelphesReader."
+        )
+    n_events, n_columns = file[WEIGHTS].shape
+    if n_columns != len(setup.benchmarks):
+        raise MissingWeightsError(
+            f"{file.filename} has {n_columns} weights for each event, but {len(setup.benchmarks)} "
+            f"benchmarks: {list(setup.benchmarks)}. Read the sample again with the setup it was "
+            f"made with."
+        )
+    expected = (n_events, len(setup.observables))
+    shape = file[OBSERVATIONS].shape if OBSERVATIONS in file else None
+    if shape != expected:
+        raise FileFormatError(
+            f"{file.filename} must hold observables of the shape {expected}, one row for each "
+            f"weight and one column for each of {list(setup.observables)}; got {shape}. Read the "
+            f"sample again."
+        )
+    sampled = file[SAMPLING_BENCHMARKS].shape if SAMPLING_BENCHMARKS in file else (0,)
+    if sampled not in {(n_events,), (0,)}:
+        raise FileFormatError(
+            f"{file.filename} must name the sampling benchmark of all {n_events} events or of "
+            f"none, got the shape {sampled}. Read the sample again."
+        )
+
+
+def _has_sampling_benchmarks(file: h5py.File) -> bool:
+    n_events = file[WEIGHTS].shape[0]
+    return SAMPLING_BENCHMARKS in file and file[SAMPLING_BENCHMARKS].shape == (n_events,)
+
+
+def _read_summary(file: h5py.File, n_physical: int) -> EventSummary | None:
+    if SIGNAL_EVENTS not in file:
+        return None
+    signal_events = read_array(file, SIGNAL_EVENTS).astype(np.int64)
+    if signal_events.shape != (n_physical,):
+        raise FileFormatError(
+            f"{file.filename} must count the events generated at each of {n_physical} physical "
+            f"benchmarks, got the shape {signal_events.shape}. Read the sample again."
+        )
+    return EventSummary(signal_events, int(read_array(file, BACKGROUND_EVENTS)))

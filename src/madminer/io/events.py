@@ -1,0 +1,95 @@
+"""Events as they lie in event files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from madminer.errors import ShapeError
+from madminer.typing import FloatArray, IntArray
+
+__all__ = ["EventSummary", "Events", "describe_not_finite"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventSummary:
+    """How many events were generated where.
+
+    Args:
+        signal_events: Events generated at each physical benchmark, shape ``(n_physical,)``.
+        background_events: Background events.
+    """
+
+    signal_events: IntArray
+    background_events: int
+
+    @classmethod
+    def count(cls, sampling_benchmarks: IntArray, n_physical: int) -> EventSummary:
+        """Count events by the benchmark that they were generated at.
+
+        Args:
+            sampling_benchmarks: Index of the benchmark, negative for background, shape ``(n,)``.
+            n_physical: Number of physical benchmarks.
+
+        Examples:
+            >>> EventSummary.count(np.array([0, 1, 1, -1]), 3)
+            EventSummary(signal_events=array([1, 2, 0]), background_events=1)
+        """
+        signal = sampling_benchmarks[sampling_benchmarks >= 0]
+        counts = np.bincount(signal, minlength=n_physical)
+        return cls(counts, int(sampling_benchmarks.size - signal.size))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """A batch of events.
+
+    Args:
+        x: Observables, shape ``(n, n_observables)``.
+        weights: Weights in pb, shape ``(n, n_benchmarks)``; the sum of a column is the cross
+            section at that benchmark.
+        sampling_benchmarks: Index of the physical benchmark that each event was generated at,
+            -1 for background, shape ``(n,)``; None where it is not known.
+
+    Raises:
+        ShapeError: If the arrays do not belong to the same number of events.
+    """
+
+    x: FloatArray
+    weights: FloatArray
+    sampling_benchmarks: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        sampled = self.sampling_benchmarks
+        n_sampled = len(self.weights) if sampled is None else len(sampled)
+        two_axes = self.x.ndim == 2 and self.weights.ndim == 2
+        if not (two_axes and len(self.x) == len(self.weights) == n_sampled):
+            raise ShapeError(
+                f"Events need observables (n, n_observables), weights (n, n_benchmarks) and "
+                f"sampling benchmarks (n,) or None; got the shapes {self.x.shape}, "
+                f"{self.weights.shape} and {None if sampled is None else sampled.shape}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def describe_not_finite(columns: FloatArray, names: Iterable[str]) -> str:
+    """Say which columns hold not-a-number or infinity, and how often.
+
+    Args:
+        columns: Values, shape ``(n, k)``.
+        names: Name of each column.
+
+    Returns:
+        The names with their counts, empty if all is finite.
+
+    Examples:
+        >>> describe_not_finite(np.array([[1.0, np.nan], [2.0, np.inf]]), ["met", "pt_j1"])
+        'pt_j1 (2)'
+    """
+    counts = np.count_nonzero(~np.isfinite(columns), axis=0)
+    pairs = zip(names, counts.tolist(), strict=True)
+    return ", ".join(f"{name} ({count})" for name, count in pairs if count)

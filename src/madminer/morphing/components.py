@@ -1,0 +1,102 @@
+"""Components: the monomials in theta that a squared matrix element is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from madminer.errors import OptionError
+from madminer.typing import IntArray
+
+__all__ = ["coupling_components", "morphing_components"]
+
+
+def morphing_components(max_powers: Sequence[int], max_overall_power: int) -> IntArray:
+    r"""All powers :math:`k` with :math:`k_i \leq K_i` and :math:`\sum_i k_i \leq K`.
+
+    Args:
+        max_powers: Largest power :math:`K_i` of each parameter, shape ``(n_parameters,)``.
+        max_overall_power: Largest sum of powers :math:`K`.
+
+    Returns:
+        Powers, the last parameter fastest, shape ``(n_components, n_parameters)``.
+
+    Raises:
+        OptionError: If a power is negative or there are no parameters.
+
+    References:
+        Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 2.
+
+    Examples:
+        >>> morphing_components((2, 2), 2).tolist()
+        [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [2, 0]]
+    """
+    if not max_powers or min(max_powers) < 0 or max_overall_power < 0:
+        raise OptionError(
+            f"Morphing needs at least one parameter and powers of zero or more, got the largest "
+            f"powers {list(max_powers)} and the overall power {max_overall_power}."
+        )
+    return np.array(list(_powers(tuple(max_powers), max_overall_power)), dtype=np.int64)
+
+
+def coupling_components(
+    n_production: int, n_decay: int, n_shared: int, max_power: float = math.inf
+) -> IntArray:
+    r"""Powers of the couplings in a production followed by a decay.
+
+    They are the monomials of
+
+    .. math:: \Bigl(\sum g_p + \sum g_s\Bigr)^2 \Bigl(\sum g_d + \sum g_s\Bigr)^2,
+
+    where a factor without couplings is one.
+
+    Args:
+        n_production: Number of couplings :math:`g_p` that only enter the production.
+        n_decay: Number of couplings :math:`g_d` that only enter the decay.
+        n_shared: Number of couplings :math:`g_s` that enter both.
+        max_power: Largest power of each coupling but the first of its group.
+
+    Returns:
+        Powers with the columns decay, production, shared and the rows in falling lexicographic
+        order, shape ``(n_components, n_decay + n_production + n_shared)``.
+
+    Raises:
+        OptionError: If a number is negative or there are no couplings.
+
+    Examples:
+        >>> coupling_components(n_production=1, n_decay=2, n_shared=0).tolist()
+        [[2, 0, 2], [1, 1, 2], [0, 2, 2]]
+    """
+    sizes = (n_decay, n_production, n_shared)
+    if min(sizes) < 0 or sum(sizes) == 0:
+        raise OptionError(
+            f"Morphing in couplings needs at least one, got {n_production} in the production, "
+            f"{n_decay} in the decay and {n_shared} in both."
+        )
+    decay = range(n_decay)
+    production = range(n_decay, n_decay + n_production)
+    shared = range(n_decay + n_production, sum(sizes))
+    in_decay = _quadratic([*decay, *shared], sum(sizes))
+    in_production = _quadratic([*production, *shared], sum(sizes))
+    products = (in_decay[:, np.newaxis] + in_production).reshape(-1, sum(sizes))
+    components = np.unique(products, axis=0)[::-1]
+    bounded = [i for group in (decay, production, shared) for i in group[1:]]
+    return components[np.all(components[:, bounded] <= max_power, axis=1)]
+
+
+def _powers(max_powers: tuple[int, ...], remaining: int) -> Iterator[tuple[int, ...]]:
+    if not max_powers:
+        yield ()
+        return
+    for power in range(min(max_powers[0], remaining) + 1):
+        for rest in _powers(max_powers[1:], remaining - power):
+            yield (power, *rest)
+
+
+def _quadratic(columns: Sequence[int], n_columns: int) -> IntArray:
+    """Monomials of the squared sum of some couplings; one if there are none of them."""
+    pairs = list(combinations_with_replacement(columns, 2)) or [()]
+    return np.array([[pair.count(i) for i in range(n_columns)] for pair in pairs])

@@ -1,0 +1,201 @@
+r"""Parton densities of the proton, interpolated in a grid in LHAPDF format.
+
+The grid files come with the Python package of Pythia (``pip install madminer[simulate]``); they
+are read here, because one cubic spline in :math:`(\ln x, \ln Q^2)` over arrays of events is much
+faster than a call per event and flavour.
+
+References:
+    Ball et al., *Parton distributions with LHC data*, arXiv:1207.1303 (NNPDF 2.3).
+    Buckley et al., *LHAPDF6*, arXiv:1412.7420 (grid format).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy.interpolate import CubicSpline, RectBivariateSpline
+
+from madminer.errors import (
+    DataError,
+    FileFormatError,
+    MissingDependencyError,
+    UnknownNameError,
+)
+from madminer.typing import FloatArray, StrPath
+
+__all__ = ["DEFAULT_PDF", "PartonDensities", "find_pdf_file", "load_parton_densities"]
+
+DEFAULT_PDF = "NNPDF23_lo_as_0130_qed"
+"""The set that MadGraph calls nn23lo1; number 247000 of LHAPDF."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _GridBlock:
+    """Part of a grid between two flavour thresholds."""
+
+    log_x: FloatArray
+    q_range: tuple[float, float]
+    splines: tuple[RectBivariateSpline, ...]
+
+    def values(self, x: FloatArray, q: float | FloatArray, columns: Sequence[int]) -> FloatArray:
+        log_x, log_q2 = np.log(x), 2.0 * np.log(q)
+        splines = [self.splines[column] for column in columns]
+        if np.ndim(q) == 0:
+            # A bicubic spline at fixed Q is the cubic spline through its values at the knots.
+            knots = np.stack([s(self.log_x, log_q2)[:, 0] for s in splines], axis=-1)
+            line: FloatArray = CubicSpline(self.log_x, knots)(log_x)
+            return line
+        return np.stack([s.ev(log_x, log_q2) for s in splines], axis=-1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartonDensities:
+    r"""Interpolation of :math:`x f(x, Q^2)` by bicubic splines in :math:`(\ln x, \ln Q^2)`.
+
+    Args:
+        name: Name of the set.
+        flavours: PDG numbers of the partons that the set has.
+        blocks: The grid, cut at flavour thresholds, in increasing Q.
+    """
+
+    name: str
+    flavours: tuple[int, ...]
+    blocks: tuple[_GridBlock, ...]
+
+    def momentum_densities(
+        self, x: FloatArray, q: float | FloatArray, flavours: Sequence[int]
+    ) -> FloatArray:
+        r"""Densities :math:`x f(x, Q^2)`; negative ones are set to zero.
+
+        Args:
+            x: Momentum fractions, shape ``(n,)``.
+            q: Factorisation scale in GeV: one for all, which is fast, or shape ``(n,)``.
+            flavours: PDG numbers, d = 1 to b = 5, negative for antiquarks, 21 for the gluon.
+
+        Returns:
+            Densities, shape ``(n, len(flavours))``.
+
+        Raises:
+            DataError: If `x` or `q` lie outside the grid.
+            UnknownNameError: If the set has no such parton.
+        """
+        columns = [self._column(flavour) for flavour in flavours]
+        self._check_range(x, q)
+        tops = [block.q_range[1] for block in self.blocks[:-1]]
+        block_of = np.searchsorted(tops, q, side="right")
+        if np.ndim(q) == 0:
+            return np.maximum(self.blocks[int(block_of)].values(x, q, columns), 0.0)
+        scales = np.broadcast_to(q, x.shape)
+        densities = np.empty((len(x), len(columns)))
+        for number in np.unique(block_of):
+            here = block_of == number
+            densities[here] = self.blocks[number].values(x[here], scales[here], columns)
+        return np.maximum(densities, 0.0)
+
+    def _column(self, flavour: int) -> int:
+        if flavour not in self.flavours:
+            raise UnknownNameError(
+                f"The set {self.name} has no parton {flavour}; it has {list(self.flavours)}."
+            )
+        return self.flavours.index(flavour)
+
+    def _check_range(self, x: FloatArray, q: float | FloatArray) -> None:
+        x_min = float(np.exp(self.blocks[0].log_x[0]))
+        if x.size and not (x.min() >= x_min and x.max() <= 1.0):
+            raise DataError(
+                f"Momentum fractions must lie in [{x_min:.1e}, 1], got values from {x.min()} to "
+                f"{x.max()}."
+            )
+        low, high = self.blocks[0].q_range[0], self.blocks[-1].q_range[1]
+        if np.size(q) and not (np.min(q) >= low and np.max(q) <= high):
+            raise DataError(
+                f"The scale Q must lie in [{low:g}, {high:g}] GeV, where {self.name} is "
+                f"tabulated; got values from {np.min(q):g} to {np.max(q):g}."
+            )
+
+
+def find_pdf_file(name: str = DEFAULT_PDF) -> Path:
+    """Find the grid of a set among the installed packages.
+
+    Args:
+        name: Name of the set, as ``NNPDF23_lo_as_0130_qed``.
+
+    Returns:
+        Path of the grid of its central member.
+
+    Raises:
+        MissingDependencyError: If the package that carries the grids is not installed.
+        UnknownNameError: If it has no such set; the message lists those it has.
+    """
+    try:
+        files = importlib.metadata.files("pythia8mc") or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MissingDependencyError(
+            "The embedded generator reads parton densities that come with the package pythia8mc, "
+            "which is not installed; run: pip install 'madminer[simulate]'"
+        ) from error
+    ending = "_0000.dat"
+    grids = {f.name.removesuffix(ending): f for f in files if f.name.endswith(ending)}
+    if name not in grids:
+        raise UnknownNameError(
+            f"There are no parton densities {name!r}; installed are {sorted(grids)}."
+        )
+    return Path(str(grids[name].locate()))
+
+
+@cache
+def load_parton_densities(name: str = DEFAULT_PDF) -> PartonDensities:
+    """Load a set that is installed; a second call returns the same object.
+
+    Args:
+        name: Name of the set.
+
+    Returns:
+        The densities.
+
+    Raises:
+        MissingDependencyError: If the package that carries the grids is not installed.
+        UnknownNameError: If it has no such set.
+        FileFormatError: If the file is damaged.
+
+    Examples:
+        >>> densities = load_parton_densities()
+        >>> densities.momentum_densities(np.array([0.1]), 80.379, (2, 1)).round(4)
+        array([[0.5913, 0.3605]])
+    """
+    return _read_grid(find_pdf_file(name), name)
+
+
+def _read_grid(path: StrPath, name: str) -> PartonDensities:
+    """Read an LHAPDF grid: a header, then blocks, each closed by a line ``---``."""
+    texts = Path(path).read_text(encoding="utf-8").split("---")[1:-1]
+    if not texts:
+        raise FileFormatError(
+            f"{path} is not a grid in LHAPDF format: no block between two lines '---'. "
+            "Reinstall pythia8mc."
+        )
+    try:
+        parts = [_read_block(text) for text in texts]
+    except ValueError as error:
+        raise FileFormatError(
+            f"{path} is not a complete grid in LHAPDF format ({error}). Reinstall pythia8mc."
+        ) from error
+    return PartonDensities(name, parts[0][0], tuple(block for _, block in parts))
+
+
+def _read_block(text: str) -> tuple[tuple[int, ...], _GridBlock]:
+    """Read a block: a line of x, one of Q, one of flavours, then a row for each (x, Q)."""
+    x_line, q_line, flavour_line, value_text = text.strip().split("\n", 3)
+    x, q = np.array(x_line.split(), float), np.array(q_line.split(), float)
+    flavours = tuple(int(word) for word in flavour_line.split())
+    values = np.array(value_text.split(), float).reshape(len(x), len(q), len(flavours))
+    log_x, log_q2 = np.log(x), 2.0 * np.log(q)
+    splines = tuple(
+        RectBivariateSpline(log_x, log_q2, values[..., column]) for column in range(len(flavours))
+    )
+    return flavours, _GridBlock(log_x, (float(q[0]), float(q[-1])), splines)
