@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from madminer.lhe import LHEReader
+from madminer.lhe.lhe_reader import LHEReader
 
 __all__ = [
     "DETECTOR_OBSERVABLES",

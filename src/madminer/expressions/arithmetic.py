@@ -97,11 +97,13 @@ def logarithm(value: FloatArray, base: FloatArray | None = None) -> FloatArray:
 
 
 def round_to(value: FloatArray, digits: FloatArray | None = None) -> FloatArray:
-    """Nearest number of so many decimal digits, halves to even; digits must be a constant."""
+    """Nearest whole number, or number of so many decimal digits, halves to even."""
     if digits is None:
         return np.rint(value)
-    rounded: FloatArray = np.round(value, int(digits))
-    return rounded
+    scale = np.power(10.0, np.abs(digits))
+    fraction, whole = np.rint(value * scale) / scale, np.rint(value / scale) * scale
+    rounded = np.where(np.greater_equal(digits, 0.0), fraction, whole)
+    return finite(np.where(np.equal(digits, np.rint(digits)), rounded, np.nan))
 
 
 def smallest(*values: FloatArray) -> FloatArray:

@@ -133,9 +133,10 @@ class Lists:
         """All listed elements, list after list."""
         lengths = np.maximum(self.counts, 0)
         shift = self.starts - (np.cumsum(lengths) - lengths)
-        n_content = getattr(self.content, "n_rows", np.size(self.content))
+        content = self.content
+        n_content = content.n_rows if isinstance(content, ParticleColumns) else len(content)
         if lengths.sum() == n_content and not np.any(shift[lengths > 0]):
-            return self.content
+            return content
         return self.pick(np.arange(lengths.sum()) + np.repeat(shift, lengths))
 
 

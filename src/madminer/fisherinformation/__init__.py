@@ -1,1 +1,8 @@
-"""TO BE FILLED."""
+"""Fisher information: truth, rate, histograms, trained scores; projecting and profiling."""
+
+from __future__ import annotations
+
+from madminer.fisherinformation.information import FisherInformation
+from madminer.fisherinformation.manipulate import profile_information, project_information
+
+__all__ = ["FisherInformation", "profile_information", "project_information"]

@@ -20,6 +20,8 @@ Batches = Iterable[tuple[FloatArray, FloatArray]]
 Axis = tuple[EventFunction, FloatArray]
 """A histogram axis: what is histogrammed, and the edges, shape ``(n_edges,)``."""
 
+_NO_EVENTS = "No event passes the cuts; loosen them or read more events."
+
 
 def truth_information(
     batches: Batches, response: CellResponse, luminosity: float
@@ -45,7 +47,8 @@ def truth_information(
         added = events_information(weights, response, luminosity)
         information += added[0]
         covariance += added[1]
-    _require(n_events)
+    if n_events == 0:
+        raise NoEventsError(_NO_EVENTS)
     return information, covariance
 
 
@@ -65,13 +68,12 @@ def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:
     """
     n_cells = int(np.prod([len(edges) + 1 for _, edges in axes], dtype=np.int64))
     total: BinnedMoments | None = None
-    n_events = 0
     for x, weights in batches:
-        n_events += len(weights)
-        moments = binned_moments(weights, cell_indices(x, axes), n_cells)
-        total = moments if total is None else total + moments
-    _require(n_events)
-    assert total is not None  # noqa: S101 - there were events
+        if len(weights):
+            moments = binned_moments(weights, cell_indices(x, axes), n_cells)
+            total = moments if total is None else total + moments
+    if total is None:
+        raise NoEventsError(_NO_EVENTS)
     return total
 
 
@@ -82,7 +84,3 @@ def cell_indices(x: FloatArray, axes: Sequence[Axis]) -> IntArray:
         cells = cells * (len(edges) + 1) + bin_indices(function(x), edges)
     return cells
 
-
-def _require(n_events: int) -> None:
-    if n_events == 0:
-        raise NoEventsError("No event passes the cuts; loosen them or read more events.")

@@ -187,16 +187,47 @@ class EventFile:
             OptionError: If an event is not in the file.
             DataError: If observables are not finite, without `allow_nan`.
         """
+        wanted = self._wanted(indices)
+        with open_hdf5(self.path) as file:
+            x = gather_rows(file[OBSERVATIONS], wanted)
+        self._check_observables(x, allow_nan)
+        return x
+
+    def take(self, indices: IntArray, *, allow_nan: bool = False) -> Events:
+        """Read chosen events with their weights, as `rows` does their observables.
+
+        Args:
+            indices: Numbers of the events in any order, repeated ones allowed, shape ``(m,)``.
+            allow_nan: Whether observables may be undefined (not-a-number).
+
+        Returns:
+            The events in the order of `indices`.
+
+        Raises:
+            OptionError: If an event is not in the file.
+            DataError: If weights, or observables without `allow_nan`, are not finite.
+        """
+        wanted = self._wanted(indices)
+        with open_hdf5(self.path) as file:
+            x = gather_rows(file[OBSERVATIONS], wanted)
+            weights = gather_rows(file[WEIGHTS], wanted)
+            sampled = (
+                gather_rows(file[SAMPLING_BENCHMARKS], wanted)
+                if self.has_sampling_benchmarks
+                else None
+            )
+        self._check_observables(x, allow_nan)
+        self._check_weights(weights)
+        return Events(x, weights, sampled)
+
+    def _wanted(self, indices: IntArray) -> IntArray:
         wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
         if wanted.size and not (wanted.min() >= 0 and wanted.max() < self.n_events):
             raise OptionError(
                 f"{self.path} has the events 0 to {self.n_events - 1}, but events "
                 f"{wanted.min()} to {wanted.max()} were asked for."
             )
-        with open_hdf5(self.path) as file:
-            x = gather_rows(file[OBSERVATIONS], wanted)
-        self._check_observables(x, allow_nan)
-        return x
+        return wanted
 
     def _range(self, start: int, stop: int | None) -> tuple[int, int]:
         first = operator.index(start)

@@ -142,7 +142,11 @@ class EventWriter:
         rows = max(CHUNK_BYTES // (8 * max(sum(row), 1)), 1)
         chunks = (rows, *(max(n, 1) for n in row))
         file.create_dataset(
-            name, shape=(0, *row), maxshape=(None, *(n or None for n in row)), dtype=dtype, chunks=chunks
+            name,
+            shape=(0, *row),
+            maxshape=(None, *(n or None for n in row)),
+            dtype=dtype,
+            chunks=chunks,
         )
 
     def _check(self, events: Events) -> None:

@@ -6,8 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from madminer.typing import FloatArray, IntArray
+from madminer.typing import IntArray
 
 __all__ = ["gather_rows"]
 
@@ -18,18 +19,18 @@ GAP_ROWS = 2_048
 """Rows that it is cheaper to read than to skip."""
 
 
-def gather_rows(dataset: Any, indices: IntArray) -> FloatArray:
+def gather_rows(dataset: Any, indices: IntArray) -> NDArray[Any]:
     """Read chosen rows of an HDF5 dataset.
 
     Contiguous blocks are read and rows picked in memory: far faster than h5py's own selection by
     index, and it allows any order and repetitions.
 
     Args:
-        dataset: HDF5 dataset or array, shape ``(n, k)``.
+        dataset: HDF5 dataset or array, shape ``(n, ...)``.
         indices: Row numbers, shape ``(m,)``.
 
     Returns:
-        The rows in the order of `indices`, shape ``(m, k)``.
+        The rows in the order of `indices`, shape ``(m, ...)``.
 
     Examples:
         >>> gather_rows(np.array([[0.0], [10.0], [20.0]]), np.array([2, 0, 2]))
@@ -39,7 +40,7 @@ def gather_rows(dataset: Any, indices: IntArray) -> FloatArray:
     """
     order = np.argsort(indices, kind="stable")
     ordered = indices[order]
-    rows = np.empty((len(indices), dataset.shape[1]))
+    rows = np.empty((len(indices), *dataset.shape[1:]), dtype=dataset.dtype)
     for first, last in pairwise(_run_edges(ordered)):
         low, high = ordered[first], ordered[last - 1] + 1
         rows[order[first:last]] = dataset[low:high][ordered[first:last] - low]

@@ -1,1 +1,8 @@
-"""TO BE FILLED."""
+"""Limits: log likelihood ratios and p-values on grids of parameter points."""
+
+from __future__ import annotations
+
+from madminer.limits.expected import expected_limit_grid, truth_limit_grid
+from madminer.limits.grid import LimitGrid, limit_grid, regular_grid
+
+__all__ = ["LimitGrid", "expected_limit_grid", "limit_grid", "regular_grid", "truth_limit_grid"]

@@ -80,9 +80,9 @@ def morphing_pseudo_inverse(basis: ArrayLike, components: IntArray) -> FloatArra
         MorphingError: If there are fewer benchmarks than components, or they are singular.
 
     Examples:
-        >>> morphing_pseudo_inverse([[-1.0], [0.0], [1.0]], np.array([[0], [1]])).round(3)
-        array([[ 0.333,  0.333,  0.333],
-               [-0.5  ,  0.   ,  0.5  ]])
+        >>> morphing_pseudo_inverse([[1.0], [3.0], [8.0]], np.array([[0], [1]])).round(3)
+        array([[ 0.795,  0.487, -0.282],
+               [-0.115, -0.038,  0.154]])
     """
     points = _basis_points(basis, components)
     if len(points) < len(components):
@@ -153,8 +153,8 @@ def optimize_basis(
         >>> components = np.array([[0], [1], [2]])
         >>> optimize_basis(components, [(-1.0, 1.0)], [[0.0]], seed=1).round(2)
         array([[ 0.  ],
-               [-0.85],
-               [ 0.83]])
+               [ 0.88],
+               [-0.95]])
     """
     if min(n_bases, n_trials, n_test_thetas) < 1:
         raise OptionError(

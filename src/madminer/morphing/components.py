@@ -98,5 +98,6 @@ def _powers(max_powers: tuple[int, ...], remaining: int) -> Iterator[tuple[int, 
 
 def _quadratic(columns: Sequence[int], n_columns: int) -> IntArray:
     """Monomials of the squared sum of some couplings; one if there are none of them."""
-    pairs = list(combinations_with_replacement(columns, 2)) or [()]
+    degree = 2 if columns else 0
+    pairs = combinations_with_replacement(columns, degree)
     return np.array([[pair.count(i) for i in range(n_columns)] for pair in pairs])

@@ -1,1 +1,29 @@
-"""TO BE FILLED."""
+"""Neural networks: losses, optimisers, schedules and the training loop.
+
+Nothing here knows of files or of physics beyond the symbols of the papers.
+"""
+
+from __future__ import annotations
+
+from madminer.nn.activations import ACTIVATIONS
+from madminer.nn.data import Dataset
+from madminer.nn.history import TrainingHistory
+from madminer.nn.loop import TrainingSettings, fit
+from madminer.nn.networks import MLP
+from madminer.nn.optimizers import OPTIMIZERS
+from madminer.nn.scaling import Standardization, fit_standardization
+from madminer.nn.schedules import SCHEDULES, learning_rates
+
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Dataset",
+    "Standardization",
+    "TrainingHistory",
+    "TrainingSettings",
+    "fit",
+    "fit_standardization",
+    "learning_rates",
+]

@@ -1,1 +1,1 @@
-"""TO BE FILLED."""
+"""What the readers of all event formats share: objects, observables, cuts, smearing, weights."""

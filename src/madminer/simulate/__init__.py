@@ -1,1 +1,46 @@
-"""TO BE FILLED."""
+"""The embedded generator: parton-level events without installing a simulator.
+
+`simulate` makes events of a process in memory, with their exact weights, scores and likelihood
+ratios at every parameter point (`PartonEvents`); `write_parton_events` writes them as MadGraph
+would; `integrate` computes cross sections.
+
+A process is a frozen value that fills the contract `Process`: a table of flavour channels, a map
+from random numbers to momenta, squared amplitudes as polynomials in the theory parameters, and
+what remains for single events. To add one, write a class with these and put it into the table
+`madminer.simulate.registry.PROCESSES`; adaptation, parton densities, unweighting, truth and files
+work for it as they are.
+"""
+
+from __future__ import annotations
+
+from madminer.simulate.cuts import GeneratorCuts
+from madminer.simulate.electroweak import TUTORIAL_INPUTS, Electroweak
+from madminer.simulate.events import GenerationSummary, PartonEvents
+from madminer.simulate.generate import CrossSections, integrate, simulate
+from madminer.simulate.lhe_output import write_parton_events
+from madminer.simulate.observables import COMPLETE_OBSERVABLES, complete_observables
+from madminer.simulate.process import Process
+from madminer.simulate.registry import PROCESSES, ProcessOption, make_process
+from madminer.simulate.setups import tutorial_setup, wbf_setup
+from madminer.simulate.wbf import WeakBosonFusion
+
+__all__ = [
+    "COMPLETE_OBSERVABLES",
+    "PROCESSES",
+    "TUTORIAL_INPUTS",
+    "CrossSections",
+    "Electroweak",
+    "GenerationSummary",
+    "GeneratorCuts",
+    "PartonEvents",
+    "Process",
+    "ProcessOption",
+    "WeakBosonFusion",
+    "complete_observables",
+    "integrate",
+    "make_process",
+    "simulate",
+    "tutorial_setup",
+    "wbf_setup",
+    "write_parton_events",
+]

@@ -40,7 +40,9 @@ def lorentz(a: A, b: FloatArray | A) -> A:
 
 
 def left_handed_spinor(p: FloatArray) -> tuple[ComplexArray, ComplexArray]:
-    r"""Weyl spinor with :math:`\vec\sigma\cdot\vec p\,\phi = -E\phi`, :math:`\phi^\dagger\phi = 2E`.
+    r"""Weyl spinor of a massless left-handed fermion.
+
+    .. math:: \vec\sigma\cdot\vec p\,\phi = -E\phi, \qquad \phi^\dagger\phi = 2E
 
     Args:
         p: Massless momenta, shape ``(4, ...)``, GeV.

@@ -75,9 +75,7 @@ class Electroweak:
         w_mass = math.sqrt(z_mass**2 / 2.0 + math.sqrt(radicand))
         sine = math.sqrt(1.0 - (w_mass / z_mass) ** 2)
         coupling = math.sqrt(4.0 * math.pi * alpha) / sine
-        return cls(
-            w_mass=w_mass, z_mass=z_mass, weak_coupling=coupling, higgs_mass=higgs_mass
-        )
+        return cls(w_mass=w_mass, z_mass=z_mass, weak_coupling=coupling, higgs_mass=higgs_mass)
 
     @classmethod
     def from_w_mass(

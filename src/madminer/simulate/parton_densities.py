@@ -28,10 +28,24 @@ from madminer.errors import (
 )
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["DEFAULT_PDF", "PartonDensities", "find_pdf_file", "load_parton_densities"]
+__all__ = [
+    "DEFAULT_PDF",
+    "LHAPDF_NUMBERS",
+    "PartonDensities",
+    "find_pdf_file",
+    "load_parton_densities",
+]
 
 DEFAULT_PDF = "NNPDF23_lo_as_0130_qed"
-"""The set that MadGraph calls nn23lo1; number 247000 of LHAPDF."""
+"""The set that MadGraph calls nn23lo1."""
+
+LHAPDF_NUMBERS = {
+    "NNPDF23_lo_as_0119_qed": 246800,
+    "NNPDF23_lo_as_0130_qed": 247000,
+    "NNPDF31_lo_as_0118": 315000,
+    "NNPDF31_lo_as_0130": 315200,
+}
+"""Numbers of sets in LHAPDF, as files name them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -106,9 +106,7 @@ def tensor_amplitudes(
     return contractions.metric, even, -2.0 * contractions.dual
 
 
-def square_amplitude(
-    standard: ComplexArray, even: ComplexArray, odd: ComplexArray
-) -> FloatArray:
+def square_amplitude(standard: ComplexArray, even: ComplexArray, odd: ComplexArray) -> FloatArray:
     r"""Coefficients of :math:`|A_0 + C A_1 + \tilde C A_2|^2` for `WBF_COMPONENTS`.
 
     Args:

@@ -11,18 +11,20 @@ __all__ = ["weighted_quantiles"]
 
 
 def weighted_quantiles(
-    values: ArrayLike, quantiles: ArrayLike, weights: ArrayLike | None = None
+    values: ArrayLike,
+    quantiles: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    stretch: bool = False,
 ) -> FloatArray:
     r"""Quantiles of weighted values, interpolated linearly.
 
-    The sorted values :math:`x_{(i)}` sit at the centred cumulative weights, stretched to [0, 1]:
+    The sorted values :math:`x_{(i)}` sit at the centred cumulative weights
 
-    .. math::
+    .. math:: q_i = \frac{c_i}{\sum_j w_j}, \qquad c_i = \sum_{j \le i} w_j - \tfrac12 w_i
 
-        c_i = \sum_{j \le i} w_j - \tfrac12 w_i, \qquad q_i = \frac{c_i - c_1}{c_n - c_1}
-
-    so that quantiles 0 and 1 are the smallest and largest value. For equal weights this is
-    :func:`numpy.quantile`.
+    and quantiles beyond the first and last are the smallest and largest value. For equal weights
+    this is the method "hazen" of :func:`numpy.quantile`, stretched it is "linear".
 
     Args:
         values: Values, shape ``(n,)``.
@@ -30,6 +32,7 @@ def weighted_quantiles(
         weights: Weights of the values, shape ``(n,)``; None for equal ones. Negative weights are
             allowed as long as the total is positive: the cumulative weights are then made
             monotonic.
+        stretch: Whether to stretch the :math:`q_i` to [0, 1]: :math:`(c_i - c_1) / (c_n - c_1)`.
 
     Returns:
         Quantiles, shape ``(m,)``.
@@ -42,8 +45,8 @@ def weighted_quantiles(
     Examples:
         >>> weighted_quantiles([3.0, 1.0, 2.0], [0.0, 0.5, 1.0])
         array([1., 2., 3.])
-        >>> weighted_quantiles([1.0, 2.0, 3.0], [0.5], weights=[2.0, 1.0, 1.0])
-        array([1.83333333])
+        >>> weighted_quantiles([1.0, 2.0, 3.0], [0.5], weights=[1.0, 2.0, 1.0])
+        array([2.])
     """
     x = np.asarray(values, dtype=np.float64)
     w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -60,8 +63,8 @@ def weighted_quantiles(
     order = np.argsort(x)
     x, w = x[order], w[order]
     centred = np.maximum.accumulate(np.cumsum(w) - 0.5 * w)
-    span = centred[-1] - centred[0]
-    if span <= 0.0:  # one value, or all weight on one
+    low, span = (centred[0], centred[-1] - centred[0]) if stretch else (0.0, w.sum())
+    if span <= 0.0:  # all weight on one value
         return np.full(q.shape, x[np.argmax(w)])
-    result: FloatArray = np.interp(q, (centred - centred[0]) / span, x)
+    result: FloatArray = np.interp(q, (centred - low) / span, x)
     return result

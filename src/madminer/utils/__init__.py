@@ -1,1 +1,5 @@
-"""TO BE FILLED."""
+"""Documented homes of names whose code lives in other packages."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

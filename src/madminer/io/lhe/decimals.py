@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from madminer.errors import DataError, FileFormatError
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["Bytes", "format_floats", "format_integers", "parse_field", "parse_lines", "take_lines"]
+__all__ = [
+    "Bytes",
+    "format_floats",
+    "format_integers",
+    "parse_field",
+    "parse_lines",
+    "take_columns",
+]
 
 Bytes = NDArray[np.uint8]
 """Characters of a text as numbers."""
@@ -24,11 +31,12 @@ Bytes = NDArray[np.uint8]
 _BLANK, _ZERO, _NINE, _PLUS, _MINUS, _POINT, _EXPONENT = (ord(c) for c in " 09+-.e")
 _LARGEST_EXACT_POWER: Final = 22  # 10^22 is the largest power of ten that a float64 holds exactly
 _POWERS: Final = 10.0 ** np.arange(_LARGEST_EXACT_POWER + 1)
+_BLOCK: Final = 512
 _EXACT_DIGITS: Final = 15  # integers of so many digits are exact in float64
 
 
-def take_lines(buffer: Bytes, starts: IntArray, length: int) -> Bytes:
-    """Copy lines of equal length out of a text.
+def take_columns(buffer: Bytes, starts: IntArray, length: int) -> Bytes:
+    """Copy lines of equal length out of a text, column by column.
 
     Args:
         buffer: The text, shape ``(n_bytes,)``.
@@ -36,13 +44,14 @@ def take_lines(buffer: Bytes, starts: IntArray, length: int) -> Bytes:
         length: Their length.
 
     Returns:
-        The lines, shape ``(n_lines, length)``.
+        The characters, shape ``(length, n_lines)``.
     """
-    if not length or not len(starts):
-        return np.empty((len(starts), length), np.uint8)
-    windows = np.lib.stride_tricks.sliding_window_view(buffer, length)
-    lines: Bytes = windows[starts]
-    return lines
+    columns = np.empty((length, len(starts)), np.uint8)
+    if columns.size:
+        windows = np.lib.stride_tricks.sliding_window_view(buffer, length)
+        for first in range(0, len(starts), _BLOCK):  # blocks stay in the cache while transposed
+            columns[:, first : first + _BLOCK] = windows[starts[first : first + _BLOCK]].T
+    return columns
 
 
 def parse_lines(
@@ -67,14 +76,14 @@ def parse_lines(
     lengths = ends - starts
     for length in np.unique(lengths):
         chosen = slice(None) if np.all(lengths == length) else np.flatnonzero(lengths == length)
-        lines = take_lines(buffer, starts[chosen], int(length))
-        spans = _field_spans(lines)
+        columns = take_columns(buffer, starts[chosen], int(length))
+        spans = _field_spans(columns)
         if len(spans) == n_fields:
             for row, position in enumerate(wanted):
                 begin, end = spans[position]
-                table[row, chosen] = parse_field(lines[:, begin:end])
+                table[row, chosen] = parse_field(columns[begin:end])
         else:
-            table[:, chosen] = _parse_words(lines, n_fields, wanted)
+            table[:, chosen] = _parse_words(columns, n_fields, wanted)
     return table
 
 
@@ -85,7 +94,7 @@ def parse_field(field: Bytes) -> FloatArray:
     integer, which is divided once by an exact power of ten.
 
     Args:
-        field: One number in each line, shape ``(n_lines, width)``.
+        field: One number in each line, shape ``(width, n_lines)``.
 
     Returns:
         The numbers, shape ``(n_lines,)``.
@@ -98,10 +107,10 @@ def parse_field(field: Bytes) -> FloatArray:
 
     Examples:
         >>> text = np.frombuffer(b"+1.250e+01-2.000e-03", np.uint8).reshape(2, 10)
-        >>> parse_field(text)
+        >>> parse_field(text.T)
         array([ 1.25e+01, -2.00e-03])
     """
-    numbers = _parse_scientific(field) if _POINT in field[:1] else _parse_integers(field)
+    numbers = _parse_scientific(field) if _POINT in field[:, :1] else _parse_integers(field)
     return _parse_one_by_one(field) if numbers is None else numbers
 
 
@@ -179,9 +188,9 @@ def _digits(values: IntArray, n_digits: int) -> Bytes:
     return text
 
 
-def _field_spans(lines: Bytes) -> list[tuple[int, int]]:
+def _field_spans(columns: Bytes) -> list[tuple[int, int]]:
     """Begin and end of the fields: columns between columns that are blank in all lines."""
-    is_filled = np.any(lines > _BLANK, axis=0)
+    is_filled = np.max(columns, axis=1, initial=0) > _BLANK
     steps = np.diff(np.concatenate([[False], is_filled, [False]]).astype(np.int8))
     begins, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
     return list(zip(begins.tolist(), ends.tolist(), strict=True))
@@ -189,34 +198,42 @@ def _field_spans(lines: Bytes) -> list[tuple[int, int]]:
 
 def _parse_scientific(field: Bytes) -> FloatArray | None:
     """Numbers like +1.25e+01 with every character in its column, else None."""
-    line = field[0].tobytes().lower()
+    line = field[:, 0].tobytes().lower()
     point, exponent = line.find(b"."), line.find(b"e")
     begin = 1 if point >= 1 and line[:1] in b"+- " else 0
     n_fraction = exponent - point - 1
-    n_digits = point - begin + n_fraction
-    if not (begin < point < exponent < len(line) - 2) or n_digits > _EXACT_DIGITS:
+    if not begin < point < exponent < len(line) - 2 or point - begin + n_fraction > _EXACT_DIGITS:
         return None
-    digits = np.delete(np.arange(begin, exponent), point - begin)
-    numbers = field - np.uint8(_ZERO)  # wraps around below zero
+    digits = field - np.uint8(_ZERO)  # wraps around below zero
     is_regular = (
-        np.all(field[:, point] == _POINT)
-        and np.all(field[:, exponent] | 32 == _EXPONENT)  # 32: lower case
-        and _are_signs(field[:, exponent + 1])
-        and (not begin or _are_signs(field[:, 0]) or bool(np.all(field[:, 0] == _BLANK)))
-        and np.all(numbers[:, digits] <= 9)
-        and np.all(numbers[:, exponent + 2 :] <= 9)
+        np.all(field[point] == _POINT)
+        and np.all(field[exponent] | 32 == _EXPONENT)  # 32: lower case
+        and _are_signs(field[exponent + 1])
+        and (not begin or _are_signs(field[0]) or bool(np.all(field[0] == _BLANK)))
+        and np.all(digits[begin:point] <= 9)
+        and np.all(digits[point + 1 : exponent] <= 9)
+        and np.all(digits[exponent + 2 :] <= 9)
     )
     if not is_regular:
         return None
-    mantissa = numbers[:, digits] @ _POWERS[n_digits - 1 :: -1]
-    power = (numbers[:, exponent + 2 :] @ _POWERS[len(line) - exponent - 3 :: -1]).astype(np.int64)
-    power = np.where(field[:, exponent + 1] == _MINUS, -power, power) - n_fraction
+    mantissa = _number((*digits[begin:point], *digits[point + 1 : exponent]))
+    power = _number((*digits[exponent + 2 :],)).astype(np.int64)
+    power = np.where(field[exponent + 1] == _MINUS, -power, power) - n_fraction
     power[mantissa == 0] = 0
     if np.any(np.abs(power) > _LARGEST_EXACT_POWER):
         return None
-    scale = _POWERS[np.abs(power)]
-    values: FloatArray = np.where(power < 0, mantissa / scale, mantissa * scale)
-    return np.where(field[:, 0] == _MINUS, -values, values) if begin else values
+    mantissa *= _POWERS[np.maximum(power, 0)]
+    mantissa /= _POWERS[np.maximum(-power, 0)]
+    return np.negative(mantissa, out=mantissa, where=field[0] == _MINUS)
+
+
+def _number(digits: Sequence[Bytes]) -> FloatArray:
+    """Whole numbers from columns of digits."""
+    number = np.zeros(len(digits[0]))
+    for column in digits:
+        number *= 10
+        number += column
+    return number
 
 
 def _are_signs(characters: Bytes) -> bool:
@@ -225,36 +242,37 @@ def _are_signs(characters: Bytes) -> bool:
 
 def _parse_integers(field: Bytes) -> FloatArray | None:
     """Whole numbers, aligned to the right, else None."""
-    numbers = field - np.uint8(_ZERO)
-    is_digit = numbers <= 9
-    is_sign = (field == _MINUS) | (field == _PLUS)
+    digits = field - np.uint8(_ZERO)
+    is_digit = digits <= 9
+    is_minus = field == _MINUS
+    is_blank = field == _BLANK
     is_regular = (
-        field.shape[1] <= _EXACT_DIGITS
-        and np.all(is_digit[:, -1])
-        and np.all(is_digit | is_sign | (field == _BLANK))
-        and np.all(is_digit[:, 1:] | ~(is_digit | is_sign)[:, :-1])  # digits follow digits, signs
+        len(field) <= _EXACT_DIGITS
+        and np.all(is_digit[-1])
+        and np.all(is_digit | is_minus | is_blank)
+        and np.all(is_digit[1:] | is_blank[:-1])  # a digit follows digits and signs
     )
     if not is_regular:
         return None
-    values = np.where(is_digit, numbers, 0) @ _POWERS[field.shape[1] - 1 :: -1]
-    return np.where(np.any(field == _MINUS, axis=1), -values, values)
+    values = _number(np.where(is_digit, digits, np.uint8(0)))
+    return np.negative(values, out=values, where=np.any(is_minus, axis=0))
 
 
 def _parse_one_by_one(field: Bytes) -> FloatArray:
-    words = np.ascontiguousarray(field).view(f"S{field.shape[1]}").ravel().tolist()
+    words = np.ascontiguousarray(field.T).view(f"S{len(field)}").ravel().tolist()
     return np.array([_parse_word(word) for word in words])
 
 
-def _parse_words(lines: Bytes, n_fields: int, wanted: Sequence[int]) -> FloatArray:
+def _parse_words(columns: Bytes, n_fields: int, wanted: Sequence[int]) -> FloatArray:
     """The general case: fields anywhere in the line."""
-    table = np.empty((len(wanted), len(lines)))
-    for column, line in enumerate(lines):
+    table = np.empty((len(wanted), columns.shape[1]))
+    for number, line in enumerate(np.ascontiguousarray(columns.T)):
         words = line.tobytes().split(b"#")[0].split()
         if len(words) != n_fields:
             raise FileFormatError(
                 f"Expected {n_fields} numbers in a line, got {line.tobytes().decode('latin1')!r}."
             )
-        table[:, column] = [_parse_word(words[position]) for position in wanted]
+        table[:, number] = [_parse_word(words[position]) for position in wanted]
     return table
 
 

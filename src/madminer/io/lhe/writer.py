@@ -160,7 +160,9 @@ def _interleave(before: Bytes, particles: Bytes, n_particles: IntArray, after: B
     text = np.empty(int(lengths.sum()), np.uint8)
     _put(text, starts, before)
     _put(text, ends - after.shape[1], after)
-    position = np.arange(len(particles)) - np.repeat(np.cumsum(n_particles) - n_particles, n_particles)
+    position = np.arange(len(particles)) - np.repeat(
+        np.cumsum(n_particles) - n_particles, n_particles
+    )
     _put(text, np.repeat(starts + before.shape[1], n_particles) + position * width, particles)
     return text.tobytes()
 

@@ -1,0 +1,26 @@
+"""Cross sections at many parameter points.
+
+Arguments: event file, number of parameter points.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from madminer import sampling
+from madminer.sampling import SampleAugmenter
+from stopwatch import Stopwatch
+
+
+def main(events: str, n_thetas: int) -> None:
+    """Time everything from the event file on disk to the cross sections."""
+    thetas = np.random.default_rng(1).normal(0.0, 0.5, size=(n_thetas, 2))
+    with Stopwatch() as watch:
+        sampler = SampleAugmenter(events)
+        _, cross_sections, _ = sampler.cross_sections(sampling.morphing_points(thetas))
+    watch.report(cross_sections)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

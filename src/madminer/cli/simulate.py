@@ -1,0 +1,90 @@
+"""``madminer simulate``: events of the embedded processes as LHE files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from madminer.io.setup_file import read_setup
+from madminer.simulate import PartonEvents, Process, WeakBosonFusion, simulate, write_parton_events
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Generate events of an embedded process, as MadGraph would.", no_args_is_help=True
+)
+
+Out = Annotated[Path, typer.Option(help="The LHE file; compressed if it ends with .gz.")]
+Events = Annotated[int, typer.Option(help="Number of unweighted events.")]
+RandomSeed = Annotated[int, typer.Option(help="The same seed gives the same file.")]
+Energy = Annotated[float, typer.Option(help="Energy of the beams in their centre of mass, GeV.")]
+Setup = Annotated[
+    Path | None,
+    typer.Option(help="File with parameters and benchmarks (default: built-in benchmarks)."),
+]
+SampledFrom = Annotated[
+    str | None,
+    typer.Option(help="Benchmark whose weight stands in the event line (default: the first)."),
+]
+
+
+@app.callback()
+def _processes() -> None:
+    """Keep the process a command of its own, also while there is one only."""
+
+
+@app.command()
+def wbf(
+    out: Out,
+    events: Events = 50_000,
+    seed: RandomSeed = 1,
+    channel: Annotated[
+        str, typer.Option(help="tutorial (u d, W W), ww, zz or pp (both, all flavours).")
+    ] = "tutorial",
+    energy: Energy = 13_000.0,
+    branching_ratio: Annotated[
+        float, typer.Option(help="Of the Higgs to two photons; 1 for the cross section of q q H.")
+    ] = 2.27e-3,
+    setup: Setup = None,
+    sampled_from: SampledFrom = None,
+) -> None:
+    """Higgs in weak-boson fusion, decaying to two photons, with CWL2 and CPWL2."""
+    process = WeakBosonFusion(channel=channel, energy=energy, branching_ratio=branching_ratio)
+    _run(process, out, events, seed, setup, sampled_from)
+
+
+def _run(
+    process: Process,
+    out: Path,
+    n_events: int,
+    seed: int,
+    setup: Path | None,
+    sampled_from: str | None,
+) -> None:
+    analysis = None if setup is None else read_setup(setup)
+    events = simulate(process, n_events, analysis, seed=seed)
+    write_parton_events(out, events, sampled_from=0 if sampled_from is None else sampled_from)
+    Console().print(_table(events, out))
+
+
+def _table(events: PartonEvents, out: Path) -> Table:
+    table = Table(title=f"{events.n_events} events in {out}")
+    table.add_column("benchmark")
+    for name in events.parameters:
+        table.add_column(name, justify="right")
+    table.add_column("cross section [pb]", justify="right")
+    table.add_column("effective events", justify="right")
+    for name, benchmark in events.setup.physical_benchmarks.items():
+        theta = [benchmark.values[parameter] for parameter in events.parameters]
+        value, error = events.cross_section(theta)
+        table.add_row(
+            name,
+            *(f"{number:g}" for number in theta),
+            f"{value:.4e} ± {error:.1e}",
+            f"{events.effective_size(theta):.0f}",
+        )
+    return table

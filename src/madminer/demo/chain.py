@@ -1,0 +1,160 @@
+"""The whole chain, step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from madminer.demo.closure import ScoreComparison, compare_scores
+from madminer.demo.events import DemoEvents, prepare_events
+from madminer.demo.inference import (
+    Informations,
+    Limits,
+    compute_informations,
+    compute_limits,
+)
+from madminer.demo.learning import TrainedRatio, TrainedScore, train_ratio, train_score
+from madminer.demo.page import make_report
+from madminer.demo.results import write_results
+from madminer.demo.settings import DemoSettings
+from madminer.demo.verdict import closure_checks
+from madminer.errors import ClosureError, OutputError
+from madminer.report import Check, write_report
+
+__all__ = ["DemoResult", "run_demo"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemoResult:
+    """Everything that one run of the chain computes.
+
+    Args:
+        settings: Sizes and places.
+        events: Setup and event files.
+        sally_parton: Score estimator on unsmeared observables.
+        sally_detector: Score estimator on detector-level observables.
+        alices: Ratio estimator on detector-level observables.
+        parton_scores: Estimated and exact scores of the test events, unsmeared.
+        detector_scores: The same at detector level.
+        informations: Fisher information of each approach.
+        limits: Expected p-values.
+        checks: Closure tests.
+        report: The page.
+    """
+
+    settings: DemoSettings
+    events: DemoEvents
+    sally_parton: TrainedScore
+    sally_detector: TrainedScore
+    alices: TrainedRatio
+    parton_scores: ScoreComparison
+    detector_scores: ScoreComparison
+    informations: Informations
+    limits: Limits
+    checks: tuple[Check, ...]
+    report: Path
+
+
+def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResult:
+    """Simulate, read, sample, learn, infer and report.
+
+    Args:
+        settings: Sizes and places.
+        console: Where progress and summary are shown, None for the terminal.
+
+    Returns:
+        The results; the same are in the folder `settings.out`, with a report to read.
+
+    Raises:
+        ClosureError: If a closure test fails; the report is written nevertheless and says so.
+        OutputError: If the output folder cannot be written.
+    """
+    console = console or Console()
+    began = time.perf_counter()
+    _make_folder(settings.out)
+
+    with _step(console, "Simulate and read events"):
+        events = prepare_events(settings)
+    with _step(console, "Train SALLY on parton-level observables"):
+        sally_parton = train_score(events.parton_file, events.reference, "parton", settings)
+    with _step(console, "Train SALLY on detector-level observables"):
+        sally_detector = train_score(events.detector_file, events.reference, "detector", settings)
+    with _step(console, "Train ALICES on detector-level observables"):
+        alices = train_ratio(events.detector_file, events.reference, settings)
+    with _step(console, "Compute Fisher information"):
+        informations = compute_informations(
+            events, sally_parton.model_file, sally_detector.model_file, settings.luminosity
+        )
+    with _step(console, "Compute expected limits"):
+        limits = compute_limits(events, alices.estimator, informations.sally, settings)
+    with _step(console, "Test closure"):
+        parton_scores = compare_scores(events.parton_file, events.reference, sally_parton)
+        detector_scores = compare_scores(events.detector_file, events.reference, sally_detector)
+        checks = closure_checks(
+            events, parton_scores, detector_scores, informations, alices, settings
+        )
+    result = DemoResult(
+        settings=settings,
+        events=events,
+        sally_parton=sally_parton,
+        sally_detector=sally_detector,
+        alices=alices,
+        parton_scores=parton_scores,
+        detector_scores=detector_scores,
+        informations=informations,
+        limits=limits,
+        checks=tuple(checks),
+        report=settings.out / "report.html",
+    )
+    with _step(console, "Write the report"):
+        write_results(settings.out / "results.json", result)
+        write_report(result.report, make_report(result, time.perf_counter() - began))
+    _summarise(console, result)
+    return result
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make the output folder {folder}: {error}. Choose another --out."
+        ) from error
+
+
+@contextmanager
+def _step(console: Console, description: str) -> Iterator[None]:
+    began = time.perf_counter()
+    console.print(f"[cyan]›[/] {description} ...", highlight=False)
+    yield
+    console.print(
+        f"[green]✓[/] {description} [dim]{time.perf_counter() - began:.1f} s[/]", highlight=False
+    )
+
+
+def _summarise(console: Console, result: DemoResult) -> None:
+    table = RichTable(title="Closure tests", title_justify="left")
+    for column in ("", "test", "measured", "expected", "required"):
+        table.add_column(column)
+    for check in result.checks:
+        table.add_row(
+            "[green]✓[/]" if check.passed else "[red]✗[/]",
+            check.name,
+            check.measured,
+            check.expected,
+            check.requirement,
+        )
+    console.print(table)
+    console.print(f"Report: {result.report}", highlight=False, soft_wrap=True)
+    failed = [check.name for check in result.checks if not check.passed]
+    if failed:
+        raise ClosureError(
+            f"{len(failed)} of {len(result.checks)} closure tests failed: {'; '.join(failed)}. "
+            f"Do not trust these results; try more events (--events) and look at {result.report}."
+        )

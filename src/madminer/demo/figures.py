@@ -1,0 +1,155 @@
+"""Figures of the report that no other package draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from madminer.demo.closure import ScoreComparison
+from madminer.nn.history import TrainingHistory
+from madminer.plotting.style import figure_style
+from madminer.typing import FloatArray
+
+__all__ = ["plot_score_closure", "plot_score_maps", "plot_training"]
+
+COLOUR_QUANTILE = 0.95
+"""Colours of a score map saturate at this quantile of the absolute scores."""
+
+
+@figure_style()
+def plot_score_maps(
+    comparison: ScoreComparison,
+    columns: tuple[int, int],
+    labels: tuple[str, str],
+    parameter_labels: Sequence[str],
+    ranges: tuple[tuple[float, float], tuple[float, float]],
+) -> Figure:
+    """Average of the score over the plane of two observables: network above, exact below.
+
+    Args:
+        comparison: Scores of the events.
+        columns: The two observables, as columns of x.
+        labels: Their axis labels.
+        parameter_labels: One label a theory parameter.
+        ranges: Ranges of the two observables.
+
+    Returns:
+        The figure, with a column for each parameter.
+    """
+    n_parameters = len(parameter_labels)
+    figure, axes = plt.subplots(
+        2,
+        n_parameters,
+        figsize=(4.6 * n_parameters, 7.0),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    horizontal, vertical = (comparison.x[:, column] for column in columns)
+    rows = {"SALLY": comparison.estimated, "exact, averaged": comparison.exact}
+    for column, parameter in enumerate(parameter_labels):
+        limit = float(np.quantile(np.abs(comparison.estimated[:, column]), COLOUR_QUANTILE))
+        for ax, (name, scores) in zip(axes[:, column], rows.items(), strict=True):
+            hexagons = ax.hexbin(
+                horizontal,
+                vertical,
+                C=scores[:, column],
+                gridsize=(28, 20),
+                extent=(*ranges[0], *ranges[1]),
+                mincnt=3,
+                cmap="RdBu_r",
+                vmin=-limit,
+                vmax=limit,
+                linewidths=0.1,
+            )
+            ax.set(title=f"{name}: {parameter}", xlim=ranges[0], ylim=ranges[1])
+            ax.grid(visible=False)
+        figure.colorbar(
+            hexagons, ax=axes[:, column], label=f"score along {parameter}", extend="both", aspect=40
+        )
+    for ax in axes[-1]:
+        ax.set_xlabel(labels[0])
+    for ax in axes[:, 0]:
+        ax.set_ylabel(labels[1])
+    return figure
+
+
+@figure_style()
+def plot_score_closure(
+    comparisons: Mapping[str, ScoreComparison], parameter_labels: Sequence[str]
+) -> Figure:
+    """Estimated against exact scores, event by event.
+
+    Args:
+        comparisons: Scores by the name of what the network sees; a row of panels each.
+        parameter_labels: One label a theory parameter; a column of panels each.
+
+    Returns:
+        The figure.
+    """
+    shape = (len(comparisons), len(parameter_labels))
+    figure, axes = plt.subplots(
+        *shape, figsize=(4.2 * shape[1], 4.0 * shape[0]), squeeze=False, layout="constrained"
+    )
+    for row, (name, comparison) in zip(axes, comparisons.items(), strict=True):
+        for column, (ax, label) in enumerate(zip(row, parameter_labels, strict=True)):
+            exact, estimated = comparison.exact[:, column], comparison.estimated[:, column]
+            limit = float(np.quantile(np.abs(exact), 0.99))
+            ax.hist2d(
+                exact,
+                estimated,
+                bins=80,
+                range=[[-limit, limit], [-limit, limit]],
+                weights=comparison.weights,
+                cmap="Blues",
+                norm="log",
+                rasterized=True,
+            )
+            ax.plot([-limit, limit], [-limit, limit], color="0.3", linewidth=1.0, linestyle=":")
+            ax.set(
+                title=f"{name}: {label}",
+                xlabel="exact score",
+                ylabel="SALLY's score",
+                aspect="equal",
+            )
+            ax.text(
+                0.05,
+                0.93,
+                f"correlation {comparison.correlations[column]:.4f}",
+                transform=ax.transAxes,
+                va="top",
+            )
+            ax.grid(visible=False)
+    return figure
+
+
+@figure_style()
+def plot_training(histories: Mapping[str, TrainingHistory]) -> Figure:
+    """Losses over the epochs, a panel for each network.
+
+    Args:
+        histories: Training histories by name.
+
+    Returns:
+        The figure.
+    """
+    figure, axes = plt.subplots(
+        1, len(histories), figsize=(3.6 * len(histories), 3.0), squeeze=False, layout="constrained"
+    )
+    for ax, (name, history) in zip(axes[0], histories.items(), strict=True):
+        train, validation = history
+        epochs = np.arange(1, len(train) + 1)
+        ax.plot(epochs, train, label="training")
+        ax.plot(epochs, _numbers(validation), label="validation")
+        ax.axvline(history.best_epoch + 1, color="0.6", linewidth=0.8, linestyle=":")
+        ax.set(title=name, xlabel="epoch", ylabel="loss")
+    axes[0, -1].legend()
+    return figure
+
+
+def _numbers(losses: Sequence[float | None]) -> FloatArray:
+    return np.array([np.nan if loss is None else loss for loss in losses], dtype=np.float64)

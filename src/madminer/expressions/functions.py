@@ -1,0 +1,206 @@
+"""Tables of what an expression may do: operators, functions, attributes and methods.
+
+Whatever does not stand here is refused when an expression is compiled.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from madminer.expressions import arithmetic, lists, momenta
+from madminer.expressions.arithmetic import Comparison, Partial
+from madminer.expressions.vocabulary import Kind
+
+__all__ = [
+    "ATTRIBUTES",
+    "COMPARISONS",
+    "CONSTANTS",
+    "FUNCTIONS",
+    "METHODS",
+    "OPERATORS",
+    "Overload",
+]
+
+_NUMBER, _PARTICLE = Kind.NUMBER, Kind.PARTICLE
+_NUMBERS, _PARTICLES = Kind.NUMBERS, Kind.PARTICLES
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """One meaning of an operator, function or method.
+
+    Args:
+        kernel: Function of columns, row by row in meaning.
+        arguments: Kinds of the arguments; of a method, the particle first.
+        result: Kind of the result.
+        is_variadic: Whether more arguments of the last kind may follow.
+        is_lazy: Whether a generator serves as list (`len` needs a list).
+    """
+
+    kernel: Callable[..., Any]
+    arguments: tuple[Kind, ...]
+    result: Kind = Kind.NUMBER
+    is_variadic: bool = False
+    is_lazy: bool = True
+
+    def accepts(self, n_arguments: int) -> bool:
+        """Whether that many arguments fit."""
+        n_expected = len(self.arguments)
+        return n_arguments == n_expected or (self.is_variadic and n_arguments > n_expected)
+
+    def kind(self, position: int) -> Kind:
+        """Kind of the argument at a position."""
+        return self.arguments[min(position, len(self.arguments) - 1)]
+
+
+Overloads = tuple[Overload, ...]
+
+
+def _of_one(function: Callable[..., Any]) -> Overloads:
+    return (Overload(function, (_NUMBER,)),)
+
+
+def _of_two(function: Callable[..., Any]) -> Overloads:
+    return (Overload(function, (_NUMBER, _NUMBER)),)
+
+
+def _of_one_or_two(function: Callable[..., Any]) -> Overloads:
+    return _of_one(function) + _of_two(function)
+
+
+def _of_particles(function: Callable[..., Any], result: Kind = _NUMBER) -> Overloads:
+    return (Overload(function, (_PARTICLE, _PARTICLE), result),)
+
+
+def _extreme(of_list: Callable[..., Any], of_numbers: Callable[..., Any]) -> Overloads:
+    several = Overload(of_numbers, (_NUMBER, _NUMBER), is_variadic=True)
+    return (Overload(of_list, (_NUMBERS,)), several)
+
+
+CONSTANTS: Final = {"pi": np.pi}
+"""Names with a fixed value, unless the vocabulary has them."""
+
+OPERATORS: Final[dict[type[ast.AST], tuple[str, Overloads]]] = {
+    ast.Add: ("+", _of_two(np.add) + _of_particles(momenta.add, _PARTICLE)),
+    ast.Sub: ("-", _of_two(np.subtract) + _of_particles(momenta.subtract, _PARTICLE)),
+    ast.Mult: ("*", _of_two(np.multiply)),
+    ast.Div: ("/", _of_two(arithmetic.divide)),
+    ast.FloorDiv: ("//", _of_two(arithmetic.divide_floor)),
+    ast.Mod: ("%", _of_two(arithmetic.modulo)),
+    ast.Pow: ("**", _of_two(arithmetic.power)),
+    ast.UAdd: ("unary +", _of_one(arithmetic.same)),
+    ast.USub: ("unary -", _of_one(np.negative)),
+    ast.Not: ("not", _of_one(arithmetic.negation)),
+    ast.And: ("and", (Overload(arithmetic.conjunction, (_NUMBER,), is_variadic=True),)),
+    ast.Or: ("or", (Overload(arithmetic.disjunction, (_NUMBER,), is_variadic=True),)),
+    ast.IfExp: (
+        "if ... else",
+        (
+            Overload(arithmetic.choose, (_NUMBER, _NUMBER, _NUMBER)),
+            Overload(momenta.choose, (_NUMBER, _PARTICLE, _PARTICLE), _PARTICLE),
+        ),
+    ),
+    ast.List: ("[...]", (Overload(lists.list_of, (_NUMBER,), _NUMBERS, is_variadic=True),)),
+    ast.Subscript: (
+        "[index]",
+        (
+            Overload(lists.item, (_PARTICLES, _NUMBER), _PARTICLE, is_lazy=False),
+            Overload(lists.item, (_NUMBERS, _NUMBER), _NUMBER, is_lazy=False),
+        ),
+    ),
+    ast.Slice: (
+        "[first:last]",
+        (
+            Overload(lists.section, (_PARTICLES, _NUMBER, _NUMBER), _PARTICLES, is_lazy=False),
+            Overload(lists.section, (_NUMBERS, _NUMBER, _NUMBER), _NUMBERS, is_lazy=False),
+        ),
+    ),
+}
+"""Operators by the class of their syntax node: the sign, and what it does."""
+
+COMPARISONS: Final[dict[type[ast.cmpop], tuple[str, Overloads]]] = {
+    ast.Lt: ("<", _of_two(Comparison(np.less))),
+    ast.LtE: ("<=", _of_two(Comparison(np.less_equal))),
+    ast.Gt: (">", _of_two(Comparison(np.greater))),
+    ast.GtE: (">=", _of_two(Comparison(np.greater_equal))),
+    ast.Eq: ("==", _of_two(Comparison(np.equal))),
+    ast.NotEq: ("!=", _of_two(Comparison(np.not_equal))),
+    ast.In: ("in", (Overload(lists.contains, (_NUMBER, _NUMBERS)),)),
+    ast.NotIn: ("not in", (Overload(lists.lacks, (_NUMBER, _NUMBERS)),)),
+}
+"""Comparisons by the class of their syntax node."""
+
+FUNCTIONS: Final[dict[str, Overloads]] = {
+    "abs": _of_one(np.abs),
+    "acos": _of_one(Partial(np.arccos)),
+    "all": (Overload(lists.every, (_NUMBERS,)),),
+    "any": (Overload(lists.some, (_NUMBERS,)),),
+    "asin": _of_one(Partial(np.arcsin)),
+    "atan": _of_one(np.arctan),
+    "atan2": _of_two(np.arctan2),
+    "bool": _of_one(arithmetic.number_of_bool),
+    "ceil": _of_one(Partial(np.ceil)),
+    "cos": _of_one(Partial(np.cos)),
+    "cosh": _of_one(Partial(np.cosh)),
+    "exp": _of_one(Partial(np.exp)),
+    "float": _of_one(arithmetic.same),
+    "floor": _of_one(Partial(np.floor)),
+    "int": _of_one(Partial(np.trunc)),
+    "len": (
+        Overload(lists.length, (_PARTICLES,), is_lazy=False),
+        Overload(lists.length, (_NUMBERS,), is_lazy=False),
+    ),
+    "log": _of_one_or_two(arithmetic.logarithm),
+    "max": _extreme(lists.maximum, arithmetic.largest),
+    "min": _extreme(lists.minimum, arithmetic.smallest),
+    "pow": _of_two(arithmetic.power),
+    "round": _of_one_or_two(arithmetic.round_to),
+    "sin": _of_one(Partial(np.sin)),
+    "sinh": _of_one(Partial(np.sinh)),
+    "sqrt": _of_one(Partial(np.sqrt)),
+    "sum": (
+        Overload(lists.total, (_NUMBERS,)),
+        Overload(lists.total_momentum, (_PARTICLES,), _PARTICLE),
+    ),
+    "tan": _of_one(Partial(np.tan)),
+    "tanh": _of_one(np.tanh),
+}
+"""Functions by name."""
+
+METHODS: Final[dict[str, Overloads]] = {
+    "boost": (
+        Overload(momenta.boost_along, (_PARTICLE, _PARTICLE), _PARTICLE),
+        Overload(momenta.boost, (_PARTICLE, _NUMBER, _NUMBER, _NUMBER), _PARTICLE),
+    ),
+    "deltaR": _of_particles(momenta.delta_r),
+    "deltaeta": _of_particles(momenta.delta_eta),
+    "deltaphi": _of_particles(momenta.delta_phi),
+}
+"""Methods of particles by name."""
+
+ATTRIBUTES: Final[dict[str, str]] = {
+    "pt": "pt",
+    "eta": "eta",
+    "phi": "phi",
+    "e": "E",
+    "E": "E",
+    "m": "m",
+    "mass": "m",
+    "px": "px",
+    "py": "py",
+    "pz": "pz",
+    "rapidity": "rapidity",
+    "charge": "charge",
+    "pdgid": "pdgid",
+    "pdg_id": "pdgid",
+    "spin": "spin",
+    "b_tag": "b_tag",
+    "tau_tag": "tau_tag",
+    "t_tag": "t_tag",
+}
+"""Attributes of particles: name in expressions, name of the column."""

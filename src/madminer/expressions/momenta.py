@@ -1,0 +1,102 @@
+"""Operations between particles: sums, differences, boosts, angular distances, choices."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from madminer.expressions.columns import ParticleColumns, finite
+from madminer.expressions.kinematics import angular_distance, azimuthal_difference, boosted
+from madminer.typing import FloatArray
+
+__all__ = [
+    "add",
+    "boost",
+    "boost_along",
+    "choose",
+    "delta_eta",
+    "delta_phi",
+    "delta_r",
+    "subtract",
+]
+
+_MOMENTUM: Final = ("px", "py", "pz", "E")
+_TAGS: Final = frozenset({"b_tag", "tau_tag", "t_tag"})
+
+
+def add(left: ParticleColumns, right: ParticleColumns) -> ParticleColumns:
+    """Sum of two particles: momenta and charges add, tags are or-ed, code 0, spin unknown."""
+    return _combined(left, right, np.add)
+
+
+def subtract(left: ParticleColumns, right: ParticleColumns) -> ParticleColumns:
+    """Difference of two particles: of momenta and charges; tags are or-ed, code 0, no spin."""
+    return _combined(left, right, np.subtract)
+
+
+def _combined(
+    left: ParticleColumns, right: ParticleColumns, operation: np.ufunc
+) -> ParticleColumns:
+    def load(field: str) -> FloatArray:
+        if field in _TAGS:
+            tags: FloatArray = np.maximum(left[field], right[field])
+            return tags
+        if field in {"pdgid", "spin"}:
+            none = 0.0 if field == "pdgid" else np.nan
+            return np.where(np.isnan(left["E"] + right["E"]), np.nan, none)
+        combined: FloatArray = operation(left[field], right[field])
+        return combined
+
+    return ParticleColumns(left.n_rows, load)
+
+
+def boost_along(particle: ParticleColumns, frame: ParticleColumns) -> ParticleColumns:
+    """Boost by the velocity of another particle, ``particle.boost(frame)``.
+
+    What is at rest is then moving like `frame`. To go to the rest frame of a particle q, boost by
+    the opposite velocity, ``boost(-q.px / q.e, -q.py / q.e, -q.pz / q.e)``.
+    """
+    return boost(particle, *(frame[name] / frame["E"] for name in _MOMENTUM[:3]))
+
+
+def boost(
+    particle: ParticleColumns, beta_x: FloatArray, beta_y: FloatArray, beta_z: FloatArray
+) -> ParticleColumns:
+    """Boost by a velocity in units of the speed of light, undefined unless below it."""
+    momentum = boosted(
+        (particle["px"], particle["py"], particle["pz"], particle["E"]), (beta_x, beta_y, beta_z)
+    )
+    columns = {name: finite(values) for name, values in zip(_MOMENTUM, momentum, strict=True)}
+    outside = np.isnan(columns["E"])
+    return ParticleColumns(
+        particle.n_rows, lambda field: np.where(outside, np.nan, particle[field]), columns
+    )
+
+
+def choose(
+    test: FloatArray, accepted: ParticleColumns, rejected: ParticleColumns
+) -> ParticleColumns:
+    """One of two particles; the one that is not chosen may be undefined."""
+    is_rejected, undefined = np.equal(test, 0.0), np.isnan(test)
+
+    def load(field: str) -> FloatArray:
+        chosen = np.where(is_rejected, rejected[field], accepted[field])
+        return np.where(undefined, np.nan, chosen)
+
+    return ParticleColumns(accepted.n_rows, load)
+
+
+def delta_phi(left: ParticleColumns, right: ParticleColumns) -> FloatArray:
+    r"""Azimuthal difference in :math:`(-\pi, \pi]`, ``left.deltaphi(right)``."""
+    return azimuthal_difference(left["phi"], right["phi"])
+
+
+def delta_eta(left: ParticleColumns, right: ParticleColumns) -> FloatArray:
+    """Difference of pseudorapidities, ``left.deltaeta(right)``."""
+    return left["eta"] - right["eta"]
+
+
+def delta_r(left: ParticleColumns, right: ParticleColumns) -> FloatArray:
+    """Distance in pseudorapidity and azimuth, ``left.deltaR(right)``."""
+    return angular_distance(delta_eta(left, right), delta_phi(left, right))

@@ -1,0 +1,136 @@
+"""The compiled form of an expression: a tree of frozen nodes.
+
+Each node knows its kind and its *depth*: -1 for constants, 0 for what depends on the event only,
+k for what depends on the variable of the k-th nested comprehension. A node is evaluated once for
+the rows of its own depth. Equal nodes mean the same value, so that values can be shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from madminer.expressions.vocabulary import Kind
+
+__all__ = ["Apply", "Comprehension", "Constant", "Name", "Node", "Variable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A fixed number."""
+
+    value: float
+
+    kind: Kind = field(default=Kind.NUMBER, init=False)
+    depth: int = field(default=-1, init=False)
+    free: frozenset[int] = field(default=frozenset(), init=False)
+    names: frozenset[str] = field(default=frozenset(), init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Something that an event has."""
+
+    name: str
+    kind: Kind
+
+    depth: int = field(default=0, init=False)
+    free: frozenset[int] = field(default=frozenset(), init=False)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The name itself."""
+        return frozenset({self.name})
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """The loop variable of a comprehension at a level of nesting, counted from 1."""
+
+    level: int
+    kind: Kind
+
+    names: frozenset[str] = field(default=frozenset(), init=False)
+
+    @property
+    def depth(self) -> int:
+        """Its level."""
+        return self.level
+
+    @property
+    def free(self) -> frozenset[int]:
+        """Its level."""
+        return frozenset({self.level})
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A function of the values of other nodes, row by row.
+
+    Args:
+        operation: Name that tells this operation from others on the same kinds of arguments.
+        kernel: Function of columns.
+        arguments: Nodes whose values it takes.
+        kind: Kind of the result.
+    """
+
+    operation: str
+    kernel: Callable[..., Any] = field(compare=False)
+    arguments: tuple[Node, ...]
+    kind: Kind
+
+    depth: int = field(init=False, compare=False)
+    free: frozenset[int] = field(init=False, compare=False)
+    names: frozenset[str] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _summarise(self, self.arguments, bound=frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Comprehension:
+    """A list built by a loop over another one, ``[element for ... in iterable if condition]``.
+
+    Args:
+        iterable: Node of a list.
+        element: Node evaluated for each element.
+        condition: Node that keeps the elements for which it is true; None keeps all.
+        level: Level of the loop variable.
+        is_lazy: Whether it is a generator: an undefined element counts only if it is read.
+    """
+
+    iterable: Node
+    element: Node
+    condition: Node | None
+    level: int
+    is_lazy: bool
+
+    kind: Kind = field(init=False)
+    depth: int = field(init=False, compare=False)
+    free: frozenset[int] = field(init=False, compare=False)
+    names: frozenset[str] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        is_number = self.element.kind is Kind.NUMBER
+        object.__setattr__(self, "kind", Kind.NUMBERS if is_number else Kind.PARTICLES)
+        conditions = () if self.condition is None else (self.condition,)
+        children = (self.iterable, self.element, *conditions)
+        _summarise(self, children, bound=frozenset({self.level}))
+        object.__setattr__(self, "depth", max(self.depth, 0))
+
+
+Node: TypeAlias = Constant | Name | Variable | Apply | Comprehension
+"""Any part of a compiled expression."""
+
+
+def _summarise(
+    node: Apply | Comprehension, children: tuple[Node, ...], bound: frozenset[int]
+) -> None:
+    """Set what follows from the children: free variables, depth, names."""
+    free = frozenset[int]().union(*(child.free for child in children)) - bound
+    names = frozenset[str]().union(*(child.names for child in children))
+    depth = max(free, default=max(min(child.depth, 0) for child in children))
+    object.__setattr__(node, "free", free)
+    object.__setattr__(node, "names", names)
+    object.__setattr__(node, "depth", depth)

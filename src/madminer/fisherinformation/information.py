@@ -1,0 +1,500 @@
+"""FisherInformation: how well an analysis can measure its parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from madminer.analysis.coefficients import gradient_coefficients, weight_coefficients
+from madminer.analysis.dataanalyzer import DataAnalyzer
+from madminer.analysis.partitions import partition_range
+from madminer.errors import OptionError, SetupError, ShapeError
+from madminer.fisherinformation.binning import Bins, Sample, cell_edges, slice_edges
+from madminer.fisherinformation.cells import Axis, cell_moments, truth_information
+from madminer.fisherinformation.kinematic import ScoreModel, kinematic_information
+from madminer.fisherinformation.nuisances import nuisance_columns
+from madminer.fisherinformation.response import CellResponse, cells_information
+from madminer.fisherinformation.samples import read_samples
+from madminer.fisherinformation.selection import (
+    EventFunction,
+    EventSelection,
+    event_function,
+    event_selection,
+)
+from madminer.fisherinformation.slices import model_slices, truth_slices
+from madminer.ml import load_estimator
+from madminer.stats import cell_information
+from madminer.typing import FloatArray, StrPath, ThetaLike
+
+__all__ = ["FisherInformation"]
+
+Definitions = Sequence[str | EventFunction]
+Range = tuple[float, float]
+
+
+class FisherInformation(DataAnalyzer):
+    r"""Fisher information of an event file, from its weights or from trained estimators.
+
+    .. math::
+
+        I_{ij}(\theta) = E\left[ \frac{\partial \log p_\mathrm{full}}{\partial \theta_i}
+                                 \frac{\partial \log p_\mathrm{full}}{\partial \theta_j} \right]
+
+    Its inverse bounds the covariance of any estimator of theta. Every method returns a pair:
+    the information, shape ``(m, m)``, and its statistical covariance from the finite number of
+    events, shape ``(m, m, m, m)``. The order of the m parameters is theta, then nu, at nu = 0;
+    the constraints on nu are apart (`nuisance_constraint_information`).
+
+    Observables, cuts and efficiencies are expressions in the observables of the file ("pt_j1",
+    "pt_j1 > 30. and njets >= 2"), or functions of all observables, shape ``(n, n_observables)``,
+    that return one number per event, shape ``(n,)``.
+
+    Args:
+        filename: Event file.
+        include_nuisance_parameters: Whether to load nuisance parameters and their weights.
+
+    Raises:
+        FileFormatError: If the file is truncated, of another layout, or lacks weights.
+
+    References:
+        Brehmer, Cranmer, Kling, Plehn, *Better Higgs measurements through information geometry*,
+        arXiv:1612.05261; Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 3.
+    """
+
+    def __init__(self, filename: StrPath, include_nuisance_parameters: bool = True) -> None:
+        super().__init__(
+            filename,
+            disable_morphing=False,
+            include_nuisance_parameters=include_nuisance_parameters,
+        )
+
+    def truth_information(
+        self,
+        theta: ThetaLike,
+        luminosity: float = 300000.0,
+        cuts: Definitions | None = None,
+        efficiency_functions: Definitions | None = None,
+        include_nuisance_parameters: bool = True,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Information if every event were known with its latent variables.
+
+        No analysis of the same events can be more sensitive.
+
+        Args:
+            theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
+            luminosity: Integrated luminosity in pb^-1.
+            cuts: Conditions that events must fulfil.
+            efficiency_functions: Factors on the weights of events.
+            include_nuisance_parameters: Whether to include loaded nuisance parameters.
+
+        Returns:
+            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+
+        Raises:
+            NoEventsError: If no event passes the cuts.
+            ExpressionError: If an expression is refused.
+            OptionError: If the luminosity is not positive.
+            MorphingError: If weights and derivatives are not known at theta.
+        """
+        response = self._response(theta, include_nuisance_parameters)
+        selection = event_selection(cuts, efficiency_functions, list(self.observables))
+        return truth_information(self._events(selection), response, _positive(luminosity))
+
+    def rate_information(
+        self,
+        theta: ThetaLike,
+        luminosity: float,
+        cuts: Definitions | None = None,
+        efficiency_functions: Definitions | None = None,
+        include_nuisance_parameters: bool = True,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Information in the total number of events.
+
+        Args:
+            theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
+            luminosity: Integrated luminosity in pb^-1.
+            cuts: Conditions that events must fulfil.
+            efficiency_functions: Factors on the weights of events.
+            include_nuisance_parameters: Whether to include loaded nuisance parameters.
+
+        Returns:
+            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+
+        Raises:
+            NoEventsError: If no event passes the cuts.
+            ExpressionError: If an expression is refused.
+            OptionError: If the luminosity is not positive.
+            MorphingError: If weights and derivatives are not known at theta.
+        """
+        response = self._response(theta, include_nuisance_parameters)
+        selection = event_selection(cuts, efficiency_functions, list(self.observables))
+        moments = cell_moments(self._events(selection), [])
+        return cells_information(moments, response, _positive(luminosity))
+
+    def histo_information(
+        self,
+        theta: ThetaLike,
+        luminosity: float,
+        observable: str | EventFunction,
+        bins: Bins,
+        histrange: Range | None = None,
+        cuts: Definitions | None = None,
+        efficiency_functions: Definitions | None = None,
+        n_events_dynamic_binning: int | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Information in the histogram of one observable, rate included.
+
+        Args:
+            theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
+            luminosity: Integrated luminosity in pb^-1.
+            observable: Name of an observable, expression or function.
+            bins: Number of bins, or edges. Edges give ``len + 1`` bins, the outermost open. A
+                number with `histrange` gives that many bins plus underflow and overflow; a number
+                alone that many bins of equal content at `theta`, the outermost open.
+            histrange: Range of the histogram; ignored with edges.
+            cuts: Conditions that events must fulfil.
+            efficiency_functions: Factors on the weights of events.
+            n_events_dynamic_binning: How many events (the first ones) determine bins of equal
+                content; None for all.
+
+        Returns:
+            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+
+        Raises:
+            NoEventsError: If no event passes the cuts.
+            ExpressionError: If an expression is refused, as with an unknown observable.
+            OptionError: If binning or luminosity are not valid.
+            MorphingError: If weights and derivatives are not known at theta.
+        """
+        return self._histogram_information(
+            theta,
+            luminosity,
+            [(observable, bins, histrange)],
+            event_selection(cuts, efficiency_functions, list(self.observables)),
+            n_events_dynamic_binning,
+        )
+
+    def histo_information_2d(
+        self,
+        theta: ThetaLike,
+        luminosity: float,
+        observable1: str | EventFunction,
+        bins1: Bins,
+        observable2: str | EventFunction,
+        bins2: Bins,
+        histrange1: Range | None = None,
+        histrange2: Range | None = None,
+        cuts: Definitions | None = None,
+        efficiency_functions: Definitions | None = None,
+        n_events_dynamic_binning: int | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Information in the histogram of two observables, rate included.
+
+        Args:
+            theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
+            luminosity: Integrated luminosity in pb^-1.
+            observable1: First observable, as in `histo_information`.
+            bins1: Its bins, as in `histo_information`.
+            observable2: Second observable.
+            bins2: Its bins.
+            histrange1: Range of the first observable.
+            histrange2: Range of the second observable.
+            cuts: Conditions that events must fulfil.
+            efficiency_functions: Factors on the weights of events.
+            n_events_dynamic_binning: How many events (the first ones) determine bins of equal
+                content; None for all.
+
+        Returns:
+            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+
+        Raises:
+            NoEventsError: If no event passes the cuts.
+            ExpressionError: If an expression is refused, as with an unknown observable.
+            OptionError: If binning or luminosity are not valid.
+            MorphingError: If weights and derivatives are not known at theta.
+        """
+        return self._histogram_information(
+            theta,
+            luminosity,
+            [(observable1, bins1, histrange1), (observable2, bins2, histrange2)],
+            event_selection(cuts, efficiency_functions, list(self.observables)),
+            n_events_dynamic_binning,
+        )
+
+    def full_information(
+        self,
+        theta: ThetaLike,
+        model_file: StrPath,
+        unweighted_x_sample_file: StrPath | None = None,
+        luminosity: float = 300000.0,
+        include_xsec_info: bool = True,
+        mode: Literal["score", "information", "modified_score"] = "score",
+        calculate_covariance: bool = True,
+        batch_size: int = 100000,
+        test_split: float | None = 0.2,
+    ) -> tuple[FloatArray, FloatArray]:
+        r"""Information in all observables, with the score estimated by a trained network.
+
+        .. math:: I = L \sigma\, E[\hat t\, \hat t^T] + I_\mathrm{rate}
+
+        Args:
+            theta: Parameter point: name or index of a benchmark, or an array, shape ``(p,)`` or
+                ``(p + k,)`` with zeros for the nuisance parameters.
+            model_file: Saved score estimator (trained at `theta`) or single ratio estimator.
+                Whether it knows the k nuisance parameters decides the size of the result.
+            unweighted_x_sample_file: Observables of unweighted events at `theta` (npy, shape
+                ``(n, n_observables)``) over which to average; None: the test events of the file.
+            luminosity: Integrated luminosity in pb^-1.
+            include_xsec_info: Whether to add the information in the total rate.
+            mode: How an ensemble of estimators is averaged; a single one does not use it.
+            calculate_covariance: Whether to add the spread of an ensemble to the covariance; a
+                single estimator adds nothing.
+            batch_size: Events evaluated at once; the result does not depend on it.
+            test_split: Fraction of the file, at its end, over which to average; None: all.
+
+        Returns:
+            Information, shape ``(m, m)``, and covariance of the rate part, shape
+            ``(m, m, m, m)``.
+
+        Raises:
+            SetupError: If the estimator has neither p nor p + k parameters.
+            OptionError: If an option is not valid or the estimator gives no score.
+            ShapeError: If theta has the wrong shape.
+        """
+        if mode not in {"score", "information", "modified_score"}:
+            raise OptionError(
+                f"mode must be 'score', 'information' or 'modified_score', got {mode!r}."
+            )
+        estimator = load_estimator(model_file)
+        point, with_nuisances = self._model_point(theta, estimator)
+        response = self._response(point[: self.n_parameters], with_nuisances)
+        moments = cell_moments(self._events(EventSelection()), [])
+        n_expected = _positive(luminosity) * float(response.sigma(moments.sums)[0])
+        if unweighted_x_sample_file is None:
+            start, stop, _ = self._test_range(test_split)
+            events = self._events(EventSelection(), start, stop, batch_size)
+            batches = ((x, response.sigma(weights)) for x, weights in events)
+        else:
+            batches = read_samples(unweighted_x_sample_file, self.n_observables, batch_size)
+        information = kinematic_information(estimator, batches, point, n_expected)
+        rate, covariance = cells_information(moments, response, luminosity)
+        if not include_xsec_info:
+            return information, np.zeros_like(covariance)
+        return information + rate, covariance
+
+    def histogram_of_information(
+        self,
+        theta: ThetaLike,
+        observable: str | EventFunction,
+        nbins: int,
+        histrange: Range | None,
+        model_file: StrPath | None = None,
+        luminosity: float = 300000.0,
+        cuts: Definitions | None = None,
+        efficiency_functions: Definitions | None = None,
+        batch_size: int = 100000,
+        test_split: float | None = 0.2,
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Information in slices of an observable: where in phase space it sits.
+
+        Args:
+            theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
+            observable: Name of an observable, expression or function.
+            nbins: Number of slices.
+            histrange: Range of the slices; None for slices of equal content.
+            model_file: Saved score estimator or single ratio estimator; None for the truth.
+            luminosity: Integrated luminosity in pb^-1.
+            cuts: Conditions that events must fulfil.
+            efficiency_functions: Factors on the weights of events.
+            batch_size: Events evaluated at once.
+            test_split: Fraction of the file, at its end, over which scores are averaged; None:
+                all. Their weights are scaled to the cross section of the whole file.
+
+        Returns:
+            Edges, shape ``(nbins + 1,)``; cross sections in pb, shape ``(nbins + 2,)`` with
+            underflow first and overflow last; information in the rate of each slice and full
+            information in it, both of shape ``(nbins + 2, p, p)``. The full information adds up
+            to `truth_information`, with a model to `full_information`.
+
+        Raises:
+            NoEventsError: If no event passes the cuts.
+            ExpressionError: If an expression is refused, as with an unknown observable.
+            OptionError: If binning or luminosity are not valid.
+        """
+        response = self._response(theta, include_nuisance_parameters=False)
+        selection = event_selection(cuts, efficiency_functions, list(self.observables))
+        axis = self._slices(observable, nbins, histrange, response, selection)
+        luminosity = _positive(luminosity)
+        sums = cell_moments(self._events(selection), [axis]).sums
+        sigma = response.sigma(sums)
+        rate = cell_information(sigma, response.gradient(sums), luminosity)
+        if model_file is None:
+            full = truth_slices(self._events(selection), axis, response, luminosity)
+            return axis[1], sigma, rate, full
+        estimator = load_estimator(model_file)
+        point, _ = self._model_point(theta, estimator)
+        start, stop, _ = self._test_range(test_split)
+        outer, test_sigma = model_slices(
+            self._events(selection, start, stop, batch_size),
+            axis,
+            response,
+            estimator,
+            point,
+            self._rate_score(theta, len(point)),
+        )
+        scale = luminosity * sigma.sum() / test_sigma.sum()
+        p = self.n_parameters
+        return axis[1], sigma, rate, scale * outer[:, :p, :p]
+
+    def histogram_of_sigma_dsigma(
+        self,
+        theta: ThetaLike,
+        observable: str | EventFunction,
+        nbins: int,
+        histrange: Range | None,
+        cuts: Definitions | None = None,
+        efficiency_functions: Definitions | None = None,
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Cross section and its gradient in bins of an observable.
+
+        Args:
+            theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
+            observable: Name of an observable, expression or function.
+            nbins: Number of bins.
+            histrange: Range of the bins; None for bins of equal content.
+            cuts: Conditions that events must fulfil.
+            efficiency_functions: Factors on the weights of events.
+
+        Returns:
+            Edges, shape ``(nbins + 1,)``; cross sections in pb, shape ``(nbins + 2,)`` with
+            underflow first and overflow last; their gradients, shape ``(p, nbins + 2)``.
+
+        Raises:
+            NoEventsError: If no event passes the cuts.
+            ExpressionError: If an expression is refused, as with an unknown observable.
+            OptionError: If the binning is not valid.
+        """
+        response = self._response(theta, include_nuisance_parameters=False)
+        selection = event_selection(cuts, efficiency_functions, list(self.observables))
+        axis = self._slices(observable, nbins, histrange, response, selection)
+        sums = cell_moments(self._events(selection), [axis]).sums
+        return axis[1], response.sigma(sums), response.gradient(sums).T
+
+    def nuisance_constraint_information(self) -> FloatArray:
+        """Information in the constraints on nuisance parameters, each a standard normal.
+
+        Returns:
+            Diagonal matrix: zero for theta, one for nu, shape ``(p + k, p + k)``.
+        """
+        return np.diag([0.0] * self.n_parameters + [1.0] * self.n_nuisance_parameters)
+
+    def _response(self, theta: ThetaLike, include_nuisance_parameters: bool = True) -> CellResponse:
+        """Cross section and gradient at theta as functions of all weight columns."""
+        use_nuisances = include_nuisance_parameters and self.n_nuisance_parameters > 0
+        return CellResponse(
+            weight_coefficients(self.setup, [theta], self.n_benchmarks)[0],
+            gradient_coefficients(self.setup, [theta], self.n_benchmarks)[0],
+            nuisance_columns(self.setup) if use_nuisances else None,
+        )
+
+    def _events(
+        self,
+        selection: EventSelection,
+        start: int = 0,
+        end: int | None = None,
+        batch_size: int | None = 100_000,
+    ) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Batches of selected events: observables and weights at all benchmarks."""
+        for x, weights in self.event_loader(start, end, batch_size):
+            yield selection.apply(x, weights)
+
+    def _histogram_information(
+        self,
+        theta: ThetaLike,
+        luminosity: float,
+        axes: Sequence[tuple[str | EventFunction, Bins, Range | None]],
+        selection: EventSelection,
+        n_events_dynamic_binning: int | None,
+    ) -> tuple[FloatArray, FloatArray]:
+        response = self._response(theta)
+        resolved: list[Axis] = []
+        for observable, bins, histrange in axes:
+            function = event_function(observable, list(self.observables))
+            sample = self._sample(function, response, selection, n_events_dynamic_binning)
+            resolved.append((function, cell_edges(bins, histrange, sample)))
+        moments = cell_moments(self._events(selection), resolved)
+        return cells_information(moments, response, _positive(luminosity))
+
+    def _slices(
+        self,
+        observable: str | EventFunction,
+        nbins: int,
+        histrange: Range | None,
+        response: CellResponse,
+        selection: EventSelection,
+    ) -> Axis:
+        function = event_function(observable, list(self.observables))
+        sample = self._sample(function, response, selection, None)
+        return function, slice_edges(nbins, histrange, sample)
+
+    def _sample(
+        self,
+        function: EventFunction,
+        response: CellResponse,
+        selection: EventSelection,
+        n_events: int | None,
+    ) -> Sample:
+        """Gives an observable and the weights at theta of selected events, when called."""
+        end = None if n_events is None else min(int(n_events), self.n_samples)
+
+        def sample() -> tuple[FloatArray, FloatArray]:
+            parts = [
+                (function(x), response.sigma(weights))
+                for x, weights in self._events(selection, 0, end)
+            ]
+            return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+        return sample
+
+    def _model_point(self, theta: ThetaLike, estimator: ScoreModel) -> tuple[FloatArray, bool]:
+        """Parameter point of an estimator, and whether it knows nuisance parameters."""
+        p, k = self.n_parameters, self.n_nuisance_parameters
+        if estimator.n_parameters not in {p, p + k}:
+            raise SetupError(
+                f"The estimator has {estimator.n_parameters} parameters, but the file has {p} "
+                f"theory parameters and {k} nuisance parameters; train it on samples of this file."
+            )
+        if isinstance(theta, str | int | np.integer):
+            point = self.setup.theta(theta)
+        else:
+            point = np.asarray(theta, dtype=np.float64)
+        if point.shape not in {(p,), (p + k,)} or np.any(point[p:] != 0.0):
+            raise ShapeError(
+                f"theta must have shape ({p},), or ({p + k},) with zeros for the nuisance "
+                f"parameters; got {point.tolist()}."
+            )
+        theory = self.setup.theta(point[:p])
+        return np.append(theory, np.zeros(estimator.n_parameters - p)), (
+            estimator.n_parameters == p + k
+        )
+
+    def _rate_score(self, theta: ThetaLike, n_parameters: int) -> FloatArray:
+        """Gradient of the logarithm of the total cross section, shape ``(n_parameters,)``."""
+        response = self._response(theta, n_parameters > self.n_parameters)
+        sums = cell_moments(self._events(EventSelection()), []).sums
+        score: FloatArray = response.gradient(sums)[0] / response.sigma(sums)[0]
+        return score
+
+    def _test_range(self, test_split: float | None) -> tuple[int, int, float]:
+        if test_split is None:
+            return partition_range(self.n_samples, "all")
+        return partition_range(self.n_samples, "test", test_split, 0.0)
+
+
+def _positive(luminosity: float) -> float:
+    if not (math.isfinite(luminosity) and luminosity > 0.0):
+        raise OptionError(f"The luminosity must be positive, in pb^-1; got {luminosity}.")
+    return float(luminosity)

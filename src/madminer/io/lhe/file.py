@@ -1,0 +1,176 @@
+"""Reading Les Houches event files, plain or compressed, of any size."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from madminer.errors import FileFormatError
+from madminer.io.lhe.events import LHEEvents, concatenate_lhe_events
+from madminer.io.lhe.header import LHEHeader, parse_header
+from madminer.io.lhe.parser import parse_events
+from madminer.typing import StrPath
+
+__all__ = ["LHEFile", "read_lhe"]
+
+_BLOCK: Final = 1 << 20
+_FIRST_BLOCK: Final = 1 << 15  # most headers end here, and they are read by themselves
+_CHUNK: Final = 1 << 23
+_LONGEST_HEADER: Final = 1 << 28
+_GZIP: Final = b"\x1f\x8b"
+
+
+class LHEFile:
+    """A Les Houches event file; it is opened anew for each reading.
+
+    Args:
+        path: The file; whether it is compressed is seen from its content.
+
+    Attributes:
+        path: Where it lies.
+        header: What stands before the events.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        FileFormatError: If it is no Les Houches event file.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f"There is no event file {self.path}. Check the name and that the events were made."
+            )
+        self.header: LHEHeader = parse_header(self._head(), self.path)
+
+    def events(
+        self, *, with_history: bool = False, chunk_size: int = _CHUNK
+    ) -> Iterator[LHEEvents]:
+        """Read the events part by part, in bounded memory.
+
+        Args:
+            with_history: Whether to read mothers and colour lines.
+            chunk_size: Least size of a part in bytes of text.
+
+        Yields:
+            Some thousand events each.
+
+        Raises:
+            FileFormatError: If the file is truncated or an event is not of the expected form.
+            MissingWeightsError: If some of the events lack a weight that others have.
+        """
+        n_events, ids = 0, None
+        for text in self._event_texts(chunk_size):
+            try:
+                events = parse_events(text, with_history=with_history)
+                ids = ids or set(events.weights)
+                if ids != set(events.weights):
+                    raise FileFormatError(
+                        f"events from number {n_events} on have the weights "
+                        f"{sorted(events.weights)}, those before {sorted(ids)}."
+                    )
+            except FileFormatError as error:
+                raise type(error)(f"{self.path}, after {n_events} events: {error}") from error
+            n_events += events.n_events
+            yield events
+
+    def _head(self) -> str:
+        text = b""
+        for block in _blocks(self.path):
+            text += block
+            end = _find_event(text)
+            if end >= 0 or b"</LesHouchesEvents>" in text or len(text) > _LONGEST_HEADER:
+                return text[: end if end >= 0 else len(text)].decode("utf-8", "replace")
+        return text.decode("utf-8", "replace")
+
+    def _event_texts(self, chunk_size: int) -> Iterator[bytes]:
+        """Complete events, at least so many bytes at a time."""
+        parts: list[bytes] = []
+        size, rest = 0, b""
+        is_started = False
+        for block in _blocks(self.path):
+            parts.append(block)
+            size += len(block)
+            if size < chunk_size:
+                continue
+            text = b"".join(parts)
+            begin = 0 if is_started else max(_find_event(text), 0)
+            end = text.rfind(b"</event>") + len(b"</event>")
+            if end > len(b"</event>"):
+                is_started = True
+                yield text[begin:end]
+                text = text[end:]
+            parts, size = [text], len(text)
+        rest = b"".join(parts)
+        begin = 0 if is_started else _find_event(rest)
+        end = rest.rfind(b"</event>") + len(b"</event>")
+        if begin >= 0 and end > len(b"</event>"):
+            yield rest[begin:end]
+            rest = rest[end:]
+        if b"</LesHouchesEvents>" not in rest:
+            raise FileFormatError(
+                f"{self.path} is truncated: it does not end with </LesHouchesEvents>. "
+                f"Generate or copy it again."
+            )
+
+
+def read_lhe(path: StrPath, *, with_history: bool = True) -> tuple[LHEHeader, LHEEvents]:
+    """Read a Les Houches event file into memory.
+
+    Args:
+        path: The file, plain or compressed.
+        with_history: Whether to read mothers and colour lines.
+
+    Returns:
+        What stands before the events, and the events.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        FileFormatError: If it is truncated or not of the expected form.
+        MissingWeightsError: If some of the events lack a weight that others have.
+    """
+    file = LHEFile(path)
+    parts = list(file.events(with_history=with_history))
+    if not parts:
+        raise FileFormatError(f"{path} holds no events.")
+    return file.header, concatenate_lhe_events(parts)
+
+
+def _find_event(text: bytes) -> int:
+    """Where the first event begins, -1 if none does."""
+    init = max(text.find(b"</init>"), 0)
+    return text.find(b"<event", init)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Text of a file, uncompressed, about a megabyte at a time."""
+    with path.open("rb") as file:
+        is_compressed = file.read(2) == _GZIP
+        file.seek(0)
+        if is_compressed:
+            yield from _uncompressed(file, path)
+        else:
+            while block := file.read(_BLOCK):
+                yield block
+
+
+def _uncompressed(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    engine = zlib.decompressobj(wbits=31)
+    try:
+        data = file.read(_FIRST_BLOCK)
+        while data:
+            yield engine.decompress(data, 8 * _BLOCK)
+            data = engine.unconsumed_tail or engine.unused_data
+            if engine.eof and data[:2] == _GZIP:  # files joined with cat have several members
+                engine = zlib.decompressobj(wbits=31)
+            elif engine.eof:
+                data = b""
+            data = data or file.read(_BLOCK)
+    except zlib.error as error:
+        raise FileFormatError(f"{path} is damaged: {error}. Copy or make it again.") from error
+    if not engine.eof:
+        raise FileFormatError(
+            f"{path} is truncated: its compressed data end early. Copy or make it again."
+        )

@@ -1,0 +1,217 @@
+r"""Expected limits on a grid: from a trained ratio estimator, and the exact ones to compare with.
+
+For Asimov events x_i with probabilities w_i at the assumed truth, N = L sigma(theta_true) of them,
+
+.. math:: \mathrm{llr}_\mathrm{kin}(\theta) = N \sum_i w_i \log \hat r(x_i | \theta)
+
+References:
+    Brehmer, Cranmer, Louppe, Pavez, arXiv:1805.00020, Sec. 4; Cowan, Cranmer, Gross, Vitells,
+    arXiv:1007.1727 (Asimov data).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from madminer.analysis.coefficients import weight_coefficients
+from madminer.analysis.dataanalyzer import DataAnalyzer
+from madminer.errors import DataError, OptionError, ShapeError
+from madminer.limits.asimov import AsimovSample, asimov_sample, log_rate_probability
+from madminer.limits.grid import LimitGrid, limit_grid
+from madminer.ml import ParameterizedRatioEstimator
+from madminer.typing import ArrayLike, FloatArray, ThetaLike
+
+__all__ = ["expected_limit_grid", "mean_log_ratio", "truth_limit_grid"]
+
+_BUDGET = 2**22  # log ratios held at once
+
+LogRatios = Callable[[slice], FloatArray]
+"""Log ratios of a slice of events at all grid points, shape ``(n_thetas, n_events)``."""
+
+
+def expected_limit_grid(
+    analyzer: DataAnalyzer,
+    estimator: ParameterizedRatioEstimator,
+    theta_true: ThetaLike,
+    theta_grid: ArrayLike,
+    luminosity: float = 300000.0,
+    *,
+    include_xsec: bool = True,
+    test_split: float | None = 0.2,
+    sample_only_from_closest_benchmark: bool = True,
+    dof: int | None = None,
+) -> LimitGrid:
+    """Expected log likelihood ratios and p-values from a trained ratio estimator.
+
+    Args:
+        analyzer: Event file; its test events with weights at `theta_true` are the expected data.
+        estimator: Trained single ratio estimator.
+        theta_true: Assumed true parameter point.
+        theta_grid: Parameter points to test, shape ``(n, p)``, as from `regular_grid`.
+        luminosity: Integrated luminosity in pb^-1.
+        include_xsec: Whether the number of events counts.
+        test_split: Fraction of the file, at its end, that serves as data; None for all events.
+        sample_only_from_closest_benchmark: Whether the data are only events generated at the
+            benchmark closest to `theta_true`, and background.
+        dof: Degrees of freedom of the p-values; None for the number of parameters.
+
+    Returns:
+        The result on the grid.
+
+    Raises:
+        ShapeError: If the grid has the wrong shape.
+        OptionError: If the estimator is of another type or an option is not valid.
+        DataError: If log ratios are not finite for most of the events, or a cross section is
+            negative.
+    """
+    thetas = _as_grid(analyzer, theta_grid)
+    if not isinstance(estimator, ParameterizedRatioEstimator):
+        raise OptionError(
+            f"Log ratios need a single ratio estimator, got {type(estimator).__name__}."
+        )
+    data = asimov_sample(analyzer, theta_true, test_split, sample_only_from_closest_benchmark)
+
+    def log_ratios(events: slice) -> FloatArray:
+        log_r, _ = estimator.evaluate_log_likelihood_ratio(
+            data.x[events], thetas, test_all_combinations=True, evaluate_score=False
+        )
+        return np.asarray(log_r, dtype=np.float64)
+
+    return _limits(
+        analyzer, data, log_ratios, theta_true, thetas, luminosity, include_xsec, dof
+    )
+
+
+def truth_limit_grid(
+    analyzer: DataAnalyzer,
+    theta_true: ThetaLike,
+    theta_grid: ArrayLike,
+    luminosity: float = 300000.0,
+    *,
+    include_xsec: bool = True,
+    test_split: float | None = 0.2,
+    sample_only_from_closest_benchmark: bool = True,
+    dof: int | None = None,
+) -> LimitGrid:
+    r"""Expected limits if every event were known with its latent variables.
+
+    .. math::
+
+        \mathrm{llr}_\mathrm{kin}(\theta) = N \sum_i w_i
+        \log \frac{w_i(\theta) / \sigma(\theta)}{w_i(\theta_\mathrm{true}) /
+        \sigma(\theta_\mathrm{true})}
+
+    with the weights of the events themselves: no analysis of them can be more sensitive.
+
+    Args:
+        analyzer: Event file; its test events with weights at `theta_true` are the expected data.
+        theta_true: Assumed true parameter point.
+        theta_grid: Parameter points to test, shape ``(n, p)``, as from `regular_grid`.
+        luminosity: Integrated luminosity in pb^-1.
+        include_xsec: Whether the number of events counts.
+        test_split: Fraction of the file, at its end, that serves as data; None for all events.
+        sample_only_from_closest_benchmark: Whether the data are only events generated at the
+            benchmark closest to `theta_true`, and background.
+        dof: Degrees of freedom of the p-values; None for the number of parameters.
+
+    Returns:
+        The result on the grid.
+
+    Raises:
+        ShapeError: If the grid has the wrong shape.
+        DataError: If weights are not positive for most of the events, or a cross section is
+            negative.
+    """
+    thetas = _as_grid(analyzer, theta_grid)
+    data = asimov_sample(analyzer, theta_true, test_split, sample_only_from_closest_benchmark)
+    n_columns = data.benchmark_weights.shape[1]
+    coefficients = weight_coefficients(analyzer.setup, thetas, n_columns)
+    at_truth = data.benchmark_weights @ weight_coefficients(
+        analyzer.setup, [theta_true], n_columns
+    )[0]
+    sums = coefficients @ data.benchmark_weights.sum(axis=0)  # normalise on the same events
+    log_norm = np.log(np.maximum(sums / at_truth.sum(), 0.0), where=sums > 0.0, out=_nan(sums))
+
+    def log_ratios(events: slice) -> FloatArray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = coefficients @ data.benchmark_weights[events].T / at_truth[events]
+            return np.asarray(np.log(ratio) - log_norm[:, np.newaxis], dtype=np.float64)
+
+    return _limits(
+        analyzer, data, log_ratios, theta_true, thetas, luminosity, include_xsec, dof
+    )
+
+
+def mean_log_ratio(
+    log_ratios: LogRatios, probabilities: FloatArray, n_thetas: int
+) -> tuple[FloatArray, float]:
+    r"""Expectation :math:`\sum_i w_i \log r(x_i|\theta)`, in bounded memory.
+
+    An event whose log ratio is not finite at any of the grid points counts nowhere, so that all
+    points are compared on the same events.
+
+    Args:
+        log_ratios: Log ratios of a slice of events, shape ``(n_thetas, n_events)``.
+        probabilities: Weights w of the events, shape ``(m,)``.
+        n_thetas: Number of grid points.
+
+    Returns:
+        Expectation at each point, shape ``(n_thetas,)``, and the probability that was left out.
+    """
+    total, left_out = np.zeros(n_thetas), 0.0
+    for events in _batches(len(probabilities), max(1, _BUDGET // max(n_thetas, 1))):
+        values, weights = log_ratios(events), probabilities[events]
+        used = np.isfinite(values).all(axis=0)
+        if not used.all():
+            left_out += float(np.abs(weights[~used]).sum())
+            values, weights = values[:, used], weights[used]
+        total += values @ weights
+    return total, left_out
+
+
+def _limits(
+    analyzer: DataAnalyzer,
+    data: AsimovSample,
+    log_ratios: LogRatios,
+    theta_true: ThetaLike,
+    thetas: FloatArray,
+    luminosity: float,
+    include_xsec: bool,
+    dof: int | None,
+) -> LimitGrid:
+    n_expected = luminosity * float(analyzer.xsecs([theta_true])[0][0])
+    log_p_rate = log_rate_probability(analyzer, thetas, n_expected, luminosity, include_xsec)
+    mean, left_out = mean_log_ratio(log_ratios, data.probabilities, len(thetas))
+    if left_out > 0.5:
+        raise DataError(
+            f"The log ratio is not finite for {100 * left_out:.3g} % of the expected events; "
+            "choose a smaller grid, or check estimator and weights."
+        )
+    if left_out > 0.0:
+        warnings.warn(
+            f"{100 * left_out:.3g} % of the expected events have no finite log ratio at some grid "
+            "point and are left out.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return limit_grid(thetas, n_expected * mean, log_p_rate, n_expected, dof)
+
+
+def _as_grid(analyzer: DataAnalyzer, theta_grid: ArrayLike) -> FloatArray:
+    thetas = np.asarray(theta_grid, dtype=np.float64)
+    if thetas.ndim != 2 or thetas.shape[1] != analyzer.n_parameters or not len(thetas):
+        raise ShapeError(
+            f"The grid must have shape (n, {analyzer.n_parameters}), got {thetas.shape}."
+        )
+    return thetas
+
+
+def _batches(n: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def _nan(like: FloatArray) -> FloatArray:
+    return np.full(like.shape, np.nan)

@@ -1,0 +1,141 @@
+"""Grids of parameter points, and log likelihood ratios and p-values on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from madminer.errors import DataError, OptionError, ShapeError
+from madminer.stats import log_ratio_to_best, p_values_from_log_r
+from madminer.typing import FloatArray
+
+__all__ = ["LimitGrid", "limit_grid", "regular_grid"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LimitGrid:
+    r"""Log likelihood ratios and asymptotic p-values on a grid of parameter points.
+
+    All logarithms are natural ones of the likelihood (log, not -2 log).
+
+    Args:
+        theta_grid: Parameter points, shape ``(n, p)``.
+        log_r: Log likelihood ratio to the best grid point, shape ``(n,)``: not positive.
+        p_values: Asymptotic p-values, shape ``(n,)``.
+        i_best: Index of the best grid point.
+        llr_kin: Kinematic log likelihood up to a constant, shape ``(n,)``.
+        log_p_rate: Log Poisson probability of the number of events, shape ``(n,)``.
+        n_observed: Number of events, real for Asimov data.
+        dof: Degrees of freedom of the p-values.
+    """
+
+    theta_grid: FloatArray
+    log_r: FloatArray
+    p_values: FloatArray
+    i_best: int
+    llr_kin: FloatArray
+    log_p_rate: FloatArray
+    n_observed: float
+    dof: int
+
+    @property
+    def best_theta(self) -> FloatArray:
+        """The best grid point, shape ``(p,)``."""
+        theta: FloatArray = self.theta_grid[self.i_best]
+        return theta
+
+
+def limit_grid(
+    theta_grid: FloatArray,
+    llr_kin: FloatArray,
+    log_p_rate: FloatArray,
+    n_observed: float,
+    dof: int | None = None,
+) -> LimitGrid:
+    r"""Combine kinematics and rate to p-values.
+
+    .. math:: \log r = l - \max l, \quad l = \mathrm{llr}_\mathrm{kin} + \log p_\mathrm{rate},
+              \qquad p = F_>^{\chi^2}(-2 \log r)
+
+    Args:
+        theta_grid: Parameter points, shape ``(n, p)``.
+        llr_kin: Kinematic log likelihood up to a constant, shape ``(n,)``.
+        log_p_rate: Log Poisson probability of the number of events, shape ``(n,)``.
+        n_observed: Number of events.
+        dof: Degrees of freedom; None for the number p of parameters.
+
+    Returns:
+        The result.
+
+    Raises:
+        ShapeError: If the numbers of points differ.
+        DataError: If a log likelihood is not a number, or the likelihood vanishes everywhere.
+
+    Examples:
+        >>> grid = limit_grid(np.array([[0.0], [1.0]]), np.array([-1.0, -3.0]), np.zeros(2), 10.0)
+        >>> grid.log_r, grid.p_values.round(4)
+        (array([ 0., -2.]), array([1.    , 0.0455]))
+    """
+    n = len(theta_grid)
+    if theta_grid.ndim != 2 or llr_kin.shape != (n,) or log_p_rate.shape != (n,):
+        raise ShapeError(
+            "Expected thetas (n, p) and log likelihoods (n,), got "
+            f"{theta_grid.shape}, {llr_kin.shape} and {log_p_rate.shape}."
+        )
+    if np.any(np.isnan(llr_kin)) or np.any(np.isnan(log_p_rate)):
+        raise DataError("A log likelihood is not a number at some grid points.")
+    log_r, i_best = log_ratio_to_best(llr_kin + log_p_rate)
+    degrees = theta_grid.shape[1] if dof is None else dof
+    return LimitGrid(
+        theta_grid=theta_grid,
+        log_r=log_r,
+        p_values=p_values_from_log_r(log_r, degrees),
+        i_best=i_best,
+        llr_kin=llr_kin,
+        log_p_rate=log_p_rate,
+        n_observed=float(n_observed),
+        dof=degrees,
+    )
+
+
+def regular_grid(
+    grid_ranges: Sequence[tuple[float, float]], grid_resolutions: int | Sequence[int]
+) -> FloatArray:
+    """Regular grid of parameter points, the last parameter running fastest.
+
+    Args:
+        grid_ranges: Range of each of p parameters, ends included.
+        grid_resolutions: Number of points along each parameter, or one for all.
+
+    Returns:
+        Parameter points, shape ``(n, p)``.
+
+    Raises:
+        OptionError: If a range is not finite and increasing, or the numbers do not fit.
+
+    Examples:
+        >>> regular_grid([(0.0, 1.0), (2.0, 3.0)], [2, 2])
+        array([[0., 2.],
+               [0., 3.],
+               [1., 2.],
+               [1., 3.]])
+    """
+    ranges = np.asarray(grid_ranges, dtype=np.float64)
+    if ranges.ndim != 2 or ranges.shape[1] != 2 or not len(ranges):
+        raise OptionError(f"grid_ranges must be a list of (low, high), got {grid_ranges}.")
+    if not np.all(np.isfinite(ranges)) or np.any(ranges[:, 0] >= ranges[:, 1]):
+        raise OptionError(f"Every grid range must be finite and increase, got {grid_ranges}.")
+    if isinstance(grid_resolutions, int | np.integer):
+        numbers = [int(grid_resolutions)] * len(ranges)
+    else:
+        numbers = [int(n) for n in grid_resolutions]
+    if len(numbers) != len(ranges) or min(numbers) < 1:
+        raise OptionError(
+            f"grid_resolutions must be a positive number or {len(ranges)} of them, "
+            f"got {grid_resolutions}."
+        )
+    axes = [np.linspace(low, high, n) for (low, high), n in zip(ranges, numbers, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    return grid.reshape(-1, len(ranges))

@@ -1,0 +1,462 @@
+"""What all estimators share: settings, scaling, training, saving and loading."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from madminer.errors import (
+    FileFormatError,
+    MadMinerError,
+    NotTrainedError,
+    OptionError,
+    ShapeError,
+)
+from madminer.ml.export import export_network
+from madminer.ml.inputs import (
+    DataLike,
+    check_finite,
+    load_columns,
+    normalized_weights,
+    pick_device,
+    pick_dtype,
+)
+from madminer.ml.methods import make_loss, required_columns
+from madminer.ml.persistence import StoredModel, read_model, write_model
+from madminer.ml.training import Sample, TrainingRequest, load_sample, make_dataset, split_rows
+from madminer.nn.activations import activation as find_activation
+from madminer.nn.evaluation import row_blocks
+from madminer.nn.history import TrainingHistory
+from madminer.nn.loop import fit
+from madminer.nn.networks import MLP
+from madminer.nn.randomness import draw_generator
+from madminer.nn.scaling import Standardization, fit_standardization, identity_standardization
+from madminer.typing import FloatArray, IntArray, StrPath
+
+__all__ = ["ConditionalEstimator", "Estimator", "TheresAGoodReasonThisDoesntWork"]
+
+logger = logging.getLogger(__name__)
+
+_EVENTS_AT_ONCE = 1 << 16
+_THETAS = ("theta", "theta0", "theta1")
+_SCORES = ("t_xz", "t_xz0", "t_xz1")
+
+
+class TheresAGoodReasonThisDoesntWork(MadMinerError):  # noqa: N818 (documented name)
+    """An estimator is asked for a quantity that it does not know, in principle."""
+
+
+class Estimator(ABC):
+    """A neural estimator of the score, the likelihood ratio or the likelihood.
+
+    Args:
+        features: Indices of the observables that the network sees; None for all.
+        n_hidden: Units of each hidden layer.
+        activation: Name of the activation function, see `madminer.nn.ACTIVATIONS`.
+        dropout_prob: Probability of dropping an activation while training.
+
+    Attributes:
+        n_observables: Number of observables that the network sees, None before training.
+        n_parameters: Number of parameters, None before training.
+
+    Raises:
+        OptionError: If a setting lies outside its range.
+    """
+
+    family: ClassVar[str]
+    """Type of the estimator as it stands in files."""
+
+    def __init__(
+        self,
+        features: Sequence[int] | None = None,
+        n_hidden: Sequence[int] = (100,),
+        activation: str = "tanh",
+        dropout_prob: float = 0.0,
+    ) -> None:
+        find_activation(activation)
+        if not 0.0 <= dropout_prob < 1.0:
+            raise OptionError(f"dropout_prob must be from 0 to below 1, got {dropout_prob}.")
+        self.features = _check_features(features)
+        self.n_hidden = _check_n_hidden(n_hidden)
+        self.activation = activation
+        self.dropout_prob = float(dropout_prob)
+        self.n_observables: int | None = None
+        self.n_parameters: int | None = None
+        self._network: MLP | None = None
+        self._x_scaling: Standardization | None = None
+        self._theta_scaling: Standardization | None = None
+
+    # Documented interface of every estimator
+
+    @abstractmethod
+    def train(self, *args: Any, **kwargs: Any) -> TrainingHistory:
+        """Train the network; a second call continues from the present weights."""
+
+    @abstractmethod
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate the quantity that this estimator is made for."""
+
+    @abstractmethod
+    def evaluate_log_likelihood(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate the log likelihood."""
+
+    @abstractmethod
+    def evaluate_log_likelihood_ratio(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate the log likelihood ratio."""
+
+    @abstractmethod
+    def evaluate_score(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate the score."""
+
+    @abstractmethod
+    def calculate_fisher_information(self, *args: Any, **kwargs: Any) -> FloatArray:
+        """Calculate the expected kinematic Fisher information."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the estimator was trained or loaded."""
+        return self._network is not None
+
+    def initialize_input_transform(
+        self, x: DataLike, transform: bool = True, overwrite: bool = True
+    ) -> None:
+        """Fix the scaling of the observables, which the first training does otherwise.
+
+        Args:
+            x: Observations, shape ``(n, n_observables)``.
+            transform: Whether to scale to zero mean and unit variance, or not at all.
+            overwrite: Whether to replace an existing scaling.
+        """
+        if self._x_scaling is None or overwrite:
+            array = load_columns(x, "x")
+            check_finite(array, "x")
+            self._x_scaling = _fit_scaling(array, np.arange(len(array)), transform)
+
+    def save(self, filename: StrPath, save_model: bool = False) -> None:
+        """Save the trained estimator.
+
+        Args:
+            filename: Path to which ``_settings.json``, ``_state_dict.pl``, ``_x_means.npy``,
+                ``_x_stds.npy`` and, where there is one, the scaling of the parameters are added.
+            save_model: Whether to write ``_model.pt`` too: the network with its scaling as a
+                program of `torch.export`, for use without this package.
+
+        Raises:
+            NotTrainedError: If it was never trained.
+            OutputError: If the files cannot be written.
+        """
+        network, x_scaling = self._trained()
+        arrays = {"x_means": x_scaling.means, "x_stds": x_scaling.stds}
+        if self._theta_scaling is not None:
+            arrays["theta_means"] = self._theta_scaling.means
+            arrays["theta_stds"] = self._theta_scaling.stds
+        settings = {
+            "estimator_type": self.family,
+            "n_observables": self.n_observables,
+            "n_parameters": self.n_parameters,
+            "features": self.features,
+            "n_hidden": list(self.n_hidden),
+            "activation": self.activation,
+            "dropout_prob": self.dropout_prob,
+            **self._more_settings(),
+        }
+        arrays.update(self._more_arrays())
+        write_model(filename, StoredModel(settings, network.state_dict(), arrays))
+        if save_model:
+            export_network(
+                f"{filename}_model.pt", network, x_scaling, self.features, self._theta_scaling
+            )
+
+    def load(self, filename: StrPath) -> None:
+        """Load a trained estimator, also one of MadMiner 0.9; its settings replace the present.
+
+        Args:
+            filename: Path as given to `save`.
+
+        Raises:
+            FileFormatError: If a file is missing or damaged, or holds another type of estimator.
+        """
+        model = read_model(filename)
+        if model.settings.get("estimator_type") != self.family:
+            raise FileFormatError(
+                f"{filename} holds an estimator of type {model.settings.get('estimator_type')!r}, "
+                f"but this is {self.family!r}. Use madminer.ml.load_estimator."
+            )
+        try:
+            self._restore(model)
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise FileFormatError(
+                f"The files of {filename} do not fit together: {error}"
+            ) from error
+
+    # What subclasses tell
+
+    @abstractmethod
+    def _make_network(
+        self, n_features: int, n_parameters: int, generator: torch.Generator | None = None
+    ) -> MLP:
+        """Make an untrained network."""
+
+    def _more_settings(self) -> dict[str, Any]:
+        return {}
+
+    def _more_arrays(self) -> dict[str, FloatArray]:
+        return {}
+
+    def _restore_more(self, model: StoredModel) -> None:
+        """Take further settings and arrays from files."""
+
+    # Shared work
+
+    @final
+    def _train(self, request: TrainingRequest) -> TrainingHistory:
+        rng = np.random.default_rng(request.seed)
+        names = required_columns(self.family, request.terms)
+        sample = load_sample(
+            request.data,
+            names,
+            request.method,
+            memmap=request.memmap,
+            limit=request.limit_samplesize,
+        )
+        validation, rows, validation_rows = _validation(request, sample, names, rng)
+        n_parameters = _n_parameters(sample)
+        self._check_sizes(sample["x"].shape[1], n_parameters)
+        x_scaling = self._x_scaling or _fit_scaling(sample["x"], rows, request.scale_inputs)
+        theta_scaling = self._theta_scaling or _fit_theta_scaling(
+            sample, rows, request.scale_parameters
+        )
+        n_features = len(self.features or range(x_scaling.n_columns))
+        network = self._network or self._make_network(n_features, n_parameters, draw_generator(rng))
+        network.to(device=pick_device(request.device), dtype=pick_dtype(request.dtype))
+        prepare = _preparation(x_scaling, self.features, theta_scaling)
+
+        def dataset(of: Sample, chosen: IntArray) -> Any:
+            order = rng.permutation(len(of["x"])) if request.shuffle_labels else None
+            parameter = next(network.parameters())
+            return make_dataset(
+                of,
+                chosen,
+                prepare,
+                label_order=order,
+                dtype=parameter.dtype,
+                device=parameter.device,
+            )
+
+        def adopt(_: int) -> None:
+            self._adopt(network, x_scaling, theta_scaling, n_parameters)
+
+        logger.info(
+            "Training %s on %d events, %d for validation",
+            request.method,
+            len(rows),
+            len(validation_rows),
+        )
+        history = fit(
+            network,
+            make_loss(self.family, request.terms, request.alpha, network),
+            dataset(sample, rows),
+            dataset(validation, validation_rows) if len(validation_rows) else None,
+            request.settings,
+            generator=draw_generator(rng),
+            on_epoch=adopt,
+        )
+        logger.info("Finished after %d epochs, %.1f s", history.n_epochs, history.seconds)
+        return history
+
+    @final
+    def _trained(self) -> tuple[MLP, Standardization]:
+        if self._network is None or self._x_scaling is None:
+            raise NotTrainedError(
+                f"This {type(self).__name__} was not trained yet; call train or load first."
+            )
+        return self._network, self._x_scaling
+
+    @final
+    def _load_x(self, x: DataLike) -> FloatArray:
+        """Load observations and check them against the training."""
+        _, scaling = self._trained()
+        array = load_columns(x, "x")
+        if array.shape[1] != scaling.n_columns:
+            raise ShapeError(
+                f"x must have the {scaling.n_columns} observables of the training in its last axis, "
+                f"got an array of shape {array.shape}."
+            )
+        check_finite(array, "x")
+        return array
+
+    @final
+    def _blocks(self, x: FloatArray) -> Iterator[tuple[slice, Tensor]]:
+        """Scaled features of x, a block of events at a time, on the device of the network."""
+        network, scaling = self._trained()
+        prepare = _preparation(scaling, self.features, None)["x"]
+        for rows in row_blocks(len(x), _EVENTS_AT_ONCE):
+            yield rows, _tensor(prepare(x[rows]), network)
+
+    @final
+    def _weights(self, weights: DataLike | None, n: int) -> FloatArray:
+        return np.full(n, 1.0 / n) if weights is None else normalized_weights(weights, n)
+
+    def _check_sizes(self, n_columns: int, n_parameters: int) -> None:
+        if self._x_scaling is not None and self._x_scaling.n_columns != n_columns:
+            raise ShapeError(
+                f"x must have {self._x_scaling.n_columns} observables as in the first training, "
+                f"got {n_columns}."
+            )
+        if self.n_parameters is not None and self.n_parameters != n_parameters:
+            raise ShapeError(
+                f"Expected {self.n_parameters} parameters as in the first training, got "
+                f"{n_parameters}."
+            )
+        if self.features is not None and max(self.features) >= n_columns:
+            raise ShapeError(
+                f"features asks for observable {max(self.features)}, but x has the {n_columns} "
+                f"observables 0 to {n_columns - 1}."
+            )
+
+    def _adopt(
+        self,
+        network: MLP,
+        x_scaling: Standardization,
+        theta_scaling: Standardization | None,
+        n_parameters: int,
+    ) -> None:
+        self._network = network
+        self._x_scaling = x_scaling
+        self._theta_scaling = theta_scaling
+        self.n_parameters = n_parameters
+        self.n_observables = len(self.features or range(x_scaling.n_columns))
+
+    def _restore(self, model: StoredModel) -> None:
+        settings, arrays = model.settings, model.arrays
+        # In MadMiner 0.9, whose settings have no version, sigmoid networks were relu networks.
+        is_old_sigmoid = settings["format_version"] == 0 and settings["activation"] == "sigmoid"
+        self.features = _check_features(settings["features"])
+        self.n_hidden = _check_n_hidden(settings["n_hidden"])
+        self.activation = "relu" if is_old_sigmoid else settings["activation"]
+        self.dropout_prob = float(settings.get("dropout_prob", 0.0))
+        x_scaling = Standardization(arrays["x_means"], arrays["x_stds"])
+        theta_scaling = None
+        if "theta_means" in arrays:
+            theta_scaling = Standardization(arrays["theta_means"], arrays["theta_stds"])
+        n_features, n_parameters = int(settings["n_observables"]), int(settings["n_parameters"])
+        network = self._make_network(n_features, n_parameters)
+        network.load_state_dict(dict(model.state))
+        network.to(device=pick_device(None), dtype=next(iter(model.state.values())).dtype)
+        network.eval()
+        self._adopt(network, x_scaling, theta_scaling, n_parameters)
+        self._restore_more(model)
+
+
+class ConditionalEstimator(Estimator, ABC):
+    """An estimator that depends on theta.
+
+    The parameters are scaled to zero mean and unit variance before they enter the network; scores
+    are always given in units of the parameters as the user knows them.
+    """
+
+    def initialize_parameter_transform(
+        self, theta: DataLike, transform: bool = True, overwrite: bool = True
+    ) -> None:
+        """Fix the scaling of the parameters, which the first training does otherwise.
+
+        Args:
+            theta: Parameter points, shape ``(n, n_parameters)``.
+            transform: Whether to scale to zero mean and unit variance, or not at all.
+            overwrite: Whether to replace an existing scaling.
+        """
+        if self._theta_scaling is None or overwrite:
+            array = load_columns(theta, "theta")
+            check_finite(array, "theta")
+            self._theta_scaling = _fit_scaling(array, np.arange(len(array)), transform)
+
+
+def _check_features(features: Sequence[int] | None) -> list[int] | None:
+    if features is None:
+        return None
+    chosen = [int(i) for i in features]
+    if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
+        raise OptionError(
+            f"features must be None or different indices of observables from 0, got {chosen}."
+        )
+    return chosen
+
+
+def _check_n_hidden(n_hidden: Sequence[int]) -> tuple[int, ...]:
+    units = tuple(int(n) for n in n_hidden)
+    if any(n < 1 for n in units):
+        raise OptionError(f"n_hidden must hold positive numbers of units, got {units}.")
+    return units
+
+
+def _fit_scaling(values: FloatArray, rows: IntArray, transform: bool) -> Standardization:
+    if transform:
+        return fit_standardization(values, rows)
+    return identity_standardization(values.shape[1])
+
+
+def _fit_theta_scaling(sample: Sample, rows: IntArray, transform: bool) -> Standardization | None:
+    thetas = [sample[name][rows] for name in _THETAS if name in sample]
+    if not thetas:
+        return None
+    stacked = np.concatenate(thetas)
+    return _fit_scaling(stacked, np.arange(len(stacked)), transform)
+
+
+def _n_parameters(sample: Sample) -> int:
+    return int(next(sample[name].shape[1] for name in (*_THETAS, *_SCORES) if name in sample))
+
+
+def _validation(
+    request: TrainingRequest,
+    sample: Sample,
+    names: tuple[str, ...],
+    rng: np.random.Generator,
+) -> tuple[Sample, IntArray, IntArray]:
+    """Choose the validation sample, the rows to train on and the rows to validate on."""
+    n_events = len(sample["x"])
+    if not request.has_external_validation:
+        rows, validation_rows = split_rows(n_events, request.validation_split, rng)
+        return sample, rows, validation_rows
+    validation = load_sample(
+        request.validation_data,
+        tuple(sample) if "sample_weight" in sample else names,
+        request.method,
+        memmap=request.memmap,
+        suffix="_val",
+    )
+    for name, column in validation.items():
+        if column.shape[1:] != sample[name].shape[1:]:
+            raise ShapeError(
+                f"{name}_val must have as many columns as {name}, got shapes {column.shape} and "
+                f"{sample[name].shape}."
+            )
+    return validation, np.arange(n_events), np.arange(len(validation["x"]))
+
+
+def _preparation(
+    x_scaling: Standardization, features: list[int] | None, theta_scaling: Standardization | None
+) -> Mapping[str, Callable[[FloatArray], FloatArray]]:
+    """How columns are scaled, by name."""
+    selected = x_scaling.select(features)
+
+    def scale_x(x: FloatArray) -> FloatArray:
+        return selected.transform(x if features is None else x[:, features])
+
+    if theta_scaling is None:
+        return {"x": scale_x}
+    stds = theta_scaling.stds
+    scale_theta = dict.fromkeys(_THETAS, theta_scaling.transform)
+    # d/d theta' = std d/d theta
+    return {"x": scale_x, **scale_theta, **dict.fromkeys(_SCORES, lambda t: t * stds)}
+
+
+def _tensor(values: FloatArray, network: MLP) -> Tensor:
+    parameter = next(network.parameters())
+    return torch.as_tensor(values, dtype=parameter.dtype, device=parameter.device)

@@ -1,0 +1,188 @@
+r"""The inference methods: which network is trained with which loss on which data.
+
+======  =====================  ==========================================
+method  loss                   needs besides theta, x and y
+======  =====================  ==========================================
+carl    XE                     nothing
+cascal  XE + alpha T           t_xz
+rolr    MSE                    r_xz
+rascal  MSE + alpha T          r_xz, t_xz
+alice   AXE                    r_xz
+alices  AXE + alpha T          r_xz, t_xz
+sally   score error            t_xz (instead of theta and y)
+======  =====================  ==========================================
+
+T is the squared error of the score at the numerator; in the doubly parameterized estimator the one
+at the denominator is added. `madminer.nn.losses` holds the formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from torch import Tensor, nn
+
+from madminer.errors import OptionError
+from madminer.nn import losses, networks
+from madminer.nn.data import Batch
+from madminer.nn.loop import BatchLoss
+
+__all__ = ["FAMILIES", "Family", "LossTerm", "find_method", "make_loss", "required_columns"]
+
+Predict = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerm:
+    """One term of a loss.
+
+    Args:
+        function: Loss of a prediction and data columns, with keyword `sample_weight`.
+        prediction: Name of the prediction it judges.
+        columns: Names of the data columns that it takes after the prediction.
+        times_alpha: Whether the hyperparameter alpha multiplies it.
+    """
+
+    function: Callable[..., Tensor]
+    prediction: str
+    columns: tuple[str, ...]
+    times_alpha: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Methods that train the same kind of network.
+
+    Args:
+        columns: Data that every method needs.
+        predict: The cheapest predictions, as a function of network and batch.
+        predict_scores: The predictions including scores.
+        methods: Terms of the loss by name of the method.
+    """
+
+    columns: tuple[str, ...]
+    predict: Predict
+    predict_scores: Predict
+    methods: Mapping[str, tuple[LossTerm, ...]]
+
+
+def find_method(family: str, method: str) -> tuple[LossTerm, ...]:
+    """Look up the loss of a method.
+
+    Raises:
+        OptionError: If the family has no method of this name.
+    """
+    methods = FAMILIES[family].methods
+    if method not in methods:
+        raise OptionError(f"method must be one of {', '.join(sorted(methods))}; got {method!r}.")
+    return methods[method]
+
+
+def required_columns(family: str, terms: tuple[LossTerm, ...]) -> tuple[str, ...]:
+    """Names of the data columns that training needs, without repetition."""
+    wanted = [*FAMILIES[family].columns, *(name for term in terms for name in term.columns)]
+    return tuple(dict.fromkeys(wanted))
+
+
+def make_loss(
+    family: str, terms: tuple[LossTerm, ...], alpha: float, network: nn.Module
+) -> BatchLoss:
+    r"""Compose the loss :math:`\sum_k \alpha_k L_k` of a batch.
+
+    Args:
+        family: Name in `FAMILIES`.
+        terms: Terms of the loss.
+        alpha: Factor of those terms that ask for it.
+        network: The network that predicts.
+
+    Returns:
+        The loss as a function of a batch; a column ``sample_weight`` weights the events.
+    """
+    wants_scores = any(term.prediction in _SCORES for term in terms)
+    predict = FAMILIES[family].predict_scores if wants_scores else FAMILIES[family].predict
+    factors = [alpha if term.times_alpha else 1.0 for term in terms]
+
+    def loss(batch: Batch) -> Tensor:
+        predictions = predict(network, batch)
+        weight = batch.get("sample_weight")
+        values = [
+            factor
+            * term.function(
+                predictions[term.prediction],
+                *(batch[name] for name in term.columns),
+                sample_weight=weight,
+            )
+            for factor, term in zip(factors, terms, strict=True)
+        ]
+        return sum(values[1:], start=values[0])
+
+    return loss
+
+
+def _score(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    return {"t_hat": network(batch["x"])}
+
+
+def _ratio(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    mlp = cast("networks.MLP", network)
+    return {"log_r_hat": networks.log_ratio(mlp, batch["theta"], batch["x"])}
+
+
+def _ratio_and_score(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    mlp = cast("networks.MLP", network)
+    log_r_hat, t_hat = networks.log_ratio_and_score(mlp, batch["theta"], batch["x"])
+    return {"log_r_hat": log_r_hat, "t_hat0": t_hat}
+
+
+def _ratio_double(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    mlp = cast("networks.MLP", network)
+    log_r_hat = networks.log_ratio_double(mlp, batch["theta0"], batch["theta1"], batch["x"])
+    return {"log_r_hat": log_r_hat}
+
+
+def _ratio_and_scores_double(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    mlp = cast("networks.MLP", network)
+    log_r_hat, t_hat0, t_hat1 = networks.log_ratio_and_scores_double(
+        mlp, batch["theta0"], batch["theta1"], batch["x"]
+    )
+    return {"log_r_hat": log_r_hat, "t_hat0": t_hat0, "t_hat1": t_hat1}
+
+
+_SCORES = frozenset({"t_hat", "t_hat0", "t_hat1"})
+
+_XE = LossTerm(losses.cross_entropy, "log_r_hat", ("y",))
+_AXE = LossTerm(losses.augmented_cross_entropy, "log_r_hat", ("r_xz",))
+_MSE = LossTerm(losses.ratio_error, "log_r_hat", ("y", "r_xz"))
+
+
+def _ratio_methods(*score_terms: LossTerm) -> dict[str, tuple[LossTerm, ...]]:
+    return {
+        "alice": (_AXE,),
+        "alices": (_AXE, *score_terms),
+        "carl": (_XE,),
+        "cascal": (_XE, *score_terms),
+        "rascal": (_MSE, *score_terms),
+        "rolr": (_MSE,),
+    }
+
+
+_T = LossTerm(losses.numerator_score_error, "t_hat0", ("y", "t_xz"), times_alpha=True)
+_T0 = LossTerm(losses.numerator_score_error, "t_hat0", ("y", "t_xz0"), times_alpha=True)
+_T1 = LossTerm(losses.denominator_score_error, "t_hat1", ("y", "t_xz1"), times_alpha=True)
+_SALLY = (LossTerm(losses.score_error, "t_hat", ("t_xz",)),)
+
+FAMILIES: dict[str, Family] = {
+    "score": Family(("x",), _score, _score, {"sally": _SALLY, "sallino": _SALLY}),
+    "parameterized_ratio": Family(
+        ("x", "theta", "y"), _ratio, _ratio_and_score, _ratio_methods(_T)
+    ),
+    "double_parameterized_ratio": Family(
+        ("x", "theta0", "theta1", "y"),
+        _ratio_double,
+        _ratio_and_scores_double,
+        _ratio_methods(_T0, _T1),
+    ),
+}
+"""Families of methods by estimator type."""

@@ -1,0 +1,409 @@
+"""Estimator of the likelihood ratio to a fixed reference: CARL, ROLR, ALICE and their kin."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from madminer.errors import OptionError, ShapeError
+from madminer.ml.base import ConditionalEstimator, TheresAGoodReasonThisDoesntWork
+from madminer.ml.information import kinematic_information
+from madminer.ml.inputs import DataLike, load_thetas
+from madminer.ml.methods import find_method
+from madminer.ml.training import TrainingRequest
+from madminer.nn.evaluation import log_ratio_grid, log_ratio_score_grid
+from madminer.nn.history import TrainingHistory
+from madminer.nn.loop import TrainingSettings
+from madminer.nn.networks import MLP, log_ratio, log_ratio_and_score
+from madminer.typing import FloatArray, Seed
+
+__all__ = ["ParameterizedRatioEstimator"]
+
+
+class ParameterizedRatioEstimator(ConditionalEstimator):
+    r"""Neural estimator of the likelihood ratio as a function of x and the numerator theta.
+
+    .. math:: \log \hat r(x|\theta) \approx \log \frac{p(x|\theta)}{p(x|\theta_1)}
+
+    The denominator :math:`\theta_1` is the fixed reference of the training sample. Results are
+    log r, not -2 log r.
+
+    Args:
+        features: Indices of the observables that the network sees; None for all.
+        n_hidden: Units of each hidden layer.
+        activation: Name of the activation function.
+        dropout_prob: Probability of dropping an activation while training.
+
+    References:
+        Brehmer et al., arXiv:1805.00020 (CARL, ROLR, CASCAL, RASCAL);
+        Stoye et al., arXiv:1808.00973 (ALICE, ALICES).
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> theta = rng.uniform(-1.0, 1.0, size=4000)
+        >>> y = rng.integers(0, 2, size=4000)
+        >>> x = rng.normal(np.where(y == 0, theta, 0.0))  # p(x|theta) = N(theta, 1), theta1 = 0
+        >>> r = np.exp(theta * x - theta**2 / 2)
+        >>> estimator = ParameterizedRatioEstimator(n_hidden=(20,))
+        >>> history = estimator.train("alice", x, y, theta, r, n_epochs=10, initial_lr=0.02, seed=1)
+        >>> log_r, _ = estimator.evaluate_log_likelihood_ratio([[1.0]], [[0.5], [-0.5]])
+        >>> np.allclose(log_r[:, 0], [0.375, -0.625], atol=0.1)
+        True
+    """
+
+    family = "parameterized_ratio"
+
+    def train(  # type: ignore[override]
+        self,
+        method: str,
+        x: DataLike,
+        y: DataLike,
+        theta: DataLike,
+        r_xz: DataLike | None = None,
+        t_xz: DataLike | None = None,
+        x_val: DataLike | None = None,
+        y_val: DataLike | None = None,
+        theta_val: DataLike | None = None,
+        r_xz_val: DataLike | None = None,
+        t_xz_val: DataLike | None = None,
+        alpha: float = 1.0,
+        optimizer: str = "amsgrad",
+        n_epochs: int = 50,
+        batch_size: int = 128,
+        initial_lr: float = 0.001,
+        final_lr: float = 0.0001,
+        nesterov_momentum: float | None = None,
+        validation_split: float | None = 0.25,
+        early_stopping: bool = True,
+        scale_inputs: bool = True,
+        shuffle_labels: bool = False,
+        limit_samplesize: int | None = None,
+        memmap: bool = False,
+        verbose: str = "some",
+        scale_parameters: bool = True,
+        n_workers: int = 8,  # noqa: ARG002
+        clip_gradient: float | None = None,
+        early_stopping_patience: int | None = None,
+        *,
+        seed: Seed = None,
+        sample_weight: DataLike | None = None,
+        sample_weight_val: DataLike | None = None,
+        scheduler: str = "exponential",
+        device: str | torch.device | None = None,
+        dtype: str = "float32",
+    ) -> TrainingHistory:
+        r"""Train the network; a second call continues from the present weights and scaling.
+
+        Data are arrays, lists, tensors or paths of npy files; none is changed. Validation data are
+        given for all of x, y, theta and what the method needs, or for none.
+
+        Args:
+            method: "alice", "alices", "carl", "cascal", "rascal" or "rolr"; see
+                `madminer.ml.methods` for their losses.
+            x: Observations, shape ``(n, n_observables)``.
+            y: Labels, shape ``(n,)``: 0 for events drawn from the numerator theta, 1 for events
+                drawn from the reference.
+            theta: Numerator parameters of every event, shape ``(n, n_parameters)``.
+            r_xz: Joint ratios :math:`p(x,z|\theta)/p(x,z|\theta_1)`, shape ``(n,)``; for rolr,
+                rascal, alice, alices.
+            t_xz: Joint scores at theta, shape ``(n, n_parameters)``; for cascal, rascal, alices.
+            x_val: Validation observations; they replace the split.
+            y_val: Validation labels.
+            theta_val: Validation parameters.
+            r_xz_val: Validation joint ratios.
+            t_xz_val: Validation joint scores.
+            alpha: Factor of the score error in the loss of cascal, rascal and alices.
+            optimizer: Name of the optimiser, see `madminer.nn.OPTIMIZERS`.
+            n_epochs: Number of passes over the sample.
+            batch_size: Number of events in a step.
+            initial_lr: Learning rate in the first epoch.
+            final_lr: Learning rate in the last epoch.
+            nesterov_momentum: Momentum of optimizer "sgd"; None for none.
+            validation_split: Fraction of the events used for validation; None for none.
+            early_stopping: Whether to keep the weights of the epoch of lowest validation loss.
+            scale_inputs: Whether to scale the observables to zero mean and unit variance.
+            shuffle_labels: Whether to permute y, r_xz and t_xz together, as a closure test: the
+                estimated ratios should then be near 1.
+            limit_samplesize: Number of first events to use; None for all.
+            memmap: Whether files above 1 GiB are read in pieces.
+            verbose: Reports in the log: "all", "many", "some", "few" or "none".
+            scale_parameters: Whether to scale the parameters to zero mean and unit variance. This
+                sets the weight of each parameter in the score error, not the units of results.
+            n_workers: Accepted and not used: data in memory need no workers.
+            clip_gradient: Largest norm of the gradient; None for any.
+            early_stopping_patience: Epochs without improvement after which to stop; None for never.
+            seed: Source of the split, the initial weights and the order of events.
+            sample_weight: Weights of the events, may be signed, shape ``(n,)``; None for one each.
+            sample_weight_val: Weights of the validation events.
+            scheduler: Learning-rate schedule, see `madminer.nn.SCHEDULES`.
+            device: Where to train; None for the graphics processor if there is one.
+            dtype: "float32", or "float64" for double precision.
+
+        Returns:
+            The losses; unpacks as (train losses, validation losses).
+
+        Raises:
+            TrainingError: If data are missing or the loss diverges.
+            ShapeError: If shapes do not fit together.
+            DataError: If data contain NaN or infinities, or labels other than 0 and 1.
+            OptionError: If an option lies outside its range.
+        """
+        request = TrainingRequest(
+            method=method,
+            terms=find_method(self.family, method),
+            data={
+                "x": x,
+                "y": y,
+                "theta": theta,
+                "r_xz": r_xz,
+                "t_xz": t_xz,
+                "sample_weight": sample_weight,
+            },
+            validation_data={
+                "x": x_val,
+                "y": y_val,
+                "theta": theta_val,
+                "r_xz": r_xz_val,
+                "t_xz": t_xz_val,
+                "sample_weight": sample_weight_val,
+            },
+            settings=TrainingSettings(
+                optimizer=optimizer,
+                n_epochs=n_epochs,
+                batch_size=batch_size,
+                initial_lr=initial_lr,
+                final_lr=final_lr,
+                nesterov_momentum=nesterov_momentum,
+                scheduler=scheduler,
+                early_stopping=early_stopping,
+                early_stopping_patience=early_stopping_patience,
+                clip_gradient=clip_gradient,
+                verbose=verbose,
+            ),
+            alpha=alpha,
+            validation_split=validation_split,
+            scale_inputs=scale_inputs,
+            scale_parameters=scale_parameters,
+            shuffle_labels=shuffle_labels,
+            limit_samplesize=limit_samplesize,
+            memmap=memmap,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+        )
+        return self._train(request)
+
+    def evaluate_log_likelihood_ratio(  # type: ignore[override]
+        self,
+        x: DataLike,
+        theta: DataLike,
+        test_all_combinations: bool = True,
+        evaluate_score: bool = False,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        r"""Evaluate the log likelihood ratio between theta and the reference.
+
+        Args:
+            x: Observations, shape ``(n_x, n_observables)``.
+            theta: Numerator parameters, shape ``(n_thetas, n_parameters)``.
+            test_all_combinations: Whether to combine every x with every theta; otherwise
+                :math:`x_i` goes with :math:`\theta_i`, or a single theta with all.
+            evaluate_score: Whether to evaluate the score too.
+
+        Returns:
+            log_likelihood_ratio: :math:`\log \hat r`, shape ``(n_thetas, n_x)`` for all
+                combinations, else ``(n_x,)``.
+            score: Score at theta in inverse parameter units, shape ``(n_thetas, n_x,
+                n_parameters)`` or ``(n_x, n_parameters)``; None if not asked for.
+
+        Raises:
+            NotTrainedError: If the estimator was not trained.
+            ShapeError: If the number of observables, parameters or points does not fit.
+            DataError: If x or theta contain NaN or infinities.
+        """
+        events, thetas = self._load_x_and_theta(x, theta)
+        if test_all_combinations:
+            return self._evaluate_grid(events, thetas, evaluate_score)
+        if len(thetas) == 1:
+            log_r, score = self._evaluate_grid(events, thetas, evaluate_score)
+            return log_r[0], None if score is None else score[0]
+        return self._evaluate_pairs(events, thetas, evaluate_score)
+
+    def evaluate_log_likelihood_ratio_torch(
+        self, x: Tensor, theta: Tensor, test_all_combinations: bool = True
+    ) -> Tensor:
+        r"""Evaluate the log likelihood ratio, differentiable in x and theta.
+
+        Args:
+            x: Observations, shape ``(n_x, n_observables)``.
+            theta: Numerator parameters, shape ``(n_thetas, n_parameters)``.
+            test_all_combinations: Whether to combine every x with every theta; otherwise
+                :math:`x_i` goes with :math:`\theta_i`, or a single theta with all.
+
+        Returns:
+            :math:`\log \hat r` on the device and in the precision of the network, shape
+            ``(n_thetas, n_x)`` for all combinations, else ``(n_x,)``.
+
+        Raises:
+            NotTrainedError: If the estimator was not trained.
+            ShapeError: If the number of observables, parameters or points does not fit.
+        """
+        self._load_x_and_theta(x, theta)
+        network, x_scaling = self._trained()
+        weight = next(network.parameters())
+        means = torch.as_tensor(x_scaling.means).to(weight)
+        stds = torch.as_tensor(x_scaling.stds).to(weight)
+        events = (x.reshape(len(x), -1).to(weight) - means) / stds
+        if self.features is not None:
+            events = events[:, self.features]
+        points = theta.reshape(-1, self.n_parameters or 0).to(weight)
+        if self._theta_scaling is not None:
+            points = (points - torch.as_tensor(self._theta_scaling.means).to(weight)) / (
+                torch.as_tensor(self._theta_scaling.stds).to(weight)
+            )
+        if test_all_combinations:
+            shape = (len(points), len(events), -1)
+            return log_ratio(network, points[:, None].expand(shape), events.expand(shape))
+        _check_pairs(len(events), len(points))
+        return log_ratio(network, points.expand(len(events), -1), events)
+
+    def evaluate_log_likelihood(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: a ratio to a reference determines no likelihood."""
+        del args, kwargs
+        raise TheresAGoodReasonThisDoesntWork(
+            "A ParameterizedRatioEstimator knows ratios of likelihoods, not the likelihood. Use "
+            "evaluate_log_likelihood_ratio, or train a LikelihoodEstimator."
+        )
+
+    def evaluate_score(  # type: ignore[override]
+        self, x: DataLike, theta: DataLike, nuisance_mode: str = "keep"
+    ) -> FloatArray:
+        r"""Evaluate the score :math:`\nabla_\theta \log \hat r(x|\theta)`.
+
+        Args:
+            x: Observations, shape ``(n_x, n_observables)``.
+            theta: Parameters, shape ``(n_x, n_parameters)``, or a single point for all x.
+            nuisance_mode: "keep", the only mode of this estimator; "auto" means the same.
+
+        Returns:
+            Scores in inverse parameter units, shape ``(n_x, n_parameters)``.
+
+        Raises:
+            NotTrainedError: If the estimator was not trained.
+            ShapeError: If the number of observables, parameters or points does not fit.
+            OptionError: If another mode is asked for.
+        """
+        if nuisance_mode not in {"auto", "keep"}:
+            raise OptionError(
+                f"A ParameterizedRatioEstimator takes nuisance_mode 'keep' only, got "
+                f"{nuisance_mode!r}. Profiled scores come from a ScoreEstimator."
+            )
+        _, score = self.evaluate_log_likelihood_ratio(
+            x, theta, test_all_combinations=False, evaluate_score=True
+        )
+        return np.empty(0) if score is None else score
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> tuple[FloatArray, FloatArray | None]:
+        """Evaluate the log likelihood ratio, see `evaluate_log_likelihood_ratio`."""
+        return self.evaluate_log_likelihood_ratio(*args, **kwargs)
+
+    def calculate_fisher_information(  # type: ignore[override]
+        self,
+        x: DataLike,
+        theta: DataLike,
+        weights: DataLike | None = None,
+        n_events: float = 1,
+        sum_events: bool = True,
+    ) -> FloatArray:
+        r"""Expected kinematic Fisher information at theta.
+
+        .. math:: I = n \sum_e w_e\, \hat t(x_e|\theta) \hat t(x_e|\theta)^T, \qquad \sum_e w_e = 1
+
+        Args:
+            x: Observations drawn at theta, shape ``(n_x, n_observables)``.
+            theta: One parameter point, shape ``(n_parameters,)``.
+            weights: Weights of the observations, rescaled to sum one; None for equal ones.
+            n_events: Expected number of events n.
+            sum_events: Whether to sum over the observations.
+
+        Returns:
+            Information, shape ``(n_parameters, n_parameters)``, or ``(n_x, n_parameters,
+            n_parameters)`` without sum.
+
+        Raises:
+            NotTrainedError: If the estimator was not trained.
+            ShapeError: If shapes do not fit, or there is more than one theta.
+        """
+        self._trained()
+        point = load_thetas(theta, self.n_parameters or 0)
+        if len(point) != 1:
+            raise ShapeError(
+                f"The Fisher information needs a single theta of shape ({self.n_parameters},), got "
+                f"{len(point)} points."
+            )
+        scores = self.evaluate_score(x, point)
+        weight = self._weights(weights, len(scores))
+        return kinematic_information(scores, weight, n_events, sum_events=sum_events)
+
+    def _make_network(
+        self, n_features: int, n_parameters: int, generator: torch.Generator | None = None
+    ) -> MLP:
+        n_inputs = n_parameters + n_features
+        return MLP(n_inputs, self.n_hidden, 1, self.activation, self.dropout_prob, generator)
+
+    def _load_x_and_theta(self, x: DataLike, theta: DataLike) -> tuple[FloatArray, FloatArray]:
+        return self._load_x(x), load_thetas(theta, self.n_parameters or 0)
+
+    def _scale_theta(self, theta: FloatArray) -> Tensor:
+        weight = next(self._trained()[0].parameters())
+        scaled = theta if self._theta_scaling is None else self._theta_scaling.transform(theta)
+        return torch.as_tensor(scaled).to(weight)
+
+    def _unscale_score(self, score: Tensor) -> FloatArray:
+        values: FloatArray = score.cpu().numpy()
+        # d/d theta = (1/std) d/d theta'
+        return values if self._theta_scaling is None else values / self._theta_scaling.stds
+
+    def _evaluate_grid(
+        self, x: FloatArray, theta: FloatArray, with_score: bool
+    ) -> tuple[FloatArray, FloatArray | None]:
+        network, _ = self._trained()
+        points = self._scale_theta(theta)
+        log_r = np.empty((len(theta), len(x)))
+        score = np.empty((*log_r.shape, theta.shape[1])) if with_score else None
+        for rows, features in self._blocks(x):
+            if score is None:
+                values = log_ratio_grid(network, points, features)
+            else:
+                values, gradients = log_ratio_score_grid(network, points, features)
+                score[:, rows] = self._unscale_score(gradients)
+            log_r[:, rows] = values.cpu().numpy()
+        return log_r, score
+
+    def _evaluate_pairs(
+        self, x: FloatArray, theta: FloatArray, with_score: bool
+    ) -> tuple[FloatArray, FloatArray | None]:
+        _check_pairs(len(x), len(theta))
+        network, _ = self._trained()
+        log_r = np.empty(len(x))
+        score = np.empty(theta.shape) if with_score else None
+        with torch.no_grad():
+            for rows, features in self._blocks(x):
+                points = self._scale_theta(theta[rows])
+                if score is None:
+                    values = log_ratio(network, points, features)
+                else:
+                    values, gradients = log_ratio_and_score(network, points, features)
+                    score[rows] = self._unscale_score(gradients)
+                log_r[rows] = values.cpu().numpy()
+        return log_r, score
+
+
+def _check_pairs(n_x: int, n_thetas: int) -> None:
+    if n_thetas not in {1, n_x}:
+        raise ShapeError(
+            f"Pairwise evaluation needs one theta, or one for each of the {n_x} observations; got "
+            f"{n_thetas}. For all combinations set test_all_combinations=True."
+        )

@@ -1,0 +1,151 @@
+"""Files of trained estimators: settings as JSON, network as state dict, scaling as npy.
+
+No file can run code: the state dict is read with ``weights_only``, arrays without pickles.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from madminer.errors import FileFormatError
+from madminer.io.atomic import atomic_path
+from madminer.typing import FloatArray, StrPath
+
+__all__ = ["FORMAT_VERSION", "StoredModel", "read_model", "read_settings", "write_model"]
+
+FORMAT_VERSION = 1
+"""Version of the settings file; files of MadMiner 0.9 have none and count as 0."""
+
+_SETTINGS = "_settings.json"
+_STATE = "_state_dict.pl"
+_STATE_OLD = "_state_dict.pt"
+_ARRAYS = (
+    "x_means",
+    "x_stds",
+    "theta_means",
+    "theta_stds",
+    "nuisance_profile_matrix",
+    "nuisance_project_matrix",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredModel:
+    """What the files of an estimator hold.
+
+    Args:
+        settings: Constructor settings, sizes and type of the estimator.
+        state: Parameters of the network by name.
+        arrays: Scaling and nuisance matrices by name, those that exist.
+    """
+
+    settings: Mapping[str, Any]
+    state: Mapping[str, Tensor]
+    arrays: Mapping[str, FloatArray]
+
+
+def write_model(filename: StrPath, model: StoredModel) -> None:
+    """Write the files ``<filename>_settings.json``, ``_state_dict.pl``, ``_x_means.npy`` etc.
+
+    Every file is written atomically, the settings last; files of an older model of the same name
+    that this one does not have are removed.
+
+    Raises:
+        OutputError: If they cannot be written.
+    """
+    for name, array in model.arrays.items():
+        with atomic_path(_path(filename, f"_{name}.npy")) as path, path.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+    with atomic_path(_path(filename, _STATE)) as path:
+        torch.save({name: value.detach().cpu() for name, value in model.state.items()}, path)
+    settings = {"format_version": FORMAT_VERSION, **model.settings}
+    with atomic_path(_path(filename, _SETTINGS)) as path:
+        path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    for name in set(_ARRAYS) - set(model.arrays):
+        _path(filename, f"_{name}.npy").unlink(missing_ok=True)
+    _path(filename, _STATE_OLD).unlink(missing_ok=True)
+
+
+def read_settings(filename: StrPath) -> dict[str, Any]:
+    """Read the settings of an estimator.
+
+    Raises:
+        FileFormatError: If there is no such file, it is no JSON or of a later version.
+    """
+    path = _path(filename, _SETTINGS)
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileFormatError(
+            f"There is no estimator {filename}: {path} does not exist. Give the name that was given "
+            f"to save."
+        ) from error
+    except ValueError as error:
+        raise FileFormatError(f"{path} is not a JSON file ({error}).") from error
+    if not isinstance(settings, dict):
+        raise FileFormatError(
+            f"{path} must hold settings by name, got a {type(settings).__name__}."
+        )
+    version = settings.setdefault("format_version", 0)
+    if not 0 <= version <= FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path} has format version {version}, but this program reads up to {FORMAT_VERSION}. "
+            f"Update it."
+        )
+    return settings
+
+
+def read_model(filename: StrPath) -> StoredModel:
+    """Read the files of an estimator, those of MadMiner 0.9 included.
+
+    Raises:
+        FileFormatError: If a file is missing, truncated or of another layout.
+    """
+    settings = read_settings(filename)
+    arrays = {name: _read_array(filename, name) for name in _ARRAYS if _has_array(filename, name)}
+    for name in ("x_means", "x_stds"):
+        if name not in arrays:
+            raise FileFormatError(f"{_path(filename, f'_{name}.npy')} is missing.")
+    return StoredModel(settings, _read_state(filename), arrays)
+
+
+def _read_state(filename: StrPath) -> dict[str, Tensor]:
+    path = _path(filename, _STATE)
+    if not path.exists():
+        path = _path(filename, _STATE_OLD)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise FileFormatError(f"{_path(filename, _STATE)} is missing.") from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise FileFormatError(
+            f"{path} is truncated or holds more than the parameters of a network."
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise FileFormatError(f"{path} must hold tensors by name.")
+    return state
+
+
+def _has_array(filename: StrPath, name: str) -> bool:
+    return _path(filename, f"_{name}.npy").exists()
+
+
+def _read_array(filename: StrPath, name: str) -> FloatArray:
+    path = _path(filename, f"_{name}.npy")
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+    except (ValueError, EOFError, OSError) as error:
+        raise FileFormatError(f"{path} is not a complete npy file of numbers.") from error
+
+
+def _path(filename: StrPath, suffix: str) -> Path:
+    return Path(f"{Path(filename)}{suffix}")

@@ -1,0 +1,320 @@
+"""Estimator of the score at one parameter point: SALLY and SALLINO."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn, final
+
+import numpy as np
+import torch
+
+from madminer.errors import NotTrainedError, OptionError, ShapeError
+from madminer.ml.base import Estimator, TheresAGoodReasonThisDoesntWork
+from madminer.ml.information import kinematic_information
+from madminer.ml.inputs import DataLike, load_array
+from madminer.ml.methods import FAMILIES, find_method
+from madminer.ml.nuisance import profile_matrix, project_matrix
+from madminer.ml.persistence import StoredModel
+from madminer.ml.training import TrainingRequest
+from madminer.nn.history import TrainingHistory
+from madminer.nn.loop import TrainingSettings
+from madminer.nn.networks import MLP
+from madminer.typing import FloatArray, Seed
+
+__all__ = ["ScoreEstimator"]
+
+
+@final
+class ScoreEstimator(Estimator):
+    r"""Neural estimator of the score at a fixed reference point as a function of x.
+
+    .. math:: \hat t(x) \approx t(x|\theta_{ref})
+        = \nabla_\theta \log p(x|\theta) \big|_{\theta_{ref}}
+
+    Args:
+        features: Indices of the observables that the network sees; None for all.
+        n_hidden: Units of each hidden layer.
+        activation: Name of the activation function.
+        dropout_prob: Probability of dropping an activation while training.
+
+    References:
+        Brehmer et al., arXiv:1805.00013 and arXiv:1805.00020 (SALLY, SALLINO).
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(2000, 1))  # p(x|theta) = N(theta, 1): the score at 0 is x
+        >>> estimator = ScoreEstimator(n_hidden=(10,))
+        >>> history = estimator.train("sally", x, x, n_epochs=10, initial_lr=0.02, seed=1)
+        >>> abs(estimator.evaluate_score([[1.0]])[0, 0] - 1.0) < 0.1
+        np.True_
+    """
+
+    family = "score"
+
+    def __init__(
+        self,
+        features: Sequence[int] | None = None,
+        n_hidden: Sequence[int] = (100,),
+        activation: str = "tanh",
+        dropout_prob: float = 0.0,
+    ) -> None:
+        super().__init__(features, n_hidden, activation, dropout_prob)
+        self.nuisance_mode_default = "keep"
+        self._nuisance_matrices: dict[str, FloatArray] = {}
+
+    def train(  # type: ignore[override]
+        self,
+        method: str,
+        x: DataLike,
+        t_xz: DataLike,
+        x_val: DataLike | None = None,
+        t_xz_val: DataLike | None = None,
+        optimizer: str = "amsgrad",
+        n_epochs: int = 50,
+        batch_size: int = 128,
+        initial_lr: float = 0.001,
+        final_lr: float = 0.0001,
+        nesterov_momentum: float | None = None,
+        validation_split: float | None = 0.25,
+        early_stopping: bool = True,
+        scale_inputs: bool = True,
+        shuffle_labels: bool = False,
+        limit_samplesize: int | None = None,
+        memmap: bool = False,
+        verbose: str = "some",
+        n_workers: int = 8,  # noqa: ARG002
+        clip_gradient: float | None = None,
+        early_stopping_patience: int | None = None,
+        *,
+        seed: Seed = None,
+        sample_weight: DataLike | None = None,
+        sample_weight_val: DataLike | None = None,
+        scheduler: str = "exponential",
+        device: str | torch.device | None = None,
+        dtype: str = "float32",
+    ) -> TrainingHistory:
+        r"""Train the network; a second call continues from the present weights and scaling.
+
+        .. math:: L = \langle |\hat t(x) - t(x,z|\theta_{ref})|^2 / p \rangle
+
+        Data are arrays, lists, tensors or paths of npy files; none is changed.
+
+        Args:
+            method: "sally" or "sallino", which train identically; another name is taken for
+                "sally" with a warning.
+            x: Observations drawn at the reference point, shape ``(n, n_observables)``.
+            t_xz: Joint scores at the reference point, shape ``(n, n_parameters)``.
+            x_val: Validation observations; given with `t_xz_val`, they replace the split.
+            t_xz_val: Validation joint scores.
+            optimizer: Name of the optimiser, see `madminer.nn.OPTIMIZERS`.
+            n_epochs: Number of passes over the sample.
+            batch_size: Number of events in a step.
+            initial_lr: Learning rate in the first epoch.
+            final_lr: Learning rate in the last epoch.
+            nesterov_momentum: Momentum of optimizer "sgd"; None for none.
+            validation_split: Fraction of the events used for validation; None for none.
+            early_stopping: Whether to keep the weights of the epoch of lowest validation loss.
+            scale_inputs: Whether to scale the observables to zero mean and unit variance.
+            shuffle_labels: Whether to permute the scores, as a closure test: the estimated scores
+                should then be near 0.
+            limit_samplesize: Number of first events to use; None for all.
+            memmap: Whether files above 1 GiB are read in pieces.
+            verbose: Reports in the log: "all", "many", "some", "few" or "none".
+            n_workers: Accepted and not used: data in memory need no workers.
+            clip_gradient: Largest norm of the gradient; None for any.
+            early_stopping_patience: Epochs without improvement after which to stop; None for never.
+            seed: Source of the split, the initial weights and the order of events.
+            sample_weight: Weights of the events, may be signed, shape ``(n,)``; None for one each.
+            sample_weight_val: Weights of the validation events.
+            scheduler: Learning-rate schedule, see `madminer.nn.SCHEDULES`.
+            device: Where to train; None for the graphics processor if there is one.
+            dtype: "float32", or "float64" for double precision.
+
+        Returns:
+            The losses; unpacks as (train losses, validation losses).
+
+        Raises:
+            TrainingError: If data are missing or the loss diverges.
+            ShapeError: If shapes do not fit together.
+            DataError: If data contain NaN or infinities.
+            OptionError: If an option lies outside its range.
+        """
+        if method not in FAMILIES[self.family].methods:
+            warnings.warn(f"Method {method!r} is unknown here; 'sally' is used.", stacklevel=2)
+            method = "sally"
+        request = TrainingRequest(
+            method=method,
+            terms=find_method(self.family, method),
+            data={"x": x, "t_xz": t_xz, "sample_weight": sample_weight},
+            validation_data={"x": x_val, "t_xz": t_xz_val, "sample_weight": sample_weight_val},
+            settings=TrainingSettings(
+                optimizer=optimizer,
+                n_epochs=n_epochs,
+                batch_size=batch_size,
+                initial_lr=initial_lr,
+                final_lr=final_lr,
+                nesterov_momentum=nesterov_momentum,
+                scheduler=scheduler,
+                early_stopping=early_stopping,
+                early_stopping_patience=early_stopping_patience,
+                clip_gradient=clip_gradient,
+                verbose=verbose,
+            ),
+            validation_split=validation_split,
+            scale_inputs=scale_inputs,
+            shuffle_labels=shuffle_labels,
+            limit_samplesize=limit_samplesize,
+            memmap=memmap,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+        )
+        return self._train(request)
+
+    def set_nuisance(
+        self, fisher_information: DataLike, parameters_of_interest: Sequence[int]
+    ) -> None:
+        r"""Prepare profiled and projected scores; afterwards "auto" means "profile".
+
+        .. math:: t_{prof} = t_p - I_{pn} I_{nn}^{-1} t_n
+
+        Args:
+            fisher_information: Information with nuisance parameters (and their constraints), shape
+                ``(n_parameters, n_parameters)``.
+            parameters_of_interest: Components of the score to keep, in their new order.
+
+        Raises:
+            NotTrainedError: If the estimator was not trained.
+            ShapeError: If the information does not have the parameters of the training.
+            OptionError: If a component is repeated or does not exist.
+            DataError: If the information on the nuisance parameters is singular.
+
+        References:
+            Alsing and Wandelt, arXiv:1903.01473.
+        """
+        self._trained()
+        information = load_array(fisher_information, "fisher_information")
+        if information.shape != (self.n_parameters, self.n_parameters):
+            raise ShapeError(
+                f"fisher_information must have shape ({self.n_parameters}, {self.n_parameters}) as "
+                f"the scores of the training, got {information.shape}."
+            )
+        self._nuisance_matrices = {
+            "profile": profile_matrix(information, parameters_of_interest),
+            "project": project_matrix(len(information), parameters_of_interest),
+        }
+        self.nuisance_mode_default = "profile"
+
+    def evaluate_score(  # type: ignore[override]
+        self, x: DataLike, theta: DataLike | None = None, nuisance_mode: str = "auto"
+    ) -> FloatArray:
+        """Evaluate the score.
+
+        Args:
+            x: Observations, shape ``(n, n_observables)``.
+            theta: No effect; the reference point was chosen in training.
+            nuisance_mode: "keep": all components; "profile" or "project": the components of
+                interest of the profiled or projected score; "auto": "profile" after
+                `set_nuisance`, else "keep".
+
+        Returns:
+            Scores in inverse parameter units, shape ``(n, n_parameters)`` or ``(n, n_poi)``.
+
+        Raises:
+            NotTrainedError: If the estimator was not trained, or for "profile" and "project" if
+                `set_nuisance` was not called.
+            ShapeError: If the number of observables is not that of the training.
+            DataError: If x contains NaN or infinities.
+        """
+        del theta
+        network, _ = self._trained()
+        matrix = self._nuisance_matrix(nuisance_mode)
+        events = self._load_x(x)
+        scores = np.empty((len(events), self.n_parameters or 0))
+        with torch.no_grad():
+            for rows, features in self._blocks(events):
+                scores[rows] = network(features).cpu().numpy()
+        return scores if matrix is None else scores @ matrix.T
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> FloatArray:
+        """Evaluate the score, see `evaluate_score`."""
+        return self.evaluate_score(*args, **kwargs)
+
+    def evaluate_log_likelihood(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: the score at one point determines no likelihood."""
+        del args, kwargs
+        raise TheresAGoodReasonThisDoesntWork(
+            "A ScoreEstimator knows the score at one parameter point, not the likelihood. Use "
+            "evaluate_score, or train a LikelihoodEstimator."
+        )
+
+    def evaluate_log_likelihood_ratio(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: the score at one point determines no likelihood ratio."""
+        del args, kwargs
+        raise TheresAGoodReasonThisDoesntWork(
+            "A ScoreEstimator knows the score at one parameter point, not the likelihood ratio. Use "
+            "evaluate_score, or train a ParameterizedRatioEstimator."
+        )
+
+    def calculate_fisher_information(  # type: ignore[override]
+        self,
+        x: DataLike,
+        theta: DataLike | None = None,
+        weights: DataLike | None = None,
+        n_events: float = 1,
+        sum_events: bool = True,
+    ) -> FloatArray:
+        r"""Expected kinematic Fisher information, always with all components of the score.
+
+        .. math:: I = n \sum_e w_e\, \hat t(x_e) \hat t(x_e)^T, \qquad \sum_e w_e = 1
+
+        Args:
+            x: Observations drawn at the reference point, shape ``(n_x, n_observables)``.
+            theta: No effect; the reference point was chosen in training.
+            weights: Weights of the observations, rescaled to sum one; None for equal ones.
+            n_events: Expected number of events n.
+            sum_events: Whether to sum over the observations.
+
+        Returns:
+            Information, shape ``(n_parameters, n_parameters)``, or ``(n_x, n_parameters,
+            n_parameters)`` without sum.
+
+        Raises:
+            NotTrainedError: If the estimator was not trained.
+            ShapeError: If shapes do not fit.
+        """
+        scores = self.evaluate_score(x, theta, nuisance_mode="keep")
+        weight = self._weights(weights, len(scores))
+        return kinematic_information(scores, weight, n_events, sum_events=sum_events)
+
+    def _nuisance_matrix(self, mode: str) -> FloatArray | None:
+        if mode not in {"auto", "keep", "profile", "project"}:
+            raise OptionError(
+                f"nuisance_mode must be 'auto', 'keep', 'profile' or 'project'; got {mode!r}."
+            )
+        mode = self.nuisance_mode_default if mode == "auto" else mode
+        if mode == "keep":
+            return None
+        if mode not in self._nuisance_matrices:
+            raise NotTrainedError(f"nuisance_mode {mode!r} needs set_nuisance to be called first.")
+        return self._nuisance_matrices[mode]
+
+    def _make_network(
+        self, n_features: int, n_parameters: int, generator: torch.Generator | None = None
+    ) -> MLP:
+        return MLP(
+            n_features, self.n_hidden, n_parameters, self.activation, self.dropout_prob, generator
+        )
+
+    def _more_settings(self) -> dict[str, Any]:
+        return {"nuisance_mode_default": self.nuisance_mode_default}
+
+    def _more_arrays(self) -> dict[str, FloatArray]:
+        return {f"nuisance_{mode}_matrix": m for mode, m in self._nuisance_matrices.items()}
+
+    def _restore_more(self, model: StoredModel) -> None:
+        modes = ("profile", "project")
+        matrices = {mode: model.arrays.get(f"nuisance_{mode}_matrix") for mode in modes}
+        self._nuisance_matrices = {mode: m for mode, m in matrices.items() if m is not None}
+        self.nuisance_mode_default = model.settings.get("nuisance_mode_default", "keep")

@@ -1,0 +1,243 @@
+"""From what a user hands to ``train`` to a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from madminer.errors import NegativeWeightError, OptionError, ShapeError, TrainingError
+from madminer.ml.inputs import (
+    DataLike,
+    check_finite,
+    load_columns,
+    load_labels,
+    load_vector,
+)
+from madminer.ml.methods import LossTerm
+from madminer.nn.data import Dataset, MappedColumn
+from madminer.nn.loop import TrainingSettings
+from madminer.typing import FloatArray, IntArray, Seed
+
+__all__ = ["Sample", "TrainingRequest", "load_sample", "make_dataset", "split_rows"]
+
+Sample = dict[str, FloatArray]
+"""Columns of a training sample by name, as loaded: not scaled, not split."""
+
+Prepare = Callable[[FloatArray], FloatArray]
+
+_LOADERS: dict[str, Callable[..., FloatArray]] = {
+    "x": load_columns,
+    "theta": load_columns,
+    "theta0": load_columns,
+    "theta1": load_columns,
+    "t_xz": load_columns,
+    "t_xz0": load_columns,
+    "t_xz1": load_columns,
+    "y": load_labels,
+    "r_xz": load_vector,
+    "sample_weight": load_vector,
+}
+_LABELS = frozenset({"y", "r_xz", "t_xz", "t_xz0", "t_xz1"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainingRequest:
+    """All that one call of ``train`` asks for.
+
+    Args:
+        method: Name of the inference method.
+        terms: Terms of its loss.
+        data: Training data by name; None for what was not given.
+        validation_data: Validation data by name; None for what was not given.
+        settings: How the loop runs.
+        alpha: Factor of the score terms in the loss.
+        validation_split: Fraction of the events set aside for validation, None for none.
+        scale_inputs: Whether observables are standardised.
+        scale_parameters: Whether parameters are standardised.
+        shuffle_labels: Whether y, r_xz and t_xz are permuted together.
+        limit_samplesize: Number of first events to use, None for all.
+        memmap: Whether large files stay on disk.
+        seed: Source of all randomness.
+        device: Where to train, None for the best.
+        dtype: Precision of the network.
+
+    Raises:
+        OptionError: If an option lies outside its range.
+    """
+
+    method: str
+    terms: tuple[LossTerm, ...]
+    data: Mapping[str, DataLike | None]
+    validation_data: Mapping[str, DataLike | None]
+    settings: TrainingSettings
+    alpha: float = 1.0
+    validation_split: float | None = 0.25
+    scale_inputs: bool = True
+    scale_parameters: bool = True
+    shuffle_labels: bool = False
+    limit_samplesize: int | None = None
+    memmap: bool = False
+    seed: Seed = None
+    device: str | torch.device | None = None
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if not (self.alpha >= 0.0 and np.isfinite(self.alpha)):
+            raise OptionError(f"alpha must be 0 or more, got {self.alpha}.")
+        if self.validation_split is not None and not 0.0 <= self.validation_split < 1.0:
+            raise OptionError(
+                f"validation_split must be None or from 0 to below 1, got {self.validation_split}."
+            )
+        if self.limit_samplesize is not None and self.limit_samplesize < 1:
+            raise OptionError(
+                f"limit_samplesize must be None or at least 1, got {self.limit_samplesize}."
+            )
+
+    @property
+    def has_external_validation(self) -> bool:
+        """Whether validation data were given."""
+        return any(value is not None for value in self.validation_data.values())
+
+
+def load_sample(
+    data: Mapping[str, DataLike | None],
+    names: tuple[str, ...],
+    method: str,
+    *,
+    memmap: bool = False,
+    limit: int | None = None,
+    suffix: str = "",
+) -> Sample:
+    """Load and check the columns that a method needs.
+
+    Args:
+        data: What the user gave, by name.
+        names: Columns that the method needs; ``sample_weight`` is taken too if given.
+        method: Name of the method, for messages.
+        memmap: Whether large files stay on disk.
+        limit: Number of first events to keep, None for all.
+        suffix: What the user's keywords have behind these names, for messages.
+
+    Returns:
+        Columns by name.
+
+    Raises:
+        TrainingError: If a needed column was not given.
+        ShapeError: If columns differ in length.
+        DataError: If there are NaN or infinities; counts them and names the columns.
+    """
+    sample: Sample = {}
+    for name in (*names, "sample_weight"):
+        values = data.get(name)
+        if values is None:
+            if name == "sample_weight":
+                continue
+            raise TrainingError(
+                f"Method {method!r} needs {name + suffix}, which was not given; the sampling "
+                f"functions of SampleAugmenter provide it."
+            )
+        sample[name] = _LOADERS[name](values, name + suffix, memmap=memmap)[:limit]
+    lengths = {name + suffix: len(column) for name, column in sample.items()}
+    if len(set(lengths.values())) != 1:
+        raise ShapeError(f"All training data must have the same number of events, got {lengths}.")
+    for name, column in sample.items():
+        check_finite(column, name + suffix)
+    _check_parameters(sample)
+    return sample
+
+
+def split_rows(
+    n_events: int, validation_split: float | None, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """Choose the events for training and validation at random.
+
+    Args:
+        n_events: Number of events.
+        validation_split: Fraction for validation, None or 0 for none.
+        rng: Source of randomness.
+
+    Returns:
+        Rows for training and rows for validation, each in ascending order.
+
+    Raises:
+        TrainingError: If no event would be left on one side.
+    """
+    if not validation_split:
+        return np.arange(n_events), np.arange(0)
+    n_validation = round(validation_split * n_events)
+    if not 0 < n_validation < n_events:
+        raise TrainingError(
+            f"{n_events} events cannot be split with validation_split={validation_split}: one side "
+            f"is empty. Use more events or validation_split=None."
+        )
+    order = rng.permutation(n_events)
+    return np.sort(order[n_validation:]), np.sort(order[:n_validation])
+
+
+def make_dataset(
+    sample: Sample,
+    rows: IntArray,
+    prepare: Mapping[str, Prepare],
+    *,
+    label_order: IntArray | None,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Dataset:
+    """Scale the chosen rows and put them on the device.
+
+    Args:
+        sample: Columns as loaded.
+        rows: The events to take.
+        prepare: Scaling of columns by name; others are taken as they are.
+        label_order: Permutation of the events whose labels are taken instead; None for none.
+        dtype: Precision of the tensors.
+        device: Where the tensors lie.
+
+    Returns:
+        The dataset; sample weights have mean one.
+    """
+    columns: dict[str, torch.Tensor | MappedColumn] = {}
+    for name, values in sample.items():
+        taken = label_order[rows] if label_order is not None and name in _LABELS else rows
+        function = prepare.get(name, _unchanged)
+        if name == "sample_weight":
+            function = _scaling_by(_mean_weight(values[rows]))
+        if isinstance(values, np.memmap):
+            columns[name] = MappedColumn(values, taken, function, dtype, device)
+        else:
+            columns[name] = torch.as_tensor(function(values[taken]), dtype=dtype, device=device)
+    return Dataset(columns)
+
+
+def _unchanged(values: FloatArray) -> FloatArray:
+    return values
+
+
+def _scaling_by(mean: float) -> Prepare:
+    return lambda values: values / mean
+
+
+def _mean_weight(weights: FloatArray) -> float:
+    mean = float(np.mean(weights, dtype=np.float64))
+    if mean <= 0.0:
+        raise NegativeWeightError(
+            f"The mean of sample_weight must be positive, got {mean}: the negative weights outweigh "
+            f"the positive ones."
+        )
+    return mean
+
+
+def _check_parameters(sample: Sample) -> None:
+    """Thetas and scores at them must have the same parameters."""
+    shapes = {
+        name: sample[name].shape
+        for name in ("theta", "theta0", "theta1", "t_xz", "t_xz0", "t_xz1")
+        if name in sample
+    }
+    if len({shape[1] for shape in shapes.values()}) > 1:
+        raise ShapeError(
+            f"Thetas and scores must have the same number of parameters, got {shapes}."
+        )

@@ -1,0 +1,540 @@
+"""PhysicsMorpher: components, basis and weights of morphing in one object."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Literal, overload
+
+import numpy as np
+
+from madminer.errors import MorphingError, OptionError, SetupError, ShapeError
+from madminer.models import AnalysisParameter, Benchmark
+from madminer.morphing.basis import (
+    morphing_matrix,
+    morphing_pseudo_inverse,
+    optimize_basis,
+    squared_weights,
+)
+from madminer.morphing.components import coupling_components, morphing_components
+from madminer.morphing.weights import monomials, morphing_weight_gradients, morphing_weights
+from madminer.typing import ArrayLike, FloatArray, IntArray, Seed
+
+__all__ = ["PhysicsMorpher"]
+
+Basis = Mapping[str, Benchmark] | ArrayLike
+NAME_OF_DRAWN = "morphing_basis_vector_{}"
+CONDITION_THAT_WARNS = 1e10
+
+
+class PhysicsMorpher:
+    r"""Interpolates event weights and cross sections in theta, exactly.
+
+    .. math:: w(\theta) = \sum_b W_b(\theta)\, w_b, \qquad
+        W_b(\theta) = \sum_c \prod_i \theta_i^{k_{ci}}\, M_{cb}
+
+    First `find_components` (or `set_components`), then `set_basis` or `optimize_basis`.
+
+    Args:
+        parameters_from_madminer: Parameters of a setup by name; bases then are benchmarks by
+            name. Without it, bases are arrays.
+        parameter_max_power: Instead, the largest power of each parameter.
+        parameter_range: With it, lower and upper end of each parameter.
+
+    Attributes:
+        n_parameters: Number of parameters.
+        parameter_names: Their names.
+        parameter_max_power: Their largest powers.
+        parameter_range: Their ranges, shape ``(n_parameters, 2)``.
+        components: Powers, shape ``(n_components, n_parameters)``; None before they are set.
+        n_components: Number of components.
+        basis: Benchmarks of the basis, shape ``(n_benchmarks, n_parameters)``, or None.
+        morphing_matrix: Shape ``(n_components, n_benchmarks)``, or None.
+        gp: Couplings of the basis in the production, shape ``(n_couplings, n_benchmarks)``.
+        gd: Couplings of the basis in the decay.
+        gs: Couplings of the basis in both.
+        n_benchmarks: Number of benchmarks in the basis.
+        condition_number: Condition number of the basis' monomials, None without basis.
+
+    Raises:
+        SetupError: If neither parameters nor both lists are given, or lists of unequal length.
+
+    References:
+        Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 2.
+
+    Examples:
+        >>> morpher = PhysicsMorpher(parameter_max_power=[2], parameter_range=[(-1.0, 1.0)])
+        >>> morpher.find_components(max_overall_power=2).ravel()
+        array([0, 1, 2])
+        >>> morpher.set_basis(basis_numpy=[[-1.0], [0.0], [1.0]])
+        >>> morpher.calculate_morphing_weights([0.5])
+        array([-0.125,  0.75 ,  0.375])
+    """
+
+    def __init__(
+        self,
+        parameters_from_madminer: Mapping[str, AnalysisParameter] | None = None,
+        parameter_max_power: Sequence[int] | None = None,
+        parameter_range: Sequence[tuple[float, float]] | None = None,
+    ) -> None:
+        self._uses_names = parameters_from_madminer is not None
+        if parameters_from_madminer is not None:
+            parameters = list(parameters_from_madminer.values())
+            self.parameter_names = [parameter.name for parameter in parameters]
+            self.parameter_max_power = [parameter.max_power for parameter in parameters]
+            ranges = [parameter.val_range for parameter in parameters]
+        else:
+            powers, ranges = _checked_lists(parameter_max_power, parameter_range)
+            self.parameter_names = [f"parameter_{i}" for i in range(len(powers))]
+            self.parameter_max_power = powers
+        self.n_parameters = len(ranges)
+        self.parameter_range: FloatArray = np.asarray(ranges, dtype=np.float64).reshape(-1, 2)
+        self.components: IntArray | None = None
+        self.n_components = 0
+        self._forget_basis()
+
+    def __repr__(self) -> str:
+        return (
+            f"PhysicsMorpher({', '.join(self.parameter_names)}: {self.n_components} components, "
+            f"{self.n_benchmarks} benchmarks)"
+        )
+
+    def set_components(self, components: ArrayLike) -> None:
+        """Define the powers of the parameters in each component; forgets the basis.
+
+        Args:
+            components: Powers, shape ``(n_components, n_parameters)``.
+
+        Raises:
+            ShapeError: If they are not whole numbers of zero or more in two axes.
+        """
+        powers = np.asarray(components)
+        if powers.ndim != 2 or powers.size == 0 or np.any(powers < 0) or np.any(powers % 1):
+            raise ShapeError(
+                f"Components must be whole numbers of zero or more with the shape (n_components, "
+                f"{self.n_parameters}), got {powers.tolist()}."
+            )
+        self.components = powers.astype(np.int64)
+        self.n_components = len(powers)
+        self._forget_basis()
+
+    def find_components(
+        self,
+        max_overall_power: int = 4,
+        BSM_max_power: float = math.inf,
+        Np: int = 0,
+        Nd: int = 0,
+        Ns: int = 0,
+    ) -> IntArray:
+        """Find all components, from the largest powers or from numbers of couplings.
+
+        Args:
+            max_overall_power: Largest sum of powers.
+            BSM_max_power: With couplings, largest power of each but the first of its group.
+            Np: Number of couplings that only enter the production.
+            Nd: Number of couplings that only enter the decay.
+            Ns: Number of couplings that enter both. Powers of the parameters play no role if any
+                number is given.
+
+        Returns:
+            Powers, shape ``(n_components, n_parameters)``; with couplings, the columns are decay,
+            production, shared.
+
+        Raises:
+            OptionError: If a number is negative.
+        """
+        if Np or Nd or Ns:
+            self.set_components(coupling_components(Np, Nd, Ns, BSM_max_power))
+        else:
+            self.set_components(morphing_components(self.parameter_max_power, max_overall_power))
+        return self._components()
+
+    def get_min_basis(self, Ns: int = 0, Np: int = 0, Nd: int = 0) -> int:
+        """Count the benchmarks that morphing in couplings needs at least.
+
+        Args:
+            Ns: Number of couplings that enter both production and decay.
+            Np: Number of couplings that only enter the production.
+            Nd: Number of couplings that only enter the decay.
+
+        Returns:
+            The number of components.
+
+        Raises:
+            OptionError: If a number is negative or there are no couplings.
+
+        Examples:
+            >>> PhysicsMorpher(parameter_max_power=[2], parameter_range=[(0, 1)]).get_min_basis(2)
+            5
+        """
+        return len(coupling_components(Np, Nd, Ns))
+
+    def set_basis(
+        self,
+        basis_from_madminer: Mapping[str, Benchmark] | None = None,
+        basis_numpy: ArrayLike | None = None,
+        morphing_matrix: ArrayLike | None = None,
+        basis_p: ArrayLike | None = None,
+        basis_d: ArrayLike | None = None,
+        basis_s: ArrayLike | None = None,
+    ) -> None:
+        """Define the benchmarks of the basis: points in theta, or values of couplings.
+
+        Args:
+            basis_from_madminer: Benchmarks by name; as many as there are components are used.
+            basis_numpy: Instead, an array, shape ``(n_benchmarks, n_parameters)``.
+            morphing_matrix: Known morphing matrix of the basis, shape ``(n_components,
+                n_benchmarks)``; calculated where it is None.
+            basis_p: Couplings in the production, shape ``(n_couplings, n_benchmarks)``. With
+                more benchmarks than components, weights of least norm are taken.
+            basis_d: Couplings in the decay.
+            basis_s: Couplings in both.
+
+        Raises:
+            OptionError: If no basis is given, or more than one.
+            MorphingError: If there are too few benchmarks or they are singular.
+        """
+        has_couplings = any(basis is not None for basis in (basis_p, basis_d, basis_s))
+        if (basis_from_madminer is not None) + (basis_numpy is not None) + has_couplings != 1:
+            raise OptionError(
+                "A basis is given as exactly one of basis_from_madminer, basis_numpy, and the "
+                "couplings basis_p, basis_d, basis_s."
+            )
+        if has_couplings:
+            basis = _join_couplings(basis_d, basis_p, basis_s)
+            self._store_basis(basis, morphing_matrix, basis_p, basis_d, basis_s)
+            if self.condition_number is not None and self.condition_number > CONDITION_THAT_WARNS:
+                warnings.warn(
+                    f"The condition number of the morphing basis is {self.condition_number:.1e}: "
+                    f"weights lose digits. Choose benchmarks that differ more.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            return
+        basis = self._points(basis_numpy if basis_from_madminer is None else basis_from_madminer)
+        size = self.n_components if morphing_matrix is None else np.shape(morphing_matrix)[-1]
+        self._store_basis(basis[:size], morphing_matrix)
+
+    def optimize_basis(
+        self,
+        n_bases: int = 1,
+        benchmarks_from_madminer: Mapping[str, Benchmark] | None = None,
+        benchmarks_numpy: ArrayLike | None = None,
+        n_trials: int = 100,
+        n_test_thetas: int = 100,
+        *,
+        seed: Seed = None,
+    ) -> dict[str, dict[str, float]] | FloatArray:
+        """Choose the missing benchmarks at random so that morphing weights are small, and use it.
+
+        Args:
+            n_bases: Number of bases whose average is taken.
+            benchmarks_from_madminer: Benchmarks by name that come first and stay.
+            benchmarks_numpy: Instead, an array, shape ``(n_fixed, n_parameters)``.
+            n_trials: Number of draws to choose from.
+            n_test_thetas: Number of parameter points at which the weights are looked at.
+            seed: Source of randomness.
+
+        Returns:
+            The basis: with a setup's parameters {name: {parameter: value}}, where drawn
+            benchmarks are called ``morphing_basis_vector_<k>`` by their position; else an array,
+            shape ``(n_bases * n_components, n_parameters)``.
+
+        Raises:
+            MorphingError: If there are more benchmarks than the basis needs, or every basis with
+                them is singular.
+        """
+        fixed = benchmarks_numpy if benchmarks_from_madminer is None else benchmarks_from_madminer
+        basis = optimize_basis(
+            self._components(),
+            self._ranges(),
+            None if fixed is None else self._points(fixed),
+            n_bases=n_bases,
+            n_trials=n_trials,
+            n_test_thetas=n_test_thetas,
+            seed=seed,
+        )
+        self._store_basis(basis)
+        if not self._uses_names:
+            return basis
+        names = [NAME_OF_DRAWN.format(k) for k in range(len(basis))]
+        names[: len(benchmarks_from_madminer or ())] = benchmarks_from_madminer or ()
+        values = [dict(zip(self.parameter_names, row, strict=True)) for row in basis.tolist()]
+        return dict(zip(names, values, strict=True))
+
+    def calculate_morphing_matrix(
+        self,
+        basis: Basis | None = None,
+        gp: ArrayLike | None = None,
+        gd: ArrayLike | None = None,
+        gs: ArrayLike | None = None,
+    ) -> FloatArray:
+        """Calculate the morphing matrix of a basis, without keeping it.
+
+        Args:
+            basis: Benchmarks by name or as an array ``(n_benchmarks, n_parameters)``; several
+                bases may follow each other. None: the basis that was set.
+            gp: Instead, couplings in the production, shape ``(n_couplings, n_benchmarks)``.
+            gd: Couplings in the decay.
+            gs: Couplings in both.
+
+        Returns:
+            Morphing matrix, shape ``(n_components, n_benchmarks)``.
+
+        Raises:
+            MorphingError: If there are too few benchmarks or they are singular.
+        """
+        components = self._components()
+        if gp is not None or gd is not None or gs is not None:
+            return morphing_pseudo_inverse(_join_couplings(gd, gp, gs), components)
+        if basis is None and any(g is not None for g in (self.gp, self.gd, self.gs)):
+            return morphing_pseudo_inverse(self._basis(), components)
+        points = self._basis() if basis is None else self._points(basis)
+        return morphing_matrix(points, components, max(len(points) // len(components), 1))
+
+    def calculate_morphing_weights(
+        self,
+        theta: ArrayLike | None = None,
+        basis: Basis | None = None,
+        morphing_matrix: ArrayLike | None = None,
+        gp: ArrayLike | None = None,
+        gd: ArrayLike | None = None,
+        gs: ArrayLike | None = None,
+        theta_p: ArrayLike | None = None,
+        theta_d: ArrayLike | None = None,
+        theta_s: ArrayLike | None = None,
+    ) -> FloatArray:
+        """Calculate the weights of the benchmarks at parameter points.
+
+        Args:
+            theta: Parameter points, shape ``(..., n_parameters)``.
+            basis: Another basis, as in `calculate_morphing_matrix`.
+            morphing_matrix: Morphing matrix to use instead.
+            gp: Another basis in couplings of the production.
+            gd: Another basis in couplings of the decay.
+            gs: Another basis in couplings of both.
+            theta_p: Instead of `theta`, couplings in the production, shape ``(n_couplings,)`` or
+                ``(n_couplings, n_points)``.
+            theta_d: Couplings in the decay.
+            theta_s: Couplings in both.
+
+        Returns:
+            Weights, shape ``(..., n_benchmarks)``.
+
+        Raises:
+            MorphingError: If there is no basis.
+            ShapeError: If the numbers of parameters differ.
+        """
+        if theta is None:
+            theta = _join_couplings(theta_d, theta_p, theta_s)
+        matrix = self._matrix(basis, morphing_matrix, gp, gd, gs)
+        return morphing_weights(theta, self._components(), matrix)
+
+    def calculate_morphing_weight_gradient(
+        self,
+        theta: ArrayLike,
+        basis: Basis | None = None,
+        morphing_matrix: ArrayLike | None = None,
+        gp: ArrayLike | None = None,
+        gd: ArrayLike | None = None,
+        gs: ArrayLike | None = None,
+    ) -> FloatArray:
+        """Calculate the derivatives of the weights with respect to the parameters.
+
+        Args:
+            theta: Parameter points, shape ``(..., n_parameters)``.
+            basis: Another basis, as in `calculate_morphing_matrix`.
+            morphing_matrix: Morphing matrix to use instead.
+            gp: Another basis in couplings of the production.
+            gd: Another basis in couplings of the decay.
+            gs: Another basis in couplings of both.
+
+        Returns:
+            Gradients, shape ``(..., n_parameters, n_benchmarks)``.
+
+        Raises:
+            MorphingError: If there is no basis.
+            ShapeError: If the numbers of parameters differ.
+        """
+        matrix = self._matrix(basis, morphing_matrix, gp, gd, gs)
+        return morphing_weight_gradients(theta, self._components(), matrix)
+
+    @overload
+    def evaluate_morphing(
+        self,
+        basis: Basis | None = ...,
+        morphing_matrix: ArrayLike | None = ...,
+        n_test_thetas: int = ...,
+        return_weights_and_thetas: Literal[False] = ...,
+        gp: ArrayLike | None = ...,
+        gd: ArrayLike | None = ...,
+        gs: ArrayLike | None = ...,
+        *,
+        seed: Seed = ...,
+    ) -> float: ...
+
+    @overload
+    def evaluate_morphing(
+        self,
+        basis: Basis | None = ...,
+        morphing_matrix: ArrayLike | None = ...,
+        n_test_thetas: int = ...,
+        *,
+        return_weights_and_thetas: Literal[True],
+        gp: ArrayLike | None = ...,
+        gd: ArrayLike | None = ...,
+        gs: ArrayLike | None = ...,
+        seed: Seed = ...,
+    ) -> tuple[FloatArray, FloatArray]: ...
+
+    def evaluate_morphing(
+        self,
+        basis: Basis | None = None,
+        morphing_matrix: ArrayLike | None = None,
+        n_test_thetas: int = 100,
+        return_weights_and_thetas: bool = False,
+        gp: ArrayLike | None = None,
+        gd: ArrayLike | None = None,
+        gs: ArrayLike | None = None,
+        *,
+        seed: Seed = None,
+    ) -> float | tuple[FloatArray, FloatArray]:
+        r"""Say how good a basis is: minus the mean of :math:`\sum_b W_b(\theta)^2`.
+
+        Args:
+            basis: Another basis, as in `calculate_morphing_matrix`.
+            morphing_matrix: Morphing matrix to use instead.
+            n_test_thetas: Number of parameter points, uniform in `parameter_range`.
+            return_weights_and_thetas: Whether to return the points instead.
+            gp: Another basis in couplings of the production.
+            gd: Another basis in couplings of the decay.
+            gs: Another basis in couplings of both.
+            seed: Source of randomness.
+
+        Returns:
+            The negative mean; or the points, shape ``(n_test_thetas, n_parameters)``, and the
+            sums of squared weights there, shape ``(n_test_thetas,)``.
+
+        Raises:
+            MorphingError: If there is no basis.
+        """
+        matrix = self._matrix(basis, morphing_matrix, gp, gd, gs)
+        low, high = self._ranges().T
+        size = (n_test_thetas, len(low))
+        thetas = np.random.default_rng(seed).uniform(low, high, size=size)
+        sums = squared_weights(thetas, self._components(), matrix)
+        return (thetas, sums) if return_weights_and_thetas else -float(np.mean(sums))
+
+    def _forget_basis(self) -> None:
+        self.basis: FloatArray | None = None
+        self.morphing_matrix: FloatArray | None = None
+        self.gp: FloatArray | None = None
+        self.gd: FloatArray | None = None
+        self.gs: FloatArray | None = None
+        self.n_benchmarks = 0
+        self.condition_number: float | None = None
+
+    def _store_basis(
+        self,
+        basis: FloatArray,
+        matrix: ArrayLike | None = None,
+        gp: ArrayLike | None = None,
+        gd: ArrayLike | None = None,
+        gs: ArrayLike | None = None,
+    ) -> None:
+        points: FloatArray = np.array(basis, dtype=np.float64)
+        if matrix is None:
+            matrix = self.calculate_morphing_matrix(
+                None if _any(gp, gd, gs) else points, gp, gd, gs
+            )
+        checked = self._checked_matrix(matrix, len(points))
+        self._forget_basis()
+        self.basis, self.morphing_matrix = points, checked
+        self.gp, self.gd, self.gs = (None if g is None else np.array(g) for g in (gp, gd, gs))
+        self.n_benchmarks = len(points)
+        self.condition_number = float(np.linalg.cond(monomials(points, self._components())))
+
+    def _matrix(
+        self,
+        basis: Basis | None,
+        matrix: ArrayLike | None,
+        gp: ArrayLike | None,
+        gd: ArrayLike | None,
+        gs: ArrayLike | None,
+    ) -> FloatArray:
+        if matrix is not None:
+            return self._checked_matrix(matrix)
+        if basis is None and not _any(gp, gd, gs) and self.morphing_matrix is not None:
+            return self.morphing_matrix
+        return self.calculate_morphing_matrix(basis, gp, gd, gs)
+
+    def _checked_matrix(self, matrix: ArrayLike, n_benchmarks: int | None = None) -> FloatArray:
+        checked: FloatArray = np.asarray(matrix, dtype=np.float64)
+        columns = checked.shape[-1] if n_benchmarks is None and checked.ndim else n_benchmarks
+        if checked.shape != (self.n_components, columns):
+            raise ShapeError(
+                f"A morphing matrix must have the shape ({self.n_components}, n_benchmarks), with "
+                f"a row for each component and a column for each benchmark"
+                f"{'' if n_benchmarks is None else f', here {n_benchmarks}'}; got {checked.shape}."
+            )
+        return checked
+
+    def _components(self) -> IntArray:
+        if self.components is None:
+            raise MorphingError(
+                "This morpher has no components yet. Call find_components or set_components first."
+            )
+        return self.components
+
+    def _basis(self) -> FloatArray:
+        if self.basis is None:
+            raise MorphingError(
+                "This morpher has no basis yet. Call set_basis or optimize_basis first."
+            )
+        return self.basis
+
+    def _ranges(self) -> FloatArray:
+        n_columns = self._components().shape[1]
+        if len(self.parameter_range) != n_columns:
+            raise MorphingError(
+                f"Random parameter points need a range for each of {n_columns} columns of the "
+                f"components, but there are {len(self.parameter_range)} parameters. Make the "
+                f"morpher with that many parameters."
+            )
+        return self.parameter_range
+
+    def _points(self, basis: Basis | None) -> FloatArray:
+        if isinstance(basis, Mapping):
+            rows = [[b.values[name] for name in self.parameter_names] for b in basis.values()]
+            return np.array(rows, dtype=np.float64).reshape(-1, self.n_parameters)
+        return np.asarray(basis, dtype=np.float64)
+
+
+def _checked_lists(
+    max_power: Sequence[int] | None, ranges: Sequence[tuple[float, float]] | None
+) -> tuple[list[int], list[tuple[float, float]]]:
+    if max_power is None or ranges is None or len(max_power) != len(ranges):
+        raise SetupError(
+            f"A morpher needs parameters_from_madminer, or parameter_max_power and "
+            f"parameter_range with one entry for each parameter; got parameter_max_power = "
+            f"{max_power} and parameter_range = {ranges}."
+        )
+    return [int(power) for power in max_power], [(low, high) for low, high in ranges]
+
+
+def _any(*values: ArrayLike | None) -> bool:
+    return any(value is not None for value in values)
+
+
+def _join_couplings(
+    decay: ArrayLike | None, production: ArrayLike | None, shared: ArrayLike | None
+) -> FloatArray:
+    """Join couplings of shape (k,) or (k, n) to points (k,) or (n, k) in the components' order."""
+    groups = [np.asarray(g, dtype=np.float64) for g in (decay, production, shared) if g is not None]
+    if not groups or len({group.shape[1:] for group in groups}) > 1 or groups[0].ndim > 2:
+        raise ShapeError(
+            f"Give theta, or couplings of the shapes (n_couplings,) or (n_couplings, n_points) "
+            f"with the same number of points; got {[group.shape for group in groups]}."
+        )
+    return np.concatenate(groups, axis=0).T

@@ -1,0 +1,216 @@
+r"""Dense networks, and the functions of (theta, x) that are built from them.
+
+References:
+    Brehmer et al., *A guide to constraining effective field theories with machine learning*,
+    arXiv:1805.00020.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from madminer.nn.activations import activation as find_activation
+
+__all__ = [
+    "MLP",
+    "log_ratio",
+    "log_ratio_and_score",
+    "log_ratio_and_scores_double",
+    "log_ratio_double",
+]
+
+
+class MLP(nn.Module):
+    r"""Linear layers with an activation between them.
+
+    .. math:: z_1 = W_0 x + b_0, \qquad z_{l+1} = W_l\, a(z_l) + b_l
+
+    The parameters are called ``layers.<l>.weight`` and ``layers.<l>.bias``.
+
+    Args:
+        n_inputs: Number of inputs.
+        n_hidden: Units of each hidden layer; empty for a linear function.
+        n_outputs: Number of outputs.
+        activation: Name of the activation function.
+        dropout_prob: Probability of dropping an activation while training.
+        generator: Source of the initial parameters, uniform within :math:`\pm 1/\sqrt{n_{in}}`;
+            None for one with a fixed seed.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_hidden: Sequence[int],
+        n_outputs: int,
+        activation: str = "tanh",
+        dropout_prob: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        widths = (n_inputs, *n_hidden, n_outputs)
+        source = torch.Generator().manual_seed(0) if generator is None else generator
+        self.layers = nn.ModuleList(_linear(m, n, source) for m, n in pairwise(widths))
+        found = find_activation(activation)
+        self.activations = nn.ModuleList(found.module() for _ in n_hidden)
+        self.dropout_prob = dropout_prob
+        self._slope = found.slope
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Evaluate the network, shape ``(..., n_inputs)`` to ``(..., n_outputs)``."""
+        first: Tensor = self.layers[0](inputs)
+        return self.from_first_layer(first)
+
+    def from_first_layer(self, z: Tensor) -> Tensor:
+        """Evaluate what follows the first linear layer.
+
+        Args:
+            z: Values of the first layer, shape ``(..., n_units)``.
+
+        Returns:
+            Outputs, shape ``(..., n_outputs)``.
+        """
+        for act, layer in zip(self.activations, self.layers[1:], strict=True):
+            a = act(z)
+            if self.dropout_prob > 0.0:
+                a = nn.functional.dropout(a, self.dropout_prob, self.training)
+            z = layer(a)
+        return z
+
+    def from_first_layer_with_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Evaluate a network with one output and its derivative by the first layer's values.
+
+        .. math:: \frac{\partial f}{\partial z_l} =
+            \left(\frac{\partial f}{\partial z_{l+1}} W_l\right) a'(z_l)
+
+        Written out, this costs less than a second differentiable autograd pass; activations
+        without a known slope and dropout take that pass.
+
+        Args:
+            z: Values of the first layer, shape ``(n, n_units)``.
+
+        Returns:
+            f, shape ``(n,)``, and its derivative, shape ``(n, n_units)``; both differentiable.
+        """
+        if self._slope is None or self.dropout_prob > 0.0:
+            return self._slope_by_autograd(z)
+        slopes: list[Tensor] = []
+        for act, layer in zip(self.activations, self.layers[1:], strict=True):
+            a = act(z)
+            slopes.append(self._slope(z, a))
+            z = layer(a)
+        delta = torch.ones_like(z)
+        for index, slope in reversed(list(enumerate(slopes, start=1))):
+            weight = self.layer(index).weight
+            delta = (weight if index == len(slopes) else delta @ weight) * slope
+        return z.squeeze(-1), delta
+
+    def layer(self, index: int) -> nn.Linear:
+        """Take one of the linear layers."""
+        return cast("nn.Linear", self.layers[index])
+
+    def _slope_by_autograd(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        differentiable = torch.is_grad_enabled()
+        with torch.enable_grad():
+            z = z if z.requires_grad else z.detach().requires_grad_()
+            f = self.from_first_layer(z).squeeze(-1)
+            (delta,) = torch.autograd.grad(f, z, torch.ones_like(f), create_graph=differentiable)
+        return (f, delta) if differentiable else (f.detach(), delta)
+
+
+def log_ratio(network: MLP, theta: Tensor, x: Tensor) -> Tensor:
+    r"""Log likelihood ratio :math:`\log \hat r(x|\theta) = f(\theta, x)`.
+
+    Args:
+        network: Network with ``n_parameters + n_features`` inputs and one output.
+        theta: Numerator parameters, shape ``(n, n_parameters)``.
+        x: Features, shape ``(n, n_features)``.
+
+    Returns:
+        Log ratios, shape ``(n,)``.
+    """
+    value: Tensor = network(torch.cat((theta, x), dim=-1)).squeeze(-1)
+    return value
+
+
+def log_ratio_and_score(network: MLP, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Log likelihood ratio and score :math:`\hat t = \nabla_\theta \log \hat r(x|\theta)`.
+
+    Args:
+        network: Network with ``n_parameters + n_features`` inputs and one output.
+        theta: Numerator parameters, shape ``(n, n_parameters)``.
+        x: Features, shape ``(n, n_features)``.
+
+    Returns:
+        Log ratios, shape ``(n,)``, and scores, shape ``(n, n_parameters)``.
+    """
+    value, delta = network.from_first_layer_with_slope(
+        network.layer(0)(torch.cat((theta, x), dim=-1))
+    )
+    return value, delta @ network.layer(0).weight[:, : theta.shape[-1]]
+
+
+def log_ratio_double(network: MLP, theta0: Tensor, theta1: Tensor, x: Tensor) -> Tensor:
+    r"""Antisymmetric log ratio.
+
+    .. math::
+
+        \log \hat r(x|\theta_0, \theta_1) = f(\theta_0, \theta_1, x) - f(\theta_1, \theta_0, x)
+
+    Args:
+        network: Network with ``2 n_parameters + n_features`` inputs and one output.
+        theta0: Numerator parameters, shape ``(n, n_parameters)``.
+        theta1: Denominator parameters, shape ``(n, n_parameters)``.
+        x: Features, shape ``(n, n_features)``.
+
+    Returns:
+        Log ratios, shape ``(n,)``.
+    """
+    forth = log_ratio(network, theta0, torch.cat((theta1, x), dim=-1))
+    back = log_ratio(network, theta1, torch.cat((theta0, x), dim=-1))
+    return forth - back
+
+
+def log_ratio_and_scores_double(
+    network: MLP, theta0: Tensor, theta1: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Antisymmetric log ratio and the scores at both ends.
+
+    .. math::
+
+        \hat t_0 = \nabla_{\theta_0} \log \hat r, \qquad \hat t_1 = -\nabla_{\theta_1} \log \hat r
+
+    Args:
+        network: Network with ``2 n_parameters + n_features`` inputs and one output.
+        theta0: Numerator parameters, shape ``(n, n_parameters)``.
+        theta1: Denominator parameters, shape ``(n, n_parameters)``.
+        x: Features, shape ``(n, n_features)``.
+
+    Returns:
+        Log ratios, shape ``(n,)``, and the two scores, shape ``(n, n_parameters)`` each.
+    """
+    n = theta0.shape[-1]
+    thetas = torch.cat((theta0, theta1), dim=-1)
+    swapped = torch.cat((theta1, theta0), dim=-1)
+    forth, gradient = log_ratio_and_score(network, thetas, x)
+    back, swapped_gradient = log_ratio_and_score(network, swapped, x)
+    return (
+        forth - back,
+        gradient[:, :n] - swapped_gradient[:, n:],
+        swapped_gradient[:, :n] - gradient[:, n:],
+    )
+
+
+def _linear(n_inputs: int, n_outputs: int, generator: torch.Generator) -> nn.Linear:
+    layer: nn.Linear = skip_init(nn.Linear, n_inputs, n_outputs)  # type: ignore[no-untyped-call]
+    bound = 1.0 / math.sqrt(n_inputs)
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.uniform_(-bound, bound, generator=generator)
+    return layer

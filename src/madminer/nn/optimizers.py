@@ -1,0 +1,55 @@
+"""Optimisers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import nn, optim
+
+from madminer.errors import OptionError
+
+__all__ = ["OPTIMIZERS", "make_optimizer"]
+
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "adagrad": partial(optim.Adagrad, fused=True),
+    "adam": partial(optim.Adam, fused=True),
+    "adamax": optim.Adamax,
+    "adamw": partial(optim.AdamW, fused=True),
+    "amsgrad": partial(optim.Adam, amsgrad=True, fused=True),
+    "nadam": optim.NAdam,
+    "radam": optim.RAdam,
+    "rmsprop": optim.RMSprop,
+    "sgd": partial(optim.SGD, fused=True),
+}
+"""Optimisers by the names that estimators accept; all act on each parameter by itself."""
+
+
+def make_optimizer(
+    name: str, parameters: nn.Parameter, lr: float, nesterov_momentum: float | None = None
+) -> optim.Optimizer:
+    """Make an optimiser.
+
+    Args:
+        name: Name in `OPTIMIZERS`.
+        parameters: What to optimise.
+        lr: Learning rate.
+        nesterov_momentum: Momentum of stochastic gradient descent, None for none.
+
+    Returns:
+        The optimiser.
+
+    Raises:
+        OptionError: If there is none of this name, or it takes no momentum.
+    """
+    if name not in OPTIMIZERS:
+        raise OptionError(
+            f"optimizer must be one of {', '.join(sorted(OPTIMIZERS))}; got {name!r}."
+        )
+    if nesterov_momentum is None:
+        return OPTIMIZERS[name]([parameters], lr=lr)
+    if name != "sgd":
+        raise OptionError(
+            f"nesterov_momentum belongs to optimizer 'sgd'; got {nesterov_momentum} with {name!r}."
+        )
+    return OPTIMIZERS[name]([parameters], lr=lr, momentum=nesterov_momentum, nesterov=True)

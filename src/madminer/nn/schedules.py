@@ -1,0 +1,92 @@
+r"""Learning-rate schedules: the rate of every step as one array.
+
+With e = 0 ... n - 1 the epoch and u = 0 ... 1 the fraction of all steps taken:
+
+=============  =====================================================================
+constant       :math:`\lambda_0`
+exponential    :math:`\lambda_0 (\lambda_1/\lambda_0)^{e/(n-1)}`, constant in an epoch
+cosine         :math:`\lambda_1 + (\lambda_0 - \lambda_1) (1 + \cos \pi u)/2`
+one-cycle      rises from :math:`\lambda_0/25` to :math:`\lambda_0` in the first 20 % of the
+               steps, then falls to :math:`\lambda_1`, both along half a cosine
+=============  =====================================================================
+
+References:
+    Loshchilov and Hutter, *SGDR*, arXiv:1608.03983, Eq. (5) (cosine);
+    Smith and Topin, *Super-convergence*, arXiv:1708.07120 (one-cycle).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from madminer.errors import OptionError
+from madminer.typing import FloatArray
+
+__all__ = ["SCHEDULES", "learning_rates"]
+
+_WARM_UP = 0.2
+_WARM_UP_FACTOR = 25.0
+
+
+def learning_rates(
+    name: str, initial_lr: float, final_lr: float, n_epochs: int, n_steps: int
+) -> FloatArray:
+    """Learning rate of every step.
+
+    Args:
+        name: Name in `SCHEDULES`.
+        initial_lr: Rate at the start (one-cycle: the highest).
+        final_lr: Rate at the end; a constant schedule ignores it.
+        n_epochs: Number of epochs.
+        n_steps: Number of steps in an epoch.
+
+    Returns:
+        Rates, shape ``(n_epochs, n_steps)``.
+
+    Raises:
+        OptionError: If there is no schedule of this name.
+
+    Examples:
+        >>> learning_rates("exponential", 1e-2, 1e-4, 3, 2)
+        array([[0.01  , 0.01  ],
+               [0.001 , 0.001 ],
+               [0.0001, 0.0001]])
+    """
+    if name not in SCHEDULES:
+        raise OptionError(f"scheduler must be one of {', '.join(SCHEDULES)}; got {name!r}.")
+    steps = np.arange(n_epochs * n_steps, dtype=np.float64).reshape(n_epochs, n_steps)
+    epoch = np.repeat(np.linspace(0.0, 1.0, n_epochs)[:, np.newaxis], n_steps, axis=1)
+    return SCHEDULES[name](initial_lr, final_lr, epoch, steps / max(n_epochs * n_steps - 1, 1))
+
+
+def _constant(start: float, _: float, epoch: FloatArray, __: FloatArray) -> FloatArray:
+    return np.full_like(epoch, start)
+
+
+def _exponential(start: float, end: float, epoch: FloatArray, _: FloatArray) -> FloatArray:
+    rates: FloatArray = start * (end / start) ** epoch
+    return rates
+
+
+def _cosine(start: float, end: float, _: FloatArray, progress: FloatArray) -> FloatArray:
+    rates: FloatArray = end + (start - end) * (1.0 + np.cos(np.pi * progress)) / 2.0
+    return rates
+
+
+def _one_cycle(start: float, end: float, epoch: FloatArray, progress: FloatArray) -> FloatArray:
+    rise = _cosine(start / _WARM_UP_FACTOR, start, epoch, progress / _WARM_UP)
+    fall = _cosine(start, end, epoch, (progress - _WARM_UP) / (1.0 - _WARM_UP))
+    return np.where(progress < _WARM_UP, rise, fall)
+
+
+Schedule = Callable[[float, float, FloatArray, FloatArray], FloatArray]
+
+SCHEDULES: dict[str, Schedule] = {
+    "exponential": _exponential,
+    "constant": _constant,
+    "cosine": _cosine,
+    "one-cycle": _one_cycle,
+}
+"""Schedules by the names that estimators accept."""

@@ -1,0 +1,220 @@
+"""Figures of limits: p-values on grids of two parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from madminer.errors import DataError, OptionError, ShapeError
+from madminer.plotting.style import COLORS, LINESTYLES, SEQUENTIAL, figure_grid, plot_style
+from madminer.typing import ArrayLike, FloatArray
+
+__all__ = ["plot_pvalue_limits"]
+
+_SMALLEST = 1e-300
+
+
+@plot_style
+def plot_pvalue_limits(
+    p_values: Sequence[ArrayLike] | Mapping[str, ArrayLike],
+    best_fits: Sequence[int] | Mapping[str, int],
+    labels: Sequence[str] | None,
+    grid_ranges: Sequence[tuple[float, float]],
+    grid_resolutions: int | Sequence[int],
+    levels: Sequence[float] = (0.32,),
+    single_plot: bool = True,
+    show_index: int | None = None,
+    xlabel: str = r"$\theta_0$",
+    ylabel: str = r"$\theta_1$",
+    p_val_min: float = 0.001,
+    p_val_max: float = 1,
+) -> Figure:
+    """Contours of p-values on grids of two parameters, for one or several analyses.
+
+    Args:
+        p_values: p-values of each analysis on the flattened grid, the second parameter running
+            fastest, shape ``(n_0 n_1,)``; a list, or a dictionary by label.
+        best_fits: Index of the best grid point of each analysis; list or dictionary likewise.
+        labels: Legend entries; None for the keys of dictionaries.
+        grid_ranges: Ranges of the two parameters.
+        grid_resolutions: Numbers n_0, n_1 of grid points, or one for both.
+        levels: p-values of the contours: 0.32 encloses 68 %.
+        single_plot: Whether to draw only the panel with all analyses; otherwise one panel for each
+            with its p-values in colours follows.
+        show_index: Analysis whose p-values are shown in colours in the first panel; None for none.
+        xlabel: Label of the first parameter.
+        ylabel: Label of the second parameter.
+        p_val_min: Lower end of the (logarithmic) colours.
+        p_val_max: Upper end of the colours.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ShapeError: If p-values do not fit the grid.
+        DataError: If p-values are outside [0, 1].
+        OptionError: If lists differ in length, or an index or range is not valid.
+    """
+    names, values, best = _analyses(p_values, best_fits, labels)
+    axes = _grid_axes(grid_ranges, grid_resolutions)
+    maps = [_as_map(p, axes) for p in values]
+    if show_index is not None and not -len(maps) <= show_index < len(maps):
+        raise OptionError(f"show_index must point to one of {len(maps)}, got {show_index}.")
+    if not 0.0 < p_val_min < p_val_max:
+        raise OptionError(
+            f"Colours need 0 < p_val_min < p_val_max, got {p_val_min} and {p_val_max}."
+        )
+    norm = LogNorm(p_val_min, p_val_max)
+    sorted_levels = _levels(levels)
+
+    n_panels = 1 if single_plot else 1 + len(maps)
+    width = 5.4 if single_plot else 4.6
+    figure, panels = figure_grid(n_panels, panel_size=(width, 0.85 * width))
+    first = panels[0]
+    mesh = None
+    if show_index is not None:
+        mesh = _colours(first, axes, maps[show_index], norm)
+    for i, single in enumerate(maps):
+        _contours(first, axes, single, sorted_levels, COLORS[i % len(COLORS)])
+        _star(first, axes, best[i], COLORS[i % len(COLORS)])
+    _legend(first, names, sorted_levels)
+    for i, panel in enumerate(panels[1:]):
+        mesh = _colours(panel, axes, maps[i], norm)
+        _contours(panel, axes, maps[i], sorted_levels, "white")
+        _star(panel, axes, best[i], "white")
+        panel.set_title(names[i])
+    for panel in panels:
+        panel.set(xlabel=xlabel, ylabel=ylabel, xlim=axes[0][[0, -1]], ylim=axes[1][[0, -1]])
+    if mesh is not None:
+        figure.colorbar(mesh, ax=panels, label="$p$-value", extend="min")
+    return figure
+
+
+def _analyses(
+    p_values: Sequence[ArrayLike] | Mapping[str, ArrayLike],
+    best_fits: Sequence[int] | Mapping[str, int],
+    labels: Sequence[str] | None,
+) -> tuple[list[str], list[ArrayLike], list[int]]:
+    if isinstance(p_values, Mapping):
+        keys = list(p_values)
+        if isinstance(best_fits, Mapping) and set(best_fits) != set(keys):
+            raise OptionError(f"best_fits must have the keys {keys}, got {list(best_fits)}.")
+        values = [p_values[key] for key in keys]
+    else:
+        keys = [f"analysis {i}" for i in range(len(p_values))]
+        values = list(p_values)
+    best = [best_fits[key] for key in keys] if isinstance(best_fits, Mapping) else list(best_fits)
+    names = keys if labels is None else list(labels)
+    if not values or not len(values) == len(best) == len(names):
+        raise OptionError(
+            "p_values, best_fits and labels must have one entry for each analysis, got "
+            f"{len(values)}, {len(best)} and {len(names)}."
+        )
+    return names, values, best
+
+
+def _grid_axes(
+    grid_ranges: Sequence[tuple[float, float]], grid_resolutions: int | Sequence[int]
+) -> tuple[FloatArray, FloatArray]:
+    ranges = np.asarray(grid_ranges, dtype=np.float64)
+    numbers = np.broadcast_to(np.asarray(grid_resolutions, dtype=np.int64), (2,))
+    if ranges.shape != (2, 2) or not np.all(np.isfinite(ranges)) or np.any(numbers < 2):
+        raise OptionError(
+            "The grid needs two finite ranges and at least two points along each, got "
+            f"{grid_ranges} and {grid_resolutions}."
+        )
+    if np.any(ranges[:, 0] >= ranges[:, 1]):
+        raise OptionError(f"The grid ranges must increase, got {grid_ranges}.")
+    return (
+        np.linspace(*ranges[0], int(numbers[0])),
+        np.linspace(*ranges[1], int(numbers[1])),
+    )
+
+
+def _as_map(p_values: ArrayLike, axes: tuple[FloatArray, FloatArray]) -> FloatArray:
+    values = np.asarray(p_values, dtype=np.float64)
+    shape = (len(axes[0]), len(axes[1]))
+    if values.size != shape[0] * shape[1]:
+        raise ShapeError(
+            f"A grid of {shape[0]} x {shape[1]} points needs {shape[0] * shape[1]} p-values, got "
+            f"{values.size}; give the grid_resolutions that they were calculated with."
+        )
+    if not np.all((values >= 0.0) & (values <= 1.0)):
+        raise DataError("p-values must lie between 0 and 1.")
+    return values.reshape(shape)
+
+
+def _levels(levels: Sequence[float]) -> list[float]:
+    ordered = sorted({float(level) for level in levels}, reverse=True)
+    if not ordered or not all(0.0 < level < 1.0 for level in ordered):
+        raise OptionError(f"levels must be p-values between 0 and 1, got {list(levels)}.")
+    return ordered
+
+
+def _contours(
+    panel: Axes,
+    axes: tuple[FloatArray, FloatArray],
+    p_values: FloatArray,
+    levels: Sequence[float],
+    color: str,
+) -> None:
+    # log p is close to quadratic in theta, so that it is smooth between the grid points
+    panel.contour(
+        axes[0],
+        axes[1],
+        np.log(np.maximum(p_values.T, _SMALLEST)),
+        levels=np.log(levels)[::-1],
+        colors=[color],
+        linestyles=[LINESTYLES[i % len(LINESTYLES)] for i in range(len(levels))][::-1],
+    )
+
+
+def _colours(
+    panel: Axes, axes: tuple[FloatArray, FloatArray], p_values: FloatArray, norm: LogNorm
+) -> QuadMesh:
+    panel.grid(visible=False)
+    return panel.pcolormesh(
+        axes[0],
+        axes[1],
+        np.maximum(p_values.T, _SMALLEST),
+        norm=norm,
+        cmap=SEQUENTIAL,
+        shading="gouraud",
+        rasterized=True,
+    )
+
+
+def _star(panel: Axes, axes: tuple[FloatArray, FloatArray], index: int, color: str) -> None:
+    size = (len(axes[0]), len(axes[1]))
+    if not 0 <= index < size[0] * size[1]:
+        raise OptionError(f"A best-fit index must point into the grid of {size}, got {index}.")
+    i, j = np.unravel_index(index, size)
+    panel.plot(
+        axes[0][i],
+        axes[1][j],
+        marker="*",
+        markersize=11,
+        color=color,
+        markeredgecolor="#333333",
+        markeredgewidth=0.6,
+        linestyle="none",
+        zorder=5,
+    )
+
+
+def _legend(panel: Axes, names: Sequence[str], levels: Sequence[float]) -> None:
+    handles = [
+        Line2D([], [], color=COLORS[i % len(COLORS)], label=name) for i, name in enumerate(names)
+    ]
+    for i, level in enumerate(levels):
+        style = LINESTYLES[i % len(LINESTYLES)]
+        handles.append(
+            Line2D([], [], color="#777777", linestyle=style, label=f"{1.0 - level:.4g} CL")
+        )
+    panel.legend(handles=handles)

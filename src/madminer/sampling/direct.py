@@ -1,0 +1,68 @@
+"""Direct sampling: events at one parameter point, from the running sum of their weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from madminer.errors import NoEventsError
+from madminer.sampling.table import WeightTable
+from madminer.typing import FloatArray, IntArray
+
+__all__ = ["draw_directly", "point_weights"]
+
+
+def point_weights(
+    table: WeightTable, coefficients: FloatArray, factors: FloatArray
+) -> FloatArray:
+    """Rescaled weights of all events at one point.
+
+    Args:
+        table: Weights of the events.
+        coefficients: Coefficients of the weights, shape ``(n_benchmarks,)``.
+        factors: Factors of the groups, shape ``(n_groups,)``.
+
+    Returns:
+        Weights in pb, zero where the factor is zero, shape ``(n_events,)``.
+    """
+    weights = np.zeros(len(table))
+    for group in np.flatnonzero(factors):
+        events = slice(table.edges[group], table.edges[group + 1])
+        weights[events] = factors[group] * (table.weights[events] @ coefficients)
+    return weights
+
+
+def draw_directly(
+    table: WeightTable,
+    coefficients: FloatArray,
+    factors: FloatArray,
+    count: int,
+    limit: float | None,
+    rng: np.random.Generator,
+) -> IntArray:
+    """Draw events with replacement, each with probability proportional to its absolute weight.
+
+    Args:
+        table: Weights of the events.
+        coefficients: Coefficients of the weights, shape ``(n_benchmarks,)``.
+        factors: Factors of the groups, shape ``(n_groups,)``.
+        count: Number of events to draw.
+        limit: Largest weight that may be drawn; None: all.
+        rng: Source of randomness.
+
+    Returns:
+        Positions in the table, shape ``(count,)``.
+
+    Raises:
+        NoEventsError: If no event has a weight that may be drawn.
+    """
+    weights = np.abs(point_weights(table, coefficients, factors))
+    if limit is not None:
+        weights[weights > limit] = 0.0
+    running = np.cumsum(weights)
+    if not running[-1] > 0.0:
+        raise NoEventsError(
+            "No event has a weight other than zero that may be drawn at a parameter point; lower "
+            "n_eff_forced or move the point closer to the benchmarks."
+        )
+    events = np.searchsorted(running, rng.random(count) * running[-1], side="right")
+    return np.minimum(events, np.searchsorted(running, running[-1]))

@@ -1,0 +1,135 @@
+r"""Envelope sampling: events at many parameter points, at a cost per sample.
+
+An event is proposed from the distribution of one benchmark, group and benchmark being chosen with
+probability :math:`f_g |C_b(\theta)| \sum_{i \in g} |w_{ib}|`, and accepted with probability
+
+.. math:: \frac{|\sum_b C_b(\theta)\, w_{ib}|}{\sum_b |C_b(\theta)|\, |w_{ib}|} \le 1 .
+
+Accepted events follow :math:`p_i \propto f_i |w_i(\theta)|` exactly, and no step scans the events:
+the running sums of the benchmark weights serve all points.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from madminer.sampling.table import WeightTable
+from madminer.typing import FloatArray, IntArray
+
+__all__ = ["acceptances", "draw_from_envelope"]
+
+_MAX_PROPOSALS = 1_000_000
+_MAX_ROUNDS = 100
+
+
+def acceptances(sums: FloatArray, coefficients: FloatArray, factors: FloatArray) -> FloatArray:
+    """Expected fraction of accepted proposals, an estimate if there are negative weights.
+
+    Args:
+        sums: Sums of the weights of each group, shape ``(n_groups, n_benchmarks)``.
+        coefficients: Coefficients of the weights, shape ``(n_thetas, n_benchmarks)``.
+        factors: Factors of the groups, shape ``(n_thetas, n_groups)``.
+
+    Returns:
+        Fractions, shape ``(n_thetas,)``.
+    """
+    xsecs = np.einsum("tb,tb->t", coefficients, factors @ sums)
+    envelopes = np.einsum("tb,tb->t", np.abs(coefficients), factors @ np.abs(sums))
+    tiny = np.finfo(np.float64).tiny
+    fractions: FloatArray = np.clip(np.abs(xsecs) / np.maximum(envelopes, tiny), 0.0, 1.0)
+    return fractions
+
+
+def draw_from_envelope(
+    table: WeightTable,
+    coefficients: FloatArray,
+    factors: FloatArray,
+    counts: IntArray,
+    limits: FloatArray | None,
+    rng: np.random.Generator,
+) -> tuple[IntArray, IntArray]:
+    """Draw events with replacement, each with probability proportional to its absolute weight.
+
+    Args:
+        table: Weights of the events.
+        coefficients: Coefficients of the weights, shape ``(n_thetas, n_benchmarks)``.
+        factors: Factors of the groups, shape ``(n_thetas, n_groups)``.
+        counts: Number of events to draw at each point, shape ``(n_thetas,)``.
+        limits: Largest weight that may be drawn, shape ``(n_thetas,)``; None: all.
+        rng: Source of randomness.
+
+    Returns:
+        Positions in the table, one point after the other, shape ``(sum(counts),)``; and how many
+        are still missing at each point (all others zero) where hardly any proposal is accepted,
+        shape ``(n_thetas,)``. Missing positions are -1.
+    """
+    drawn = np.full(int(counts.sum()), -1, dtype=np.int64)
+    ends = np.cumsum(counts)
+    missing = np.array(counts, dtype=np.int64)
+    expected = np.maximum(acceptances(table.sums, coefficients, factors), 1e-4)
+    choices = _choices(table, coefficients, factors)
+    for _ in range(_MAX_ROUNDS):
+        open_points = np.flatnonzero(missing)
+        if open_points.size == 0:
+            break
+        numbers = np.ceil(1.1 * missing[open_points] / expected[open_points]).astype(np.int64) + 2
+        batch = max(int(np.searchsorted(np.cumsum(numbers), _MAX_PROPOSALS)), 1)
+        points = np.repeat(open_points[:batch], np.minimum(numbers[:batch], _MAX_PROPOSALS))
+        events = _propose(table, choices, points, rng)
+        accepted = _accept(table, coefficients, factors, limits, points, events, rng)
+        points, events = points[accepted], events[accepted]
+        _, firsts, numbers = np.unique(points, return_index=True, return_counts=True)
+        rank = np.arange(len(points)) - np.repeat(firsts, numbers)
+        kept = rank < missing[points]
+        points, events, rank = points[kept], events[kept], rank[kept]
+        drawn[ends[points] - missing[points] + rank] = events
+        missing -= np.bincount(points, minlength=len(missing))
+    return drawn, missing
+
+
+def _choices(table: WeightTable, coefficients: FloatArray, factors: FloatArray) -> FloatArray:
+    """Running probabilities of group and benchmark, the points one after the other.
+
+    Point t covers the numbers from t to t + 1, so that one search serves all points.
+    """
+    mass = factors[:, :, np.newaxis] * np.abs(coefficients)[:, np.newaxis, :] * table.absolute_sums
+    running = np.cumsum(mass.reshape(len(mass), -1), axis=1)
+    running /= running[:, -1:]
+    running += np.arange(len(running))[:, np.newaxis]
+    return running
+
+
+def _propose(
+    table: WeightTable, choices: FloatArray, points: IntArray, rng: np.random.Generator
+) -> IntArray:
+    n_benchmarks = table.weights.shape[1]
+    chosen = np.searchsorted(choices.ravel(), points + rng.random(len(points)), side="right")
+    chosen = np.minimum(chosen - points * choices.shape[1], choices.shape[1] - 1)
+    groups, columns = np.divmod(chosen, n_benchmarks)
+    low = table.cumulative[columns, table.edges[groups]]
+    high = table.cumulative[columns, table.edges[groups + 1]]
+    targets = low + rng.random(len(points)) * (high - low)
+    events = np.empty(len(points), dtype=np.int64)
+    for column in range(n_benchmarks):
+        at = np.flatnonzero(columns == column)
+        at = at[np.argsort(targets[at])]  # neighbours in memory are found much faster
+        running = table.cumulative[column]
+        events[at] = np.searchsorted(running, targets[at], side="right") - 1
+    return np.clip(events, table.edges[groups], table.edges[groups + 1] - 1)
+
+
+def _accept(
+    table: WeightTable,
+    coefficients: FloatArray,
+    factors: FloatArray,
+    limits: FloatArray | None,
+    points: IntArray,
+    events: IntArray,
+    rng: np.random.Generator,
+) -> IntArray:
+    terms = coefficients[points] * table.weights[events]
+    weights = np.abs(terms.sum(axis=1))
+    accepted = rng.random(len(points)) * np.abs(terms).sum(axis=1) < weights
+    if limits is not None:
+        accepted &= weights * factors[points, table.groups[events]] <= limits[points]
+    return np.flatnonzero(accepted)

@@ -1,0 +1,183 @@
+"""Parameter points from which samples are drawn, as users specify them.
+
+Each function returns a small tuple that the functions of `SampleAugmenter` take as `theta` or
+`nu`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from madminer.errors import OptionError, ShapeError
+from madminer.typing import ArrayLike, FloatArray
+
+__all__ = [
+    "NuSpecification",
+    "Prior",
+    "ThetaSpecification",
+    "benchmark",
+    "benchmarks",
+    "check_prior",
+    "iid_nuisance_parameters",
+    "morphing_point",
+    "morphing_points",
+    "nominal_nuisance_parameters",
+    "random_morphing_points",
+]
+
+Prior: TypeAlias = tuple[str, float, float]
+"""``("flat", low, high)`` or ``("gaussian", mean, standard deviation)``."""
+
+ThetaSpecification: TypeAlias = tuple[str, object]
+"""What the functions for theta return."""
+
+NuSpecification: TypeAlias = tuple[str, object]
+"""What the functions for nu return."""
+
+
+def benchmark(benchmark_name: str) -> tuple[str, str]:
+    """A single parameter benchmark.
+
+    Args:
+        benchmark_name: Name of the benchmark.
+
+    Examples:
+        >>> benchmark("sm")
+        ('benchmark', 'sm')
+    """
+    return "benchmark", benchmark_name
+
+
+def benchmarks(benchmark_names: Sequence[str]) -> tuple[str, list[str]]:
+    """Several benchmarks, with the same number of samples from each.
+
+    Args:
+        benchmark_names: Names of the benchmarks.
+
+    Examples:
+        >>> benchmarks(["sm", "w"])
+        ('benchmarks', ['sm', 'w'])
+    """
+    return "benchmarks", [benchmark_names] if isinstance(benchmark_names, str) else list(
+        benchmark_names
+    )
+
+
+def morphing_point(theta: ArrayLike) -> tuple[str, FloatArray]:
+    """A single parameter point.
+
+    Args:
+        theta: The point, shape ``(n_parameters,)``.
+
+    Raises:
+        ShapeError: If it is no finite vector.
+
+    Examples:
+        >>> morphing_point([0.5, 1.0])
+        ('morphing_point', array([0.5, 1. ]))
+    """
+    return "morphing_point", _point(theta)
+
+
+def morphing_points(thetas: Sequence[ArrayLike]) -> tuple[str, list[FloatArray]]:
+    """Several parameter points, with the same number of samples from each.
+
+    Args:
+        thetas: The points, each of shape ``(n_parameters,)``.
+
+    Raises:
+        ShapeError: If one is no finite vector.
+    """
+    return "morphing_points", [_point(theta) for theta in thetas]
+
+
+def random_morphing_points(
+    n_thetas: int | None, priors: Sequence[Prior]
+) -> tuple[str, tuple[int | None, list[Prior]]]:
+    """Parameter points drawn from a prior, with the same number of samples from each.
+
+    Args:
+        n_thetas: Number of points; None, 0 or less: a new point for each sample.
+        priors: For each parameter ``("flat", low, high)`` or ``("gaussian", mean, std)``.
+
+    Raises:
+        OptionError: If a prior is none of these.
+
+    Examples:
+        >>> random_morphing_points(100, [("flat", -1.0, 1.0), ("gaussian", 0.0, 0.5)])
+        ('random_morphing_points', (100, [('flat', -1.0, 1.0), ('gaussian', 0.0, 0.5)]))
+    """
+    number = None if n_thetas is None else int(n_thetas)
+    return "random_morphing_points", (number, [check_prior(prior) for prior in priors])
+
+
+def iid_nuisance_parameters(
+    shape: str = "gaussian", param0: float = 0.0, param1: float = 1.0
+) -> tuple[str, Prior]:
+    """Nuisance parameters that all follow the same prior.
+
+    Args:
+        shape: ``"gaussian"`` or ``"flat"``.
+        param0: Mean, or lower end.
+        param1: Standard deviation, or upper end.
+
+    Raises:
+        OptionError: If this is no prior.
+
+    Examples:
+        >>> iid_nuisance_parameters()
+        ('iid', ('gaussian', 0.0, 1.0))
+    """
+    return "iid", check_prior((shape, param0, param1))
+
+
+def nominal_nuisance_parameters() -> tuple[str, None]:
+    """Nuisance parameters at their nominal value, 0.
+
+    Examples:
+        >>> nominal_nuisance_parameters()
+        ('nominal', None)
+    """
+    return "nominal", None
+
+
+def check_prior(prior: object) -> Prior:
+    """Return a prior in its standard form.
+
+    Args:
+        prior: What was given as a prior.
+
+    Raises:
+        OptionError: If it is not ``("flat", low, high)`` or ``("gaussian", mean, std)`` with
+            finite numbers, low < high, and std > 0.
+    """
+    try:
+        shape, first, second = prior  # type: ignore[misc]
+        numbers = float(first), float(second)
+    except (TypeError, ValueError) as error:
+        raise OptionError(_expected_prior(prior)) from error
+    low, high = numbers
+    valid = {"flat": low < high, "gaussian": high > 0.0}
+    if shape not in valid or not all(map(math.isfinite, numbers)) or not valid[shape]:
+        raise OptionError(_expected_prior(prior))
+    return shape, low, high
+
+
+def _expected_prior(prior: object) -> str:
+    return (
+        f"A prior must be ('flat', low, high) with low < high or ('gaussian', mean, std) with "
+        f"std > 0, got {prior!r}."
+    )
+
+
+def _point(theta: ArrayLike) -> FloatArray:
+    point = np.asarray(theta, dtype=np.float64)
+    if point.ndim != 1 or not np.all(np.isfinite(point)):
+        raise ShapeError(
+            f"A parameter point must be a vector of finite numbers, got {point.tolist()}."
+        )
+    return point

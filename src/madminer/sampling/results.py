@@ -1,0 +1,83 @@
+"""What sampling returns: the documented arrays, and the signs of the events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from madminer.io.atomic import atomic_path
+from madminer.typing import FloatArray, StrPath
+
+__all__ = ["LocalSample", "MoreRatiosSample", "PlainSample", "RatioSample", "save_arrays"]
+
+
+class PlainSample(tuple[FloatArray, FloatArray, float]):
+    """Observables x, theta and n_eff; the attribute `w` holds the signs of the events."""
+
+    w: FloatArray
+    """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
+
+
+class LocalSample(tuple[FloatArray, FloatArray, FloatArray, float]):
+    """Observables x, theta, t_xz and n_eff; the attribute `w` holds the signs of the events."""
+
+    w: FloatArray
+    """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
+
+
+class RatioSample(
+    tuple[
+        FloatArray,
+        FloatArray,
+        FloatArray,
+        FloatArray,
+        FloatArray,
+        FloatArray | None,
+        float | FloatArray,
+    ]
+):
+    """x, theta0, theta1, y, r_xz, t_xz, n_eff; the attribute `w` holds the signs of the events."""
+
+    w: FloatArray
+    """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
+
+
+class MoreRatiosSample(
+    tuple[
+        FloatArray,
+        FloatArray,
+        FloatArray,
+        FloatArray,
+        FloatArray,
+        FloatArray | None,
+        FloatArray | None,
+        float,
+    ]
+):
+    """x, theta0, theta1, y, r_xz, t_xz0, t_xz1, n_eff; `w` holds the signs of the events."""
+
+    w: FloatArray
+    """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
+
+
+def save_arrays(
+    folder: StrPath | None, filename: str | None, arrays: Mapping[str, FloatArray | None]
+) -> None:
+    """Save arrays as ``<name>_<filename>.npy``, each atomically.
+
+    Args:
+        folder: Folder, created where it is missing; None: nothing is saved.
+        filename: Common part of the file names; None: nothing is saved.
+        arrays: Arrays by name; those that are None are left out.
+
+    Raises:
+        OutputError: If nothing can be written there.
+    """
+    if folder is None or filename is None:
+        return
+    for name, values in arrays.items():
+        if values is not None:
+            with atomic_path(Path(folder) / f"{name}_{filename}.npy") as path:
+                np.save(path, values)

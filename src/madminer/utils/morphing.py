@@ -1,0 +1,7 @@
+"""Morphing under its documented import path; the code is in `madminer.morphing`."""
+
+from __future__ import annotations
+
+from madminer.morphing.morpher import PhysicsMorpher
+
+__all__ = ["PhysicsMorpher"]
