@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+from stopwatch import Stopwatch
+
 from madminer import sampling
 from madminer.sampling import SampleAugmenter
-from stopwatch import Stopwatch
 
 
 def main(events: str, n_thetas: int) -> None:

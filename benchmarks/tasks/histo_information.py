@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from madminer.fisherinformation import FisherInformation
 from stopwatch import Stopwatch
+
+from madminer.fisherinformation import FisherInformation
 
 
 def main(events: str, bins: int, binning: str) -> None:

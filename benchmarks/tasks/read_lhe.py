@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from madminer.lhe import LHEReader
 from stopwatch import Stopwatch
+
+from madminer.lhe import LHEReader
 
 QUARKS_AND_GLUON = [1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, -6, 21]
 

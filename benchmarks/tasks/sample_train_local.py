@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 
+from stopwatch import Stopwatch
+
 from madminer import sampling
 from madminer.sampling import SampleAugmenter
-from stopwatch import Stopwatch
 
 
 def main(events: str, n_samples: int) -> None:

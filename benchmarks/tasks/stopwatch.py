@@ -6,6 +6,7 @@ import json
 import resource
 import time
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,7 +21,7 @@ class Stopwatch:
         self._wall = 0.0
         self._cpu = 0.0
 
-    def __enter__(self) -> Stopwatch:
+    def __enter__(self) -> Self:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
         return self
 

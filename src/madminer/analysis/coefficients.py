@@ -20,10 +20,13 @@ from madminer.models import AnalysisSetup
 from madminer.morphing.weights import morphing_weight_gradients, morphing_weights
 from madminer.typing import FloatArray, ThetaLike
 
-__all__ = ["gradient_coefficients", "has_gradients", "positions", "weight_coefficients"]
+__all__ = ["Thetas", "gradient_coefficients", "has_gradients", "positions", "weight_coefficients"]
+
+Thetas = Sequence[ThetaLike] | FloatArray
+"""Parameter points: a list of names, indices or arrays, or one array (n_thetas, n_parameters)."""
 
 
-def positions(setup: AnalysisSetup, thetas: Sequence[ThetaLike]) -> FloatArray:
+def positions(setup: AnalysisSetup, thetas: Thetas) -> FloatArray:
     """Positions of parameter points given as names, indices or arrays.
 
     Args:
@@ -37,17 +40,18 @@ def positions(setup: AnalysisSetup, thetas: Sequence[ThetaLike]) -> FloatArray:
         UnknownNameError: If there is no such benchmark.
         ShapeError: If an array has the wrong shape or values that are not finite.
     """
-    if isinstance(thetas, np.ndarray) and thetas.ndim == 2:
-        points = np.asarray(thetas, dtype=np.float64)
-        if points.shape[1] == setup.n_parameters and np.all(np.isfinite(points)):
+    if not any(isinstance(theta, str | int | np.integer) for theta in thetas):
+        try:
+            points = np.asarray(thetas, dtype=np.float64)
+        except (TypeError, ValueError):
+            points = np.empty(0)  # of unequal lengths, or no numbers: refused one by one below
+        if points.shape == (len(thetas), setup.n_parameters) and np.all(np.isfinite(points)):
             return points
     rows = [setup.theta(theta) for theta in thetas]
     return np.asarray(rows, dtype=np.float64).reshape(len(rows), setup.n_parameters)
 
 
-def weight_coefficients(
-    setup: AnalysisSetup, thetas: Sequence[ThetaLike], n_columns: int
-) -> FloatArray:
+def weight_coefficients(setup: AnalysisSetup, thetas: Thetas, n_columns: int) -> FloatArray:
     """Coefficients C of the benchmark weights.
 
     Args:
@@ -80,9 +84,7 @@ def weight_coefficients(
     return coefficients
 
 
-def gradient_coefficients(
-    setup: AnalysisSetup, thetas: Sequence[ThetaLike], n_columns: int
-) -> FloatArray:
+def gradient_coefficients(setup: AnalysisSetup, thetas: Thetas, n_columns: int) -> FloatArray:
     """Coefficients D of the benchmark weights in the derivatives.
 
     Args:
@@ -116,7 +118,7 @@ def gradient_coefficients(
     return coefficients
 
 
-def has_gradients(setup: AnalysisSetup, thetas: Sequence[ThetaLike]) -> bool:
+def has_gradients(setup: AnalysisSetup, thetas: Thetas) -> bool:
     """Whether derivatives are known at all these points."""
     if setup.morphing is not None:
         return True
@@ -126,7 +128,7 @@ def has_gradients(setup: AnalysisSetup, thetas: Sequence[ThetaLike]) -> bool:
 
 
 def _columns(
-    setup: AnalysisSetup, thetas: Sequence[ThetaLike], points: FloatArray
+    setup: AnalysisSetup, thetas: Thetas, points: FloatArray
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Weight column of each point that is a benchmark, -1 for the others."""
     columns = np.full(len(points), -1, dtype=np.int64)

@@ -11,6 +11,7 @@ from typing import Literal, overload
 import numpy as np
 
 from madminer.analysis.coefficients import (
+    Thetas,
     gradient_coefficients,
     positions,
     weight_coefficients,
@@ -158,8 +159,8 @@ class DataAnalyzer:
             ids = events.sampling_benchmarks
             factor = factors[group_indices(ids, len(events), self.n_benchmarks_phys)]
             kept = factor != 0.0
-            x, weights = events.x[kept], events.weights[kept, :n_columns]
-            weights = weights * factor[kept, np.newaxis]
+            x = events.x[kept]
+            weights = events.weights[kept, :n_columns] * factor[kept, np.newaxis]
             if return_sampling_ids:
                 yield x, weights, None if ids is None else ids[kept]
             else:
@@ -203,21 +204,23 @@ class DataAnalyzer:
             raise OptionError("Derivatives of the weights need a theta, got None.")
         first = 0 if start_event is None else start_event
         if n_draws is None:
+            nothing: FloatArray = np.empty((0, self.n_observables + self.n_benchmarks))
             x, weights = next(
                 self.event_loader(first, end_event, None, generated_close_to=generated_close_to),
-                (np.empty((0, self.n_observables)), np.empty((0, self.n_benchmarks))),
+                (nothing[:, : self.n_observables], nothing[:, self.n_observables :]),
             )
         else:
             x, weights = self._draw_events(first, end_event, generated_close_to, n_draws, seed)
         if theta is None:
             return x, weights
         if derivative:
-            return x, weights @ gradient_coefficients(self.setup, [theta], self.n_benchmarks)[0].T
+            slopes: FloatArray = gradient_coefficients(self.setup, [theta], self.n_benchmarks)[0]
+            return x, weights @ slopes.T
         return x, weights @ weight_coefficients(self.setup, [theta], self.n_benchmarks)[0]
 
     def xsecs(
         self,
-        thetas: Sequence[ThetaLike] | None = None,
+        thetas: Thetas | None = None,
         nus: Sequence[ArrayLike | None] | None = None,
         partition: str = "all",
         test_split: float | None = 0.2,
@@ -265,7 +268,7 @@ class DataAnalyzer:
 
     def xsec_gradients(
         self,
-        thetas: Sequence[ThetaLike],
+        thetas: Thetas,
         nus: Sequence[ArrayLike | None] | None = None,
         partition: str = "all",
         test_split: float | None = 0.2,

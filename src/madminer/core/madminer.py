@@ -353,7 +353,7 @@ class MadMiner:
             return None
         if morpher.components is None or morpher.morphing_matrix is None:
             raise MorphingError("The morpher has no basis. Call set_morphing.")
-        return MorphingSetup(morpher.components, morpher.morphing_matrix)
+        return MorphingSetup(morpher.components.copy(), morpher.morphing_matrix.copy())
 
     def _finite_differences(self) -> FiniteDifferences | None:
         if not self.finite_difference_benchmarks:

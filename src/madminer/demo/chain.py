@@ -5,60 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from madminer.demo.closure import ScoreComparison, compare_scores
-from madminer.demo.events import DemoEvents, prepare_events
-from madminer.demo.inference import (
-    Informations,
-    Limits,
-    compute_informations,
-    compute_limits,
-)
-from madminer.demo.learning import TrainedRatio, TrainedScore, train_ratio, train_score
+from madminer.demo.closure import compare_scores
+from madminer.demo.events import prepare_events
+from madminer.demo.inference import compute_informations, compute_limits
+from madminer.demo.learning import train_ratio, train_score
 from madminer.demo.page import make_report
-from madminer.demo.results import write_results
+from madminer.demo.results import DemoResult, write_results
 from madminer.demo.settings import DemoSettings
 from madminer.demo.verdict import closure_checks
 from madminer.errors import ClosureError, OutputError
-from madminer.report import Check, write_report
+from madminer.report import write_report
 
-__all__ = ["DemoResult", "run_demo"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DemoResult:
-    """Everything that one run of the chain computes.
-
-    Args:
-        settings: Sizes and places.
-        events: Setup and event files.
-        sally_parton: Score estimator on unsmeared observables.
-        sally_detector: Score estimator on detector-level observables.
-        alices: Ratio estimator on detector-level observables.
-        parton_scores: Estimated and exact scores of the test events, unsmeared.
-        detector_scores: The same at detector level.
-        informations: Fisher information of each approach.
-        limits: Expected p-values.
-        checks: Closure tests.
-        report: The page.
-    """
-
-    settings: DemoSettings
-    events: DemoEvents
-    sally_parton: TrainedScore
-    sally_detector: TrainedScore
-    alices: TrainedRatio
-    parton_scores: ScoreComparison
-    detector_scores: ScoreComparison
-    informations: Informations
-    limits: Limits
-    checks: tuple[Check, ...]
-    report: Path
+__all__ = ["run_demo"]
 
 
 def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResult:
@@ -86,7 +49,7 @@ def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResu
     with _step(console, "Train SALLY on detector-level observables"):
         sally_detector = train_score(events.detector_file, events.reference, "detector", settings)
     with _step(console, "Train ALICES on detector-level observables"):
-        alices = train_ratio(events.detector_file, events.reference, settings)
+        alices = train_ratio(events, settings)
     with _step(console, "Compute Fisher information"):
         informations = compute_informations(
             events, sally_parton.model_file, sally_detector.model_file, settings.luminosity

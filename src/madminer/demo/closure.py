@@ -24,7 +24,7 @@ import numpy as np
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
-from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
+from madminer.demo.learning import TrainedRatio, TrainedScore
 from madminer.report import Check
 from madminer.typing import FloatArray
 
@@ -73,22 +73,22 @@ class ScoreComparison:
         return result
 
 
-def compare_scores(
-    event_file: Path, reference: str, estimator: ScoreEstimator, n_effective_train: float
-) -> ScoreComparison:
+def compare_scores(event_file: Path, reference: str, trained: TrainedScore) -> ScoreComparison:
     """Evaluate a score estimator on the test events of a file and compute the exact scores."""
     analyzer = DataAnalyzer(event_file)
     x, weights = _test_events(analyzer, reference)
     _, gradients = _test_events(analyzer, reference, derivative=True)
     exact = gradients / weights[:, np.newaxis] - gradients.sum(axis=0) / weights.sum()
     return ScoreComparison(
-        x, weights / weights.sum(), exact, estimator.evaluate_score(x), n_effective_train
+        x,
+        weights / weights.sum(),
+        exact,
+        trained.estimator.evaluate_score(x),
+        trained.n_effective,
     )
 
 
-def check_information(
-    estimated: FloatArray, truth: FloatArray, *, max_error: float
-) -> Check:
+def check_information(estimated: FloatArray, truth: FloatArray, *, max_error: float) -> Check:
     """Compare Fisher information of a network on complete observables with the truth."""
     error = float(np.abs(estimated - truth).max() / np.trace(truth))
     return Check(
@@ -141,22 +141,21 @@ def check_mean_scores(
 def check_mean_ratios(
     event_file: Path,
     reference: str,
-    estimator: ParameterizedRatioEstimator,
+    trained: TrainedRatio,
     thetas: Mapping[str, FloatArray],
-    n_effective_train: float,
 ) -> list[Check]:
     """E[r] = 1 under the denominator hypothesis, at several numerators."""
     x, weights = _test_events(DataAnalyzer(event_file), reference)
     probabilities = weights / weights.sum()
     n_effective = 1.0 / np.sum(probabilities**2)
-    log_r, _ = estimator.evaluate_log_likelihood_ratio(
+    log_r, _ = trained.estimator.evaluate_log_likelihood_ratio(
         x, np.stack(list(thetas.values())), test_all_combinations=True
     )
     checks = []
     for label, ratios in zip(thetas, np.exp(log_r), strict=True):
         mean = float(probabilities @ ratios)
         variance = float(probabilities @ (ratios - mean) ** 2)
-        error = np.sqrt(variance * (1.0 / n_effective + 1.0 / n_effective_train))
+        error = np.sqrt(variance * (1.0 / n_effective + 1.0 / trained.n_effective))
         checks.append(
             Check(
                 f"Mean of ALICES' ratio under the reference, numerator at {label}",

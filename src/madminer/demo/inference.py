@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
+from madminer.analysis import DataAnalyzer
+from madminer.demo.events import DemoEvents
 from madminer.demo.settings import DemoSettings
 from madminer.fisherinformation import FisherInformation
-from madminer.limits import LimitGrid, expected_limit_grid, truth_limit_grid
+from madminer.limits import (
+    LimitGrid,
+    expected_limit_grid,
+    limit_grid,
+    regular_grid,
+    truth_limit_grid,
+)
+from madminer.limits.asimov import log_rate_probability
 from madminer.ml import ParameterizedRatioEstimator
 from madminer.typing import FloatArray
 
-__all__ = ["Informations", "compute_informations", "compute_limits", "grid_ranges"]
+__all__ = ["Informations", "Limits", "compute_informations", "compute_limits", "grid_ranges"]
 
 BINS_1D = 12
 BINS_2D = (6, 6)
@@ -46,17 +54,32 @@ class Informations:
     truth_selected: FloatArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Limits:
+    """Expected p-values on a common grid.
+
+    Args:
+        ranges: Range of each parameter.
+        resolution: Points along each parameter.
+        rate: From the number of selected events alone.
+        alices: From the estimated likelihood ratio, kinematics and rate.
+        truth: From the exact likelihood ratios of the parton-level events, and the rate.
+    """
+
+    ranges: list[tuple[float, float]]
+    resolution: int
+    rate: LimitGrid
+    alices: LimitGrid
+    truth: LimitGrid
+
+
 def compute_informations(
-    parton_file: Path,
-    detector_file: Path,
-    sally_parton: Path,
-    sally_detector: Path,
-    reference: str,
-    settings: DemoSettings,
+    events: DemoEvents, sally_parton: Path, sally_detector: Path, luminosity: float
 ) -> Informations:
     """Compute the information of everything that the demonstration compares."""
-    parton, detector = FisherInformation(parton_file), FisherInformation(detector_file)
-    theta, luminosity = detector.setup.theta(reference), settings.luminosity
+    parton = FisherInformation(events.parton_file)
+    detector = FisherInformation(events.detector_file)
+    theta = events.theta_reference
     name, histogram = _best_histogram(detector, theta, luminosity)
     return Informations(
         rate=detector.rate_information(theta, luminosity)[0],
@@ -86,20 +109,35 @@ def _best_histogram(
     return best, candidates[best]
 
 
+def compute_limits(
+    events: DemoEvents,
+    alices: ParameterizedRatioEstimator,
+    information: FloatArray,
+    settings: DemoSettings,
+) -> Limits:
+    """Expected limits if the reference is true: from the network, and from the exact ratios."""
+    detector, parton = DataAnalyzer(events.detector_file), DataAnalyzer(events.parton_file)
+    truth, luminosity = events.theta_reference, settings.luminosity
+    ranges = grid_ranges(information, truth)
+    grid = regular_grid(ranges, settings.grid_resolution)
+    return Limits(
+        ranges=ranges,
+        resolution=settings.grid_resolution,
+        rate=_rate_only(detector, truth, grid, luminosity),
+        alices=expected_limit_grid(detector, alices, truth, grid, luminosity),
+        truth=truth_limit_grid(parton, truth, grid, luminosity),
+    )
+
+
 def grid_ranges(information: FloatArray, centre: FloatArray) -> list[tuple[float, float]]:
     """Range of each parameter that contains the expected contours."""
     widths = GRID_STANDARD_DEVIATIONS * np.sqrt(np.diag(np.linalg.inv(information)))
     return [(float(c - w), float(c + w)) for c, w in zip(centre, widths, strict=True)]
 
 
-def compute_limits(
-    parton_file: Path,
-    detector_file: Path,
-    estimator: ParameterizedRatioEstimator,
-    reference: str,
-    ranges: Sequence[tuple[float, float]],
-    settings: DemoSettings,
-) -> Mapping[str, LimitGrid]:
-    """Expected limits if the reference is true: from the network, and from the exact ratios."""
-    raise_on_grid = (list(ranges), settings.grid_resolution, settings.luminosity)
-    return {}
+def _rate_only(
+    analyzer: DataAnalyzer, truth: FloatArray, grid: FloatArray, luminosity: float
+) -> LimitGrid:
+    n_expected = luminosity * float(analyzer.xsecs([truth])[0][0])
+    log_p_rate = log_rate_probability(analyzer, grid, n_expected, luminosity)
+    return limit_grid(grid, np.zeros(len(grid)), log_p_rate, n_expected)

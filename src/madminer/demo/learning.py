@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from madminer.demo.events import DemoEvents
 from madminer.demo.settings import DemoSettings
 from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
 from madminer.nn.history import TrainingHistory
@@ -14,7 +15,8 @@ __all__ = ["TrainedRatio", "TrainedScore", "train_ratio", "train_score"]
 
 BATCH_SIZE = 512
 PRIOR_WIDTH = 0.5
-"""Standard deviation of the Gaussian from which numerator points of the ratio are drawn."""
+"""Standard deviation of the Gaussian prior of the ratio's numerators, in units of the distance of
+the farthest benchmark from the reference."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,11 +94,14 @@ def train_score(
     return TrainedScore(estimator, model_file, history, float(n_effective))
 
 
-def train_ratio(event_file: Path, reference: str, settings: DemoSettings) -> TrainedRatio:
-    """Train ALICES with numerators around zero and the reference benchmark as denominator."""
+def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
+    """Train ALICES with numerators around the reference benchmark, which is the denominator."""
     samples = settings.out / "samples"
-    sampler = SampleAugmenter(event_file)
-    prior = [("gaussian", 0.0, PRIOR_WIDTH)] * sampler.n_parameters
+    sampler = SampleAugmenter(events.detector_file)
+    prior = [
+        ("gaussian", float(centre), PRIOR_WIDTH * float(scale))
+        for centre, scale in zip(events.theta_reference, events.theta_scales, strict=True)
+    ]
     arrays = {}
     for partition, n_samples in (
         ("train", settings.n_samples),
@@ -104,7 +109,7 @@ def train_ratio(event_file: Path, reference: str, settings: DemoSettings) -> Tra
     ):
         arrays[partition] = sampler.sample_train_ratio(
             theta0=random_morphing_points(settings.n_thetas, prior),
-            theta1=benchmark(reference),
+            theta1=benchmark(events.reference),
             n_samples=n_samples,
             folder=samples,
             filename=f"{partition}_ratio",

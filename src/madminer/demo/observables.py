@@ -1,8 +1,8 @@
 """What the demonstration measures in each event.
 
-At parton level the kinematics of the two quarks and the Higgs boson are complete: up to a rotation
-about the beam and a boost along it, which leave the matrix element alone, they are the momenta. At
-detector level jets are smeared and sorted by transverse momentum, as an experiment sees them.
+At detector level jets are smeared and sorted by transverse momentum, as an experiment sees them. At
+parton level the generator's own complete observables are used (`madminer.simulate.observables`), or
+for events from a file the unsmeared jets.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from madminer.lhe.lhe_reader import LHEReader
 
 __all__ = [
     "DETECTOR_OBSERVABLES",
+    "JET_OBSERVABLES",
     "LABELS",
-    "PARTON_OBSERVABLES",
     "add_cuts",
     "add_observables",
     "smear",
@@ -22,15 +22,16 @@ __all__ = [
 
 HIGGS = "(a[0] + a[1])"
 
-PARTON_OBSERVABLES: Mapping[str, str] = {
-    "log_pt_1": "log(p[0].pt)",
-    "log_pt_2": "log(p[1].pt)",
-    "sin_delta_phi": "sin(p[0].deltaphi(p[1]))",
-    "cos_delta_phi": "cos(p[0].deltaphi(p[1]))",
-    "delta_eta_1": f"p[0].eta - {HIGGS}.rapidity",
-    "delta_eta_2": f"p[1].eta - {HIGGS}.rapidity",
+JET_OBSERVABLES: Mapping[str, str] = {
+    "log_pt_1": "log(j[0].pt)",
+    "log_pt_2": "log(j[1].pt)",
+    "delta_y_1": f"j[0].rapidity - {HIGGS}.rapidity",
+    "delta_y_2": f"j[1].rapidity - {HIGGS}.rapidity",
+    "cos_delta_phi": "cos(j[0].deltaphi(j[1]))",
+    "sin_delta_phi": "sin(j[0].deltaphi(j[1]))",
+    "y_higgs": f"{HIGGS}.rapidity",
 }
-"""Quark 1 and 2 in the order of the beams they come from; see the generator's channel."""
+"""Unsmeared observables of events from a file, jets by falling transverse momentum."""
 
 DETECTOR_OBSERVABLES: Mapping[str, str] = {
     "pt_j1": "j[0].pt",

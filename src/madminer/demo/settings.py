@@ -96,7 +96,12 @@ class DemoSettings:
         """
         events_from = {"lhe": lhe, "setup": setup, "sampled_from": sampled_from}
         if not quick:
-            return cls(out=out, n_events=200_000 if n_events is None else n_events, seed=seed, **events_from)
+            return cls(
+                out=out,
+                n_events=200_000 if n_events is None else n_events,
+                seed=seed,
+                **events_from,
+            )
         return cls(
             out=out,
             n_events=40_000 if n_events is None else n_events,

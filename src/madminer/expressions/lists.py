@@ -123,7 +123,7 @@ def every(lists: Lists) -> FloatArray:
 
 def contains(value: FloatArray, lists: Lists) -> FloatArray:
     """Whether a number stands in each list."""
-    n_rows = max(lists.n_rows, np.size(value))
+    (n_rows,) = np.broadcast_shapes((lists.n_rows,), np.shape(value))
     spread = Lists(
         lists.content,
         np.broadcast_to(lists.starts, n_rows),

@@ -74,7 +74,7 @@ def slice_edges(n_bins: int, histrange: tuple[float, float] | None, sample: Samp
 
 
 def _positive(n_bins: int) -> int:
-    if isinstance(n_bins, bool) or not isinstance(n_bins, int | np.integer) or n_bins < 1:
+    if isinstance(n_bins, bool) or n_bins != int(n_bins) or n_bins < 1:
         raise OptionError(f"The number of bins must be a positive integer, got {n_bins!r}.")
     return int(n_bins)
 

@@ -83,4 +83,3 @@ def cell_indices(x: FloatArray, axes: Sequence[Axis]) -> IntArray:
     for function, edges in axes:
         cells = cells * (len(edges) + 1) + bin_indices(function(x), edges)
     return cells
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -11,11 +10,12 @@ import numpy as np
 from madminer.analysis.coefficients import gradient_coefficients, weight_coefficients
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.partitions import partition_range
-from madminer.errors import OptionError, SetupError, ShapeError
+from madminer.errors import OptionError
 from madminer.fisherinformation.binning import Bins, Sample, cell_edges, slice_edges
 from madminer.fisherinformation.cells import Axis, cell_moments, truth_information
-from madminer.fisherinformation.kinematic import ScoreModel, kinematic_information
+from madminer.fisherinformation.kinematic import kinematic_information, load_score_model
 from madminer.fisherinformation.nuisances import nuisance_columns
+from madminer.fisherinformation.points import model_point, positive_luminosity
 from madminer.fisherinformation.response import CellResponse, cells_information
 from madminer.fisherinformation.samples import read_samples
 from madminer.fisherinformation.selection import (
@@ -25,7 +25,6 @@ from madminer.fisherinformation.selection import (
     event_selection,
 )
 from madminer.fisherinformation.slices import model_slices, truth_slices
-from madminer.ml import load_estimator
 from madminer.stats import cell_information
 from madminer.typing import FloatArray, StrPath, ThetaLike
 
@@ -101,7 +100,7 @@ class FisherInformation(DataAnalyzer):
         """
         response = self._response(theta, include_nuisance_parameters)
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
-        return truth_information(self._events(selection), response, _positive(luminosity))
+        return truth_information(self._events(selection), response, positive_luminosity(luminosity))
 
     def rate_information(
         self,
@@ -132,7 +131,7 @@ class FisherInformation(DataAnalyzer):
         response = self._response(theta, include_nuisance_parameters)
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
         moments = cell_moments(self._events(selection), [])
-        return cells_information(moments, response, _positive(luminosity))
+        return cells_information(moments, response, positive_luminosity(luminosity))
 
     def histo_information(
         self,
@@ -232,7 +231,7 @@ class FisherInformation(DataAnalyzer):
         luminosity: float = 300000.0,
         include_xsec_info: bool = True,
         mode: Literal["score", "information", "modified_score"] = "score",
-        calculate_covariance: bool = True,
+        calculate_covariance: bool = True,  # noqa: ARG002 - only ensembles have a spread to add
         batch_size: int = 100000,
         test_split: float | None = 0.2,
     ) -> tuple[FloatArray, FloatArray]:
@@ -268,13 +267,15 @@ class FisherInformation(DataAnalyzer):
             raise OptionError(
                 f"mode must be 'score', 'information' or 'modified_score', got {mode!r}."
             )
-        estimator = load_estimator(model_file)
-        point, with_nuisances = self._model_point(theta, estimator)
-        response = self._response(point[: self.n_parameters], with_nuisances)
+        estimator = load_score_model(model_file)
+        point = model_point(self.setup, theta, estimator.n_parameters)
+        p = self.n_parameters
+        response = self._response(theta if isinstance(theta, str) else point[:p], len(point) > p)
         moments = cell_moments(self._events(EventSelection()), [])
-        n_expected = _positive(luminosity) * float(response.sigma(moments.sums)[0])
+        n_expected = positive_luminosity(luminosity) * float(response.sigma(moments.sums)[0])
+        batches: Iterator[tuple[FloatArray, FloatArray]]
         if unweighted_x_sample_file is None:
-            start, stop, _ = self._test_range(test_split)
+            start, stop = self._test_range(test_split)
             events = self._events(EventSelection(), start, stop, batch_size)
             batches = ((x, response.sigma(weights)) for x, weights in events)
         else:
@@ -327,16 +328,16 @@ class FisherInformation(DataAnalyzer):
         response = self._response(theta, include_nuisance_parameters=False)
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
         axis = self._slices(observable, nbins, histrange, response, selection)
-        luminosity = _positive(luminosity)
+        luminosity = positive_luminosity(luminosity)
         sums = cell_moments(self._events(selection), [axis]).sums
         sigma = response.sigma(sums)
         rate = cell_information(sigma, response.gradient(sums), luminosity)
         if model_file is None:
             full = truth_slices(self._events(selection), axis, response, luminosity)
             return axis[1], sigma, rate, full
-        estimator = load_estimator(model_file)
-        point, _ = self._model_point(theta, estimator)
-        start, stop, _ = self._test_range(test_split)
+        estimator = load_score_model(model_file)
+        point = model_point(self.setup, theta, estimator.n_parameters)
+        start, stop = self._test_range(test_split)
         outer, test_sigma = model_slices(
             self._events(selection, start, stop, batch_size),
             axis,
@@ -426,7 +427,7 @@ class FisherInformation(DataAnalyzer):
             sample = self._sample(function, response, selection, n_events_dynamic_binning)
             resolved.append((function, cell_edges(bins, histrange, sample)))
         moments = cell_moments(self._events(selection), resolved)
-        return cells_information(moments, response, _positive(luminosity))
+        return cells_information(moments, response, positive_luminosity(luminosity))
 
     def _slices(
         self,
@@ -459,28 +460,6 @@ class FisherInformation(DataAnalyzer):
 
         return sample
 
-    def _model_point(self, theta: ThetaLike, estimator: ScoreModel) -> tuple[FloatArray, bool]:
-        """Parameter point of an estimator, and whether it knows nuisance parameters."""
-        p, k = self.n_parameters, self.n_nuisance_parameters
-        if estimator.n_parameters not in {p, p + k}:
-            raise SetupError(
-                f"The estimator has {estimator.n_parameters} parameters, but the file has {p} "
-                f"theory parameters and {k} nuisance parameters; train it on samples of this file."
-            )
-        if isinstance(theta, str | int | np.integer):
-            point = self.setup.theta(theta)
-        else:
-            point = np.asarray(theta, dtype=np.float64)
-        if point.shape not in {(p,), (p + k,)} or np.any(point[p:] != 0.0):
-            raise ShapeError(
-                f"theta must have shape ({p},), or ({p + k},) with zeros for the nuisance "
-                f"parameters; got {point.tolist()}."
-            )
-        theory = self.setup.theta(point[:p])
-        return np.append(theory, np.zeros(estimator.n_parameters - p)), (
-            estimator.n_parameters == p + k
-        )
-
     def _rate_score(self, theta: ThetaLike, n_parameters: int) -> FloatArray:
         """Gradient of the logarithm of the total cross section, shape ``(n_parameters,)``."""
         response = self._response(theta, n_parameters > self.n_parameters)
@@ -488,13 +467,6 @@ class FisherInformation(DataAnalyzer):
         score: FloatArray = response.gradient(sums)[0] / response.sigma(sums)[0]
         return score
 
-    def _test_range(self, test_split: float | None) -> tuple[int, int, float]:
-        if test_split is None:
-            return partition_range(self.n_samples, "all")
-        return partition_range(self.n_samples, "test", test_split, 0.0)
-
-
-def _positive(luminosity: float) -> float:
-    if not (math.isfinite(luminosity) and luminosity > 0.0):
-        raise OptionError(f"The luminosity must be positive, in pb^-1; got {luminosity}.")
-    return float(luminosity)
+    def _test_range(self, test_split: float | None) -> tuple[int, int]:
+        partition = "all" if test_split is None else "test"
+        return partition_range(self.n_samples, partition, test_split, 0.0)[:2]

@@ -14,13 +14,40 @@ from collections.abc import Iterable
 import numpy as np
 
 from madminer.errors import DataError, NoEventsError, OptionError
-from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
-from madminer.typing import FloatArray
+from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator, load_estimator
+from madminer.typing import FloatArray, StrPath
 
-__all__ = ["ScoreModel", "estimated_scores", "kinematic_information", "score_information"]
+__all__ = [
+    "ScoreModel",
+    "estimated_scores",
+    "kinematic_information",
+    "load_score_model",
+    "score_information",
+]
 
 ScoreModel = ScoreEstimator | ParameterizedRatioEstimator
 """Estimators whose score gives an information."""
+
+
+def load_score_model(filename: StrPath) -> ScoreModel:
+    """Load an estimator that knows the score.
+
+    Args:
+        filename: Saved score estimator or single ratio estimator.
+
+    Returns:
+        The estimator.
+
+    Raises:
+        OptionError: If the file holds another type of estimator.
+    """
+    estimator = load_estimator(filename)
+    if not isinstance(estimator, ScoreEstimator | ParameterizedRatioEstimator):
+        raise OptionError(
+            "A Fisher information needs a score estimator or a single parameterized ratio "
+            f"estimator, but {filename} holds a {type(estimator).__name__}."
+        )
+    return estimator
 
 
 def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) -> FloatArray:
@@ -35,18 +62,10 @@ def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) ->
         Scores, shape ``(n, m)``.
 
     Raises:
-        OptionError: If the estimator is of another type.
         DataError: If a score is not finite.
     """
-    if not isinstance(estimator, ScoreEstimator | ParameterizedRatioEstimator):
-        raise OptionError(
-            "A Fisher information needs a score estimator or a single parameterized ratio "
-            f"estimator, got {type(estimator).__name__}."
-        )
     point = theta[np.newaxis, :]
-    scores = np.asarray(
-        estimator.evaluate_score(x, point, nuisance_mode="keep"), dtype=np.float64
-    )
+    scores = np.asarray(estimator.evaluate_score(x, point, nuisance_mode="keep"), dtype=np.float64)
     n_bad = int(np.count_nonzero(~np.isfinite(scores).all(axis=1)))
     if n_bad:
         raise DataError(f"The estimated score is not finite for {n_bad} of {len(x)} events.")

@@ -18,7 +18,7 @@ import numpy as np
 
 from madminer.errors import SetupError
 from madminer.models import AnalysisSetup
-from madminer.typing import FloatArray
+from madminer.typing import BoolArray, FloatArray
 
 __all__ = ["NuisanceColumns", "nuisance_columns", "nuisance_slope_jacobian", "nuisance_slopes"]
 
@@ -78,7 +78,8 @@ def nuisance_slopes(sums: FloatArray, columns: NuisanceColumns) -> FloatArray:
     Returns:
         Slopes, shape ``(n_cells, k)``.
     """
-    return np.clip(_raw_slopes(sums, columns), -_MAX_SLOPE, _MAX_SLOPE)
+    slopes, _ = _raw_slopes(sums, columns)
+    return np.clip(slopes, -_MAX_SLOPE, _MAX_SLOPE)
 
 
 def nuisance_slope_jacobian(sums: FloatArray, columns: NuisanceColumns) -> FloatArray:
@@ -91,9 +92,9 @@ def nuisance_slope_jacobian(sums: FloatArray, columns: NuisanceColumns) -> Float
     Returns:
         Derivatives, shape ``(n_cells, k, b)``.
     """
-    raw = _raw_slopes(sums, columns)
-    free = (raw != 0.0) & (np.abs(raw) < _MAX_SLOPE) | _equal(sums, columns)
-    jacobian = np.zeros((*raw.shape, sums.shape[1]))
+    slopes, defined = _raw_slopes(sums, columns)
+    free = defined & (np.abs(slopes) < _MAX_SLOPE)
+    jacobian = np.zeros((*slopes.shape, sums.shape[1]))
     for j, (top, bottom, factor) in enumerate(
         zip(columns.numerators, columns.denominators, columns.factors, strict=True)
     ):
@@ -103,14 +104,9 @@ def nuisance_slope_jacobian(sums: FloatArray, columns: NuisanceColumns) -> Float
     return jacobian
 
 
-def _raw_slopes(sums: FloatArray, columns: NuisanceColumns) -> FloatArray:
+def _raw_slopes(sums: FloatArray, columns: NuisanceColumns) -> tuple[FloatArray, BoolArray]:
+    """Slopes before clipping, and where the logarithm is defined."""
     top, bottom = sums[:, list(columns.numerators)], sums[:, list(columns.denominators)]
-    defined = top * bottom > 0.0  # both of one sign, none zero
+    defined: BoolArray = top * bottom > 0.0  # both of one sign, none zero
     ratio = np.divide(top, bottom, out=np.ones_like(top), where=defined)
-    slopes: FloatArray = np.asarray(columns.factors) * np.log(ratio)
-    return slopes
-
-
-def _equal(sums: FloatArray, columns: NuisanceColumns) -> FloatArray:
-    top, bottom = sums[:, list(columns.numerators)], sums[:, list(columns.denominators)]
-    return (top == bottom) & (top != 0.0)
+    return np.asarray(columns.factors) * np.log(ratio), defined

@@ -94,9 +94,7 @@ def event_selection(
     )
 
 
-def event_function(
-    definition: str | EventFunction, observables: Sequence[str]
-) -> EventFunction:
+def event_function(definition: str | EventFunction, observables: Sequence[str]) -> EventFunction:
     """Compile one expression, or guard one columnar function.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from madminer.errors import OutputError
 from madminer.typing import StrPath
 
 __all__ = ["atomic_path"]
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
@@ -28,7 +31,7 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         Path to write to.
 
     Raises:
-        OutputError: If nothing can be written there.
+        OutputError: If nothing can be written there, or there is no space left.
 
     Examples:
         >>> import tempfile
@@ -46,6 +49,10 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
     try:
         yield temporary
         _replace(temporary, target)
+    except OSError as error:
+        if error.errno in FULL:
+            raise _output_error(target, error) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

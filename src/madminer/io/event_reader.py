@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from madminer.errors import DataError, FileFormatError, MissingWeightsError, OptionError
 from madminer.io.events import Events, EventSummary, describe_not_finite
@@ -89,16 +90,8 @@ class EventFile:
             OptionError: If the range is not in the file.
             DataError: If weights, or observables without `allow_nan`, are not finite.
         """
-        start, stop = self._range(start, stop)
-        with open_hdf5(self.path) as file:
-            x = file[OBSERVATIONS][start:stop]
-            weights = file[WEIGHTS][start:stop]
-            sampled = (
-                file[SAMPLING_BENCHMARKS][start:stop] if self.has_sampling_benchmarks else None
-            )
-        self._check_observables(x, allow_nan)
-        self._check_weights(weights)
-        return Events(x, weights, sampled)
+        first, last = self._range(start, stop)
+        return self._read(lambda dataset: dataset[first:last], allow_nan)
 
     def read_weights(self, start: int = 0, stop: int | None = None) -> FloatArray:
         """Read only the weights of consecutive events.
@@ -135,8 +128,12 @@ class EventFile:
             OptionError: If the range is not in the file.
         """
         start, stop = self._range(start, stop)
+        if not self.has_sampling_benchmarks:
+            return None
         with open_hdf5(self.path) as file:
-            return self._sampled(file, start, stop)
+            sampled: IntArray = file[SAMPLING_BENCHMARKS][start:stop]
+        self._check_sampling_benchmarks(sampled)
+        return sampled
 
     def iterate(
         self,
@@ -208,16 +205,17 @@ class EventFile:
             DataError: If weights, or observables without `allow_nan`, are not finite.
         """
         wanted = self._wanted(indices)
+        return self._read(lambda dataset: gather_rows(dataset, wanted), allow_nan)
+
+    def _read(self, pick: Callable[[Any], NDArray[Any]], allow_nan: bool) -> Events:
         with open_hdf5(self.path) as file:
-            x = gather_rows(file[OBSERVATIONS], wanted)
-            weights = gather_rows(file[WEIGHTS], wanted)
-            sampled = (
-                gather_rows(file[SAMPLING_BENCHMARKS], wanted)
-                if self.has_sampling_benchmarks
-                else None
-            )
+            x = pick(file[OBSERVATIONS])
+            weights = pick(file[WEIGHTS])
+            sampled = pick(file[SAMPLING_BENCHMARKS]) if self.has_sampling_benchmarks else None
         self._check_observables(x, allow_nan)
         self._check_weights(weights)
+        if sampled is not None:
+            self._check_sampling_benchmarks(sampled)
         return Events(x, weights, sampled)
 
     def _wanted(self, indices: IntArray) -> IntArray:
@@ -239,17 +237,13 @@ class EventFile:
             )
         return first, last
 
-    def _sampled(self, file: h5py.File, start: int, stop: int) -> IntArray | None:
-        if not self.has_sampling_benchmarks:
-            return None
-        sampled: IntArray = file[SAMPLING_BENCHMARKS][start:stop]
+    def _check_sampling_benchmarks(self, sampled: IntArray) -> None:
         n_physical = len(self.setup.physical_benchmarks)
         if sampled.size and sampled.max() >= n_physical:
             raise FileFormatError(
                 f"{self.path} has events generated at benchmark {sampled.max()}, but only "
                 f"{n_physical} physical benchmarks. Read the sample again."
             )
-        return sampled
 
     def _check_observables(self, x: FloatArray, allow_nan: bool) -> None:
         if not allow_nan and not np.isfinite(x).all():

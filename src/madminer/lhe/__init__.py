@@ -1,1 +1,7 @@
-"""TO BE FILLED."""
+"""Reading of parton-level events."""
+
+from __future__ import annotations
+
+from madminer.lhe.lhe_reader import LHEReader
+
+__all__ = ["LHEReader"]

@@ -80,9 +80,7 @@ def expected_limit_grid(
         )
         return np.asarray(log_r, dtype=np.float64)
 
-    return _limits(
-        analyzer, data, log_ratios, theta_true, thetas, luminosity, include_xsec, dof
-    )
+    return _limits(analyzer, data, log_ratios, theta_true, thetas, luminosity, include_xsec, dof)
 
 
 def truth_limit_grid(
@@ -128,10 +126,10 @@ def truth_limit_grid(
     thetas = _as_grid(analyzer, theta_grid)
     data = asimov_sample(analyzer, theta_true, test_split, sample_only_from_closest_benchmark)
     n_columns = data.benchmark_weights.shape[1]
-    coefficients = weight_coefficients(analyzer.setup, thetas, n_columns)
-    at_truth = data.benchmark_weights @ weight_coefficients(
-        analyzer.setup, [theta_true], n_columns
-    )[0]
+    coefficients = weight_coefficients(analyzer.setup, list(thetas), n_columns)
+    at_truth = (
+        data.benchmark_weights @ weight_coefficients(analyzer.setup, [theta_true], n_columns)[0]
+    )
     sums = coefficients @ data.benchmark_weights.sum(axis=0)  # normalise on the same events
     log_norm = np.log(np.maximum(sums / at_truth.sum(), 0.0), where=sums > 0.0, out=_nan(sums))
 
@@ -140,9 +138,7 @@ def truth_limit_grid(
             ratio = coefficients @ data.benchmark_weights[events].T / at_truth[events]
             return np.asarray(np.log(ratio) - log_norm[:, np.newaxis], dtype=np.float64)
 
-    return _limits(
-        analyzer, data, log_ratios, theta_true, thetas, luminosity, include_xsec, dof
-    )
+    return _limits(analyzer, data, log_ratios, theta_true, thetas, luminosity, include_xsec, dof)
 
 
 def mean_log_ratio(

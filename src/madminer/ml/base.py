@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -29,23 +28,20 @@ from madminer.ml.inputs import (
 )
 from madminer.ml.methods import make_loss, required_columns
 from madminer.ml.persistence import StoredModel, read_model, write_model
-from madminer.ml.training import Sample, TrainingRequest, load_sample, make_dataset, split_rows
+from madminer.ml.scaling import fit_scaling, fit_theta_scaling, preparation
+from madminer.ml.training import TrainingRequest, load_training_data, make_datasets
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.evaluation import row_blocks
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import fit
 from madminer.nn.networks import MLP
 from madminer.nn.randomness import draw_generator
-from madminer.nn.scaling import Standardization, fit_standardization, identity_standardization
-from madminer.typing import FloatArray, IntArray, StrPath
+from madminer.nn.scaling import Standardization
+from madminer.typing import FloatArray, StrPath
 
 __all__ = ["ConditionalEstimator", "Estimator", "TheresAGoodReasonThisDoesntWork"]
 
-logger = logging.getLogger(__name__)
-
 _EVENTS_AT_ONCE = 1 << 16
-_THETAS = ("theta", "theta0", "theta1")
-_SCORES = ("t_xz", "t_xz0", "t_xz1")
 
 
 class TheresAGoodReasonThisDoesntWork(MadMinerError):  # noqa: N818 (documented name)
@@ -136,7 +132,7 @@ class Estimator(ABC):
         if self._x_scaling is None or overwrite:
             array = load_columns(x, "x")
             check_finite(array, "x")
-            self._x_scaling = _fit_scaling(array, np.arange(len(array)), transform)
+            self._x_scaling = fit_scaling(array, transform=transform)
 
     def save(self, filename: StrPath, save_model: bool = False) -> None:
         """Save the trained estimator.
@@ -209,7 +205,7 @@ class Estimator(ABC):
     def _more_arrays(self) -> dict[str, FloatArray]:
         return {}
 
-    def _restore_more(self, model: StoredModel) -> None:
+    def _restore_more(self, model: StoredModel) -> None:  # noqa: B027 (nothing by default)
         """Take further settings and arrays from files."""
 
     # Shared work
@@ -217,58 +213,31 @@ class Estimator(ABC):
     @final
     def _train(self, request: TrainingRequest) -> TrainingHistory:
         rng = np.random.default_rng(request.seed)
-        names = required_columns(self.family, request.terms)
-        sample = load_sample(
-            request.data,
-            names,
-            request.method,
-            memmap=request.memmap,
-            limit=request.limit_samplesize,
+        data = load_training_data(request, required_columns(self.family, request.terms), rng)
+        self._check_sizes(data.n_observables, data.n_parameters)
+        x_scaling = self._x_scaling or fit_scaling(
+            data.sample["x"], data.rows, transform=request.scale_inputs
         )
-        validation, rows, validation_rows = _validation(request, sample, names, rng)
-        n_parameters = _n_parameters(sample)
-        self._check_sizes(sample["x"].shape[1], n_parameters)
-        x_scaling = self._x_scaling or _fit_scaling(sample["x"], rows, request.scale_inputs)
-        theta_scaling = self._theta_scaling or _fit_theta_scaling(
-            sample, rows, request.scale_parameters
+        theta_scaling = self._theta_scaling or fit_theta_scaling(
+            data.sample, data.rows, transform=request.scale_parameters
         )
-        n_features = len(self.features or range(x_scaling.n_columns))
-        network = self._network or self._make_network(n_features, n_parameters, draw_generator(rng))
+        n_features = len(self.features or range(data.n_observables))
+        network = self._network or self._make_network(
+            n_features, data.n_parameters, draw_generator(rng)
+        )
         network.to(device=pick_device(request.device), dtype=pick_dtype(request.dtype))
-        prepare = _preparation(x_scaling, self.features, theta_scaling)
-
-        def dataset(of: Sample, chosen: IntArray) -> Any:
-            order = rng.permutation(len(of["x"])) if request.shuffle_labels else None
-            parameter = next(network.parameters())
-            return make_dataset(
-                of,
-                chosen,
-                prepare,
-                label_order=order,
-                dtype=parameter.dtype,
-                device=parameter.device,
-            )
-
-        def adopt(_: int) -> None:
-            self._adopt(network, x_scaling, theta_scaling, n_parameters)
-
-        logger.info(
-            "Training %s on %d events, %d for validation",
-            request.method,
-            len(rows),
-            len(validation_rows),
+        training, validation = make_datasets(
+            data, preparation(x_scaling, self.features, theta_scaling), request, network, rng
         )
-        history = fit(
+        return fit(
             network,
             make_loss(self.family, request.terms, request.alpha, network),
-            dataset(sample, rows),
-            dataset(validation, validation_rows) if len(validation_rows) else None,
+            training,
+            validation,
             request.settings,
             generator=draw_generator(rng),
-            on_epoch=adopt,
+            on_epoch=lambda _: self._adopt(network, x_scaling, theta_scaling, data.n_parameters),
         )
-        logger.info("Finished after %d epochs, %.1f s", history.n_epochs, history.seconds)
-        return history
 
     @final
     def _trained(self) -> tuple[MLP, Standardization]:
@@ -285,8 +254,8 @@ class Estimator(ABC):
         array = load_columns(x, "x")
         if array.shape[1] != scaling.n_columns:
             raise ShapeError(
-                f"x must have the {scaling.n_columns} observables of the training in its last axis, "
-                f"got an array of shape {array.shape}."
+                f"x must have the {scaling.n_columns} observables of the training in its last "
+                f"axis, got an array of shape {array.shape}."
             )
         check_finite(array, "x")
         return array
@@ -295,7 +264,7 @@ class Estimator(ABC):
     def _blocks(self, x: FloatArray) -> Iterator[tuple[slice, Tensor]]:
         """Scaled features of x, a block of events at a time, on the device of the network."""
         network, scaling = self._trained()
-        prepare = _preparation(scaling, self.features, None)["x"]
+        prepare = preparation(scaling, self.features, None)["x"]
         for rows in row_blocks(len(x), _EVENTS_AT_ONCE):
             yield rows, _tensor(prepare(x[rows]), network)
 
@@ -374,7 +343,7 @@ class ConditionalEstimator(Estimator, ABC):
         if self._theta_scaling is None or overwrite:
             array = load_columns(theta, "theta")
             check_finite(array, "theta")
-            self._theta_scaling = _fit_scaling(array, np.arange(len(array)), transform)
+            self._theta_scaling = fit_scaling(array, transform=transform)
 
 
 def _check_features(features: Sequence[int] | None) -> list[int] | None:
@@ -393,68 +362,6 @@ def _check_n_hidden(n_hidden: Sequence[int]) -> tuple[int, ...]:
     if any(n < 1 for n in units):
         raise OptionError(f"n_hidden must hold positive numbers of units, got {units}.")
     return units
-
-
-def _fit_scaling(values: FloatArray, rows: IntArray, transform: bool) -> Standardization:
-    if transform:
-        return fit_standardization(values, rows)
-    return identity_standardization(values.shape[1])
-
-
-def _fit_theta_scaling(sample: Sample, rows: IntArray, transform: bool) -> Standardization | None:
-    thetas = [sample[name][rows] for name in _THETAS if name in sample]
-    if not thetas:
-        return None
-    stacked = np.concatenate(thetas)
-    return _fit_scaling(stacked, np.arange(len(stacked)), transform)
-
-
-def _n_parameters(sample: Sample) -> int:
-    return int(next(sample[name].shape[1] for name in (*_THETAS, *_SCORES) if name in sample))
-
-
-def _validation(
-    request: TrainingRequest,
-    sample: Sample,
-    names: tuple[str, ...],
-    rng: np.random.Generator,
-) -> tuple[Sample, IntArray, IntArray]:
-    """Choose the validation sample, the rows to train on and the rows to validate on."""
-    n_events = len(sample["x"])
-    if not request.has_external_validation:
-        rows, validation_rows = split_rows(n_events, request.validation_split, rng)
-        return sample, rows, validation_rows
-    validation = load_sample(
-        request.validation_data,
-        tuple(sample) if "sample_weight" in sample else names,
-        request.method,
-        memmap=request.memmap,
-        suffix="_val",
-    )
-    for name, column in validation.items():
-        if column.shape[1:] != sample[name].shape[1:]:
-            raise ShapeError(
-                f"{name}_val must have as many columns as {name}, got shapes {column.shape} and "
-                f"{sample[name].shape}."
-            )
-    return validation, np.arange(n_events), np.arange(len(validation["x"]))
-
-
-def _preparation(
-    x_scaling: Standardization, features: list[int] | None, theta_scaling: Standardization | None
-) -> Mapping[str, Callable[[FloatArray], FloatArray]]:
-    """How columns are scaled, by name."""
-    selected = x_scaling.select(features)
-
-    def scale_x(x: FloatArray) -> FloatArray:
-        return selected.transform(x if features is None else x[:, features])
-
-    if theta_scaling is None:
-        return {"x": scale_x}
-    stds = theta_scaling.stds
-    scale_theta = dict.fromkeys(_THETAS, theta_scaling.transform)
-    # d/d theta' = std d/d theta
-    return {"x": scale_x, **scale_theta, **dict.fromkeys(_SCORES, lambda t: t * stds)}
 
 
 def _tensor(values: FloatArray, network: MLP) -> Tensor:

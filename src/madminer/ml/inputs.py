@@ -114,12 +114,13 @@ def load_thetas(theta: DataLike, n_parameters: int, name: str = "theta") -> Floa
         DataError: If a value is not finite.
     """
     array = load_array(theta, name)
+    shape = array.shape
     if array.ndim < 2:
         array = array.reshape(-1, 1) if n_parameters == 1 else array.reshape(1, -1)
     if array.ndim != 2 or array.shape[1] != n_parameters or len(array) == 0:
         raise ShapeError(
             f"{name} must have {n_parameters} parameters in its last axis, as in training; got an "
-            f"array of shape {np.shape(theta) if not isinstance(theta, str) else array.shape}."
+            f"array of shape {shape}."
         )
     check_finite(array, name)
     return array
@@ -142,8 +143,9 @@ def check_finite(array: FloatArray, name: str) -> None:
     if counts.any():
         where = ", ".join(f"{counts[i]} in column {i}" for i in np.flatnonzero(counts))
         raise DataError(
-            f"{name} contains {counts.sum()} values that are NaN or infinite ({where}; {len(array)} "
-            f"rows). Give the observable a default, cut the events, or repair the weights."
+            f"{name} contains {counts.sum()} values that are NaN or infinite ({where}; "
+            f"{len(array)} rows). Give the observable a default, cut the events, or repair the "
+            f"weights."
         )
 
 
@@ -163,7 +165,8 @@ def normalized_weights(weights: DataLike, n: int, name: str = "weights") -> Floa
     total = values.sum()
     if total <= 0.0:
         raise NegativeWeightError(f"The sum of {name} must be positive, got {total}.")
-    return values / total
+    normalized: FloatArray = values / total
+    return normalized
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:

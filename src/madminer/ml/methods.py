@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from madminer.errors import OptionError
@@ -93,7 +94,7 @@ def make_loss(
 
     Args:
         family: Name in `FAMILIES`.
-        terms: Terms of the loss.
+        terms: Terms of the loss, the first without alpha.
         alpha: Factor of those terms that ask for it.
         network: The network that predicts.
 
@@ -108,15 +109,17 @@ def make_loss(
         predictions = predict(network, batch)
         weight = batch.get("sample_weight")
         values = [
-            factor
-            * term.function(
+            term.function(
                 predictions[term.prediction],
                 *(batch[name] for name in term.columns),
                 sample_weight=weight,
             )
-            for factor, term in zip(factors, terms, strict=True)
+            for term in terms
         ]
-        return sum(values[1:], start=values[0])
+        total = values[0]
+        for value, factor in zip(values[1:], factors[1:], strict=True):
+            total = torch.add(total, value, alpha=factor)
+        return total
 
     return loss
 

@@ -14,7 +14,7 @@ from madminer.ml.information import kinematic_information
 from madminer.ml.inputs import DataLike, load_thetas
 from madminer.ml.methods import find_method
 from madminer.ml.training import TrainingRequest
-from madminer.nn.evaluation import log_ratio_grid, log_ratio_score_grid
+from madminer.nn.evaluation import log_ratio_combinations, log_ratio_grid, log_ratio_score_grid
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.networks import MLP, log_ratio, log_ratio_and_score
@@ -43,12 +43,12 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
 
     Examples:
         >>> rng = np.random.default_rng(0)
-        >>> theta = rng.uniform(-1.0, 1.0, size=4000)
-        >>> y = rng.integers(0, 2, size=4000)
+        >>> theta = rng.uniform(-1.0, 1.0, size=8000)
+        >>> y = rng.integers(0, 2, size=8000)
         >>> x = rng.normal(np.where(y == 0, theta, 0.0))  # p(x|theta) = N(theta, 1), theta1 = 0
         >>> r = np.exp(theta * x - theta**2 / 2)
         >>> estimator = ParameterizedRatioEstimator(n_hidden=(20,))
-        >>> history = estimator.train("alice", x, y, theta, r, n_epochs=10, initial_lr=0.02, seed=1)
+        >>> history = estimator.train("alice", x, y, theta, r, n_epochs=15, initial_lr=0.02, seed=1)
         >>> log_r, _ = estimator.evaluate_log_likelihood_ratio([[1.0]], [[0.5], [-0.5]])
         >>> np.allclose(log_r[:, 0], [0.375, -0.625], atol=0.1)
         True
@@ -56,7 +56,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
 
     family = "parameterized_ratio"
 
-    def train(  # type: ignore[override]
+    def train(
         self,
         method: str,
         x: DataLike,
@@ -196,7 +196,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
         )
         return self._train(request)
 
-    def evaluate_log_likelihood_ratio(  # type: ignore[override]
+    def evaluate_log_likelihood_ratio(
         self,
         x: DataLike,
         theta: DataLike,
@@ -264,8 +264,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
                 torch.as_tensor(self._theta_scaling.stds).to(weight)
             )
         if test_all_combinations:
-            shape = (len(points), len(events), -1)
-            return log_ratio(network, points[:, None].expand(shape), events.expand(shape))
+            return log_ratio_combinations(network, points, events)
         _check_pairs(len(events), len(points))
         return log_ratio(network, points.expand(len(events), -1), events)
 
@@ -277,7 +276,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
             "evaluate_log_likelihood_ratio, or train a LikelihoodEstimator."
         )
 
-    def evaluate_score(  # type: ignore[override]
+    def evaluate_score(
         self, x: DataLike, theta: DataLike, nuisance_mode: str = "keep"
     ) -> FloatArray:
         r"""Evaluate the score :math:`\nabla_\theta \log \hat r(x|\theta)`.
@@ -309,7 +308,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
         """Evaluate the log likelihood ratio, see `evaluate_log_likelihood_ratio`."""
         return self.evaluate_log_likelihood_ratio(*args, **kwargs)
 
-    def calculate_fisher_information(  # type: ignore[override]
+    def calculate_fisher_information(
         self,
         x: DataLike,
         theta: DataLike,

@@ -86,8 +86,8 @@ def read_settings(filename: StrPath) -> dict[str, Any]:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise FileFormatError(
-            f"There is no estimator {filename}: {path} does not exist. Give the name that was given "
-            f"to save."
+            f"There is no estimator {filename}: {path} does not exist. Give the name that was "
+            f"given to save."
         ) from error
     except ValueError as error:
         raise FileFormatError(f"{path} is not a JSON file ({error}).") from error

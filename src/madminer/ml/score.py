@@ -63,7 +63,7 @@ class ScoreEstimator(Estimator):
         self.nuisance_mode_default = "keep"
         self._nuisance_matrices: dict[str, FloatArray] = {}
 
-    def train(  # type: ignore[override]
+    def train(
         self,
         method: str,
         x: DataLike,
@@ -206,7 +206,7 @@ class ScoreEstimator(Estimator):
         }
         self.nuisance_mode_default = "profile"
 
-    def evaluate_score(  # type: ignore[override]
+    def evaluate_score(
         self, x: DataLike, theta: DataLike | None = None, nuisance_mode: str = "auto"
     ) -> FloatArray:
         """Evaluate the score.
@@ -253,11 +253,11 @@ class ScoreEstimator(Estimator):
         """Refuse: the score at one point determines no likelihood ratio."""
         del args, kwargs
         raise TheresAGoodReasonThisDoesntWork(
-            "A ScoreEstimator knows the score at one parameter point, not the likelihood ratio. Use "
-            "evaluate_score, or train a ParameterizedRatioEstimator."
+            "A ScoreEstimator knows the score at one parameter point, not the likelihood ratio. "
+            "Use evaluate_score, or train a ParameterizedRatioEstimator."
         )
 
-    def calculate_fisher_information(  # type: ignore[override]
+    def calculate_fisher_information(
         self,
         x: DataLike,
         theta: DataLike | None = None,

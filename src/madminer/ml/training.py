@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from madminer.errors import NegativeWeightError, OptionError, ShapeError, TrainingError
 from madminer.ml.inputs import (
@@ -17,16 +18,23 @@ from madminer.ml.inputs import (
     load_vector,
 )
 from madminer.ml.methods import LossTerm
+from madminer.ml.scaling import SCORES, THETAS, Prepare
 from madminer.nn.data import Dataset, MappedColumn
 from madminer.nn.loop import TrainingSettings
 from madminer.typing import FloatArray, IntArray, Seed
 
-__all__ = ["Sample", "TrainingRequest", "load_sample", "make_dataset", "split_rows"]
+__all__ = [
+    "Sample",
+    "TrainingData",
+    "TrainingRequest",
+    "load_sample",
+    "load_training_data",
+    "make_datasets",
+    "split_rows",
+]
 
 Sample = dict[str, FloatArray]
 """Columns of a training sample by name, as loaded: not scaled, not split."""
-
-Prepare = Callable[[FloatArray], FloatArray]
 
 _LOADERS: dict[str, Callable[..., FloatArray]] = {
     "x": load_columns,
@@ -100,6 +108,34 @@ class TrainingRequest:
     def has_external_validation(self) -> bool:
         """Whether validation data were given."""
         return any(value is not None for value in self.validation_data.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """Loaded and checked data of a training, neither scaled nor copied.
+
+    Args:
+        sample: Columns of the training sample by name.
+        rows: Its rows to train on.
+        validation: Columns of the sample with the validation events.
+        validation_rows: Its rows to validate on, empty without validation.
+    """
+
+    sample: Sample
+    rows: IntArray
+    validation: Sample
+    validation_rows: IntArray
+
+    @property
+    def n_observables(self) -> int:
+        """Number of observables."""
+        return int(self.sample["x"].shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters of thetas, or else of scores."""
+        names = (name for name in (*THETAS, *SCORES) if name in self.sample)
+        return int(self.sample[next(names)].shape[1])
 
 
 def load_sample(
@@ -177,39 +213,85 @@ def split_rows(
     return np.sort(order[n_validation:]), np.sort(order[:n_validation])
 
 
-def make_dataset(
-    sample: Sample,
-    rows: IntArray,
-    prepare: Mapping[str, Prepare],
-    *,
-    label_order: IntArray | None,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Dataset:
-    """Scale the chosen rows and put them on the device.
+def load_training_data(
+    request: TrainingRequest, names: tuple[str, ...], rng: np.random.Generator
+) -> TrainingData:
+    """Load and check all data of a request and choose the events for validation.
 
     Args:
-        sample: Columns as loaded.
-        rows: The events to take.
-        prepare: Scaling of columns by name; others are taken as they are.
-        label_order: Permutation of the events whose labels are taken instead; None for none.
-        dtype: Precision of the tensors.
-        device: Where the tensors lie.
+        request: What was asked for.
+        names: Columns that the method needs.
+        rng: Source of the split.
 
     Returns:
-        The dataset; sample weights have mean one.
+        The data.
+
+    Raises:
+        TrainingError: If a needed column was not given, or a split would be empty.
+        ShapeError: If columns do not fit together.
+        DataError: If there are NaN or infinities.
     """
-    columns: dict[str, torch.Tensor | MappedColumn] = {}
-    for name, values in sample.items():
-        taken = label_order[rows] if label_order is not None and name in _LABELS else rows
-        function = prepare.get(name, _unchanged)
-        if name == "sample_weight":
-            function = _scaling_by(_mean_weight(values[rows]))
-        if isinstance(values, np.memmap):
-            columns[name] = MappedColumn(values, taken, function, dtype, device)
-        else:
-            columns[name] = torch.as_tensor(function(values[taken]), dtype=dtype, device=device)
-    return Dataset(columns)
+    sample = load_sample(
+        request.data, names, request.method, memmap=request.memmap, limit=request.limit_samplesize
+    )
+    n_events = len(sample["x"])
+    if not request.has_external_validation:
+        rows, validation_rows = split_rows(n_events, request.validation_split, rng)
+        return TrainingData(sample, rows, sample, validation_rows)
+    validation = load_sample(
+        request.validation_data, tuple(sample), request.method, memmap=request.memmap, suffix="_val"
+    )
+    for name, column in validation.items():
+        if name not in sample:
+            raise TrainingError(f"{name}_val was given, but {name} was not. Give both or none.")
+        if column.shape[1:] != sample[name].shape[1:]:
+            raise ShapeError(
+                f"{name}_val must have as many columns as {name}, got shapes {column.shape} and "
+                f"{sample[name].shape}."
+            )
+    return TrainingData(sample, np.arange(n_events), validation, np.arange(len(validation["x"])))
+
+
+def make_datasets(
+    data: TrainingData,
+    prepare: Mapping[str, Prepare],
+    request: TrainingRequest,
+    network: nn.Module,
+    rng: np.random.Generator,
+) -> tuple[Dataset, Dataset | None]:
+    """Scale the data and put them where the network is.
+
+    Args:
+        data: Data as loaded.
+        prepare: Scaling of columns by name; others are taken as they are.
+        request: What was asked for.
+        network: The network; its device and precision are taken.
+        rng: Source of the permutation with ``shuffle_labels``.
+
+    Returns:
+        Training and validation dataset, None without validation; sample weights have mean one.
+    """
+    like = next(network.parameters())
+
+    def dataset(sample: Sample, rows: IntArray) -> Dataset:
+        shuffled = rng.permutation(len(sample["x"])) if request.shuffle_labels else None
+        columns: dict[str, torch.Tensor | MappedColumn] = {}
+        for name, values in sample.items():
+            taken = shuffled[rows] if shuffled is not None and name in _LABELS else rows
+            function = prepare.get(name, _unchanged)
+            if name == "sample_weight":
+                function = _scaling_by(_mean_weight(values[rows]))
+            if isinstance(values, np.memmap):
+                columns[name] = MappedColumn(values, taken, function, like.dtype, like.device)
+            else:
+                columns[name] = torch.as_tensor(
+                    function(values[taken]), dtype=like.dtype, device=like.device
+                )
+        return Dataset(columns)
+
+    training = dataset(data.sample, data.rows)
+    has_validation = len(data.validation_rows) > 0
+    return training, dataset(data.validation, data.validation_rows) if has_validation else None
 
 
 def _unchanged(values: FloatArray) -> FloatArray:
@@ -224,19 +306,15 @@ def _mean_weight(weights: FloatArray) -> float:
     mean = float(np.mean(weights, dtype=np.float64))
     if mean <= 0.0:
         raise NegativeWeightError(
-            f"The mean of sample_weight must be positive, got {mean}: the negative weights outweigh "
-            f"the positive ones."
+            f"The mean of sample_weight must be positive, got {mean}: the negative weights "
+            f"outweigh the positive ones."
         )
     return mean
 
 
 def _check_parameters(sample: Sample) -> None:
     """Thetas and scores at them must have the same parameters."""
-    shapes = {
-        name: sample[name].shape
-        for name in ("theta", "theta0", "theta1", "t_xz", "t_xz0", "t_xz1")
-        if name in sample
-    }
+    shapes = {name: sample[name].shape for name in (*THETAS, *SCORES) if name in sample}
     if len({shape[1] for shape in shapes.values()}) > 1:
         raise ShapeError(
             f"Thetas and scores must have the same number of parameters, got {shapes}."

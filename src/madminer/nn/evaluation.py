@@ -9,7 +9,7 @@ from torch import Tensor
 
 from madminer.nn.networks import MLP
 
-__all__ = ["log_ratio_grid", "log_ratio_score_grid", "row_blocks"]
+__all__ = ["log_ratio_combinations", "log_ratio_grid", "log_ratio_score_grid", "row_blocks"]
 
 _ROWS = 4096  # rows evaluated at once: the activations of a layer fit into the cache
 
@@ -23,6 +23,21 @@ def row_blocks(n_rows: int, size: int = _ROWS) -> Iterator[slice]:
     """
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
+
+
+def log_ratio_combinations(network: MLP, theta: Tensor, x: Tensor) -> Tensor:
+    r"""Log ratios :math:`f(\theta_j, x_i)` of all combinations at once, with gradients.
+
+    Args:
+        network: Network with ``n_parameters + n_features`` inputs and one output.
+        theta: Parameters, shape ``(n_thetas, n_parameters)``.
+        x: Features, shape ``(n_x, n_features)``.
+
+    Returns:
+        Log ratios, differentiable in theta and x, shape ``(n_thetas, n_x)``.
+    """
+    of_theta, of_x = _first_layer(network, theta, x)
+    return network.from_first_layer(of_theta[:, None] + of_x).squeeze(-1)
 
 
 def log_ratio_grid(network: MLP, theta: Tensor, x: Tensor) -> Tensor:
@@ -78,10 +93,15 @@ def log_ratio_score_grid(network: MLP, theta: Tensor, x: Tensor) -> tuple[Tensor
 def _for_all_combinations(
     network: MLP, theta: Tensor, x: Tensor, evaluate: Callable[[Tensor, slice, slice], None]
 ) -> None:
-    first, n_parameters = network.layer(0), theta.shape[1]
     with torch.no_grad():
-        of_theta = theta @ first.weight[:, :n_parameters].T
         for events in row_blocks(len(x)):
-            of_x = x[events] @ first.weight[:, n_parameters:].T + first.bias
+            of_theta, of_x = _first_layer(network, theta, x[events])
             for thetas in row_blocks(len(theta), max(1, _ROWS // len(of_x))):
                 evaluate(of_theta[thetas, None] + of_x, thetas, events)
+
+
+def _first_layer(network: MLP, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The part of the first layer that theta makes, and the part that x makes."""
+    first, n_parameters = network.layer(0), theta.shape[1]
+    of_theta = theta @ first.weight[:, :n_parameters].T
+    return of_theta, x @ first.weight[:, n_parameters:].T + first.bias

@@ -41,7 +41,7 @@ def cross_entropy(log_r_hat: Tensor, y: Tensor, *, sample_weight: Tensor | None 
 
     .. math:: L = -\langle y \log \hat s + (1-y) \log(1-\hat s) \rangle
 
-    Computed from the logit :math:`-\log \hat r`; each logarithm is at least -100.
+    Computed from the logit :math:`\log \hat r` of the label 0; each logarithm is at least -100.
 
     Args:
         log_r_hat: Estimated log ratios, shape ``(n,)``.
@@ -54,8 +54,8 @@ def cross_entropy(log_r_hat: Tensor, y: Tensor, *, sample_weight: Tensor | None 
     References:
         Cranmer, Pavez and Louppe, arXiv:1506.02169; Brehmer et al., arXiv:1805.00020.
     """
-    logit = -log_r_hat.clamp(-_LARGEST_LOG, _LARGEST_LOG)
-    return functional.binary_cross_entropy_with_logits(logit, y, weight=sample_weight)
+    logit = log_r_hat.clamp(-_LARGEST_LOG, _LARGEST_LOG)
+    return functional.binary_cross_entropy_with_logits(logit, 1.0 - y, weight=sample_weight)
 
 
 def augmented_cross_entropy(
@@ -198,8 +198,10 @@ def negative_log_likelihood(log_p_hat: Tensor, *, sample_weight: Tensor | None =
 
 
 def _masked_error(mask: Tensor, t_hat: Tensor, t_xz: Tensor, weight: Tensor | None) -> Tensor:
-    factor = mask if weight is None else mask * weight
-    return (factor.unsqueeze(-1) * (t_hat - t_xz).square()).mean()
+    column = mask.unsqueeze(-1)  # zeros and ones: equal to its square
+    if weight is None:
+        return functional.mse_loss(column * t_hat, column * t_xz)
+    return (column * weight.unsqueeze(-1) * (t_hat - t_xz).square()).mean()
 
 
 def _mean(values: Tensor, weight: Tensor | None) -> Tensor:

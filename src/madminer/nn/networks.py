@@ -105,10 +105,11 @@ class MLP(nn.Module):
             a = act(z)
             slopes.append(self._slope(z, a))
             z = layer(a)
-        delta = torch.ones_like(z)
-        for index, slope in reversed(list(enumerate(slopes, start=1))):
-            weight = self.layer(index).weight
-            delta = (weight if index == len(slopes) else delta @ weight) * slope
+        if not slopes:
+            return z.squeeze(-1), torch.ones_like(z)
+        delta = self.layer(len(slopes)).weight * slopes[-1]
+        for index in range(len(slopes) - 1, 0, -1):
+            delta = (delta @ self.layer(index).weight) * slopes[index - 1]
         return z.squeeze(-1), delta
 
     def layer(self, index: int) -> nn.Linear:

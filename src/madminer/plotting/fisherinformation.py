@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from madminer.errors import OptionError, ShapeError
-from madminer.plotting.style import COLORS, LINESTYLES, figure_grid, per_item, plot_style
-from madminer.stats.matrices import as_covariance, as_information
+from madminer.plotting.style import (
+    COLORS,
+    LineStyle,
+    figure_grid,
+    line_styles,
+    per_item,
+    plot_style,
+)
+from madminer.stats import as_edges
+from madminer.stats.matrices import as_components, as_covariance, as_information
 from madminer.typing import ArrayLike, FloatArray
 
-__all__ = ["plot_fisher_information_contours_2d"]
+__all__ = [
+    "plot_distribution_of_information",
+    "plot_fisher_information_contours_2d",
+    "plot_fisherinfo_barplot",
+]
 
 T = TypeVar("T")
 
@@ -34,7 +49,7 @@ def plot_fisher_information_contours_2d(
     inline_labels: Sequence[str | None] | None = None,
     resolution: int = 500,
     colors: str | Sequence[str] | None = None,
-    linestyles: str | Sequence[str] | None = None,
+    linestyles: LineStyle | Sequence[LineStyle] | None = None,
     linewidths: float | Sequence[float] = 1.5,
     alphas: float | Sequence[float] = 1.0,
     alphas_uncertainties: float | Sequence[float] = 0.25,
@@ -85,73 +100,110 @@ def plot_fisher_information_contours_2d(
     """
     matrices = [_two_by_two(matrix) for matrix in fisher_information_matrices]
     n = len(matrices)
-    covariances = _optional("fisher_information_covariances", fisher_information_covariances, n)
-    centres = [_centre(c) for c in _optional("reference_thetas", reference_thetas, n)]
-    names = _optional("labels", labels, n)
-    texts = _optional("inline_labels", inline_labels, n)
+    covariances = _one_each("fisher_information_covariances", fisher_information_covariances, n)
+    centres = _one_each("reference_thetas", reference_thetas, n)
+    names = _one_each("labels", labels, n)
+    texts = _one_each("inline_labels", inline_labels, n)
     line_colors = per_item("colors", colors, COLORS, n)
-    styles = per_item("linestyles", linestyles, LINESTYLES if n > 1 else ("-",), n)
+    styles = per_item("linestyles", linestyles, line_styles(n), n)
     widths = per_item("linewidths", linewidths, (), n)
     opacities = per_item("alphas", alphas, (), n)
     band_opacities = per_item("alphas_uncertainties", alphas_uncertainties, (), n)
+    contours = [
+        _Contour(
+            matrices[i],
+            _covariance(covariances[i]),
+            _centre(centres[i]),
+            texts[i],
+            Line2D(
+                [],
+                [],
+                color=line_colors[i],
+                linestyle=styles[i],
+                linewidth=widths[i],
+                alpha=opacities[i],
+                label=names[i] or "",
+            ),
+            band_opacities[i],
+        )
+        for i in range(n)
+    ]
     x, y = _axis("xrange", xrange, resolution), _axis("yrange", yrange, resolution)
     if not contour_distance > 0.0:
         raise OptionError(f"contour_distance must be positive, got {contour_distance}.")
-    threshold = contour_distance**2
-    grid = np.stack(np.meshgrid(x, y), axis=-1)
-
     figure, panel = (None, ax) if ax is not None else _single_panel()
-    for i, matrix in enumerate(matrices):
-        step = grid - centres[i]
-        squared = np.einsum("...i,ij,...j", step, matrix, step)
-        covariance = covariances[i]
-        if covariance is not None:
-            error = _standard_deviation(step, as_covariance(covariance, 2))
-            panel.contourf(
-                x,
-                y,
-                np.abs(squared - threshold) - sigma_uncertainties * error,
-                levels=[-np.inf, 0.0],
-                colors=[line_colors[i]],
-                alpha=band_opacities[i],
-            )
-        lines = panel.contour(
-            x,
-            y,
-            squared,
-            levels=[threshold],
-            colors=[line_colors[i]],
-            linestyles=[styles[i]],
-            linewidths=[widths[i]],
-            alpha=opacities[i],
-        )
-        text = texts[i]
-        if text is not None:
-            panel.clabel(lines, fmt={threshold: text}, inline=True, inline_spacing=8)
-    _mark_centres(panel, centres)
+    for contour in contours:
+        _draw_contour(panel, x, y, contour, contour_distance**2, sigma_uncertainties)
+    for centre in {tuple(contour.centre.tolist()) for contour in contours}:
+        panel.plot(*centre, marker="+", color="#333333", markersize=7, linestyle="none", zorder=1)
     panel.set(xlabel=xlabel, ylabel=ylabel, xlim=xrange, ylim=yrange)
-    handles = [
-        Line2D([], [], color=c, linestyle=s, linewidth=w, alpha=a, label=name)
-        for name, c, s, w, a in zip(
-            names, line_colors, styles, widths, opacities, strict=True
-        )
-        if name is not None
-    ]
+    handles = [contour.line for contour, name in zip(contours, names, strict=True) if name]
     if handles:
         panel.legend(handles=handles)
     return panel if figure is None else figure
 
 
-def _standard_deviation(step: FloatArray, covariance: FloatArray) -> FloatArray:
-    variance = np.einsum(
-        "...i,...j,ijkl,...k,...l", step, step, covariance, step, step, optimize=True
+@dataclass(frozen=True, slots=True, eq=False)
+class _Contour:
+    """One analysis: its information and how to draw it."""
+
+    information: FloatArray
+    covariance: FloatArray | None
+    centre: FloatArray
+    text: str | None
+    line: Line2D
+    band_opacity: float
+
+
+def _draw_contour(
+    panel: Axes,
+    x: FloatArray,
+    y: FloatArray,
+    contour: _Contour,
+    threshold: float,
+    n_sigma: float,
+) -> None:
+    step = np.stack(np.meshgrid(x, y), axis=-1) - contour.centre
+    squared = np.einsum("...i,ij,...j", step, contour.information, step)
+    color = contour.line.get_color()
+    if contour.covariance is not None:
+        excess = np.abs(squared - threshold) - n_sigma * _deviation(step, contour.covariance)
+        if excess.min() < 0.0:
+            panel.contourf(
+                x, y, excess, levels=[-np.inf, 0.0], colors=[color], alpha=contour.band_opacity
+            )
+    if not squared.min() < threshold < squared.max():
+        warnings.warn(
+            f"The contour of {contour.line.get_label() or 'a matrix'} lies outside the figure; "
+            "choose another xrange and yrange.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return
+    lines = panel.contour(
+        x,
+        y,
+        squared,
+        levels=[threshold],
+        colors=[color],
+        linestyles=[contour.line.get_linestyle()],
+        linewidths=[contour.line.get_linewidth()],
+        alpha=contour.line.get_alpha(),
     )
-    return np.sqrt(np.maximum(variance, 0.0))
+    if contour.text is not None:
+        panel.clabel(lines, fmt={threshold: contour.text}, inline=True, inline_spacing=8)
 
 
-def _mark_centres(panel: Axes, centres: Sequence[FloatArray]) -> None:
-    for centre in {tuple(centre.tolist()) for centre in centres}:
-        panel.plot(*centre, marker="+", color="#333333", markersize=7, linestyle="none", zorder=1)
+def _deviation(step: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Standard deviation of the squared distance, from all four indices of the covariance."""
+    pairs = (step[..., :, np.newaxis] * step[..., np.newaxis, :]).reshape(*step.shape[:-1], 4)
+    variance = np.sum(pairs @ covariance.reshape(4, 4) * pairs, axis=-1)
+    deviation: FloatArray = np.sqrt(np.maximum(variance, 0.0))
+    return deviation
+
+
+def _covariance(covariance: ArrayLike | None) -> FloatArray | None:
+    return None if covariance is None else as_covariance(covariance, 2)
 
 
 def _single_panel() -> tuple[Figure, Axes]:
@@ -159,10 +211,12 @@ def _single_panel() -> tuple[Figure, Axes]:
     return figure, axes[0]
 
 
-def _optional(name: str, given: Sequence[T | None] | None, n: int) -> list[T | None]:
-    values: list[T | None] = [None] * n if given is None else list(given)
+def _one_each(name: str, given: Sequence[T] | None, n: int) -> Sequence[T | None]:
+    values: Sequence[T | None] = [None] * n if given is None else given
     if len(values) != n:
-        raise OptionError(f"{name} must have one entry for each of {n} matrices, got {len(values)}.")
+        raise OptionError(
+            f"{name} must have one entry for each of {n} matrices, got {len(values)}."
+        )
     return values
 
 
@@ -179,7 +233,7 @@ def _two_by_two(matrix: ArrayLike) -> FloatArray:
 def _centre(centre: ArrayLike | None) -> FloatArray:
     point: FloatArray = np.zeros(2) if centre is None else np.asarray(centre, dtype=np.float64)
     if point.shape != (2,) or not np.all(np.isfinite(point)):
-        raise ShapeError(f"A reference theta must be finite with shape (2,), got {centre}.")
+        raise ShapeError(f"A reference theta must be finite with shape (2,), got {centre!r}.")
     return point
 
 
@@ -191,3 +245,175 @@ def _axis(name: str, limits: tuple[float, float], resolution: int) -> FloatArray
             f"{resolution}."
         )
     return np.linspace(low, high, resolution)
+
+
+@plot_style
+def plot_fisherinfo_barplot(
+    fisher_information_matrices: Sequence[ArrayLike],
+    labels: Sequence[str],
+    determinant_indices: Sequence[int] | None = None,
+    eigenvalue_colors: Sequence[str] | None = None,
+    bar_colors: str | Sequence[str] | None = None,
+) -> Figure:
+    r"""Eigenvalues and determinants of Fisher informations, side by side.
+
+    Above, each eigenvalue is a line, split into colours by the squared components of its
+    eigenvector: how much each parameter takes part. Below, the overall sensitivity
+    :math:`(\det I)^{1/n}`.
+
+    Args:
+        fisher_information_matrices: Matrices, each of shape ``(n, n)``.
+        labels: Name of each.
+        determinant_indices: Parameters whose submatrix gives the determinant; None for all.
+        eigenvalue_colors: Colour of each parameter.
+        bar_colors: Colour of the bar of each matrix, or one for all.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ShapeError: If the matrices differ in shape.
+        OptionError: If a list has the wrong length, or an index does not exist.
+    """
+    matrices = [as_information(matrix) for matrix in fisher_information_matrices]
+    if not matrices or len({matrix.shape for matrix in matrices}) != 1:
+        raise ShapeError(
+            "The bar plot compares at least one matrix, all of one shape, got "
+            f"{[matrix.shape for matrix in matrices]}."
+        )
+    if len(labels) != len(matrices):
+        raise OptionError(f"labels must name {len(matrices)} matrices, got {len(labels)}.")
+    n = len(matrices[0])
+    kept = as_components(range(n) if determinant_indices is None else determinant_indices, n)
+    parameter_colors = per_item("eigenvalue_colors", eigenvalue_colors, COLORS, n)
+    fills = per_item("bar_colors", bar_colors, COLORS[-1:], len(matrices))
+
+    figure, (above, below) = plt.subplots(
+        2, 1, sharex=True, figsize=(1.6 + 1.1 * len(matrices), 5.6), height_ratios=(3, 2)
+    )
+    for i, matrix in enumerate(matrices):
+        _draw_eigenvalues(above, i, matrix, parameter_colors)
+    bars = [_mean_eigenvalue(matrix[np.ix_(kept, kept)]) for matrix in matrices]
+    below.bar(range(len(matrices)), bars, width=0.7, color=fills)
+    above.set(yscale="log", ylabel="eigenvalues")
+    above.legend(
+        handles=[
+            Line2D([], [], color=color, linewidth=3, label=rf"$\theta_{{{j}}}$")
+            for j, color in enumerate(parameter_colors)
+        ]
+    )
+    below.set(
+        ylabel=rf"$(\det I)^{{1/{len(kept)}}}$", xlim=(-0.6, len(matrices) - 0.4), ylim=(0, None)
+    )
+    below.set_xticks(range(len(matrices)), labels, rotation=30 if len(matrices) > 3 else 0)
+    for panel in (above, below):
+        panel.tick_params(axis="x", which="both", length=0)
+        panel.grid(visible=False, axis="x")
+    return figure
+
+
+@plot_style
+def plot_distribution_of_information(
+    xbins: ArrayLike,
+    xsecs: ArrayLike,
+    fisher_information_matrices: ArrayLike,
+    fisher_information_matrices_aux: ArrayLike | None = None,
+    xlabel: str | None = None,
+    xmin: float | None = None,
+    xmax: float | None = None,
+    log_xsec: bool = False,
+    norm_xsec: bool = True,
+    epsilon: float = 1.0e-9,
+    figsize: tuple[float, float] = (5.4, 4.5),
+    fontsize: float | None = None,
+) -> Figure:
+    r"""Cross section and information over an observable.
+
+    Args:
+        xbins: Edges, shape ``(n + 1,)``, as from ``FisherInformation.histogram_of_information``.
+        xsecs: Cross sections in pb, shape ``(n + 2,)``, underflow first and overflow last; the
+            two count for the normalisation only.
+        fisher_information_matrices: Information in each slice, shape ``(n + 2, m, m)``; shown is
+            :math:`(\det I)^{1/m}`.
+        fisher_information_matrices_aux: Others to compare with, dashed; None for none.
+        xlabel: Label of the observable.
+        xmin: Left end of the axis; None for the first edge.
+        xmax: Right end of the axis; None for the last edge.
+        log_xsec: Whether the axis of the cross section is logarithmic.
+        norm_xsec: Whether cross sections are divided by their total.
+        epsilon: Smallest value shown on a logarithmic axis, as a fraction of the total.
+        figsize: Width and height in inches.
+        fontsize: Font size of the labels; None for that of the style.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ShapeError: If the numbers of edges, cross sections and matrices do not fit.
+    """
+    edges = as_edges(xbins)
+    sigma = np.asarray(xsecs, dtype=np.float64)
+    matrices = _slice_matrices(fisher_information_matrices, len(edges) + 1)
+    if sigma.shape != (len(edges) + 1,):
+        raise ShapeError(
+            f"{len(edges)} edges need {len(edges) + 1} cross sections with underflow and "
+            f"overflow, got {sigma.shape}."
+        )
+    shown = (sigma / sigma.sum() if norm_xsec else sigma)[1:-1]
+    if log_xsec:
+        shown = np.maximum(shown, epsilon * np.abs(shown).sum())
+
+    figure, left = plt.subplots(figsize=figsize)
+    right = left.twinx()
+    left.stairs(shown, edges, fill=True, color="#BBBBBB", alpha=0.6)
+    curves = {"-": matrices}
+    if fisher_information_matrices_aux is not None:
+        curves["--"] = _slice_matrices(fisher_information_matrices_aux, len(edges) + 1)
+    for style, slices in curves.items():
+        values = [_mean_eigenvalue(matrix) for matrix in slices[1:-1]]
+        right.stairs(values, edges, baseline=None, color=COLORS[1], linestyle=style, linewidth=1.5)
+    left.set(
+        yscale="log" if log_xsec else "linear",
+        xlim=(edges[0] if xmin is None else xmin, edges[-1] if xmax is None else xmax),
+    )
+    left.set_xlabel(xlabel or "", fontsize=fontsize)
+    left.set_ylabel(
+        r"$\Delta\sigma / \sigma$ per bin" if norm_xsec else r"$\Delta\sigma$ per bin [pb]",
+        fontsize=fontsize,
+    )
+    right.set_ylabel(
+        rf"$(\det I)^{{1/{matrices.shape[1]}}}$ per bin", color=COLORS[1], fontsize=fontsize
+    )
+    right.tick_params(axis="y", which="both", colors=COLORS[1])
+    right.set_ylim(bottom=0.0)
+    right.grid(visible=False)
+    left.tick_params(axis="y", which="both", right=False)
+    return figure
+
+
+def _draw_eigenvalues(
+    panel: Axes, position: float, matrix: FloatArray, colors: Sequence[str]
+) -> None:
+    values, vectors = np.linalg.eigh(matrix)
+    for value, vector in zip(values, vectors.T, strict=True):
+        if value > 0.0:  # a blind direction has no place on a logarithmic axis
+            ends = position - 0.35 + 0.7 * np.append(0.0, np.cumsum(vector**2))
+            for left, right, color in zip(ends[:-1], ends[1:], colors, strict=True):
+                panel.plot(
+                    [left, right], [value, value], color=color, linewidth=3, solid_capstyle="butt"
+                )
+
+
+def _mean_eigenvalue(matrix: FloatArray) -> float:
+    """Geometric mean of the eigenvalues; zero if the matrix is singular or not positive."""
+    return float(np.maximum(np.linalg.det(matrix), 0.0) ** (1.0 / len(matrix)))
+
+
+def _slice_matrices(matrices: ArrayLike, n: int) -> FloatArray:
+    array: FloatArray = np.asarray(matrices, dtype=np.float64)
+    if array.ndim != 3 or array.shape[0] != n or array.shape[1] != array.shape[2]:
+        raise ShapeError(
+            f"Expected {n} information matrices with underflow and overflow, shape ({n}, m, m), "
+            f"got {array.shape}."
+        )
+    return array

@@ -122,7 +122,7 @@ def _analyses(
 def _grid_axes(
     grid_ranges: Sequence[tuple[float, float]], grid_resolutions: int | Sequence[int]
 ) -> tuple[FloatArray, FloatArray]:
-    ranges = np.asarray(grid_ranges, dtype=np.float64)
+    ranges: FloatArray = np.asarray(grid_ranges, dtype=np.float64)
     numbers = np.broadcast_to(np.asarray(grid_resolutions, dtype=np.int64), (2,))
     if ranges.shape != (2, 2) or not np.all(np.isfinite(ranges)) or np.any(numbers < 2):
         raise OptionError(
@@ -131,10 +131,11 @@ def _grid_axes(
         )
     if np.any(ranges[:, 0] >= ranges[:, 1]):
         raise OptionError(f"The grid ranges must increase, got {grid_ranges}.")
-    return (
-        np.linspace(*ranges[0], int(numbers[0])),
-        np.linspace(*ranges[1], int(numbers[1])),
+    first, second = (
+        np.linspace(float(ends[0]), float(ends[1]), int(n))
+        for ends, n in zip(ranges, numbers, strict=True)
     )
+    return first, second
 
 
 def _as_map(p_values: ArrayLike, axes: tuple[FloatArray, FloatArray]) -> FloatArray:

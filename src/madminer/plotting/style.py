@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -17,8 +17,10 @@ from madminer.errors import OptionError
 __all__ = [
     "COLORS",
     "LINESTYLES",
+    "LineStyle",
     "SEQUENTIAL",
     "figure_grid",
+    "line_styles",
     "per_item",
     "plot_style",
 ]
@@ -29,7 +31,10 @@ T = TypeVar("T")
 COLORS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE", "#777777")
 """Colours that colour-blind readers can tell apart (Paul Tol, "bright")."""
 
-LINESTYLES = ("-", "--", "-.", ":")
+LineStyle = Literal["-", "--", "-.", ":"]
+"""Line styles by their symbols."""
+
+LINESTYLES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
 """Line styles in the order of use, so that figures survive printing in grey."""
 
 SEQUENTIAL = "viridis"
@@ -83,7 +88,7 @@ def plot_style(plot: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(plot)
     def styled(*args: P.args, **kwargs: P.kwargs) -> T:
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(_STYLE):  # type: ignore[arg-type] # stubs list every key
             return plot(*args, **kwargs)
 
     return styled
@@ -119,6 +124,11 @@ def figure_grid(
     return figure, panels[:n_panels]
 
 
+def line_styles(n: int) -> list[LineStyle]:
+    """Line styles of n curves: solid until the colours are used up, then dashed and so on."""
+    return [LINESTYLES[(i // len(COLORS)) % len(LINESTYLES)] for i in range(n)]
+
+
 def per_item(name: str, given: T | Sequence[T] | None, defaults: Sequence[T], n: int) -> list[T]:
     """One value for each of n curves, from one value, a list of n, or defaults in turn.
 
@@ -143,7 +153,7 @@ def per_item(name: str, given: T | Sequence[T] | None, defaults: Sequence[T], n:
     if given is None:
         return [defaults[i % len(defaults)] for i in range(n)]
     if isinstance(given, str) or not isinstance(given, Sequence):
-        return [given] * n  # type: ignore[list-item]
+        return [given] * n
     if len(given) != n:
         raise OptionError(f"{name} must be one value or a list of {n}, got {len(given)}.")
     return list(given)

@@ -8,13 +8,20 @@ from typing import Final
 
 import numpy as np
 
-from madminer.expressions.particles import ParticleArray, make_particles
-from madminer.expressions.vocabulary import Vocabulary
+from madminer.expressions import ParticleArray, Vocabulary, make_particles
 from madminer.reading.particles import FlatParticles, is_one_of
 from madminer.reading.smearing import MetNoise
 from madminer.typing import FloatArray
 
-__all__ = ["COLLECTIONS", "SINGLE_PARTICLES", "EventObjects", "draw_met_noise", "lhe_vocabulary"]
+__all__ = [
+    "COLLECTIONS",
+    "EVENT_NUMBERS",
+    "SINGLE_PARTICLES",
+    "EventObjects",
+    "draw_met_noise",
+    "lhe_vocabulary",
+    "visible_particles",
+]
 
 _JETS: Final = (1, 2, 3, 4, 5, 21, 9)  # quarks but not top, gluons
 _COLLECTION_CODES: Final[Mapping[str, tuple[int, ...]]] = {
@@ -51,8 +58,8 @@ def lhe_vocabulary(observables: tuple[str, ...] = ()) -> Vocabulary:
     )
 
 
-class EventObjects(Mapping[str, "ParticleArray | FloatArray"]):
-    """Objects and numbers of many events by name; each is made when it is first asked for.
+class EventObjects(Mapping[str, ParticleArray | FloatArray]):
+    """Objects and numbers of many events by name; objects are made when first asked for.
 
     Lists are sorted by falling transverse momentum, except `p` and `p_truth`, which keep the
     order of the file.
@@ -72,8 +79,6 @@ class EventObjects(Mapping[str, "ParticleArray | FloatArray"]):
         numbers: Mapping[str, FloatArray],
     ) -> None:
         self.n_events = particles.n_events
-        self._made: dict[str, ParticleArray | FloatArray] = dict(numbers)
-        self._sorted: FlatParticles | None = None
         self._particles = particles
         self._met_noise = met_noise
         self._makers: dict[str, Callable[[], ParticleArray]] = {
@@ -84,24 +89,23 @@ class EventObjects(Mapping[str, "ParticleArray | FloatArray"]):
             "visible": self._visible,
             "all": lambda: self["visible"] + self["met"],
         }
+        self._made: dict[str, ParticleArray | FloatArray] = dict(numbers)
 
     def __getitem__(self, name: str) -> ParticleArray | FloatArray:
-        """An object or number of all events."""
+        """One particle an event, a list of them, or a number."""
         if name not in self._made:
             self._made[name] = self._makers[name]()
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
-        yield from {**self._makers, **self._made}
+        return iter({**self._makers, **self._made})
 
     def __len__(self) -> int:
         return len({**self._makers, **self._made})
 
     def _collection(self, codes: tuple[int, ...]) -> ParticleArray:
-        if self._sorted is None:
-            self._sorted = self._particles.sorted_by_pt()
-        chosen = is_one_of(np.abs(self._sorted.pdgid), codes)
-        return self._sorted.select(chosen).to_records()
+        chosen = is_one_of(np.abs(self._particles.pdgid), codes)
+        return self._particles.select(chosen).sorted_by_pt().to_records()
 
     def _visible(self) -> ParticleArray:
         seen = visible_particles(self._particles)

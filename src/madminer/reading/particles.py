@@ -77,7 +77,8 @@ class FlatParticles:
 
     def sum_per_event(self, values: FloatArray) -> FloatArray:
         """Sum `values` of shape ``(n,)`` over the particles of each event."""
-        return np.bincount(self.events, weights=values, minlength=self.n_events)
+        sums: FloatArray = np.bincount(self.events, weights=values, minlength=self.n_events)
+        return sums
 
     def to_records(self) -> ParticleArray:
         """The particles as records, one list an event, with tags from the true flavour."""

@@ -118,23 +118,18 @@ def smear_particles(
             smeared_by.setdefault(resolution, []).append(code)
     for resolution, codes in smeared_by.items():
         rows = np.flatnonzero(is_one_of(particles.pdgid, codes) & (particles.pt > 0.0))
-        columns = [momenta[name][rows] for name in momenta]
-        measured = _measure(*columns, particles.mass[rows], resolution, rng)
+        true = np.stack([column[rows] for column in momenta.values()])
+        measured = _measure(true, particles.mass[rows], resolution, rng)
         for name, values in zip(momenta, measured, strict=True):
             momenta[name][rows] = values
     return replace(particles, **momenta)
 
 
 def _measure(
-    px: FloatArray,
-    py: FloatArray,
-    pz: FloatArray,
-    energy: FloatArray,
-    mass: FloatArray,
-    resolution: Resolution,
-    rng: np.random.Generator,
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Draw measured momenta; all arrays have shape ``(n,)``."""
+    true: FloatArray, mass: FloatArray, resolution: Resolution, rng: np.random.Generator
+) -> FloatArray:
+    """Draw measured momenta px, py, pz, E, shape ``(4, n)``, from the true ones."""
+    px, py, pz, energy = true
     pt, phi = np.hypot(px, py), np.arctan2(py, px)
     eta = _draw(np.arcsinh(pz / pt), resolution.eta, rng)
     phi = _draw(phi, resolution.phi, rng)
@@ -147,7 +142,7 @@ def _measure(
             energy = np.hypot(pt * np.cosh(eta), mass)
         else:
             energy = _draw_above(energy, resolution.energy, np.zeros_like(pt), rng)
-    return pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy
+    return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy])
 
 
 def _draw(mean: FloatArray, width: Width, rng: np.random.Generator) -> FloatArray:

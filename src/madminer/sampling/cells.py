@@ -1,12 +1,12 @@
 r"""Cells: events with similar weights lie together, so that extremes are found by bounds.
 
 The largest weight :math:`\max_i |\sum_b C_b w_{ib}|` is needed at many parameter points. Scanning
-all events at every point is avoided: events are sorted into cells, the box
+all events at every point is avoided: events are sorted into nested cells, the box
 :math:`c \pm h` around the rotated weights :math:`V^T w` of a cell bounds its weights by
 
 .. math:: |C \cdot w_i| \le |E \cdot c| + |E| \cdot h, \qquad E = C V,
 
-and only cells whose bound exceeds a weight already found are looked at. The result is exact.
+and only cells whose bound exceeds a weight already found are looked into. The result is exact.
 """
 
 from __future__ import annotations
@@ -17,50 +17,64 @@ import numpy as np
 
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["Cells", "Extremes", "assign_cells", "box_cells", "find_extremes"]
+__all__ = ["Boxes", "Cells", "assign_cells", "box_cells"]
 
 _MAX_LABELS = 1 << 15  # labels of 16 bits are sorted in linear time
 _QUANTILES = np.array([1e-4, 1e-3, 0.01, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 0.99, 0.999, 0.9999])
 _N_AXES = 3
 _N_PROBE = 20_000
-_TIE = 1e-9  # a cell that exceeds the heaviest event by less than rounding is not looked at
-_BLOCK = 2_000_000  # bounds held at once
+_CHUNK = 1 << 14  # rows that stay in the cache of a processor core
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cells:
-    """Boxes around events that lie together in a table sorted by cell.
+class Boxes:
+    """Boxes around the events of cells, in rotated weights.
 
     Args:
-        starts: First event of each cell and the number of events, shape ``(n_cells + 1,)``.
-        groups: Group of events that each cell belongs to, shape ``(n_cells,)``.
-        rotation: Axes V, shape ``(n_benchmarks, n_benchmarks)``.
+        starts: First child of each cell, and the number of children, shape ``(n_cells + 1,)``;
+            children are cells of the next finer level or, at the finest, events.
         centres: Centres of the boxes, shape ``(n_cells, n_benchmarks)``.
         halves: Half widths of the boxes, shape ``(n_cells, n_benchmarks)``.
     """
 
     starts: IntArray
-    groups: IntArray
-    rotation: FloatArray
     centres: FloatArray
     halves: FloatArray
 
+    def bounds(self, cells: slice, rotated: FloatArray) -> FloatArray:
+        """Upper bounds of the absolute weights in some cells.
+
+        Args:
+            cells: The cells.
+            rotated: Rotated coefficients E, shape ``(n_points, n_benchmarks)``.
+
+        Returns:
+            Bounds, shape ``(n_points, n_cells)``.
+        """
+        centres = rotated @ self.centres[cells].T
+        bounds: FloatArray = np.abs(centres) + np.abs(rotated) @ self.halves[cells].T
+        return bounds
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Extremes:
-    """Largest weights at many points.
+class Cells:
+    """Nested cells of a sorted table.
 
     Args:
-        heaviest: Largest :math:`f |w|` that is not above the limit, shape ``(n_thetas,)``.
-        removed: Sum of the weights above the limit, shape ``(n_thetas,)``.
+        rotation: Axes V, shape ``(n_benchmarks, n_benchmarks)``.
+        levels: Boxes from the coarsest level, one cell a group of events, to the finest.
+        groups: Group of each cell of the coarsest level.
+        prominent: Some events with large weights, shape ``(n_prominent,)``.
     """
 
-    heaviest: FloatArray
-    removed: FloatArray
+    rotation: FloatArray
+    levels: tuple[Boxes, ...]
+    groups: IntArray
+    prominent: IntArray
 
 
-def assign_cells(weights: FloatArray, groups: IntArray, n_groups: int) -> IntArray:
-    """Label of the cell of each event: its group, then its place along three axes.
+def assign_cells(weights: FloatArray, groups: IntArray, n_groups: int) -> tuple[IntArray, int]:
+    """Label of the cell of each event: its group, then its bins along three axes.
 
     Args:
         weights: Weights, shape ``(n_events, n_benchmarks)``.
@@ -68,120 +82,61 @@ def assign_cells(weights: FloatArray, groups: IntArray, n_groups: int) -> IntArr
         n_groups: Number of groups.
 
     Returns:
-        Labels in the order of groups, shape ``(n_events,)``.
+        Labels, shape ``(n_events,)``, and the number of bins of an axis: the bin along the last
+        axis counts in ones, that along the axis before in units of this number, and so on.
     """
-    axes = _rotation(weights)[:, :_N_AXES]
-    coordinates = (weights @ axes).T
-    n_bins = min(int((_MAX_LABELS // n_groups) ** (1 / axes.shape[1])), len(_QUANTILES) + 1)
     labels = np.asarray(groups, dtype=np.int16).copy()
-    if n_bins < 2:
-        return labels
+    n_bins = min(int((_MAX_LABELS // n_groups) ** (1 / _N_AXES)), len(_QUANTILES) + 1)
+    if n_bins < 2 or len(weights) == 0:
+        return labels, 1
+    axes = _rotation(weights)[:, :_N_AXES]
     picked = np.linspace(0, len(_QUANTILES) - 1, n_bins - 1).round().astype(np.intp)
-    for column in coordinates:
-        probe = column[:: max(len(column) // _N_PROBE, 1)]
-        bins = np.zeros(len(column), dtype=np.int8)
-        for edge in np.quantile(probe, _QUANTILES[picked]):
-            bins += column > edge
-        labels *= n_bins
-        labels += bins
-    return labels
+    edges = np.quantile(_probe(weights) @ axes, _QUANTILES[picked], axis=0)
+    for start in range(0, len(weights), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        for column, column_edges in zip(axes.T @ weights[chunk].T, edges.T, strict=True):
+            labels[chunk] *= n_bins
+            for edge in column_edges:
+                labels[chunk] += column > edge
+    return labels, n_bins
 
 
-def box_cells(weights: FloatArray, labels: IntArray, groups: IntArray) -> Cells:
+def box_cells(weights: FloatArray, labels: IntArray, n_bins: int) -> Cells:
     """Boxes around the cells of a sorted table.
 
     Args:
         weights: Weights, sorted by label, shape ``(n_events, n_benchmarks)``.
         labels: Labels in rising order, shape ``(n_events,)``.
-        groups: Group of each event, in the same order, shape ``(n_events,)``.
+        n_bins: Number of bins of an axis.
 
     Returns:
         The cells.
     """
-    first = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
     rotation = _rotation(weights)
-    rotated = weights @ rotation
-    low = np.minimum.reduceat(rotated, first, axis=0)
-    high = np.maximum.reduceat(rotated, first, axis=0)
-    return Cells(
-        starts=np.append(first, len(weights)),
-        groups=groups[first],
-        rotation=rotation,
-        centres=0.5 * (low + high),
-        halves=0.5 * (high - low),
-    )
-
-
-def find_extremes(
-    weights: FloatArray,
-    cells: Cells,
-    coefficients: FloatArray,
-    factors: FloatArray,
-    limits: FloatArray | None = None,
-) -> Extremes:
-    """The heaviest events at many points.
-
-    Args:
-        weights: Weights, sorted by cell, shape ``(n_events, n_benchmarks)``.
-        cells: The cells.
-        coefficients: Coefficients of the weights, shape ``(n_thetas, n_benchmarks)``.
-        factors: Factors of the groups, shape ``(n_thetas, n_groups)``.
-        limits: Weights above are counted as removed, shape ``(n_thetas,)``; None: no limit.
-
-    Returns:
-        The extremes.
-    """
-    n_thetas = len(coefficients)
-    bounds = np.full(n_thetas, np.inf) if limits is None else limits
-    heaviest, removed = np.zeros(n_thetas), np.zeros(n_thetas)
-    patterns, members = np.unique(factors > 0.0, axis=0, return_inverse=True)
-    for i, pattern in enumerate(patterns):
-        used = np.flatnonzero(pattern[cells.groups])
-        points = np.flatnonzero(members.reshape(-1) == i)
-        step = max(_BLOCK // max(len(used), 1), 1)
-        for start in range(0, len(points), step):
-            block = points[start : start + step]
-            heaviest[block], removed[block] = _search(
-                weights, cells, used, coefficients[block], factors[block], bounds[block]
-            )
-    return Extremes(heaviest, removed)
-
-
-def _search(
-    weights: FloatArray,
-    cells: Cells,
-    used: IntArray,
-    coefficients: FloatArray,
-    factors: FloatArray,
-    limits: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Heaviest and removed weights of a block of points, from the cells in use."""
-    scale = factors[:, cells.groups[used]]
-    rotated = coefficients @ cells.rotation
-    upper = np.abs(rotated @ cells.centres[used].T) + np.abs(rotated) @ cells.halves[used].T
-    upper *= scale
-    samples = np.abs(coefficients @ weights[cells.starts[used]].T) * scale
-    heaviest = np.where(samples <= limits[:, np.newaxis], samples, 0.0).max(axis=1)
-    removed = np.zeros(len(coefficients))
-    excess = upper - heaviest[:, np.newaxis] * (1.0 + _TIE)
-    promising = np.flatnonzero((excess > 0.0).any(axis=0))
-    # Cells of the largest weights first: what they hold settles most of the others.
-    for j in promising[np.argsort(-excess[:, promising].max(axis=0))]:
-        points = np.flatnonzero(upper[:, j] > heaviest * (1.0 + _TIE))
-        if points.size == 0:
-            continue
-        rows = weights[cells.starts[used[j]] : cells.starts[used[j] + 1]]
-        found = np.abs(coefficients[points] @ rows.T) * scale[points, j, np.newaxis]
-        over = found > limits[points, np.newaxis]
-        removed[points] += np.where(over, found, 0.0).sum(axis=1)
-        largest = np.where(over, 0.0, found).max(axis=1)
-        heaviest[points] = np.maximum(heaviest[points], largest)
-    return heaviest, removed
+    low = high = weights @ rotation
+    names = labels.astype(np.int64)
+    levels: list[Boxes] = []
+    prominent = np.unique(np.concatenate([low.argmin(axis=0), low.argmax(axis=0)]))
+    n_axes = 0 if n_bins == 1 else min(_N_AXES, weights.shape[1])
+    groups = names
+    for _ in range(n_axes + 1):  # from the finest level to that of the groups
+        first = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
+        low = np.minimum.reduceat(low, first, axis=0)
+        high = np.maximum.reduceat(high, first, axis=0)
+        starts = np.append(first, len(names))
+        levels.insert(0, Boxes(starts, 0.5 * (low + high), 0.5 * (high - low)))
+        groups = names[first]
+        names = groups // n_bins
+    return Cells(rotation, tuple(levels), groups, prominent)
 
 
 def _rotation(weights: FloatArray) -> FloatArray:
     """Principal axes of the weights, that of the largest variance first."""
-    probe = weights[:: max(len(weights) // _N_PROBE, 1)]
+    probe = _probe(weights)
     centred = probe - probe.mean(axis=0)
     axes: FloatArray = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
     return axes
+
+
+def _probe(weights: FloatArray) -> FloatArray:
+    return weights[:: max(len(weights) // _N_PROBE, 1)]

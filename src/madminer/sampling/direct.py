@@ -11,9 +11,7 @@ from madminer.typing import FloatArray, IntArray
 __all__ = ["draw_directly", "point_weights"]
 
 
-def point_weights(
-    table: WeightTable, coefficients: FloatArray, factors: FloatArray
-) -> FloatArray:
+def point_weights(table: WeightTable, coefficients: FloatArray, factors: FloatArray) -> FloatArray:
     """Rescaled weights of all events at one point.
 
     Args:
@@ -65,4 +63,6 @@ def draw_directly(
             "n_eff_forced or move the point closer to the benchmarks."
         )
     events = np.searchsorted(running, rng.random(count) * running[-1], side="right")
-    return np.minimum(events, np.searchsorted(running, running[-1]))
+    last = np.searchsorted(running, running[-1])  # of the events with a weight
+    chosen: IntArray = np.minimum(events, last)
+    return chosen

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.errors import NegativeWeightError, NoEventsError, OptionError
-from madminer.sampling.cells import Extremes, find_extremes
 from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.envelope import acceptances, draw_from_envelope
+from madminer.sampling.extremes import Extremes, find_extremes
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 

@@ -66,9 +66,7 @@ def joint_score(
         DataError: If a weight is zero.
     """
     _require_support(weights, "joint score")
-    score: FloatArray = (
-        gradients / weights[:, np.newaxis] - xsec_gradients / xsecs[:, np.newaxis]
-    )
+    score: FloatArray = gradients / weights[:, np.newaxis] - xsec_gradients / xsecs[:, np.newaxis]
     return score
 
 

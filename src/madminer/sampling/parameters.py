@@ -155,14 +155,16 @@ def check_prior(prior: object) -> Prior:
         OptionError: If it is not ``("flat", low, high)`` or ``("gaussian", mean, std)`` with
             finite numbers, low < high, and std > 0.
     """
+    if not (isinstance(prior, list | tuple) and len(prior) == 3):
+        raise OptionError(_expected_prior(prior))
+    shape = prior[0]
     try:
-        shape, first, second = prior  # type: ignore[misc]
-        numbers = float(first), float(second)
+        low, high = float(prior[1]), float(prior[2])
     except (TypeError, ValueError) as error:
         raise OptionError(_expected_prior(prior)) from error
-    low, high = numbers
     valid = {"flat": low < high, "gaussian": high > 0.0}
-    if shape not in valid or not all(map(math.isfinite, numbers)) or not valid[shape]:
+    finite = math.isfinite(low) and math.isfinite(high)
+    if not (isinstance(shape, str) and valid.get(shape, False) and finite):
         raise OptionError(_expected_prior(prior))
     return shape, low, high
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.analysis.coefficients import positions
+from madminer.analysis.coefficients import Thetas, positions
 from madminer.errors import OptionError
 from madminer.models import AnalysisSetup
 from madminer.sampling.parameters import NuSpecification, Prior, ThetaSpecification, check_prior
-from madminer.typing import FloatArray, ThetaLike
+from madminer.typing import FloatArray
 
-__all__ = ["Points", "cycle", "require_nominal", "resolve_thetas"]
-
-Thetas = Sequence[ThetaLike] | FloatArray
+__all__ = ["Points", "require_nominal", "resolve_thetas"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,16 +91,6 @@ def require_nominal(nu: NuSpecification | None) -> None:
         )
 
 
-def cycle(points: Points, length: int) -> Points:
-    """Repeat points in a cycle to a given number of them."""
-    if len(points) == length:
-        return points
-    order = np.arange(length) % len(points)
-    if isinstance(points.thetas, np.ndarray):
-        return Points(points.thetas[order], points.n_per_theta)
-    return Points([points.thetas[i] for i in order], points.n_per_theta)
-
-
 def _pair(specification: object) -> tuple[str, object]:
     if not (
         isinstance(specification, tuple)
@@ -116,9 +104,7 @@ def _pair(specification: object) -> tuple[str, object]:
     return specification[0], specification[1]
 
 
-def _one(
-    value: object, _n: int | None, _setup: AnalysisSetup, _rng: np.random.Generator
-) -> Thetas:
+def _one(value: object, _n: int | None, _setup: AnalysisSetup, _rng: np.random.Generator) -> Thetas:
     return [value]  # type: ignore[list-item]  # checked by positions()
 
 

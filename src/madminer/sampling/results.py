@@ -4,30 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
+from madminer.errors import OptionError
 from madminer.io.atomic import atomic_path
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["LocalSample", "MoreRatiosSample", "PlainSample", "RatioSample", "save_arrays"]
+__all__ = ["LocalSample", "MoreRatiosSample", "PlainSample", "RatioSample", "given", "save_arrays"]
 
 
-class PlainSample(tuple[FloatArray, FloatArray, float]):
+class PlainSample(tuple[FloatArray, FloatArray, float]):  # noqa: SLOT001  # carries w
     """Observables x, theta and n_eff; the attribute `w` holds the signs of the events."""
 
     w: FloatArray
     """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
 
+    @classmethod
+    def of(cls, values: tuple[FloatArray, FloatArray, float], w: FloatArray) -> Self:
+        """Make it from the arrays and the signs."""
+        sample = cls(values)
+        sample.w = w
+        return sample
 
-class LocalSample(tuple[FloatArray, FloatArray, FloatArray, float]):
+
+class LocalSample(tuple[FloatArray, FloatArray, FloatArray, float]):  # noqa: SLOT001
     """Observables x, theta, t_xz and n_eff; the attribute `w` holds the signs of the events."""
 
     w: FloatArray
     """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
 
+    @classmethod
+    def of(cls, values: tuple[FloatArray, FloatArray, FloatArray, float], w: FloatArray) -> Self:
+        """Make it from the arrays and the signs."""
+        sample = cls(values)
+        sample.w = w
+        return sample
 
-class RatioSample(
+
+class RatioSample(  # noqa: SLOT001
     tuple[
         FloatArray,
         FloatArray,
@@ -43,8 +59,27 @@ class RatioSample(
     w: FloatArray
     """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
 
+    @classmethod
+    def of(
+        cls,
+        values: tuple[
+            FloatArray,
+            FloatArray,
+            FloatArray,
+            FloatArray,
+            FloatArray,
+            FloatArray | None,
+            float | FloatArray,
+        ],
+        w: FloatArray,
+    ) -> Self:
+        """Make it from the arrays and the signs."""
+        sample = cls(values)
+        sample.w = w
+        return sample
 
-class MoreRatiosSample(
+
+class MoreRatiosSample(  # noqa: SLOT001
     tuple[
         FloatArray,
         FloatArray,
@@ -60,6 +95,37 @@ class MoreRatiosSample(
 
     w: FloatArray
     """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
+
+    @classmethod
+    def of(
+        cls,
+        values: tuple[
+            FloatArray,
+            FloatArray,
+            FloatArray,
+            FloatArray,
+            FloatArray,
+            FloatArray | None,
+            FloatArray | None,
+            float,
+        ],
+        w: FloatArray,
+    ) -> Self:
+        """Make it from the arrays and the signs."""
+        sample = cls(values)
+        sample.w = w
+        return sample
+
+
+def given(values: FloatArray | None) -> FloatArray:
+    """An array that must be there.
+
+    Raises:
+        OptionError: If it is missing.
+    """
+    if values is None:
+        raise OptionError("This sample lacks an array that the function returns.")
+    return values
 
 
 def save_arrays(

@@ -24,6 +24,7 @@ class WeightTable:
         groups: Group of each event, in rising order, shape ``(n_events,)``.
         weights: Weights in pb, shape ``(n_events, n_benchmarks)``.
         sums: Sums of the weights of each group, shape ``(n_groups, n_benchmarks)``.
+        n_bins: Number of bins of an axis that the labels count.
     """
 
     rows: IntArray
@@ -31,6 +32,7 @@ class WeightTable:
     groups: IntArray
     weights: FloatArray
     sums: FloatArray
+    n_bins: int
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -67,7 +69,7 @@ class WeightTable:
     @cached_property
     def cells(self) -> Cells:
         """Boxes around events with similar weights."""
-        return box_cells(self.weights, self.labels, self.groups)
+        return box_cells(self.weights, self.labels, self.n_bins)
 
 
 def weight_table(
@@ -84,7 +86,7 @@ def weight_table(
     Returns:
         The table.
     """
-    labels = assign_cells(weights, groups, n_groups)
+    labels, n_bins = assign_cells(weights, groups, n_groups)
     order = np.argsort(labels, kind="stable")
     return WeightTable(
         rows=order + first_row,
@@ -92,4 +94,5 @@ def weight_table(
         groups=groups[order],
         weights=weights[order],
         sums=group_sums(weights, groups, n_groups),
+        n_bins=n_bins,
     )

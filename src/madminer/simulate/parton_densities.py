@@ -119,7 +119,7 @@ class PartonDensities:
         return self.flavours.index(flavour)
 
     def _check_range(self, x: FloatArray, q: float | FloatArray) -> None:
-        x_min = float(np.exp(self.blocks[0].log_x[0]))
+        x_min = float(np.exp(self.blocks[0].log_x[0])) * (1.0 - 1e-12)  # rounding
         if x.size and not (x.min() >= x_min and x.max() <= 1.0):
             raise DataError(
                 f"Momentum fractions must lie in [{x_min:.1e}, 1], got values from {x.min()} to "

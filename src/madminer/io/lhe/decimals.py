@@ -7,7 +7,7 @@ Columns that do not have the expected form are read number by number instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -198,7 +198,7 @@ def _field_spans(columns: Bytes) -> list[tuple[int, int]]:
 
 def _parse_scientific(field: Bytes) -> FloatArray | None:
     """Numbers like +1.25e+01 with every character in its column, else None."""
-    line = field[:, 0].tobytes().lower()
+    line, n_lines = field[:, 0].tobytes().lower(), field.shape[1]
     point, exponent = line.find(b"."), line.find(b"e")
     begin = 1 if point >= 1 and line[:1] in b"+- " else 0
     n_fraction = exponent - point - 1
@@ -216,8 +216,8 @@ def _parse_scientific(field: Bytes) -> FloatArray | None:
     )
     if not is_regular:
         return None
-    mantissa = _number((*digits[begin:point], *digits[point + 1 : exponent]))
-    power = _number((*digits[exponent + 2 :],)).astype(np.int64)
+    mantissa = _number((*digits[begin:point], *digits[point + 1 : exponent]), n_lines)
+    power = _number(digits[exponent + 2 :], n_lines).astype(np.int64)
     power = np.where(field[exponent + 1] == _MINUS, -power, power) - n_fraction
     power[mantissa == 0] = 0
     if np.any(np.abs(power) > _LARGEST_EXACT_POWER):
@@ -227,9 +227,9 @@ def _parse_scientific(field: Bytes) -> FloatArray | None:
     return np.negative(mantissa, out=mantissa, where=field[0] == _MINUS)
 
 
-def _number(digits: Sequence[Bytes]) -> FloatArray:
-    """Whole numbers from columns of digits."""
-    number = np.zeros(len(digits[0]))
+def _number(digits: Iterable[Bytes], n_lines: int) -> FloatArray:
+    """Whole numbers from columns of digits, the highest first."""
+    number = np.zeros(n_lines)
     for column in digits:
         number *= 10
         number += column
@@ -254,7 +254,7 @@ def _parse_integers(field: Bytes) -> FloatArray | None:
     )
     if not is_regular:
         return None
-    values = _number(np.where(is_digit, digits, np.uint8(0)))
+    values = _number(np.where(is_digit, digits, np.uint8(0)), field.shape[1])
     return np.negative(values, out=values, where=np.any(is_minus, axis=0))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from madminer.errors import FileFormatError
+from madminer.errors import FileFormatError, MissingWeightsError, NoEventsError
 from madminer.io.lhe.events import LHEEvents, concatenate_lhe_events
 from madminer.io.lhe.header import LHEHeader, parse_header
 from madminer.io.lhe.parser import parse_events
@@ -15,7 +15,7 @@ from madminer.typing import StrPath
 
 __all__ = ["LHEFile", "read_lhe"]
 
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = 1 << 17
 _FIRST_BLOCK: Final = 1 << 15  # most headers end here, and they are read by themselves
 _CHUNK: Final = 1 << 23
 _LONGEST_HEADER: Final = 1 << 28
@@ -65,14 +65,15 @@ class LHEFile:
         for text in self._event_texts(chunk_size):
             try:
                 events = parse_events(text, with_history=with_history)
-                ids = ids or set(events.weights)
-                if ids != set(events.weights):
-                    raise FileFormatError(
-                        f"events from number {n_events} on have the weights "
-                        f"{sorted(events.weights)}, those before {sorted(ids)}."
-                    )
             except FileFormatError as error:
                 raise type(error)(f"{self.path}, after {n_events} events: {error}") from error
+            ids = ids or set(events.weights)
+            if ids != set(events.weights):
+                raise MissingWeightsError(
+                    f"{self.path}: events from number {n_events} on have the weights "
+                    f"{sorted(events.weights)}, those before {sorted(ids)}. Every event needs all "
+                    f"weights: repeat the reweighting."
+                )
             n_events += events.n_events
             yield events
 
@@ -129,12 +130,13 @@ def read_lhe(path: StrPath, *, with_history: bool = True) -> tuple[LHEHeader, LH
     Raises:
         FileNotFoundError: If there is no such file.
         FileFormatError: If it is truncated or not of the expected form.
+        NoEventsError: If it holds no events.
         MissingWeightsError: If some of the events lack a weight that others have.
     """
     file = LHEFile(path)
     parts = list(file.events(with_history=with_history))
     if not parts:
-        raise FileFormatError(f"{path} holds no events.")
+        raise NoEventsError(f"{path} holds no events. Generate it again.")
     return file.header, concatenate_lhe_events(parts)
 
 

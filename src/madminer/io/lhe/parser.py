@@ -147,7 +147,7 @@ def _particle_rows(lines: _Lines, events: IntArray, n_particles: IntArray) -> In
     first = events + 2
     last = np.clip(first + n_particles, first, len(lines) - 1)
     is_tag = lines.begin_with(b"<")
-    n_tags = np.cumsum(is_tag) - is_tag
+    n_tags: IntArray = np.cumsum(is_tag) - is_tag
     is_bad = (n_tags[last] > n_tags[first]) | ~is_tag[last] | (last != first + n_particles)
     if np.any(is_bad):
         event = int(np.flatnonzero(is_bad)[0])

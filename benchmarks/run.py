@@ -1,0 +1,232 @@
+"""Measure this package beside MadMiner 0.9.6: ``make bench``, or ``run.py --help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from peer import VERSION, install_peer
+from table import Result, markdown
+
+from data import write_events, write_setup
+
+ROOT = Path(__file__).resolve().parents[1]
+TASKS = Path(__file__).with_name("tasks")
+SAMPLE = ROOT.parent / "shared" / "samples" / "sig_mg357_vbf_haa_rw.lhe.gz"
+EXCERPT = ROOT / "tests" / "data" / "mg357_first500.lhe.gz"
+
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
+)
+QUIET = {"MADMINER_PROGRESS": "0", "PYTHONWARNINGS": "ignore"}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One comparison.
+
+    Args:
+        title: What is done.
+        script: Name of the script in ``tasks/``.
+        arguments: Its arguments for the peer.
+        ours: Its arguments for this package, where they differ.
+        against_ourselves: Whether both sides are this package.
+        target: Smallest acceptable ratio of the times.
+        tolerance: Largest acceptable relative difference of the numbers.
+        repetitions: Runs of each side.
+    """
+
+    title: str
+    script: str
+    arguments: tuple[str, ...]
+    ours: tuple[str, ...] | None = None
+    against_ourselves: bool = False
+    target: float | None = None
+    tolerance: float = 1e-6
+    repetitions: int = 5
+
+
+def tasks(folder: Path, lhe: Path, *, quick: bool) -> dict[str, Task]:
+    """The comparisons by name; `quick` ones are too small for the targets to mean anything."""
+    events, many_events = str(folder / "events_200k.h5"), str(folder / "events_2M.h5")
+    reading = (str(folder / "setup.h5"), str(lhe), str(folder / "read.h5"))
+    n_samples, n_thetas = ("10000", "100") if quick else ("100000", "1000")
+    draws = (n_samples, n_thetas)
+    sampling = f"sample_train_ratio, {int(n_samples):,} samples, {int(n_thetas):,} thetas"
+    return {
+        "read": Task(
+            f"read {lhe.name}", "read_lhe", reading, target=50, tolerance=0.05, repetitions=2
+        ),
+        "ratio": Task(
+            f"{sampling}, 200,000 events",
+            "sample_train_ratio",
+            (events, *draws),
+            target=100,
+            tolerance=0.05,
+            repetitions=2,
+        ),
+        "ratio_2M": Task(
+            f"{sampling}: ours from 200,000 against ours from 2,000,000 events",
+            "sample_train_ratio",
+            (events, *draws),
+            ours=(many_events, *draws),
+            against_ourselves=True,
+            target=0.5,
+            tolerance=0.05,
+        ),
+        "local": Task(
+            f"sample_train_local, {int(n_samples):,} samples, 200,000 events",
+            "sample_train_local",
+            (events, n_samples),
+            tolerance=0.05,
+        ),
+        "xsecs": Task(
+            f"cross_sections, {int(n_thetas):,} thetas, 200,000 events",
+            "cross_sections",
+            (events, n_thetas),
+        ),
+        "truth": Task(
+            "truth_information, 200,000 events", "truth_information", (events,), target=20
+        ),
+        "histo": Task(
+            "histo_information, 20 bins in a range, 200,000 events",
+            "histo_information",
+            (events, "20", "fixed"),
+            target=25,
+        ),
+        "histo_dynamic": Task(
+            "histo_information, 20 dynamic bins, 200,000 events",
+            "histo_information",
+            (events, "20", "dynamic"),
+            target=25,
+        ),
+    }
+
+
+def run_once(python: Path, script: str, arguments: Sequence[str]) -> dict[str, object]:
+    """One run of a task in a process of its own."""
+    command = [str(python), str(TASKS / f"{script}.py"), *arguments]
+    done = subprocess.run(
+        command,
+        env={**os.environ, **ONE_THREAD, **QUIET},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:]
+        raise SystemExit(f"{' '.join(command)} failed: {' '.join(last)}")
+    outcome: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
+    return outcome
+
+
+def compare(task: Task, peer: Path, ours: Path, repetitions: int) -> tuple[Result, list[object]]:
+    """Run both sides in turn, so that both see the same load of the machine."""
+    sides = {
+        "peer": (ours if task.against_ourselves else peer, task.arguments),
+        "ours": (ours, task.ours or task.arguments),
+    }
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    numbers: dict[str, np.ndarray] = {}
+    raw: list[object] = []
+    for _ in range(repetitions):
+        for side, (python, arguments) in sides.items():
+            outcome = run_once(python, task.script, arguments)
+            raw.append({"side": side, **outcome})
+            seconds[side].append(float(outcome["seconds"]))
+            numbers[side] = np.asarray(outcome["numbers"])
+    result = Result(
+        title=task.title,
+        peer=tuple(seconds["peer"]),
+        ours=tuple(seconds["ours"]),
+        target=task.target,
+        disagreement=float(np.max(np.abs(numbers["ours"] / numbers["peer"] - 1.0))),
+        tolerance=task.tolerance,
+    )
+    return result, raw
+
+
+def prepare(folder: Path, chosen: Sequence[str]) -> None:
+    """Write the inputs that are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_setup(folder / "setup.h5")
+    sizes = {"events_200k.h5": 200_000}
+    if "ratio_2M" in chosen:
+        sizes["events_2M.h5"] = 2_000_000
+    for name, n_events in sizes.items():
+        if not (folder / name).exists():
+            unfinished = folder / f"{name}.part"
+            write_events(unfinished, n_events)
+            unfinished.rename(folder / name)
+
+
+def machine() -> dict[str, object]:
+    """Where it was measured."""
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+    }
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="small inputs, one run each, in about two minutes"
+    )
+    parser.add_argument("--only", nargs="+", metavar="TASK", help="tasks by name")
+    parser.add_argument("--repetitions", type=int, help="runs of each side, instead of 2 to 5")
+    parser.add_argument(
+        "--lhe", type=Path, help="LHE file with the benchmarks of data.py, gz or plain"
+    )
+    parser.add_argument("--folder", type=Path, default=ROOT / ".bench", help="where all is kept")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Install the peer, make the inputs, measure, print the table, write ``results.json``."""
+    options = parse(arguments)
+    lhe = options.lhe or (SAMPLE if SAMPLE.exists() and not options.quick else EXCERPT)
+    data = options.folder / "data"
+    available = tasks(data, lhe, quick=options.quick)
+    unknown = set(options.only or ()) - set(available)
+    if unknown:
+        raise SystemExit(f"There are no tasks {sorted(unknown)}; the tasks are {list(available)}.")
+    chosen = options.only or list(available)
+    peer, ours = install_peer(options.folder / "peer"), Path(sys.executable)
+    prepare(data, chosen)
+    results, raw = [], {}
+    for name in chosen:
+        task = available[name]
+        repetitions = options.repetitions or (1 if options.quick else task.repetitions)
+        print(f"{name}: {repetitions} x ...", end=" ", flush=True)
+        result, raw[name] = compare(task, peer, ours, repetitions)
+        results.append(result)
+        print(f"{result.ratio_of_minima:.3g} times", flush=True)
+    print(f"\nSeconds are minimum / median, one thread each, beside MadMiner {VERSION}.\n")
+    print(markdown(results))
+    record = {
+        "machine": machine(),
+        "results": {name: result.as_dict() for name, result in zip(chosen, results, strict=True)},
+        "runs": raw,
+    }
+    (options.folder / "results.json").write_text(json.dumps(record, indent=1))
+    return int(options.check and not all(result.passed for result in results))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,211 @@
+"""Reading parton-level events: the step between simulation and sampling."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from madminer.expressions import Vocabulary
+from madminer.lhe.analysis import LHEAnalysis, analyse_lhe_sample
+from madminer.models import Efficiency
+from madminer.reading.efficiencies import compile_efficiency
+from madminer.reading.objects import lhe_vocabulary
+from madminer.reading.reader import EventReader
+from madminer.reading.samples import Sample, check_sample
+from madminer.reading.smearing import MetNoise, Resolution, Smearing
+from madminer.typing import Seed, StrPath
+
+__all__ = ["LHEReader"]
+
+logger = logging.getLogger(__name__)
+
+
+class LHEReader(EventReader):
+    """Turns Les Houches event files into an event file with observables and weights.
+
+    Samples, smearing, observables, cuts and efficiencies are declared first;
+    `analyse_samples` evaluates them in this order, and `save` writes the result. The names that
+    observables may use are those of parton-level events: the lists ``e``, ``mu``, ``tau``, ``l``,
+    ``a``, ``j``, ``v`` sorted by falling transverse momentum, ``p`` and ``p_truth`` in the order of
+    the file, the particles ``met``, ``visible``, ``all`` and the numbers ``n_particles``,
+    ``scale``, ``alpha_qed``, ``alpha_qcd``.
+
+    Args:
+        filename: Setup file, or an event file whose setup is used.
+
+    Attributes:
+        observations, weights, cut_flow: Results, and more: see `EventReader`.
+
+    Examples:
+        >>> reader = LHEReader("data/setup.h5")  # doctest: +SKIP
+        >>> reader.add_sample("events.lhe.gz", sampled_from_benchmark="sm")  # doctest: +SKIP
+        >>> reader.add_observable("pt_j1", "j[0].pt", required=True)  # doctest: +SKIP
+        >>> reader.add_cut("(a[0] + a[1]).m > 122.0")  # doctest: +SKIP
+        >>> reader.analyse_samples(seed=1)  # doctest: +SKIP
+        >>> reader.save("data/events.h5", seed=2)  # doctest: +SKIP
+    """
+
+    def __init__(self, filename: StrPath) -> None:
+        super().__init__(filename)
+        self._smearing = Smearing({})
+        self._met_noise = MetNoise()
+
+    def vocabulary(self, observables: tuple[str, ...] = ()) -> Vocabulary:
+        """Names that expressions may use.
+
+        Args:
+            observables: Names of observables, known to cuts and efficiencies.
+        """
+        return lhe_vocabulary(observables)
+
+    def add_sample(
+        self,
+        lhe_filename: StrPath,
+        sampled_from_benchmark: str,
+        is_background: bool = False,
+        k_factor: float = 1.0,
+        systematics: Sequence[str] | None = None,
+    ) -> None:
+        """Declare a sample.
+
+        The cross sections of samples add up; runs that repeat each other need a k-factor of one
+        over their number.
+
+        Args:
+            lhe_filename: Event file, plain or compressed.
+            sampled_from_benchmark: Benchmark that the events were generated at.
+            is_background: Whether the process does not depend on the parameters; then the nominal
+                weight serves for all benchmarks.
+            k_factor: Factor on all weights.
+            systematics: Names of the systematic uncertainties that apply.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            UnknownNameError: If there is no such benchmark.
+            OptionError: If the k-factor is not a positive number.
+            SetupError: If a systematic uncertainty is not defined.
+        """
+        sample = Sample(
+            path=Path(lhe_filename),
+            sampled_from=sampled_from_benchmark,
+            is_background=is_background,
+            k_factor=k_factor,
+            systematics=tuple(systematics or ()),
+        )
+        self.samples.append(check_sample(sample, self.setup))
+
+    def set_smearing(
+        self,
+        pdgids: Sequence[int] | None = None,
+        energy_resolution_abs: float | None = 0.0,
+        energy_resolution_rel: float | None = 0.0,
+        pt_resolution_abs: float | None = 0.0,
+        pt_resolution_rel: float | None = 0.0,
+        eta_resolution_abs: float = 0.0,
+        eta_resolution_rel: float = 0.0,
+        phi_resolution_abs: float = 0.0,
+        phi_resolution_rel: float = 0.0,
+    ) -> None:
+        """Set Gaussian resolutions, standard deviation abs + rel * true value.
+
+        Args:
+            pdgids: Particle codes, particles and antiparticles separately; None for all particles.
+                A later call replaces the settings of its particles.
+            energy_resolution_abs: In GeV. If this or the relative one is None, the energy follows
+                from the transverse momentum and the mass.
+            energy_resolution_rel: Relative.
+            pt_resolution_abs: In GeV. If this or the relative one is None, the transverse momentum
+                follows from the energy and the mass.
+            pt_resolution_rel: Relative.
+            eta_resolution_abs: Absolute.
+            eta_resolution_rel: Relative.
+            phi_resolution_abs: In radians.
+            phi_resolution_rel: Relative.
+
+        Raises:
+            OptionError: If energy and transverse momentum would both follow from the other, or a
+                resolution is negative.
+        """
+        resolution = Resolution(
+            energy=_width(energy_resolution_abs, energy_resolution_rel),
+            pt=_width(pt_resolution_abs, pt_resolution_rel),
+            eta=(eta_resolution_abs, eta_resolution_rel),
+            phi=(phi_resolution_abs, phi_resolution_rel),
+        )
+        codes = None if pdgids is None else [int(code) for code in pdgids]
+        self._smearing = self._smearing.replaced(codes, resolution)
+
+    def set_met_noise(self, abs_: float = 0.0, rel: float = 0.0) -> None:
+        """Set Gaussian noise on each component of the missing momentum, abs_ + rel * HT.
+
+        Args:
+            abs_: In GeV.
+            rel: Relative to the scalar sum of the transverse momenta of visible particles.
+
+        Raises:
+            OptionError: If a resolution is negative.
+        """
+        self._met_noise = MetNoise(absolute=abs_, relative=rel)
+
+    def add_efficiency(self, definition: str, default: float = 1.0) -> None:
+        """Declare a factor on all weights.
+
+        Args:
+            definition: Expression in Python syntax; it may use observables that are declared
+                already. Events with a value of zero or less are dropped.
+            default: Factor where it is undefined.
+
+        Raises:
+            ExpressionError: If the expression is refused.
+            OptionError: If the default is not finite.
+        """
+        efficiency = Efficiency(f"efficiency_{len(self.efficiencies)}", definition, default)
+        compile_efficiency(efficiency, self.vocabulary(tuple(self.observables)))
+        self.efficiencies.append(efficiency)
+
+    def reset_efficiencies(self) -> None:
+        """Forget all efficiencies."""
+        self.efficiencies = []
+
+    def analyse_samples(
+        self,
+        reference_benchmark: str | None = None,
+        parse_events_as_xml: bool = True,  # noqa: ARG002
+        *,
+        seed: Seed = None,
+    ) -> None:
+        """Read all samples: smearing, observables, cuts, efficiencies.
+
+        Args:
+            reference_benchmark: Benchmark that nuisance parameters and the cut flow refer to;
+                None for the first one.
+            parse_events_as_xml: Without effect; there is one parser for all files.
+            seed: Source of the randomness of the smearing.
+
+        Raises:
+            SetupError: If there are no observables, or weights belong to other parameter points
+                than the benchmarks.
+            NoEventsError: If there are no samples or no events pass; the message shows what is
+                left after each step.
+            FileFormatError: If a file is truncated or not of the expected form.
+            MissingWeightsError: If a benchmark has no weight in a file.
+            DataError: If momenta or weights are not finite or cannot be normalised.
+        """
+        self._forget_results(reference_benchmark)
+        analysis = LHEAnalysis(
+            setup=self.setup,
+            selection=self._selection(),
+            smearing=self._smearing,
+            met_noise=self._met_noise,
+            reference=self.reference_benchmark,
+        )
+        rng = np.random.default_rng(seed)
+        logger.info("Analysing %d samples", len(self.samples))
+        self._keep([analyse_lhe_sample(sample, analysis, rng) for sample in self.samples])
+
+
+def _width(absolute: float | None, relative: float | None) -> tuple[float, float] | None:
+    return None if absolute is None or relative is None else (absolute, relative)

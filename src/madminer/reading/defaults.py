@@ -1,0 +1,66 @@
+"""The default observables: a description of an event that fits most processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from madminer.errors import OptionError
+from madminer.models import Observable
+
+__all__ = ["default_observables"]
+
+
+def default_observables(
+    *,
+    n_leptons_max: int = 2,
+    n_photons_max: int = 2,
+    n_jets_max: int = 2,
+    include_met: bool = True,
+    include_visible_sum: bool = True,
+    include_numbers: bool = True,
+    include_charge: bool = True,
+) -> list[Observable]:
+    """Missing and visible momentum, and numbers and momenta of leptons, photons and jets.
+
+    Args:
+        n_leptons_max: Momenta of how many leptons, hardest first.
+        n_photons_max: Momenta of how many photons.
+        n_jets_max: Momenta of how many jets.
+        include_met: Whether to include ``et_miss`` and ``phi_miss``.
+        include_visible_sum: Whether to include ``e_visible`` and ``eta_visible``.
+        include_numbers: Whether to include ``n_ls``, ``n_as``, ``n_js``.
+        include_charge: Whether to include the charges of the leptons.
+
+    Returns:
+        The observables; those of single particles are zero where there are too few.
+
+    Raises:
+        OptionError: If a number is negative.
+
+    Examples:
+        >>> [o.name for o in default_observables(n_leptons_max=0, n_photons_max=0, n_jets_max=1)]
+        ['et_miss', 'phi_miss', 'e_visible', 'eta_visible', 'n_ls', 'n_as', 'n_js',
+         'e_j1', 'pt_j1', 'eta_j1', 'phi_j1']
+    """
+    numbers = {"l": n_leptons_max, "a": n_photons_max, "j": n_jets_max}
+    if min(numbers.values()) < 0:
+        raise OptionError(f"Numbers of particles must be >= 0, got {numbers}.")
+    required = []
+    if include_met:
+        required += [("et_miss", "met.pt"), ("phi_miss", "met.phi")]
+    if include_visible_sum:
+        required += [("e_visible", "visible.e"), ("eta_visible", "visible.eta")]
+    if include_numbers:
+        required += [(f"n_{symbol}s", f"len({symbol})") for symbol in numbers]
+    observables = [Observable(name, text, None, True) for name, text in required]
+    for symbol, number in numbers.items():
+        observables += _of_particles(symbol, number, include_charge and symbol == "l")
+    return observables
+
+
+def _of_particles(symbol: str, number: int, with_charge: bool) -> Iterator[Observable]:
+    quantities = ("e", "pt", "eta", "phi", *(("charge",) if with_charge else ()))
+    for position in range(number):
+        for quantity in quantities:
+            name = f"{quantity}_{symbol}{position + 1}"
+            yield Observable(name, f"{symbol}[{position}].{quantity}", 0.0)

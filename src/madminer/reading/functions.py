@@ -1,0 +1,172 @@
+"""Observables that are Python functions of the particles of one event, or of all events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import awkward as ak
+import numpy as np
+import vector
+
+from madminer.errors import DataError, ShapeError
+from madminer.expressions import PARTICLE_FIELDS, ParticleArray
+from madminer.progress import track
+from madminer.typing import FloatArray
+
+__all__ = ["EventParticle", "evaluate_columnar", "evaluate_event_by_event"]
+
+_ARGUMENTS: Final = ("p_truth", "l", "a", "j", "met")
+
+
+class EventParticle(vector.MomentumObject4D):  # type: ignore[misc]
+    """A particle of one event, with everything that the package *vector* offers.
+
+    Args:
+        px: Momentum in x direction in GeV.
+        py: Momentum in y direction in GeV.
+        pz: Momentum along the beam in GeV.
+        E: Energy in GeV.
+        charge: Electric charge in units of e.
+        pdgid: Particle code, 0 for sums of particles.
+        spin: Helicity.
+        b_tag: Whether it is a bottom quark or jet.
+        tau_tag: Whether it is a tau lepton or jet.
+        t_tag: Whether it is a top quark or jet.
+    """
+
+    __slots__ = ("b_tag", "charge", "pdgid", "spin", "t_tag", "tau_tag")
+
+    def __init__(
+        self,
+        px: float,
+        py: float,
+        pz: float,
+        E: float,
+        charge: float = 0.0,
+        pdgid: int = 0,
+        spin: float = np.nan,
+        b_tag: bool = False,
+        tau_tag: bool = False,
+        t_tag: bool = False,
+    ) -> None:
+        super().__init__(px=px, py=py, pz=pz, E=E)
+        self.charge = charge
+        self.pdgid = pdgid
+        self.spin = spin
+        self.b_tag = b_tag
+        self.tau_tag = tau_tag
+        self.t_tag = t_tag
+
+    @property
+    def pdg_id(self) -> int:
+        """Particle code."""
+        return self.pdgid
+
+    def __add__(self, other: EventParticle) -> EventParticle:
+        return self._combined(other, 1.0)
+
+    def __sub__(self, other: EventParticle) -> EventParticle:
+        return self._combined(other, -1.0)
+
+    def __radd__(self, other: object) -> EventParticle:
+        """Allow ``sum(particles)``, which begins with 0."""
+        return self if other == 0 else NotImplemented
+
+    def _combined(self, other: EventParticle, sign: float) -> EventParticle:
+        """Momenta and charges add, tags are or-ed."""
+        return EventParticle(
+            self.px + sign * other.px,
+            self.py + sign * other.py,
+            self.pz + sign * other.pz,
+            self.E + sign * other.E,
+            self.charge + sign * other.charge,
+            b_tag=self.b_tag or other.b_tag,
+            tau_tag=self.tau_tag or other.tau_tag,
+            t_tag=self.t_tag or other.t_tag,
+        )
+
+
+def evaluate_event_by_event(
+    name: str, function: Callable[..., float], objects: Mapping[str, Any], n_events: int
+) -> FloatArray:
+    """Call a function of the particles once per event.
+
+    This is a loop over events because the function knows nothing of arrays; expressions and
+    columnar functions are many times faster.
+
+    Args:
+        name: Name of the observable.
+        function: ``function(particles, leptons, photons, jets, met)`` with lists of
+            `EventParticle`, the first before smearing; raises RuntimeError where undefined.
+        objects: Records by name.
+        n_events: Number of events.
+
+    Returns:
+        Values, not-a-number where undefined, shape ``(n_events,)``.
+
+    Raises:
+        DataError: If the function returns something other than a number.
+    """
+    arguments = [_particles_per_event(objects[key]) for key in _ARGUMENTS]
+    values = np.full(n_events, np.nan)
+    for event in track(range(n_events), f"observable {name}"):
+        try:
+            value = function(*(argument[event] for argument in arguments))
+        except RuntimeError:
+            continue
+        try:
+            values[event] = np.nan if value is None else float(value)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"The function of observable {name!r} must return a number, got {value!r}."
+            ) from error
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def evaluate_columnar(
+    name: str, function: Callable[..., Any], objects: Mapping[str, Any], n_events: int
+) -> FloatArray:
+    """Call a function of the particles of all events.
+
+    Args:
+        name: Name of the observable.
+        function: ``function(particles, leptons, photons, jets, met)`` with awkward records, the
+            first before smearing; returns one number an event, None or not-a-number where
+            undefined.
+        objects: Records by name.
+        n_events: Number of events.
+
+    Returns:
+        Values, not-a-number where undefined, shape ``(n_events,)``.
+
+    Raises:
+        ShapeError: If the function does not return one number an event.
+    """
+    result = function(*(objects[key] for key in _ARGUMENTS))
+    try:
+        filled = ak.fill_none(result, np.nan) if isinstance(result, ak.Array) else result
+        values = np.asarray(filled, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(
+            f"The columnar function of observable {name!r} must return one number for each of "
+            f"the {n_events} events, got {type(result).__name__} of another form."
+        ) from error
+    if values.shape != (n_events,):
+        raise ShapeError(
+            f"The columnar function of observable {name!r} must return shape ({n_events},), one "
+            f"number an event, got {values.shape}."
+        )
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _particles_per_event(records: ParticleArray) -> list[Any]:
+    """A list of particles, or one particle, for each event."""
+    is_single = records.ndim == 1
+    flat = records if is_single else ak.flatten(records, axis=1)
+    columns = [ak.to_numpy(flat[name]).tolist() for name in PARTICLE_FIELDS]
+    particles = [EventParticle(*row) for row in zip(*columns, strict=True)]
+    if is_single:
+        return particles
+    ends = np.cumsum(ak.num(records, axis=1)).tolist()
+    return [particles[begin:end] for begin, end in zip([0, *ends[:-1]], ends, strict=True)]

@@ -1,0 +1,293 @@
+"""What the readers of all event formats share: declarations, results, saving."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from madminer.errors import NoEventsError, SetupError
+from madminer.expressions import Vocabulary
+from madminer.io.event_file import write_events
+from madminer.io.setup_file import read_setup
+from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
+from madminer.reading.cutflow import CutFlow
+from madminer.reading.cuts import compile_cut
+from madminer.reading.defaults import default_observables
+from madminer.reading.observables import CompiledObservable, compile_observable
+from madminer.reading.results import ReadingResults, collect_events
+from madminer.reading.samples import AnalysedSample, Sample
+from madminer.reading.selection import Selection, compile_selection
+from madminer.typing import FloatArray, IntArray, Seed, StrPath
+
+__all__ = ["EventReader"]
+
+logger = logging.getLogger(__name__)
+
+
+class EventReader(ABC):
+    """Base of the readers: holds samples, observables, cuts, and the results.
+
+    Args:
+        filename: Setup file, or an event file whose setup is used.
+
+    Attributes:
+        setup: Setup of the analysis.
+        samples: Declared samples.
+        observables: Declared observables by name.
+        cuts: Declared cuts.
+        efficiencies: Declared efficiencies.
+        observations: Result: observables by name, shape ``(n_events,)`` each.
+        weights: Result: weights in pb by benchmark, shape ``(n_events,)`` each.
+        nuisance_parameters: Result: nuisance parameters by name.
+        reference_benchmark: Benchmark that nuisance parameters and the cut flow refer to.
+        events_sampling_benchmark_ids: Result: index of the benchmark that an event was generated
+            at, -1 for background, shape ``(n_events,)``.
+        signal_events_per_benchmark: Result: events that pass by benchmark, shape
+            ``(n_physical,)``.
+        background_events: Result: number of background events that pass.
+        cut_flow: Result: what is left after each step; None before an analysis.
+
+    Raises:
+        SetupError: If the setup has no benchmarks.
+    """
+
+    def __init__(self, filename: StrPath) -> None:
+        self.setup = read_setup(filename)
+        if not self.setup.physical_benchmarks:
+            raise SetupError(f"{filename} has no benchmarks: add them before reading events.")
+        self.samples: list[Sample] = []
+        self.observables: dict[str, Observable] = {}
+        self.cuts: list[Cut] = []
+        self.efficiencies: list[Efficiency] = []
+        self._compiled: dict[str, CompiledObservable] = {}
+        self.observations: Mapping[str, FloatArray] = {}
+        self.weights: Mapping[str, FloatArray] = {}
+        self.nuisance_parameters: Mapping[str, NuisanceParameter] = {}
+        self.reference_benchmark: str = next(iter(self.setup.physical_benchmarks))
+        self.events_sampling_benchmark_ids: IntArray | Sequence[int] | None = None
+        self.signal_events_per_benchmark: IntArray | Sequence[int] | None = None
+        self.background_events: int | None = None
+        self.cut_flow: CutFlow | None = None
+
+    @abstractmethod
+    def vocabulary(self, observables: tuple[str, ...] = ()) -> Vocabulary:
+        """Names that expressions may use.
+
+        Args:
+            observables: Names of observables, known to cuts and efficiencies.
+        """
+
+    def add_observable(
+        self, name: str, definition: str, required: bool = False, default: float | None = None
+    ) -> None:
+        """Declare an observable.
+
+        Args:
+            name: Unique name.
+            definition: Expression in Python syntax, such as "j[0].pt".
+            required: Whether events in which it is undefined are rejected.
+            default: Value where it is undefined; None for not-a-number.
+
+        Raises:
+            ExpressionError: If the expression is refused.
+            SetupError: If there is an observable or number of this name.
+            OptionError: If the default is not finite.
+        """
+        self._add(Observable(name, definition, default, required))
+
+    def add_observable_from_function(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        required: bool = False,
+        default: float | None = None,
+        *,
+        columnar: bool = False,
+    ) -> None:
+        """Declare an observable that is a Python function.
+
+        Args:
+            name: Unique name.
+            fn: ``fn(particles, leptons, photons, jets, met)`` with the particles before smearing
+                and the objects after it. It gets lists of the particles of one event, and raises
+                RuntimeError where the observable is undefined.
+            required: Whether events in which it is undefined are rejected.
+            default: Value where it is undefined; None for not-a-number.
+            columnar: Whether `fn` takes awkward records of all events and returns one number for
+                each, not-a-number or None where undefined: many times faster.
+
+        Raises:
+            SetupError: If `fn` is no function or there is an observable or number of this name.
+            OptionError: If the default is not finite.
+        """
+        if not callable(fn):
+            raise SetupError(f"Observable {name!r} needs a function, got {fn!r}.")
+        self._add(Observable(name, fn, default, required), is_columnar=columnar)
+
+    def add_default_observables(
+        self,
+        n_leptons_max: int = 2,
+        n_photons_max: int = 2,
+        n_jets_max: int = 2,
+        include_met: bool = True,
+        include_visible_sum: bool = True,
+        include_numbers: bool = True,
+        include_charge: bool = True,
+    ) -> None:
+        """Declare a set of observables that fits most processes.
+
+        Args:
+            n_leptons_max: Momenta of how many leptons, hardest first.
+            n_photons_max: Momenta of how many photons.
+            n_jets_max: Momenta of how many jets.
+            include_met: Whether to include ``et_miss`` and ``phi_miss``.
+            include_visible_sum: Whether to include ``e_visible`` and ``eta_visible``.
+            include_numbers: Whether to include ``n_ls``, ``n_as``, ``n_js``.
+            include_charge: Whether to include the charges of the leptons.
+
+        Raises:
+            SetupError: If there is an observable of one of the names.
+        """
+        for observable in default_observables(
+            n_leptons_max=n_leptons_max,
+            n_photons_max=n_photons_max,
+            n_jets_max=n_jets_max,
+            include_met=include_met,
+            include_visible_sum=include_visible_sum,
+            include_numbers=include_numbers,
+            include_charge=include_charge,
+        ):
+            self._add(observable)
+
+    def add_cut(self, definition: str, required: bool = False) -> None:
+        """Declare a cut.
+
+        Args:
+            definition: Expression in Python syntax, true for events that pass; it may use
+                observables that are declared already.
+            required: Verdict where it is undefined: False rejects the event, True lets it pass.
+
+        Raises:
+            ExpressionError: If the expression is refused.
+        """
+        cut = Cut(f"cut_{len(self.cuts)}", definition, required)
+        compile_cut(cut, self.vocabulary(tuple(self.observables)))
+        self.cuts.append(cut)
+
+    def reset_observables(self) -> None:
+        """Forget all observables."""
+        self.observables, self._compiled = {}, {}
+
+    def reset_cuts(self) -> None:
+        """Forget all cuts."""
+        self.cuts = []
+
+    def save(self, filename_out: StrPath, shuffle: bool = True, *, seed: Seed = None) -> None:
+        """Write the results with the setup to an event file.
+
+        Args:
+            filename_out: File to write; an older one is replaced when all is written.
+            shuffle: Whether to permute the events.
+            seed: Source of the randomness of the permutation.
+
+        Raises:
+            NoEventsError: If there are no results.
+            ShapeError: If the results do not belong to the same number of events.
+            MissingWeightsError: If a benchmark has no weights.
+            UnknownNameError: If there are weights of unknown benchmarks.
+            OutputError: If nothing can be written there.
+        """
+        rng = np.random.default_rng(seed) if shuffle else None
+        setup, events, summary = collect_events(self.setup, self._results(), rng)
+        write_events(filename_out, setup, events, summary)
+        logger.info("Saved %d events to %s", len(events), filename_out)
+
+    def _add(self, observable: Observable, *, is_columnar: bool = False) -> None:
+        if observable.name in self.observables:
+            raise SetupError(
+                f"There is an observable {observable.name!r} already: choose another name or call "
+                f"reset_observables first."
+            )
+        if observable.name in self.vocabulary().numbers:
+            raise SetupError(
+                f"{observable.name!r} is a number that every event has: choose another name."
+            )
+        self._compiled[observable.name] = compile_observable(
+            observable, self.vocabulary(), is_columnar=is_columnar
+        )
+        self.observables[observable.name] = observable
+
+    def _selection(self) -> Selection:
+        """Everything declared, ready for evaluation."""
+        if not self.observables:
+            raise SetupError("There are no observables: call add_observable first.")
+        if not self.samples:
+            raise NoEventsError("There are no samples: call add_sample first.")
+        vocabulary = self.vocabulary(tuple(self.observables))
+        return compile_selection(self._compiled, self.cuts, self.efficiencies, vocabulary)
+
+    def _forget_results(self, reference_benchmark: str | None) -> None:
+        names = list(self.setup.physical_benchmarks)
+        self.reference_benchmark = reference_benchmark or names[0]
+        self.setup.benchmark_index(self.reference_benchmark)
+        self.observations, self.weights, self.nuisance_parameters = {}, {}, {}
+        self.events_sampling_benchmark_ids, self.signal_events_per_benchmark = None, None
+        self.background_events, self.cut_flow = None, None
+
+    def _keep(self, analysed: Sequence[AnalysedSample]) -> None:
+        """Join the samples to results, or say why nothing is left."""
+        cut_flow = analysed[0].cut_flow
+        for more in analysed[1:]:
+            cut_flow += more.cut_flow
+        self.cut_flow = cut_flow
+        if cut_flow.n_events[-1] == 0:
+            raise NoEventsError(f"No event passes the selection. Loosen it:\n{cut_flow}")
+        logger.info("Cut flow:\n%s", cut_flow)
+        self._warn_of_undefined(cut_flow)
+        x = np.concatenate([part.x for part in analysed])
+        weights = np.concatenate([part.weights for part in analysed])
+        ids = [
+            np.full(
+                len(part.x),
+                -1 if sample.is_background else self.setup.benchmark_index(sample.sampled_from),
+            )
+            for part, sample in zip(analysed, self.samples, strict=True)
+        ]
+        sampled = np.concatenate(ids)
+        names = list(self.setup.physical_benchmarks)
+        self.observations = dict(zip(self.observables, x.T, strict=True))
+        self.weights = dict(zip(names, weights.T, strict=True))
+        self.events_sampling_benchmark_ids = sampled
+        self.signal_events_per_benchmark = np.bincount(sampled[sampled >= 0], minlength=len(names))
+        self.background_events = int(np.count_nonzero(sampled < 0))
+
+    def _warn_of_undefined(self, cut_flow: CutFlow) -> None:
+        for name, number in cut_flow.n_undefined.items():
+            observable = self.observables[name]
+            if number and not observable.is_required and observable.val_default is None:
+                logger.warning(
+                    "Observable %s is undefined in %d events before the cuts and has no default: "
+                    "it is not-a-number there. Give a default or make it required.",
+                    name,
+                    number,
+                )
+
+    def _results(self) -> ReadingResults:
+        definitions = {
+            name: observable.val_expression if isinstance(observable.val_expression, str) else None
+            for name, observable in self.observables.items()
+        }
+        return ReadingResults(
+            observations=self.observations,
+            weights=self.weights,
+            definitions=definitions,
+            reference_benchmark=self.reference_benchmark,
+            nuisance_parameters=self.nuisance_parameters,
+            sampling_benchmarks=self.events_sampling_benchmark_ids,
+            signal_events=self.signal_events_per_benchmark,
+            background_events=self.background_events,
+        )

@@ -1,0 +1,182 @@
+"""What readers hand over to the event file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from madminer.errors import MissingWeightsError, NoEventsError, ShapeError, UnknownNameError
+from madminer.io.event_file import Events, EventSummary
+from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
+from madminer.typing import FloatArray, IntArray
+
+__all__ = ["ReadingResults", "collect_events"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ReadingResults:
+    """Results of a reader, or what a user has set in their place.
+
+    Args:
+        observations: Observables by name, shape ``(n_events,)`` each.
+        weights: Weights in pb by benchmark, shape ``(n_events,)`` each.
+        definitions: Definitions of observables by name, None for functions; others are "_".
+        reference_benchmark: Benchmark that nuisance parameters refer to.
+        nuisance_parameters: Nuisance parameters by name.
+        sampling_benchmarks: Index of the benchmark that an event was generated at, -1 for
+            background, shape ``(n_events,)``; None where not known.
+        signal_events: Number of events by benchmark, shape ``(n_physical,)``; None to count.
+        background_events: Number of background events; None to count.
+    """
+
+    observations: Mapping[str, FloatArray]
+    weights: Mapping[str, FloatArray]
+    definitions: Mapping[str, str | None] = field(default_factory=dict)
+    reference_benchmark: str
+    nuisance_parameters: Mapping[str, NuisanceParameter] = field(default_factory=dict)
+    sampling_benchmarks: IntArray | Sequence[int] | None = None
+    signal_events: IntArray | Sequence[int] | None = None
+    background_events: int | None = None
+
+
+def collect_events(
+    setup: AnalysisSetup, results: ReadingResults, rng: np.random.Generator | None
+) -> tuple[AnalysisSetup, Events, EventSummary | None]:
+    """Bring results into the form of an event file.
+
+    Args:
+        setup: Setup of the analysis.
+        results: The results.
+        rng: Source of the randomness of the permutation of the events; None keeps their order.
+
+    Returns:
+        Setup with observables and nuisance benchmarks, events, and their numbers by benchmark
+        (None where not known).
+
+    Raises:
+        NoEventsError: If there are no results.
+        ShapeError: If they do not belong to the same number of events.
+        MissingWeightsError: If a benchmark has no weights.
+        UnknownNameError: If there are weights of unknown benchmarks.
+    """
+    n_events = _number_of_events(results)
+    setup = _full_setup(setup, results)
+    x = _table(results.observations, list(results.observations), n_events)
+    weights = _table(results.weights, list(setup.benchmarks), n_events)
+    sampled = _sampling_benchmarks(results, setup, n_events)
+    summary = _summary(results, setup, sampled)
+    order = np.arange(n_events) if rng is None else rng.permutation(n_events)
+    events = Events(x[order], weights[order], None if sampled is None else sampled[order])
+    return setup, events, summary
+
+
+def _number_of_events(results: ReadingResults) -> int:
+    lengths = {
+        **{f"observations[{name!r}]": np.shape(v) for name, v in results.observations.items()},
+        **{f"weights[{name!r}]": np.shape(v) for name, v in results.weights.items()},
+    }
+    if results.sampling_benchmarks is not None:
+        lengths["events_sampling_benchmark_ids"] = np.shape(results.sampling_benchmarks)
+    if not results.observations or not results.weights:
+        raise NoEventsError(
+            "There is nothing to save: analyse samples first, or set observations and weights."
+        )
+    if len(set(lengths.values())) > 1 or len(next(iter(lengths.values()))) != 1:
+        raise ShapeError(f"All results need one and the same shape (n_events,), got {lengths}.")
+    n_events = int(next(iter(lengths.values()))[0])
+    if n_events == 0:
+        raise NoEventsError("There is nothing to save: no events pass the selection.")
+    return n_events
+
+
+def _full_setup(setup: AnalysisSetup, results: ReadingResults) -> AnalysisSetup:
+    """The setup with observables, nuisance benchmarks and the reference."""
+    if results.reference_benchmark not in setup.physical_benchmarks:
+        raise UnknownNameError(
+            f"There is no benchmark {results.reference_benchmark!r} to refer to; there are "
+            f"{list(setup.physical_benchmarks)}."
+        )
+    physical = {
+        name: replace(benchmark, is_reference=name == results.reference_benchmark)
+        for name, benchmark in setup.physical_benchmarks.items()
+    }
+    _check_benchmarks(physical, results)
+    nuisance = {
+        name: Benchmark(name, dict.fromkeys(setup.parameters, 0.0), is_nuisance=True)
+        for name in sorted(set(results.weights) - set(physical))
+    }
+    definitions = {name: _definition(results, name) for name in results.observations}
+    return replace(
+        setup,
+        benchmarks={**physical, **nuisance},
+        nuisance_parameters=dict(results.nuisance_parameters),
+        observables=definitions,
+    )
+
+
+def _definition(results: ReadingResults, name: str) -> str:
+    if name not in results.definitions:
+        return "_"
+    definition = results.definitions[name]
+    return "None" if definition is None else definition
+
+
+def _check_benchmarks(physical: Mapping[str, Benchmark], results: ReadingResults) -> None:
+    missing = [name for name in physical if name not in results.weights]
+    if missing:
+        raise MissingWeightsError(
+            f"There are no weights for the benchmarks {missing}, only for {list(results.weights)}."
+        )
+    used = {
+        name
+        for parameter in results.nuisance_parameters.values()
+        for name in (parameter.benchmark_pos, parameter.benchmark_neg)
+    }
+    unknown = [name for name in results.weights if name not in physical and name not in used]
+    if unknown:
+        raise UnknownNameError(
+            f"There are weights for {unknown}, which is neither a benchmark of the setup "
+            f"({list(physical)}) nor one of a nuisance parameter."
+        )
+    lost = sorted(str(name) for name in used - set(results.weights) if name is not None)
+    if lost:
+        raise MissingWeightsError(f"There are no weights for the nuisance benchmarks {lost}.")
+
+
+def _table(columns: Mapping[str, FloatArray], names: Sequence[str], n_events: int) -> FloatArray:
+    table = np.empty((n_events, len(names)))
+    for position, name in enumerate(names):
+        table[:, position] = columns[name]
+    return table
+
+
+def _sampling_benchmarks(
+    results: ReadingResults, setup: AnalysisSetup, n_events: int
+) -> IntArray | None:
+    if results.sampling_benchmarks is None:
+        return None
+    sampled = np.asarray(results.sampling_benchmarks, dtype=np.int64).reshape(n_events)
+    n_physical = len(setup.physical_benchmarks)
+    if np.any(sampled >= n_physical):
+        raise UnknownNameError(
+            f"events_sampling_benchmark_ids must be below {n_physical}, the number of benchmarks, "
+            f"or negative for background; got {int(sampled.max())}."
+        )
+    return sampled
+
+
+def _summary(
+    results: ReadingResults, setup: AnalysisSetup, sampled: IntArray | None
+) -> EventSummary | None:
+    n_physical = len(setup.physical_benchmarks)
+    if results.signal_events is None:
+        return None if sampled is None else EventSummary.count(sampled, n_physical)
+    signal = np.asarray(results.signal_events, dtype=np.int64)
+    if signal.shape != (n_physical,):
+        raise ShapeError(
+            f"signal_events_per_benchmark needs one number for each of the {n_physical} "
+            f"benchmarks, got shape {signal.shape}."
+        )
+    return EventSummary(signal, int(results.background_events or 0))

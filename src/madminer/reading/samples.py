@@ -1,0 +1,81 @@
+"""Event samples that are read together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from madminer.errors import MadMinerError, OptionError, SetupError
+from madminer.models import AnalysisSetup
+from madminer.reading.cutflow import CutFlow
+from madminer.typing import FloatArray
+
+__all__ = ["AnalysedSample", "Sample", "check_sample"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A file of generated events.
+
+    Args:
+        path: The file.
+        sampled_from: Physical benchmark that the events were generated at.
+        is_background: Whether the process does not depend on the parameters; the weight of an
+            event is then the same at all benchmarks.
+        k_factor: Factor on all weights.
+        systematics: Names of the systematic uncertainties that apply.
+    """
+
+    path: Path
+    sampled_from: str
+    is_background: bool = False
+    k_factor: float = 1.0
+    systematics: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysedSample:
+    """Selected events of one sample.
+
+    Args:
+        x: Observables, shape ``(n_selected, n_observables)``.
+        weights: Weights in pb, shape ``(n_selected, n_physical)``.
+        cut_flow: What is left after each step.
+    """
+
+    x: FloatArray
+    weights: FloatArray
+    cut_flow: CutFlow
+
+
+def check_sample(sample: Sample, setup: AnalysisSetup) -> Sample:
+    """Refuse a sample that cannot be read.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UnknownNameError: If there is no such benchmark.
+        OptionError: If the k-factor is not a positive number.
+        SetupError: If a systematic uncertainty is not defined.
+        MadMinerError: If systematic uncertainties are asked for.
+    """
+    if not sample.path.is_file():
+        raise FileNotFoundError(
+            f"There is no event file {sample.path}. Check the name and that the events were made."
+        )
+    setup.benchmark_index(sample.sampled_from)
+    if not (math.isfinite(sample.k_factor) and sample.k_factor > 0.0):
+        raise OptionError(f"k_factor must be a positive number, got {sample.k_factor}.")
+    for name in sample.systematics:
+        if name not in setup.systematics:
+            raise SetupError(
+                f"The setup defines no systematic uncertainty {name!r}; it has "
+                f"{list(setup.systematics)}."
+            )
+    if sample.systematics:
+        raise MadMinerError(
+            "Weights of systematic uncertainties are not read by this version: leave out "
+            "`systematics`, the other results do not depend on it."
+        )
+    return sample

@@ -1,0 +1,671 @@
+"""SampleAugmenter: training and test samples with joint likelihood ratios and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from madminer.analysis import DataAnalyzer
+from madminer.analysis.coefficients import (
+    gradient_coefficients,
+    has_gradients,
+    weight_coefficients,
+)
+from madminer.analysis.partitions import partition_range
+from madminer.analysis.rescaling import closest_benchmarks, closest_factors, share_factors
+from madminer.errors import OptionError
+from madminer.sampling.augment import (
+    DrawnSample,
+    draw_sample,
+    sample_ratio,
+    sample_score,
+    signs,
+)
+from madminer.sampling.columns import Columns, SamplingOptions, join_columns, report_draws
+from madminer.sampling.draws import Targets
+from madminer.sampling.parameters import NuSpecification, ThetaSpecification
+from madminer.sampling.points import Points, require_nominal, resolve_thetas
+from madminer.sampling.results import (
+    LocalSample,
+    MoreRatiosSample,
+    PlainSample,
+    RatioSample,
+    given,
+    save_arrays,
+)
+from madminer.sampling.table import WeightTable, weight_table
+from madminer.typing import FloatArray, Seed, StrPath
+
+__all__ = ["SampleAugmenter"]
+
+
+class SampleAugmenter(DataAnalyzer):
+    r"""Draws unweighted samples at any parameter points and augments them with the gold.
+
+    Events are drawn with replacement, with probability proportional to the absolute value of
+    their weight. Where weights are negative, their share is reported, and the attribute `w` of
+    each returned sample (and, then, the file ``w_<filename>.npy``) holds the signs: means over
+    the sample are right when weighted by them.
+
+    Parameter points are given by the functions of `madminer.sampling.parameters`. The arrays are
+    returned and, if `folder` and `filename` are given, saved as ``<name>_<filename>.npy``.
+
+    Args:
+        filename: Event file.
+        disable_morphing: Whether to ignore the morphing setup of the file.
+        include_nuisance_parameters: Whether to load nuisance parameters.
+
+    Examples:
+        .. code-block:: python
+
+            augmenter = SampleAugmenter("events.h5")
+            x, theta, t_xz, n_eff = augmenter.sample_train_local(
+                benchmark("sm"), 100_000, folder="samples", filename="train", seed=1
+            )
+    """
+
+    def __init__(
+        self,
+        filename: StrPath,
+        disable_morphing: bool = False,
+        include_nuisance_parameters: bool = True,
+    ) -> None:
+        super().__init__(filename, disable_morphing, include_nuisance_parameters)
+        self._tables: dict[tuple[int, int], WeightTable] = {}
+
+    def sample_train_plain(
+        self,
+        theta: ThetaSpecification,
+        n_samples: int,
+        nu: NuSpecification | None = None,
+        sample_only_from_closest_benchmark: bool = True,
+        folder: StrPath | None = None,
+        filename: str | None = None,
+        test_split: float | None = 0.2,
+        validation_split: float | None = 0.2,
+        partition: str = "train",
+        n_processes: int = 1,  # noqa: ARG002  # documented; drawing needs no processes
+        n_eff_forced: float | None = None,
+        double_precision: bool = False,
+        *,
+        seed: Seed = None,
+    ) -> PlainSample:
+        """Draw samples without joint quantities.
+
+        Args:
+            theta: Parameter points to draw from.
+            n_samples: Number of samples over all points.
+            nu: Nuisance parameters, None for their nominal values.
+            sample_only_from_closest_benchmark: Whether to draw only events generated at the
+                benchmark closest to the point, and background.
+            folder: Folder of the saved arrays; None: they are not saved.
+            filename: Common part of the names of the saved arrays.
+            test_split: Fraction of events kept for testing.
+            validation_split: Fraction of events kept for validation.
+            partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``.
+            n_processes: Accepted, no longer needed.
+            n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
+            double_precision: Whether to return float64 instead of float32.
+            seed: Source of randomness.
+
+        Returns:
+            Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``, followed by nuisance
+            parameters where they are loaded; effective number of samples, the smallest over the
+            points.
+
+        Raises:
+            OptionError: If an option or a specification is not understood.
+            UnknownNameError: If there is no such benchmark.
+            NoEventsError: If there are no events to draw from.
+            NegativeWeightError: If the cross section at a point is not positive.
+        """
+        options = SamplingOptions(
+            only_closest=sample_only_from_closest_benchmark,
+            partition=partition,
+            test_split=test_split,
+            validation_split=validation_split,
+            n_eff_forced=n_eff_forced,
+            double_precision=double_precision,
+        )
+        rng = np.random.default_rng(seed)
+        columns = self._single(theta, nu, n_samples, options, rng, with_score=False)
+        report_draws(columns, options)
+        arrays = {"x": columns.x, "theta": columns.theta0, "w": columns.signs_to_save}
+        save_arrays(folder, filename, arrays)
+        n_eff = float(columns.n_effective.min())
+        return PlainSample.of((columns.x, columns.theta0, n_eff), columns.w)
+
+    def sample_train_local(
+        self,
+        theta: ThetaSpecification,
+        n_samples: int,
+        nu: NuSpecification | None = None,
+        sample_only_from_closest_benchmark: bool = True,
+        folder: StrPath | None = None,
+        filename: str | None = None,
+        nuisance_score: str | bool = "auto",
+        test_split: float | None = 0.2,
+        validation_split: float | None = 0.2,
+        partition: str = "train",
+        n_processes: int = 1,  # noqa: ARG002
+        log_message: bool = True,
+        n_eff_forced: float | None = None,
+        double_precision: bool = False,
+        *,
+        seed: Seed = None,
+    ) -> LocalSample:
+        """Draw samples with the joint score, for SALLY and SALLINO.
+
+        Args:
+            theta: Parameter points to draw from, at which the score is evaluated.
+            n_samples: Number of samples over all points.
+            nu: See `sample_train_plain`, as for all arguments not named here.
+            sample_only_from_closest_benchmark: See there.
+            folder: See there.
+            filename: See there.
+            nuisance_score: Whether the score has components for nuisance parameters; ``"auto"``:
+                if there are any.
+            test_split: See there.
+            validation_split: See there.
+            partition: See there.
+            n_processes: Accepted, no longer needed.
+            log_message: Whether to log the effective number of samples.
+            n_eff_forced: See there.
+            double_precision: See there.
+            seed: Source of randomness.
+
+        Returns:
+            Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``; joint score t_xz
+            ``(n, n_parameters)``; effective number of samples.
+
+        Raises:
+            OptionError: If an option or a specification is not understood.
+            MorphingError: If derivatives are not known at a point.
+            DataError: If a drawn event has no score.
+        """
+        self._require_theta_score(nuisance_score)
+        options = SamplingOptions(
+            only_closest=sample_only_from_closest_benchmark,
+            partition=partition,
+            test_split=test_split,
+            validation_split=validation_split,
+            n_eff_forced=n_eff_forced,
+            double_precision=double_precision,
+        )
+        rng = np.random.default_rng(seed)
+        columns = self._single(theta, nu, n_samples, options, rng, with_score=True)
+        report_draws(columns, options, log_message=log_message)
+        arrays = {
+            "x": columns.x,
+            "theta": columns.theta0,
+            "t_xz": columns.t_xz0,
+            "w": columns.signs_to_save,
+        }
+        save_arrays(folder, filename, arrays)
+        n_eff = float(columns.n_effective.min())
+        return LocalSample.of((columns.x, columns.theta0, given(columns.t_xz0), n_eff), columns.w)
+
+    def sample_train_density(
+        self,
+        theta: ThetaSpecification,
+        n_samples: int,
+        nu: NuSpecification | None = None,
+        sample_only_from_closest_benchmark: bool = True,
+        folder: StrPath | None = None,
+        filename: str | None = None,
+        nuisance_score: str | bool = "auto",
+        test_split: float | None = 0.2,
+        validation_split: float | None = 0.2,
+        partition: str = "train",
+        n_processes: int = 1,
+        n_eff_forced: float | None = None,
+        double_precision: bool = False,
+        *,
+        seed: Seed = None,
+    ) -> LocalSample:
+        """Draw samples with the joint score, for density estimation (SCANDAL).
+
+        The same as `sample_train_local`; the points are usually many.
+
+        Args:
+            theta: Parameter points to draw from, at which the score is evaluated.
+            n_samples: Number of samples over all points.
+            nu: See `sample_train_plain`, as for all arguments not named here.
+            sample_only_from_closest_benchmark: See there.
+            folder: See there.
+            filename: See there.
+            nuisance_score: See `sample_train_local`.
+            test_split: See there.
+            validation_split: See there.
+            partition: See there.
+            n_processes: Accepted, no longer needed.
+            n_eff_forced: See there.
+            double_precision: See there.
+            seed: Source of randomness.
+
+        Returns:
+            Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``; joint score t_xz
+            ``(n, n_parameters)``; effective number of samples.
+        """
+        return self.sample_train_local(
+            theta,
+            n_samples,
+            nu,
+            sample_only_from_closest_benchmark,
+            folder,
+            filename,
+            nuisance_score,
+            test_split,
+            validation_split,
+            partition,
+            n_processes,
+            n_eff_forced=n_eff_forced,
+            double_precision=double_precision,
+            seed=seed,
+        )
+
+    def sample_train_ratio(
+        self,
+        theta0: ThetaSpecification,
+        theta1: ThetaSpecification,
+        n_samples: int,
+        nu0: NuSpecification | None = None,
+        nu1: NuSpecification | None = None,
+        sample_only_from_closest_benchmark: bool = True,
+        folder: StrPath | None = None,
+        filename: str | None = None,
+        nuisance_score: str | bool = "auto",
+        test_split: float | None = 0.2,
+        validation_split: float | None = 0.2,
+        partition: str = "train",
+        n_processes: int = 1,  # noqa: ARG002
+        return_individual_n_effective: bool = False,
+        n_eff_forced: float | None = None,
+        double_precision: bool = False,
+        *,
+        seed: Seed = None,
+    ) -> RatioSample:
+        """Draw samples with the joint likelihood ratio, for CARL, ROLR, ALICE and their kin.
+
+        Half of the samples are drawn from theta0 (y = 0), half from theta1 (y = 1); random points
+        are drawn anew for the second half. Points are cycled to the longer list.
+
+        Args:
+            theta0: Parameter points of the numerator.
+            theta1: Parameter points of the denominator.
+            n_samples: Number of samples over all points and both halves.
+            nu0: Nuisance parameters of the numerator, None for their nominal values.
+            nu1: Nuisance parameters of the denominator, None for their nominal values.
+            sample_only_from_closest_benchmark: See `sample_train_plain`, as for all arguments not
+                named here.
+            folder: See there.
+            filename: See there.
+            nuisance_score: See `sample_train_local`.
+            test_split: See there.
+            validation_split: See there.
+            partition: See there.
+            n_processes: Accepted, no longer needed.
+            return_individual_n_effective: Whether to return the effective number of samples at
+                the point of each sample.
+            n_eff_forced: See there.
+            double_precision: See there.
+            seed: Source of randomness.
+
+        Returns:
+            Shuffled: observables x ``(n, n_observables)``; theta0 and theta1 ``(n,
+            n_parameters)``; y ``(n, 1)``; joint ratio r_xz of theta0 to theta1 ``(n, 1)``; joint
+            score t_xz at theta0 ``(n, n_parameters)``, None where derivatives are not known;
+            effective number of samples, the smallest over the points, or ``(n,)``.
+
+        Raises:
+            OptionError: If an option or a specification is not understood.
+            DataError: If a drawn event has no joint ratio or score.
+        """
+        self._require_theta_score(nuisance_score)
+        require_nominal(nu0)
+        require_nominal(nu1)
+        options = SamplingOptions(
+            only_closest=sample_only_from_closest_benchmark,
+            partition=partition,
+            test_split=test_split,
+            validation_split=validation_split,
+            n_eff_forced=n_eff_forced,
+            double_precision=double_precision,
+        )
+        rng = np.random.default_rng(seed)
+        specifications = [theta0, theta1]
+        columns = self._ratios(specifications, n_samples, options, rng, with_score1=False)
+        report_draws(columns, options)
+        arrays = {
+            "x": columns.x,
+            "theta0": columns.theta0,
+            "theta1": columns.theta1,
+            "y": columns.y,
+            "r_xz": columns.r_xz,
+            "t_xz": columns.t_xz0,
+            "w": columns.signs_to_save,
+        }
+        save_arrays(folder, filename, arrays)
+        return RatioSample.of(
+            (
+                columns.x,
+                columns.theta0,
+                given(columns.theta1),
+                given(columns.y),
+                given(columns.r_xz),
+                columns.t_xz0,
+                columns.n_effective
+                if return_individual_n_effective
+                else float(columns.n_effective.min()),
+            ),
+            columns.w,
+        )
+
+    def sample_train_more_ratios(
+        self,
+        theta0: ThetaSpecification,
+        theta1: ThetaSpecification,
+        n_samples: int,
+        nu0: NuSpecification | None = None,
+        nu1: NuSpecification | None = None,
+        sample_only_from_closest_benchmark: bool = True,
+        folder: StrPath | None = None,
+        filename: str | None = None,
+        additional_thetas: Sequence[ThetaSpecification] | None = None,
+        nuisance_score: str | bool = "auto",
+        test_split: float | None = 0.2,
+        validation_split: float | None = 0.2,
+        partition: str = "train",
+        n_processes: int = 1,  # noqa: ARG002
+        n_eff_forced: float | None = None,
+        double_precision: bool = False,
+        *,
+        seed: Seed = None,
+    ) -> MoreRatiosSample:
+        """Draw samples with the joint ratio and both scores, for doubly parameterized estimators.
+
+        Each of `additional_thetas` repeats the half drawn from theta0 with it as theta1, and the
+        half drawn from theta1 with it as theta0.
+
+        Args:
+            theta0: Parameter points of the numerator.
+            theta1: Parameter points of the denominator.
+            n_samples: Number of drawn samples; as many more for each additional theta.
+            nu0: Nuisance parameters of the numerator, None for their nominal values.
+            nu1: Nuisance parameters of the denominator, None for their nominal values.
+            sample_only_from_closest_benchmark: See `sample_train_plain`, as for all arguments not
+                named here.
+            folder: See there.
+            filename: See there.
+            additional_thetas: Further parameter points.
+            nuisance_score: See `sample_train_local`.
+            test_split: See there.
+            validation_split: See there.
+            partition: See there.
+            n_processes: Accepted, no longer needed.
+            n_eff_forced: See there.
+            double_precision: See there.
+            seed: Source of randomness.
+
+        Returns:
+            As `sample_train_ratio`, but with the joint scores at theta0 and at theta1.
+
+        Raises:
+            OptionError: If an option or a specification is not understood.
+            DataError: If a drawn event has no joint ratio or score.
+        """
+        self._require_theta_score(nuisance_score)
+        require_nominal(nu0)
+        require_nominal(nu1)
+        options = SamplingOptions(
+            only_closest=sample_only_from_closest_benchmark,
+            partition=partition,
+            test_split=test_split,
+            validation_split=validation_split,
+            n_eff_forced=n_eff_forced,
+            double_precision=double_precision,
+        )
+        rng = np.random.default_rng(seed)
+        specifications = [theta0, theta1, *(additional_thetas or [])]
+        columns = self._ratios(specifications, n_samples, options, rng, with_score1=True)
+        report_draws(columns, options)
+        arrays = {
+            "x": columns.x,
+            "theta0": columns.theta0,
+            "theta1": columns.theta1,
+            "y": columns.y,
+            "r_xz": columns.r_xz,
+            "t_xz0": columns.t_xz0,
+            "t_xz1": columns.t_xz1,
+            "w": columns.signs_to_save,
+        }
+        save_arrays(folder, filename, arrays)
+        return MoreRatiosSample.of(
+            (
+                columns.x,
+                columns.theta0,
+                given(columns.theta1),
+                given(columns.y),
+                given(columns.r_xz),
+                columns.t_xz0,
+                columns.t_xz1,
+                float(columns.n_effective.min()),
+            ),
+            columns.w,
+        )
+
+    def sample_test(
+        self,
+        theta: ThetaSpecification,
+        n_samples: int,
+        nu: NuSpecification | None = None,
+        sample_only_from_closest_benchmark: bool = True,
+        folder: StrPath | None = None,
+        filename: str | None = None,
+        test_split: float | None = 0.2,
+        validation_split: float | None = 0.2,
+        partition: str = "test",
+        n_processes: int = 1,
+        n_eff_forced: float | None = None,
+        double_precision: bool = False,
+        *,
+        seed: Seed = None,
+    ) -> PlainSample:
+        """Draw samples for evaluation, by default from the events kept for testing.
+
+        Args:
+            theta: Parameter points to draw from.
+            n_samples: Number of samples over all points.
+            nu: See `sample_train_plain`, as for all arguments not named here.
+            sample_only_from_closest_benchmark: See there.
+            folder: See there.
+            filename: See there.
+            test_split: See there.
+            validation_split: See there.
+            partition: See there.
+            n_processes: Accepted, no longer needed.
+            n_eff_forced: See there.
+            double_precision: See there.
+            seed: Source of randomness.
+
+        Returns:
+            Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``; effective number of
+            samples.
+        """
+        return self.sample_train_plain(
+            theta,
+            n_samples,
+            nu,
+            sample_only_from_closest_benchmark,
+            folder,
+            filename,
+            test_split,
+            validation_split,
+            partition,
+            n_processes,
+            n_eff_forced,
+            double_precision,
+            seed=seed,
+        )
+
+    def cross_sections(
+        self, theta: ThetaSpecification, nu: NuSpecification | None = None, *, seed: Seed = None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Total cross sections at parameter points, from all events.
+
+        Args:
+            theta: Parameter points.
+            nu: Nuisance parameters, None for their nominal values.
+            seed: Source of randomness for random points.
+
+        Returns:
+            Parameter points ``(n_thetas, n_parameters)``, with `nu` followed by the nuisance
+            parameters; cross sections in pb ``(n_thetas,)``; statistical uncertainties in pb
+            ``(n_thetas,)``.
+
+        Raises:
+            OptionError: If a specification is not understood.
+        """
+        require_nominal(nu)
+        points = resolve_thetas(theta, None, self.setup, np.random.default_rng(seed))
+        xsecs, uncertainties = self.xsecs(points.thetas)
+        thetas = points.positions(self.setup)
+        if nu is not None:
+            thetas = self._with_nominal_nu(thetas)
+        return thetas, xsecs, uncertainties
+
+    def _single(
+        self,
+        theta: ThetaSpecification,
+        nu: NuSpecification | None,
+        n_samples: int,
+        options: SamplingOptions,
+        rng: np.random.Generator,
+        *,
+        with_score: bool,
+    ) -> Columns:
+        require_nominal(nu)
+        points = resolve_thetas(theta, n_samples, self.setup, rng)
+        scores = self._score_coefficients(points) if with_score else None
+        sample = self._draw(points, len(points), points.n_per_theta, options, rng)
+        columns = Columns(
+            x=sample.x,
+            theta0=self._thetas(sample, points),
+            t_xz0=None if scores is None else sample_score(sample, *scores),
+            n_effective=sample.n_effective,
+            w=signs(sample),
+        )
+        return join_columns([columns], options.dtype, None)
+
+    def _draw(
+        self,
+        points: Points,
+        n_sets: int,
+        n_per_set: int,
+        options: SamplingOptions,
+        rng: np.random.Generator,
+    ) -> DrawnSample:
+        table = self._table(options)
+        n_generated = self.n_events_generated_per_benchmark
+        coefficients = weight_coefficients(self.setup, points.thetas, self.n_benchmarks)
+        if options.only_closest and self.event_file.has_sampling_benchmarks:
+            closest = closest_benchmarks(
+                points.positions(self.setup), self.setup.benchmark_thetas, n_generated
+            )
+            factors = closest_factors(closest, self.n_benchmarks_phys)
+        else:
+            factors = np.tile(share_factors(n_generated), (len(points), 1))
+        sets = np.repeat(np.arange(n_sets), n_per_set)
+        targets = Targets(coefficients, factors)
+        return draw_sample(self.event_file, table, targets, sets, rng, options.n_eff_forced)
+
+    def _table(self, options: SamplingOptions) -> WeightTable:
+        """Weights of a partition; those of the last one asked for are kept."""
+        start, stop, _ = partition_range(
+            self.n_samples, options.partition, options.test_split, options.validation_split
+        )
+        key = (start, stop)
+        if key not in self._tables:
+            self._tables.clear()
+            ((weights, groups),) = self._weights_and_groups(start, stop, None)
+            self._tables[key] = weight_table(weights, groups, self.n_benchmarks_phys + 1, start)
+        return self._tables[key]
+
+    def _ratios(
+        self,
+        specifications: Sequence[ThetaSpecification],
+        n_samples: int,
+        options: SamplingOptions,
+        rng: np.random.Generator,
+        *,
+        with_score1: bool,
+    ) -> Columns:
+        """Samples from the first (y = 0) and second (y = 1) of the specified points.
+
+        The further ones take the place of the point that was not drawn from.
+        """
+        n_half = n_samples // 2
+        if n_half < 1:
+            raise OptionError(f"n_samples must be at least 2, one a half; got {n_samples}.")
+        pieces = []
+        for y in (0, 1):
+            points = [resolve_thetas(s, n_half, self.setup, rng) for s in specifications]
+            n_sets = max(len(p) for p in points)
+            n_per_set = min(p.n_per_theta for p in points)
+            drawn, others = points[y], [points[1 - y], *points[2:]]
+            sample = self._draw(drawn, n_sets, n_per_set, options, rng)
+            pairs = [(drawn, other) if y == 0 else (other, drawn) for other in others]
+            pieces += [self._ratio_columns(sample, *pair, y, with_score1) for pair in pairs]
+        return join_columns(pieces, options.dtype, rng)
+
+    def _ratio_columns(
+        self, sample: DrawnSample, points0: Points, points1: Points, y: int, with_score1: bool
+    ) -> Columns:
+        scores = [
+            sample_score(sample, *self._score_coefficients(points))
+            if wanted and has_gradients(self.setup, points.thetas)
+            else None
+            for points, wanted in ((points0, True), (points1, with_score1))
+        ]
+        ratio = sample_ratio(
+            sample,
+            weight_coefficients(self.setup, points0.thetas, self.n_benchmarks),
+            weight_coefficients(self.setup, points1.thetas, self.n_benchmarks),
+        )
+        return Columns(
+            x=sample.x,
+            theta0=self._thetas(sample, points0),
+            theta1=self._thetas(sample, points1),
+            y=np.full((len(ratio), 1), y),
+            r_xz=ratio[:, np.newaxis],
+            t_xz0=scores[0],
+            t_xz1=scores[1],
+            n_effective=sample.n_effective,
+            w=signs(sample),
+        )
+
+    def _score_coefficients(self, points: Points) -> tuple[FloatArray, FloatArray]:
+        return (
+            weight_coefficients(self.setup, points.thetas, self.n_benchmarks),
+            gradient_coefficients(self.setup, points.thetas, self.n_benchmarks),
+        )
+
+    def _thetas(self, sample: DrawnSample, points: Points) -> FloatArray:
+        thetas = points.positions(self.setup)[sample.sets % len(points)]
+        return self._with_nominal_nu(thetas)
+
+    def _with_nominal_nu(self, thetas: FloatArray) -> FloatArray:
+        return np.pad(thetas, ((0, 0), (0, self.n_nuisance_parameters)))
+
+    def _require_theta_score(self, nuisance_score: str | bool) -> None:
+        if nuisance_score not in {"auto", True, False}:
+            raise OptionError(
+                f"nuisance_score must be 'auto', True or False, got {nuisance_score!r}."
+            )
+        if nuisance_score is not False and self.n_nuisance_parameters > 0:
+            raise OptionError(
+                f"Scores of nuisance parameters are not available so far, but the file has "
+                f"{list(self.nuisance_parameters)}. Use nuisance_score=False, or open the file "
+                f"with include_nuisance_parameters=False."
+            )

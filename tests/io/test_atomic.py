@@ -1,0 +1,113 @@
+"""Files are complete or as they were before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from madminer.errors import OutputError
+from madminer.io import atomic_path
+
+
+def test_file_appears_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "file.txt"
+    with atomic_path(target) as temporary:
+        temporary.write_text("content")
+        assert temporary.parent == target.parent
+        assert temporary.suffix == ".txt"
+        assert not target.exists()
+    assert target.read_text() == "content"
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_old_file_is_intact_after_an_error(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+
+    def write() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_new_file_replaces_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "array.npy"
+    for values in ([1.0], [2.0]):
+        with atomic_path(target) as temporary:
+            np.save(temporary, values)
+    assert np.load(target) == [2.0]
+
+
+def test_links_are_written_through(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link.txt"
+    link.symlink_to(tmp_path / "real" / "file.txt")
+    with atomic_path(link) as temporary:
+        temporary.write_text("content")
+    assert link.is_symlink()
+    assert (tmp_path / "real" / "file.txt").read_text() == "content"
+
+
+def test_usual_permissions(tmp_path: Path) -> None:
+    usual, target = tmp_path / "usual", tmp_path / "target"
+    usual.touch()
+    with atomic_path(target):
+        pass
+    assert target.stat().st_mode == usual.stat().st_mode
+
+
+def test_impossible_places_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match=r"Cannot write .*writable"),
+        atomic_path(tmp_path / "file" / "inside.txt"),
+    ):
+        pass
+    with pytest.raises(OutputError, match="it is a folder"), atomic_path(tmp_path):
+        pass
+
+
+def test_folder_without_permission_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touch(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")  # a superuser never meets it
+
+    monkeypatch.setattr(Path, "touch", touch)
+    with (
+        pytest.raises(OutputError, match=r"file \(Permission denied\)\. Choose a folder"),
+        atomic_path(tmp_path / "file"),
+    ):
+        pass
+
+
+def test_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+
+    def replace(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OutputError, match="No space left"), atomic_path(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_full_disk_while_writing_is_named(tmp_path: Path) -> None:
+    def write() -> None:
+        with atomic_path(tmp_path / "file.txt"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left on device"):
+        write()
+    assert list(tmp_path.iterdir()) == []

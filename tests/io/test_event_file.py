@@ -1,0 +1,287 @@
+"""Event files: round trips, pieces, chosen rows, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from madminer.errors import (
+    DataError,
+    FileFormatError,
+    MissingFileError,
+    MissingWeightsError,
+    OptionError,
+    OutputError,
+    ShapeError,
+)
+from madminer.io import EventFile, Events, EventSummary, EventWriter, write_events, write_setup
+from madminer.io.rows import gather_rows
+from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
+from madminer.typing import IntArray
+
+SETUP = AnalysisSetup(
+    parameters={"a": AnalysisParameter("a", "dim6", 1)},
+    benchmarks={name: Benchmark(name, {"a": float(i)}) for i, name in enumerate(["sm", "w"])},
+    observables={"pt": "j[0].pt", "met": "met.pt", "phi": "j[0].phi"},
+)
+
+
+def make_events(n: int, *, seed: int = 0, sampled: bool = True) -> Events:
+    rng = np.random.default_rng(seed)
+    indices = rng.integers(-1, 2, size=n) if sampled else None
+    return Events(rng.normal(size=(n, 3)), rng.normal(size=(n, 2)), indices)
+
+
+def make_file(path: Path, n: int = 50, **options: Any) -> tuple[EventFile, Events]:
+    events = make_events(n, **options)
+    write_events(path, SETUP, events, None)
+    return EventFile(path), events
+
+
+def assert_same(first: Events, second: Events) -> None:
+    np.testing.assert_array_equal(first.x, second.x)
+    np.testing.assert_array_equal(first.weights, second.weights)
+    assert (first.sampling_benchmarks is None) == (second.sampling_benchmarks is None)
+    if first.sampling_benchmarks is not None and second.sampling_benchmarks is not None:
+        np.testing.assert_array_equal(first.sampling_benchmarks, second.sampling_benchmarks)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 200), st.booleans(), st.integers(1, 70), st.booleans())
+def test_round_trip(n: int, sampled: bool, piece: int, announced: bool) -> None:
+    events = make_events(n, sampled=sampled)
+    summary = EventSummary(np.array([n, 2]), 7)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.h5"
+        with EventWriter(path, SETUP, n_events=n if announced else None) as writer:
+            for i in range(0, n, piece):
+                stop = slice(i, i + piece)
+                indices = events.sampling_benchmarks
+                writer.append(
+                    Events(
+                        events.x[stop],
+                        events.weights[stop],
+                        None if indices is None else indices[stop],
+                    )
+                )
+            writer.set_summary(summary)
+        file = EventFile(path)
+        assert len(file) == n
+        if n:
+            assert file.has_sampling_benchmarks == sampled
+            assert_same(file.read(), events)
+        assert file.summary is not None
+        np.testing.assert_array_equal(file.summary.signal_events, [n, 2])
+        assert file.summary.background_events == 7
+        pieces = list(file.iterate(batch_size=piece))
+        assert sum(len(batch) for batch in pieces) == n
+        assert [len(batch) for batch in pieces[:-1]] == [piece] * (len(pieces) - 1)
+
+
+def test_file_of_madminer_0_9(shared: Path) -> None:
+    reference = json.loads((shared / "reference" / "public.json").read_text())
+    file = EventFile(shared / "reference" / "public.h5")
+    assert (file.n_events, file.n_observables, file.n_benchmarks) == (20_000, 4, 9)
+    assert file.n_events == reference["n_events"]
+    assert file.summary is not None
+    assert file.summary.background_events == 4_000
+    assert file.summary.signal_events.sum() == 16_000
+    sampled = file.read_sampling_benchmarks()
+    assert sampled is not None
+    counted = EventSummary.count(sampled, 6)
+    np.testing.assert_array_equal(counted.signal_events, file.summary.signal_events)
+    assert repr(file).endswith("20000 events, 4 observables, 9 benchmarks)")
+
+
+@pytest.mark.parametrize("name", ["public.h5", "public_nosyst.h5"])
+def test_layout_is_that_of_madminer_0_9(shared: Path, tmp_path: Path, name: str) -> None:
+    original = EventFile(shared / "reference" / name)
+    write_events(tmp_path / name, original.setup, original.read(), original.summary)
+    with h5py.File(original.path) as theirs, h5py.File(tmp_path / name) as ours:
+        assert set(theirs) == set(ours)
+        for group in theirs:
+            assert set(theirs[group]) == set(ours[group])
+            for dataset in theirs[group]:
+                expected, got = theirs[group][dataset], ours[group][dataset]
+                assert (got.shape, got.dtype, got.chunks) == (expected.shape, expected.dtype, None)
+                np.testing.assert_array_equal(got[()], expected[()])
+
+
+def test_ranges(tmp_path: Path) -> None:
+    file, events = make_file(tmp_path / "events.h5")
+    np.testing.assert_array_equal(file.read(10, 20).x, events.x[10:20])
+    np.testing.assert_array_equal(file.read_weights(45), events.weights[45:])
+    assert len(file.read(50)) == 0
+    assert len(list(file.iterate(3, 10, None))) == 1
+    for start, stop in [(-1, 5), (5, 4), (0, 51), (51, None)]:
+        with pytest.raises(OptionError, match="0 <= start <= stop <= 50"):
+            file.read(start, stop)
+    with pytest.raises(OptionError, match="batch_size must be at least 1"):
+        file.iterate(batch_size=0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 300_000), st.integers(0, 2_000), st.integers(0, 100))
+def test_gathered_rows_are_those_of_fancy_indexing(n: int, m: int, seed: int) -> None:
+    array = np.arange(2.0 * n).reshape(n, 2)
+    indices: IntArray = np.random.default_rng(seed).integers(0, n, size=m)
+    np.testing.assert_array_equal(gather_rows(array, indices), array[indices])
+
+
+def test_rows_and_take(tmp_path: Path) -> None:
+    file, events = make_file(tmp_path / "events.h5")
+    indices = np.array([49, 0, 7, 7, 30])
+    np.testing.assert_array_equal(file.rows(indices), events.x[indices])
+    taken = file.take(indices)
+    np.testing.assert_array_equal(taken.weights, events.weights[indices])
+    assert events.sampling_benchmarks is not None
+    np.testing.assert_array_equal(taken.sampling_benchmarks, events.sampling_benchmarks[indices])
+    assert file.rows(np.array([], dtype=int)).shape == (0, 3)
+    with pytest.raises(OptionError, match="events 0 to 49, but events -1 to 50"):
+        file.rows(np.array([50, -1]))
+
+
+def test_file_without_sampling_benchmarks(tmp_path: Path) -> None:
+    file, events = make_file(tmp_path / "events.h5", sampled=False)
+    assert not file.has_sampling_benchmarks
+    assert file.read_sampling_benchmarks() is None
+    assert file.take(np.array([3])).sampling_benchmarks is None
+    assert_same(file.read(), events)
+    with h5py.File(file.path) as stored:
+        assert stored["samples/sampling_benchmarks"].shape == (0,)
+
+
+def test_undefined_observables_are_counted_and_named(tmp_path: Path) -> None:
+    file, events = make_file(tmp_path / "events.h5")
+    events.x[[3, 5], 1] = np.nan
+    events.x[7, 2] = np.inf
+    write_events(file.path, SETUP, events, None)
+    for read in (file.read, lambda: file.rows(np.arange(50)), lambda: list(file.iterate())):
+        with pytest.raises(DataError, match=r"met \(2\), phi \(1\)\. Give these observables"):
+            read()
+    assert np.isnan(file.read(allow_nan=True).x).sum() == 2
+    assert len(file.read(10)) == 40
+    assert file.read_weights().shape == (50, 2)
+
+
+def test_infinite_weights_are_refused(tmp_path: Path) -> None:
+    file, events = make_file(tmp_path / "events.h5")
+    before = file.path.read_bytes()
+    events.weights[4, 1] = np.nan
+    with pytest.raises(DataError, match=r"not: w \(1\)"):
+        write_events(file.path, SETUP, events, None)
+    assert file.path.read_bytes() == before
+    with h5py.File(file.path, "a") as stored:
+        stored["samples/weights"][4, 1] = np.inf
+    with pytest.raises(DataError, match=r"Weights in .*: w \(1\)"):
+        file.read_weights()
+    with pytest.raises(DataError, match=r"Weights in .*: w \(1\)"):
+        file.read(allow_nan=True)
+
+
+def test_missing_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "setup.h5"
+    write_setup(path, SETUP)
+    with pytest.raises(MissingWeightsError, match=r"no event weights.*LHEReader"):
+        EventFile(path)
+    with pytest.raises(MissingFileError, match="There is no file"):
+        EventFile(tmp_path / "nothing.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "error", "message"),
+    [
+        ("weights", (50, 3), MissingWeightsError, "3 weights for each event, but 2 benchmarks"),
+        ("observations", (49, 3), FileFormatError, r"\(50, 3\).*got \(49, 3\)"),
+        ("observations", (50, 2), FileFormatError, r"'phi'\]; got \(50, 2\)"),
+        ("observations", None, FileFormatError, "got None"),
+        ("sampling_benchmarks", (10,), FileFormatError, "of all 50 events or of none"),
+    ],
+)
+def test_columns_that_do_not_fit_are_refused(
+    tmp_path: Path, name: str, shape: Any, error: type[Exception], message: str
+) -> None:
+    file, _ = make_file(tmp_path / "events.h5")
+    with h5py.File(file.path, "a") as stored:
+        del stored[f"samples/{name}"]
+        if shape is not None:
+            stored[f"samples/{name}"] = np.zeros(shape)
+    with pytest.raises(error, match=message):
+        EventFile(file.path)
+
+
+def test_wrong_summary_and_unknown_sampling_benchmarks_are_refused(tmp_path: Path) -> None:
+    file, _ = make_file(tmp_path / "events.h5")
+    with h5py.File(file.path, "a") as stored:
+        stored["samples/sampling_benchmarks"][3] = 2
+    with pytest.raises(FileFormatError, match="generated at benchmark 2, but only 2"):
+        file.read()
+    with h5py.File(file.path, "a") as stored:
+        stored["sample_summary/signal_events"] = [1, 2, 3]
+        stored["sample_summary/background_events"] = 0
+    with pytest.raises(FileFormatError, match="each of 2 physical benchmarks"):
+        EventFile(file.path)
+
+
+def test_truncated_file_is_refused(tmp_path: Path) -> None:
+    file, _ = make_file(tmp_path / "events.h5")
+    file.path.write_bytes(file.path.read_bytes()[:3000])
+    with pytest.raises(FileFormatError, match=r"events\.h5 cannot be read.*truncated"):
+        EventFile(file.path)
+    with pytest.raises(FileFormatError, match="truncated"):
+        file.read()
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_interrupted_writing_leaves_the_old_file(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    file, events = make_file(tmp_path / "events.h5")
+
+    def write() -> None:
+        with EventWriter(file.path, SETUP) as writer:
+            writer.append(make_events(10, seed=1))
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert list(tmp_path.iterdir()) == [file.path]
+    assert_same(file.read(), events)
+
+
+def test_wrong_pieces_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events.h5"
+
+    def write(*pieces: Events, n_events: int | None = None) -> None:
+        with EventWriter(path, SETUP, n_events=n_events) as writer:
+            for piece in pieces:
+                writer.append(piece)
+
+    with pytest.raises(ShapeError, match=r"\(3, 2\) columns; got \(2, 2\)"):
+        write(Events(np.zeros((5, 2)), np.zeros((5, 2))))
+    with pytest.raises(ShapeError, match="10 events were announced, got at least 15"):
+        write(make_events(5), make_events(10), n_events=10)
+    with pytest.raises(ShapeError, match="10 events were announced, got 5"):
+        write(make_events(5), n_events=10)
+    with pytest.raises(DataError, match="all pieces of an event file have sampling benchmarks"):
+        write(make_events(5), make_events(5, sampled=False))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OutputError, match="inside its with statement"):
+        EventWriter(path, SETUP).append(make_events(5))
+
+
+def test_arrays_of_different_events_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"\(4, 3\), \(5, 2\) and None"):
+        Events(np.zeros((4, 3)), np.zeros((5, 2)))
+    with pytest.raises(ShapeError, match="Events need observables"):
+        Events(np.zeros(4), np.zeros((4, 2)))
+    with pytest.raises(ShapeError, match=r"\(3,\)"):
+        Events(np.zeros((4, 3)), np.zeros((4, 2)), np.zeros(3, dtype=int))
