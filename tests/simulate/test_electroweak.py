@@ -27,9 +27,7 @@ def test_natural_unit_of_the_operators() -> None:
 
 
 def test_both_input_schemes_agree_on_the_fermi_constant() -> None:
-    again = Electroweak.from_w_mass(
-        w_mass=TUTORIAL_INPUTS.w_mass, fermi=1.16637e-5, z_mass=91.1876
-    )
+    again = Electroweak.from_w_mass(w_mass=TUTORIAL_INPUTS.w_mass, fermi=1.16637e-5, z_mass=91.1876)
     assert again.weak_coupling == pytest.approx(TUTORIAL_INPUTS.weak_coupling, rel=1e-12)
     assert again.vev == pytest.approx((math.sqrt(2.0) * 1.16637e-5) ** -0.5, rel=1e-12)
 

@@ -25,6 +25,8 @@ __all__ = ["Thetas", "gradient_coefficients", "has_gradients", "positions", "wei
 Thetas = Sequence[ThetaLike] | FloatArray
 """Parameter points: a list of names, indices or arrays, or one array (n_thetas, n_parameters)."""
 
+_Named = (str, int, np.integer)
+
 
 def positions(setup: AnalysisSetup, thetas: Thetas) -> FloatArray:
     """Positions of parameter points given as names, indices or arrays.
@@ -40,7 +42,7 @@ def positions(setup: AnalysisSetup, thetas: Thetas) -> FloatArray:
         UnknownNameError: If there is no such benchmark.
         ShapeError: If an array has the wrong shape or values that are not finite.
     """
-    if not any(isinstance(theta, str | int | np.integer) for theta in thetas):
+    if isinstance(thetas, np.ndarray) or not any(isinstance(t, _Named) for t in thetas):
         try:
             points = np.asarray(thetas, dtype=np.float64)
         except (TypeError, ValueError):
@@ -136,7 +138,7 @@ def _columns(
         for i, theta in enumerate(thetas):
             if isinstance(theta, str):
                 columns[i] = setup.benchmark_index(theta)
-            elif isinstance(theta, int | np.integer):
+            elif isinstance(theta, _Named):
                 columns[i] = setup.benchmark_index(int(theta))
     if setup.morphing is None:  # an array may still be the position of a benchmark
         same = np.all(points[:, np.newaxis, :] == setup.benchmark_thetas, axis=-1)

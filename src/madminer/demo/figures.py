@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from madminer.demo.closure import ScoreComparison
 from madminer.nn.history import TrainingHistory
-from madminer.plotting.style import figure_style
+from madminer.plotting.style import plot_style
 from madminer.typing import FloatArray
 
 __all__ = ["plot_score_closure", "plot_score_maps", "plot_training"]
@@ -19,7 +19,7 @@ COLOUR_QUANTILE = 0.95
 """Colours of a score map saturate at this quantile of the absolute scores."""
 
 
-@figure_style()
+@plot_style
 def plot_score_maps(
     comparison: ScoreComparison,
     columns: tuple[int, int],
@@ -78,7 +78,7 @@ def plot_score_maps(
     return figure
 
 
-@figure_style()
+@plot_style
 def plot_score_closure(
     comparisons: Mapping[str, ScoreComparison], parameter_labels: Sequence[str]
 ) -> Figure:
@@ -127,7 +127,7 @@ def plot_score_closure(
     return figure
 
 
-@figure_style()
+@plot_style
 def plot_training(histories: Mapping[str, TrainingHistory]) -> Figure:
     """Losses over the epochs, a panel for each network.
 

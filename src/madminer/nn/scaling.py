@@ -79,7 +79,8 @@ def fit_standardization(x: FloatArray, rows: IntArray | None = None) -> Standard
     variances = sum((np.square(c - means).sum(axis=0) for c in _chunks(x, chosen)), zero) / n
     lowest = np.min([c.min(axis=0) for c in _chunks(x, chosen)], axis=0)
     highest = np.max([c.max(axis=0) for c in _chunks(x, chosen)], axis=0)
-    return Standardization(means, np.where(highest > lowest, np.sqrt(variances), 1.0))
+    is_spread = (highest > lowest) & (variances > 0.0)  # squares of tiny numbers underflow
+    return Standardization(means, np.where(is_spread, np.sqrt(variances), 1.0))
 
 
 def _chunks(x: FloatArray, rows: IntArray) -> Iterator[FloatArray]:

@@ -143,8 +143,8 @@ def plot_distributions(
         unit = "normalized" if normalize else r"$\Delta\sigma$ per bin [pb]"
         panel.set(xlabel=label, ylabel=unit, xlim=(edges[0], edges[-1]))
         panel.set_yscale("log" if log else "linear")
-        if not log:
-            panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
+        if not log and panel.dataLim.y0 >= 0.0:
+            panel.set_ylim(bottom=0.0)
     figure.legend(
         handles=[curve.line for curve in curves],
         loc="outside upper center",

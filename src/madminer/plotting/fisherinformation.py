@@ -191,7 +191,21 @@ def _draw_contour(
         alpha=contour.line.get_alpha(),
     )
     if contour.text is not None:
-        panel.clabel(lines, fmt={threshold: contour.text}, inline=True, inline_spacing=8)
+        vertices = np.concatenate(lines.allsegs[0])
+        panel.clabel(
+            lines,
+            fmt={threshold: contour.text},
+            inline_spacing=8,
+            manual=[_innermost(vertices, x, y)],
+        )
+
+
+def _innermost(vertices: FloatArray, x: FloatArray, y: FloatArray) -> tuple[float, float]:
+    """Vertex farthest from the frame, where a label is not cut off."""
+    low, high = np.array([x[0], y[0]]), np.array([x[-1], y[-1]])
+    margins = np.minimum(vertices - low, high - vertices) / (high - low)
+    best = vertices[np.argmax(margins.min(axis=1))]
+    return float(best[0]), float(best[1])
 
 
 def _deviation(step: FloatArray, covariance: FloatArray) -> FloatArray:
@@ -396,7 +410,7 @@ def _draw_eigenvalues(
 ) -> None:
     values, vectors = np.linalg.eigh(matrix)
     for value, vector in zip(values, vectors.T, strict=True):
-        if value > 0.0:  # a blind direction has no place on a logarithmic axis
+        if value > 1e-9 * values[-1]:  # a blind direction has no place on a logarithmic axis
             ends = position - 0.35 + 0.7 * np.append(0.0, np.cumsum(vector**2))
             for left, right, color in zip(ends[:-1], ends[1:], colors, strict=True):
                 panel.plot(

@@ -10,6 +10,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.plotting.style import COLORS, LINESTYLES, SEQUENTIAL, figure_grid, plot_style
@@ -81,7 +82,9 @@ def plot_pvalue_limits(
     if show_index is not None:
         mesh = _colours(first, axes, maps[show_index], norm)
     for i, single in enumerate(maps):
-        _contours(first, axes, single, sorted_levels, COLORS[i % len(COLORS)])
+        _contours(
+            first, axes, single, sorted_levels, COLORS[i % len(COLORS)], halo=mesh is not None
+        )
         _star(first, axes, best[i], COLORS[i % len(COLORS)])
     _legend(first, names, sorted_levels)
     for i, panel in enumerate(panels[1:]):
@@ -92,7 +95,7 @@ def plot_pvalue_limits(
     for panel in panels:
         panel.set(xlabel=xlabel, ylabel=ylabel, xlim=axes[0][[0, -1]], ylim=axes[1][[0, -1]])
     if mesh is not None:
-        figure.colorbar(mesh, ax=panels, label="$p$-value", extend="min")
+        figure.colorbar(mesh, ax=panels, label="$p$-value", extend="min", pad=0.02)
     return figure
 
 
@@ -164,22 +167,29 @@ def _contours(
     p_values: FloatArray,
     levels: Sequence[float],
     color: str,
+    halo: bool = False,
 ) -> None:
     # log p is close to quadratic in theta, so that it is smooth between the grid points
-    panel.contour(
-        axes[0],
-        axes[1],
-        np.log(np.maximum(p_values.T, _SMALLEST)),
-        levels=np.log(levels)[::-1],
-        colors=[color],
-        linestyles=[LINESTYLES[i % len(LINESTYLES)] for i in range(len(levels))][::-1],
-    )
+    log_p = np.log(np.maximum(p_values.T, _SMALLEST))
+    for i, level in enumerate(np.log(levels)):
+        if log_p.min() < level < log_p.max():
+            lines = panel.contour(
+                axes[0],
+                axes[1],
+                log_p,
+                levels=[level],
+                colors=[color],
+                linestyles=[LINESTYLES[i % len(LINESTYLES)]],
+            )
+            if halo:
+                lines.set_path_effects([withStroke(linewidth=3.0, foreground="white", alpha=0.8)])
 
 
 def _colours(
     panel: Axes, axes: tuple[FloatArray, FloatArray], p_values: FloatArray, norm: LogNorm
 ) -> QuadMesh:
     panel.grid(visible=False)
+    panel.set_axisbelow(False)  # ticks in front of the colours
     return panel.pcolormesh(
         axes[0],
         axes[1],
@@ -216,6 +226,8 @@ def _legend(panel: Axes, names: Sequence[str], levels: Sequence[float]) -> None:
     for i, level in enumerate(levels):
         style = LINESTYLES[i % len(LINESTYLES)]
         handles.append(
-            Line2D([], [], color="#777777", linestyle=style, label=f"{1.0 - level:.4g} CL")
+            Line2D(
+                [], [], color="#777777", linestyle=style, label=f"{100.0 * (1.0 - level):.4g} % CL"
+            )
         )
     panel.legend(handles=handles)

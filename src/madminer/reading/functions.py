@@ -88,7 +88,7 @@ class EventParticle(vector.MomentumObject4D):  # type: ignore[misc]
 
 
 def evaluate_event_by_event(
-    name: str, function: Callable[..., float], objects: Mapping[str, Any], n_events: int
+    name: str, function: Callable[..., float | None], objects: Mapping[str, Any], n_events: int
 ) -> FloatArray:
     """Call a function of the particles once per event.
 

@@ -64,7 +64,7 @@ class FlatParticles:
     @property
     def pt(self) -> FloatArray:
         """Transverse momentum in GeV, shape ``(n,)``."""
-        return np.hypot(self.px, self.py)
+        return np.sqrt(self.px**2 + self.py**2)  # several times faster than hypot
 
     def select(self, mask: BoolArray) -> FlatParticles:
         """Keep the particles where `mask` of shape ``(n,)`` is true; all events stay."""
@@ -77,8 +77,8 @@ class FlatParticles:
 
     def sum_per_event(self, values: FloatArray) -> FloatArray:
         """Sum `values` of shape ``(n,)`` over the particles of each event."""
-        sums: FloatArray = np.bincount(self.events, weights=values, minlength=self.n_events)
-        return sums
+        sums = np.bincount(self.events, weights=values, minlength=self.n_events)
+        return sums.astype(np.float64)  # whole numbers if there are no particles
 
     def to_records(self) -> ParticleArray:
         """The particles as records, one list an event, with tags from the true flavour."""

@@ -64,13 +64,11 @@ class Cells:
         rotation: Axes V, shape ``(n_benchmarks, n_benchmarks)``.
         levels: Boxes from the coarsest level, one cell a group of events, to the finest.
         groups: Group of each cell of the coarsest level.
-        prominent: Some events with large weights, shape ``(n_prominent,)``.
     """
 
     rotation: FloatArray
     levels: tuple[Boxes, ...]
     groups: IntArray
-    prominent: IntArray
 
 
 def assign_cells(weights: FloatArray, groups: IntArray, n_groups: int) -> tuple[IntArray, int]:
@@ -113,21 +111,20 @@ def box_cells(weights: FloatArray, labels: IntArray, n_bins: int) -> Cells:
         The cells.
     """
     rotation = _rotation(weights)
-    low = high = weights @ rotation
+    low = high = rotation.T @ weights.T  # one axis after the other: faster to reduce
     names = labels.astype(np.int64)
     levels: list[Boxes] = []
-    prominent = np.unique(np.concatenate([low.argmin(axis=0), low.argmax(axis=0)]))
     n_axes = 0 if n_bins == 1 else min(_N_AXES, weights.shape[1])
     groups = names
     for _ in range(n_axes + 1):  # from the finest level to that of the groups
         first = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
-        low = np.minimum.reduceat(low, first, axis=0)
-        high = np.maximum.reduceat(high, first, axis=0)
+        low = np.minimum.reduceat(low, first, axis=1)
+        high = np.maximum.reduceat(high, first, axis=1)
         starts = np.append(first, len(names))
-        levels.insert(0, Boxes(starts, 0.5 * (low + high), 0.5 * (high - low)))
+        levels.insert(0, Boxes(starts, 0.5 * (low + high).T, 0.5 * (high - low).T))
         groups = names[first]
         names = groups // n_bins
-    return Cells(rotation, tuple(levels), groups, prominent)
+    return Cells(rotation, tuple(levels), groups)
 
 
 def _rotation(weights: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from madminer.typing import FloatArray, IntArray
 __all__ = ["Extremes", "find_extremes"]
 
 _TIE = 1e-9  # a cell that exceeds the heaviest event by less than rounding is not looked into
-_BLOCK = 1 << 20  # products of points and events held at once
+_BLOCK = 1 << 18  # products of points and events calculated at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,16 +91,50 @@ class _Search:
             if depth + 1 < len(self.cells.levels):
                 self.descend(depth + 1, children, points[alive], factors[alive])
             else:
-                self._look_at(children, points[alive], factors[alive])
+                chosen, scales = points[alive], factors[alive, np.newaxis]
+                self.look_at(self.weights[children], chosen, self.coefficients[chosen] * scales)
 
-    def _look_at(self, events: slice, points: IntArray, factors: FloatArray) -> None:
-        """Compare with all events of a cell."""
+    def look_at(self, rows: FloatArray, points: IntArray, scaled: FloatArray) -> None:
+        """Compare points with events, halving the points until few events remain for each half."""
+        if len(points) * len(rows) <= _BLOCK or len(points) == 1:
+            self._compare(rows, points, scaled)
+            return
+        self._try_heaviest_of_middle(rows, points, scaled)
+        tiny = np.finfo(np.float64).tiny
+        units = scaled / np.maximum(self.heaviest[points, np.newaxis], tiny)
+        middle, axes = _principal_axes(units)
+        shifts = (units - middle) @ axes
+        reach = np.abs(rows @ middle) + np.abs(rows @ axes) @ np.abs(shifts).max(axis=0)
+        rows = rows[reach > 1.0 + _TIE]
+        if len(rows):
+            order = np.argsort(shifts[:, 0], kind="stable")
+            for half in np.array_split(order, 2):
+                self.look_at(rows, points[half], scaled[half])
+
+    def _try_heaviest_of_middle(
+        self, rows: FloatArray, points: IntArray, scaled: FloatArray
+    ) -> None:
+        """What is heavy at the point in the middle is heavy at its neighbours."""
+        distance = np.abs(scaled - np.median(scaled, axis=0)).sum(axis=1)
+        candidate = rows[np.argmax(np.abs(rows @ scaled[np.argmin(distance)]))]
+        found = np.abs(scaled @ candidate)
+        allowed = np.where(found <= self.limits[points], found, 0.0)
+        self.heaviest[points] = np.maximum(self.heaviest[points], allowed)
+
+    def _compare(self, rows: FloatArray, points: IntArray, scaled: FloatArray) -> None:
         step = max(_BLOCK // len(points), 1)
-        for start in range(events.start, events.stop, step):
-            rows = self.weights[start : min(start + step, events.stop)]
-            found = np.abs(self.coefficients[points] @ rows.T) * factors[:, np.newaxis]
+        for start in range(0, len(rows), step):
+            found = np.abs(scaled @ rows[start : start + step].T)
             over = found > self.limits[points, np.newaxis]
             if over.any():
                 self.removed[points] += np.where(over, found, 0.0).sum(axis=1)
                 found[over] = 0.0
             self.heaviest[points] = np.maximum(self.heaviest[points], found.max(axis=1))
+
+
+def _principal_axes(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean of some vectors and the axes of their spread, the longest first."""
+    middle = vectors.mean(axis=0)
+    centred = vectors - middle
+    axes: FloatArray = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+    return middle, axes

@@ -92,7 +92,7 @@ def weight_table(
         rows=order + first_row,
         labels=labels[order],
         groups=groups[order],
-        weights=weights[order],
+        weights=np.take(weights, order, axis=0),
         sums=group_sums(weights, groups, n_groups),
         n_bins=n_bins,
     )

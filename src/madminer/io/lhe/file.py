@@ -17,7 +17,8 @@ __all__ = ["LHEFile", "read_lhe"]
 
 _BLOCK: Final = 1 << 17
 _FIRST_BLOCK: Final = 1 << 15  # most headers end here, and they are read by themselves
-_CHUNK: Final = 1 << 23
+_PIECE: Final = 1 << 22
+_CHUNK: Final = 1 << 25
 _LONGEST_HEADER: Final = 1 << 28
 _GZIP: Final = b"\x1f\x8b"
 
@@ -61,21 +62,29 @@ class LHEFile:
             FileFormatError: If the file is truncated or an event is not of the expected form.
             MissingWeightsError: If some of the events lack a weight that others have.
         """
-        n_events, ids = 0, None
-        for text in self._event_texts(chunk_size):
+        parts: list[LHEEvents] = []
+        ids: set[str] | None = None
+        n_events, size = 0, 0
+        for text in _event_texts(self.path):
             try:
                 events = parse_events(text, with_history=with_history)
             except FileFormatError as error:
                 raise type(error)(f"{self.path}, after {n_events} events: {error}") from error
-            ids = ids or set(events.weights)
+            ids = set(events.weights) if ids is None else ids
             if ids != set(events.weights):
                 raise MissingWeightsError(
-                    f"{self.path}: events from number {n_events} on have the weights "
-                    f"{sorted(events.weights)}, those before {sorted(ids)}. Every event needs all "
+                    f"{self.path}: from event {n_events} on there are the weights "
+                    f"{sorted(events.weights)}, before {sorted(ids)}. Every event needs all "
                     f"weights: repeat the reweighting."
                 )
+            parts.append(events)
             n_events += events.n_events
-            yield events
+            size += len(text)
+            if size >= chunk_size:
+                yield concatenate_lhe_events(parts)
+                parts, size = [], 0
+        if parts:
+            yield concatenate_lhe_events(parts)
 
     def _head(self) -> str:
         text = b""
@@ -85,36 +94,6 @@ class LHEFile:
             if end >= 0 or b"</LesHouchesEvents>" in text or len(text) > _LONGEST_HEADER:
                 return text[: end if end >= 0 else len(text)].decode("utf-8", "replace")
         return text.decode("utf-8", "replace")
-
-    def _event_texts(self, chunk_size: int) -> Iterator[bytes]:
-        """Complete events, at least so many bytes at a time."""
-        parts: list[bytes] = []
-        size, rest = 0, b""
-        is_started = False
-        for block in _blocks(self.path):
-            parts.append(block)
-            size += len(block)
-            if size < chunk_size:
-                continue
-            text = b"".join(parts)
-            begin = 0 if is_started else max(_find_event(text), 0)
-            end = text.rfind(b"</event>") + len(b"</event>")
-            if end > len(b"</event>"):
-                is_started = True
-                yield text[begin:end]
-                text = text[end:]
-            parts, size = [text], len(text)
-        rest = b"".join(parts)
-        begin = 0 if is_started else _find_event(rest)
-        end = rest.rfind(b"</event>") + len(b"</event>")
-        if begin >= 0 and end > len(b"</event>"):
-            yield rest[begin:end]
-            rest = rest[end:]
-        if b"</LesHouchesEvents>" not in rest:
-            raise FileFormatError(
-                f"{self.path} is truncated: it does not end with </LesHouchesEvents>. "
-                f"Generate or copy it again."
-            )
 
 
 def read_lhe(path: StrPath, *, with_history: bool = True) -> tuple[LHEHeader, LHEEvents]:
@@ -138,6 +117,38 @@ def read_lhe(path: StrPath, *, with_history: bool = True) -> tuple[LHEHeader, LH
     if not parts:
         raise NoEventsError(f"{path} holds no events. Generate it again.")
     return file.header, concatenate_lhe_events(parts)
+
+
+def _event_texts(path: Path) -> Iterator[bytes]:
+    """Complete events, some megabytes at a time."""
+    text, is_started = b"", False
+    for piece in _joined(_blocks(path)):
+        text += piece
+        if not is_started:
+            text = text[max(_find_event(text), 0) :]
+            is_started = text.startswith(b"<event")
+        end = text.rfind(b"</event>") + len(b"</event>")
+        if is_started and end >= len(b"</event>"):
+            yield text[:end]
+            text = text[end:]
+    if b"</LesHouchesEvents>" not in text:
+        raise FileFormatError(
+            f"{path} is truncated: it does not end with </LesHouchesEvents>. Generate or copy it "
+            f"again."
+        )
+
+
+def _joined(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Blocks joined to pieces that are worth a table each and still fit the cache."""
+    parts: list[bytes] = []
+    size = 0
+    for block in blocks:
+        parts.append(block)
+        size += len(block)
+        if size >= _PIECE:
+            yield b"".join(parts)
+            parts, size = [], 0
+    yield b"".join(parts)
 
 
 def _find_event(text: bytes) -> int:

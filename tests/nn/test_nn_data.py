@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from madminer.errors import ShapeError
+from madminer.nn import data as nn_data
+from madminer.nn.data import Dataset, MappedColumn
+
+
+@given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 3))
+def test_batches_hand_out_every_event_once(n: int, batch_size: int, seed: int) -> None:
+    data = Dataset({"x": torch.arange(n), "t": 10 * torch.arange(n)})
+    generator = torch.Generator().manual_seed(seed)
+    batches = list(data.batches(batch_size, generator))
+    assert [len(b["x"]) for b in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    x = torch.cat([b["x"] for b in batches])
+    assert sorted(x.tolist()) == list(range(n))
+    assert torch.equal(torch.cat([b["t"] for b in batches]), 10 * x)
+
+
+def test_batches_keep_the_order_without_generator() -> None:
+    data = Dataset({"x": torch.arange(10)})
+    assert [b["x"].tolist() for b in data.batches(4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_blocks_do_not_change_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Dataset({"x": torch.arange(100)})
+
+    def batches() -> list[list[int]]:
+        generator = torch.Generator().manual_seed(0)
+        return [b["x"].tolist() for b in data.batches(8, generator)]
+
+    whole = batches()
+    monkeypatch.setattr(nn_data, "_BLOCK", 20)
+    assert batches() == whole
+
+
+def test_order_differs_between_epochs() -> None:
+    data, generator = Dataset({"x": torch.arange(50)}), torch.Generator().manual_seed(0)
+    first, second = (next(iter(data.batches(50, generator)))["x"] for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+def test_mapped_column_equals_a_tensor(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(30, 2))
+    np.save(tmp_path / "x.npy", values)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    rows = np.array([5, 3, 29, 0, 7])
+    column = MappedColumn(mapped, rows, lambda a: 2 * a, torch.float64, torch.device("cpu"))
+    tensor = torch.as_tensor(2 * values[rows])
+    assert len(column) == 5
+    torch.testing.assert_close(column[1:4], tensor[1:4])
+    index = torch.tensor([4, 0, 2])
+    torch.testing.assert_close(column[index], tensor[index])
+    a, b = (
+        torch.cat([x["x"] for x in Dataset({"x": c}).batches(2, torch.Generator().manual_seed(1))])
+        for c in (column, tensor)
+    )
+    torch.testing.assert_close(a, b)
+
+
+def test_columns_of_different_length_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"same number of events, got \{'x': 3, 't': 2\}"):
+        Dataset({"x": torch.zeros(3), "t": torch.zeros(2)})
