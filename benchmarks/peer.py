@@ -30,10 +30,10 @@ def install_peer(folder: Path) -> Path:
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
     print(f"Installing MadMiner {VERSION} in {folder} (a few minutes, once) ...", flush=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     try:
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([*install, "-c", CONSTRAINTS, f"madminer=={VERSION}"], check=True)
+        subprocess.run([*install, "-c", str(CONSTRAINTS), f"madminer=={VERSION}"], check=True)
     except subprocess.CalledProcessError as error:
         raise SystemExit(
             f"MadMiner {VERSION} could not be installed ({error}). It needs a Python for which "

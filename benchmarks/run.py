@@ -10,14 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
+from comparisons import Task, tasks
+from inputs import write_events, write_setup
 from peer import VERSION, install_peer
 from table import Result, markdown
-
-from data import write_events, write_setup
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = Path(__file__).with_name("tasks")
@@ -30,89 +30,16 @@ ONE_THREAD = dict.fromkeys(
 QUIET = {"MADMINER_PROGRESS": "0", "PYTHONWARNINGS": "ignore"}
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One comparison.
+class Outcome(TypedDict):
+    """What a task prints, see ``tasks/stopwatch.py``."""
 
-    Args:
-        title: What is done.
-        script: Name of the script in ``tasks/``.
-        arguments: Its arguments for the peer.
-        ours: Its arguments for this package, where they differ.
-        against_ourselves: Whether both sides are this package.
-        target: Smallest acceptable ratio of the times.
-        tolerance: Largest acceptable relative difference of the numbers.
-        repetitions: Runs of each side.
-    """
-
-    title: str
-    script: str
-    arguments: tuple[str, ...]
-    ours: tuple[str, ...] | None = None
-    against_ourselves: bool = False
-    target: float | None = None
-    tolerance: float = 1e-6
-    repetitions: int = 5
+    seconds: float
+    cpu_seconds: float
+    memory_MB: float
+    numbers: list[float]
 
 
-def tasks(folder: Path, lhe: Path, *, quick: bool) -> dict[str, Task]:
-    """The comparisons by name; `quick` ones are too small for the targets to mean anything."""
-    events, many_events = str(folder / "events_200k.h5"), str(folder / "events_2M.h5")
-    reading = (str(folder / "setup.h5"), str(lhe), str(folder / "read.h5"))
-    n_samples, n_thetas = ("10000", "100") if quick else ("100000", "1000")
-    draws = (n_samples, n_thetas)
-    sampling = f"sample_train_ratio, {int(n_samples):,} samples, {int(n_thetas):,} thetas"
-    return {
-        "read": Task(
-            f"read {lhe.name}", "read_lhe", reading, target=50, tolerance=0.05, repetitions=2
-        ),
-        "ratio": Task(
-            f"{sampling}, 200,000 events",
-            "sample_train_ratio",
-            (events, *draws),
-            target=100,
-            tolerance=0.05,
-            repetitions=2,
-        ),
-        "ratio_2M": Task(
-            f"{sampling}: ours from 200,000 against ours from 2,000,000 events",
-            "sample_train_ratio",
-            (events, *draws),
-            ours=(many_events, *draws),
-            against_ourselves=True,
-            target=0.5,
-            tolerance=0.05,
-        ),
-        "local": Task(
-            f"sample_train_local, {int(n_samples):,} samples, 200,000 events",
-            "sample_train_local",
-            (events, n_samples),
-            tolerance=0.05,
-        ),
-        "xsecs": Task(
-            f"cross_sections, {int(n_thetas):,} thetas, 200,000 events",
-            "cross_sections",
-            (events, n_thetas),
-        ),
-        "truth": Task(
-            "truth_information, 200,000 events", "truth_information", (events,), target=20
-        ),
-        "histo": Task(
-            "histo_information, 20 bins in a range, 200,000 events",
-            "histo_information",
-            (events, "20", "fixed"),
-            target=25,
-        ),
-        "histo_dynamic": Task(
-            "histo_information, 20 dynamic bins, 200,000 events",
-            "histo_information",
-            (events, "20", "dynamic"),
-            target=25,
-        ),
-    }
-
-
-def run_once(python: Path, script: str, arguments: Sequence[str]) -> dict[str, object]:
+def run_once(python: Path, script: str, arguments: Sequence[str]) -> Outcome:
     """One run of a task in a process of its own."""
     command = [str(python), str(TASKS / f"{script}.py"), *arguments]
     done = subprocess.run(
@@ -125,7 +52,7 @@ def run_once(python: Path, script: str, arguments: Sequence[str]) -> dict[str, o
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:]
         raise SystemExit(f"{' '.join(command)} failed: {' '.join(last)}")
-    outcome: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
+    outcome: Outcome = json.loads(done.stdout.strip().splitlines()[-1])
     return outcome
 
 
@@ -142,7 +69,7 @@ def compare(task: Task, peer: Path, ours: Path, repetitions: int) -> tuple[Resul
         for side, (python, arguments) in sides.items():
             outcome = run_once(python, task.script, arguments)
             raw.append({"side": side, **outcome})
-            seconds[side].append(float(outcome["seconds"]))
+            seconds[side].append(outcome["seconds"])
             numbers[side] = np.asarray(outcome["numbers"])
     result = Result(
         title=task.title,
@@ -155,10 +82,20 @@ def compare(task: Task, peer: Path, ours: Path, repetitions: int) -> tuple[Resul
     return result, raw
 
 
-def prepare(folder: Path, chosen: Sequence[str]) -> None:
+def default_sample(folder: Path, *, quick: bool) -> Path:
+    """The MadGraph sample beside the checkout, its excerpt, or events of the own generator."""
+    if quick:
+        return EXCERPT
+    return SAMPLE if SAMPLE.exists() else folder / "wbf_10000.lhe.gz"
+
+
+def prepare(folder: Path, chosen: Sequence[str], lhe: Path) -> None:
     """Write the inputs that are not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     write_setup(folder / "setup.h5")
+    if not lhe.exists() and lhe.parent == folder:
+        generator = [str(Path(sys.executable).with_name("madminer")), "simulate", "wbf"]
+        subprocess.run([*generator, "--out", str(lhe), "--events", "10000"], check=True)
     sizes = {"events_200k.h5": 200_000}
     if "ratio_2M" in chosen:
         sizes["events_2M.h5"] = 2_000_000
@@ -190,7 +127,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="TASK", help="tasks by name")
     parser.add_argument("--repetitions", type=int, help="runs of each side, instead of 2 to 5")
     parser.add_argument(
-        "--lhe", type=Path, help="LHE file with the benchmarks of data.py, gz or plain"
+        "--lhe", type=Path, help="LHE file with the benchmarks of inputs.py, gz or plain"
     )
     parser.add_argument("--folder", type=Path, default=ROOT / ".bench", help="where all is kept")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
@@ -200,15 +137,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Install the peer, make the inputs, measure, print the table, write ``results.json``."""
     options = parse(arguments)
-    lhe = options.lhe or (SAMPLE if SAMPLE.exists() and not options.quick else EXCERPT)
     data = options.folder / "data"
+    lhe = options.lhe or default_sample(data, quick=options.quick)
     available = tasks(data, lhe, quick=options.quick)
     unknown = set(options.only or ()) - set(available)
     if unknown:
         raise SystemExit(f"There are no tasks {sorted(unknown)}; the tasks are {list(available)}.")
     chosen = options.only or list(available)
+    if options.lhe and not options.lhe.exists():
+        raise SystemExit(f"There is no file {options.lhe}.")
     peer, ours = install_peer(options.folder / "peer"), Path(sys.executable)
-    prepare(data, chosen)
+    prepare(data, chosen, lhe)
     results, raw = [], {}
     for name in chosen:
         task = available[name]

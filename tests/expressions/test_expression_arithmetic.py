@@ -136,7 +136,7 @@ def is_refused_as_constant(text: str) -> bool:
     return False
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(pair=EXPRESSIONS, events=EVENTS)
 def test_random_expressions_agree_with_python(pair: Pair, events: list[dict[str, float]]) -> None:
     text, twin = pair
@@ -166,7 +166,7 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
 }
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     text=st.sampled_from(sorted(FUNCTIONS)),
     x=st.floats(-30.0, 30.0) | st.floats(-1.0, 1.0) | st.sampled_from([0.0, 1.0, -2.0, 900.0]),

@@ -156,6 +156,26 @@ def test_loop_variables_may_hide_names(vocabulary: Vocabulary) -> None:
     assert result.values.tolist() == [80.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("+".join(["n"] * 78), 78.0),
+        ("abs(" * 70 + "n" + ")" * 70, 1.0),
+        ("1 <= (" * 70 + "n" + ") <= 2" * 70, 1.0),
+        ("max(0, " * 70 + "n" + ")" * 70, 1.0),
+        ("(0 if n < 0 else " * 70 + "n" + ")" * 70, 1.0),
+        ("met" + ".boost(0, 0, 0)" * 35 + ".pt", 5.0),
+        ("met.boost(0, 0, 0 * " * 25 + "n" + ").px" * 25, 3.0),
+    ],
+    ids=["sum", "abs", "chain", "max", "choice", "boosts", "boosts inside"],
+)
+def test_deep_expressions_take_no_longer(
+    text: str, expected: float, vocabulary: Vocabulary
+) -> None:
+    result = compile_expression(text, vocabulary).evaluate({"n": [1.0], "met": MET[:1]}, 1)
+    assert result.values.tolist() == [expected]
+
+
 def test_observable_expressions_take_columns_by_name() -> None:
     ratio = compile_observable_expression("sqrt(b) / a", ["a", "b"])
     x = np.array([[2.0, 9.0], [0.0, 9.0], [1.0, -1.0], [4.0, 16.0]])

@@ -48,6 +48,7 @@ ATTACKS = [
     "x @ y",
     "~x",
     "x is y",
+    "x < y in [1, 2]",
     "x is not y",
     "{x}",
     "{x: y}",

@@ -66,9 +66,7 @@ def test_sum_of_weights_is_the_cross_section(events: PartonEvents) -> None:
     value, error = events.cross_section(theta)
     assert events.weights(theta).sum() == pytest.approx(value, rel=1e-12)
     # independent sample of weighted points
-    points = simulate(
-        "wbf", 100_000, channel="pp", seed=2, branching_ratio=1.0, is_unweighted=False
-    )
+    points = simulate("wbf", 60_000, channel="pp", seed=2, branching_ratio=1.0, is_unweighted=False)
     other, other_error = points.cross_section(theta)
     assert error < 0.01 * value
     assert abs(value - other) < 3.5 * np.hypot(error, other_error)
@@ -84,7 +82,7 @@ def test_sampling_weights_are_equal_but_for_a_few(events: PartonEvents) -> None:
 
 def test_unweighted_events_follow_the_density_of_weighted_points() -> None:
     unweighted = simulate("wbf", 30_000, seed=3)
-    weighted = simulate("wbf", 150_000, seed=4, is_unweighted=False)
+    weighted = simulate("wbf", 100_000, seed=4, is_unweighted=False)
     bins = np.array([20, 30, 40, 55, 70, 90, 115, 150, 200, 300, 6500.0])
 
     def shares(sample: PartonEvents) -> tuple[np.ndarray, np.ndarray]:
@@ -115,12 +113,12 @@ def test_flavours_keep_their_own_components(events: PartonEvents) -> None:
 
 
 def test_score_is_the_derivative_of_the_log_ratio(events: PartonEvents) -> None:
-    theta, step = np.array([0.2, -0.4]), 1e-5
+    theta, step = np.array([0.2, -0.4]), 1e-5  # scores up to 80, hence the tolerance
     score = events.joint_score(theta)
     for i in range(2):
         shift = step * np.eye(2)[i]
         slope = events.joint_log_ratio(theta + shift, theta - shift) / (2.0 * step)
-        np.testing.assert_allclose(score[:, i], slope, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(score[:, i], slope, rtol=1e-4, atol=1e-7)
 
 
 def test_expectations_of_score_and_ratio(events: PartonEvents) -> None:
@@ -198,7 +196,7 @@ def test_setups_that_do_not_fit(parameters: list[AnalysisParameter], match: str)
 def test_bad_requests() -> None:
     with pytest.raises(OptionError, match="n_events must be a positive number"):
         simulate("wbf", 0)
-    with pytest.raises(UnknownNameError, match="no process 'ttbar'.*wbf"):
+    with pytest.raises(UnknownNameError, match=r"no process 'ttbar'.*wbf"):
         simulate("ttbar", 10)
     with pytest.raises(OptionError, match=r"no option \['chanel'\].*'channel'"):
         simulate("wbf", 10, chanel="pp")

@@ -14,7 +14,7 @@ from madminer.simulate.electroweak import TUTORIAL_INPUTS
 from madminer.typing import FloatArray
 
 NONE = GeneratorCuts.none()
-N_POINTS = 250_000
+N_POINTS = 120_000
 
 # case: options; cross section of the prototype; that of the other program; both with errors (pb).
 # Origin: specification of the embedded generator (MG 3.5.7, Pythia 8.317).
@@ -77,7 +77,7 @@ def test_components_over_the_standard_model(
 ) -> None:
     """In units of theta = C v^2; specification of the embedded generator."""
     process = WeakBosonFusion(branching_ratio=1.0, **options)
-    got = integrate(process, 2 * N_POINTS, seed=12)
+    got = integrate(process, 150_000, seed=12)
     natural = (1e3 / TUTORIAL_INPUTS.vev) ** 2
     scales = natural ** process.components.sum(axis=1)
     values, covariance = got.values * scales, got.covariance * np.outer(scales, scales)
@@ -85,7 +85,7 @@ def test_components_over_the_standard_model(
     # error of a ratio: derivative by numerator and denominator
     derivative = (np.eye(6) - np.outer(ratios, np.eye(6)[0])) / values[0]
     own = np.sqrt(np.diag(derivative @ covariance @ derivative.T))[1:]
-    assert own.max() < 2e-3
+    assert own.max() < 3e-3
     assert np.all(np.abs(ratios[1:] - expected) < 3.0 * np.hypot(own, errors))
 
 
@@ -99,12 +99,12 @@ def delta_phi(events: PartonEvents) -> FloatArray:
 
 def test_azimuthal_distribution() -> None:
     """The CP-odd linear part is odd in delta phi, the CP-even one even."""
-    events = simulate("wbf", 200_000, is_unweighted=False, channel="pp", energy=14_000.0, seed=13)
+    events = simulate("wbf", 100_000, is_unweighted=False, channel="pp", energy=14_000.0, seed=13)
     angle, (standard, even, odd) = delta_phi(events), events.coefficients.T[:3]
     # asymmetry -0.368(1) theta
     asymmetry = np.sum(np.sign(angle) * odd) / standard.sum()
     error = np.linalg.norm(np.sign(angle) * odd - asymmetry * standard) / standard.sum()
-    assert error < 3e-3
+    assert error < 4e-3
     assert abs(asymmetry + 0.368) < 3.0 * math.hypot(error, 0.001)
     bins = np.linspace(-np.pi, np.pi, 21)
     sums = {
@@ -112,8 +112,8 @@ def test_azimuthal_distribution() -> None:
         for name, weights in (("sm", standard), ("even", even), ("odd", odd))
     }
     ratio_even, ratio_odd = sums["even"] / sums["sm"], sums["odd"] / sums["sm"]
-    np.testing.assert_allclose(ratio_even, ratio_even[::-1], atol=0.03)
-    np.testing.assert_allclose(ratio_odd, -ratio_odd[::-1], atol=0.05)
+    np.testing.assert_allclose(ratio_even, ratio_even[::-1], atol=0.04)
+    np.testing.assert_allclose(ratio_odd, -ratio_odd[::-1], atol=0.06)
     assert ratio_even[9:11].mean() == pytest.approx(-0.62, abs=0.02)
     assert ratio_even[[0, -1]].mean() == pytest.approx(-0.11, abs=0.02)
 
@@ -130,13 +130,13 @@ def test_mixture_keeps_the_effective_size() -> None:
 @pytest.mark.parametrize("channel", ["tutorial", "pp"])
 def test_unweighting_efficiency(channel: str) -> None:
     summary = simulate("wbf", 10_000, channel=channel, seed=15).summary
-    assert summary.efficiency > 0.11
+    assert summary.efficiency > 0.2  # 13% suffice
     assert summary.n_overweight < 0.01 * 10_000
     assert summary.cross_section_error < 5e-3 * summary.cross_section
 
 
 def test_generation_at_the_standard_model_would_not_do() -> None:
-    events = simulate("wbf", 50_000, mixture_share=1e-9, seed=16)
+    events = simulate("wbf", 20_000, mixture_share=1e-9, seed=16)
     assert events.effective_size([0.0, 0.0]) > 0.99 * events.n_events
     assert events.effective_size([1.0, 0.0]) < 0.5 * events.n_events
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal, overload
 
@@ -27,6 +28,7 @@ from madminer.analysis.sums import EventSums, accumulate_sums, cross_sections
 from madminer.errors import FileFormatError, OptionError
 from madminer.io.event_file import EventFile, EventSummary
 from madminer.models import AnalysisSetup
+from madminer.morphing.morpher import PhysicsMorpher
 from madminer.typing import ArrayLike, FloatArray, IntArray, Seed, StrPath, ThetaLike
 
 __all__ = ["DataAnalyzer"]
@@ -54,6 +56,7 @@ class DataAnalyzer:
         parameters: Theory parameters by name.
         benchmarks: Benchmarks by name, the columns of the weights.
         observables: Definition of each observable by name, the columns of x.
+        morpher: The morphing, None without.
         n_samples: Number of events in the file.
         n_events_generated_per_benchmark: Events generated at each physical benchmark.
         n_events_backgrounds: Number of background events.
@@ -82,6 +85,8 @@ class DataAnalyzer:
         self.reference_benchmark = setup.reference_benchmark
         self.morphing_components = None if setup.morphing is None else setup.morphing.components
         self.morphing_matrix = None if setup.morphing is None else setup.morphing.matrix
+        self.morpher = _morpher(setup)
+        self.nuisance_morpher = None  # nuisance parameters have their nominal values so far
         differences = setup.finite_differences
         self.finite_difference_benchmarks = (
             {} if differences is None else dict(differences.benchmarks)
@@ -259,7 +264,7 @@ class DataAnalyzer:
             self._require_nominal(nu)
         if thetas is None:
             n_points = self.n_benchmarks if include_nuisance_benchmarks else self.n_benchmarks_phys
-            coefficients = np.eye(n_points, self.n_benchmarks)
+            coefficients: FloatArray = np.eye(n_points, self.n_benchmarks)
         else:
             coefficients = weight_coefficients(self.setup, thetas, self.n_benchmarks)
         sums, scale = self._partition_sums(partition, test_split, validation_split, batch_size)
@@ -393,6 +398,16 @@ def _reduced(
             setup, benchmarks=setup.physical_benchmarks, systematics={}, nuisance_parameters={}
         )
     return setup
+
+
+def _morpher(setup: AnalysisSetup) -> PhysicsMorpher | None:
+    if setup.morphing is None:
+        return None
+    morpher = PhysicsMorpher(parameters_from_madminer=dict(setup.parameters))
+    morpher.set_components(setup.morphing.components)
+    basis = dict(islice(setup.physical_benchmarks.items(), setup.morphing.n_basis))
+    morpher.set_basis(basis_from_madminer=basis, morphing_matrix=setup.morphing.matrix)
+    return morpher
 
 
 def _summary(event_file: EventFile) -> EventSummary:

@@ -10,7 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from madminer.io.setup_file import read_setup
-from madminer.simulate import PartonEvents, Process, WeakBosonFusion, simulate, write_parton_events
+from madminer.simulate import (
+    DrellYan,
+    PartonEvents,
+    Process,
+    WeakBosonFusion,
+    simulate,
+    write_parton_events,
+)
 
 __all__ = ["app"]
 
@@ -32,11 +39,6 @@ SampledFrom = Annotated[
 ]
 
 
-@app.callback()
-def _processes() -> None:
-    """Keep the process a command of its own, also while there is one only."""
-
-
 @app.command()
 def wbf(
     out: Out,
@@ -54,6 +56,22 @@ def wbf(
 ) -> None:
     """Higgs in weak-boson fusion, decaying to two photons, with CWL2 and CPWL2."""
     process = WeakBosonFusion(channel=channel, energy=energy, branching_ratio=branching_ratio)
+    _run(process, out, events, seed, setup, sampled_from)
+
+
+@app.command()
+def drell_yan(
+    out: Out,
+    events: Events = 50_000,
+    seed: RandomSeed = 1,
+    energy: Energy = 13_000.0,
+    mass_min: Annotated[float, typer.Option(help="Smallest mass of the pair, GeV.")] = 500.0,
+    mass_max: Annotated[float, typer.Option(help="Largest mass of the pair, GeV.")] = 10_000.0,
+    setup: Setup = None,
+    sampled_from: SampledFrom = None,
+) -> None:
+    """Pairs of muons from photon and Z, with the four-fermion operators clq1 and clq3."""
+    process = DrellYan(energy=energy, mass_min=mass_min, mass_max=mass_max)
     _run(process, out, events, seed, setup, sampled_from)
 
 

@@ -75,7 +75,7 @@ def train_score(
         partition="validation",
         seed=settings.seed + 1,
     )
-    estimator = ScoreEstimator(n_hidden=settings.n_hidden, activation="silu")
+    estimator = ScoreEstimator(n_hidden=settings.n_hidden, activation="tanh")
     history = estimator.train(
         method="sally",
         x=x,
@@ -118,7 +118,7 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
         )
     x, theta0, _, y, r_xz, t_xz, n_effective = arrays["train"]
     x_val, theta0_val, _, y_val, r_xz_val, t_xz_val, _ = arrays["validation"]
-    estimator = ParameterizedRatioEstimator(n_hidden=settings.n_hidden, activation="silu")
+    estimator = ParameterizedRatioEstimator(n_hidden=settings.n_hidden, activation="tanh")
     history = estimator.train(
         method="alices",
         x=x,

@@ -17,6 +17,7 @@ from madminer.expressions.columns import finite
 from madminer.typing import FloatArray
 
 __all__ = [
+    "Chain",
     "Comparison",
     "Partial",
     "choose",
@@ -65,6 +66,22 @@ class Comparison:
         """Compare, shape of the broadcast arguments."""
         undefined = np.isnan(left) | np.isnan(right)
         return np.where(undefined, np.nan, self.relation(left, right))
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Comparisons in a row, ``a < b <= c``; what follows a false one is not read.
+
+    Args:
+        comparisons: Functions of two neighbouring numbers each.
+    """
+
+    comparisons: tuple[Callable[[FloatArray, FloatArray], FloatArray], ...]
+
+    def __call__(self, *values: FloatArray) -> FloatArray:
+        """Compare, shape of the broadcast values."""
+        pairs = zip(self.comparisons, values[:-1], values[1:], strict=True)
+        return conjunction(*(compare(left, right) for compare, left, right in pairs))
 
 
 def divide(left: FloatArray, right: FloatArray) -> FloatArray:

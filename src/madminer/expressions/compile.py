@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from madminer.errors import ExpressionError
+from madminer.expressions.arithmetic import Chain
 from madminer.expressions.functions import (
     ATTRIBUTES,
     COMPARISONS,
@@ -20,11 +21,12 @@ from madminer.expressions.functions import (
     FUNCTIONS,
     METHODS,
     OPERATORS,
-    Overload,
 )
 from madminer.expressions.grammar import parse
 from madminer.expressions.nodes import Apply, Comprehension, Constant, Name, Node, Variable
+from madminer.expressions.overloads import Overload, choose
 from madminer.expressions.refusal import known, refuse
+from madminer.expressions.remedies import forbidden, mismatch, wrong_number
 from madminer.expressions.vocabulary import Kind, Vocabulary
 
 __all__ = ["compile_tree"]
@@ -78,7 +80,7 @@ class _Compiler:
             return self.name(syntax)
         rule = _RULES.get(type(syntax))
         if rule is None:
-            raise self.refusal(syntax, _forbidden(syntax))
+            raise self.refusal(syntax, forbidden(syntax))
         return (rule(self, syntax),)
 
     def one(self, syntax: ast.expr, kinds: frozenset[Kind], role: str) -> Node:
@@ -87,12 +89,7 @@ class _Compiler:
         for node in nodes:
             if node.kind in kinds:
                 return node
-        raise self.refusal(syntax, self.mismatch(syntax, nodes[0].kind, kinds, role))
-
-    def mismatch(self, syntax: ast.expr, kind: Kind, kinds: frozenset[Kind], role: str) -> str:
-        expected = " or ".join(f"a {kind}" for kind in sorted(kinds))
-        remedy = _REMEDIES[kind].format(source=self.source(syntax))
-        return f"{role} must be {expected}, but this is a {kind}; {remedy}."
+        raise self.refusal(syntax, mismatch(self.source(syntax), nodes[0].kind, kinds, role))
 
     # Leaves
 
@@ -144,20 +141,24 @@ class _Compiler:
 
     def operator(self, syntax: ast.expr, operation: ast.AST, operands: list[ast.expr]) -> Node:
         if type(operation) not in OPERATORS:
-            raise self.refusal(syntax, _forbidden(operation))
+            raise self.refusal(syntax, forbidden(operation))
         sign, overloads = OPERATORS[type(operation)]
         return self.apply(syntax, sign, overloads, operands)
 
     def comparison(self, syntax: ast.Compare) -> Node:
-        pairs = []
-        operands = [syntax.left, *syntax.comparators]
-        for operation, left, right in zip(syntax.ops, operands[:-1], operands[1:], strict=True):
+        for operation in syntax.ops:
             if type(operation) not in COMPARISONS:
-                raise self.refusal(syntax, _forbidden(operation))
-            sign, overloads = COMPARISONS[type(operation)]
-            pairs.append(self.apply(syntax, sign, overloads, [left, right]))
-        sign, overloads = OPERATORS[ast.And]
-        return pairs[0] if len(pairs) == 1 else self.built(syntax, sign, overloads[0], pairs)
+                raise self.refusal(syntax, forbidden(operation))
+        entries = [COMPARISONS[type(operation)] for operation in syntax.ops]
+        operands = [syntax.left, *syntax.comparators]
+        if len(entries) == 1:
+            return self.apply(syntax, *entries[0], operands)
+        if any(overloads[0].kind(1) is not Kind.NUMBER for _, overloads in entries):
+            raise self.refusal(syntax, "'in' has no place in a chain of comparisons: write 'and'.")
+        chain = Chain(tuple(overloads[0].kernel for _, overloads in entries))
+        label = " ".join(sign for sign, _ in entries)
+        overload = Overload(chain, (Kind.NUMBER,) * len(operands))
+        return self.apply(syntax, label, (overload,), operands)
 
     # Elements, attributes, calls
 
@@ -266,9 +267,9 @@ class _Compiler:
         """Apply the first overload for which each operand has a meaning of the right kind."""
         fitting = [overload for overload in overloads if overload.accepts(len(nodes))]
         if not fitting:
-            raise self.refusal(syntax, _wrong_number(label, overloads, len(nodes)))
+            raise self.refusal(syntax, wrong_number(label, overloads, len(nodes)))
         for overload in fitting:
-            chosen = _choose(overload, nodes)
+            chosen = choose(overload, nodes)
             if chosen is not None:
                 for operand, node in zip(operands, chosen, strict=True):
                     self.check_list(operand, overload, node)
@@ -287,7 +288,8 @@ class _Compiler:
             kinds = frozenset(overload.kind(position) for overload in fitting)
             if not any(node.kind in kinds for node in meanings):
                 role = f"what {label!r} works on"
-                return self.refusal(operand, self.mismatch(operand, meanings[0].kind, kinds, role))
+                reason = mismatch(self.source(operand), meanings[0].kind, kinds, role)
+                return self.refusal(operand, reason)
         kinds_given = " and ".join(f"a {meanings[0].kind}" for meanings in nodes)
         return self.refusal(syntax, f"{label!r} does not work on {kinds_given} together.")
 
@@ -345,16 +347,6 @@ class _Compiler:
         return self.apply(tests[0], sign, overloads, tests)
 
 
-def _choose(overload: Overload, nodes: list[tuple[Node, ...]]) -> list[Node] | None:
-    chosen = []
-    for position, meanings in enumerate(nodes):
-        fitting = [node for node in meanings if node.kind is overload.kind(position)]
-        if not fitting:
-            return None
-        chosen.append(fitting[0])
-    return chosen
-
-
 def _constant_value(node: Node) -> object:
     if isinstance(node, Constant):
         return node.value
@@ -362,42 +354,6 @@ def _constant_value(node: Node) -> object:
         return node.kernel(*(_constant_value(argument) for argument in node.arguments))
     raise TypeError(f"{node} is not constant")  # pragma: no cover
 
-
-def _wrong_number(label: str, overloads: tuple[Overload, ...], n_given: int) -> str:
-    hidden = int(label.startswith("."))  # the particle of a method is not counted by users
-    numbers = sorted({len(overload.arguments) - hidden for overload in overloads})
-    expected = " or ".join(str(number) for number in numbers)
-    more = " or more" if any(overload.is_variadic for overload in overloads) else ""
-    noun = "argument" if expected == "1" and not more else "arguments"
-    return f"{label!r} takes {expected}{more} {noun}, got {n_given - hidden}."
-
-
-def _forbidden(syntax: ast.AST) -> str:
-    remedy = _FORBIDDEN.get(type(syntax), "it has no place in an expression")
-    return f"{type(syntax).__name__} is not allowed: {remedy}."
-
-
-_REMEDIES: Final = {
-    Kind.NUMBER: "a number has neither properties nor elements",
-    Kind.PARTICLE: "use one of its attributes, such as {source}.pt",
-    Kind.PARTICLES: "pick one particle, such as {source}[0].pt, or use len({source})",
-    Kind.NUMBERS: "pick one, or use len, sum, min, max, any or all",
-}
-
-_FORBIDDEN: Final[dict[type[ast.AST], str]] = {
-    ast.BitAnd: "write 'and'",
-    ast.BitOr: "write 'or'",
-    ast.BitXor: "write '!='",
-    ast.Invert: "write 'not'",
-    ast.Is: "write '=='",
-    ast.IsNot: "write '!='",
-    ast.NamedExpr: "give the number a name of its own, as another observable",
-    ast.JoinedStr: "there are no strings in expressions",
-    ast.Lambda: "write a function and add it as an observable",
-    ast.Starred: "give the arguments one by one",
-    ast.SetComp: "write a list, [... for ... in ...]",
-    ast.DictComp: "write a list, [... for ... in ...]",
-}
 
 _RULES: Final[dict[type[ast.expr], Callable[..., Node]]] = {
     ast.Attribute: _Compiler.attribute,

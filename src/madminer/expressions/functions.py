@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from madminer.expressions import arithmetic, lists, momenta
 from madminer.expressions.arithmetic import Comparison, Partial
+from madminer.expressions.overloads import Overload
 from madminer.expressions.vocabulary import Kind
 
 __all__ = [
@@ -23,39 +23,10 @@ __all__ = [
     "FUNCTIONS",
     "METHODS",
     "OPERATORS",
-    "Overload",
 ]
 
 _NUMBER, _PARTICLE = Kind.NUMBER, Kind.PARTICLE
 _NUMBERS, _PARTICLES = Kind.NUMBERS, Kind.PARTICLES
-
-
-@dataclass(frozen=True, slots=True)
-class Overload:
-    """One meaning of an operator, function or method.
-
-    Args:
-        kernel: Function of columns, row by row in meaning.
-        arguments: Kinds of the arguments; of a method, the particle first.
-        result: Kind of the result.
-        is_variadic: Whether more arguments of the last kind may follow.
-        is_lazy: Whether a generator serves as list (`len` needs a list).
-    """
-
-    kernel: Callable[..., Any]
-    arguments: tuple[Kind, ...]
-    result: Kind = Kind.NUMBER
-    is_variadic: bool = False
-    is_lazy: bool = True
-
-    def accepts(self, n_arguments: int) -> bool:
-        """Whether that many arguments fit."""
-        n_expected = len(self.arguments)
-        return n_arguments == n_expected or (self.is_variadic and n_arguments > n_expected)
-
-    def kind(self, position: int) -> Kind:
-        """Kind of the argument at a position."""
-        return self.arguments[min(position, len(self.arguments) - 1)]
 
 
 Overloads = tuple[Overload, ...]

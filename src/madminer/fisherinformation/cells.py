@@ -12,7 +12,14 @@ from madminer.fisherinformation.selection import EventFunction
 from madminer.stats import BinnedMoments, bin_indices, binned_moments
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["Axis", "Batches", "cell_indices", "cell_moments", "truth_information"]
+__all__ = [
+    "Axis",
+    "Batches",
+    "cell_indices",
+    "cell_moments",
+    "quantile_sample",
+    "truth_information",
+]
 
 Batches = Iterable[tuple[FloatArray, FloatArray]]
 """Batches of observables, shape ``(n, n_observables)``, and weights in pb, shape ``(n, b)``."""
@@ -75,6 +82,28 @@ def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:
     if total is None:
         raise NoEventsError(_NO_EVENTS)
     return total
+
+
+def quantile_sample(
+    batches: Batches, function: EventFunction, response: CellResponse
+) -> tuple[FloatArray, FloatArray]:
+    """Values of an observable, and weights at theta, of all events.
+
+    Args:
+        batches: Events.
+        function: The observable.
+        response: Gives the weights at theta.
+
+    Returns:
+        Values, shape ``(n,)``, and weights in pb, shape ``(n,)``.
+
+    Raises:
+        NoEventsError: If no event is left.
+    """
+    parts = [(function(x), response.sigma(w)) for x, w in batches if len(w)]
+    if not parts:
+        raise NoEventsError(_NO_EVENTS)
+    return np.concatenate([part[0] for part in parts]), np.concatenate([p[1] for p in parts])
 
 
 def cell_indices(x: FloatArray, axes: Sequence[Axis]) -> IntArray:

@@ -7,16 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from madminer.analysis.coefficients import gradient_coefficients, weight_coefficients
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.partitions import partition_range
 from madminer.errors import OptionError
 from madminer.fisherinformation.binning import Bins, Sample, cell_edges, slice_edges
-from madminer.fisherinformation.cells import Axis, cell_moments, truth_information
+from madminer.fisherinformation.cells import Axis, cell_moments, quantile_sample, truth_information
 from madminer.fisherinformation.kinematic import kinematic_information, load_score_model
-from madminer.fisherinformation.nuisances import nuisance_columns
 from madminer.fisherinformation.points import model_point, positive_luminosity
-from madminer.fisherinformation.response import CellResponse, cells_information
+from madminer.fisherinformation.response import CellResponse, cell_response, cells_information
 from madminer.fisherinformation.samples import read_samples
 from madminer.fisherinformation.selection import (
     EventFunction,
@@ -25,13 +23,15 @@ from madminer.fisherinformation.selection import (
     event_selection,
 )
 from madminer.fisherinformation.slices import model_slices, truth_slices
-from madminer.stats import cell_information
+from madminer.stats import BinnedMoments, cell_information
 from madminer.typing import FloatArray, StrPath, ThetaLike
 
 __all__ = ["FisherInformation"]
 
 Definitions = Sequence[str | EventFunction]
 Range = tuple[float, float]
+
+_N_KEPT = 32
 
 
 class FisherInformation(DataAnalyzer):
@@ -69,6 +69,7 @@ class FisherInformation(DataAnalyzer):
             disable_morphing=False,
             include_nuisance_parameters=include_nuisance_parameters,
         )
+        self._moments: dict[object, BinnedMoments] = {}
 
     def truth_information(
         self,
@@ -128,10 +129,10 @@ class FisherInformation(DataAnalyzer):
             OptionError: If the luminosity is not positive.
             MorphingError: If weights and derivatives are not known at theta.
         """
+        luminosity = positive_luminosity(luminosity)
         response = self._response(theta, include_nuisance_parameters)
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
-        moments = cell_moments(self._events(selection), [])
-        return cells_information(moments, response, positive_luminosity(luminosity))
+        return cells_information(self._cell_moments(selection), response, luminosity)
 
     def histo_information(
         self,
@@ -267,12 +268,13 @@ class FisherInformation(DataAnalyzer):
             raise OptionError(
                 f"mode must be 'score', 'information' or 'modified_score', got {mode!r}."
             )
+        luminosity = positive_luminosity(luminosity)
         estimator = load_score_model(model_file)
         point = model_point(self.setup, theta, estimator.n_parameters)
         p = self.n_parameters
         response = self._response(theta if isinstance(theta, str) else point[:p], len(point) > p)
-        moments = cell_moments(self._events(EventSelection()), [])
-        n_expected = positive_luminosity(luminosity) * float(response.sigma(moments.sums)[0])
+        moments = self._cell_moments(EventSelection())
+        n_expected = luminosity * float(response.sigma(moments.sums)[0])
         batches: Iterator[tuple[FloatArray, FloatArray]]
         if unweighted_x_sample_file is None:
             start, stop = self._test_range(test_split)
@@ -329,7 +331,7 @@ class FisherInformation(DataAnalyzer):
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
         axis = self._slices(observable, nbins, histrange, response, selection)
         luminosity = positive_luminosity(luminosity)
-        sums = cell_moments(self._events(selection), [axis]).sums
+        sums = self._cell_moments(selection, [axis]).sums
         sigma = response.sigma(sums)
         rate = cell_information(sigma, response.gradient(sums), luminosity)
         if model_file is None:
@@ -381,7 +383,7 @@ class FisherInformation(DataAnalyzer):
         response = self._response(theta, include_nuisance_parameters=False)
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
         axis = self._slices(observable, nbins, histrange, response, selection)
-        sums = cell_moments(self._events(selection), [axis]).sums
+        sums = self._cell_moments(selection, [axis]).sums
         return axis[1], response.sigma(sums), response.gradient(sums).T
 
     def nuisance_constraint_information(self) -> FloatArray:
@@ -393,13 +395,7 @@ class FisherInformation(DataAnalyzer):
         return np.diag([0.0] * self.n_parameters + [1.0] * self.n_nuisance_parameters)
 
     def _response(self, theta: ThetaLike, include_nuisance_parameters: bool = True) -> CellResponse:
-        """Cross section and gradient at theta as functions of all weight columns."""
-        use_nuisances = include_nuisance_parameters and self.n_nuisance_parameters > 0
-        return CellResponse(
-            weight_coefficients(self.setup, [theta], self.n_benchmarks)[0],
-            gradient_coefficients(self.setup, [theta], self.n_benchmarks)[0],
-            nuisance_columns(self.setup) if use_nuisances else None,
-        )
+        return cell_response(self.setup, theta, include_nuisance_parameters)
 
     def _events(
         self,
@@ -412,6 +408,15 @@ class FisherInformation(DataAnalyzer):
         for x, weights in self.event_loader(start, end, batch_size):
             yield selection.apply(x, weights)
 
+    def _cell_moments(self, selection: EventSelection, axes: Sequence[Axis] = ()) -> BinnedMoments:
+        """Sums over the events of each cell; the last few are kept, as they serve every theta."""
+        key = (selection, tuple((function, edges.tobytes()) for function, edges in axes))
+        if key not in self._moments:
+            if len(self._moments) >= _N_KEPT:
+                del self._moments[next(iter(self._moments))]
+            self._moments[key] = cell_moments(self._events(selection), axes)
+        return self._moments[key]
+
     def _histogram_information(
         self,
         theta: ThetaLike,
@@ -420,14 +425,13 @@ class FisherInformation(DataAnalyzer):
         selection: EventSelection,
         n_events_dynamic_binning: int | None,
     ) -> tuple[FloatArray, FloatArray]:
-        response = self._response(theta)
+        luminosity, response = positive_luminosity(luminosity), self._response(theta)
         resolved: list[Axis] = []
         for observable, bins, histrange in axes:
             function = event_function(observable, list(self.observables))
             sample = self._sample(function, response, selection, n_events_dynamic_binning)
             resolved.append((function, cell_edges(bins, histrange, sample)))
-        moments = cell_moments(self._events(selection), resolved)
-        return cells_information(moments, response, positive_luminosity(luminosity))
+        return cells_information(self._cell_moments(selection, resolved), response, luminosity)
 
     def _slices(
         self,
@@ -449,21 +453,15 @@ class FisherInformation(DataAnalyzer):
         n_events: int | None,
     ) -> Sample:
         """Gives an observable and the weights at theta of selected events, when called."""
+        if n_events is not None and n_events < 1:
+            raise OptionError(f"n_events_dynamic_binning must be positive, got {n_events}.")
         end = None if n_events is None else min(int(n_events), self.n_samples)
-
-        def sample() -> tuple[FloatArray, FloatArray]:
-            parts = [
-                (function(x), response.sigma(weights))
-                for x, weights in self._events(selection, 0, end)
-            ]
-            return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-
-        return sample
+        return lambda: quantile_sample(self._events(selection, 0, end), function, response)
 
     def _rate_score(self, theta: ThetaLike, n_parameters: int) -> FloatArray:
         """Gradient of the logarithm of the total cross section, shape ``(n_parameters,)``."""
         response = self._response(theta, n_parameters > self.n_parameters)
-        sums = cell_moments(self._events(EventSelection()), []).sums
+        sums = self._cell_moments(EventSelection()).sums
         score: FloatArray = response.gradient(sums)[0] / response.sigma(sums)[0]
         return score
 

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from madminer.analysis.coefficients import gradient_coefficients, weight_coefficients
 from madminer.fisherinformation.nuisances import (
     NuisanceColumns,
+    nuisance_columns,
     nuisance_slope_jacobian,
     nuisance_slopes,
 )
+from madminer.models import AnalysisSetup
 from madminer.stats.histogram import BinnedMoments
 from madminer.stats.information import (
     cell_information,
@@ -27,9 +30,9 @@ from madminer.stats.information import (
     event_information,
     event_information_covariance,
 )
-from madminer.typing import FloatArray
+from madminer.typing import FloatArray, ThetaLike
 
-__all__ = ["CellResponse", "cells_information", "events_information"]
+__all__ = ["CellResponse", "cell_response", "cells_information", "events_information"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +77,33 @@ class CellResponse:
             sums, self.nuisances
         )
         return np.concatenate([in_theta, in_nu + slopes * self.weights], axis=1)
+
+
+def cell_response(
+    setup: AnalysisSetup, theta: ThetaLike, include_nuisance_parameters: bool = True
+) -> CellResponse:
+    """Cross section and gradient at a parameter point, from all weight columns.
+
+    Args:
+        setup: Setup of the analysis.
+        theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
+        include_nuisance_parameters: Whether to include the nuisance parameters of the setup.
+
+    Returns:
+        The response.
+
+    Raises:
+        UnknownNameError: If there is no such benchmark.
+        ShapeError: If theta has the wrong shape.
+        MorphingError: If weights and derivatives are not known at theta.
+    """
+    n_columns = len(setup.benchmarks)
+    use_nuisances = include_nuisance_parameters and setup.n_nuisance_parameters > 0
+    return CellResponse(
+        weight_coefficients(setup, [theta], n_columns)[0],
+        gradient_coefficients(setup, [theta], n_columns)[0],
+        nuisance_columns(setup) if use_nuisances else None,
+    )
 
 
 def cells_information(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -94,6 +95,12 @@ def event_selection(
     )
 
 
+@lru_cache(maxsize=256)
+def _compiled(text: str, observables: tuple[str, ...]) -> EventFunction:
+    """One function per expression, so that equal selections compare equal."""
+    return compile_observable_expression(text, observables)
+
+
 def event_function(definition: str | EventFunction, observables: Sequence[str]) -> EventFunction:
     """Compile one expression, or guard one columnar function.
 
@@ -109,7 +116,7 @@ def event_function(definition: str | EventFunction, observables: Sequence[str]) 
         ExpressionError: If the expression is refused, as with an unknown observable.
     """
     if isinstance(definition, str):
-        return compile_observable_expression(definition, observables)
+        return _compiled(definition, tuple(observables))
 
     def checked(x: FloatArray) -> FloatArray:
         values = np.asarray(definition(x), dtype=np.float64)

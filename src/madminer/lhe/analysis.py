@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,17 +72,17 @@ def analyse_lhe_sample(
     parts: list[SelectedEvents] = []
     n_events, sum_weights, sum_squares = 0, 0.0, 0.0
     bar = progress_bar(file.header.n_events, f"reading {sample.path.name}", unit=" events")
-    for events in file.events():
-        if ids is None:
-            ids = weight_ids(analysis.setup, sample, events.weights)
-            check_parameter_points(analysis.setup, sample, ids, file.header)
-        weights = benchmark_weights(ids, events.xwgtup, events.weights, sample.path)
-        parts.append(_select(events, weights, sample, analysis, rng))
-        n_events += events.n_events
-        sum_weights += float(events.xwgtup.sum())
-        sum_squares += float((events.xwgtup**2).sum())
-        bar.update(events.n_events)
-    bar.close()
+    with closing(bar):
+        for events in file.events():
+            if ids is None:
+                ids = weight_ids(analysis.setup, sample, events.weights)
+                check_parameter_points(analysis.setup, sample, ids, file.header)
+            weights = benchmark_weights(ids, events.xwgtup, events.weights, sample.path)
+            parts.append(_select(events, weights, sample, analysis, rng))
+            n_events += events.n_events
+            sum_weights += float(events.xwgtup.sum())
+            sum_squares += float((events.xwgtup**2).sum())
+            bar.update(events.n_events)
     if not parts:
         raise NoEventsError(f"{sample.path} holds no events. Generate it again.")
     factor = normalisation(file.header, n_events, sum_weights, sum_squares, sample.path)
@@ -124,7 +125,7 @@ def _select(
     _check_momenta(truth, sample)
     particles = smear_particles(truth, analysis.smearing, rng)
     numbers = {
-        "n_particles": truth.counts.astype(np.float64),
+        "n_particles": events.n_particles.astype(np.float64),
         "scale": events.scale,
         "alpha_qed": events.alpha_qed,
         "alpha_qcd": events.alpha_qcd,

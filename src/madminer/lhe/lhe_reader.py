@@ -40,12 +40,14 @@ class LHEReader(EventReader):
         observations, weights, cut_flow: Results, and more: see `EventReader`.
 
     Examples:
-        >>> reader = LHEReader("data/setup.h5")  # doctest: +SKIP
-        >>> reader.add_sample("events.lhe.gz", sampled_from_benchmark="sm")  # doctest: +SKIP
-        >>> reader.add_observable("pt_j1", "j[0].pt", required=True)  # doctest: +SKIP
-        >>> reader.add_cut("(a[0] + a[1]).m > 122.0")  # doctest: +SKIP
-        >>> reader.analyse_samples(seed=1)  # doctest: +SKIP
-        >>> reader.save("data/events.h5", seed=2)  # doctest: +SKIP
+        .. code-block:: python
+
+            reader = LHEReader("data/setup.h5")
+            reader.add_sample("events.lhe.gz", sampled_from_benchmark="sm")
+            reader.add_observable("pt_j1", "j[0].pt", required=True)
+            reader.add_cut("(a[0] + a[1]).m > 122.0")
+            reader.analyse_samples(seed=1)
+            reader.save("data/events.h5", seed=2)
     """
 
     def __init__(self, filename: StrPath) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from madminer.errors import OptionError, TrainingError
 from madminer.nn.data import Batch, Dataset
 from madminer.nn.history import TrainingHistory
-from madminer.nn.optimizers import make_optimizer
+from madminer.nn.optimizers import check_optimizer, make_optimizer
 from madminer.nn.parameters import FlatParameters
 from madminer.nn.randomness import isolated_randomness
 from madminer.nn.schedules import learning_rates
@@ -84,9 +84,7 @@ class TrainingSettings:
                 f"verbose must be one of {', '.join(VERBOSITY)}; got {self.verbose!r}."
             )
         learning_rates(self.scheduler, self.initial_lr, self.final_lr, 1, 1)
-        make_optimizer(
-            self.optimizer, nn.Parameter(torch.zeros(1)), self.initial_lr, self.nesterov_momentum
-        )
+        check_optimizer(self.optimizer, self.nesterov_momentum)
 
 
 def fit(

@@ -9,7 +9,7 @@ from torch import nn, optim
 
 from madminer.errors import OptionError
 
-__all__ = ["OPTIMIZERS", "make_optimizer"]
+__all__ = ["OPTIMIZERS", "check_optimizer", "make_optimizer"]
 
 OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "adagrad": partial(optim.Adagrad, fused=True),
@@ -23,6 +23,22 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "sgd": partial(optim.SGD, fused=True),
 }
 """Optimisers by the names that estimators accept; all act on each parameter by itself."""
+
+
+def check_optimizer(name: str, nesterov_momentum: float | None = None) -> None:
+    """Refuse an unknown name, and a momentum for an optimiser that takes none.
+
+    Raises:
+        OptionError: Says what is accepted.
+    """
+    if name not in OPTIMIZERS:
+        raise OptionError(
+            f"optimizer must be one of {', '.join(sorted(OPTIMIZERS))}; got {name!r}."
+        )
+    if nesterov_momentum is not None and name != "sgd":
+        raise OptionError(
+            f"nesterov_momentum belongs to optimizer 'sgd'; got {nesterov_momentum} with {name!r}."
+        )
 
 
 def make_optimizer(
@@ -42,14 +58,7 @@ def make_optimizer(
     Raises:
         OptionError: If there is none of this name, or it takes no momentum.
     """
-    if name not in OPTIMIZERS:
-        raise OptionError(
-            f"optimizer must be one of {', '.join(sorted(OPTIMIZERS))}; got {name!r}."
-        )
+    check_optimizer(name, nesterov_momentum)
     if nesterov_momentum is None:
         return OPTIMIZERS[name]([parameters], lr=lr)
-    if name != "sgd":
-        raise OptionError(
-            f"nesterov_momentum belongs to optimizer 'sgd'; got {nesterov_momentum} with {name!r}."
-        )
     return OPTIMIZERS[name]([parameters], lr=lr, momentum=nesterov_momentum, nesterov=True)

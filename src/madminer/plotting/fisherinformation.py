@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import matplotlib.pyplot as plt
@@ -14,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from madminer.errors import OptionError, ShapeError
+from madminer.plotting.contours import InformationContour, draw_contour
 from madminer.plotting.style import (
     COLORS,
     LineStyle,
@@ -110,7 +109,7 @@ def plot_fisher_information_contours_2d(
     opacities = per_item("alphas", alphas, (), n)
     band_opacities = per_item("alphas_uncertainties", alphas_uncertainties, (), n)
     contours = [
-        _Contour(
+        InformationContour(
             matrices[i],
             _covariance(covariances[i]),
             _centre(centres[i]),
@@ -133,7 +132,7 @@ def plot_fisher_information_contours_2d(
         raise OptionError(f"contour_distance must be positive, got {contour_distance}.")
     figure, panel = (None, ax) if ax is not None else _single_panel()
     for contour in contours:
-        _draw_contour(panel, x, y, contour, contour_distance**2, sigma_uncertainties)
+        draw_contour(panel, x, y, contour, contour_distance**2, sigma_uncertainties)
     for centre in {tuple(contour.centre.tolist()) for contour in contours}:
         panel.plot(*centre, marker="+", color="#333333", markersize=7, linestyle="none", zorder=1)
     panel.set(xlabel=xlabel, ylabel=ylabel, xlim=xrange, ylim=yrange)
@@ -141,79 +140,6 @@ def plot_fisher_information_contours_2d(
     if handles:
         panel.legend(handles=handles)
     return panel if figure is None else figure
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Contour:
-    """One analysis: its information and how to draw it."""
-
-    information: FloatArray
-    covariance: FloatArray | None
-    centre: FloatArray
-    text: str | None
-    line: Line2D
-    band_opacity: float
-
-
-def _draw_contour(
-    panel: Axes,
-    x: FloatArray,
-    y: FloatArray,
-    contour: _Contour,
-    threshold: float,
-    n_sigma: float,
-) -> None:
-    step = np.stack(np.meshgrid(x, y), axis=-1) - contour.centre
-    squared = np.einsum("...i,ij,...j", step, contour.information, step)
-    color = contour.line.get_color()
-    if contour.covariance is not None:
-        excess = np.abs(squared - threshold) - n_sigma * _deviation(step, contour.covariance)
-        if excess.min() < 0.0:
-            panel.contourf(
-                x, y, excess, levels=[-np.inf, 0.0], colors=[color], alpha=contour.band_opacity
-            )
-    if not squared.min() < threshold < squared.max():
-        warnings.warn(
-            f"The contour of {contour.line.get_label() or 'a matrix'} lies outside the figure; "
-            "choose another xrange and yrange.",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-        return
-    lines = panel.contour(
-        x,
-        y,
-        squared,
-        levels=[threshold],
-        colors=[color],
-        linestyles=[contour.line.get_linestyle()],
-        linewidths=[contour.line.get_linewidth()],
-        alpha=contour.line.get_alpha(),
-    )
-    if contour.text is not None:
-        vertices = np.concatenate(lines.allsegs[0])
-        panel.clabel(
-            lines,
-            fmt={threshold: contour.text},
-            inline_spacing=8,
-            manual=[_innermost(vertices, x, y)],
-        )
-
-
-def _innermost(vertices: FloatArray, x: FloatArray, y: FloatArray) -> tuple[float, float]:
-    """Vertex farthest from the frame, where a label is not cut off."""
-    low, high = np.array([x[0], y[0]]), np.array([x[-1], y[-1]])
-    margins = np.minimum(vertices - low, high - vertices) / (high - low)
-    best = vertices[np.argmax(margins.min(axis=1))]
-    return float(best[0]), float(best[1])
-
-
-def _deviation(step: FloatArray, covariance: FloatArray) -> FloatArray:
-    """Standard deviation of the squared distance, from all four indices of the covariance."""
-    pairs = (step[..., :, np.newaxis] * step[..., np.newaxis, :]).reshape(*step.shape[:-1], 4)
-    variance = np.sum(pairs @ covariance.reshape(4, 4) * pairs, axis=-1)
-    deviation: FloatArray = np.sqrt(np.maximum(variance, 0.0))
-    return deviation
 
 
 def _covariance(covariance: ArrayLike | None) -> FloatArray | None:

@@ -32,7 +32,8 @@ def default_observables(
         include_charge: Whether to include the charges of the leptons.
 
     Returns:
-        The observables; those of single particles are zero where there are too few.
+        The observables. Those of single particles are zero where there are too few; angles are
+        zero where a sum has exactly no transverse momentum.
 
     Raises:
         OptionError: If a number is negative.
@@ -45,14 +46,15 @@ def default_observables(
     numbers = {"l": n_leptons_max, "a": n_photons_max, "j": n_jets_max}
     if min(numbers.values()) < 0:
         raise OptionError(f"Numbers of particles must be >= 0, got {numbers}.")
-    required = []
+    observables = []
     if include_met:
-        required += [("et_miss", "met.pt"), ("phi_miss", "met.phi")]
+        observables.append(Observable("et_miss", "met.pt", is_required=True))
+        observables.append(Observable("phi_miss", "met.phi", 0.0))
     if include_visible_sum:
-        required += [("e_visible", "visible.e"), ("eta_visible", "visible.eta")]
+        observables.append(Observable("e_visible", "visible.e", is_required=True))
+        observables.append(Observable("eta_visible", "visible.eta", 0.0))
     if include_numbers:
-        required += [(f"n_{symbol}s", f"len({symbol})") for symbol in numbers]
-    observables = [Observable(name, text, None, True) for name, text in required]
+        observables += [Observable(f"n_{s}s", f"len({s})", is_required=True) for s in numbers]
     for symbol, number in numbers.items():
         observables += _of_particles(symbol, number, include_charge and symbol == "l")
     return observables

@@ -79,6 +79,7 @@ class EventObjects(Mapping[str, ParticleArray | FloatArray]):
         numbers: Mapping[str, FloatArray],
     ) -> None:
         self.n_events = particles.n_events
+        self.numbers = numbers
         self._particles = particles
         self._met_noise = met_noise
         self._makers: dict[str, Callable[[], ParticleArray]] = {

@@ -212,9 +212,11 @@ class EventReader(ABC):
                 f"There is an observable {observable.name!r} already: choose another name or call "
                 f"reset_observables first."
             )
-        if observable.name in self.vocabulary().numbers:
+        is_number = observable.name in self.vocabulary().numbers
+        if is_number and observable.val_expression != observable.name:
             raise SetupError(
-                f"{observable.name!r} is a number that every event has: choose another name."
+                f"{observable.name!r} is a number that every event has: choose another name for "
+                f"{observable.val_expression!r}."
             )
         self._compiled[observable.name] = compile_observable(
             observable, self.vocabulary(), is_columnar=is_columnar

@@ -74,8 +74,8 @@ def collect_events(
 
 def _number_of_events(results: ReadingResults) -> int:
     lengths = {
-        **{f"observations[{name!r}]": np.shape(v) for name, v in results.observations.items()},
-        **{f"weights[{name!r}]": np.shape(v) for name, v in results.weights.items()},
+        **{f"observations of {name}": np.shape(v) for name, v in results.observations.items()},
+        **{f"weights of {name}": np.shape(v) for name, v in results.weights.items()},
     }
     if results.sampling_benchmarks is not None:
         lengths["events_sampling_benchmark_ids"] = np.shape(results.sampling_benchmarks)

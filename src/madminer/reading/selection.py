@@ -101,7 +101,8 @@ def select_events(
     values = evaluate_observables(selection.observables, objects, namespace)
     names = [compiled.observable.name for compiled in selection.observables]
     for name, column in zip(names, values.x.T, strict=True):
-        namespace.define(name, column)
+        if name not in objects.numbers:  # else it is this number
+            namespace.define(name, column)
     factors = np.ones(objects.n_events)
     masks: list[BoolArray] = [np.ones(objects.n_events, dtype=bool), values.is_accepted]
     sums = [weights[:, reference].sum(), weights[masks[1], reference].sum()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from madminer.sampling.combine import combine_and_shuffle
 from madminer.sampling.parameters import (
     benchmark,
     benchmarks,
@@ -17,6 +18,7 @@ __all__ = [
     "SampleAugmenter",
     "benchmark",
     "benchmarks",
+    "combine_and_shuffle",
     "iid_nuisance_parameters",
     "morphing_point",
     "morphing_points",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.io.event_file import EventFile
 from madminer.sampling.draws import Targets, draw_events
 from madminer.sampling.joint import joint_ratio, joint_score
+from madminer.sampling.points import Points
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
@@ -20,7 +20,7 @@ class DrawnSample:
     """Events drawn at several parameter points, in equal numbers for each set of points.
 
     Args:
-        x: Observables, shape ``(n_samples, n_observables)``.
+        rows: Rows of the events in the file, shape ``(n_samples,)``.
         weights: Weights at the benchmarks, shape ``(n_samples, n_benchmarks)``.
         sums: Sums of the weights of the events that each set was drawn from, shape
             ``(n_sets, n_benchmarks)``.
@@ -29,7 +29,7 @@ class DrawnSample:
         is_negative: Whether the weight of each sample is negative.
     """
 
-    x: FloatArray
+    rows: IntArray
     weights: FloatArray
     sums: FloatArray
     sets: IntArray
@@ -38,17 +38,15 @@ class DrawnSample:
 
 
 def draw_sample(
-    event_file: EventFile,
     table: WeightTable,
     targets: Targets,
     sets: IntArray,
     rng: np.random.Generator,
     n_eff_forced: float | None,
 ) -> DrawnSample:
-    """Draw events and read their observables.
+    """Draw events at the points of each set.
 
     Args:
-        event_file: The events.
         table: Weights of the events to draw from.
         targets: Distributions to draw from; set s takes number ``s % len(targets)``.
         sets: Set that each sample belongs to, shape ``(n_samples,)``.
@@ -61,7 +59,7 @@ def draw_sample(
     points = sets % len(targets)
     draws = draw_events(table, targets, points, rng, n_eff_forced)
     return DrawnSample(
-        x=event_file.rows(table.rows[draws.events]),
+        rows=table.rows[draws.events],
         weights=table.weights[draws.events],
         sums=(targets.factors @ table.sums)[np.arange(sets[-1] + 1) % len(targets)],
         sets=sets,
@@ -70,50 +68,42 @@ def draw_sample(
     )
 
 
-def sample_ratio(
-    sample: DrawnSample, coefficients0: FloatArray, coefficients1: FloatArray
-) -> FloatArray:
+def sample_ratio(sample: DrawnSample, points0: Points, points1: Points) -> FloatArray:
     """Joint likelihood ratio of each drawn event.
 
     Args:
         sample: The sample.
-        coefficients0: Coefficients at the points of the numerator, shape
-            ``(n_points, n_benchmarks)``; set s takes number ``s % n_points``.
-        coefficients1: Coefficients at the points of the denominator, likewise.
+        points0: Points of the numerator; set s takes number ``s % len(points0)``.
+        points1: Points of the denominator, likewise.
 
     Returns:
         Ratios, shape ``(n_samples,)``.
     """
     sets = np.arange(len(sample.sums))
     return joint_ratio(
-        _form(coefficients0, sample.sets, sample.weights),
-        _form(coefficients1, sample.sets, sample.weights),
-        _form(coefficients0, sets, sample.sums)[sample.sets],
-        _form(coefficients1, sets, sample.sums)[sample.sets],
+        _form(points0.coefficients, sample.sets, sample.weights),
+        _form(points1.coefficients, sample.sets, sample.weights),
+        _form(points0.coefficients, sets, sample.sums)[sample.sets],
+        _form(points1.coefficients, sets, sample.sums)[sample.sets],
     )
 
 
-def sample_score(
-    sample: DrawnSample, coefficients: FloatArray, gradients: FloatArray
-) -> FloatArray:
+def sample_score(sample: DrawnSample, points: Points) -> FloatArray:
     """Joint score of each drawn event.
 
     Args:
         sample: The sample.
-        coefficients: Coefficients of the weights at the points, shape
-            ``(n_points, n_benchmarks)``; set s takes number ``s % n_points``.
-        gradients: Coefficients of their gradients, shape
-            ``(n_points, n_parameters, n_benchmarks)``.
+        points: Points at which it is evaluated; set s takes number ``s % len(points)``.
 
     Returns:
         Scores, shape ``(n_samples, n_parameters)``.
     """
     sets = np.arange(len(sample.sums))
-    slopes = [gradients[:, j] for j in range(gradients.shape[1])]
+    slopes = [points.gradients[:, j] for j in range(points.gradients.shape[1])]
     return joint_score(
-        _form(coefficients, sample.sets, sample.weights),
+        _form(points.coefficients, sample.sets, sample.weights),
         np.stack([_form(slope, sample.sets, sample.weights) for slope in slopes], axis=1),
-        _form(coefficients, sets, sample.sums)[sample.sets],
+        _form(points.coefficients, sets, sample.sums)[sample.sets],
         np.stack([_form(slope, sets, sample.sums) for slope in slopes], axis=1)[sample.sets],
     )
 

@@ -93,9 +93,11 @@ def assign_cells(weights: FloatArray, groups: IntArray, n_groups: int) -> tuple[
     for start in range(0, len(weights), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         for column, column_edges in zip(axes.T @ weights[chunk].T, edges.T, strict=True):
-            labels[chunk] *= n_bins
+            bins = np.zeros(len(column), dtype=np.int8)
             for edge in column_edges:
-                labels[chunk] += column > edge
+                bins += (column > edge).view(np.int8)
+            labels[chunk] *= n_bins
+            labels[chunk] += bins
     return labels, n_bins
 
 

@@ -101,7 +101,8 @@ def join_columns(
     order = slice(None) if rng is None else rng.permutation(n_samples)
 
     def join(parts: Sequence[FloatArray]) -> FloatArray:
-        return np.concatenate(parts)[order].astype(dtype)
+        joined: FloatArray = np.concatenate(parts, dtype=dtype, casting="same_kind")[order]
+        return joined
 
     def join_given(parts: Sequence[FloatArray | None]) -> FloatArray | None:
         given = [part for part in parts if part is not None]

@@ -19,7 +19,7 @@ from madminer.typing import FloatArray, IntArray
 __all__ = ["acceptances", "draw_from_envelope"]
 
 _MAX_PROPOSALS = 1_000_000
-_MAX_ROUNDS = 100
+_MAX_TRIES = 20  # rounds for one point
 
 
 def acceptances(sums: FloatArray, coefficients: FloatArray, factors: FloatArray) -> FloatArray:
@@ -68,16 +68,19 @@ def draw_from_envelope(
     missing = np.array(counts, dtype=np.int64)
     expected = np.maximum(acceptances(table.sums, coefficients, factors), 1e-4)
     choices = _choices(table, coefficients, factors)
-    for _ in range(_MAX_ROUNDS):
-        open_points = np.flatnonzero(missing)
-        if open_points.size == 0:
-            break
+    tries = np.zeros(len(counts), dtype=np.int64)
+    while np.any(open_now := (missing > 0) & (tries < _MAX_TRIES)):
+        open_points = np.flatnonzero(open_now)
         numbers = np.ceil(1.1 * missing[open_points] / expected[open_points]).astype(np.int64) + 2
         batch = max(int(np.searchsorted(np.cumsum(numbers), _MAX_PROPOSALS)), 1)
+        tries[open_points[:batch]] += 1
         points = np.repeat(open_points[:batch], np.minimum(numbers[:batch], _MAX_PROPOSALS))
         events = _propose(table, choices, points, rng)
         accepted = _accept(table, coefficients, factors, limits, points, events, rng)
+        proposed = np.bincount(points, minlength=len(counts))
         points, events = points[accepted], events[accepted]
+        seen = (np.bincount(points, minlength=len(counts)) + 1.0) / np.maximum(proposed, 1)
+        expected = np.where(proposed > 0, np.clip(seen, 1e-4, expected), expected)
         _, firsts, numbers = np.unique(points, return_index=True, return_counts=True)
         rank = np.arange(len(points)) - np.repeat(firsts, numbers)
         kept = rank < missing[points]

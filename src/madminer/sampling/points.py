@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from madminer.analysis.coefficients import Thetas, positions
+from madminer.analysis.coefficients import (
+    Thetas,
+    gradient_coefficients,
+    has_gradients,
+    positions,
+    weight_coefficients,
+)
 from madminer.errors import OptionError
 from madminer.models import AnalysisSetup
 from madminer.sampling.parameters import NuSpecification, Prior, ThetaSpecification, check_prior
@@ -16,25 +23,43 @@ from madminer.typing import FloatArray
 __all__ = ["Points", "require_nominal", "resolve_thetas"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Points:
     """Parameter points and the number of samples at each of them.
 
     Args:
         thetas: Names of benchmarks, or positions: a list or an array
-            ``(n_thetas, n_parameters)``.
+            ``(n_points, n_parameters)``.
         n_per_theta: Samples at each point.
+        setup: Setup of the analysis; its benchmarks are the columns of the weights.
     """
 
     thetas: Thetas
     n_per_theta: int
+    setup: AnalysisSetup
 
     def __len__(self) -> int:
         return len(self.thetas)
 
-    def positions(self, setup: AnalysisSetup) -> FloatArray:
-        """Positions, shape ``(n_thetas, n_parameters)``."""
-        return positions(setup, self.thetas)
+    @cached_property
+    def positions(self) -> FloatArray:
+        """Positions, shape ``(n_points, n_parameters)``."""
+        return positions(self.setup, self.thetas)
+
+    @cached_property
+    def coefficients(self) -> FloatArray:
+        """Coefficients of the weights, shape ``(n_points, n_benchmarks)``."""
+        return weight_coefficients(self.setup, self.thetas, len(self.setup.benchmarks))
+
+    @cached_property
+    def gradients(self) -> FloatArray:
+        """Coefficients of their gradients, shape ``(n_points, n_parameters, n_benchmarks)``."""
+        return gradient_coefficients(self.setup, self.thetas, len(self.setup.benchmarks))
+
+    @cached_property
+    def has_gradients(self) -> bool:
+        """Whether gradients are known at all points."""
+        return has_gradients(self.setup, self.thetas)
 
 
 def resolve_thetas(
@@ -72,10 +97,11 @@ def resolve_thetas(
     thetas = resolver(value, n_samples, setup, rng)
     if len(thetas) == 0:
         raise OptionError(f"At least one parameter point is needed, got {specification!r}.")
-    positions(setup, thetas)  # refuses unknown names and wrong dimensions
     total = n_samples or 1
     n_per_theta = total if len(thetas) == 1 else max(round(total / len(thetas)), 1)
-    return Points(thetas, n_per_theta)
+    points = Points(thetas, n_per_theta, setup)
+    _ = points.coefficients  # refuses unknown names and wrong dimensions
+    return points
 
 
 def require_nominal(nu: NuSpecification | None) -> None:

@@ -6,26 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from madminer.analysis import DataAnalyzer
-from madminer.analysis.coefficients import (
-    gradient_coefficients,
-    has_gradients,
-    weight_coefficients,
-)
-from madminer.analysis.partitions import partition_range
-from madminer.analysis.rescaling import closest_benchmarks, closest_factors, share_factors
-from madminer.errors import OptionError
-from madminer.sampling.augment import (
-    DrawnSample,
-    draw_sample,
-    sample_ratio,
-    sample_score,
-    signs,
-)
-from madminer.sampling.columns import Columns, SamplingOptions, join_columns, report_draws
-from madminer.sampling.draws import Targets
+from madminer.sampling.columns import SamplingOptions, report_draws
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification
-from madminer.sampling.points import Points, require_nominal, resolve_thetas
+from madminer.sampling.points import require_nominal, resolve_thetas
 from madminer.sampling.results import (
     LocalSample,
     MoreRatiosSample,
@@ -34,13 +17,13 @@ from madminer.sampling.results import (
     given,
     save_arrays,
 )
-from madminer.sampling.table import WeightTable, weight_table
+from madminer.sampling.sampler import Sampler
 from madminer.typing import FloatArray, Seed, StrPath
 
 __all__ = ["SampleAugmenter"]
 
 
-class SampleAugmenter(DataAnalyzer):
+class SampleAugmenter(Sampler):
     r"""Draws unweighted samples at any parameter points and augments them with the gold.
 
     Events are drawn with replacement, with probability proportional to the absolute value of
@@ -64,15 +47,6 @@ class SampleAugmenter(DataAnalyzer):
                 benchmark("sm"), 100_000, folder="samples", filename="train", seed=1
             )
     """
-
-    def __init__(
-        self,
-        filename: StrPath,
-        disable_morphing: bool = False,
-        include_nuisance_parameters: bool = True,
-    ) -> None:
-        super().__init__(filename, disable_morphing, include_nuisance_parameters)
-        self._tables: dict[tuple[int, int], WeightTable] = {}
 
     def sample_train_plain(
         self,
@@ -129,7 +103,7 @@ class SampleAugmenter(DataAnalyzer):
             double_precision=double_precision,
         )
         rng = np.random.default_rng(seed)
-        columns = self._single(theta, nu, n_samples, options, rng, with_score=False)
+        columns = self._single_columns(theta, nu, n_samples, options, rng, with_score=False)
         report_draws(columns, options)
         arrays = {"x": columns.x, "theta": columns.theta0, "w": columns.signs_to_save}
         save_arrays(folder, filename, arrays)
@@ -194,7 +168,7 @@ class SampleAugmenter(DataAnalyzer):
             double_precision=double_precision,
         )
         rng = np.random.default_rng(seed)
-        columns = self._single(theta, nu, n_samples, options, rng, with_score=True)
+        columns = self._single_columns(theta, nu, n_samples, options, rng, with_score=True)
         report_draws(columns, options, log_message=log_message)
         arrays = {
             "x": columns.x,
@@ -335,7 +309,7 @@ class SampleAugmenter(DataAnalyzer):
         )
         rng = np.random.default_rng(seed)
         specifications = [theta0, theta1]
-        columns = self._ratios(specifications, n_samples, options, rng, with_score1=False)
+        columns = self._ratio_columns(specifications, n_samples, options, rng, with_score1=False)
         report_draws(columns, options)
         arrays = {
             "x": columns.x,
@@ -428,7 +402,7 @@ class SampleAugmenter(DataAnalyzer):
         )
         rng = np.random.default_rng(seed)
         specifications = [theta0, theta1, *(additional_thetas or [])]
-        columns = self._ratios(specifications, n_samples, options, rng, with_score1=True)
+        columns = self._ratio_columns(specifications, n_samples, options, rng, with_score1=True)
         report_draws(columns, options)
         arrays = {
             "x": columns.x,
@@ -530,142 +504,7 @@ class SampleAugmenter(DataAnalyzer):
         require_nominal(nu)
         points = resolve_thetas(theta, None, self.setup, np.random.default_rng(seed))
         xsecs, uncertainties = self.xsecs(points.thetas)
-        thetas = points.positions(self.setup)
+        thetas = points.positions
         if nu is not None:
             thetas = self._with_nominal_nu(thetas)
         return thetas, xsecs, uncertainties
-
-    def _single(
-        self,
-        theta: ThetaSpecification,
-        nu: NuSpecification | None,
-        n_samples: int,
-        options: SamplingOptions,
-        rng: np.random.Generator,
-        *,
-        with_score: bool,
-    ) -> Columns:
-        require_nominal(nu)
-        points = resolve_thetas(theta, n_samples, self.setup, rng)
-        scores = self._score_coefficients(points) if with_score else None
-        sample = self._draw(points, len(points), points.n_per_theta, options, rng)
-        columns = Columns(
-            x=sample.x,
-            theta0=self._thetas(sample, points),
-            t_xz0=None if scores is None else sample_score(sample, *scores),
-            n_effective=sample.n_effective,
-            w=signs(sample),
-        )
-        return join_columns([columns], options.dtype, None)
-
-    def _draw(
-        self,
-        points: Points,
-        n_sets: int,
-        n_per_set: int,
-        options: SamplingOptions,
-        rng: np.random.Generator,
-    ) -> DrawnSample:
-        table = self._table(options)
-        n_generated = self.n_events_generated_per_benchmark
-        coefficients = weight_coefficients(self.setup, points.thetas, self.n_benchmarks)
-        if options.only_closest and self.event_file.has_sampling_benchmarks:
-            closest = closest_benchmarks(
-                points.positions(self.setup), self.setup.benchmark_thetas, n_generated
-            )
-            factors = closest_factors(closest, self.n_benchmarks_phys)
-        else:
-            factors = np.tile(share_factors(n_generated), (len(points), 1))
-        sets = np.repeat(np.arange(n_sets), n_per_set)
-        targets = Targets(coefficients, factors)
-        return draw_sample(self.event_file, table, targets, sets, rng, options.n_eff_forced)
-
-    def _table(self, options: SamplingOptions) -> WeightTable:
-        """Weights of a partition; those of the last one asked for are kept."""
-        start, stop, _ = partition_range(
-            self.n_samples, options.partition, options.test_split, options.validation_split
-        )
-        key = (start, stop)
-        if key not in self._tables:
-            self._tables.clear()
-            ((weights, groups),) = self._weights_and_groups(start, stop, None)
-            self._tables[key] = weight_table(weights, groups, self.n_benchmarks_phys + 1, start)
-        return self._tables[key]
-
-    def _ratios(
-        self,
-        specifications: Sequence[ThetaSpecification],
-        n_samples: int,
-        options: SamplingOptions,
-        rng: np.random.Generator,
-        *,
-        with_score1: bool,
-    ) -> Columns:
-        """Samples from the first (y = 0) and second (y = 1) of the specified points.
-
-        The further ones take the place of the point that was not drawn from.
-        """
-        n_half = n_samples // 2
-        if n_half < 1:
-            raise OptionError(f"n_samples must be at least 2, one a half; got {n_samples}.")
-        pieces = []
-        for y in (0, 1):
-            points = [resolve_thetas(s, n_half, self.setup, rng) for s in specifications]
-            n_sets = max(len(p) for p in points)
-            n_per_set = min(p.n_per_theta for p in points)
-            drawn, others = points[y], [points[1 - y], *points[2:]]
-            sample = self._draw(drawn, n_sets, n_per_set, options, rng)
-            pairs = [(drawn, other) if y == 0 else (other, drawn) for other in others]
-            pieces += [self._ratio_columns(sample, *pair, y, with_score1) for pair in pairs]
-        return join_columns(pieces, options.dtype, rng)
-
-    def _ratio_columns(
-        self, sample: DrawnSample, points0: Points, points1: Points, y: int, with_score1: bool
-    ) -> Columns:
-        scores = [
-            sample_score(sample, *self._score_coefficients(points))
-            if wanted and has_gradients(self.setup, points.thetas)
-            else None
-            for points, wanted in ((points0, True), (points1, with_score1))
-        ]
-        ratio = sample_ratio(
-            sample,
-            weight_coefficients(self.setup, points0.thetas, self.n_benchmarks),
-            weight_coefficients(self.setup, points1.thetas, self.n_benchmarks),
-        )
-        return Columns(
-            x=sample.x,
-            theta0=self._thetas(sample, points0),
-            theta1=self._thetas(sample, points1),
-            y=np.full((len(ratio), 1), y),
-            r_xz=ratio[:, np.newaxis],
-            t_xz0=scores[0],
-            t_xz1=scores[1],
-            n_effective=sample.n_effective,
-            w=signs(sample),
-        )
-
-    def _score_coefficients(self, points: Points) -> tuple[FloatArray, FloatArray]:
-        return (
-            weight_coefficients(self.setup, points.thetas, self.n_benchmarks),
-            gradient_coefficients(self.setup, points.thetas, self.n_benchmarks),
-        )
-
-    def _thetas(self, sample: DrawnSample, points: Points) -> FloatArray:
-        thetas = points.positions(self.setup)[sample.sets % len(points)]
-        return self._with_nominal_nu(thetas)
-
-    def _with_nominal_nu(self, thetas: FloatArray) -> FloatArray:
-        return np.pad(thetas, ((0, 0), (0, self.n_nuisance_parameters)))
-
-    def _require_theta_score(self, nuisance_score: str | bool) -> None:
-        if nuisance_score not in {"auto", True, False}:
-            raise OptionError(
-                f"nuisance_score must be 'auto', True or False, got {nuisance_score!r}."
-            )
-        if nuisance_score is not False and self.n_nuisance_parameters > 0:
-            raise OptionError(
-                f"Scores of nuisance parameters are not available so far, but the file has "
-                f"{list(self.nuisance_parameters)}. Use nuisance_score=False, or open the file "
-                f"with include_nuisance_parameters=False."
-            )

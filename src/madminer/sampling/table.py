@@ -13,6 +13,8 @@ from madminer.typing import FloatArray, IntArray
 
 __all__ = ["WeightTable", "weight_table"]
 
+_CHUNK = 1 << 12
+
 
 @dataclass(frozen=True, eq=False)
 class WeightTable:
@@ -56,7 +58,9 @@ class WeightTable:
     def cumulative(self) -> FloatArray:
         """Running sums of the absolute weights, shape ``(n_benchmarks, n_events + 1)``."""
         running = np.zeros((self.weights.shape[1], len(self) + 1))
-        np.abs(self.weights.T, out=running[:, 1:])
+        for start in range(0, len(self), _CHUNK):  # transposed in the cache
+            chunk = self.weights[start : start + _CHUNK]
+            np.abs(chunk.T, out=running[:, start + 1 : start + 1 + len(chunk)])
         np.cumsum(running, axis=1, out=running)
         return running
 

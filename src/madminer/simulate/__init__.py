@@ -14,6 +14,7 @@ work for it as they are.
 from __future__ import annotations
 
 from madminer.simulate.cuts import GeneratorCuts
+from madminer.simulate.drell_yan import DrellYan
 from madminer.simulate.electroweak import TUTORIAL_INPUTS, Electroweak
 from madminer.simulate.events import GenerationSummary, PartonEvents
 from madminer.simulate.generate import CrossSections, integrate, simulate
@@ -21,7 +22,7 @@ from madminer.simulate.lhe_output import write_parton_events
 from madminer.simulate.observables import COMPLETE_OBSERVABLES, complete_observables
 from madminer.simulate.process import Process
 from madminer.simulate.registry import PROCESSES, ProcessOption, make_process
-from madminer.simulate.setups import tutorial_setup, wbf_setup
+from madminer.simulate.setups import drell_yan_setup, tutorial_setup, wbf_setup
 from madminer.simulate.wbf import WeakBosonFusion
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "PROCESSES",
     "TUTORIAL_INPUTS",
     "CrossSections",
+    "DrellYan",
     "Electroweak",
     "GenerationSummary",
     "GeneratorCuts",
@@ -37,6 +39,7 @@ __all__ = [
     "ProcessOption",
     "WeakBosonFusion",
     "complete_observables",
+    "drell_yan_setup",
     "integrate",
     "make_process",
     "simulate",

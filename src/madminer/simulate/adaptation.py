@@ -33,7 +33,7 @@ class AdaptiveGrid:
     edges: FloatArray
 
     @classmethod
-    def uniform(cls, n_dimensions: int, n_bins: int = 64) -> AdaptiveGrid:
+    def uniform(cls, n_dimensions: int, n_bins: int = 128) -> AdaptiveGrid:
         """Grid of equal bins: the identity.
 
         Args:
@@ -78,12 +78,13 @@ class AdaptiveGrid:
         return np.minimum((uniform * self.n_bins).astype(np.int64), self.n_bins - 1)
 
     def refine(
-        self, uniform: FloatArray, weights: FloatArray, *, damping: float = 0.75
+        self, uniform: FloatArray, weights: FloatArray, *, damping: float = 0.5
     ) -> AdaptiveGrid:
         r"""Move the edges such that each bin has an equal share of the smoothed importance.
 
-        The importance of a bin is :math:`(\sum w^2)^{1/2}`, the density that minimises the
-        variance, smoothed over neighbours and damped.
+        The importance of a bin is :math:`(\sum w^4)^{1/4}`, smoothed over neighbours and damped.
+        The square would minimise the variance, an infinite power the largest weight; the fourth
+        power doubles the efficiency of unweighting for 3% more variance.
 
         Args:
             uniform: Points before the map, shape ``(n_dimensions, n)``.
@@ -93,10 +94,13 @@ class AdaptiveGrid:
         Returns:
             The new grid.
         """
+        if not np.any(weights > 0.0):  # nothing known
+            return self
+        relative = weights / weights.max()
         edges = [
             _refine_axis(
                 old,
-                np.sqrt(np.bincount(bins, weights**2, minlength=self.n_bins)),
+                np.bincount(bins, relative**4, minlength=self.n_bins) ** 0.25,
                 damping,
             )
             for old, bins in zip(self.edges, self.bins(uniform), strict=True)
@@ -109,7 +113,7 @@ def adapt_grid(
     n_dimensions: int,
     rng: np.random.Generator,
     *,
-    n_points: int = 20_000,
+    n_points: int = 10_000,
     n_iterations: int = 8,
 ) -> AdaptiveGrid:
     """Refine a uniform grid until it follows an integrand.
@@ -133,8 +137,6 @@ def adapt_grid(
 
 
 def _refine_axis(edges: FloatArray, importance: FloatArray, damping: float) -> FloatArray:
-    if not importance.sum() > 0.0:  # nothing known: keep
-        return edges
     padded = np.pad(importance, 1, mode="edge")
     smooth = (padded[:-2] + 6.0 * padded[1:-1] + padded[2:]) / 8.0
     share = (smooth / smooth.sum()) ** damping

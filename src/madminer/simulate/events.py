@@ -192,8 +192,8 @@ class PartonEvents:
         n_bad = int(np.count_nonzero(~(weights > 0.0)))
         if n_bad:
             raise DataError(
-                f"{n_bad} of {self.n_events} events have no probability at theta = {theta!r}: their "
-                "likelihood ratio and score are not defined there."
+                f"{n_bad} of {self.n_events} events have no probability at theta = {theta!r}: "
+                "their likelihood ratio and score are not defined there."
             )
         probabilities: FloatArray = weights / weights.sum()
         return probabilities

@@ -24,7 +24,7 @@ from madminer.typing import FloatArray, IntArray, Seed
 __all__ = ["CrossSections", "integrate", "simulate"]
 
 _BATCH = 20_000  # points at once: some 30 MB, which stays near the processor
-_WARM_UP = 4 * _BATCH
+_WARM_UP = 2 * _BATCH
 
 # sampling weights over the reference, momenta, PDG numbers, channels, coefficients over the
 # density, scales

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from scipy.interpolate import CubicSpline, RectBivariateSpline
+from scipy.interpolate import BSpline, NdBSpline, RectBivariateSpline
 
 from madminer.errors import (
     DataError,
@@ -50,21 +50,22 @@ LHAPDF_NUMBERS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _GridBlock:
-    """Part of a grid between two flavour thresholds."""
+    """Part of a grid between two flavour thresholds, as one bicubic spline of all flavours."""
 
-    log_x: FloatArray
+    x_min: float
     q_range: tuple[float, float]
-    splines: tuple[RectBivariateSpline, ...]
+    knots: tuple[FloatArray, FloatArray]  # in ln x and ln Q^2
+    coefficients: FloatArray  # (n_x, n_q, n_flavours)
 
     def values(self, x: FloatArray, q: float | FloatArray, columns: Sequence[int]) -> FloatArray:
         log_x, log_q2 = np.log(x), 2.0 * np.log(q)
-        splines = [self.splines[column] for column in columns]
-        if np.ndim(q) == 0:
-            # A bicubic spline at fixed Q is the cubic spline through its values at the knots.
-            knots = np.stack([s(self.log_x, log_q2)[:, 0] for s in splines], axis=-1)
-            line: FloatArray = CubicSpline(self.log_x, knots)(log_x)
-            return line
-        return np.stack([s.ev(log_x, log_q2) for s in splines], axis=-1)
+        coefficients = self.coefficients[..., columns]
+        if np.ndim(q) == 0:  # the sum over the basis in ln Q^2 is done once for all x
+            basis = BSpline.design_matrix(np.atleast_1d(log_q2), self.knots[1], 3).toarray()[0]
+            line = BSpline(self.knots[0], np.einsum("xqf,q->xf", coefficients, basis), 3)
+            return np.asarray(line(log_x))
+        surface = NdBSpline(self.knots, coefficients, 3)
+        return np.asarray(surface(np.stack([log_x, log_q2], axis=-1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,14 +120,15 @@ class PartonDensities:
         return self.flavours.index(flavour)
 
     def _check_range(self, x: FloatArray, q: float | FloatArray) -> None:
-        x_min = float(np.exp(self.blocks[0].log_x[0])) * (1.0 - 1e-12)  # rounding
-        if x.size and not (x.min() >= x_min and x.max() <= 1.0):
+        slack = 1.0 + 1e-12  # rounding
+        x_min = self.blocks[0].x_min
+        if x.size and not (x.min() * slack >= x_min and x.max() <= slack):
             raise DataError(
                 f"Momentum fractions must lie in [{x_min:.1e}, 1], got values from {x.min()} to "
                 f"{x.max()}."
             )
         low, high = self.blocks[0].q_range[0], self.blocks[-1].q_range[1]
-        if np.size(q) and not (np.min(q) >= low and np.max(q) <= high):
+        if np.size(q) and not (np.min(q) * slack >= low and np.max(q) <= high * slack):
             raise DataError(
                 f"The scale Q must lie in [{low:g}, {high:g}] GeV, where {self.name} is "
                 f"tabulated; got values from {np.min(q):g} to {np.max(q):g}."
@@ -209,7 +211,8 @@ def _read_block(text: str) -> tuple[tuple[int, ...], _GridBlock]:
     flavours = tuple(int(word) for word in flavour_line.split())
     values = np.array(value_text.split(), float).reshape(len(x), len(q), len(flavours))
     log_x, log_q2 = np.log(x), 2.0 * np.log(q)
-    splines = tuple(
-        RectBivariateSpline(log_x, log_q2, values[..., column]) for column in range(len(flavours))
-    )
-    return flavours, _GridBlock(log_x, (float(q[0]), float(q[-1])), splines)
+    splines = [RectBivariateSpline(log_x, log_q2, table) for table in np.moveaxis(values, -1, 0)]
+    x_knots, q_knots, _ = splines[0].tck
+    shape = (len(x_knots) - 4, len(q_knots) - 4)
+    coefficients = np.stack([spline.tck[2].reshape(shape) for spline in splines], axis=-1)
+    return flavours, _GridBlock(float(x[0]), (q[0], q[-1]), (x_knots, q_knots), coefficients)

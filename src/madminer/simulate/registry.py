@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from madminer.errors import OptionError, UnknownNameError
 from madminer.simulate.cuts import GeneratorCuts
+from madminer.simulate.drell_yan import DrellYan
 from madminer.simulate.electroweak import Electroweak
 from madminer.simulate.process import Process
 from madminer.simulate.wbf import WeakBosonFusion
@@ -15,7 +16,10 @@ __all__ = ["PROCESSES", "ProcessOption", "make_process"]
 ProcessOption = str | float | None | GeneratorCuts | Electroweak
 """What options of processes may be."""
 
-PROCESSES: dict[str, type[WeakBosonFusion]] = {WeakBosonFusion.name: WeakBosonFusion}
+PROCESSES: dict[str, type[WeakBosonFusion | DrellYan]] = {
+    WeakBosonFusion.name: WeakBosonFusion,
+    DrellYan.name: DrellYan,
+}
 """All processes by name; a new one is added here."""
 
 

@@ -1,8 +1,8 @@
 """Setups of analyses that the embedded processes come with.
 
-The parameters are those of the tutorial: theta is dimensionless, and the value in the parameter
-card is ``16.52*theta`` in TeV^-2 (theta = c v^2 / Lambda^2 with v = 246 GeV, rounded as in the
-tutorial).
+The parameters of weak-boson fusion are those of the tutorial: theta is dimensionless, and the value
+in the parameter card is ``16.52*theta`` in TeV^-2 (theta = c v^2 / Lambda^2 with v = 246 GeV,
+rounded as in the tutorial).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark, Morphin
 from madminer.morphing.basis import morphing_matrix
 from madminer.morphing.components import morphing_components
 
-__all__ = ["tutorial_setup", "wbf_setup"]
+__all__ = ["drell_yan_setup", "tutorial_setup", "wbf_setup"]
 
 _WBF_TRANSFORM = "16.52*theta"
 
@@ -60,6 +60,27 @@ def tutorial_setup() -> AnalysisSetup:
     return _wbf_like(benchmarks, (-20.0, 20.0))
 
 
+def drell_yan_setup() -> AnalysisSetup:
+    r"""The operators :math:`C_{lq}^{(1)}, C_{lq}^{(3)}` in TeV^-2.
+
+    Returns:
+        The setup, with six benchmarks that form a morphing basis.
+    """
+    points = {
+        "sm": (0.0, 0.0),
+        "singlet": (0.2, 0.0),
+        "neg_singlet": (-0.2, 0.0),
+        "triplet": (0.0, 0.2),
+        "neg_triplet": (0.0, -0.2),
+        "both": (0.15, 0.15),
+    }
+    parameters = {
+        name: AnalysisParameter(name, "fourfermion", lha_id, 2, (-0.5, 0.5))
+        for name, lha_id in (("clq1", 1), ("clq3", 3))
+    }
+    return _quadratic_setup(parameters, points)
+
+
 def _wbf_like(
     points: Mapping[str, tuple[float, float]], val_range: tuple[float, float]
 ) -> AnalysisSetup:
@@ -67,6 +88,12 @@ def _wbf_like(
         name: AnalysisParameter(name, "dim6", lha_id, 2, val_range, _WBF_TRANSFORM)
         for name, lha_id in (("CWL2", 2), ("CPWL2", 5))
     }
+    return _quadratic_setup(parameters, points)
+
+
+def _quadratic_setup(
+    parameters: Mapping[str, AnalysisParameter], points: Mapping[str, tuple[float, float]]
+) -> AnalysisSetup:
     benchmarks = {
         name: Benchmark.from_params(name, parameters, point) for name, point in points.items()
     }

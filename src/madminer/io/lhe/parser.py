@@ -61,6 +61,11 @@ class _Lines:
         found: BoolArray = (self.words & mask) == pattern
         return found
 
+    def equal(self, line: bytes) -> BoolArray:
+        """Which lines are so, by up to eight characters; shape ``(n_lines,)``."""
+        found: BoolArray = self.begin_with(line) & (self.ends - self.starts == len(line))
+        return found
+
 
 def parse_events(text: bytes, *, with_history: bool = False) -> LHEEvents:
     """Read complete events.
@@ -123,11 +128,14 @@ def _find_events(text: bytes) -> tuple[_Lines, IntArray]:
 
 def _follow_each_other(lines: _Lines, events: IntArray) -> bool:
     """Whether each event begins in the line behind the end of the one before."""
-    is_end = lines.begin_with(b"</event>")
-    is_end[is_end] = (lines.ends - lines.starts)[is_end] == len(b"</event>")
-    ends = np.flatnonzero(is_end)
+    ends = np.flatnonzero(lines.equal(b"</event>"))
     borders = np.append(events[1:], len(lines))
-    return len(events) > 0 and events[0] == 0 and np.array_equal(ends + 1, borders)
+    return (
+        len(events) > 0
+        and events[0] == 0
+        and np.array_equal(ends + 1, borders)
+        and lines.text.count(b"</event>") == len(events)  # none is hidden inside a line
+    )
 
 
 def _split(text: bytes) -> _Lines:
@@ -183,8 +191,8 @@ def _parse_regular_weights(
         np.all(table - table[:, :1] == np.arange(n_weights))
         and np.all(table[:, 0] > events)
         and np.all(table[:-1, -1] < events[1:])
-        and np.all(lines.begin_with(b"<rwgt>")[table[:, 0] - 1])
-        and np.all(lines.begin_with(b"</rwgt>")[table[:, -1] + 1])
+        and np.all(lines.equal(b"<rwgt>")[table[:, 0] - 1])
+        and np.all(lines.equal(b"</rwgt>")[table[:, -1] + 1])
     )
     columns = [_parse_weight_lines(lines, column) for column in table.T] if is_regular else []
     weights = dict(column for column in columns if column is not None)

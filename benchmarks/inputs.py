@@ -112,7 +112,8 @@ def _weights(latent: FloatArray) -> FloatArray:
     """Weights at the benchmarks relative to their size at theta = 0, shape (n, benchmarks)."""
     u = np.tanh(latent[:, :2] - 0.2)
     v = 0.5 * np.tanh(latent[:, 2:])
-    return (1.0 + u @ SYNTHETIC_THETAS.T) ** 2 + (v @ SYNTHETIC_THETAS.T) ** 2
+    weights: FloatArray = (1.0 + u @ SYNTHETIC_THETAS.T) ** 2 + (v @ SYNTHETIC_THETAS.T) ** 2
+    return weights
 
 
 def _mean_weights(rng: np.random.Generator) -> FloatArray:

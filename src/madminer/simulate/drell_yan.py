@@ -1,0 +1,201 @@
+r"""Drell-Yan, ``q qbar -> mu- mu+``, with four-fermion operators: a second, instant process."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+from particle import Particle
+
+from madminer.errors import OptionError
+from madminer.models import AnalysisSetup
+from madminer.simulate.channels import ChannelTable
+from madminer.simulate.drell_yan_amplitude import DRELL_YAN_COMPONENTS, drell_yan_components
+from madminer.simulate.electroweak import TUTORIAL_INPUTS, Electroweak
+from madminer.simulate.parton_densities import DEFAULT_PDF
+from madminer.simulate.phase_space import PhaseSpacePoints
+from madminer.simulate.process import ParticleRecord, Process, TheoryParameter
+from madminer.simulate.setups import drell_yan_setup
+from madminer.typing import FloatArray, IntArray
+
+__all__ = ["DrellYan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrellYan(Process):
+    r"""Muon pairs from photon and Z, with the operators :math:`C_{lq}^{(1)}, C_{lq}^{(3)}`.
+
+    The factorisation scale is the mass of the pair. The operators are flavour-universal.
+
+    Args:
+        energy: Energy of the beams in their centre of mass, GeV.
+        mass_min: Smallest mass of the pair in GeV.
+        mass_max: Largest mass of the pair in GeV.
+        mixture_share: Weight of the quadratic terms in the sampled density, TeV^4.
+        z_width: Width of the Z in GeV.
+        pdf: Name of the parton densities.
+        electroweak: Masses and couplings.
+
+    Raises:
+        OptionError: If a number lies outside its range.
+    """
+
+    energy: float = 13_000.0
+    mass_min: float = 500.0
+    mass_max: float = 10_000.0
+    mixture_share: float = 0.05
+    z_width: float = 2.4952
+    pdf: str = DEFAULT_PDF
+    electroweak: Electroweak = TUTORIAL_INPUTS
+
+    name: ClassVar[str] = "drell_yan"
+    parameters: ClassVar[tuple[TheoryParameter, ...]] = (
+        TheoryParameter("clq1", "fourfermion", 1, "TeV^-2"),
+        TheoryParameter("clq3", "fourfermion", 3, "TeV^-2"),
+    )
+    record: ClassVar[ParticleRecord] = ParticleRecord(
+        status=(-1, -1, 1, 1), mothers=((0, 0), (0, 0), (1, 2), (1, 2)), colour_lines=((0, 1),)
+    )
+    n_dimensions: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.mass_min < self.mass_max or self.mass_min >= self.energy:
+            raise OptionError(
+                f"Drell-Yan needs 0 < mass_min < mass_max and mass_min < energy in GeV, got "
+                f"{self.mass_min}, {self.mass_max} and {self.energy}."
+            )
+        for name in ("energy", "mixture_share", "z_width"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0.0):
+                raise OptionError(f"{name} must be positive, got {value}.")
+
+    @property
+    def description(self) -> str:
+        """The process in the syntax of MadGraph."""
+        return "p p > mu- mu+ QCD=0"
+
+    @property
+    def couplings(self) -> dict[str, dict[int, float]]:
+        """Masses and inputs of the parameter card."""
+        ew = self.electroweak
+        fermi = 1.0 / (math.sqrt(2.0) * ew.vev**2)
+        return {
+            "mass": {23: ew.z_mass, 24: ew.w_mass},
+            "sminputs": {1: 1.0 / ew.alpha, 2: fermi},
+        }
+
+    @property
+    def run_settings(self) -> dict[str, tuple[str | float, str]]:
+        """Window of the mass."""
+        return {
+            "mmll": (self.mass_min, "smallest mass of the pair in GeV"),
+            "mmllmax": (self.mass_max, "largest mass of the pair in GeV"),
+        }
+
+    @property
+    def components(self) -> IntArray:
+        """Powers of (clq1, clq3)."""
+        return DRELL_YAN_COMPONENTS
+
+    @property
+    def mixture(self) -> FloatArray:
+        """(1, 0, 0, k, 0, k)."""
+        return np.array([1.0, 0.0, 0.0, self.mixture_share, 0.0, self.mixture_share])
+
+    @property
+    def channels(self) -> ChannelTable:
+        """Five flavours, the quark from either beam."""
+        return _channels()
+
+    @property
+    def rate_factor(self) -> float:
+        """One."""
+        return 1.0
+
+    def phase_space(self, uniform: FloatArray) -> PhaseSpacePoints:
+        r"""Map to the mass and rapidity of the pair and the angle of the muon.
+
+        .. math:: dx_1 dx_2\, d\Phi_2 = \tau\, d\ln m^2\, dy\, \frac{d\cos\theta}{16\pi}
+        """
+        low, high = math.log(self.mass_min), math.log(min(self.mass_max, self.energy))
+        log_mass = low + (high - low) * uniform[0]
+        mass = np.exp(log_mass)
+        most = math.log(self.energy) - log_mass  # largest rapidity
+        rapidity = most * (2.0 * uniform[1] - 1.0)
+        cosine = 2.0 * uniform[2] - 1.0
+        tau = (mass / self.energy) ** 2
+        x1, x2 = np.sqrt(tau) * np.exp(rapidity), np.sqrt(tau) * np.exp(-rapidity)
+        volumes = tau * 2.0 * (high - low) * 2.0 * most * 2.0 / (16.0 * math.pi)
+        return PhaseSpacePoints(
+            momenta=_pair(mass, rapidity, cosine),
+            x1=x1,
+            x2=x2,
+            volumes=volumes,
+            scale=mass,
+            indices=np.arange(uniform.shape[1]),
+        )
+
+    def squared_amplitudes(self, points: PhaseSpacePoints) -> FloatArray:
+        """Classes: up and down quarks from beam 1, then from beam 2."""
+        first, second, lepton, antilepton = points.momenta
+        return np.stack(
+            [
+                drell_yan_components(
+                    quark,
+                    antiquark,
+                    lepton,
+                    antilepton,
+                    is_up=is_up,
+                    electroweak=self.electroweak,
+                    z_width=self.z_width,
+                )
+                for quark, antiquark in ((first, second), (second, first))
+                for is_up in (True, False)
+            ]
+        )
+
+    def complete(
+        self,
+        momenta: FloatArray,
+        channels: IntArray,
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> tuple[FloatArray, IntArray]:
+        """Name the particles."""
+        muons = np.tile([13, -13], (len(channels), 1))
+        return momenta, np.concatenate([self.channels.incoming[channels], muons], axis=1)
+
+    def default_setup(self) -> AnalysisSetup:
+        """Both operators with six benchmarks."""
+        return drell_yan_setup()
+
+
+def _pair(mass: FloatArray, rapidity: FloatArray, cosine: FloatArray) -> FloatArray:
+    """Momenta of quark and antiquark along the beams, muon and antimuon, ``(4, 4, n)``."""
+    half, zero, sine = 0.5 * mass, np.zeros_like(mass), np.sqrt(1.0 - cosine**2)
+    cosh, sinh = np.cosh(rapidity), np.sinh(rapidity)
+
+    def moving(x: FloatArray, z: FloatArray) -> list[FloatArray]:
+        # from the rest frame of the pair, momentum (1, x, 0, z) times half the mass
+        return [half * (cosh + sinh * z), half * x, zero, half * (sinh + cosh * z)]
+
+    one = np.ones_like(mass)
+    return np.array(
+        [moving(zero, one), moving(zero, -one), moving(sine, cosine), moving(-sine, -cosine)]
+    )
+
+
+@cache
+def _channels() -> ChannelTable:
+    quarks = (1, 2, 3, 4, 5)
+    incoming = [(q, -q) for q in quarks] + [(-q, q) for q in quarks]
+    columns = [0 if q % 2 == 0 else 1 for q in quarks] + [2 if q % 2 == 0 else 3 for q in quarks]
+    names = (tuple(Particle.from_pdgid(i).name for i in pair) for pair in incoming)
+    return ChannelTable(
+        names=tuple(f"{one} {two} > mu- mu+" for one, two in names),
+        incoming=np.array(incoming),
+        outgoing=np.zeros((len(incoming), 0), dtype=np.int64),
+        couplings=np.eye(4)[columns],
+    )

@@ -1,0 +1,170 @@
+"""Information from trained estimators, on the Gaussian toy whose score is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from madminer.errors import NoEventsError, OptionError, SetupError, ShapeError
+from madminer.fisherinformation import FisherInformation
+from madminer.fisherinformation.kinematic import kinematic_information
+from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
+
+L = 1000.0
+ORIGIN = np.zeros(2)
+
+
+@pytest.fixture(scope="module")
+def fisher(gaussian_event_file: Callable[..., Path]) -> FisherInformation:
+    return FisherInformation(gaussian_event_file())
+
+
+@pytest.fixture(scope="module")
+def score_model(fisher: FisherInformation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    x, _ = fisher.weighted_events(end_event=8_000)
+    estimator = ScoreEstimator(n_hidden=(20,))
+    estimator.train(
+        "sally",
+        x,
+        2.0 * x[:, :2],
+        n_epochs=15,
+        batch_size=256,
+        initial_lr=0.01,
+        verbose="none",
+        seed=1,
+    )
+    path = tmp_path_factory.mktemp("models") / "sally"
+    estimator.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ratio_model(fisher: FisherInformation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    x, _ = fisher.weighted_events(end_event=4000)
+    rng = np.random.default_rng(3)
+    theta = rng.normal(scale=0.3, size=(len(x), 2))
+    estimator = ParameterizedRatioEstimator(n_hidden=(10,))
+    estimator.train(
+        "alice",
+        x,
+        rng.integers(0, 2, (len(x), 1)),
+        theta,
+        r_xz=(1.0 + np.sum(theta * x[:, :2], axis=1, keepdims=True)) ** 2,
+        n_epochs=3,
+        batch_size=256,
+        verbose="none",
+        seed=1,
+    )
+    path = tmp_path_factory.mktemp("models") / "alice"
+    estimator.save(path)
+    return path
+
+
+def test_good_network_reaches_the_closed_form(fisher: FisherInformation, score_model: Path) -> None:
+    information, covariance = fisher.full_information(ORIGIN, score_model, luminosity=L)
+    assert information == pytest.approx(4.0 * L * np.eye(2), abs=0.15 * 4.0 * L)
+    rate = fisher.rate_information(ORIGIN, L)
+    np.testing.assert_array_equal(covariance, rate[1])  # a single network adds nothing
+
+
+@pytest.mark.parametrize("model", ["score_model", "ratio_model"])
+def test_full_information_is_the_definition(
+    fisher: FisherInformation, model: str, request: pytest.FixtureRequest
+) -> None:
+    path, theta = request.getfixturevalue(model), np.array([0.1, -0.05])
+    estimator = (ScoreEstimator if model == "score_model" else ParameterizedRatioEstimator)()
+    estimator.load(path)
+    x, weights = fisher.weighted_events(theta, start_event=16_000)
+    kinematic = estimator.calculate_fisher_information(
+        x, theta=theta, weights=weights, n_events=L * fisher.xsecs([theta])[0][0]
+    )
+    result, _ = fisher.full_information(theta, path, luminosity=L, include_xsec_info=False)
+    np.testing.assert_allclose(result, kinematic, rtol=1e-4)
+    both, _ = fisher.full_information(theta, path, luminosity=L)
+    np.testing.assert_allclose(both, result + fisher.rate_information(theta, L)[0])
+    small, _ = fisher.full_information(
+        theta, path, luminosity=L, include_xsec_info=False, batch_size=313
+    )
+    np.testing.assert_allclose(small, result, rtol=1e-5)
+
+
+def test_all_events_and_unweighted_samples(
+    fisher: FisherInformation, score_model: Path, tmp_path: Path
+) -> None:
+    everything, _ = fisher.full_information(
+        ORIGIN, score_model, luminosity=L, include_xsec_info=False, test_split=None
+    )
+    x, _ = fisher.weighted_events()  # equal weights at the origin
+    np.save(tmp_path / "x.npy", x)
+    sampled, _ = fisher.full_information(
+        ORIGIN, score_model, tmp_path / "x.npy", luminosity=L, include_xsec_info=False
+    )
+    np.testing.assert_allclose(sampled, everything, rtol=1e-6)
+    np.save(tmp_path / "x.npy", x[:, :2])
+    with pytest.raises(ShapeError, match=r"must hold observables of shape \(n, 3\)"):
+        fisher.full_information(ORIGIN, score_model, tmp_path / "x.npy")
+
+
+@pytest.mark.parametrize("model", ["score_model", "ratio_model"])
+def test_slices_add_up_to_the_full_information(
+    fisher: FisherInformation, model: str, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(model)
+    _, sigma, rate, full = fisher.histogram_of_information(
+        ORIGIN, "z0", 5, (-2.0, 2.0), path, L, batch_size=1001
+    )
+    expected, _ = fisher.full_information(ORIGIN, path, luminosity=L)
+    # the mean of a perfect score vanishes; that of a network mixes with g = d sigma / sigma
+    estimator = (ScoreEstimator if model == "score_model" else ParameterizedRatioEstimator)()
+    estimator.load(path)
+    x, _ = fisher.weighted_events(start_event=16_000)
+    mean = estimator.evaluate_score(x, ORIGIN[np.newaxis]).mean(axis=0)
+    mixed = L * np.outer(mean, fisher.xsec_gradients([ORIGIN])[0])
+    np.testing.assert_allclose(full.sum(axis=0), expected + mixed + mixed.T, rtol=1e-4)
+    assert rate.shape == full.shape == (7, 2, 2)
+    assert sigma.sum() == pytest.approx(fisher.xsecs([ORIGIN])[0][0])
+
+
+def test_refused(
+    fisher: FisherInformation, score_model: Path, shared: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match="mode must be"):
+        fisher.full_information(ORIGIN, score_model, mode="mean")  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="theta must have shape"):
+        fisher.full_information([0.0], score_model)
+    with pytest.raises(OptionError, match="luminosity"):
+        fisher.full_information(ORIGIN, score_model, luminosity=0.0)
+    estimator = ScoreEstimator(n_hidden=(3,))
+    rng = np.random.default_rng(1)
+    estimator.train(
+        "sally", rng.normal(size=(64, 3)), rng.normal(size=(64, 3)), n_epochs=1, verbose="none"
+    )
+    estimator.save(tmp_path / "three")
+    with pytest.raises(SetupError, match="estimator has 3 parameters, but the file has 2"):
+        fisher.full_information(ORIGIN, tmp_path / "three")
+    with pytest.raises(NoEventsError, match="positive total"):
+        kinematic_information(estimator, [], np.zeros(3), 1.0)
+
+
+def test_theta_may_carry_nuisance_parameters(shared: Path, tmp_path: Path) -> None:
+    fisher = FisherInformation(shared / "reference/public.h5")
+    rng = np.random.default_rng(1)
+    for n_parameters in (2, 4):
+        estimator = ScoreEstimator(n_hidden=(3,))
+        data = rng.normal(size=(64, 4)), rng.normal(size=(64, n_parameters))
+        estimator.train("sally", *data, n_epochs=1, verbose="none", seed=1)
+        estimator.save(tmp_path / "model")
+        long, covariance = fisher.full_information(np.zeros(4), tmp_path / "model")
+        short, _ = fisher.full_information("sm", tmp_path / "model")
+        np.testing.assert_array_equal(long, short)
+        assert long.shape == (n_parameters, n_parameters)
+        assert covariance.shape == (n_parameters,) * 4
+        _, _, _, full = fisher.histogram_of_information(
+            "sm", "pt", 3, (0.0, 90.0), tmp_path / "model"
+        )
+        assert full.shape == (5, 2, 2)
+    with pytest.raises(ShapeError, match="zeros for the nuisance parameters"):
+        fisher.full_information([0.0, 0.0, 1.0, 0.0], tmp_path / "model")

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from madminer.errors import DataError, FileFormatError, ShapeError, TrainingError
+from madminer.ml import inputs
+from madminer.ml.inputs import load_array, load_columns, load_thetas, load_vector
+from madminer.ml.training import split_rows
+
+
+def test_kinds_of_data(tmp_path: Path) -> None:
+    expected = np.array([[1.0, 2.0], [3.0, 4.0]])
+    np.save(tmp_path / "a.npy", expected)
+    for data in (
+        expected,
+        expected.tolist(),
+        torch.as_tensor(expected).requires_grad_(),
+        expected.astype(int),
+        tmp_path / "a.npy",
+        str(tmp_path / "a.npy"),
+    ):
+        np.testing.assert_array_equal(load_array(data, "x"), expected)
+
+
+def test_shapes() -> None:
+    assert load_columns([1.0, 2.0], "x").shape == (2, 1)
+    assert load_vector([[1.0], [2.0]], "y").shape == (2,)
+    assert load_thetas([1.0, 2.0], 2).shape == (1, 2)
+    assert load_thetas([1.0, 2.0], 1).shape == (2, 1)
+    assert load_thetas(0.5, 1).shape == (1, 1)
+    with pytest.raises(ShapeError, match=r"y must have shape \(n,\) or \(n, 1\), got \(2, 2\)"):
+        load_vector(np.zeros((2, 2)), "y")
+    with pytest.raises(ShapeError, match="x must have shape"):
+        load_columns(np.zeros((0, 2)), "x")
+    with pytest.raises(ShapeError, match="rows of different lengths"):
+        load_array([[1.0], [1.0, 2.0]], "x")
+    with pytest.raises(ShapeError, match=r"must have 3 parameters .* shape \(2,\)"):
+        load_thetas([1.0, 2.0], 3)
+
+
+def test_large_files_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((10, 2)))
+    assert not isinstance(load_columns(tmp_path / "a.npy", "x", memmap=True), np.memmap)
+    monkeypatch.setattr(inputs, "_MEMMAP_BYTES", 100)
+    assert isinstance(load_columns(tmp_path / "a.npy", "x", memmap=True), np.memmap)
+    assert not isinstance(load_columns(tmp_path / "a.npy", "x"), np.memmap)
+
+
+def test_bad_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match=r"There is no file .*nowhere.npy for x"):
+        load_array(tmp_path / "nowhere.npy", "x")
+    np.save(tmp_path / "a.npy", np.zeros(100))
+    content = (tmp_path / "a.npy").read_bytes()
+    for damage in (content[:200], b"", b"text"):
+        (tmp_path / "a.npy").write_bytes(damage)
+        with pytest.raises(FileFormatError, match=r"a.npy for x is not a complete npy file"):
+            load_array(tmp_path / "a.npy", "x")
+    np.save(tmp_path / "b.npy", np.array([Path()]), allow_pickle=True)
+    with pytest.raises(FileFormatError, match=r"b.npy for x is not a complete npy file of numbers"):
+        load_array(tmp_path / "b.npy", "x")
+
+
+@pytest.mark.parametrize("data", [["a", "b"], [1j], [None]])
+def test_no_real_numbers(data: list[object]) -> None:
+    with pytest.raises(DataError, match="x must hold real numbers"):
+        load_array(data, "x")  # type: ignore[arg-type]
+
+
+def test_split() -> None:
+    rows, validation = split_rows(100, 0.3, np.random.default_rng(0))
+    assert len(validation) == 30
+    assert sorted([*rows, *validation]) == list(range(100))
+    again, _ = split_rows(100, 0.3, np.random.default_rng(0))
+    np.testing.assert_array_equal(rows, again)
+    assert len(split_rows(10, None, np.random.default_rng(0))[1]) == 0
+    with pytest.raises(TrainingError, match=r"cannot be split with validation_split=0.1"):
+        split_rows(3, 0.1, np.random.default_rng(0))

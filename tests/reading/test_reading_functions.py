@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from madminer.errors import DataError, ShapeError
+from madminer.expressions import make_particles
+from madminer.reading.functions import EventParticle, evaluate_columnar, evaluate_event_by_event
+from madminer.typing import FloatArray
+
+COUNTS = np.array([2, 0, 1])
+
+
+@pytest.fixture
+def objects() -> dict[str, Any]:
+    jets = make_particles(
+        COUNTS,
+        [3.0, 0.0, 6.0],
+        [4.0, 2.0, 8.0],
+        [0.0, 1.0, 2.0],
+        [5.0, 3.0, 12.0],
+        charge=[1.0, -1.0, 2 / 3],
+        pdgid=[1, 5, 2],
+        b_tag=[False, True, False],
+    )
+    met = make_particles(None, [1.0, 2.0, 3.0], [0.0] * 3, [0.0] * 3, [1.0, 2.0, 3.0])
+    return {"p_truth": jets, "l": jets[:, :0], "a": jets[:, :0], "j": jets, "met": met}
+
+
+def leading_pt(particles: Any, leptons: Any, photons: Any, jets: Any, met: Any) -> float:
+    if not jets:
+        raise RuntimeError("no jet")
+    assert leptons == []
+    assert len(particles) == len(jets)
+    return float(jets[0].pt + met.pt)
+
+
+def test_functions_see_the_particles_of_one_event(objects: dict[str, Any]) -> None:
+    values = evaluate_event_by_event("f", leading_pt, objects, 3)
+    np.testing.assert_allclose(values, [6.0, np.nan, 13.0])
+
+
+def test_columnar_functions_give_the_same(objects: dict[str, Any]) -> None:
+    def columnar(particles: Any, leptons: Any, photons: Any, jets: Any, met: Any) -> Any:
+        return ak.firsts(jets.pt) + met.pt
+
+    expected = evaluate_event_by_event("f", leading_pt, objects, 3)
+    np.testing.assert_allclose(evaluate_columnar("f", columnar, objects, 3), expected)
+
+
+@pytest.mark.parametrize("result", [None, float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_undefined(objects: dict[str, Any], result: Any) -> None:
+    assert np.all(np.isnan(evaluate_event_by_event("f", lambda *_: result, objects, 3)))
+
+
+def test_other_results_are_refused(objects: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="function of observable 'f' must return a number, got"):
+        evaluate_event_by_event("f", lambda *_: "text", objects, 3)  # type: ignore[arg-type,return-value]
+
+
+def test_other_exceptions_are_not_hidden(objects: dict[str, Any]) -> None:
+    def broken(*_: Any) -> float:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        evaluate_event_by_event("f", broken, objects, 3)
+
+
+@pytest.mark.parametrize("result", [np.zeros(2), 1.0, ["a", "b", "c"]])
+def test_columnar_functions_return_one_number_an_event(
+    objects: dict[str, Any], result: FloatArray
+) -> None:
+    with pytest.raises(ShapeError, match="columnar function of observable 'f' must return"):
+        evaluate_columnar("f", lambda *_: result, objects, 3)
+
+
+def test_particles_know_what_is_documented(objects: dict[str, Any]) -> None:
+    seen: list[EventParticle] = []
+    evaluate_event_by_event("f", lambda p, *_: seen.extend(p) or 0.0, objects, 3)
+    first, second, _ = seen
+    assert (first.pt, first.px, first.e, first.E) == (5.0, 3.0, 5.0, 5.0)
+    assert first.m == first.mass == pytest.approx(0.0, abs=1e-7)
+    assert (first.charge, first.pdgid, first.pdg_id, second.b_tag) == (1.0, 1, 1, True)
+    assert first.eta == pytest.approx(0.0)
+    assert first.rapidity == pytest.approx(0.0)
+    assert first.deltaphi(second) == pytest.approx(np.arctan2(4, 3) - np.pi / 2)
+    assert first.deltaR(second) == pytest.approx(
+        np.hypot(first.deltaphi(second), first.deltaeta(second))
+    )
+    both = first + second
+    assert (both.px, both.py, both.pz, both.E) == (3.0, 6.0, 1.0, 8.0)
+    assert (both.charge, both.b_tag, both.pdgid) == (0.0, True, 0)
+    difference = first - second
+    assert (difference.px, difference.E, difference.charge) == (3.0, 2.0, 2.0)
+    total = sum(seen)
+    assert isinstance(total, EventParticle)
+    assert total.E == 20.0
+    assert first.boost(second).E > 0.0

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from madminer.errors import DataError, MissingWeightsError, SetupError
+from madminer.io.lhe import LHEHeader, WeightGroup, reweighting_group
+from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
+from madminer.reading.samples import Sample
+from madminer.reading.weights import (
+    benchmark_weights,
+    check_parameter_points,
+    normalisation,
+    weight_ids,
+)
+
+PATH = Path("events.lhe")
+SETUP = AnalysisSetup(
+    {"c": AnalysisParameter("c", "DIM6", 2, transform="16.52*theta")},
+    {name: Benchmark(name, {"c": value}) for name, value in (("sm", 0.0), ("w", 10.0), ("v", 5.0))},
+)
+SAMPLE = Sample(path=PATH, sampled_from="sm")
+BACKGROUND = replace(SAMPLE, is_background=True)
+
+
+def test_the_sampled_benchmark_has_the_nominal_weight() -> None:
+    assert weight_ids(SETUP, SAMPLE, ["v", "x", "w"]) == {"sm": None, "w": "w", "v": "v"}
+    assert weight_ids(SETUP, replace(SAMPLE, sampled_from="w"), ["SM", "V"]) == {
+        "sm": "SM",
+        "w": None,
+        "v": "V",
+    }
+
+
+def test_background_has_the_nominal_weight_everywhere() -> None:
+    assert weight_ids(SETUP, BACKGROUND, []) == {"sm": None, "w": None, "v": None}
+
+
+def test_missing_weights_are_named() -> None:
+    with pytest.raises(MissingWeightsError, match=r"events.lhe has no weights for .* \['v'\]") as e:
+        weight_ids(SETUP, SAMPLE, ["w", "vv"])
+    assert "it has ['w', 'vv']" in str(e.value)
+    with pytest.raises(MissingWeightsError, match=r"\['w', 'v'\]; it has none"):
+        weight_ids(SETUP, SAMPLE, [])
+
+
+def test_a_wrong_sampled_benchmark_is_suspected() -> None:
+    with pytest.raises(MissingWeightsError, match="probably not generated at 'w'"):
+        weight_ids(SETUP, replace(SAMPLE, sampled_from="w"), ["w", "v"])
+
+
+def test_weights_are_collected_in_the_order_of_the_setup() -> None:
+    weights = {"w": np.array([3.0, 4.0]), "v": np.array([5.0, 6.0])}
+    ids = {"sm": None, "w": "w", "v": "v"}
+    table = benchmark_weights(ids, np.array([1.0, 2.0]), weights, PATH)
+    np.testing.assert_array_equal(table, [[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]])
+
+
+def test_bad_weights_are_refused() -> None:
+    ids = {"sm": None, "w": "w"}
+    with pytest.raises(DataError, match=r"these are not: \{'w': 1\}"):
+        benchmark_weights(ids, np.ones(2), {"w": np.array([1.0, np.nan])}, PATH)
+    with pytest.raises(DataError, match="1 events have the nominal weight 0"):
+        benchmark_weights(ids, np.array([0.0, 1.0]), {"w": np.ones(2)}, PATH)
+    zero = np.zeros(1)
+    assert not np.any(benchmark_weights(ids, zero, {"w": zero}, PATH))
+
+
+def normalise(header: LHEHeader, weights: list[float]) -> float:
+    w = np.array(weights)
+    return normalisation(header, len(w), float(w.sum()), float((w**2).sum()), PATH)
+
+
+def test_average_and_sum() -> None:
+    average = LHEHeader(idwtup=-4, cross_section=2.0, n_events=4)
+    assert normalise(average, [2.0] * 4) == 0.25
+    assert normalise(replace(average, idwtup=-3), [0.5] * 4) == 1.0
+    assert normalise(LHEHeader(idwtup=-4), [2.0] * 4) == 0.25  # no cross section to compare
+
+
+def test_weights_that_fluctuate_are_accepted() -> None:
+    weights = [1.0, 3.0] * 50 + [3.0] * 5
+    assert normalise(LHEHeader(cross_section=2.0), weights) == 1 / 105
+
+
+@pytest.mark.parametrize("idwtup", [-4, -3])
+def test_parts_of_files_are_scaled_to_the_cross_section(idwtup: int) -> None:
+    header = LHEHeader(idwtup=idwtup, cross_section=2.0, n_events=8)
+    with pytest.warns(UserWarning, match=r"holds 4 events, but its header announces 8.*2 pb"):
+        factor = normalise(header, [2.0 if idwtup == -4 else 0.25] * 4)
+    assert factor * 4 * (2.0 if idwtup == -4 else 0.25) == pytest.approx(2.0)
+
+
+def test_another_convention_is_scaled_to_the_cross_section() -> None:
+    with pytest.warns(UserWarning, match="weights that sum to 4 pb, but its header gives 2 pb"):
+        assert normalise(LHEHeader(idwtup=3, cross_section=2.0), [1.0] * 4) == 0.5
+
+
+def test_weights_that_cannot_be_normalised_are_refused() -> None:
+    with pytest.raises(DataError, match="they cannot be normalised"):
+        normalise(LHEHeader(idwtup=-3, cross_section=2.0), [-1.0] * 4)
+
+
+def header_with(points: dict[str, str], card: str = "BLOCK dim6\n 2 0.0 # c") -> LHEHeader:
+    return LHEHeader(weight_groups=(reweighting_group(points), WeightGroup("x")), slha=card)
+
+
+IDS = {"sm": None, "w": "w", "v": "v"}
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        {"w": "set param_card dim6 2 165.2 # orig: 0.0", "v": "set param_card dim6 2 8.26e+01\n"},
+        {"w": "set param_card dim6 2 165.2001", "v": "set param_card other 2 7.0"},
+        {"w": "free text", "v": ""},
+        {},
+    ],
+)
+def test_points_of_the_header_are_those_of_the_benchmarks(points: dict[str, str]) -> None:
+    check_parameter_points(SETUP, SAMPLE, IDS, header_with(points))
+
+
+def test_weights_at_another_point_are_refused() -> None:
+    header = header_with({"w": "set param_card dim6 2 10.0"})
+    with pytest.raises(SetupError, match=r"weights for benchmark 'w' belong to DIM6 2 = 10, but"):
+        check_parameter_points(SETUP, SAMPLE, IDS, header)
+    check_parameter_points(SETUP, BACKGROUND, IDS, header)
+
+
+def test_samples_from_another_point_are_refused() -> None:
+    card = "Block DIM6 # x\n 1 3.0\n 2 1.652D+02 # c\nDECAY 2 0.0\nBLOCK QNUMBERS 5 # x\n 2 7"
+    with pytest.raises(SetupError, match=r"weights for benchmark 'sm' belong to DIM6 2 = 165.2"):
+        check_parameter_points(SETUP, SAMPLE, IDS, header_with({}, card))
+    ids = {"sm": "sm", "w": None, "v": "v"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_parameter_points(SETUP, replace(SAMPLE, sampled_from="w"), ids, header_with({}, card))
