@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.partitions import partition_range
 from madminer.demo.learning import TrainedRatio, TrainedScore
 from madminer.report import Check
+from madminer.sampling import SampleAugmenter
 from madminer.typing import FloatArray
 
 __all__ = [
@@ -75,15 +75,12 @@ class ScoreComparison:
 
 def compare_scores(event_file: Path, reference: str, trained: TrainedScore) -> ScoreComparison:
     """Evaluate a score estimator on the test events of a file and compute the exact scores."""
-    analyzer = DataAnalyzer(event_file)
-    x, weights = _test_events(analyzer, reference)
-    _, gradients = _test_events(analyzer, reference, derivative=True)
-    exact = gradients / weights[:, np.newaxis] - gradients.sum(axis=0) / weights.sum()
+    test = SampleAugmenter(event_file).weighted_local(reference, partition="test")
     return ScoreComparison(
-        x,
-        weights / weights.sum(),
-        exact,
-        trained.estimator.evaluate_score(x),
+        test.x,
+        test.probabilities,
+        test.t_xz,
+        trained.estimator.evaluate_score(test.x),
         trained.n_effective,
     )
 
@@ -145,17 +142,15 @@ def check_mean_ratios(
     thetas: Mapping[str, FloatArray],
 ) -> list[Check]:
     """E[r] = 1 under the denominator hypothesis, at several numerators."""
-    x, weights = _test_events(DataAnalyzer(event_file), reference)
-    probabilities = weights / weights.sum()
-    n_effective = 1.0 / np.sum(probabilities**2)
+    test = SampleAugmenter(event_file).weighted_local(reference, partition="test")
     log_r, _ = trained.estimator.evaluate_log_likelihood_ratio(
-        x, np.stack(list(thetas.values())), test_all_combinations=True
+        test.x, np.stack(list(thetas.values())), test_all_combinations=True
     )
     checks = []
     for label, ratios in zip(thetas, np.exp(log_r), strict=True):
-        mean = float(probabilities @ ratios)
-        variance = float(probabilities @ (ratios - mean) ** 2)
-        error = np.sqrt(variance * (1.0 / n_effective + 1.0 / trained.n_effective))
+        mean = float(test.probabilities @ ratios)
+        variance = float(test.probabilities @ (ratios - mean) ** 2)
+        error = np.sqrt(variance * (1.0 / test.n_effective + 1.0 / trained.n_effective))
         checks.append(
             Check(
                 f"Mean of ALICES' ratio under the reference, numerator at {label}",
@@ -190,12 +185,3 @@ def check_morphing(event_file: Path) -> list[Check]:
             )
         )
     return checks
-
-
-def _test_events(
-    analyzer: DataAnalyzer, reference: str, *, derivative: bool = False
-) -> tuple[FloatArray, FloatArray]:
-    start, stop, _ = partition_range(analyzer.n_samples, "test")
-    return analyzer.weighted_events(
-        analyzer.setup.theta(reference), start_event=start, end_event=stop, derivative=derivative
-    )

@@ -64,6 +64,7 @@ class DemoEvents:
 def prepare_events(settings: DemoSettings) -> DemoEvents:
     """Generate events, or take those of a file, and read them at parton and at detector level."""
     setup_file = settings.out / "setup.h5"
+    parton_observables: Mapping[str, str]
     if settings.lhe is None or settings.setup is None:
         setup, source = _generate(settings, setup_file)
         reference, lhe_file = "sm", settings.out / "events.lhe.gz"

@@ -13,7 +13,9 @@ from madminer.sampling import SampleAugmenter, benchmark, random_morphing_points
 
 __all__ = ["TrainedRatio", "TrainedScore", "train_ratio", "train_score"]
 
-BATCH_SIZE = 512
+BATCH_SIZE = 256
+INITIAL_LR = 5e-3
+FINAL_LR = 1e-5
 PRIOR_WIDTH = 0.5
 """Standard deviation of the Gaussian prior of the ratio's numerators, in units of the distance of
 the farthest benchmark from the reference."""
@@ -56,42 +58,30 @@ class TrainedRatio:
 def train_score(
     event_file: Path, reference: str, name: str, settings: DemoSettings
 ) -> TrainedScore:
-    """Train SALLY on the events of a file at the reference benchmark."""
-    samples = settings.out / "samples"
+    """Train SALLY on the weighted events of a file at the reference benchmark."""
     sampler = SampleAugmenter(event_file)
-    theta = benchmark(reference)
-    x, _, t_xz, n_effective = sampler.sample_train_local(
-        theta,
-        settings.n_samples,
-        folder=samples,
-        filename=f"train_{name}",
-        seed=settings.seed,
-    )
-    x_val, _, t_xz_val, _ = sampler.sample_train_local(
-        theta,
-        settings.n_samples // 4,
-        folder=samples,
-        filename=f"validation_{name}",
-        partition="validation",
-        seed=settings.seed + 1,
-    )
-    estimator = ScoreEstimator(n_hidden=settings.n_hidden, activation="tanh")
+    train = sampler.weighted_local(reference)
+    validation = sampler.weighted_local(reference, partition="validation")
+    estimator = ScoreEstimator(n_hidden=settings.n_hidden, activation="elu")
     history = estimator.train(
         method="sally",
-        x=x,
-        t_xz=t_xz,
-        x_val=x_val,
-        t_xz_val=t_xz_val,
+        x=train.x,
+        t_xz=train.t_xz,
+        x_val=validation.x,
+        t_xz_val=validation.t_xz,
+        sample_weight=train.w,
+        sample_weight_val=validation.w,
         n_epochs=settings.n_epochs_score,
+        optimizer="adam",
         batch_size=BATCH_SIZE,
-        initial_lr=2e-3,
-        final_lr=1e-5,
+        initial_lr=INITIAL_LR,
+        final_lr=FINAL_LR,
         scheduler="cosine",
         seed=settings.seed,
     )
     model_file = settings.out / "models" / f"sally_{name}"
     estimator.save(model_file)
-    return TrainedScore(estimator, model_file, history, float(n_effective))
+    return TrainedScore(estimator, model_file, history, train.n_effective)
 
 
 def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
@@ -118,7 +108,7 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
         )
     x, theta0, _, y, r_xz, t_xz, n_effective = arrays["train"]
     x_val, theta0_val, _, y_val, r_xz_val, t_xz_val, _ = arrays["validation"]
-    estimator = ParameterizedRatioEstimator(n_hidden=settings.n_hidden, activation="tanh")
+    estimator = ParameterizedRatioEstimator(n_hidden=settings.n_hidden, activation="elu")
     history = estimator.train(
         method="alices",
         x=x,
@@ -133,9 +123,10 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
         t_xz_val=t_xz_val,
         alpha=1.0,
         n_epochs=settings.n_epochs_ratio,
+        optimizer="adam",
         batch_size=BATCH_SIZE,
-        initial_lr=2e-3,
-        final_lr=1e-5,
+        initial_lr=INITIAL_LR,
+        final_lr=FINAL_LR,
         scheduler="cosine",
         seed=settings.seed,
     )

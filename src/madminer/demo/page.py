@@ -195,8 +195,10 @@ def _information(result: DemoResult) -> Section:
     }
     names = list(result.events.setup.parameters)
     extent = 2.2 * max(_widths(informations.histogram))
-    figure = plot_fisher_information_contours_2d(
+    figure, ax = plt.subplots(figsize=(6.0, 5.4), layout="constrained")
+    plot_fisher_information_contours_2d(
         list(analyses.values()),
+        ax=ax,
         labels=list(analyses),
         xlabel=names[0],
         ylabel=names[1],
@@ -218,15 +220,16 @@ def _information(result: DemoResult) -> Section:
     table = Table(
         (
             "from",
-            f"I({names[0]}, {names[0]})",
-            f"I({names[0]}, {names[1]})",
-            f"I({names[1]}, {names[1]})",
+            "I₁₁",
+            "I₁₂",
+            "I₂₂",
             f"σ({names[0]})",
             f"σ({names[1]})",
         ),
         rows,
         f"Fisher information for {result.settings.luminosity / 1000:.0f} fb⁻¹ and the smallest "
-        "standard deviation of each parameter that it allows, the other one profiled.",
+        "standard deviation of each parameter that it allows, the other one profiled. "
+        f"1 is {names[0]}, 2 is {names[1]}.",
     )
     return Section(
         "How much an analysis can know",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from madminer.errors import OptionError
 
@@ -94,24 +95,19 @@ class DemoSettings:
         Returns:
             The settings.
         """
-        events_from = {"lhe": lhe, "setup": setup, "sampled_from": sampled_from}
-        if not quick:
-            return cls(
-                out=out,
-                n_events=200_000 if n_events is None else n_events,
-                seed=seed,
-                **events_from,
-            )
-        return cls(
-            out=out,
-            n_events=40_000 if n_events is None else n_events,
-            seed=seed,
-            n_samples=50_000,
-            n_thetas=300,
-            n_epochs_score=12,
-            n_epochs_ratio=8,
-            grid_resolution=25,
-            max_information_error=0.10,
-            min_score_correlation=0.97,
-            **events_from,
-        )
+        settings = cls(out=out, seed=seed, lhe=lhe, setup=setup, sampled_from=sampled_from)
+        if quick:
+            settings = replace(settings, **_QUICK)
+        return settings if n_events is None else replace(settings, n_events=n_events)
+
+
+_QUICK: dict[str, Any] = {
+    "n_events": 40_000,
+    "n_samples": 50_000,
+    "n_thetas": 300,
+    "n_epochs_score": 15,
+    "n_epochs_ratio": 8,
+    "grid_resolution": 25,
+    "max_information_error": 0.10,
+    "min_score_correlation": 0.97,
+}

@@ -51,11 +51,13 @@ class Picture:
         data: The encoded image.
         media_type: How it is encoded.
         caption: What is to be seen, a sentence or two.
+        width: Width on the page in CSS pixels.
     """
 
     data: bytes
     media_type: Literal["image/png", "image/svg+xml"]
     caption: str
+    width: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from madminer.typing import StrPath
 
 __all__ = ["draw", "render_report", "write_report"]
 
+_PIXELS_PER_INCH = 96
 _MEDIA_TYPES: dict[str, Literal["image/png", "image/svg+xml"]] = {
     "png": "image/png",
     "svg": "image/svg+xml",
@@ -36,7 +37,8 @@ def draw(figure: Figure, caption: str, *, encoding: Literal["png", "svg"] = "png
     buffer = io.BytesIO()
     metadata = {"Date": None} if encoding == "svg" else None
     figure.savefig(buffer, format=encoding, dpi=160, bbox_inches="tight", metadata=metadata)
-    return Picture(buffer.getvalue(), _MEDIA_TYPES[encoding], caption)
+    width = round(_PIXELS_PER_INCH * figure.get_figwidth())
+    return Picture(buffer.getvalue(), _MEDIA_TYPES[encoding], caption, width)
 
 
 def render_report(report: Report) -> str:

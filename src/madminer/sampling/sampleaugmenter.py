@@ -18,7 +18,8 @@ from madminer.sampling.results import (
     save_arrays,
 )
 from madminer.sampling.sampler import Sampler
-from madminer.typing import FloatArray, Seed, StrPath
+from madminer.sampling.weighted import WeightedSample, weighted_sample
+from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 
 __all__ = ["SampleAugmenter"]
 
@@ -481,6 +482,44 @@ class SampleAugmenter(Sampler):
             n_eff_forced,
             double_precision,
             seed=seed,
+        )
+
+    def weighted_local(
+        self,
+        theta: ThetaLike,
+        *,
+        partition: str = "train",
+        test_split: float | None = 0.2,
+        validation_split: float | None = 0.2,
+        sample_only_from_closest_benchmark: bool = True,
+    ) -> WeightedSample:
+        """Take every event once, with its weight and joint score, instead of drawing.
+
+        Train with ``sample_weight=sample.w``: rare events of large score, which draws seldom hold,
+        all count. New in version 1.0.
+
+        Args:
+            theta: Parameter point, shape ``(n_parameters,)``, or name or index of a benchmark.
+            partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``.
+            test_split: Fraction of events kept for testing.
+            validation_split: Fraction of events kept for validation.
+            sample_only_from_closest_benchmark: Whether to take only events generated at the
+                benchmark closest to `theta`, and background.
+
+        Returns:
+            Observables, joint scores and weights of mean one.
+
+        Raises:
+            DataError: If the score of an event is not defined at `theta`.
+            NegativeWeightError: If the cross section at `theta` is not positive.
+        """
+        return weighted_sample(
+            self,
+            theta,
+            partition=partition,
+            test_split=test_split,
+            validation_split=validation_split,
+            sample_only_from_closest_benchmark=sample_only_from_closest_benchmark,
         )
 
     def cross_sections(

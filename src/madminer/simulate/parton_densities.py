@@ -212,7 +212,7 @@ def _read_block(text: str) -> tuple[tuple[int, ...], _GridBlock]:
     values = np.array(value_text.split(), float).reshape(len(x), len(q), len(flavours))
     log_x, log_q2 = np.log(x), 2.0 * np.log(q)
     splines = [RectBivariateSpline(log_x, log_q2, table) for table in np.moveaxis(values, -1, 0)]
-    x_knots, q_knots, _ = splines[0].tck
+    x_knots, q_knots = splines[0].get_knots()
     shape = (len(x_knots) - 4, len(q_knots) - 4)
-    coefficients = np.stack([spline.tck[2].reshape(shape) for spline in splines], axis=-1)
+    coefficients = np.stack([spline.get_coeffs().reshape(shape) for spline in splines], axis=-1)
     return flavours, _GridBlock(float(x[0]), (q[0], q[-1]), (x_knots, q_knots), coefficients)

@@ -1,0 +1,104 @@
+r"""Weighted samples: every event once, with its weight, instead of draws.
+
+Draws at a parameter point hold rare events rarely, although events of small weight and large score
+carry a sizeable part of the information (in effective theories, the tails in energy). The events
+themselves, each with its weight, hold them all: means over them have the smallest variance that
+the file allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from madminer.analysis import DataAnalyzer
+from madminer.analysis.coefficients import gradient_coefficients, weight_coefficients
+from madminer.analysis.partitions import partition_range
+from madminer.errors import DataError, NegativeWeightError
+from madminer.typing import FloatArray, ThetaLike
+
+__all__ = ["WeightedSample", "weighted_sample"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightedSample:
+    """Events with joint score and weight at a parameter point.
+
+    Args:
+        x: Observables, shape ``(n, n_observables)``.
+        t_xz: Joint score at the parameter point, shape ``(n, n_parameters)``.
+        w: Weights, negative ones included, with mean one, shape ``(n, 1)``.
+    """
+
+    x: FloatArray
+    t_xz: FloatArray
+    w: FloatArray
+
+    @property
+    def probabilities(self) -> FloatArray:
+        """The weights with sum one, shape ``(n,)``."""
+        probabilities: FloatArray = self.w[:, 0] / self.w.sum()
+        return probabilities
+
+    @property
+    def n_effective(self) -> float:
+        r"""Effective number of events, :math:`(\sum w)^2 / \sum w^2`."""
+        return float(1.0 / np.sum(self.probabilities**2))
+
+
+def weighted_sample(
+    analyzer: DataAnalyzer,
+    theta: ThetaLike,
+    *,
+    partition: str = "train",
+    test_split: float | None = 0.2,
+    validation_split: float | None = 0.2,
+    sample_only_from_closest_benchmark: bool = True,
+) -> WeightedSample:
+    r"""Take the events of a partition with weight and joint score at a parameter point.
+
+    .. math:: t(x, z|\theta) = \frac{\nabla_\theta w}{w} - \frac{\nabla_\theta \sigma}{\sigma}
+
+    Args:
+        analyzer: The events.
+        theta: Parameter point, shape ``(n_parameters,)``, or name or index of a benchmark.
+        partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``.
+        test_split: Fraction of events kept for testing.
+        validation_split: Fraction of events kept for validation.
+        sample_only_from_closest_benchmark: Whether to take only events generated at the benchmark
+            closest to `theta`, and background.
+
+    Returns:
+        The events.
+
+    Raises:
+        DataError: If an event has weight zero, but a gradient that is not zero: its score is not
+            defined.
+        NegativeWeightError: If the weights do not add up to a positive cross section.
+    """
+    start, stop, _ = partition_range(analyzer.n_samples, partition, test_split, validation_split)
+    x, benchmark_weights = analyzer.weighted_events(
+        start_event=start,
+        end_event=stop,
+        generated_close_to=theta if sample_only_from_closest_benchmark else None,
+    )
+    setup, n_columns = analyzer.setup, analyzer.n_benchmarks
+    w = benchmark_weights @ weight_coefficients(setup, [theta], n_columns)[0]
+    gradients = benchmark_weights @ gradient_coefficients(setup, [theta], n_columns)[0].T
+    sigma = float(w.sum())
+    if not sigma > 0.0:
+        raise NegativeWeightError(
+            f"The weights of {len(w)} events at theta = {theta} add up to {sigma} pb, but "
+            "must be positive: use more events, or a theta closer to those generated."
+        )
+    is_zero = w == 0.0
+    n_undefined = int(np.count_nonzero(is_zero & np.any(gradients != 0.0, axis=1)))
+    if n_undefined:
+        raise DataError(
+            f"{n_undefined} of {len(w)} events have weight zero at theta = {theta}, but not beside "
+            "it: their score is not defined. Choose a theta nearby."
+        )
+    # events without weight and gradient do not count; their score may be anything finite
+    t_xz = gradients / np.where(is_zero, 1.0, w)[:, np.newaxis] - gradients.sum(axis=0) / sigma
+    return WeightedSample(x, t_xz, w[:, np.newaxis] * (len(w) / sigma))
