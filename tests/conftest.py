@@ -6,14 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
 from madminer.io.event_file import Events, EventSummary, write_events
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark, MorphingSetup
 
-mpl.use("Agg")
 
 
 @pytest.fixture(scope="session")

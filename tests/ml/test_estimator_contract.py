@@ -252,6 +252,16 @@ def test_every_missing_column_is_named(case: Case) -> None:
         case.train(x_val=X)
 
 
+def test_weights_are_given_for_training_and_validation_or_neither(case: Case) -> None:
+    external = {f"{name}_val": array for name, array in case.data().items()}
+    with pytest.raises(TrainingError, match="needs sample_weight_val, which was not given"):
+        case.train(**external, sample_weight=np.ones(N))
+    with pytest.raises(TrainingError, match="sample_weight_val was given, but sample_weight was"):
+        case.train(**external, sample_weight_val=np.ones(N))
+    weighted = case.train(**external, sample_weight=np.ones(N), sample_weight_val=np.ones(N))
+    assert np.all(np.isfinite(case.predict(weighted, X)))
+
+
 def test_diverged_training_leaves_an_untrained_estimator_untrained(case: Case) -> None:
     estimator = case.estimator(n_hidden=(50, 50, 50), activation="relu")
     explosive = {"optimizer": "sgd", "initial_lr": 1e35, "final_lr": 1e35, "batch_size": 1}

@@ -20,7 +20,7 @@ from madminer.typing import FloatArray
 
 def rebuild(x: FloatArray, ew: Electroweak = TUTORIAL_INPUTS) -> PhaseSpacePoints:
     """Momenta from the observables alone, in the frame in which the Higgs is transverse."""
-    log_pt1, log_pt2, y1, minus_y2, cosine, sine = x.T
+    log_pt1, log_pt2, y1, minus_y2, cosine, sine, _ = x.T
     pt1, pt2, y2, zero = np.exp(log_pt1), np.exp(log_pt2), -minus_y2, np.zeros(len(x))
     jet1 = pt1 * np.stack([np.cosh(y1), zero + 1.0, zero, np.sinh(y1)])
     jet2 = pt2 * np.stack([np.cosh(y2), cosine, -sine, np.sinh(y2)])
@@ -61,6 +61,9 @@ def test_rotations_and_boosts_along_the_beam_do_not_matter() -> None:
     events = simulate("wbf", 100, seed=2)
     x, _ = complete_observables(events)
     rebuilt = rebuild(x).momenta
+    pair = rebuilt[2] + rebuilt[3]
+    masses = np.sqrt(pair[0] ** 2 - np.sum(pair[1:] ** 2, axis=0))
+    np.testing.assert_allclose(x[:, 6], np.log(masses), rtol=1e-9)
     assert not np.allclose(np.moveaxis(rebuilt, -1, 0), events.momenta[:, :5])
     np.testing.assert_allclose(x[:, 4] ** 2 + x[:, 5] ** 2, 1.0, rtol=1e-12)
 

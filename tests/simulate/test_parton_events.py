@@ -82,7 +82,7 @@ def test_sampling_weights_are_equal_but_for_a_few(events: PartonEvents) -> None:
 
 def test_unweighted_events_follow_the_density_of_weighted_points() -> None:
     unweighted = simulate("wbf", 30_000, seed=3)
-    weighted = simulate("wbf", 100_000, seed=4, is_unweighted=False)
+    weighted = simulate("wbf", 60_000, seed=4, is_unweighted=False)
     bins = np.array([20, 30, 40, 55, 70, 90, 115, 150, 200, 300, 6500.0])
 
     def shares(sample: PartonEvents) -> tuple[np.ndarray, np.ndarray]:

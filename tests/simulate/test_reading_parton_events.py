@@ -21,9 +21,7 @@ def test_observables_and_weights_survive_the_file(tmp_path: Path) -> None:
     write_parton_events(tmp_path / "events.lhe.gz", events, sampled_from="sm")
     write_setup(tmp_path / "setup.h5", events.setup)
     reader = LHEReader(str(tmp_path / "setup.h5"))
-    reader.add_sample(
-        lhe_filename=str(tmp_path / "events.lhe.gz"), sampled_from_benchmark="sm"
-    )
+    reader.add_sample(lhe_filename=str(tmp_path / "events.lhe.gz"), sampled_from_benchmark="sm")
     for name, expression in COMPLETE_OBSERVABLES.items():
         reader.add_observable(name, expression, required=True)
     reader.analyse_samples()

@@ -14,7 +14,7 @@ from madminer.simulate.electroweak import TUTORIAL_INPUTS
 from madminer.typing import FloatArray
 
 NONE = GeneratorCuts.none()
-N_POINTS = 120_000
+N_POINTS = 100_000
 
 # case: options; cross section of the prototype; that of the other program; both with errors (pb).
 # Origin: specification of the embedded generator (MG 3.5.7, Pythia 8.317).
@@ -48,7 +48,7 @@ def test_cross_sections(case: str) -> None:
     options, (expected, error), reference = CASES[case]
     got = integrate("wbf", N_POINTS, branching_ratio=1.0, seed=11, **options)
     own = math.sqrt(got.covariance[0, 0])
-    assert own / got.values[0] < 2.5e-3
+    assert own / got.values[0] < 3e-3
     assert abs(got.values[0] - expected) < 3.0 * math.hypot(own, error)
     if reference is not None:
         # Pythia's W and Z masses and couplings differ: one percent on top
@@ -77,7 +77,7 @@ def test_components_over_the_standard_model(
 ) -> None:
     """In units of theta = C v^2; specification of the embedded generator."""
     process = WeakBosonFusion(branching_ratio=1.0, **options)
-    got = integrate(process, 150_000, seed=12)
+    got = integrate(process, 100_000, seed=12)
     natural = (1e3 / TUTORIAL_INPUTS.vev) ** 2
     scales = natural ** process.components.sum(axis=1)
     values, covariance = got.values * scales, got.covariance * np.outer(scales, scales)
@@ -85,7 +85,7 @@ def test_components_over_the_standard_model(
     # error of a ratio: derivative by numerator and denominator
     derivative = (np.eye(6) - np.outer(ratios, np.eye(6)[0])) / values[0]
     own = np.sqrt(np.diag(derivative @ covariance @ derivative.T))[1:]
-    assert own.max() < 3e-3
+    assert own.max() < 4e-3
     assert np.all(np.abs(ratios[1:] - expected) < 3.0 * np.hypot(own, errors))
 
 
@@ -99,12 +99,12 @@ def delta_phi(events: PartonEvents) -> FloatArray:
 
 def test_azimuthal_distribution() -> None:
     """The CP-odd linear part is odd in delta phi, the CP-even one even."""
-    events = simulate("wbf", 100_000, is_unweighted=False, channel="pp", energy=14_000.0, seed=13)
+    events = simulate("wbf", 60_000, is_unweighted=False, channel="pp", energy=14_000.0, seed=13)
     angle, (standard, even, odd) = delta_phi(events), events.coefficients.T[:3]
     # asymmetry -0.368(1) theta
     asymmetry = np.sum(np.sign(angle) * odd) / standard.sum()
     error = np.linalg.norm(np.sign(angle) * odd - asymmetry * standard) / standard.sum()
-    assert error < 4e-3
+    assert error < 5e-3
     assert abs(asymmetry + 0.368) < 3.0 * math.hypot(error, 0.001)
     bins = np.linspace(-np.pi, np.pi, 21)
     sums = {

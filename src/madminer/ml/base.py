@@ -111,7 +111,14 @@ class Estimator(ABC):
         """Evaluate the score."""
 
     @abstractmethod
-    def calculate_fisher_information(self, *args: Any, **kwargs: Any) -> FloatArray:
+    def calculate_fisher_information(
+        self,
+        x: DataLike,
+        theta: DataLike | None = None,
+        weights: DataLike | None = None,
+        n_events: float = 1,
+        sum_events: bool = True,
+    ) -> FloatArray:
         """Calculate the expected kinematic Fisher information."""
 
     @property

@@ -308,7 +308,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
         """Evaluate the log likelihood ratio, see `evaluate_log_likelihood_ratio`."""
         return self.evaluate_log_likelihood_ratio(*args, **kwargs)
 
-    def calculate_fisher_information(
+    def calculate_fisher_information(  # type: ignore[override]  # needs a theta
         self,
         x: DataLike,
         theta: DataLike,

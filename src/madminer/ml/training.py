@@ -166,10 +166,11 @@ def load_sample(
         DataError: If there are NaN or infinities; counts them and names the columns.
     """
     sample: Sample = {}
-    for name in (*names, "sample_weight"):
+    optional = () if "sample_weight" in names else ("sample_weight",)
+    for name in (*names, *optional):
         values = data.get(name)
         if values is None:
-            if name == "sample_weight":
+            if name in optional:
                 continue
             raise TrainingError(
                 f"Method {method!r} needs {name + suffix}, which was not given; the sampling "
