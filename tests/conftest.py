@@ -13,7 +13,6 @@ from madminer.io.event_file import Events, EventSummary, write_events
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark, MorphingSetup
 
 
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder with reference numbers and simulator samples, beside a checkout of the project."""

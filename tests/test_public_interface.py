@@ -36,7 +36,9 @@ def _value(node: ast.expr) -> object:
     return ast.literal_eval(node)
 
 
-@pytest.mark.parametrize(("module", "name", "signature"), CASES, ids=[f"{m}:{n}" for m, n, _ in CASES])
+@pytest.mark.parametrize(
+    ("module", "name", "signature"), CASES, ids=[f"{m}:{n}" for m, n, _ in CASES]
+)
 def test_documented_signature(module: str, name: str, signature: str) -> None:
     target = importlib.import_module(module)
     for part in name.split("."):

@@ -1,27 +1,53 @@
 from .core import MadMiner as MadMiner
 from .fisherinformation import (
     FisherInformation as FisherInformation,
+)
+from .fisherinformation import (
     profile_information as profile_information,
+)
+from .fisherinformation import (
     project_information as project_information,
 )
 from .lhe import LHEReader as LHEReader
 from .ml import (
     ParameterizedRatioEstimator as ParameterizedRatioEstimator,
+)
+from .ml import (
     ScoreEstimator as ScoreEstimator,
+)
+from .ml import (
     load_estimator as load_estimator,
 )
 from .plotting import (
     plot_1d_morphing_basis as plot_1d_morphing_basis,
+)
+from .plotting import (
     plot_2d_morphing_basis as plot_2d_morphing_basis,
+)
+from .plotting import (
     plot_distribution_of_information as plot_distribution_of_information,
+)
+from .plotting import (
     plot_distributions as plot_distributions,
+)
+from .plotting import (
     plot_fisher_information_contours_2d as plot_fisher_information_contours_2d,
+)
+from .plotting import (
     plot_fisherinfo_barplot as plot_fisherinfo_barplot,
+)
+from .plotting import (
     plot_nd_morphing_basis_scatter as plot_nd_morphing_basis_scatter,
+)
+from .plotting import (
     plot_nd_morphing_basis_slices as plot_nd_morphing_basis_slices,
+)
+from .plotting import (
     plot_pvalue_limits as plot_pvalue_limits,
 )
 from .sampling import (
     SampleAugmenter as SampleAugmenter,
+)
+from .sampling import (
     combine_and_shuffle as combine_and_shuffle,
 )
