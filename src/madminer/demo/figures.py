@@ -10,13 +10,18 @@ from matplotlib.figure import Figure
 
 from madminer.demo.closure import ScoreComparison
 from madminer.nn.history import TrainingHistory
+from madminer.plotting.fisherinformation import plot_fisher_information_contours_2d
 from madminer.plotting.style import plot_style
 from madminer.typing import FloatArray
 
-__all__ = ["plot_score_closure", "plot_score_maps", "plot_training"]
+__all__ = ["plot_information", "plot_score_closure", "plot_score_maps", "plot_training"]
+
+MAP_BINS = (24, 20)
+MIN_EVENTS = 3
+"""Bins with fewer events stay empty."""
 
 COLOUR_QUANTILE = 0.95
-"""Colours of a score map saturate at this quantile of the absolute scores."""
+"""Colours of a score map saturate at this quantile of its absolute values."""
 
 
 @plot_style
@@ -49,27 +54,21 @@ def plot_score_maps(
         squeeze=False,
         layout="constrained",
     )
-    horizontal, vertical = (comparison.x[:, column] for column in columns)
+    coordinates = comparison.x[:, list(columns)]
+    edges = [np.linspace(*limits, n + 1) for limits, n in zip(ranges, MAP_BINS, strict=True)]
     rows = {"SALLY": comparison.estimated, "exact, averaged": comparison.exact}
     for column, parameter in enumerate(parameter_labels):
-        limit = float(np.quantile(np.abs(comparison.estimated[:, column]), COLOUR_QUANTILE))
-        for ax, (name, scores) in zip(axes[:, column], rows.items(), strict=True):
-            hexagons = ax.hexbin(
-                horizontal,
-                vertical,
-                C=scores[:, column],
-                gridsize=(28, 20),
-                extent=(*ranges[0], *ranges[1]),
-                mincnt=3,
-                cmap="RdBu_r",
-                vmin=-limit,
-                vmax=limit,
-                linewidths=0.1,
-            )
+        maps = [
+            _weighted_means(coordinates, scores[:, column], comparison.weights, edges)
+            for scores in rows.values()
+        ]
+        limit = float(np.nanquantile(np.abs(maps[0]), COLOUR_QUANTILE))
+        for ax, name, values in zip(axes[:, column], rows, maps, strict=True):
+            mesh = ax.pcolormesh(*edges, values.T, cmap="RdBu_r", vmin=-limit, vmax=limit)
             ax.set(title=f"{name}: {parameter}", xlim=ranges[0], ylim=ranges[1])
             ax.grid(visible=False)
         figure.colorbar(
-            hexagons, ax=axes[:, column], label=f"score along {parameter}", extend="both", aspect=40
+            mesh, ax=axes[:, column], label=f"score along {parameter}", extend="both", aspect=40
         )
     for ax in axes[-1]:
         ax.set_xlabel(labels[0])
@@ -149,6 +148,51 @@ def plot_training(histories: Mapping[str, TrainingHistory]) -> Figure:
         ax.set(title=name, xlabel="epoch", ylabel="loss")
     axes[0, -1].legend()
     return figure
+
+
+@plot_style
+def plot_information(
+    informations: Mapping[str, FloatArray],
+    centre: FloatArray,
+    parameter_labels: tuple[str, str],
+    extent: tuple[float, float],
+) -> Figure:
+    """Contours of several Fisher information matrices about the same point.
+
+    Args:
+        informations: Matrices by label, each of shape ``(2, 2)``.
+        centre: The parameter point, shape ``(2,)``.
+        parameter_labels: Axis labels.
+        extent: Half the width and height of the figure, in units of the parameters.
+
+    Returns:
+        The figure.
+    """
+    figure, ax = plt.subplots(figsize=(6.0, 5.4))
+    ranges = [(float(c - e), float(c + e)) for c, e in zip(centre, extent, strict=True)]
+    plot_fisher_information_contours_2d(
+        list(informations.values()),
+        reference_thetas=[centre] * len(informations),
+        labels=list(informations),
+        xlabel=parameter_labels[0],
+        ylabel=parameter_labels[1],
+        xrange=ranges[0],
+        yrange=ranges[1],
+        ax=ax,
+    )
+    return figure
+
+
+def _weighted_means(
+    coordinates: FloatArray, values: FloatArray, weights: FloatArray, edges: Sequence[FloatArray]
+) -> FloatArray:
+    counts, sums, norms = (
+        np.histogramdd(coordinates, list(edges), weights=column)[0]
+        for column in (None, weights * values, weights)
+    )
+    means: FloatArray = np.full(counts.shape, np.nan)
+    np.divide(sums, norms, out=means, where=counts >= MIN_EVENTS)
+    return means
 
 
 def _numbers(losses: Sequence[float | None]) -> FloatArray:

@@ -13,10 +13,12 @@ from madminer.sampling import SampleAugmenter, benchmark, random_morphing_points
 
 __all__ = ["TrainedRatio", "TrainedScore", "train_ratio", "train_score"]
 
-BATCH_SIZE = 256
-INITIAL_LR = 5e-3
+INITIAL_LR = 1e-2
 FINAL_LR = 1e-5
-PRIOR_WIDTH = 0.5
+SCORE_WEIGHT = 0.1
+"""Weight of the score in the loss of ALICES: its heavy tails must not drown the ratio."""
+
+PRIOR_WIDTH = 0.25
 """Standard deviation of the Gaussian prior of the ratio's numerators, in units of the distance of
 the farthest benchmark from the reference."""
 
@@ -73,10 +75,10 @@ def train_score(
         sample_weight_val=validation.w,
         n_epochs=settings.n_epochs_score,
         optimizer="adam",
-        batch_size=BATCH_SIZE,
+        batch_size=settings.batch_size,
         initial_lr=INITIAL_LR,
         final_lr=FINAL_LR,
-        scheduler="cosine",
+        scheduler="one-cycle",
         seed=settings.seed,
     )
     model_file = settings.out / "models" / f"sally_{name}"
@@ -121,13 +123,13 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
         theta_val=theta0_val,
         r_xz_val=r_xz_val,
         t_xz_val=t_xz_val,
-        alpha=1.0,
+        alpha=SCORE_WEIGHT,
         n_epochs=settings.n_epochs_ratio,
         optimizer="adam",
-        batch_size=BATCH_SIZE,
+        batch_size=settings.batch_size,
         initial_lr=INITIAL_LR,
         final_lr=FINAL_LR,
-        scheduler="cosine",
+        scheduler="one-cycle",
         seed=settings.seed,
     )
     model_file = settings.out / "models" / "alices"

@@ -8,12 +8,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from madminer.analysis import DataAnalyzer
-from madminer.demo.figures import plot_score_closure, plot_score_maps, plot_training
+from madminer.demo.figures import (
+    plot_information,
+    plot_score_closure,
+    plot_score_maps,
+    plot_training,
+)
 from madminer.demo.observables import LABELS
 from madminer.demo.results import DemoResult
 from madminer.plotting import (
     plot_distributions,
-    plot_fisher_information_contours_2d,
     plot_pvalue_limits,
 )
 from madminer.report import Fact, Report, Section, Table, draw
@@ -93,7 +97,7 @@ def _simulation(result: DemoResult) -> Section:
         [
             name,
             *(f"{value:g}" for value in theta),
-            f"{1000 * s:.4g} ± {1000 * e:.1g}",
+            f"{1000 * s:.3f} ± {1000 * e:.3f}",
         ]
         for name, theta, s, e in zip(
             setup.physical_benchmarks, setup.benchmark_thetas, sigma, error, strict=False
@@ -194,16 +198,12 @@ def _information(result: DemoResult) -> Section:
         "parton-level truth": informations.truth,
     }
     names = list(result.events.setup.parameters)
-    extent = 2.2 * max(_widths(informations.histogram))
-    figure, ax = plt.subplots(figsize=(6.0, 5.4), layout="constrained")
-    plot_fisher_information_contours_2d(
-        list(analyses.values()),
-        ax=ax,
-        labels=list(analyses),
-        xlabel=names[0],
-        ylabel=names[1],
-        xrange=(-extent, extent),
-        yrange=(-extent, extent),
+    extent = 2.2 * _widths(informations.histogram)
+    figure = plot_information(
+        analyses,
+        result.events.theta_reference,
+        (names[0], names[1]),
+        (float(extent[0]), float(extent[1])),
     )
     rows = [
         [

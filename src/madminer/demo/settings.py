@@ -23,6 +23,7 @@ class DemoSettings:
         n_thetas: Random numerator points of the ratio estimator.
         n_epochs_score: Epochs of each score estimator.
         n_epochs_ratio: Epochs of the ratio estimator.
+        batch_size: Events a training step.
         n_hidden: Units in the hidden layers of every network.
         grid_resolution: Points of the limit grid along each parameter.
         lhe: Events from this file instead of the embedded generator.
@@ -44,8 +45,9 @@ class DemoSettings:
     n_thetas: int = 1_000
     n_epochs_score: int = 30
     n_epochs_ratio: int = 20
+    batch_size: int = 512
     n_hidden: tuple[int, ...] = (64, 64, 64)
-    grid_resolution: int = 41
+    grid_resolution: int = 31
     lhe: Path | None = None
     setup: Path | None = None
     sampled_from: str | None = None
@@ -105,9 +107,10 @@ _QUICK: dict[str, Any] = {
     "n_events": 40_000,
     "n_samples": 50_000,
     "n_thetas": 300,
-    "n_epochs_score": 15,
-    "n_epochs_ratio": 8,
-    "grid_resolution": 25,
+    "n_epochs_score": 20,
+    "n_epochs_ratio": 12,
+    "batch_size": 256,
+    "grid_resolution": 21,
     "max_information_error": 0.10,
     "min_score_correlation": 0.97,
 }
