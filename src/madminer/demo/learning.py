@@ -48,7 +48,7 @@ class TrainedRatio:
         estimator: The trained network.
         model_file: Where it is saved.
         history: Losses per epoch.
-        n_effective: Smallest effective number of events over the parameter points.
+        n_effective: Effective number of training events at the reference.
     """
 
     estimator: ParameterizedRatioEstimator
@@ -108,7 +108,7 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
             partition=partition,
             seed=settings.seed,
         )
-    x, theta0, _, y, r_xz, t_xz, n_effective = arrays["train"]
+    x, theta0, _, y, r_xz, t_xz, _ = arrays["train"]
     x_val, theta0_val, _, y_val, r_xz_val, t_xz_val, _ = arrays["validation"]
     estimator = ParameterizedRatioEstimator(n_hidden=settings.n_hidden, activation="elu")
     history = estimator.train(
@@ -134,4 +134,5 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
     )
     model_file = settings.out / "models" / "alices"
     estimator.save(model_file)
-    return TrainedRatio(estimator, model_file, history, float(n_effective))
+    n_effective = sampler.weighted_local(events.reference).n_effective
+    return TrainedRatio(estimator, model_file, history, n_effective)

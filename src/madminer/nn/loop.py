@@ -18,6 +18,7 @@ from madminer.nn.optimizers import check_optimizer, make_optimizer
 from madminer.nn.parameters import FlatParameters
 from madminer.nn.randomness import isolated_randomness
 from madminer.nn.schedules import learning_rates
+from madminer.nn.threads import threads_for_step
 from madminer.progress import progress_bar
 from madminer.typing import FloatArray
 
@@ -122,7 +123,8 @@ def fit(
     device = next(network.parameters()).device
     bar = progress_bar(settings.n_epochs, "Training", unit="epochs")
     logger.debug("Training on %d events for %d epochs", len(training), settings.n_epochs)
-    with isolated_randomness(generator.initial_seed(), device):
+    step = settings.batch_size * sum(p.numel() for p in network.parameters())
+    with isolated_randomness(generator.initial_seed(), device), threads_for_step(step):
         try:
             for epoch in range(settings.n_epochs):
                 run.epoch(epoch)
