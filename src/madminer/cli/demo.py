@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from madminer.demo import DemoSettings, run_demo
-
 __all__ = ["demo"]
 
 
@@ -37,6 +35,9 @@ def demo(
 
     Exits with an error if a closure test fails: then the numbers must not be trusted.
     """
+    # imported here: networks and figures would slow down the other commands
+    from madminer.demo import DemoSettings, run_demo
+
     run_demo(
         DemoSettings.choose(
             out=out,

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from madminer.demo.closure import compare_scores
@@ -102,17 +104,10 @@ def _step(console: Console, description: str) -> Iterator[None]:
 
 
 def _summarise(console: Console, result: DemoResult) -> None:
-    table = RichTable(title="Closure tests", title_justify="left")
-    for column in ("", "test", "measured", "expected", "required"):
-        table.add_column(column)
+    table = RichTable("", "closure test", "measured", "required", box=SIMPLE)
     for check in result.checks:
-        table.add_row(
-            "[green]✓[/]" if check.passed else "[red]✗[/]",
-            check.name,
-            check.measured,
-            check.expected,
-            check.requirement,
-        )
+        mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
+        table.add_row(mark, escape(check.name), check.measured, check.requirement)
     console.print(table)
     console.print(f"Report: {result.report}", highlight=False, soft_wrap=True)
     failed = [check.name for check in result.checks if not check.passed]

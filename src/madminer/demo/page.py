@@ -317,8 +317,10 @@ def _closure(result: DemoResult) -> Section:
         "Can the numbers be trusted?",
         (
             f"{text}Whatever the observables, the score averages to zero at the reference point, "
-            "and the likelihood ratio to one under the denominator hypothesis. Standard errors "
-            "combine the test events and the effective number of training events.",
+            "E[t] = 0, and the likelihood ratio to one under the denominator hypothesis, "
+            "E[r] = 1. Standard errors combine the test events and the effective number of "
+            "training events. The information is compared element by element, relative to the "
+            "trace of the truth.",
         ),
         checks=result.checks,
         pictures=(
