@@ -73,5 +73,5 @@ def test_the_old_page_survives_a_failure(report: Report, tmp_path: Path) -> None
 
 def test_unwritable_place(report: Report, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="report.html"):
+    with pytest.raises(OutputError, match=r"report\.html"):
         write_report(tmp_path / "file" / "report.html", report)

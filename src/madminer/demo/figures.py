@@ -159,6 +159,8 @@ def plot_information(
 ) -> Figure:
     """Contours of several Fisher information matrices about the same point.
 
+    Contours that do not fit into the figure are left out.
+
     Args:
         informations: Matrices by label, each of shape ``(2, 2)``.
         centre: The parameter point, shape ``(2,)``.
@@ -170,10 +172,16 @@ def plot_information(
     """
     figure, ax = plt.subplots(figsize=(6.0, 5.4))
     ranges = [(float(c - e), float(c + e)) for c, e in zip(centre, extent, strict=True)]
+    corners = np.array([[1.0, 1.0], [1.0, -1.0]]) * np.asarray(extent)  # and their mirror images
+    inside = {
+        label: matrix
+        for label, matrix in informations.items()
+        if np.einsum("ci,ij,cj->c", corners, matrix, corners).max() > 1.0
+    }
     plot_fisher_information_contours_2d(
-        list(informations.values()),
-        reference_thetas=[centre] * len(informations),
-        labels=list(informations),
+        list(inside.values()),
+        reference_thetas=[centre] * len(inside),
+        labels=list(inside),
         xlabel=parameter_labels[0],
         ylabel=parameter_labels[1],
         xrange=ranges[0],

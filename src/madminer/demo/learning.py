@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from madminer.demo.events import DemoEvents
 from madminer.demo.settings import DemoSettings
+from madminer.fisherinformation import FisherInformation
 from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
 from madminer.nn.history import TrainingHistory
 from madminer.sampling import SampleAugmenter, benchmark, random_morphing_points
@@ -18,9 +21,9 @@ FINAL_LR = 1e-5
 SCORE_WEIGHT = 0.1
 """Weight of the score in the loss of ALICES: its heavy tails must not drown the ratio."""
 
-PRIOR_WIDTH = 0.25
-"""Standard deviation of the Gaussian prior of the ratio's numerators, in units of the distance of
-the farthest benchmark from the reference."""
+PRIOR_WIDTH = 3.5
+"""Standard deviation of the Gaussian prior of the ratio's numerators, in units of the precision
+that the truth of the events allows: numerators lie where limits will be set."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,9 +93,13 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
     """Train ALICES with numerators around the reference benchmark, which is the denominator."""
     samples = settings.out / "samples"
     sampler = SampleAugmenter(events.detector_file)
+    truth, _ = FisherInformation(events.detector_file).truth_information(
+        events.reference, settings.luminosity
+    )
+    precision = np.sqrt(np.diag(np.linalg.inv(truth)))
     prior = [
-        ("gaussian", float(centre), PRIOR_WIDTH * float(scale))
-        for centre, scale in zip(events.theta_reference, events.theta_scales, strict=True)
+        ("gaussian", float(centre), PRIOR_WIDTH * float(width))
+        for centre, width in zip(events.theta_reference, precision, strict=True)
     ]
     arrays = {}
     for partition, n_samples in (
