@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,15 +19,16 @@ from madminer.analysis import DataAnalyzer
 from madminer.demo import DemoResult, DemoSettings, run_demo
 from madminer.errors import ClosureError, OptionError, OutputError, UnknownNameError
 
-BENCHMARKS = {
-    "sm": (0.0, 0.0),
-    "w": (3.0, 0.1),
-    "neg_w": (-3.1, 0.2),
-    "ww": (0.3, 3.2),
-    "neg_ww": (0.4, -3.3),
-    "morphing_basis_vector_5": (-2.5, -2.0),
-}
-OUTSIDE_THE_BASIS = {"test_1": (1.5, 1.0), "test_2": (-1.0, 2.0)}
+
+def example() -> ModuleType:
+    """The documented example script."""
+    path = Path(__file__).parents[2] / "examples" / "madgraph_sample.py"
+    spec = importlib.util.spec_from_file_location("madgraph_sample", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def quiet() -> Console:
@@ -103,28 +106,9 @@ def test_failed_closure_is_an_error_and_the_report_says_so(tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def madgraph(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> DemoResult:
     """The same chain on a sample of MadGraph5_aMC@NLO 3.5.7."""
-    out = tmp_path_factory.mktemp("madgraph")
-    miner = MadMiner()
-    miner.add_parameter("smeft", 7, "cHW", morphing_max_power=2, parameter_range=(-4, 4))
-    miner.add_parameter("smeftcpv", 4, "cHWtil", morphing_max_power=2, parameter_range=(-4, 4))
-    for name, point in BENCHMARKS.items():
-        miner.add_benchmark(dict(zip(("cHW", "cHWtil"), point, strict=True)), name)
-    miner.set_morphing(max_overall_power=2)
-    for name, point in OUTSIDE_THE_BASIS.items():
-        miner.add_benchmark(dict(zip(("cHW", "cHWtil"), point, strict=True)), name)
-    miner.save(out / "mg_setup.h5")
-    settings = replace(
-        DemoSettings.choose(
-            out=out / "run",
-            quick=True,
-            lhe=shared / "samples" / "sig_mg357_vbf_haa_rw.lhe.gz",
-            setup=out / "mg_setup.h5",
-        ),
-        n_samples=20_000,
-        n_epochs_ratio=6,
-        grid_resolution=9,
-    )
-    return run_demo(settings, quiet())
+    lhe = shared / "samples" / "sig_mg357_vbf_haa_rw.lhe.gz"
+    result: DemoResult = example().main(lhe, tmp_path_factory.mktemp("madgraph"), quick=True)
+    return result
 
 
 def test_madgraph_cross_sections(madgraph: DemoResult) -> None:
@@ -140,7 +124,7 @@ def test_madgraph_morphing_closes(madgraph: DemoResult) -> None:
     assert [check.name.split()[-1] for check in closure] == ["test_1", "test_2"]
     assert all(check.passed for check in madgraph.checks)
     weights = DataAnalyzer(madgraph.events.parton_file).weighted_events()[1]
-    for column, theta in enumerate(OUTSIDE_THE_BASIS.values(), start=6):
+    for column, theta in enumerate(example().OUTSIDE_THE_BASIS.values(), start=6):
         morphed = DataAnalyzer(madgraph.events.parton_file).weighted_events(theta)[1]
         deviation = np.abs(morphed / weights[:, column] - 1.0)
         assert np.quantile(deviation, 0.99) < 1e-6

@@ -117,7 +117,8 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
         )
     x, theta0, _, y, r_xz, t_xz, _ = arrays["train"]
     x_val, theta0_val, _, y_val, r_xz_val, t_xz_val, _ = arrays["validation"]
-    estimator = ParameterizedRatioEstimator(n_hidden=settings.n_hidden, activation="elu")
+    # bounded layers: the exponential of a linear extrapolation would dominate means of the ratio
+    estimator = ParameterizedRatioEstimator(n_hidden=settings.n_hidden, activation="tanh")
     history = estimator.train(
         method="alices",
         x=x,
