@@ -1,0 +1,34 @@
+"""Draw the figure of the README from the numbers of a demonstration.
+
+    madminer demo --out demo
+    python examples/information_figure.py demo/results.json docs/figures/information.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from madminer.demo.figures import plot_information
+
+
+def main(results: Path, figure: Path) -> None:
+    """Read the information matrices and draw their contours."""
+    content = json.loads(results.read_text())
+    matrices = {label: np.array(m) for label, m in content["fisher_information"].items()}
+    del matrices["sally, parton level"], matrices["truth, selected events"]
+    drawn = plot_information(
+        matrices, np.array(content["theta_reference"]), tuple(content["parameters"]), (0.22, 0.22)
+    )
+    drawn.savefig(figure, dpi=140)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("figure", type=Path)
+    arguments = parser.parse_args()
+    main(arguments.results, arguments.figure)
