@@ -41,7 +41,7 @@ class DemoSettings:
     out: Path
     n_events: int = 200_000
     seed: int = 1
-    n_samples: int = 200_000
+    n_samples: int = 400_000
     n_thetas: int = 1_000
     n_epochs_score: int = 30
     n_epochs_ratio: int = 20

@@ -85,7 +85,7 @@ class LHEReader(EventReader):
             systematics: Names of the systematic uncertainties that apply.
 
         Raises:
-            FileNotFoundError: If there is no such file.
+            MissingFileError: If there is no such file, or it is a folder.
             UnknownNameError: If there is no such benchmark.
             OptionError: If the k-factor is not a positive number.
             SetupError: If a systematic uncertainty is not defined.
@@ -141,7 +141,7 @@ class LHEReader(EventReader):
         self._smearing = self._smearing.replaced(codes, resolution)
 
     def set_met_noise(self, abs_: float = 0.0, rel: float = 0.0) -> None:
-        """Set Gaussian noise on each component of the missing momentum, abs_ + rel * HT.
+        """Set Gaussian noise of width ``abs_ + rel * HT`` on each component of the missing momentum.
 
         Args:
             abs_: In GeV.

@@ -215,8 +215,9 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
         Returns:
             log_likelihood_ratio: :math:`\log \hat r`, shape ``(n_thetas, n_x)`` for all
                 combinations, else ``(n_x,)``.
-            score: Score at theta in inverse parameter units, shape ``(n_thetas, n_x,
-                n_parameters)`` or ``(n_x, n_parameters)``; None if not asked for.
+            score: Score at theta in inverse parameter units, shape
+                ``(n_thetas, n_x, n_parameters)`` or ``(n_x, n_parameters)``; None if not asked
+                for.
 
         Raises:
             NotTrainedError: If the estimator was not trained.

@@ -158,7 +158,8 @@ def _draw_above(
     if width == (0.0, 0.0):
         return mean
     sigma = width[0] + width[1] * np.abs(mean)
-    below = special.ndtr((lowest - mean) / np.where(sigma > 0.0, sigma, np.inf))
+    with np.errstate(over="ignore"):  # a width of almost nothing: infinitely far from the cut
+        below = special.ndtr((lowest - mean) / np.where(sigma > 0.0, sigma, np.inf))
     quantile = below + (1.0 - below) * (1.0 - rng.random(len(mean)))  # in (below, 1]
     quantile = np.minimum(quantile, 1.0 - 2.0**-53)
     return np.where(sigma > 0.0, mean + sigma * special.ndtri(quantile), mean)
