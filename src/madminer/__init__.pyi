@@ -51,3 +51,5 @@ from .sampling import (
 from .sampling import (
     combine_and_shuffle as combine_and_shuffle,
 )
+
+__version__: str

@@ -251,3 +251,20 @@ def test_events_are_counted_where_there_is_no_summary(toy: DataAnalyzer, tmp_pat
         analyzer.n_events_generated_per_benchmark, toy.n_events_generated_per_benchmark
     )
     assert analyzer.n_events_backgrounds == toy.n_events_backgrounds
+
+
+@pytest.mark.parametrize(
+    ("thetas", "error", "message"),
+    [
+        ("sm", OptionError, r"give \['sm'\]"),
+        (0, OptionError, r"give \[0\]"),
+        ([0.1, 0.0], ShapeError, r"give \[\[0.1, 0.0\]\]"),
+        (np.array([0.1, 0.0]), ShapeError, r"give \[\[0.1, 0.0\]\]"),
+    ],
+)
+def test_single_points_are_refused(
+    toy: DataAnalyzer, thetas: object, error: type[Exception], message: str
+) -> None:
+    for method in (toy.xsecs, toy.xsec_gradients):
+        with pytest.raises(error, match=message):
+            method(thetas)  # type: ignore[operator]

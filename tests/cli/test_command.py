@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import madminer
 from madminer.cli.main import app, main
+from madminer.core import MadMiner
 
 
 def test_version() -> None:
@@ -48,3 +51,24 @@ def test_importing_the_package_is_instant() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.split() == ["False", "False"]
+
+
+def test_the_table_of_cross_sections_is_complete(tmp_path: Path) -> None:
+    setup, name = tmp_path / "setup.h5", "benchmark_" + 70 * "a"
+    miner = MadMiner()
+    miner.add_parameter("fourfermion", 1, "clq1")
+    miner.add_parameter("fourfermion", 3, "clq3")
+    miner.add_benchmark({"clq1": 0.0, "clq3": 0.0}, name)
+    miner.set_morphing(max_overall_power=2, seed=1)
+    miner.save(setup)
+    arguments = ["simulate", "drell-yan", "--events", "50", "--setup", str(setup)]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "x.lhe")])
+    assert "cross section (pb)" in result.output
+    assert name in result.output
+    (tmp_path / "plain").touch()
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "plain" / "x.lhe")])
+    assert "plain is a file, not a folder" in str(result.exception)
+
+
+def test_version_of_the_package() -> None:
+    assert madminer.__version__ == version("madminer")

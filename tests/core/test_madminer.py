@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from madminer.core.madminer import MadMiner
-from madminer.errors import ExpressionError, FileFormatError, MorphingError, OutputError, SetupError
+from madminer.errors import (
+    ExpressionError,
+    FileFormatError,
+    MorphingError,
+    OptionError,
+    OutputError,
+    SetupError,
+)
 from madminer.io import EventFile, read_setup
 from madminer.models import AnalysisParameter, Benchmark, FiniteDiffBenchmark
 from madminer.models.differences import setup_differences
@@ -251,3 +258,21 @@ def test_saving_into_an_impossible_place(miner: MadMiner, tmp_path: Path) -> Non
 def test_repr(miner: MadMiner) -> None:
     assert repr(MadMiner()) == "MadMiner: no parameters yet, start with add_parameter"
     assert repr(miner) == "MadMiner: parameters CWL2, CPWL2; benchmarks sm, w, neg_w, ww, neg_ww"
+
+
+def test_an_entry_of_the_card_belongs_to_one_parameter(miner: MadMiner) -> None:
+    with pytest.raises(SetupError, match=r"entry 2 of block 'DIM6', .* parameter 'CWL2' already"):
+        miner.add_parameter("DIM6", 2, "twin")
+    with pytest.raises(SetupError, match="entry 2 of block 'dim6'"):
+        MadMiner().set_parameters([("dim6", 2), ("dim6", 2)])
+
+
+@pytest.mark.parametrize("value", ["1.0", None, [1.0], 1j])
+def test_values_of_benchmarks_are_numbers(miner: MadMiner, value: Any) -> None:
+    with pytest.raises(SetupError, match="CWL2 of benchmark 'a' must be a number"):
+        miner.add_benchmark({"CWL2": value, "CPWL2": 0.0}, "a")
+
+
+def test_powers_are_whole(miner: MadMiner) -> None:
+    with pytest.raises(OptionError, match=r"max_overall_power must be a whole number, got 2.5"):
+        miner.set_morphing(max_overall_power=2.5)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_usual_permissions(tmp_path: Path) -> None:
 def test_impossible_places_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(OutputError, match=r"Cannot write .*writable"),
+        pytest.raises(OutputError, match=r"Cannot write .*file is a file, not a folder"),
         atomic_path(tmp_path / "file" / "inside.txt"),
     ):
         pass
@@ -111,3 +112,18 @@ def test_full_disk_while_writing_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No space left on device"):
         write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_processes_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    names = [
+        ".file.0123abcd.tmp.txt",  # of a killed process
+        ".file.89ef0123.tmp.txt",  # of a process that runs
+        ".other.0123abcd.tmp.txt",  # of another file
+    ]
+    for name in names:
+        (tmp_path / name).touch()
+    for name in (names[0], names[2]):
+        os.utime(tmp_path / name, (1e9, 1e9))
+    with atomic_path(tmp_path / "file.txt") as temporary:
+        assert temporary.match(".file.????????.tmp.txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*sorted(names[1:]), "file.txt"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from madminer.errors import (
     DataError,
     FileFormatError,
+    MissingFileError,
     MissingWeightsError,
     NoEventsError,
     OutputError,
@@ -199,7 +200,7 @@ def test_joined_gzip_members_are_one_file(tmp_path: Path) -> None:
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"There is no event file .*absent\.lhe"):
+    with pytest.raises(MissingFileError, match=r"There is no event file .*absent\.lhe"):
         LHEFile(tmp_path / "absent.lhe")
 
 

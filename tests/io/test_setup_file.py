@@ -80,8 +80,8 @@ def setups(draw: Any) -> AnalysisSetup:
     physical, nuisance = benchmark_names[:n_physical], benchmark_names[n_physical:]
     n_basis = draw(st.integers(0, n_physical))
     morphing = MorphingSetup(
-        components=np.arange(n_basis * len(names)).reshape(n_basis, len(names)),
-        matrix=np.random.default_rng(n_basis).normal(size=(n_basis, n_basis)),
+        components=np.arange((n_basis + 1) * len(names)).reshape(n_basis + 1, len(names)),
+        matrix=np.random.default_rng(n_basis).normal(size=(n_basis + 1, n_basis)),
     )
     differences = FiniteDifferences(
         {

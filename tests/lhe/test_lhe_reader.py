@@ -17,6 +17,7 @@ from madminer.errors import (
     ExpressionError,
     FileFormatError,
     MadMinerError,
+    MissingFileError,
     MissingWeightsError,
     NoEventsError,
     OptionError,
@@ -484,6 +485,12 @@ def by_hand(**changes: Any) -> dict[str, Any]:
             NoEventsError,
             "no events pass",
         ),
+        (by_hand(observations={"x": ["a", "b", "c"]}), DataError, "of x must be real numbers"),
+        (by_hand(observations={"x": [1.0, None, 2.0]}), DataError, "of x must be real .*object"),
+        (by_hand(observations={"x": [[1.0], [2.0, 3.0]]}), DataError, "one number for each event"),
+        (by_hand(observations={"x": np.full(3, np.nan)}), DataError, r"\['x'\] are undefined"),
+        (by_hand(weights={name: ["1"] * 3 for name in THETAS}), DataError, "weights of sm must"),
+        (by_hand(weights=dict.fromkeys(THETAS, np.full(3, np.inf))), DataError, "must be finite"),
     ],
 )
 def test_wrong_results_are_not_saved(
@@ -499,11 +506,14 @@ def test_wrong_results_are_not_saved(
 
 def test_wrong_samples_are_refused(setup_file: Path, excerpt: Path) -> None:
     reader = LHEReader(setup_file)
-    with pytest.raises(FileNotFoundError, match=r"no event file .*absent\.lhe"):
+    with pytest.raises(MissingFileError, match=r"no event file .*absent\.lhe. Check the path"):
         reader.add_sample(excerpt.with_name("absent.lhe"), "sm")
+    with pytest.raises(MissingFileError, match="is a folder, an event file is needed"):
+        reader.add_sample(excerpt.parent, "sm")
     with pytest.raises(UnknownNameError, match="no benchmark 'SM'"):
         reader.add_sample(excerpt, "SM")
-    for k_factor in (0.0, -1.0, np.nan):
+    wrong: tuple[Any, ...] = (0.0, -1.0, np.nan, np.inf, "1", None, True)
+    for k_factor in wrong:
         with pytest.raises(OptionError, match="k_factor must be a positive number"):
             reader.add_sample(excerpt, "sm", k_factor=k_factor)
     with pytest.raises(SetupError, match="no systematic uncertainty 'scales'"):
@@ -553,6 +563,71 @@ def test_wrong_smearing_is_refused(reader: LHEReader) -> None:
         reader.set_met_noise(abs_=-1.0)
 
 
+def test_smearing_off_the_mass_shell_is_warned_of(reader: LHEReader) -> None:
+    for name in ("energy_resolution_rel", "pt_resolution_abs"):
+        with pytest.warns(UserWarning, match="space-like. Set pt_resolution_abs=None"):
+            reader.set_smearing(**{name: 0.1})
+    reader.set_smearing(energy_resolution_rel=0.1, pt_resolution_rel=0.1)
+    reader.set_smearing(energy_resolution_rel=0.1, pt_resolution_rel=None)
+    reader.set_smearing(phi_resolution_abs=0.1)
+
+
+def test_smearing_of_one_particle(reader: LHEReader) -> None:
+    codes: tuple[Any, ...] = (1, np.int64(1), [1])
+    for pdgids in codes:
+        reader.set_smearing(pdgids, phi_resolution_abs=0.1)
+        assert list(reader._smearing.by_pdgid) == [1]
+    wrong: tuple[Any, ...] = ("1", 1.5, ["j"], [1.0])
+    for pdgids in wrong:
+        with pytest.raises(OptionError, match=r"a list of them such as \[1, -1\], got"):
+            reader.set_smearing(pdgids, phi_resolution_abs=0.1)
+
+
+def test_observables_do_not_use_observables(reader: LHEReader) -> None:
+    reader.add_observable("pt_j1", "j[0].pt")
+    reader.add_observable("met", "met.pt")
+    with pytest.raises(ExpressionError, match=r"'pt_j1' is an observable, and .* \(cuts and eff"):
+        reader.add_observable("ht2", "pt_j1 + j[1].pt")
+    reader.add_observable("met_phi", "met.phi")  # of the particle
+    reader.add_cut("pt_j1 + met > 0.0")
+
+
+def test_late_declarations_are_not_dropped(reader: LHEReader, tmp_path: Path) -> None:
+    def refused(message: str) -> None:
+        with pytest.raises(SetupError, match=f"{message} declared after analyse_samples; call it"):
+            reader.save(tmp_path / "events.h5")
+
+    reader.add_observable("pt_j1", "j[0].pt")
+    reader.analyse_samples()
+    reader.add_observable("m_aa", "(a[0] + a[1]).m")
+    refused("observable 'm_aa'")
+    reader.add_cut("pt_j1 > 0.0")
+    reader.add_efficiency("0.5")
+    refused("observable 'm_aa', cut 'pt_j1 > 0.0', efficiency '0.5'")
+    reader.analyse_samples()
+    reader.add_sample(reader.samples[0].path, "sm")
+    refused("sample .*excerpt.lhe")
+    reader.samples.pop()
+    reader.set_smearing(phi_resolution_abs=0.1)
+    refused("smearing")
+    reader.analyse_samples(seed=1)
+    reader.save(tmp_path / "events.h5")
+    reader.reset_cuts()
+    reader.observations = {"x": np.arange(30.0)}  # what is set by hand counts
+    reader.add_cut("pt_j1 > 1.0")
+    reader.save(tmp_path / "events.h5")
+
+
+def test_observables_that_are_nowhere_defined_are_not_saved(
+    reader: LHEReader, tmp_path: Path
+) -> None:
+    reader.add_observable("pt_j1", "j[0].pt")
+    reader.add_observable("pt_j3", "j[2].pt")
+    reader.analyse_samples()
+    with pytest.raises(DataError, match=r"observables \['pt_j3'\] are undefined .* in every event"):
+        reader.save(tmp_path / "events.h5")
+
+
 def test_analyses_need_samples_and_observables(setup_file: Path, excerpt: Path) -> None:
     reader = LHEReader(setup_file)
     with pytest.raises(SetupError, match="no observables: call add_observable"):
@@ -572,6 +647,12 @@ def analyse(setup_file: Path, path: Path, sampled_from: str = "sm") -> None:
     reader.analyse_samples()
 
 
+def of_another_process(text: str) -> str:
+    """Benchmarks of the same names in another model."""
+    text = text.replace("BLOCK SMEFT", "BLOCK OTHER")
+    return text.replace("card smeft 7", "card dim6 2").replace("card smeftcpv 4", "card dim6 5")
+
+
 @pytest.mark.parametrize(
     ("edit", "error", "message"),
     [
@@ -583,6 +664,7 @@ def analyse(setup_file: Path, path: Path, sampled_from: str = "sm") -> None:
         (lambda t: t.replace("+8.2984116095e+01", "nan"), DataError, "1 events have momenta"),
         (lambda t: t.replace("+6.2194565e-03", "nan"), DataError, r"these are not: \{'w': 1\}"),
         (lambda t: t.replace("smeft 7 3.0 #", "smeft 7 3.3 #"), SetupError, "SMEFT 7 = 3.3"),
+        (of_another_process, SetupError, r"'w' sets dim6 2 and dim6 5; the setup has smeft 7, "),
         (lambda t: t[: t.index("<event>")] + "</LesHouchesEvents>", NoEventsError, "no events"),
         (lambda t: t.replace("+5.8236058e-03 ", "0.0 ", 1), DataError, "1 events have the nomin"),
     ],
@@ -604,8 +686,15 @@ def test_broken_files_are_refused(
 
 
 def test_a_wrong_sampling_benchmark_is_found(setup_file: Path, excerpt: Path) -> None:
-    with pytest.raises(MissingWeightsError, match="probably not generated at 'w'"):
+    with pytest.raises(MissingWeightsError, match="check sampled_from_benchmark"):
         analyse(setup_file, excerpt, "w")
+
+
+def test_a_file_that_is_lost_after_its_declaration(reader: LHEReader, excerpt: Path) -> None:
+    reader.add_observable("pt_j1", "j[0].pt")
+    excerpt.unlink()
+    with pytest.raises(MissingFileError, match="no event file"):
+        reader.analyse_samples()
 
 
 def test_a_failed_analysis_leaves_no_results(reader: LHEReader, tmp_path: Path) -> None:

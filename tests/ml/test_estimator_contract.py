@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from madminer.errors import DataError, FileFormatError, NotTrainedError, ShapeError, TrainingError
+from madminer.errors import (
+    DataError,
+    FileFormatError,
+    MissingFileError,
+    NotTrainedError,
+    ShapeError,
+    TrainingError,
+)
 from madminer.ml import Estimator, ParameterizedRatioEstimator, ScoreEstimator, load_estimator
 from madminer.ml.methods import FAMILIES, required_columns
 
@@ -280,7 +287,7 @@ def test_damaged_files_are_refused(case: Case, tmp_path: Path) -> None:
             with pytest.raises(FileFormatError, match=path.name):
                 load_estimator(tmp_path / "model")
         path.unlink()
-        with pytest.raises(FileFormatError, match=path.name):
+        with pytest.raises(MissingFileError, match=path.name):
             load_estimator(tmp_path / "model")
         path.write_bytes(content)
     load_estimator(tmp_path / "model")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from madminer.errors import FileFormatError, OutputError
+from madminer.errors import FileFormatError, MissingFileError, OutputError
 from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator, load_estimator
 
 X = np.random.default_rng(1).normal(size=(20, 3))
@@ -132,7 +132,7 @@ def test_wrong_types_and_versions_are_refused(score: ScoreEstimator, tmp_path: P
     path.write_text("[]")
     with pytest.raises(FileFormatError, match="must hold settings by name"):
         load_estimator(tmp_path / "model")
-    with pytest.raises(FileFormatError, match="There is no estimator"):
+    with pytest.raises(MissingFileError, match="There is no estimator"):
         load_estimator(tmp_path / "nowhere")
 
 

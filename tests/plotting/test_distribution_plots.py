@@ -102,4 +102,8 @@ def test_refused(path: Path) -> None:
     with pytest.raises(OptionError, match="n_bins"):
         plot_distributions(path, uncertainties="none", n_bins=0)
     with pytest.warns(UserWarning, match="No bands from nuisance parameters"):
-        plot_distributions(path, ["z0"], ["b0"])
+        plot_distributions(path, ["z0"], ["b0"], "nuisance")
+
+
+def test_the_default_is_silent(path: Path) -> None:
+    plot_distributions(path, ["z0"], ["b0"])  # warnings are errors

@@ -95,6 +95,8 @@ def test_contours_outside_the_figure_are_reported() -> None:
     [
         ({"fisher_information_matrices": [np.eye(3)]}, ShapeError, "project_information"),
         ({"fisher_information_matrices": [[[1, 2], [0, 1]]]}, DataError, "not symmetric"),
+        ({"fisher_information_matrices": [-np.eye(2)]}, DataError, "not positive definite"),
+        ({"fisher_information_matrices": [np.diag([1.0, -1.0])]}, DataError, "eigenvalues are"),
         ({"fisher_information_covariances": [np.ones((2, 2))]}, ShapeError, "covariance"),
         ({"fisher_information_covariances": []}, OptionError, "one entry for each of 1"),
         ({"labels": ["a", "b"]}, OptionError, "labels must have one entry for each of 1"),
@@ -159,3 +161,9 @@ def test_style_is_left_alone_and_panels_fill_rows() -> None:
     assert len(set(COLORS)) == len(COLORS)
     with pytest.raises(OptionError, match="panels and columns"):
         figure_grid(0)
+
+
+def test_information_on_one_direction_is_drawn() -> None:
+    direction = np.array([1.3, 2.1])  # as from a rate
+    figure = plot_fisher_information_contours_2d([np.outer(direction, direction)])
+    assert contour_sets(figure.axes[0])

@@ -112,3 +112,8 @@ def test_refused(keywords: dict[str, object], error: type[Exception], message: s
 def test_keys_of_dictionaries_must_agree() -> None:
     with pytest.raises(OptionError, match="must have the keys"):
         plot_pvalue_limits({"a": np.ones(4)}, {"b": 0}, None, RANGES, 2)
+
+
+def test_best_fits_are_a_list(p_values: np.ndarray) -> None:
+    with pytest.raises(OptionError, match=r"best_fits must list .* give \[0\]"):
+        plot_pvalue_limits([p_values], 0, None, RANGES, RESOLUTIONS)  # type: ignore[arg-type]

@@ -6,9 +6,14 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from madminer.errors import DataError, ShapeError
+from madminer.errors import DataError, MadMinerError, SetupError, ShapeError
 from madminer.expressions import make_particles
-from madminer.reading.functions import EventParticle, evaluate_columnar, evaluate_event_by_event
+from madminer.reading.functions import (
+    EventParticle,
+    check_function,
+    evaluate_columnar,
+    evaluate_event_by_event,
+)
 from madminer.typing import FloatArray
 
 COUNTS = np.array([2, 0, 1])
@@ -65,8 +70,28 @@ def test_other_exceptions_are_not_hidden(objects: dict[str, Any]) -> None:
     def broken(*_: Any) -> float:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(MadMinerError, match=r"'f' fails in event 0 .*: ZeroDivisionError") as e:
         evaluate_event_by_event("f", broken, objects, 3)
+    assert isinstance(e.value.__cause__, ZeroDivisionError)
+    with pytest.raises(MadMinerError, match="columnar function of observable 'f' fails for a part"):
+        evaluate_columnar("f", broken, objects, 3)
+
+
+def test_mistakes_are_not_taken_for_undefined(objects: dict[str, Any]) -> None:
+    def unfinished(*_: Any) -> float:
+        raise NotImplementedError
+
+    with pytest.raises(MadMinerError, match="NotImplementedError"):
+        evaluate_event_by_event("f", unfinished, objects, 3)
+
+
+def test_functions_take_five_arguments() -> None:
+    for function in (leading_pt, lambda *_: 0.0, max):
+        check_function("f", function)
+    with pytest.raises(SetupError, match=r"'f' must take the five arguments .* takes \(_\)"):
+        check_function("f", lambda _: 0.0)
+    with pytest.raises(SetupError, match="'f' needs a function, got 'text'"):
+        check_function("f", "text")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("result", [np.zeros(2), 1.0, ["a", "b", "c"]])

@@ -10,10 +10,10 @@ import pytest
 from madminer.errors import DataError, MissingWeightsError, SetupError
 from madminer.io.lhe import LHEHeader, WeightGroup, reweighting_group
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
+from madminer.reading.points import check_parameter_points
 from madminer.reading.samples import Sample
 from madminer.reading.weights import (
     benchmark_weights,
-    check_parameter_points,
     normalisation,
     weight_ids,
 )
@@ -49,8 +49,10 @@ def test_missing_weights_are_named() -> None:
 
 
 def test_a_wrong_sampled_benchmark_is_suspected() -> None:
-    with pytest.raises(MissingWeightsError, match="probably not generated at 'w'"):
+    message = r"events.lhe: check sampled_from_benchmark.*but at 'sm'"
+    with pytest.raises(MissingWeightsError, match=message) as e:
         weight_ids(SETUP, replace(SAMPLE, sampled_from="w"), ["w", "v"])
+    assert "Reweight" not in str(e.value)
 
 
 def test_weights_are_collected_in_the_order_of_the_setup() -> None:
@@ -116,7 +118,10 @@ IDS = {"sm": None, "w": "w", "v": "v"}
     "points",
     [
         {"w": "set param_card dim6 2 165.2 # orig: 0.0", "v": "set param_card dim6 2 8.26e+01\n"},
-        {"w": "set param_card dim6 2 165.2001", "v": "set param_card other 2 7.0"},
+        {
+            "w": "set param_card dim6 2 165.2001",
+            "v": "set param_card other 2 7.0\nset param_card dim6 2 82.6",
+        },
         {"w": "free text", "v": ""},
         {},
     ],
@@ -140,3 +145,38 @@ def test_samples_from_another_point_are_refused() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_parameter_points(SETUP, replace(SAMPLE, sampled_from="w"), ids, header_with({}, card))
+
+
+OTHER = {
+    "w": "set param_card smeft 7 1.0 # orig: 0.0\nset param_card smeftcpv 4 2.0 # orig: 0.0",
+    "v": "set param_card smeft 7 2.0",
+}
+
+
+@pytest.mark.parametrize("card", ["", "BLOCK sminputs\n 2 1.166e-05", "Block smeft\n 7 0.0"])
+def test_points_of_other_parameters_are_refused(card: str) -> None:
+    message = r"weight 'w' sets smeft 7 and smeftcpv 4; the setup has dim6 2\. Check that the file"
+    with pytest.raises(SetupError, match=message):
+        check_parameter_points(SETUP, SAMPLE, IDS, header_with(OTHER, card))
+    check_parameter_points(SETUP, BACKGROUND, IDS, header_with(OTHER, card))
+
+
+def test_cards_without_the_parameters_are_refused() -> None:
+    card = "BLOCK smeft\n 7 0.0\nBLOCK dim6\n 3 0.0"
+    with pytest.raises(SetupError, match="parameter card has no dim6 2; the setup has dim6 2"):
+        check_parameter_points(SETUP, SAMPLE, IDS, header_with({}, card))
+    check_parameter_points(SETUP, SAMPLE, IDS, header_with({}, ""))
+    check_parameter_points(SETUP, SAMPLE, IDS, header_with({"w": "change model X"}, card))
+
+
+@pytest.mark.parametrize("card", ["BLOCK dim6\n 2 0.0\n 5 0.0", ""])
+def test_weights_keep_what_they_do_not_set(card: str) -> None:
+    parameters = {**SETUP.parameters, "d": AnalysisParameter("d", "dim6", 5)}
+    points = {"sm": (0.0, 0.0), "w": (10.0, 0.0), "v": (0.0, 2.0)}
+    benchmarks = {n: Benchmark.from_params(n, parameters, point) for n, point in points.items()}
+    setup = AnalysisSetup(parameters, benchmarks)
+    texts = {"w": "set param_card dim6 2 165.2", "v": "set param_card dim6 5 2.0"}
+    check_parameter_points(setup, SAMPLE, IDS, header_with(texts, card))
+    texts["w"] = "set param_card dim6 5 0.0"
+    with pytest.raises(SetupError, match=r"benchmark 'w' belong to DIM6 2 = 0, but .* 165.2"):
+        check_parameter_points(setup, SAMPLE, IDS, header_with(texts, "Block dim6\n 2 0.0\n 5 0.0"))

@@ -14,7 +14,8 @@ from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.draws import Targets, draw_events
 from madminer.sampling.envelope import acceptances, draw_from_envelope
 from madminer.sampling.extremes import find_extremes
-from madminer.sampling.table import WeightTable, weight_table
+from madminer.sampling.running import RunningSums
+from madminer.sampling.table import WeightTable
 
 COMPONENTS = np.array([[0], [1], [2]])
 MATRIX = np.linalg.inv(monomials(np.array([[-1.0], [0.0], [1.0]]), COMPONENTS))
@@ -29,7 +30,13 @@ def make_table(n_events: int, negative_share: float = 0.0, seed: int = 1) -> Wei
     heights = rng.exponential(1.0, n_events)
     heights[rng.random(n_events) < negative_share] *= -1.0
     weights = heights[:, np.newaxis] * (1.0 + slopes[:, np.newaxis] * [-1.0, 0.0, 1.0]) ** 2
-    return weight_table(weights, rng.integers(0, 4, n_events), 4, first_row=1000)
+    return in_table(weights, rng.integers(0, 4, n_events), 4)
+
+
+def in_table(weights: np.ndarray, groups: np.ndarray, n_groups: int) -> WeightTable:
+    order = np.argsort(groups, kind="stable")
+    edges = np.append(0, np.cumsum(np.bincount(groups, minlength=n_groups)))
+    return WeightTable(rows=1000 + order, edges=edges, weights=weights[order])
 
 
 def targets(thetas: np.ndarray = THETAS) -> Targets:
@@ -167,20 +174,20 @@ def test_extremes_equal_a_scan(seed: int, n_events: int, n_points: int, scale: f
     target = targets(rng.normal(0.0, scale, (n_points, 1)))
     factors = rng.random((n_points, 4)) * (rng.random((n_points, 4)) < 0.7)
     scan = np.abs(target.coefficients @ table.weights.T) * factors[:, table.groups]
-    found = find_extremes(table.weights, table.cells, target.coefficients, factors)
+    found = find_extremes(table, target.coefficients, factors)
     np.testing.assert_allclose(found.heaviest, scan.max(axis=1), rtol=1e-8)
     limits = scan.max(axis=1) * rng.uniform(0.3, 1.1, n_points)
     over = scan > limits[:, np.newaxis]
-    found = find_extremes(table.weights, table.cells, target.coefficients, factors, limits)
+    found = find_extremes(table, target.coefficients, factors, limits)
     np.testing.assert_allclose(found.heaviest, np.where(over, 0.0, scan).max(axis=1), rtol=1e-8)
     np.testing.assert_allclose(found.removed, np.where(over, scan, 0.0).sum(axis=1), rtol=1e-8)
 
 
 def test_extremes_of_a_large_table_equal_a_scan() -> None:
-    """Large enough that points are halved and events are discarded by their reach."""
+    """Large enough for clusters of points and discarded events on two levels."""
     table = make_table(60_000)
     target = targets(np.random.default_rng(8).normal(0.0, 0.05, (500, 1)))
-    found = find_extremes(table.weights, table.cells, target.coefficients, target.factors)
+    found = find_extremes(table, target.coefficients, target.factors)
     scan = np.zeros(500)
     for group, factor in enumerate(FACTORS):
         rows = table.weights[table.groups == group]
@@ -189,10 +196,9 @@ def test_extremes_of_a_large_table_equal_a_scan() -> None:
     np.testing.assert_allclose(found.heaviest, scan, rtol=1e-8)
 
 
-def test_table_keeps_every_event_once() -> None:
-    table = make_table(5000)
-    np.testing.assert_array_equal(np.sort(table.rows), 1000 + np.arange(5000))
-    assert np.all(np.diff(table.groups) >= 0)
+def test_sums_of_a_table_equal_those_of_its_events() -> None:
+    table = make_table(5001, negative_share=0.2)
+    assert table.is_signed
     for group in range(4):
         rows = table.weights[table.edges[group] : table.edges[group + 1]]
         np.testing.assert_allclose(table.sums[group], rows.sum(axis=0))
@@ -207,7 +213,7 @@ def test_acceptance_is_one_at_a_benchmark() -> None:
 def test_hopeless_envelopes_are_given_up() -> None:
     """Where weights cancel almost fully, the direct route takes over."""
     weights = np.tile([[1.0, 1.0 + 1e-9]], (50, 1))
-    table = weight_table(weights, np.zeros(50, dtype=np.int64), 1, 0)
+    table = in_table(weights, np.zeros(50, dtype=np.int64), 1)
     target = Targets(np.array([[-1.0, 1.0]]), np.ones((1, 1)))
     _, missing = draw_from_envelope(
         table, target.coefficients, target.factors, np.array([5]), None, np.random.default_rng(1)
@@ -235,3 +241,40 @@ def test_point_weights_are_those_of_the_slow_twin() -> None:
     table, target = make_table(100), targets()
     found = point_weights(table, target.coefficients[3], target.factors[3])
     np.testing.assert_allclose(found, exact_weights(table, target, 3))
+
+
+@pytest.mark.parametrize("n_events", [1, 7, 8, 100, 1003])
+def test_running_sums_find_what_a_full_running_sum_finds(n_events: int) -> None:
+    rng = np.random.default_rng(n_events)
+    weights = rng.exponential(1.0, (n_events, 3)) * (rng.random((n_events, 3)) < 0.8)
+    weights[0] = 1.0
+    full, running = np.cumsum(weights, axis=0), RunningSums(weights)
+    events = np.arange(n_events + 1)
+    before = np.concatenate([np.zeros((1, 3)), full])
+    np.testing.assert_allclose(running.before(events), before, rtol=1e-12)
+    columns = rng.integers(0, 3, 5000)
+    values = rng.random(5000) * full[-1, columns]
+    expected = [
+        np.searchsorted(full[:, column], value, side="right")
+        for column, value in zip(columns, values, strict=True)
+    ]
+    np.testing.assert_array_equal(running.find(values, columns), expected)
+
+
+def test_extremes_where_all_weights_are_alike() -> None:
+    """Unweighted events: close to their benchmark, every event is nearly the heaviest."""
+    slopes = np.random.default_rng(3).uniform(-0.5, 0.5, 40_000)
+    weights = (1.0 + slopes[:, np.newaxis] * [-1.0, 0.0, 1.0]) ** 2
+    table = in_table(weights, np.zeros(40_000, dtype=np.int64), 1)
+    thetas = np.append(0.0, np.random.default_rng(4).normal(0.0, 1e-3, 300))[:, np.newaxis]
+    coefficients = targets(thetas).coefficients
+    found = find_extremes(table, coefficients, np.ones((301, 1)))
+    scan = np.abs(coefficients @ weights.T).max(axis=1)
+    np.testing.assert_allclose(found.heaviest, scan, rtol=1e-8)
+
+
+def test_extremes_of_equal_events() -> None:
+    table = in_table(np.ones((50_000, 3)), np.zeros(50_000, dtype=np.int64), 1)
+    coefficients = targets(np.random.default_rng(4).normal(0.0, 0.5, (300, 1))).coefficients
+    found = find_extremes(table, coefficients, np.ones((300, 1)))
+    np.testing.assert_allclose(found.heaviest, 1.0, rtol=1e-8)

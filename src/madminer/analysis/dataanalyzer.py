@@ -25,7 +25,7 @@ from madminer.analysis.rescaling import (
     share_factors,
 )
 from madminer.analysis.sums import EventSums, accumulate_sums, cross_sections
-from madminer.errors import FileFormatError, OptionError
+from madminer.errors import FileFormatError, OptionError, ShapeError
 from madminer.io.event_file import EventFile, EventSummary
 from madminer.models import AnalysisSetup
 from madminer.morphing.morpher import PhysicsMorpher
@@ -258,6 +258,8 @@ class DataAnalyzer:
 
         Raises:
             NoEventsError: If there are no events to use.
+            OptionError: If `thetas` is one name or index instead of a list.
+            ShapeError: If `thetas` is one position instead of a list.
             MorphingError: If weights are not known at a point.
         """
         for nu in [] if nus is None else nus:
@@ -266,6 +268,7 @@ class DataAnalyzer:
             n_points = self.n_benchmarks if include_nuisance_benchmarks else self.n_benchmarks_phys
             coefficients: FloatArray = np.eye(n_points, self.n_benchmarks)
         else:
+            _check_points(thetas, self.n_parameters)
             coefficients = weight_coefficients(self.setup, thetas, self.n_benchmarks)
         sums, scale = self._partition_sums(partition, test_split, validation_split, batch_size)
         factors = scale * self._group_factors(generated_close_to)
@@ -298,12 +301,15 @@ class DataAnalyzer:
             Gradients in pb, shape ``(n_thetas, n_parameters)``.
 
         Raises:
-            OptionError: If gradients with respect to nuisance parameters are needed.
+            OptionError: If gradients with respect to nuisance parameters are needed, or `thetas`
+                is one name or index instead of a list.
+            ShapeError: If `thetas` is one position instead of a list.
             MorphingError: If derivatives are not known at a point.
         """
         for nu in [] if nus is None else nus:
             self._require_nominal(nu)
         self._require_theta_gradients(gradients)
+        _check_points(thetas, self.n_parameters)
         coefficients = gradient_coefficients(self.setup, thetas, self.n_benchmarks)
         sums, scale = self._partition_sums(partition, test_split, validation_split, batch_size)
         factors = scale * self._group_factors(generated_close_to)
@@ -335,10 +341,15 @@ class DataAnalyzer:
         step = batch_size or max(stop - start, 1)
         for first in range(start, stop, step):
             last = min(first + step, stop)
-            ids = self.event_file.read_sampling_benchmarks(first, last)
-            groups = group_indices(ids, last - first, self.n_benchmarks_phys)
-            _check_counts(groups, self.n_events_generated_per_benchmark, self.setup)
-            yield self.event_file.read_weights(first, last)[:, : self.n_benchmarks], groups
+            weights = self.event_file.read_weights(first, last)[:, : self.n_benchmarks]
+            yield weights, self._groups(first, last)
+
+    def _groups(self, start: int, stop: int) -> IntArray:
+        """Group of each event, see `madminer.analysis.rescaling`, shape ``(stop - start,)``."""
+        ids = self.event_file.read_sampling_benchmarks(start, stop)
+        groups = group_indices(ids, stop - start, self.n_benchmarks_phys)
+        _check_counts(groups, self.n_events_generated_per_benchmark, self.setup)
+        return groups
 
     def _group_factors(self, generated_close_to: ThetaLike | None) -> FloatArray:
         """Factor of each group of events, shape ``(n_benchmarks_phys + 1,)``."""
@@ -398,6 +409,16 @@ def _reduced(
             setup, benchmarks=setup.physical_benchmarks, systematics={}, nuisance_parameters={}
         )
     return setup
+
+
+def _check_points(thetas: Thetas, n_parameters: int) -> None:
+    """Refuse a single point where a list of points belongs."""
+    if isinstance(thetas, str | int | np.integer):
+        raise OptionError(f"thetas must be a list of points; give [{thetas!r}].")
+    if any(isinstance(theta, float | np.floating) for theta in thetas):
+        numbers = [float(np.asarray(theta).flat[0]) for theta in thetas]
+        points = [[number] for number in numbers] if n_parameters == 1 else [numbers]
+        raise ShapeError(f"thetas must be a list of points, got a list of numbers; give {points}.")
 
 
 def _morpher(setup: AnalysisSetup) -> PhysicsMorpher | None:

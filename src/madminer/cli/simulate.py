@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from madminer.io.setup_file import read_setup
@@ -86,16 +87,20 @@ def _run(
     analysis = None if setup is None else read_setup(setup)
     events = simulate(process, n_events, analysis, seed=seed)
     write_parton_events(out, events, sampled_from=0 if sampled_from is None else sampled_from)
-    Console().print(_table(events, out))
+    console = Console()
+    table = _table(events, out)
+    wide = console.options.update(width=1000)
+    console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table)  # names are never cut
 
 
 def _table(events: PartonEvents, out: Path) -> Table:
-    table = Table(title=f"{events.n_events} events in {out}")
-    table.add_column("benchmark")
+    table = Table(title=f"{events.n_events} events in {escape(str(out))}")
+    table.add_column("benchmark", no_wrap=True)
     for name in events.parameters:
-        table.add_column(name, justify="right")
-    table.add_column("cross section [pb]", justify="right")
-    table.add_column("effective events", justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("cross section (pb)", justify="right", no_wrap=True)
+    table.add_column("effective events", justify="right", no_wrap=True)
     for name, benchmark in events.setup.physical_benchmarks.items():
         theta = [benchmark.values[parameter] for parameter in events.parameters]
         value, error = events.cross_section(theta)

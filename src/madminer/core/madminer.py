@@ -6,11 +6,12 @@ import logging
 import operator
 import re
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import cast
 
 import numpy as np
 
-from madminer.errors import MorphingError, SetupError
+from madminer.errors import MorphingError, OptionError, SetupError
 from madminer.expressions import compile_transform
 from madminer.io import read_setup, write_setup
 from madminer.models import (
@@ -117,7 +118,7 @@ class MadMiner:
                 optimised.
 
         Raises:
-            SetupError: If the name exists, or a value is not allowed.
+            SetupError: If the name or the entry of the card exists, or a value is not allowed.
             ExpressionError: If the transform is not a formula in ``theta``.
         """
         name = _clean(parameter_name or f"parameter_{len(self.parameters)}")
@@ -129,6 +130,7 @@ class MadMiner:
             raise SetupError(
                 f"Parameter {name!r} needs a range (low, high), got {parameter_range!r}."
             )
+        self._check_lha_entry(name, lha_block, lha_id)
         low, high = parameter_range
         parameter = AnalysisParameter(
             name=name,
@@ -186,7 +188,8 @@ class MadMiner:
             verbose: Whether to log it.
 
         Raises:
-            SetupError: If the name exists, or not exactly the parameters have values.
+            SetupError: If the name exists, not exactly the parameters have values, or a value is
+                not a number.
         """
         if isinstance(parameter_values, Benchmark):
             parameter_values = parameter_values.values
@@ -202,7 +205,10 @@ class MadMiner:
                 f"Benchmark {name!r} must give a value for exactly the parameters "
                 f"{list(self.parameters)}, got {list(parameter_values)}."
             )
-        values = {parameter: float(parameter_values[parameter]) for parameter in self.parameters}
+        values = {
+            parameter: _number(parameter_values[parameter], f"{parameter} of benchmark {name!r}")
+            for parameter in self.parameters
+        }
         self.benchmarks[name] = Benchmark(name, values)
         logger.log(
             logging.INFO if verbose else logging.DEBUG, "Added benchmark %s %s", name, values
@@ -265,7 +271,12 @@ class MadMiner:
             MorphingError: If there are no parameters, more benchmarks than the basis needs, or
                 every basis with them is singular.
             SetupError: If benchmarks of an earlier morphing are in the way.
+            OptionError: If `max_overall_power` is not a whole number.
         """
+        if not isinstance(max_overall_power, int | np.integer):
+            raise OptionError(
+                f"max_overall_power must be a whole number, got {max_overall_power!r}."
+            )
         if not self.parameters:
             raise MorphingError("Morphing needs parameters. Call add_parameter first.")
         morpher = PhysicsMorpher(parameters_from_madminer=self.parameters)
@@ -340,6 +351,14 @@ class MadMiner:
         write_setup(filename, self.setup)
         logger.info("Saved %s to %s", self, filename)
 
+    def _check_lha_entry(self, name: str, lha_block: str, lha_id: int) -> None:
+        for other in self.parameters.values():
+            if (other.lha_block.lower(), other.lha_id) == (lha_block.lower(), lha_id):
+                raise SetupError(
+                    f"Parameter {name!r} has the entry {lha_id} of block {lha_block!r}, which "
+                    f"belongs to parameter {other.name!r} already. Give each its own entry."
+                )
+
     def _forget_benchmarks(self) -> None:
         self.benchmarks = {}
         self.morpher = None
@@ -376,6 +395,12 @@ def _pair(entry: tuple[str, int]) -> tuple[str, int]:
             f"lha_id), got the entry {entry!r}."
         ) from error
     return block, lha_id
+
+
+def _number(value: object, name: str) -> float:
+    if not isinstance(value, Real):
+        raise SetupError(f"{name} must be a number, got {value!r}.")
+    return float(value)
 
 
 def _whole(value: int, name: str) -> int:

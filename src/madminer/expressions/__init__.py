@@ -14,11 +14,13 @@ from madminer.expressions.expression import (
     compile_observable_expression,
     compile_transform,
 )
+from madminer.expressions.functions import RESERVED_NAMES
 from madminer.expressions.particles import PARTICLE_FIELDS, ParticleArray, make_particles
 from madminer.expressions.vocabulary import Vocabulary
 
 __all__ = [
     "PARTICLE_FIELDS",
+    "RESERVED_NAMES",
     "CompiledExpression",
     "Evaluated",
     "EventNamespace",

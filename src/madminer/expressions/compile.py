@@ -110,6 +110,12 @@ class _Compiler:
             return (self.scope[syntax.id],)
         if kinds := self.vocabulary.kinds(name):
             return tuple(Name(name, kind) for kind in kinds)
+        if name in self.vocabulary.observables:
+            raise self.refusal(
+                syntax,
+                f"{name!r} is an observable, and observables cannot use other observables (cuts "
+                f"and efficiencies can): write out its definition.",
+            )
         if name in CONSTANTS:
             return (Constant(CONSTANTS[name]),)
         if name in FUNCTIONS:

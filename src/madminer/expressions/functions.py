@@ -23,6 +23,7 @@ __all__ = [
     "FUNCTIONS",
     "METHODS",
     "OPERATORS",
+    "RESERVED_NAMES",
 ]
 
 _NUMBER, _PARTICLE = Kind.NUMBER, Kind.PARTICLE
@@ -142,6 +143,9 @@ FUNCTIONS: Final[dict[str, Overloads]] = {
     "tanh": _of_one(np.tanh),
 }
 """Functions by name."""
+
+RESERVED_NAMES: Final = frozenset({*FUNCTIONS, *CONSTANTS})
+"""Names that keep their meaning in every expression."""
 
 METHODS: Final[dict[str, Overloads]] = {
     "boost": (

@@ -29,6 +29,8 @@ class Vocabulary:
         numbers: Names of numbers, one per event.
         particles: Names of particles, one per event, such as ``met``.
         collections: Names of lists of particles, such as ``j``.
+        observables: Names of observables that cannot be used here; they are refused with the
+            reason.
 
     Examples:
         >>> vocabulary = Vocabulary(numbers=frozenset({"n"}), collections=frozenset({"j"}))
@@ -39,6 +41,7 @@ class Vocabulary:
     numbers: frozenset[str] = frozenset()
     particles: frozenset[str] = frozenset()
     collections: frozenset[str] = frozenset()
+    observables: frozenset[str] = frozenset()
 
     @property
     def names(self) -> frozenset[str]:

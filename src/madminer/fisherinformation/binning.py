@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,7 +11,12 @@ from madminer.errors import OptionError
 from madminer.stats import as_edges, weighted_quantiles
 from madminer.typing import FloatArray
 
-__all__ = ["Bins", "Sample", "cell_edges", "slice_edges"]
+__all__ = ["Bins", "Sample", "cell_edges", "slice_edges", "warn_about_sparse_bins"]
+
+logger = logging.getLogger(__name__)
+
+FEW_EVENTS = 5.0
+"""Effective number of events in a bin below which it resolves the events themselves."""
 
 Bins = int | Sequence[float] | FloatArray
 """A number of bins, or edges."""
@@ -36,7 +42,10 @@ def cell_edges(bins: Bins, histrange: tuple[float, float] | None, sample: Sample
         OptionError: If number, range or edges are not valid.
     """
     if not isinstance(bins, int | np.integer) or isinstance(bins, bool):
-        return as_edges(np.asarray(bins, dtype=np.float64))
+        edges = as_edges(np.asarray(bins, dtype=np.float64))
+        if not len(edges):
+            raise OptionError("Bins need at least one edge, got []. Give edges or a number.")
+        return edges
     n_bins = _positive(int(bins))
     if histrange is not None:
         return _even_edges(n_bins, histrange)
@@ -71,6 +80,23 @@ def slice_edges(n_bins: int, histrange: tuple[float, float] | None, sample: Samp
             "give a range or fewer bins."
         )
     return edges
+
+
+def warn_about_sparse_bins(n_effective: FloatArray) -> None:
+    """Log a warning if the bins of a histogram hold few events.
+
+    Args:
+        n_effective: Effective number of events in each bin that is not empty, shape ``(n,)``.
+    """
+    mean = float(n_effective.mean()) if len(n_effective) else FEW_EVENTS
+    if mean < FEW_EVENTS:
+        logger.warning(
+            "The %d bins with events hold %.2g effective events on average: the histogram "
+            "approaches the truth at event level, and its information is too large. Use fewer "
+            "bins or more events.",
+            len(n_effective),
+            mean,
+        )
 
 
 def _positive(n_bins: int) -> int:

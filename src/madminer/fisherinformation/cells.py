@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from madminer.errors import NoEventsError
-from madminer.fisherinformation.response import CellResponse, events_information
+from madminer.fisherinformation.response import CellResponse, check_some_weight, events_information
 from madminer.fisherinformation.selection import EventFunction
 from madminer.stats import BinnedMoments, bin_indices, binned_moments
 from madminer.typing import FloatArray, IntArray
@@ -44,18 +44,20 @@ def truth_information(
         Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
 
     Raises:
-        NoEventsError: If no event is left.
+        NoEventsError: If no event is left, or all weights are zero.
     """
     m = response.n_parameters
     information, covariance = np.zeros((m, m)), np.zeros((m, m, m, m))
-    n_events = 0
+    n_events, total = 0, np.zeros(1)
     for _, weights in batches:
         n_events += len(weights)
+        total += np.abs(response.sigma(weights)).sum()
         added = events_information(weights, response, luminosity)
         information += added[0]
         covariance += added[1]
     if n_events == 0:
         raise NoEventsError(_NO_EVENTS)
+    check_some_weight(total)
     return information, covariance
 
 

@@ -8,13 +8,25 @@ from typing import Literal
 import numpy as np
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
+from madminer.analysis.luminosity import positive_luminosity
 from madminer.analysis.partitions import partition_range
 from madminer.errors import OptionError
-from madminer.fisherinformation.binning import Bins, Sample, cell_edges, slice_edges
+from madminer.fisherinformation.binning import (
+    Bins,
+    Sample,
+    cell_edges,
+    slice_edges,
+    warn_about_sparse_bins,
+)
 from madminer.fisherinformation.cells import Axis, cell_moments, quantile_sample, truth_information
 from madminer.fisherinformation.kinematic import kinematic_information, load_score_model
-from madminer.fisherinformation.points import model_point, positive_luminosity
-from madminer.fisherinformation.response import CellResponse, cell_response, cells_information
+from madminer.fisherinformation.points import model_point
+from madminer.fisherinformation.response import (
+    CellResponse,
+    cell_response,
+    cells_information,
+    check_some_weight,
+)
 from madminer.fisherinformation.samples import read_samples
 from madminer.fisherinformation.selection import (
     EventFunction,
@@ -333,6 +345,7 @@ class FisherInformation(DataAnalyzer):
         luminosity = positive_luminosity(luminosity)
         sums = self._cell_moments(selection, [axis]).sums
         sigma = response.sigma(sums)
+        check_some_weight(sigma)
         rate = cell_information(sigma, response.gradient(sums), luminosity)
         if model_file is None:
             full = truth_slices(self._events(selection), axis, response, luminosity)
@@ -431,7 +444,9 @@ class FisherInformation(DataAnalyzer):
             function = event_function(observable, list(self.observables))
             sample = self._sample(function, response, selection, n_events_dynamic_binning)
             resolved.append((function, cell_edges(bins, histrange, sample)))
-        return cells_information(self._cell_moments(selection, resolved), response, luminosity)
+        moments = self._cell_moments(selection, resolved)
+        warn_about_sparse_bins(response.effective_events(moments))
+        return cells_information(moments, response, luminosity)
 
     def _slices(
         self,

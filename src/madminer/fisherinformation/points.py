@@ -1,16 +1,14 @@
-"""Checks of what users give: parameter points of estimators, luminosities."""
+"""Checks of what users give: parameter points of estimators."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from madminer.errors import OptionError, SetupError, ShapeError
+from madminer.errors import SetupError, ShapeError
 from madminer.models import AnalysisSetup
 from madminer.typing import FloatArray, ThetaLike
 
-__all__ = ["model_point", "positive_luminosity"]
+__all__ = ["model_point"]
 
 
 def model_point(setup: AnalysisSetup, theta: ThetaLike, n_parameters: int | None) -> FloatArray:
@@ -47,14 +45,3 @@ def model_point(setup: AnalysisSetup, theta: ThetaLike, n_parameters: int | None
             )
         theory = setup.theta(point[:p])
     return np.append(theory, np.zeros(n_parameters - p))
-
-
-def positive_luminosity(luminosity: float) -> float:
-    """Check an integrated luminosity in pb^-1.
-
-    Raises:
-        OptionError: If it is not a positive number.
-    """
-    if not (math.isfinite(luminosity) and luminosity > 0.0):
-        raise OptionError(f"The luminosity must be positive, in pb^-1; got {luminosity}.")
-    return float(luminosity)

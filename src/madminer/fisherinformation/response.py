@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.analysis.coefficients import gradient_coefficients, weight_coefficients
+from madminer.errors import NoEventsError
 from madminer.fisherinformation.nuisances import (
     NuisanceColumns,
     nuisance_columns,
@@ -32,7 +33,13 @@ from madminer.stats.information import (
 )
 from madminer.typing import FloatArray, ThetaLike
 
-__all__ = ["CellResponse", "cell_response", "cells_information", "events_information"]
+__all__ = [
+    "CellResponse",
+    "cell_response",
+    "cells_information",
+    "check_some_weight",
+    "events_information",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +73,13 @@ class CellResponse:
             return in_theta
         slopes = nuisance_slopes(sums, self.nuisances)
         return np.hstack([in_theta, self.sigma(sums)[:, np.newaxis] * slopes])
+
+    def effective_events(self, moments: BinnedMoments) -> FloatArray:
+        r"""Effective numbers :math:`(\sum w)^2 / \sum w^2` of events in the cells that have any."""
+        variance = np.einsum("nbc,b,c->n", moments.products, self.weights, self.weights)
+        filled = variance > 0.0
+        numbers: FloatArray = self.sigma(moments.sums)[filled] ** 2 / variance[filled]
+        return numbers
 
     def gradient_jacobian(self, sums: FloatArray) -> FloatArray:
         """Derivatives of the gradients in the sums: ``(n, b)`` to ``(n, p + k, b)``."""
@@ -118,8 +132,12 @@ def cells_information(
 
     Returns:
         Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+
+    Raises:
+        NoEventsError: If all cross sections are zero.
     """
     sigma, gradient = response.sigma(moments.sums), response.gradient(moments.sums)
+    check_some_weight(sigma)
     covariance = cell_information_covariance(
         sigma,
         gradient,
@@ -150,3 +168,19 @@ def events_information(
         event_information(sigma, gradient, luminosity),
         event_information_covariance(sigma, gradient, luminosity),
     )
+
+
+def check_some_weight(sigma: FloatArray) -> None:
+    """Check that there is something to expect at the parameter point.
+
+    Args:
+        sigma: Cross sections of cells or events, any shape.
+
+    Raises:
+        NoEventsError: If all of them are zero.
+    """
+    if not np.any(sigma):
+        raise NoEventsError(
+            "The weights of the events at theta add up to 0 in every bin, so that no events are "
+            "expected. Check the weights of the file, efficiencies and theta."
+        )

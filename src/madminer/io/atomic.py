@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from madminer.errors import OutputError
@@ -16,13 +18,18 @@ __all__ = ["atomic_path"]
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
+STALE_SECONDS = 24 * 3600.0
+"""Age from which on a temporary file is that of a killed process."""
+
 
 @contextmanager
 def atomic_path(path: StrPath) -> Iterator[Path]:
     """Write a file under a temporary name; give it its own name only when it is complete.
 
     The temporary file lies in the same folder and has the same suffix. After an error or an
-    interruption it is removed, and an older file at `path` is intact.
+    interruption it is removed, and an older file at `path` is intact. Only a killed process leaves
+    it behind, as ``.<stem>.<random>.tmp<suffix>``; it is removed when the same file is written a
+    day later or after.
 
     Args:
         path: File to write; its folder is created where it is missing.
@@ -44,8 +51,9 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         'complete'
     """
     target = Path(os.path.realpath(path))  # write through links
-    temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")
+    temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.tmp{target.suffix}")
     _create(target, temporary)
+    _remove_stale(target)
     try:
         yield temporary
         _replace(temporary, target)
@@ -63,8 +71,21 @@ def _create(target: Path, temporary: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
+    except (NotADirectoryError, FileExistsError) as error:
+        file = next((parent for parent in target.parents if parent.is_file()), target.parent)
+        raise OutputError(
+            f"Cannot write {target}: {file} is a file, not a folder. Choose another folder."
+        ) from error
     except OSError as error:
         raise _output_error(target, error) from error
+
+
+def _remove_stale(target: Path) -> None:
+    """Remove what killed processes left of the same file."""
+    for left in target.parent.glob(f".{escape(target.stem)}.????????.tmp{escape(target.suffix)}"):
+        with suppress(OSError):  # another process may remove it too
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                left.unlink()
 
 
 def _replace(temporary: Path, target: Path) -> None:

@@ -170,8 +170,7 @@ class EventFile:
     def rows(self, indices: IntArray, *, allow_nan: bool = False) -> FloatArray:
         """Read the observables of chosen events.
 
-        The file is passed through once, block by block, so that many random events cost about as
-        much as reading them all, and the memory is that of the result.
+        The memory is that of the result, see `madminer.io.rows`.
 
         Args:
             indices: Numbers of the events in any order, repeated ones allowed, shape ``(m,)``.
@@ -189,6 +188,25 @@ class EventFile:
             x = gather_rows(file[OBSERVATIONS], wanted)
         self._check_observables(x, allow_nan)
         return x
+
+    def weights(self, indices: IntArray) -> FloatArray:
+        """Read the weights of chosen events, as `rows` does their observables.
+
+        Args:
+            indices: Numbers of the events in any order, repeated ones allowed, shape ``(m,)``.
+
+        Returns:
+            Weights in pb, shape ``(m, n_benchmarks)``.
+
+        Raises:
+            OptionError: If an event is not in the file.
+            DataError: If weights are not finite.
+        """
+        wanted = self._wanted(indices)
+        with open_hdf5(self.path) as file:
+            weights = gather_rows(file[WEIGHTS], wanted)
+        self._check_weights(weights)
+        return weights
 
     def take(self, indices: IntArray, *, allow_nan: bool = False) -> Events:
         """Read chosen events with their weights, as `rows` does their observables.

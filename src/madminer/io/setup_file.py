@@ -28,12 +28,17 @@ from madminer.models import (
     SystematicScale,
     SystematicType,
 )
+from madminer.morphing.weights import monomials
 from madminer.typing import StrPath
 
 __all__ = ["read_setup", "read_setup_group", "write_setup"]
 
 NO_TRANSFORM = "_"
 NONE = "None"
+
+TOLERANCE = 1e-6
+"""How far morphing weights at the basis may be from one and zero, relative to their terms."""
+
 FULL_DEFINITIONS = "madminer/observable_definitions"
 
 
@@ -58,7 +63,7 @@ def read_setup_group(file: h5py.File) -> AnalysisSetup:
     """Read the setup from an open file; see `read_setup`."""
     try:
         parameters = _read_parameters(file)
-        return AnalysisSetup(
+        setup = AnalysisSetup(
             parameters=parameters,
             benchmarks=_read_benchmarks(file, list(parameters)),
             morphing=_read_morphing(file),
@@ -67,12 +72,14 @@ def read_setup_group(file: h5py.File) -> AnalysisSetup:
             nuisance_parameters=_read_nuisance_parameters(file),
             observables=_read_observables(file),
         )
+        _check_morphing(setup)
     except FileFormatError:
         raise
-    except (SetupError, ValueError, IndexError) as error:
+    except (SetupError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise FileFormatError(
             f"{file.filename} holds no valid setup: {error} Make the file again."
         ) from error
+    return setup
 
 
 def write_setup(target: h5py.Group | StrPath, setup: AnalysisSetup) -> None:
@@ -177,6 +184,26 @@ def _read_morphing(file: h5py.File) -> MorphingSetup | None:
         components=read_array(file, "morphing/components").astype(np.int64),
         matrix=read_array(file, "morphing/morphing_matrix").astype(np.float64),
     )
+
+
+def _check_morphing(setup: AnalysisSetup) -> None:
+    r"""The matrix must belong to the benchmarks: :math:`W_b(\theta_{b'}) = \delta_{bb'}`."""
+    if setup.morphing is None:
+        return
+    components, matrix = setup.morphing.components, setup.morphing.matrix
+    if not np.all(np.isfinite(matrix)) or np.any(components < 0):
+        raise SetupError("The morphing matrix must be finite, and powers 0 or more.")
+    if setup.morphing.n_basis != setup.morphing.n_components:
+        return  # an average over several bases
+    factors = monomials(setup.benchmark_thetas[: setup.morphing.n_basis], components)
+    deviations = np.abs(factors @ matrix - np.eye(len(factors)))
+    is_off = deviations > TOLERANCE * (1.0 + np.abs(factors) @ np.abs(matrix))
+    if is_off.any():
+        name = list(setup.physical_benchmarks)[int(np.argmax(is_off.any(axis=1)))]
+        raise SetupError(
+            f"The morphing matrix does not belong to the benchmarks: at {name!r} the morphing "
+            f"weights are off by up to {deviations.max():.2g}. Call set_morphing again and save."
+        )
 
 
 def _write_finite_differences(file: h5py.Group, setup: AnalysisSetup) -> None:

@@ -14,12 +14,12 @@ from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar
 from madminer.reading.objects import EventObjects, draw_met_noise
 from madminer.reading.particles import FlatParticles, charges_of
+from madminer.reading.points import check_parameter_points
 from madminer.reading.samples import AnalysedSample, Sample
 from madminer.reading.selection import SelectedEvents, Selection, select_events
 from madminer.reading.smearing import MetNoise, Smearing, smear_particles
 from madminer.reading.weights import (
     benchmark_weights,
-    check_parameter_points,
     normalisation,
     weight_ids,
 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import operator
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from madminer.errors import OptionError
 from madminer.expressions import Vocabulary
 from madminer.lhe.analysis import LHEAnalysis, analyse_lhe_sample
 from madminer.models import Efficiency
@@ -101,7 +104,7 @@ class LHEReader(EventReader):
 
     def set_smearing(
         self,
-        pdgids: Sequence[int] | None = None,
+        pdgids: Sequence[int] | int | None = None,
         energy_resolution_abs: float | None = 0.0,
         energy_resolution_rel: float | None = 0.0,
         pt_resolution_abs: float | None = 0.0,
@@ -114,8 +117,8 @@ class LHEReader(EventReader):
         """Set Gaussian resolutions, standard deviation abs + rel * true value.
 
         Args:
-            pdgids: Particle codes, particles and antiparticles separately; None for all particles.
-                A later call replaces the settings of its particles.
+            pdgids: Particle codes, or one, particles and antiparticles separately; None for all
+                particles. A later call replaces the settings of its particles.
             energy_resolution_abs: In GeV. If this or the relative one is None, the energy follows
                 from the transverse momentum and the mass.
             energy_resolution_rel: Relative.
@@ -128,8 +131,8 @@ class LHEReader(EventReader):
             phi_resolution_rel: Relative.
 
         Raises:
-            OptionError: If energy and transverse momentum would both follow from the other, or a
-                resolution is negative.
+            OptionError: If energy and transverse momentum would both follow from the other, a
+                resolution is negative, or a particle code is not a whole number.
         """
         resolution = Resolution(
             energy=_width(energy_resolution_abs, energy_resolution_rel),
@@ -137,11 +140,22 @@ class LHEReader(EventReader):
             eta=(eta_resolution_abs, eta_resolution_rel),
             phi=(phi_resolution_abs, phi_resolution_rel),
         )
-        codes = None if pdgids is None else [int(code) for code in pdgids]
-        self._smearing = self._smearing.replaced(codes, resolution)
+        if resolution.is_inconsistent:
+            warnings.warn(
+                "Of energy and transverse momentum one is smeared and the other one is exact: "
+                "particles leave their mass shell, and some become space-like. Set "
+                "pt_resolution_abs=None and pt_resolution_rel=None (or those of the energy) to let "
+                "it follow from the other one and the mass.",
+                stacklevel=2,
+            )
+        self._smearing = self._smearing.replaced(_codes(pdgids), resolution)
+
+    def _declared(self) -> list[tuple[str, object]]:
+        further = [("smearing", self._smearing), ("noise of the missing momentum", self._met_noise)]
+        return [*super()._declared(), *further]
 
     def set_met_noise(self, abs_: float = 0.0, rel: float = 0.0) -> None:
-        """Set Gaussian noise of width ``abs_ + rel * HT`` on each component of the missing momentum.
+        """Set Gaussian noise of ``abs_ + rel * HT`` on both components of the missing momentum.
 
         Args:
             abs_: In GeV.
@@ -207,6 +221,19 @@ class LHEReader(EventReader):
         rng = np.random.default_rng(seed)
         logger.info("Analysing %d samples", len(self.samples))
         self._keep([analyse_lhe_sample(sample, analysis, rng) for sample in self.samples])
+
+
+def _codes(pdgids: Sequence[int] | int | None) -> list[int] | None:
+    if pdgids is None:
+        return None
+    codes = [pdgids] if isinstance(pdgids, int | np.integer) else pdgids
+    try:
+        return [operator.index(code) for code in codes]
+    except TypeError as error:
+        raise OptionError(
+            f"pdgids must be None, a particle code or a list of them such as [1, -1], got "
+            f"{pdgids!r}."
+        ) from error
 
 
 def _width(absolute: float | None, relative: float | None) -> tuple[float, float] | None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from madminer.analysis.coefficients import weight_coefficients
 from madminer.analysis.dataanalyzer import DataAnalyzer
+from madminer.analysis.luminosity import positive_luminosity
 from madminer.analysis.partitions import partition_range
-from madminer.errors import NoEventsError, OptionError
+from madminer.errors import NoEventsError
 from madminer.stats import log_poisson
 from madminer.typing import FloatArray, ThetaLike
 
@@ -91,8 +92,7 @@ def log_rate_probability(
         OptionError: If the luminosity is not positive.
         DataError: If a cross section is negative.
     """
-    if not (np.isfinite(luminosity) and luminosity > 0.0):
-        raise OptionError(f"The luminosity must be positive, in pb^-1; got {luminosity}.")
+    luminosity = positive_luminosity(luminosity)
     if not include_xsec:
         return np.zeros(len(theta_grid))
     sigma, _ = analyzer.xsecs(list(theta_grid))

@@ -18,6 +18,7 @@ import numpy as np
 
 from madminer.analysis.coefficients import weight_coefficients
 from madminer.analysis.dataanalyzer import DataAnalyzer
+from madminer.analysis.luminosity import positive_luminosity
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.limits.asimov import AsimovSample, asimov_sample, log_rate_probability
 from madminer.limits.grid import LimitGrid, limit_grid
@@ -178,6 +179,7 @@ def _limits(
     include_xsec: bool,
     dof: int | None,
 ) -> LimitGrid:
+    luminosity = positive_luminosity(luminosity)
     n_expected = luminosity * float(analyzer.xsecs([theta_true])[0][0])
     log_p_rate = log_rate_probability(analyzer, thetas, n_expected, luminosity, include_xsec)
     mean, left_out = mean_log_ratio(log_ratios, data.probabilities, len(thetas))

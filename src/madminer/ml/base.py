@@ -183,7 +183,8 @@ class Estimator(ABC):
             filename: Path as given to `save`.
 
         Raises:
-            FileFormatError: If a file is missing or damaged, or holds another type of estimator.
+            MissingFileError: If a file is missing.
+            FileFormatError: If a file is damaged or holds another type of estimator.
         """
         model = read_model(filename)
         if model.settings.get("estimator_type") != self.family:
@@ -365,6 +366,11 @@ def _check_features(features: Sequence[int] | None) -> list[int] | None:
 
 
 def _check_n_hidden(n_hidden: Sequence[int]) -> tuple[int, ...]:
+    if isinstance(n_hidden, int | np.integer):
+        raise OptionError(
+            f"n_hidden must list the units of each hidden layer, got {n_hidden}. Give "
+            f"({n_hidden},) for one layer."
+        )
     units = tuple(int(n) for n in n_hidden)
     if any(n < 1 for n in units):
         raise OptionError(f"n_hidden must hold positive numbers of units, got {units}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from madminer.errors import OptionError
 from madminer.typing import FloatArray
 
 __all__ = ["kinematic_information"]
@@ -26,6 +27,9 @@ def kinematic_information(
         Information in inverse squared parameter units, shape ``(n_parameters, n_parameters)``, or
         ``(n_x, n_parameters, n_parameters)`` without sum.
 
+    Raises:
+        OptionError: If `n_events` is negative or not finite.
+
     References:
         Brehmer et al., *Better Higgs boson measurements through information geometry*,
         arXiv:1612.05261.
@@ -34,6 +38,8 @@ def kinematic_information(
         >>> kinematic_information(np.array([[1.0], [3.0]]), np.array([0.5, 0.5]), 10.0)
         array([[50.]])
     """
+    if not (np.isfinite(n_events) and n_events >= 0.0):
+        raise OptionError(f"n_events must be an expected number of events >= 0, got {n_events}.")
     weighted = n_events * weights[:, np.newaxis] * scores
     if sum_events:
         total: FloatArray = weighted.T @ scores

@@ -170,10 +170,22 @@ def normalized_weights(weights: DataLike, n: int, name: str = "weights") -> Floa
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """Take the given device, or with None the graphics processor if there is one."""
-    if device is not None:
-        return torch.device(device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Take the given device, or with None the graphics processor if there is one.
+
+    Raises:
+        OptionError: If there is no such device on this machine.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise OptionError(
+            f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}). Use None "
+            f"for the best one, or 'cpu'."
+        ) from error
+    return chosen
 
 
 def pick_dtype(dtype: str) -> torch.dtype:

@@ -27,7 +27,8 @@ def load_estimator(filename: StrPath) -> Estimator:
         The estimator.
 
     Raises:
-        FileFormatError: If there is none, or a file is damaged or of an unknown type.
+        MissingFileError: If there is none, or one of its files is missing.
+        FileFormatError: If a file is damaged or of an unknown type.
     """
     estimator_type = read_settings(filename).get("estimator_type")
     if estimator_type not in ESTIMATORS:

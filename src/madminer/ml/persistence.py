@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from madminer.errors import FileFormatError
+from madminer.errors import FileFormatError, MissingFileError
 from madminer.io.atomic import atomic_path
 from madminer.typing import FloatArray, StrPath
 
@@ -79,15 +79,15 @@ def read_settings(filename: StrPath) -> dict[str, Any]:
     """Read the settings of an estimator.
 
     Raises:
-        FileFormatError: If there is no such file, it is no JSON or of a later version.
+        MissingFileError: If there is no such file.
+        FileFormatError: If it is no JSON or of a later version.
     """
     path = _path(filename, _SETTINGS)
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise FileFormatError(
-            f"There is no estimator {filename}: {path} does not exist. Give the name that was "
-            f"given to save."
+        raise MissingFileError(
+            f"There is no estimator {filename}: {path} does not exist. {_remedy(filename)}"
         ) from error
     except ValueError as error:
         raise FileFormatError(f"{path} is not a JSON file ({error}).") from error
@@ -108,13 +108,14 @@ def read_model(filename: StrPath) -> StoredModel:
     """Read the files of an estimator, those of MadMiner 0.9 included.
 
     Raises:
-        FileFormatError: If a file is missing, truncated or of another layout.
+        MissingFileError: If a file is missing.
+        FileFormatError: If a file is truncated or of another layout, or a scaling is not usable.
     """
     settings = read_settings(filename)
     arrays = {name: _read_array(filename, name) for name in _ARRAYS if _has_array(filename, name)}
     for name in ("x_means", "x_stds"):
         if name not in arrays:
-            raise FileFormatError(f"{_path(filename, f'_{name}.npy')} is missing.")
+            raise _missing(_path(filename, f"_{name}.npy"))
     return StoredModel(settings, _read_state(filename), arrays)
 
 
@@ -125,7 +126,7 @@ def _read_state(filename: StrPath) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise FileFormatError(f"{_path(filename, _STATE)} is missing.") from error
+        raise _missing(_path(filename, _STATE)) from error
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise FileFormatError(
             f"{path} is truncated or holds more than the parameters of a network."
@@ -142,9 +143,30 @@ def _has_array(filename: StrPath, name: str) -> bool:
 def _read_array(filename: StrPath, name: str) -> FloatArray:
     path = _path(filename, f"_{name}.npy")
     try:
-        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+        array = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
     except (ValueError, EOFError, OSError) as error:
         raise FileFormatError(f"{path} is not a complete npy file of numbers.") from error
+    is_scale = name.endswith("_stds")
+    n_bad = int(np.count_nonzero(~np.isfinite(array) | (is_scale & (array <= 0.0))))
+    if n_bad:
+        raise FileFormatError(
+            f"{path} must hold finite{' positive' if is_scale else ''} numbers, but {n_bad} of "
+            f"{array.size} are not. Save the estimator again."
+        )
+    return array
+
+
+def _missing(path: Path) -> MissingFileError:
+    return MissingFileError(
+        f"{path} is missing. Copy all files of the estimator, or save it again."
+    )
+
+
+def _remedy(filename: StrPath) -> str:
+    for suffix in (_SETTINGS, _STATE, _STATE_OLD, *(f"_{name}.npy" for name in _ARRAYS)):
+        if str(filename).endswith(suffix):
+            return f"Give the path without suffix: {str(filename).removesuffix(suffix)!r}."
+    return "Give the path that was given to save, without suffix."
 
 
 def _path(filename: StrPath, suffix: str) -> Path:

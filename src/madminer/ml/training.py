@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from madminer.errors import NegativeWeightError, OptionError, ShapeError, TrainingError
+from madminer.errors import (
+    DataError,
+    NegativeWeightError,
+    OptionError,
+    ShapeError,
+    TrainingError,
+)
 from madminer.ml.inputs import (
     DataLike,
     check_finite,
@@ -163,7 +169,8 @@ def load_sample(
     Raises:
         TrainingError: If a needed column was not given.
         ShapeError: If columns differ in length.
-        DataError: If there are NaN or infinities; counts them and names the columns.
+        DataError: If there are NaN or infinities (counts them and names the columns), joint ratios
+            that are not positive, or labels of one kind only.
     """
     sample: Sample = {}
     optional = () if "sample_weight" in names else ("sample_weight",)
@@ -183,6 +190,8 @@ def load_sample(
     for name, column in sample.items():
         check_finite(column, name + suffix)
     _check_parameters(sample)
+    _check_labels(sample, suffix)
+    _check_ratios(sample, suffix)
     return sample
 
 
@@ -319,4 +328,29 @@ def _check_parameters(sample: Sample) -> None:
     if len({shape[1] for shape in shapes.values()}) > 1:
         raise ShapeError(
             f"Thetas and scores must have the same number of parameters, got {shapes}."
+        )
+
+
+def _check_labels(sample: Sample, suffix: str) -> None:
+    """A ratio is learned from events of both the numerator and the denominator."""
+    labels = sample.get("y")
+    if labels is not None and labels.min() == labels.max():
+        raise DataError(
+            f"y{suffix} must contain both 0 (events from the numerator) and 1 (from the "
+            f"denominator), got {labels[0]:g} for all {len(labels)} events. Shuffle the sample, or "
+            f"draw it with sample_train_ratio."
+        )
+
+
+def _check_ratios(sample: Sample, suffix: str) -> None:
+    """Joint ratios are positive; 0 where only the denominator makes the event; signed, any."""
+    ratios, weights = sample.get("r_xz"), sample.get("sample_weight")
+    if ratios is None or (weights is not None and weights.min() < 0.0):
+        return
+    is_bad = (ratios < 0.0) | ((ratios == 0.0) & (sample["y"] == 0.0))
+    n_bad = int(np.count_nonzero(is_bad))
+    if n_bad:
+        raise DataError(
+            f"r_xz{suffix} must be positive ({n_bad} of {len(ratios)} are not); did you pass log "
+            f"r? Samples with negative weights need their signs as sample_weight."
         )

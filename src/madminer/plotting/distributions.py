@@ -27,12 +27,21 @@ from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 __all__ = ["plot_distributions"]
 
 
+class _Default(str):
+    """A default that can be told from the same text given by the user."""
+
+    __slots__ = ()
+
+
+_NUISANCE_IF_ANY = _Default("nuisance")
+
+
 @plot_style
 def plot_distributions(
     filename: StrPath,
     observables: Sequence[str] | None = None,
     parameter_points: Sequence[ThetaLike] | None = None,
-    uncertainties: str = "nuisance",
+    uncertainties: str = _NUISANCE_IF_ANY,
     nuisance_parameters: Sequence[int] | None = None,
     draw_nuisance_toys: int | None = None,
     normalize: bool = False,
@@ -62,7 +71,8 @@ def plot_distributions(
         parameter_points: Names or indices of benchmarks, or arrays; None for all physical
             benchmarks.
         uncertainties: ``"statistical"`` draws bands from the number of events, ``"none"`` draws
-            none. ``"nuisance"``, bands from nuisance parameters, is not drawn so far and warns.
+            none. ``"nuisance"``, bands from nuisance parameters, is not drawn so far: it warns
+            where it is given, and the default draws none.
         nuisance_parameters: For bands from nuisance parameters.
         draw_nuisance_toys: For bands from nuisance parameters.
         normalize: Whether histograms have unit area; otherwise they show pb per bin.
@@ -98,7 +108,8 @@ def plot_distributions(
         raise OptionError(
             f"uncertainties must be 'none', 'statistical' or 'nuisance', got {uncertainties!r}."
         )
-    if uncertainties == "nuisance" or nuisance_parameters or draw_nuisance_toys:
+    wants_nuisances = uncertainties == "nuisance" and not isinstance(uncertainties, _Default)
+    if wants_nuisances or nuisance_parameters or draw_nuisance_toys:
         warnings.warn(
             "No bands from nuisance parameters are drawn: the file has none, or this version does "
             "not draw them. Use uncertainties='none' or 'statistical'.",

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from madminer.errors import OptionError, ShapeError
+from madminer.errors import DataError, OptionError, ShapeError
 from madminer.plotting.contours import InformationContour, draw_contour
 from madminer.plotting.style import (
     COLORS,
@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_ROUNDING = 1e-9
+"""Largest negative eigenvalue, relative to the positive one, that counts as zero."""
 
 
 @plot_style
@@ -91,6 +94,7 @@ def plot_fisher_information_contours_2d(
 
     Raises:
         ShapeError: If matrices are not (2, 2), or covariances or centres do not fit.
+        DataError: If a matrix is not positive definite; it may be zero in one direction.
         OptionError: If a list has the wrong length, or a range, distance or resolution is not
             positive.
 
@@ -166,6 +170,13 @@ def _two_by_two(matrix: ArrayLike) -> FloatArray:
         raise ShapeError(
             f"Contours need matrices of shape (2, 2), got {information.shape}; use "
             "project_information or profile_information first."
+        )
+    eigenvalues = np.linalg.eigvalsh(information)
+    if eigenvalues[1] <= 0.0 or eigenvalues[0] < -_ROUNDING * eigenvalues[1]:
+        raise DataError(
+            "An information must be positive definite (or zero in one direction), but this matrix "
+            f"is not positive definite: its eigenvalues are {eigenvalues.tolist()}. Check its sign "
+            "and the number of events."
         )
     return information
 

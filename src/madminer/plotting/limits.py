@@ -104,6 +104,11 @@ def _analyses(
     best_fits: Sequence[int] | Mapping[str, int],
     labels: Sequence[str] | None,
 ) -> tuple[list[str], list[ArrayLike], list[int]]:
+    if not isinstance(best_fits, Mapping) and np.ndim(best_fits) != 1:
+        raise OptionError(
+            f"best_fits must list the index of the best grid point of each analysis, got "
+            f"{best_fits!r}; give [{best_fits!r}] for one analysis."
+        )
     if isinstance(p_values, Mapping):
         keys = list(p_values)
         if isinstance(best_fits, Mapping) and set(best_fits) != set(keys):
@@ -230,4 +235,11 @@ def _legend(panel: Axes, names: Sequence[str], levels: Sequence[float]) -> None:
                 [], [], color="#777777", linestyle=style, label=f"{100.0 * (1.0 - level):.4g} % CL"
             )
         )
-    panel.legend(handles=handles)
+    # above the panel, where it hides no contour
+    panel.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.01),
+        borderaxespad=0.0,
+        ncols=2 if len(handles) <= 6 else 3,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -9,14 +10,15 @@ import awkward as ak
 import numpy as np
 import vector
 
-from madminer.errors import DataError, ShapeError
+from madminer.errors import DataError, MadMinerError, SetupError, ShapeError
 from madminer.expressions import PARTICLE_FIELDS, ParticleArray
 from madminer.progress import track
 from madminer.typing import FloatArray
 
-__all__ = ["EventParticle", "evaluate_columnar", "evaluate_event_by_event"]
+__all__ = ["EventParticle", "check_function", "evaluate_columnar", "evaluate_event_by_event"]
 
 _ARGUMENTS: Final = ("p_truth", "l", "a", "j", "met")
+_FAULTS: Final = (NotImplementedError, RecursionError)  # RuntimeErrors that are mistakes
 
 
 class EventParticle(vector.MomentumObject4D):  # type: ignore[misc]
@@ -87,6 +89,31 @@ class EventParticle(vector.MomentumObject4D):  # type: ignore[misc]
         )
 
 
+def check_function(name: str, function: Callable[..., Any]) -> None:
+    """Refuse what cannot be called as ``function(particles, leptons, photons, jets, met)``.
+
+    Args:
+        name: Name of the observable.
+        function: The function.
+
+    Raises:
+        SetupError: If it is no function, or of another number of arguments.
+    """
+    if not callable(function):
+        raise SetupError(f"Observable {name!r} needs a function, got {function!r}.")
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some functions written in C tell nothing
+        return
+    try:
+        signature.bind(*_ARGUMENTS)
+    except TypeError as error:
+        raise SetupError(
+            f"The function of observable {name!r} must take the five arguments (particles, "
+            f"leptons, photons, jets, met), but it takes {signature}."
+        ) from error
+
+
 def evaluate_event_by_event(
     name: str, function: Callable[..., float | None], objects: Mapping[str, Any], n_events: int
 ) -> FloatArray:
@@ -107,14 +134,21 @@ def evaluate_event_by_event(
 
     Raises:
         DataError: If the function returns something other than a number.
+        MadMinerError: If it raises another error.
     """
     arguments = [_particles_per_event(objects[key]) for key in _ARGUMENTS]
     values = np.full(n_events, np.nan)
     for event in track(range(n_events), f"observable {name}"):
         try:
             value = function(*(argument[event] for argument in arguments))
-        except RuntimeError:
-            continue
+        except Exception as error:
+            if isinstance(error, RuntimeError) and not isinstance(error, _FAULTS):
+                continue
+            raise MadMinerError(
+                f"The function of observable {name!r} fails in event {event} of this part of the "
+                f"file (the first one is 0): {type(error).__name__}: {error}. Only RuntimeError "
+                f"says that an observable is undefined."
+            ) from error
         try:
             values[event] = np.nan if value is None else float(value)
         except (TypeError, ValueError) as error:
@@ -142,8 +176,17 @@ def evaluate_columnar(
 
     Raises:
         ShapeError: If the function does not return one number an event.
+        MadMinerError: If it raises an error.
     """
-    result = function(*(objects[key] for key in _ARGUMENTS))
+    arguments = [objects[key] for key in _ARGUMENTS]
+    try:
+        result = function(*arguments)
+    except Exception as error:
+        raise MadMinerError(
+            f"The columnar function of observable {name!r} fails for a part of the file with "
+            f"{n_events} events: {type(error).__name__}: {error}. It must return None or "
+            f"not-a-number where the observable is undefined."
+        ) from error
     try:
         filled = ak.fill_none(result, np.nan) if isinstance(result, ak.Array) else result
         values = np.asarray(filled, dtype=np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
 from madminer.reading.cutflow import CutFlow
 from madminer.reading.cuts import compile_cut
 from madminer.reading.defaults import default_observables
+from madminer.reading.functions import check_function
+from madminer.reading.names import check_observable_name
 from madminer.reading.observables import CompiledObservable, compile_observable
 from madminer.reading.results import ReadingResults, collect_events
 from madminer.reading.samples import AnalysedSample, Sample
@@ -64,6 +67,7 @@ class EventReader(ABC):
         self.cuts: list[Cut] = []
         self.efficiencies: list[Efficiency] = []
         self._compiled: dict[str, CompiledObservable] = {}
+        self._evaluated: tuple[Mapping[str, FloatArray], list[tuple[str, object]]] = ({}, [])
         self.observations: Mapping[str, FloatArray] = {}
         self.weights: Mapping[str, FloatArray] = {}
         self.nuisance_parameters: Mapping[str, NuisanceParameter] = {}
@@ -94,7 +98,7 @@ class EventReader(ABC):
 
         Raises:
             ExpressionError: If the expression is refused.
-            SetupError: If there is an observable or number of this name.
+            SetupError: If the name is no identifier or has a meaning already.
             OptionError: If the default is not finite.
         """
         self._add(Observable(name, definition, default, required))
@@ -121,11 +125,11 @@ class EventReader(ABC):
                 each, not-a-number or None where undefined: many times faster.
 
         Raises:
-            SetupError: If `fn` is no function or there is an observable or number of this name.
+            SetupError: If `fn` is no function of five arguments, or the name is no identifier or
+                has a meaning already.
             OptionError: If the default is not finite.
         """
-        if not callable(fn):
-            raise SetupError(f"Observable {name!r} needs a function, got {fn!r}.")
+        check_function(name, fn)
         self._add(Observable(name, fn, default, required), is_columnar=columnar)
 
     def add_default_observables(
@@ -196,11 +200,14 @@ class EventReader(ABC):
 
         Raises:
             NoEventsError: If there are no results.
+            SetupError: If something was declared after `analyse_samples`.
+            DataError: If results are no numbers, or an observable is undefined in every event.
             ShapeError: If the results do not belong to the same number of events.
             MissingWeightsError: If a benchmark has no weights.
             UnknownNameError: If there are weights of unknown benchmarks.
             OutputError: If nothing can be written there.
         """
+        self._check_evaluated()
         rng = np.random.default_rng(seed) if shuffle else None
         setup, events, summary = collect_events(self.setup, self._results(), rng)
         write_events(filename_out, setup, events, summary)
@@ -212,14 +219,11 @@ class EventReader(ABC):
                 f"There is an observable {observable.name!r} already: choose another name or call "
                 f"reset_observables first."
             )
-        is_number = observable.name in self.vocabulary().numbers
-        if is_number and observable.val_expression != observable.name:
-            raise SetupError(
-                f"{observable.name!r} is a number that every event has: choose another name for "
-                f"{observable.val_expression!r}."
-            )
+        vocabulary = self.vocabulary()
+        check_observable_name(observable, vocabulary)
+        vocabulary = replace(vocabulary, observables=frozenset(self.observables))
         self._compiled[observable.name] = compile_observable(
-            observable, self.vocabulary(), is_columnar=is_columnar
+            observable, vocabulary, is_columnar=is_columnar
         )
         self.observables[observable.name] = observable
 
@@ -231,6 +235,26 @@ class EventReader(ABC):
             raise NoEventsError("There are no samples: call add_sample first.")
         vocabulary = self.vocabulary(tuple(self.observables))
         return compile_selection(self._compiled, self.cuts, self.efficiencies, vocabulary)
+
+    def _declared(self) -> list[tuple[str, object]]:
+        """Everything that determines the results, each with its name for messages."""
+        return [
+            *((f"observable {item.name!r}", item) for item in self.observables.values()),
+            *((f"cut {item.val_expression!r}", item) for item in self.cuts),
+            *((f"efficiency {item.val_expression!r}", item) for item in self.efficiencies),
+            *((f"sample {s.path}", (position, s)) for position, s in enumerate(self.samples)),
+        ]
+
+    def _check_evaluated(self) -> None:
+        """Refuse results of an analysis that knew less than what is declared now."""
+        observations, evaluated = self._evaluated
+        if not observations or self.observations is not observations:
+            return  # no results, or set by hand
+        later = [name for name, item in self._declared() if (name, item) not in evaluated]
+        if later:
+            raise SetupError(
+                f"{', '.join(later)} declared after analyse_samples; call it again before save."
+            )
 
     def _forget_results(self, reference_benchmark: str | None) -> None:
         names = list(self.setup.physical_benchmarks)
@@ -262,6 +286,7 @@ class EventReader(ABC):
         sampled = np.concatenate(ids)
         names = list(self.setup.physical_benchmarks)
         self.observations = dict(zip(self.observables, x.T, strict=True))
+        self._evaluated = self.observations, self._declared()
         self.weights = dict(zip(names, weights.T, strict=True))
         self.events_sampling_benchmark_ids = sampled
         self.signal_events_per_benchmark = np.bincount(sampled[sampled >= 0], minlength=len(names))
@@ -273,7 +298,8 @@ class EventReader(ABC):
             if number and not observable.is_required and observable.val_default is None:
                 logger.warning(
                     "Observable %s is undefined in %d events before the cuts and has no default: "
-                    "it is not-a-number there. Give a default or make it required.",
+                    "it is not-a-number there, which later steps refuse. Give a default or make it "
+                    "required.",
                     name,
                     number,
                 )

@@ -7,10 +7,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from madminer.errors import MissingWeightsError, NoEventsError, ShapeError, UnknownNameError
+from madminer.errors import (
+    DataError,
+    MissingWeightsError,
+    NoEventsError,
+    ShapeError,
+    UnknownNameError,
+)
 from madminer.io.event_file import Events, EventSummary
 from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
-from madminer.typing import FloatArray, IntArray
+from madminer.typing import ArrayLike, FloatArray, IntArray
 
 __all__ = ["ReadingResults", "collect_events"]
 
@@ -57,11 +63,15 @@ def collect_events(
 
     Raises:
         NoEventsError: If there are no results.
+        DataError: If they are no numbers, a weight is not finite, or an observable is undefined in
+            every event.
         ShapeError: If they do not belong to the same number of events.
         MissingWeightsError: If a benchmark has no weights.
         UnknownNameError: If there are weights of unknown benchmarks.
     """
+    results = _as_numbers(results)
     n_events = _number_of_events(results)
+    _check_defined(results)
     setup = _full_setup(setup, results)
     x = _table(results.observations, list(results.observations), n_events)
     weights = _table(results.weights, list(setup.benchmarks), n_events)
@@ -70,6 +80,38 @@ def collect_events(
     order = np.arange(n_events) if rng is None else rng.permutation(n_events)
     events = Events(x[order], weights[order], None if sampled is None else sampled[order])
     return setup, events, summary
+
+
+def _as_numbers(results: ReadingResults) -> ReadingResults:
+    observations = {n: _column(f"observations of {n}", v) for n, v in results.observations.items()}
+    weights = {n: _column(f"weights of {n}", v) for n, v in results.weights.items()}
+    return replace(results, observations=observations, weights=weights)
+
+
+def _column(what: str, values: ArrayLike) -> FloatArray:
+    """A column of results as floating-point numbers."""
+    try:
+        column = np.asarray(values)
+    except ValueError as error:
+        raise DataError(f"The {what} must be one number for each event: {error}.") from error
+    if column.dtype.kind not in "biuf" and column.size:
+        raise DataError(
+            f"The {what} must be real numbers, one for each event, got values of type "
+            f"{column.dtype}, such as {column.flat[0]!r}."
+        )
+    return np.asarray(column, dtype=np.float64)
+
+
+def _check_defined(results: ReadingResults) -> None:
+    undefined = [name for name, values in results.observations.items() if np.isnan(values).all()]
+    if undefined:
+        raise DataError(
+            f"The observables {undefined} are undefined (not-a-number) in every event that passes. "
+            f"Check their definitions, give a default or leave them out."
+        )
+    lost = [name for name, values in results.weights.items() if not np.isfinite(values).all()]
+    if lost:
+        raise DataError(f"Weights must be finite; those of {lost} are not in all events.")
 
 
 def _number_of_events(results: ReadingResults) -> int:

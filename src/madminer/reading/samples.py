@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from madminer.errors import MadMinerError, OptionError, SetupError
+from madminer.io.lhe import require_event_file
 from madminer.models import AnalysisSetup
 from madminer.reading.cutflow import CutFlow
 from madminer.typing import FloatArray
@@ -54,19 +57,20 @@ def check_sample(sample: Sample, setup: AnalysisSetup) -> Sample:
     """Refuse a sample that cannot be read.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        MissingFileError: If there is no such file.
         UnknownNameError: If there is no such benchmark.
         OptionError: If the k-factor is not a positive number.
         SetupError: If a systematic uncertainty is not defined.
         MadMinerError: If systematic uncertainties are asked for.
     """
-    if not sample.path.is_file():
-        raise FileNotFoundError(
-            f"There is no event file {sample.path}. Check the name and that the events were made."
-        )
+    require_event_file(sample.path)
     setup.benchmark_index(sample.sampled_from)
-    if not (math.isfinite(sample.k_factor) and sample.k_factor > 0.0):
-        raise OptionError(f"k_factor must be a positive number, got {sample.k_factor}.")
+    factor: object = sample.k_factor
+    is_number = isinstance(factor, int | float | np.floating | np.integer) and not isinstance(
+        factor, bool
+    )
+    if not (is_number and 0.0 < sample.k_factor < math.inf):
+        raise OptionError(f"k_factor must be a positive number, got {factor!r}.")
     for name in sample.systematics:
         if name not in setup.systematics:
             raise SetupError(

@@ -51,6 +51,12 @@ class Resolution:
             if width is not None and not all(math.isfinite(w) and w >= 0.0 for w in width):
                 raise OptionError(f"Resolutions must be finite and >= 0, got {name} = {width}.")
 
+    @property
+    def is_inconsistent(self) -> bool:
+        """Whether one of energy and transverse momentum is smeared and the other one exact."""
+        widths = (self.energy, self.pt)
+        return None not in widths and widths.count((0.0, 0.0)) == 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetNoise:

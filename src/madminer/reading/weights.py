@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
-from madminer.errors import DataError, MissingWeightsError, SetupError
-from madminer.expressions import compile_transform
+from madminer.errors import DataError, MissingWeightsError
 from madminer.io.lhe import LHEHeader
 from madminer.models import AnalysisSetup
 from madminer.reading.samples import Sample
 from madminer.typing import FloatArray
 
-__all__ = ["benchmark_weights", "check_parameter_points", "normalisation", "weight_ids"]
-
-_SET: Final = re.compile(r"set\s+param_card\s+(\w+)\s+(\d+)\s+([^\s#]+)\s*(?:#.*)?$", re.MULTILINE)
-_ROUNDING: Final = 1e-3
-"""Relative difference of parameter values that rounding in cards may explain."""
+__all__ = ["benchmark_weights", "normalisation", "weight_ids"]
 
 
 def weight_ids(
@@ -51,19 +44,30 @@ def weight_ids(
     ids = {name: name if name in found else lowered.get(name.lower()) for name in names}
     missing = [name for name in names if ids[name] is None and name != sample.sampled_from]
     if missing:
-        hint = ""
-        if ids[sample.sampled_from] is not None:
-            hint = (
-                f" There are weights {sample.sampled_from!r}, so that the events were probably "
-                f"not generated at {sample.sampled_from!r}: check sampled_from_benchmark."
-            )
-        raise MissingWeightsError(
-            f"{sample.path} has no weights for the benchmarks {missing}; it has "
-            f"{list(found) or 'none'}, and its nominal weight is taken for "
-            f"{sample.sampled_from!r}.{hint} Reweight the sample to all benchmarks under the names "
-            f"of the setup."
-        )
+        is_suspect = ids[sample.sampled_from] is not None
+        raise _missing_weights(sample, missing, found, is_suspect=is_suspect)
     return {name: None if name == sample.sampled_from else ids[name] for name in names}
+
+
+def _missing_weights(
+    sample: Sample, missing: list[str], found: Collection[str], *, is_suspect: bool
+) -> MissingWeightsError:
+    """Suspect the sampled benchmark if it has weights itself, else the reweighting."""
+    lack = (
+        f"no weights for the benchmarks {missing}; it has {list(found) or 'none'}, and its nominal "
+        f"weight is taken for {sample.sampled_from!r}"
+    )
+    if is_suspect:
+        guess = f"{missing[0]!r}" if len(missing) == 1 else f"one of {missing}"
+        return MissingWeightsError(
+            f"{sample.path}: check sampled_from_benchmark. There are weights "
+            f"{sample.sampled_from!r}, so that the events were probably not generated at "
+            f"{sample.sampled_from!r} but at {guess}: the file has {lack}."
+        )
+    return MissingWeightsError(
+        f"{sample.path} has {lack}. Reweight the sample to all benchmarks under the names of the "
+        f"setup."
+    )
 
 
 def benchmark_weights(
@@ -153,73 +157,3 @@ def normalisation(
         stacklevel=2,
     )
     return expected / sum_weights
-
-
-def check_parameter_points(
-    setup: AnalysisSetup, sample: Sample, ids: Mapping[str, str | None], header: LHEHeader
-) -> None:
-    """Compare the parameter values in the header with those of the benchmarks.
-
-    Values are compared where the header has the block and entry of a parameter; the weights of a
-    benchmark must not belong to another point. Background is not compared.
-
-    Raises:
-        SetupError: If a value differs by more than rounding.
-    """
-    if sample.is_background:
-        return
-    described = header.reweighting
-    for benchmark, weight_id in ids.items():
-        if weight_id is None:
-            values = _card_values(header.slha)
-        else:
-            values = _set_values(described.get(weight_id, ""))
-        for name, expected in _expected_values(setup, benchmark).items():
-            parameter = setup.parameters[name]
-            value = values.get((parameter.lha_block.lower(), parameter.lha_id))
-            if value is None or math.isclose(value, expected, rel_tol=_ROUNDING, abs_tol=1e-9):
-                continue
-            raise SetupError(
-                f"{sample.path}: the weights for benchmark {benchmark!r} belong to "
-                f"{parameter.lha_block} {parameter.lha_id} = {value:g}, but the benchmark has "
-                f"{expected:g} there ({name} = "
-                f"{setup.benchmarks[benchmark].values[name]:g}). Check the names of the "
-                f"benchmarks, sampled_from_benchmark and the transform of the parameter."
-            )
-
-
-def _expected_values(setup: AnalysisSetup, benchmark: str) -> dict[str, float]:
-    """Values of a benchmark in the parameter card, by parameter."""
-    values = dict(setup.benchmarks[benchmark].values)
-    for name, parameter in setup.parameters.items():
-        if parameter.transform is not None:
-            values[name] = float(compile_transform(parameter.transform)(values[name]))
-    return values
-
-
-def _set_values(text: str) -> dict[tuple[str, int], float]:
-    """Values in commands ``set param_card <block> <id> <value>``."""
-    entries = ((block.lower(), int(entry), value) for block, entry, value in _SET.findall(text))
-    return {(block, entry): _number(value) for block, entry, value in entries}
-
-
-def _card_values(card: str) -> dict[tuple[str, int], float]:
-    """Entries of the blocks of a parameter card that hold one number each."""
-    values = {}
-    block = ""
-    for line in card.splitlines():
-        words = line.split("#")[0].split()
-        if words and words[0].lower() in {"block", "decay"}:
-            block = words[1].lower() if words[0].lower() == "block" and len(words) > 1 else "decay"
-            words = words[1:] if block == "decay" else []
-        if len(words) == 2 and words[0].isdigit():
-            values[block, int(words[0])] = _number(words[1])
-    return values
-
-
-def _number(text: str) -> float:
-    """A number, not-a-number for other text."""
-    try:
-        return float(text.replace("D", "E").replace("d", "e"))
-    except ValueError:
-        return math.nan

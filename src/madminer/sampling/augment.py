@@ -60,7 +60,7 @@ def draw_sample(
     draws = draw_events(table, targets, points, rng, n_eff_forced)
     return DrawnSample(
         rows=table.rows[draws.events],
-        weights=table.weights[draws.events],
+        weights=np.take(table.weights, draws.events, axis=0),
         sums=(targets.factors @ table.sums)[np.arange(sets[-1] + 1) % len(targets)],
         sets=sets,
         n_effective=draws.n_effective[points],
@@ -118,5 +118,7 @@ def _form(coefficients: FloatArray, sets: IntArray, rows: FloatArray) -> FloatAr
     if len(coefficients) == 1:
         single: FloatArray = rows @ coefficients[0]
         return single
-    many: FloatArray = np.einsum("nb,nb->n", coefficients[sets % len(coefficients)], rows)
+    many: FloatArray = np.einsum(
+        "nb,nb->n", np.take(coefficients, sets % len(coefficients), axis=0), rows
+    )
     return many

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from madminer.errors import NoEventsError
+from madminer.sampling.running import RunningSums
 from madminer.sampling.table import WeightTable
 from madminer.typing import FloatArray, IntArray
 
@@ -56,13 +57,14 @@ def draw_directly(
     weights = np.abs(point_weights(table, coefficients, factors))
     if limit is not None:
         weights[weights > limit] = 0.0
-    running = np.cumsum(weights)
-    if not running[-1] > 0.0:
+    running = RunningSums(weights[:, np.newaxis])
+    total = running.before(np.array([len(weights)]))[0, 0]
+    if not total > 0.0:
         raise NoEventsError(
             "No event has a weight other than zero that may be drawn at a parameter point; lower "
             "n_eff_forced or move the point closer to the benchmarks."
         )
-    events = np.searchsorted(running, rng.random(count) * running[-1], side="right")
-    last = np.searchsorted(running, running[-1])  # of the events with a weight
-    chosen: IntArray = np.minimum(events, last)
-    return chosen
+    events = running.find(rng.random(count) * total, np.zeros(count, dtype=np.int64))
+    slipped = weights[events] == 0.0  # by rounding, to the neighbour
+    events[slipped] = np.argmax(weights)
+    return events

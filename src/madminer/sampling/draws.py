@@ -18,7 +18,7 @@ import numpy as np
 from madminer.errors import NegativeWeightError, NoEventsError, OptionError
 from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.envelope import acceptances, draw_from_envelope
-from madminer.sampling.extremes import Extremes, find_extremes
+from madminer.sampling.extremes import find_extremes
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
@@ -27,9 +27,7 @@ __all__ = ["Draws", "Targets", "draw_events"]
 logger = logging.getLogger(__name__)
 
 # Measured times in units of one proposal; they decide between the routes, not the result.
-_EVENT_COST = 0.03
-_TABLE_COST = 0.08
-_FEW_POINTS = 8
+_EVENT_COST = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,12 +99,13 @@ def draw_events(
             raise OptionError(f"n_eff_forced must be positive, or None; got {n_eff_forced}.")
         limits = totals / n_eff_forced
     events = _draw(table, targets, points, limits, rng)
-    weights = np.einsum("nb,nb->n", targets.coefficients[points], table.weights[events])
+    coefficients = np.take(targets.coefficients, points, axis=0)
+    weights = np.einsum("nb,nb->n", coefficients, np.take(table.weights, events, axis=0))
     is_negative = weights < 0.0
     if is_negative.any() and not table.is_signed:
         signed = np.unique(points[is_negative])
         totals[signed] = _absolute_totals(table, targets, signed)
-    extremes = _extremes(table, targets, limits)
+    extremes = find_extremes(table, targets.coefficients, targets.factors, limits)
     n_effective = (totals - extremes.removed) / extremes.heaviest
     return Draws(events, points, is_negative, n_effective)
 
@@ -184,23 +183,4 @@ def _prefers_envelope(table: WeightTable, targets: Targets, counts: IntArray) ->
     envelope = 3.0 + counts / np.maximum(accepted, 1e-4)
     direct = _EVENT_COST * ((targets.factors > 0.0) @ np.diff(table.edges))
     cheaper: BoolArray = (envelope < direct) & (counts > 0)
-    saved = np.sum((direct - envelope)[cheaper])
-    if not table.has_cumulative and saved < _TABLE_COST * len(table):
-        return np.zeros_like(cheaper)
     return cheaper
-
-
-def _extremes(table: WeightTable, targets: Targets, limits: FloatArray | None) -> Extremes:
-    if len(targets) > _FEW_POINTS:
-        return find_extremes(
-            table.weights, table.cells, targets.coefficients, targets.factors, limits
-        )
-    heaviest, removed = np.empty(len(targets)), np.zeros(len(targets))
-    for i in range(len(targets)):
-        weights = np.abs(point_weights(table, targets.coefficients[i], targets.factors[i]))
-        if limits is not None:
-            over = weights > limits[i]
-            removed[i] = weights[over].sum()
-            weights[over] = 0.0
-        heaviest[i] = weights.max()
-    return Extremes(heaviest, removed)

@@ -109,15 +109,9 @@ def _propose(
     chosen = np.searchsorted(choices.ravel(), points + rng.random(len(points)), side="right")
     chosen = np.minimum(chosen - points * choices.shape[1], choices.shape[1] - 1)
     groups, columns = np.divmod(chosen, n_benchmarks)
-    low = table.cumulative[columns, table.edges[groups]]
-    high = table.cumulative[columns, table.edges[groups + 1]]
-    targets = low + rng.random(len(points)) * (high - low)
-    events = np.empty(len(points), dtype=np.int64)
-    for column in range(n_benchmarks):
-        at = np.flatnonzero(columns == column)
-        at = at[np.argsort(targets[at])]  # neighbours in memory are found much faster
-        running = table.cumulative[column]
-        events[at] = np.searchsorted(running, targets[at], side="right") - 1
+    low = table.running.before(table.edges)[groups, columns]
+    targets = low + rng.random(len(points)) * table.absolute_sums[groups, columns]
+    events = table.running.find(targets, columns)
     return np.clip(events, table.edges[groups], table.edges[groups + 1] - 1)
 
 
@@ -130,7 +124,7 @@ def _accept(
     events: IntArray,
     rng: np.random.Generator,
 ) -> IntArray:
-    terms = coefficients[points] * table.weights[events]
+    terms = np.take(coefficients, points, axis=0) * np.take(table.weights, events, axis=0)
     weights = np.abs(terms.sum(axis=1))
     accepted = rng.random(len(points)) * np.abs(terms).sum(axis=1) < weights
     if limits is not None:

@@ -1,4 +1,13 @@
-"""Extremes: the heaviest events at many parameter points, found without a scan at each."""
+r"""Extremes: the heaviest events at many parameter points, found without a scan at each.
+
+Divided by a weight that is already found, :math:`u = C / L`, the coefficients of neighbouring
+points differ from those in their middle by :math:`u - m = S z` with :math:`|z| \le r`, so that
+
+.. math:: |u \cdot w_i| \le |m \cdot w_i| + r\, |S^T w_i|
+
+bounds the weight of an event at all of them: below one, it is not the heaviest at any. One scan of
+the events serves all points of such a cluster; the few events that remain are compared exactly.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +15,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.sampling.cells import Cells
-from madminer.typing import FloatArray, IntArray
+from madminer.sampling.table import WeightTable
+from madminer.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["Extremes", "find_extremes"]
 
-_TIE = 1e-9  # a cell that exceeds the heaviest event by less than rounding is not looked into
-_BLOCK = 1 << 18  # products of points and events calculated at once
+_TIE = 1e-9  # an event that may exceed the heaviest by less than rounding is not looked at
+_BLOCK = 1 << 16  # products of points and events calculated at once
+_CHUNK = 1 << 16
+_SAMPLE = 64  # one event of so many tells roughly how heavy the heaviest is
+_FEW = 32  # points that are compared with all events left
+_MANY = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,17 +42,15 @@ class Extremes:
 
 
 def find_extremes(
-    weights: FloatArray,
-    cells: Cells,
+    table: WeightTable,
     coefficients: FloatArray,
     factors: FloatArray,
     limits: FloatArray | None = None,
 ) -> Extremes:
-    """The heaviest events at many points, by descending into cells that may hold them.
+    """The heaviest events at many points.
 
     Args:
-        weights: Weights, sorted by cell, shape ``(n_events, n_benchmarks)``.
-        cells: The cells.
+        table: Weights of the events.
         coefficients: Coefficients of the weights, shape ``(n_points, n_benchmarks)``.
         factors: Factors of the groups of events, shape ``(n_points, n_groups)``.
         limits: Weights above are counted as removed, shape ``(n_points,)``; None: no limit.
@@ -47,94 +58,105 @@ def find_extremes(
     Returns:
         The extremes.
     """
-    search = _Search(
-        weights=weights,
-        cells=cells,
-        coefficients=coefficients,
-        rotated=coefficients @ cells.rotation,
-        limits=np.full(len(coefficients), np.inf) if limits is None else limits,
-        heaviest=np.zeros(len(coefficients)),
-        removed=np.zeros(len(coefficients)),
-    )
-    for i, group in enumerate(cells.groups):
+    allowed = np.full(len(coefficients), np.inf) if limits is None else limits
+    heaviest, removed = np.zeros(len(coefficients)), np.zeros(len(coefficients))
+    for group in range(factors.shape[1]):
+        rows = table.weights[table.edges[group] : table.edges[group + 1]]
         points = np.flatnonzero(factors[:, group] > 0.0)
-        search.descend(0, slice(i, i + 1), points, factors[points, group])
-    return Extremes(search.heaviest, search.removed)
+        if len(rows) == 0 or len(points) == 0:
+            continue
+        scaled = coefficients[points] * factors[points, group, np.newaxis]
+        found, over = _scan(rows, scaled, allowed[points], heaviest[points])
+        heaviest[points] = found
+        removed[points] += over
+    return Extremes(heaviest, removed)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Search:
-    """State of a search; `heaviest` and `removed` are filled while it runs."""
-
-    weights: FloatArray
-    cells: Cells
-    coefficients: FloatArray
-    rotated: FloatArray
-    limits: FloatArray
-    heaviest: FloatArray
-    removed: FloatArray
-
-    def descend(self, depth: int, cells: slice, points: IntArray, factors: FloatArray) -> None:
-        """Look into sibling cells, those with the largest bounds first."""
-        if points.size == 0:
-            return
-        level = self.cells.levels[depth]
-        bounds = level.bounds(cells, self.rotated[points]) * factors[:, np.newaxis]
-        excess = (bounds - self.heaviest[points, np.newaxis]).max(axis=0)
-        # The cell that promises most settles most of the others.
-        for j in np.argsort(-excess):
-            alive = np.flatnonzero(bounds[:, j] > self.heaviest[points] * (1.0 + _TIE))
-            if alive.size == 0:
-                continue
-            cell = cells.start + int(j)
-            children = slice(int(level.starts[cell]), int(level.starts[cell + 1]))
-            if depth + 1 < len(self.cells.levels):
-                self.descend(depth + 1, children, points[alive], factors[alive])
-            else:
-                chosen, scales = points[alive], factors[alive, np.newaxis]
-                self.look_at(self.weights[children], chosen, self.coefficients[chosen] * scales)
-
-    def look_at(self, rows: FloatArray, points: IntArray, scaled: FloatArray) -> None:
-        """Compare points with events, halving the points until few events remain for each half."""
-        if len(points) * len(rows) <= _BLOCK or len(points) == 1:
-            self._compare(rows, points, scaled)
-            return
-        self._try_heaviest_of_middle(rows, points, scaled)
-        tiny = np.finfo(np.float64).tiny
-        units = scaled / np.maximum(self.heaviest[points, np.newaxis], tiny)
-        middle, axes = _principal_axes(units)
-        shifts = (units - middle) @ axes
-        reach = np.abs(rows @ middle) + np.abs(rows @ axes) @ np.abs(shifts).max(axis=0)
-        rows = rows[reach > 1.0 + _TIE]
-        if len(rows):
-            order = np.argsort(shifts[:, 0], kind="stable")
-            for half in np.array_split(order, 2):
-                self.look_at(rows, points[half], scaled[half])
-
-    def _try_heaviest_of_middle(
-        self, rows: FloatArray, points: IntArray, scaled: FloatArray
-    ) -> None:
-        """What is heavy at the point in the middle is heavy at its neighbours."""
-        distance = np.abs(scaled - np.median(scaled, axis=0)).sum(axis=1)
-        candidate = rows[np.argmax(np.abs(rows @ scaled[np.argmin(distance)]))]
-        found = np.abs(scaled @ candidate)
-        allowed = np.where(found <= self.limits[points], found, 0.0)
-        self.heaviest[points] = np.maximum(self.heaviest[points], allowed)
-
-    def _compare(self, rows: FloatArray, points: IntArray, scaled: FloatArray) -> None:
-        step = max(_BLOCK // len(points), 1)
-        for start in range(0, len(rows), step):
-            found = np.abs(scaled @ rows[start : start + step].T)
-            over = found > self.limits[points, np.newaxis]
-            if over.any():
-                self.removed[points] += np.where(over, found, 0.0).sum(axis=1)
-                found[over] = 0.0
-            self.heaviest[points] = np.maximum(self.heaviest[points], found.max(axis=1))
+def _scan(
+    rows: FloatArray, scaled: FloatArray, limits: FloatArray, known: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Largest weights of one group of events, or those known, and the sums above the limits."""
+    if len(scaled) <= _FEW or len(scaled) * len(rows) <= _BLOCK:
+        found, removed = _compare(rows, scaled, limits)
+        return np.maximum(known, found), removed
+    sample = rows[::_SAMPLE]
+    found, _ = _compare(sample, scaled, limits)
+    heaviest, removed = np.maximum(known, found), np.zeros(len(scaled))
+    middle = sample.mean(axis=0)
+    if np.any(np.abs(scaled @ middle) > heaviest):  # because of the limits
+        middle = np.zeros_like(middle)
+    at_middle = scaled @ middle
+    margins = np.maximum(heaviest - np.abs(at_middle), _TIE * heaviest)
+    signs = np.where(at_middle < 0.0, -1.0, 1.0)
+    units = scaled * (signs / np.maximum(margins, np.finfo(np.float64).tiny))[:, np.newaxis]
+    clusters = _clusters(_embedded(units, sample - middle))
+    scan = _candidates(rows, middle, units, clusters)
+    for cluster, candidates in zip(clusters, scan, strict=True):
+        heaviest[cluster], removed[cluster] = _scan(
+            np.take(rows, candidates, axis=0), scaled[cluster], limits[cluster], heaviest[cluster]
+        )
+    return heaviest, removed
 
 
-def _principal_axes(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean of some vectors and the axes of their spread, the longest first."""
-    middle = vectors.mean(axis=0)
-    centred = vectors - middle
-    axes: FloatArray = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
-    return middle, axes
+def _compare(
+    rows: FloatArray, scaled: FloatArray, limits: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Largest weights of events up to the limits, and the sums of those above."""
+    heaviest, removed = np.zeros(len(scaled)), np.zeros(len(scaled))
+    step = max(_BLOCK // len(scaled), 1)
+    for start in range(0, len(rows), step):
+        found = scaled @ rows[start : start + step].T
+        np.abs(found, out=found)
+        largest = found.max(axis=1)
+        if np.any(largest > limits):
+            over = found > limits[:, np.newaxis]
+            removed += np.where(over, found, 0.0).sum(axis=1)
+            found[over] = 0.0
+            largest = found.max(axis=1)
+        np.maximum(heaviest, largest, out=heaviest)
+    return heaviest, removed
+
+
+def _embedded(units: FloatArray, rows: FloatArray) -> FloatArray:
+    """Points whose distances are the mean squared differences of the weights of events."""
+    variances, axes = np.linalg.eigh(rows.T @ rows)
+    return units @ (axes * np.sqrt(np.maximum(variances, 0.0)))
+
+
+def _clusters(points: FloatArray) -> list[IntArray]:
+    """Neighbouring points, in equal numbers."""
+    clusters = [np.arange(len(points))]
+    while len(clusters) < min(_MANY, len(points)/_FEW):
+        halves = []
+        for cluster in clusters:
+            centred = points[cluster] - points[cluster].mean(axis=0)
+            along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
+            halves += np.array_split(cluster[np.argsort(along, kind="stable")], 2)
+        clusters = halves
+    return clusters
+
+
+def _candidates(
+    rows: FloatArray, middle: FloatArray, units: FloatArray, clusters: list[IntArray]
+) -> list[IntArray]:
+    """Events that can be the heaviest at a point of each cluster."""
+    middles = np.stack([units[cluster].mean(axis=0) for cluster in clusters])
+    shifts = [units[cluster] - centre for cluster, centre in zip(clusters, middles, strict=True)]
+    spread = np.concatenate(shifts)
+    variances, axes = np.linalg.eigh(spread.T @ spread)
+    lengths = np.sqrt(np.maximum(variances, 1e-12 * variances[-1] + np.finfo(np.float64).tiny))
+    radii = np.array([np.linalg.norm(shift @ axes / lengths, axis=1).max() for shift in shifts])
+    directions = np.concatenate([(axes * lengths).T, middles])
+    offsets = (directions @ middle)[:, np.newaxis]
+    is_candidate: BoolArray = np.empty((len(clusters), len(rows)), dtype=np.bool_)
+    step = max(_CHUNK // len(directions), 1)
+    for start in range(0, len(rows), step):
+        chunk = slice(start, start + step)
+        products = directions @ rows[chunk].T
+        products -= offsets
+        along, bounds = products[: len(axes)], products[len(axes) :]
+        np.square(along, out=along)
+        np.abs(bounds, out=bounds)
+        bounds += radii[:, np.newaxis] * np.sqrt(along.sum(axis=0))
+        np.greater(bounds, 1.0 + _TIE, out=is_candidate[:, chunk])
+    return [np.flatnonzero(row) for row in is_candidate]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -12,11 +12,53 @@ from madminer.errors import OptionError
 from madminer.io.atomic import atomic_path
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["LocalSample", "MoreRatiosSample", "PlainSample", "RatioSample", "given", "save_arrays"]
+__all__ = [
+    "LocalSample",
+    "MoreRatiosSample",
+    "PlainSample",
+    "RatioSample",
+    "check_destination",
+    "given",
+    "save_arrays",
+]
 
 
-class PlainSample(tuple[FloatArray, FloatArray, float]):  # noqa: SLOT001  # carries w
-    """Observables x, theta and n_eff; the attribute `w` holds the signs of the events."""
+class _Plain(NamedTuple):
+    x: FloatArray
+    theta: FloatArray
+    n_eff: float
+
+
+class _Local(NamedTuple):
+    x: FloatArray
+    theta: FloatArray
+    t_xz: FloatArray
+    n_eff: float
+
+
+class _Ratio(NamedTuple):
+    x: FloatArray
+    theta0: FloatArray
+    theta1: FloatArray
+    y: FloatArray
+    r_xz: FloatArray
+    t_xz: FloatArray | None
+    n_eff: float | FloatArray
+
+
+class _MoreRatios(NamedTuple):
+    x: FloatArray
+    theta0: FloatArray
+    theta1: FloatArray
+    y: FloatArray
+    r_xz: FloatArray
+    t_xz0: FloatArray | None
+    t_xz1: FloatArray | None
+    n_eff: float
+
+
+class PlainSample(_Plain):
+    """Observables x, theta and n_eff, by name too; `w` holds the signs of the events."""
 
     w: FloatArray
     """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
@@ -24,13 +66,13 @@ class PlainSample(tuple[FloatArray, FloatArray, float]):  # noqa: SLOT001  # car
     @classmethod
     def of(cls, values: tuple[FloatArray, FloatArray, float], w: FloatArray) -> Self:
         """Make it from the arrays and the signs."""
-        sample = cls(values)
+        sample = cls(*values)
         sample.w = w
         return sample
 
 
-class LocalSample(tuple[FloatArray, FloatArray, FloatArray, float]):  # noqa: SLOT001
-    """Observables x, theta, t_xz and n_eff; the attribute `w` holds the signs of the events."""
+class LocalSample(_Local):
+    """Observables x, theta, t_xz and n_eff, by name too; `w` holds the signs of the events."""
 
     w: FloatArray
     """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
@@ -38,23 +80,13 @@ class LocalSample(tuple[FloatArray, FloatArray, FloatArray, float]):  # noqa: SL
     @classmethod
     def of(cls, values: tuple[FloatArray, FloatArray, FloatArray, float], w: FloatArray) -> Self:
         """Make it from the arrays and the signs."""
-        sample = cls(values)
+        sample = cls(*values)
         sample.w = w
         return sample
 
 
-class RatioSample(  # noqa: SLOT001
-    tuple[
-        FloatArray,
-        FloatArray,
-        FloatArray,
-        FloatArray,
-        FloatArray,
-        FloatArray | None,
-        float | FloatArray,
-    ]
-):
-    """x, theta0, theta1, y, r_xz, t_xz, n_eff; the attribute `w` holds the signs of the events."""
+class RatioSample(_Ratio):
+    """x, theta0, theta1, y, r_xz, t_xz, n_eff, by name too; `w` holds the signs of the events."""
 
     w: FloatArray
     """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
@@ -74,24 +106,13 @@ class RatioSample(  # noqa: SLOT001
         w: FloatArray,
     ) -> Self:
         """Make it from the arrays and the signs."""
-        sample = cls(values)
+        sample = cls(*values)
         sample.w = w
         return sample
 
 
-class MoreRatiosSample(  # noqa: SLOT001
-    tuple[
-        FloatArray,
-        FloatArray,
-        FloatArray,
-        FloatArray,
-        FloatArray,
-        FloatArray | None,
-        FloatArray | None,
-        float,
-    ]
-):
-    """x, theta0, theta1, y, r_xz, t_xz0, t_xz1, n_eff; `w` holds the signs of the events."""
+class MoreRatiosSample(_MoreRatios):
+    """x, theta0, theta1, y, r_xz, t_xz0, t_xz1, n_eff, by name too; `w` holds the signs."""
 
     w: FloatArray
     """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
@@ -112,7 +133,7 @@ class MoreRatiosSample(  # noqa: SLOT001
         w: FloatArray,
     ) -> Self:
         """Make it from the arrays and the signs."""
-        sample = cls(values)
+        sample = cls(*values)
         sample.w = w
         return sample
 
@@ -128,6 +149,19 @@ def given(values: FloatArray | None) -> FloatArray:
     return values
 
 
+def check_destination(folder: StrPath | None, filename: str | None) -> None:
+    """Check that folder and file name are both given, or neither.
+
+    Raises:
+        OptionError: If only one of them is.
+    """
+    if (folder is None) != (filename is None):
+        raise OptionError(
+            f"Samples are saved where both folder and filename are given, got {folder=!s} and "
+            f"{filename=}. Give both, or neither to save nothing."
+        )
+
+
 def save_arrays(
     folder: StrPath | None, filename: str | None, arrays: Mapping[str, FloatArray | None]
 ) -> None:
@@ -139,8 +173,10 @@ def save_arrays(
         arrays: Arrays by name; those that are None are left out.
 
     Raises:
+        OptionError: If only one of folder and file name is given.
         OutputError: If nothing can be written there.
     """
+    check_destination(folder, filename)
     if folder is None or filename is None:
         return
     for name, values in arrays.items():

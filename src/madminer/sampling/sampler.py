@@ -21,7 +21,7 @@ from madminer.sampling.columns import Columns, SamplingOptions, join_columns
 from madminer.sampling.draws import Targets
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification
 from madminer.sampling.points import Points, require_nominal, resolve_thetas
-from madminer.sampling.table import WeightTable, weight_table
+from madminer.sampling.table import WeightTable
 from madminer.typing import FloatArray, StrPath
 
 __all__ = ["Sampler"]
@@ -96,8 +96,16 @@ class Sampler(DataAnalyzer):
         key = (start, stop)
         if key not in self._tables:
             self._tables.clear()
-            ((weights, groups),) = self._weights_and_groups(start, stop, None)
-            self._tables[key] = weight_table(weights, groups, self.n_benchmarks_phys + 1, start)
+            groups = self._groups(start, stop)
+            rows = start + np.argsort(groups, kind="stable")
+            counts = np.bincount(groups, minlength=self.n_benchmarks_phys + 1)
+            self._tables[key] = WeightTable(
+                rows=rows,
+                edges=np.append(0, np.cumsum(counts)),
+                weights=np.ascontiguousarray(
+                    self.event_file.weights(rows)[:, : self.n_benchmarks]
+                ),
+            )
         return self._tables[key]
 
     def _ratio_columns(

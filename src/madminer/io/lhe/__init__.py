@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from madminer.io.lhe.events import LHEEvents, concatenate_lhe_events
-from madminer.io.lhe.file import LHEFile, read_lhe
+from madminer.io.lhe.file import LHEFile, read_lhe, require_event_file
 from madminer.io.lhe.header import LHEHeader, WeightDescription, WeightGroup, reweighting_group
 from madminer.io.lhe.writer import write_lhe
 
@@ -15,6 +15,7 @@ __all__ = [
     "WeightGroup",
     "concatenate_lhe_events",
     "read_lhe",
+    "require_event_file",
     "reweighting_group",
     "write_lhe",
 ]

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from madminer.errors import FileFormatError, MissingWeightsError, NoEventsError
+from madminer.errors import FileFormatError, MissingFileError, MissingWeightsError, NoEventsError
 from madminer.io.lhe.events import LHEEvents, concatenate_lhe_events
 from madminer.io.lhe.header import LHEHeader, parse_header
 from madminer.io.lhe.parser import parse_events
 from madminer.typing import StrPath
 
-__all__ = ["LHEFile", "read_lhe"]
+__all__ = ["LHEFile", "read_lhe", "require_event_file"]
 
 _BLOCK: Final = 1 << 17
 _FIRST_BLOCK: Final = 1 << 15  # most headers end here, and they are read by themselves
@@ -34,16 +34,13 @@ class LHEFile:
         header: What stands before the events.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        MissingFileError: If there is no such file.
         FileFormatError: If it is no Les Houches event file.
     """
 
     def __init__(self, path: StrPath) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise FileNotFoundError(
-                f"There is no event file {self.path}. Check the name and that the events were made."
-            )
+        require_event_file(self.path)
         self.header: LHEHeader = parse_header(self._head(), self.path)
 
     def events(
@@ -107,7 +104,7 @@ def read_lhe(path: StrPath, *, with_history: bool = True) -> tuple[LHEHeader, LH
         What stands before the events, and the events.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        MissingFileError: If there is no such file.
         FileFormatError: If it is truncated or not of the expected form.
         NoEventsError: If it holds no events.
         MissingWeightsError: If some of the events lack a weight that others have.
@@ -117,6 +114,24 @@ def read_lhe(path: StrPath, *, with_history: bool = True) -> tuple[LHEHeader, LH
     if not parts:
         raise NoEventsError(f"{path} holds no events. Generate it again.")
     return file.header, concatenate_lhe_events(parts)
+
+
+def require_event_file(path: Path) -> None:
+    """Refuse a path that is no file.
+
+    Raises:
+        MissingFileError: If nothing is there, or a folder.
+    """
+    if path.is_dir():
+        raise MissingFileError(
+            f"{path} is a folder, an event file is needed: give one of the files inside it, such "
+            f"as {path / 'unweighted_events.lhe.gz'}."
+        )
+    if not path.is_file():
+        raise MissingFileError(
+            f"There is no event file {path}. Check the path and the working folder, and that the "
+            f"events were made."
+        )
 
 
 def _event_texts(path: Path) -> Iterator[bytes]:

@@ -1,0 +1,132 @@
+"""Whether the weights in a file belong to the benchmarks of the setup."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from madminer.errors import SetupError
+from madminer.expressions import compile_transform
+from madminer.io.lhe import LHEHeader
+from madminer.models import AnalysisSetup
+from madminer.reading.samples import Sample
+
+__all__ = ["check_parameter_points"]
+
+_SET: Final = re.compile(r"set\s+param_card\s+(\w+)\s+(\d+)\s+([^\s#]+)\s*(?:#.*)?$", re.MULTILINE)
+_ROUNDING: Final = 1e-3
+"""Relative difference of parameter values that rounding in cards may explain."""
+
+_Entry = tuple[str, int]  # block in lower case and number in a parameter card
+
+
+def check_parameter_points(
+    setup: AnalysisSetup, sample: Sample, ids: Mapping[str, str | None], header: LHEHeader
+) -> None:
+    """Compare the parameter values in the header with those of the benchmarks.
+
+    A header that describes parameter points, by a parameter card or by the commands of a
+    reweighting, must know the parameters of the setup. What the commands do not set keeps the
+    value of the card. Background is not compared.
+
+    Raises:
+        SetupError: If the header describes points of other parameters, or a value differs by more
+            than rounding.
+    """
+    if sample.is_background:
+        return
+    card = _card_values(header.slha)
+    commands = {name: _set_values(text) for name, text in header.reweighting.items()}
+    _check_described_parameters(setup, sample, header, card, commands)
+    original = _expected_entries(setup, sample.sampled_from) | card
+    for benchmark, weight_id in ids.items():
+        if weight_id is None:
+            values = card
+        else:
+            changed = commands.get(weight_id, {})
+            values = original | changed if changed else {}
+        expected = _expected_entries(setup, benchmark)
+        for name, parameter in setup.parameters.items():
+            entry = parameter.lha_block.lower(), parameter.lha_id
+            value = values.get(entry)
+            if value is None or math.isclose(
+                value, expected[entry], rel_tol=_ROUNDING, abs_tol=1e-9
+            ):
+                continue
+            raise SetupError(
+                f"{sample.path}: the weights for benchmark {benchmark!r} belong to "
+                f"{parameter.lha_block} {parameter.lha_id} = {value:g}, but the benchmark has "
+                f"{expected[entry]:g} there ({name} = "
+                f"{setup.benchmarks[benchmark].values[name]:g}). Check the names of the "
+                f"benchmarks, sampled_from_benchmark and the transform of the parameter."
+            )
+
+
+def _check_described_parameters(
+    setup: AnalysisSetup,
+    sample: Sample,
+    header: LHEHeader,
+    card: Mapping[_Entry, float],
+    commands: Mapping[str, Mapping[_Entry, float]],
+) -> None:
+    """Refuse a file whose header speaks of other parameters than those of the setup."""
+    changed = {name: values for name, values in commands.items() if values}
+    is_other_model = any("change model" in text for text in header.reweighting.values())
+    known = set(card).union(*changed.values())
+    wanted = [(p.lha_block.lower(), p.lha_id) for p in setup.parameters.values()]
+    unknown = [entry for entry in wanted if entry not in known]
+    if not known or not unknown or (is_other_model and not changed):
+        return
+    has = f"its parameter card has no {_listed(unknown, ' and no ')}"
+    if changed:
+        name, values = next(iter(changed.items()))
+        has = f"weight {name!r} sets {_listed(values, ' and ')}"
+    raise SetupError(
+        f"{sample.path}: {has}; the setup has {_listed(wanted, ', ')}. Check that the file belongs "
+        f"to this setup, and lha_block and lha_id of the parameters."
+    )
+
+
+def _listed(entries: Iterable[_Entry], separator: str) -> str:
+    return separator.join(f"{block} {number}" for block, number in entries)
+
+
+def _expected_entries(setup: AnalysisSetup, benchmark: str) -> dict[_Entry, float]:
+    """Values of a benchmark as they stand in the parameter card."""
+    values = {}
+    for name, parameter in setup.parameters.items():
+        value = setup.benchmarks[benchmark].values[name]
+        if parameter.transform is not None:
+            value = float(compile_transform(parameter.transform)(value))
+        values[parameter.lha_block.lower(), parameter.lha_id] = value
+    return values
+
+
+def _set_values(text: str) -> dict[_Entry, float]:
+    """Values in commands ``set param_card <block> <id> <value>``."""
+    entries = ((block.lower(), int(entry), value) for block, entry, value in _SET.findall(text))
+    return {(block, entry): _number(value) for block, entry, value in entries}
+
+
+def _card_values(card: str) -> dict[_Entry, float]:
+    """Entries of the blocks of a parameter card that hold one number each."""
+    values = {}
+    block = ""
+    for line in card.splitlines():
+        words = line.split("#")[0].split()
+        if words and words[0].lower() in {"block", "decay"}:
+            block = words[1].lower() if words[0].lower() == "block" and len(words) > 1 else "decay"
+            words = words[1:] if block == "decay" else []
+        if len(words) == 2 and words[0].isdigit():
+            values[block, int(words[0])] = _number(words[1])
+    return values
+
+
+def _number(text: str) -> float:
+    """A number, not-a-number for other text."""
+    try:
+        return float(text.replace("D", "E").replace("d", "e"))
+    except ValueError:
+        return math.nan
