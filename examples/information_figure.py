@@ -1,7 +1,7 @@
 """Draw the figure of the README from the numbers of a demonstration.
 
-    madminer demo --out demo
-    python examples/information_figure.py demo/results.json docs/figures/information.png
+Run ``madminer demo --out demo``, then
+``python examples/information_figure.py demo/results.json docs/figures/information.png``.
 """
 
 from __future__ import annotations

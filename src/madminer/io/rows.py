@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -82,7 +83,7 @@ def _mapped(dataset: h5py.Dataset, *, is_dense: bool) -> NDArray[Any]:
     offset = dataset.id.get_offset()
     page = offset - offset % mmap.ALLOCATIONGRANULARITY
     length = offset + dataset.id.get_storage_size() - page
-    with open(dataset.file.filename, "rb") as file:
+    with Path(dataset.file.filename).open("rb") as file:
         memory = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=page)
     if is_dense and hasattr(memory, "madvise"):
         memory.madvise(mmap.MADV_WILLNEED)  # one after the other, not in the order of the rows

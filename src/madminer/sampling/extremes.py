@@ -120,14 +120,15 @@ def _compare(
 def _embedded(units: FloatArray, rows: FloatArray) -> FloatArray:
     """Points whose distances are the mean squared differences of the weights of events."""
     variances, axes = np.linalg.eigh(rows.T @ rows)
-    return units @ (axes * np.sqrt(np.maximum(variances, 0.0)))
+    embedded: FloatArray = units @ (axes * np.sqrt(np.maximum(variances, 0.0)))
+    return embedded
 
 
 def _clusters(points: FloatArray) -> list[IntArray]:
     """Neighbouring points, in equal numbers."""
-    clusters = [np.arange(len(points))]
-    while len(clusters) < min(_MANY, len(points)/_FEW):
-        halves = []
+    clusters: list[IntArray] = [np.arange(len(points))]
+    while len(clusters) < min(_MANY, len(points) / _FEW):
+        halves: list[IntArray] = []
         for cluster in clusters:
             centred = points[cluster] - points[cluster].mean(axis=0)
             along = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -1]
