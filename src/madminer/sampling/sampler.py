@@ -102,9 +102,7 @@ class Sampler(DataAnalyzer):
             self._tables[key] = WeightTable(
                 rows=rows,
                 edges=np.append(0, np.cumsum(counts)),
-                weights=np.ascontiguousarray(
-                    self.event_file.weights(rows)[:, : self.n_benchmarks]
-                ),
+                weights=np.ascontiguousarray(self.event_file.weights(rows)[:, : self.n_benchmarks]),
             )
         return self._tables[key]
 
