@@ -278,3 +278,13 @@ def test_extremes_of_equal_events() -> None:
     coefficients = targets(np.random.default_rng(4).normal(0.0, 0.5, (300, 1))).coefficients
     found = find_extremes(table, coefficients, np.ones((300, 1)))
     np.testing.assert_allclose(found.heaviest, 1.0, rtol=1e-8)
+
+
+def test_extremes_where_few_events_have_a_weight() -> None:
+    weights = np.zeros((50_000, 3))
+    weights[[17, 1234]] = [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]
+    table = in_table(weights, np.zeros(50_000, dtype=np.int64), 1)
+    coefficients = targets(np.random.default_rng(4).normal(0.0, 0.5, (300, 1))).coefficients
+    found = find_extremes(table, coefficients, np.ones((300, 1)))
+    scan = np.abs(coefficients @ weights[[17, 1234]].T).max(axis=1)
+    np.testing.assert_allclose(found.heaviest, scan, rtol=1e-8)

@@ -446,9 +446,8 @@ def _summary(event_file: EventFile) -> EventSummary:
 
 
 def _check_counts(groups: IntArray, n_generated: IntArray, setup: AnalysisSetup) -> None:
-    present = np.bincount(groups, minlength=len(n_generated) + 1)[:-1] > 0
-    lost = np.flatnonzero(present & (n_generated == 0))
-    if lost.size:
+    lost = [i for i in np.flatnonzero(n_generated == 0) if np.any(groups == i)]
+    if lost:
         names = [list(setup.physical_benchmarks)[i] for i in lost]
         raise FileFormatError(
             f"The file has events generated at {names}, but its summary counts none there; "

@@ -1,12 +1,15 @@
 r"""Extremes: the heaviest events at many parameter points, found without a scan at each.
 
-Divided by a weight that is already found, :math:`u = C / L`, the coefficients of neighbouring
-points differ from those in their middle by :math:`u - m = S z` with :math:`|z| \le r`, so that
+Whether an event is heavier than one already found, of weight L, is measured from the mean
+:math:`\bar{w}` of some events: with :math:`u = C / (L - C \cdot \bar{w})`, it takes
+:math:`u \cdot (w_i - \bar{w}) > 1`. The points of a cluster differ from its middle m by
+:math:`u - m = S z` with :math:`|z| \le r`, so that
 
-.. math:: |u \cdot w_i| \le |m \cdot w_i| + r\, |S^T w_i|
+.. math:: |u \cdot (w_i - \bar{w})| \le |m \cdot (w_i - \bar{w})| + r\, |S^T (w_i - \bar{w})|
 
-bounds the weight of an event at all of them: below one, it is not the heaviest at any. One scan of
-the events serves all points of such a cluster; the few events that remain are compared exactly.
+bounds an event at all of them: below one, it is not the heaviest at any. One scan of the events
+serves all clusters; the few events that remain for each are scanned again in smaller clusters, or
+compared with each point. The result is exact.
 """
 
 from __future__ import annotations
@@ -21,11 +24,10 @@ from madminer.typing import BoolArray, FloatArray, IntArray
 __all__ = ["Extremes", "find_extremes"]
 
 _TIE = 1e-9  # an event that may exceed the heaviest by less than rounding is not looked at
-_BLOCK = 1 << 16  # products of points and events calculated at once
-_CHUNK = 1 << 16
+_BLOCK = 1 << 16  # numbers calculated at once, few enough for the cache of a processor core
 _SAMPLE = 64  # one event of so many tells roughly how heavy the heaviest is
 _FEW = 32  # points that are compared with all events left
-_MANY = 16
+_MANY = 16  # clusters that share a scan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,25 +77,23 @@ def find_extremes(
 def _scan(
     rows: FloatArray, scaled: FloatArray, limits: FloatArray, known: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Largest weights of one group of events, or those known, and the sums above the limits."""
-    if len(scaled) <= _FEW or len(scaled) * len(rows) <= _BLOCK:
+    """Largest weights of events, or those known, and the sums of the weights above the limits."""
+    sample = rows[::_SAMPLE]
+    few = len(scaled) <= _FEW or len(scaled) * len(rows) <= _BLOCK
+    heaviest = known if few else np.maximum(known, _compare(sample, scaled, limits)[0])
+    if few or not np.all(heaviest > 0.0):
         found, removed = _compare(rows, scaled, limits)
         return np.maximum(known, found), removed
-    sample = rows[::_SAMPLE]
-    found, _ = _compare(sample, scaled, limits)
-    heaviest, removed = np.maximum(known, found), np.zeros(len(scaled))
     middle = sample.mean(axis=0)
-    if np.any(np.abs(scaled @ middle) > heaviest):  # because of the limits
+    if np.any(np.abs(scaled @ middle) > heaviest * (1.0 + _TIE)):  # because of the limits
         middle = np.zeros_like(middle)
-    at_middle = scaled @ middle
-    margins = np.maximum(heaviest - np.abs(at_middle), _TIE * heaviest)
-    signs = np.where(at_middle < 0.0, -1.0, 1.0)
-    units = scaled * (signs / np.maximum(margins, np.finfo(np.float64).tiny))[:, np.newaxis]
+    units = _in_margins(scaled, scaled @ middle, heaviest)
     clusters = _clusters(_embedded(units, sample - middle))
-    scan = _candidates(rows, middle, units, clusters)
-    for cluster, candidates in zip(clusters, scan, strict=True):
+    removed = np.zeros(len(scaled))
+    candidates = _candidates(rows, middle, units, clusters)
+    for cluster, chosen in zip(clusters, candidates, strict=True):
         heaviest[cluster], removed[cluster] = _scan(
-            np.take(rows, candidates, axis=0), scaled[cluster], limits[cluster], heaviest[cluster]
+            np.take(rows, chosen, axis=0), scaled[cluster], limits[cluster], heaviest[cluster]
         )
     return heaviest, removed
 
@@ -117,6 +117,13 @@ def _compare(
     return heaviest, removed
 
 
+def _in_margins(scaled: FloatArray, at_middle: FloatArray, heaviest: FloatArray) -> FloatArray:
+    """Coefficients u, with the sign that makes the weight of the mean event positive."""
+    margins = np.maximum(heaviest - np.abs(at_middle), _TIE * heaviest)
+    units: FloatArray = scaled * (np.where(at_middle < 0.0, -1.0, 1.0) / margins)[:, np.newaxis]
+    return units
+
+
 def _embedded(units: FloatArray, rows: FloatArray) -> FloatArray:
     """Points whose distances are the mean squared differences of the weights of events."""
     variances, axes = np.linalg.eigh(rows.T @ rows)
@@ -127,7 +134,7 @@ def _embedded(units: FloatArray, rows: FloatArray) -> FloatArray:
 def _clusters(points: FloatArray) -> list[IntArray]:
     """Neighbouring points, in equal numbers."""
     clusters: list[IntArray] = [np.arange(len(points))]
-    while len(clusters) < min(_MANY, len(points) / _FEW):
+    while len(clusters) < _MANY and len(clusters) * _FEW < len(points):
         halves: list[IntArray] = []
         for cluster in clusters:
             centred = points[cluster] - points[cluster].mean(axis=0)
@@ -150,7 +157,7 @@ def _candidates(
     directions = np.concatenate([(axes * lengths).T, middles])
     offsets = (directions @ middle)[:, np.newaxis]
     is_candidate: BoolArray = np.empty((len(clusters), len(rows)), dtype=np.bool_)
-    step = max(_CHUNK // len(directions), 1)
+    step = max(_BLOCK // len(directions), 1)
     for start in range(0, len(rows), step):
         chunk = slice(start, start + step)
         products = directions @ rows[chunk].T

@@ -76,17 +76,23 @@ class RunningSums:
             Positions, shape ``(n,)``; rounding may move a target at the edge of an event to its
             neighbour.
         """
-        n_events, n_columns = self.weights.shape
-        blocks, rest = np.empty(len(targets), dtype=np.int64), np.empty(len(targets))
-        for column in range(n_columns):
+        found = np.empty(len(targets), dtype=np.int64)
+        for column in range(self.weights.shape[1]):
             at = np.flatnonzero(columns == column)
-            blocks[at] = np.searchsorted(self.blocks[column], targets[at], side="right") - 1
-            rest[at] = targets[at] - self.blocks[column][blocks[at]]
-        events = blocks * _LENGTH
-        passed = np.zeros_like(events)
-        flat, last = self.weights.ravel(), (n_events - 1) * n_columns
-        for step in range(_LENGTH - 1):
-            rest -= flat[np.minimum((events + step) * n_columns, last) + columns]
-            passed += rest >= 0.0
-        found: IntArray = np.minimum(events + passed, n_events - 1)
+            at = at[np.argsort(targets[at])]  # neighbours in memory are found much faster
+            found[at] = self._find_in(column, targets[at])
         return found
+
+    def _find_in(self, column: int, targets: FloatArray) -> IntArray:
+        n_events, n_columns = self.weights.shape
+        before = self.blocks[column]
+        blocks = np.searchsorted(before, targets, side="right") - 1
+        rest = targets - before[blocks]
+        events = blocks * _LENGTH
+        places, flat = events * n_columns + column, self.weights.ravel()
+        for _ in range(_LENGTH - 1):
+            rest -= np.take(flat, places, mode="clip")  # beyond the last event it does not matter
+            events += rest >= 0.0
+            places += n_columns
+        np.minimum(events, n_events - 1, out=events)
+        return events
