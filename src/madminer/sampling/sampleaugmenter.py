@@ -14,6 +14,7 @@ from madminer.sampling.results import (
     MoreRatiosSample,
     PlainSample,
     RatioSample,
+    check_destination,
     given,
     save_arrays,
 )
@@ -95,6 +96,7 @@ class SampleAugmenter(Sampler):
             NoEventsError: If there are no events to draw from.
             NegativeWeightError: If the cross section at a point is not positive.
         """
+        check_destination(folder, filename)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
             partition=partition,
@@ -160,6 +162,7 @@ class SampleAugmenter(Sampler):
             DataError: If a drawn event has no score.
         """
         self._require_theta_score(nuisance_score)
+        check_destination(folder, filename)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
             partition=partition,
@@ -300,6 +303,7 @@ class SampleAugmenter(Sampler):
         self._require_theta_score(nuisance_score)
         require_nominal(nu0)
         require_nominal(nu1)
+        check_destination(folder, filename)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
             partition=partition,
@@ -393,6 +397,7 @@ class SampleAugmenter(Sampler):
         self._require_theta_score(nuisance_score)
         require_nominal(nu0)
         require_nominal(nu1)
+        check_destination(folder, filename)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
             partition=partition,
