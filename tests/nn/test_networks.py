@@ -7,14 +7,8 @@ from torch import Tensor
 
 from madminer.errors import OptionError
 from madminer.nn.activations import ACTIVATIONS
-from madminer.nn.evaluation import log_ratio_combinations, log_ratio_grid, log_ratio_score_grid
-from madminer.nn.networks import (
-    MLP,
-    log_ratio,
-    log_ratio_and_score,
-    log_ratio_and_scores_double,
-    log_ratio_double,
-)
+from madminer.nn.conditional import ConditionalNetwork
+from madminer.nn.ratios import DoubleRatioNetwork, RatioNetwork
 
 N, P, F = 5, 2, 3
 
@@ -24,9 +18,9 @@ def make_network(
     activation: str = "tanh",
     n_hidden: tuple[int, ...] = (6, 4),
     dropout_prob: float = 0.0,
-) -> MLP:
+) -> RatioNetwork:
     generator = torch.Generator().manual_seed(5)
-    return MLP(n_inputs, n_hidden, 1, activation, dropout_prob, generator).double()
+    return RatioNetwork(n_inputs, n_hidden, 1, activation, dropout_prob, generator).double()
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -73,10 +67,10 @@ def test_unknown_activation_is_refused() -> None:
 def test_score_is_the_gradient_of_the_log_ratio(activation: str, n_hidden: tuple[int, ...]) -> None:
     network = make_network(activation=activation, n_hidden=n_hidden).eval()
     theta, x = draw(N, P).requires_grad_(), draw(N, F, seed=1)
-    expected_ratio = log_ratio(network, theta, x)
+    expected_ratio = network.log_f(theta, x)
     (expected_score,) = torch.autograd.grad(expected_ratio.sum(), theta)
     with torch.no_grad():
-        ratio, score = log_ratio_and_score(network, theta, x)
+        ratio, score = network.log_f_and_score(theta, x)
     torch.testing.assert_close(ratio, expected_ratio.detach())
     torch.testing.assert_close(score, expected_score)
     assert not score.requires_grad
@@ -87,8 +81,8 @@ def test_score_is_differentiable_by_the_parameters(activation: str) -> None:
     """Reverse over reverse by autograd is the slow twin of the written-out slope."""
     network = make_network(activation=activation).eval()
     theta, x = draw(N, P).requires_grad_(), draw(N, F, seed=1)
-    (slow,) = torch.autograd.grad(log_ratio(network, theta, x).sum(), theta, create_graph=True)
-    _, fast = log_ratio_and_score(network, theta.detach(), x)
+    (slow,) = torch.autograd.grad(network.log_f(theta, x).sum(), theta, create_graph=True)
+    _, fast = network.log_f_and_score(theta.detach(), x)
     parameters = list(network.parameters())
     twins, ours = (
         torch.autograd.grad(t.square().sum(), parameters, allow_unused=True, materialize_grads=True)
@@ -103,21 +97,21 @@ def test_score_with_dropout_uses_the_same_mask_as_the_ratio() -> None:
     theta, x = draw(N, P).requires_grad_(), draw(N, F, seed=1)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(3)
-        (expected,) = torch.autograd.grad(log_ratio(network, theta, x).sum(), theta)
+        (expected,) = torch.autograd.grad(network.log_f(theta, x).sum(), theta)
         torch.default_generator.manual_seed(3)
-        _, score = log_ratio_and_score(network, theta, x)
+        _, score = network.log_f_and_score(theta, x)
     torch.testing.assert_close(score, expected)
 
 
 def test_double_ratio_is_antisymmetric_and_has_the_right_scores() -> None:
-    network = make_network(2 * P + F)
+    network = DoubleRatioNetwork(2 * P + F, (6, 4), 1).double()
     theta0, theta1, x = draw(N, P), draw(N, P, seed=1), draw(N, F, seed=2)
     theta0.requires_grad_()
     theta1.requires_grad_()
-    ratio = log_ratio_double(network, theta0, theta1, x)
-    torch.testing.assert_close(ratio, -log_ratio_double(network, theta1, theta0, x))
+    ratio = network.log_r(theta0, theta1, x)
+    torch.testing.assert_close(ratio, -network.log_r(theta1, theta0, x))
     expected = torch.autograd.grad(ratio.sum(), (theta0, theta1))
-    again, score0, score1 = log_ratio_and_scores_double(network, theta0, theta1, x)
+    again, score0, score1 = network.log_r_and_scores(theta0, theta1, x)
     torch.testing.assert_close(again, ratio)
     torch.testing.assert_close(score0, expected[0])
     torch.testing.assert_close(score1, -expected[1])
@@ -128,9 +122,32 @@ def test_grid_against_one_by_one(n_thetas: int, n_x: int) -> None:
     network = make_network()
     theta, x = draw(n_thetas, P), draw(n_x, F, seed=1)
     pairs = theta.repeat_interleave(n_x, 0), x.repeat(n_thetas, 1)
-    ratio, score = log_ratio_and_score(network, *pairs)
-    ratios, scores = log_ratio_score_grid(network, theta, x)
+    ratio, score = network.log_f_and_score(*pairs)
+    ratios, scores = network.log_f_score_grid(theta, x)
     torch.testing.assert_close(ratios, ratio.detach().reshape(n_thetas, n_x))
     torch.testing.assert_close(scores, score.detach().reshape(n_thetas, n_x, P))
-    torch.testing.assert_close(log_ratio_grid(network, theta, x), ratios)
-    torch.testing.assert_close(log_ratio_combinations(network, theta, x).detach(), ratios)
+    torch.testing.assert_close(network.log_f_grid(theta, x), ratios)
+    torch.testing.assert_close(network.log_f_combinations(theta, x).detach(), ratios)
+
+
+class Plain(ConditionalNetwork):
+    """A network that says only what it must."""
+
+    def __init__(self, network: RatioNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def log_f(self, theta: Tensor, x: Tensor) -> Tensor:
+        return self.network.log_f(theta, x)
+
+
+@pytest.mark.parametrize(("n_thetas", "n_x"), [(3, 7), (9000, 2), (2, 9000)])
+def test_what_a_conditional_network_inherits_is_right(n_thetas: int, n_x: int) -> None:
+    network = make_network()
+    plain, theta, x = Plain(network), draw(n_thetas, P), draw(n_x, F, seed=1)
+    ratios, scores = network.log_f_score_grid(theta, x)
+    torch.testing.assert_close(plain.log_f_grid(theta, x), ratios)
+    for actual, expected in zip(plain.log_f_score_grid(theta, x), (ratios, scores), strict=True):
+        torch.testing.assert_close(actual, expected)
+        assert not actual.requires_grad
+    torch.testing.assert_close(plain.log_f_combinations(theta, x).detach(), ratios)

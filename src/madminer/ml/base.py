@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, cast, final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from madminer.errors import (
     FileFormatError,
@@ -17,11 +17,13 @@ from madminer.errors import (
     OptionError,
     ShapeError,
 )
+from madminer.ml.evaluation import ScaledParameters, evaluate_combinations, evaluate_pairs
 from madminer.ml.export import export_network
 from madminer.ml.inputs import (
     DataLike,
     check_finite,
     load_columns,
+    load_thetas,
     normalized_weights,
     pick_device,
     pick_dtype,
@@ -31,10 +33,9 @@ from madminer.ml.persistence import StoredModel, read_model, write_model
 from madminer.ml.scaling import fit_scaling, fit_theta_scaling, preparation
 from madminer.ml.training import TrainingRequest, load_training_data, make_datasets
 from madminer.nn.activations import activation as find_activation
-from madminer.nn.evaluation import row_blocks
+from madminer.nn.conditional import ConditionalNetwork, row_blocks
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import fit
-from madminer.nn.networks import MLP
 from madminer.nn.randomness import draw_generator
 from madminer.nn.scaling import Standardization
 from madminer.typing import FloatArray, StrPath
@@ -84,7 +85,7 @@ class Estimator(ABC):
         self.dropout_prob = float(dropout_prob)
         self.n_observables: int | None = None
         self.n_parameters: int | None = None
-        self._network: MLP | None = None
+        self._network: nn.Module | None = None
         self._x_scaling: Standardization | None = None
         self._theta_scaling: Standardization | None = None
 
@@ -204,7 +205,7 @@ class Estimator(ABC):
     @abstractmethod
     def _make_network(
         self, n_features: int, n_parameters: int, generator: torch.Generator | None = None
-    ) -> MLP:
+    ) -> nn.Module:
         """Make an untrained network."""
 
     def _more_settings(self) -> dict[str, Any]:
@@ -248,7 +249,7 @@ class Estimator(ABC):
         )
 
     @final
-    def _trained(self) -> tuple[MLP, Standardization]:
+    def _trained(self) -> tuple[nn.Module, Standardization]:
         if self._network is None or self._x_scaling is None:
             raise NotTrainedError(
                 f"This {type(self).__name__} was not trained yet; call train or load first."
@@ -299,7 +300,7 @@ class Estimator(ABC):
 
     def _adopt(
         self,
-        network: MLP,
+        network: nn.Module,
         x_scaling: Standardization,
         theta_scaling: Standardization | None,
         n_parameters: int,
@@ -353,6 +354,38 @@ class ConditionalEstimator(Estimator, ABC):
             check_finite(array, "theta")
             self._theta_scaling = fit_scaling(array, transform=transform)
 
+    @final
+    def _load_theta(self, theta: DataLike, name: str = "theta") -> FloatArray:
+        """Load parameter points and check them against the training."""
+        self._trained()
+        return load_thetas(theta, self.n_parameters or 0, name)
+
+    @final
+    def _parameters(self) -> ScaledParameters:
+        network, _ = self._trained()
+        return ScaledParameters(self._theta_scaling, next(network.parameters()))
+
+    @final
+    def _conditional_network(self) -> ConditionalNetwork:
+        return cast("ConditionalNetwork", self._trained()[0])
+
+    @final
+    def _evaluate_log_f(
+        self, x: DataLike, theta: DataLike, test_all_combinations: bool, evaluate_score: bool
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Evaluate the network's function of theta and x, and its score, on scaled data."""
+        network = self._conditional_network()
+        events, thetas = self._load_x(x), self._load_theta(theta)
+        evaluate = evaluate_combinations if test_all_combinations else evaluate_pairs
+        return evaluate(
+            network,
+            self._blocks(events),
+            len(events),
+            thetas,
+            self._parameters(),
+            with_score=evaluate_score,
+        )
+
 
 def _check_features(features: Sequence[int] | None) -> list[int] | None:
     if features is None:
@@ -377,6 +410,6 @@ def _check_n_hidden(n_hidden: Sequence[int]) -> tuple[int, ...]:
     return units
 
 
-def _tensor(values: FloatArray, network: MLP) -> Tensor:
+def _tensor(values: FloatArray, network: nn.Module) -> Tensor:
     parameter = next(network.parameters())
     return torch.as_tensor(values, dtype=parameter.dtype, device=parameter.device)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from madminer.io.atomic import atomic_path
-from madminer.nn.networks import MLP
 from madminer.nn.scaling import Standardization
 from madminer.typing import StrPath
 
@@ -27,7 +26,7 @@ class ScaledNetwork(nn.Module):
 
     def __init__(
         self,
-        network: MLP,
+        network: nn.Module,
         x_scaling: Standardization,
         features: list[int] | None,
         theta_scaling: Standardization | None,
@@ -56,7 +55,7 @@ class ScaledNetwork(nn.Module):
 
 def export_network(
     filename: StrPath,
-    network: MLP,
+    network: nn.Module,
     x_scaling: Standardization,
     features: list[int] | None,
     theta_scaling: Standardization | None,

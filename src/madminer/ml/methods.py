@@ -1,16 +1,18 @@
 r"""The inference methods: which network is trained with which loss on which data.
 
-======  =====================  ==========================================
-method  loss                   needs besides theta, x and y
-======  =====================  ==========================================
-carl    XE                     nothing
-cascal  XE + alpha T           t_xz
-rolr    MSE                    r_xz
-rascal  MSE + alpha T          r_xz, t_xz
-alice   AXE                    r_xz
-alices  AXE + alpha T          r_xz, t_xz
-sally   score error            t_xz (instead of theta and y)
-======  =====================  ==========================================
+=======  ====================  ==========================================
+method   loss                  needs besides theta, x and y
+=======  ====================  ==========================================
+carl     XE                    nothing
+cascal   XE + alpha T          t_xz
+rolr     MSE                   r_xz
+rascal   MSE + alpha T         r_xz, t_xz
+alice    AXE                   r_xz
+alices   AXE + alpha T         r_xz, t_xz
+sally    score error           t_xz (instead of theta and y)
+nde      negative log density  nothing (and no y)
+scandal  the same + alpha T    t_xz (and no y)
+=======  ====================  ==========================================
 
 T is the squared error of the score at the numerator; in the doubly parameterized estimator the one
 at the denominator is added. `madminer.nn.losses` holds the formulas.
@@ -26,9 +28,11 @@ import torch
 from torch import Tensor, nn
 
 from madminer.errors import OptionError
-from madminer.nn import losses, networks
+from madminer.nn import losses
+from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.data import Batch
 from madminer.nn.loop import BatchLoss
+from madminer.nn.ratios import DoubleRatioNetwork
 
 __all__ = ["FAMILIES", "Family", "LossTerm", "find_method", "make_loss", "required_columns"]
 
@@ -129,28 +133,38 @@ def _score(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
 
 
 def _ratio(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    mlp = cast("networks.MLP", network)
-    return {"log_r_hat": networks.log_ratio(mlp, batch["theta"], batch["x"])}
+    log_r_hat = cast("ConditionalNetwork", network).log_f(batch["theta"], batch["x"])
+    return {"log_r_hat": log_r_hat}
 
 
 def _ratio_and_score(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    mlp = cast("networks.MLP", network)
-    log_r_hat, t_hat = networks.log_ratio_and_score(mlp, batch["theta"], batch["x"])
+    conditional = cast("ConditionalNetwork", network)
+    log_r_hat, t_hat = conditional.log_f_and_score(batch["theta"], batch["x"])
     return {"log_r_hat": log_r_hat, "t_hat0": t_hat}
 
 
 def _ratio_double(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    mlp = cast("networks.MLP", network)
-    log_r_hat = networks.log_ratio_double(mlp, batch["theta0"], batch["theta1"], batch["x"])
-    return {"log_r_hat": log_r_hat}
+    double = cast("DoubleRatioNetwork", network)
+    return {"log_r_hat": double.log_r(batch["theta0"], batch["theta1"], batch["x"])}
 
 
 def _ratio_and_scores_double(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    mlp = cast("networks.MLP", network)
-    log_r_hat, t_hat0, t_hat1 = networks.log_ratio_and_scores_double(
-        mlp, batch["theta0"], batch["theta1"], batch["x"]
+    double = cast("DoubleRatioNetwork", network)
+    log_r_hat, t_hat0, t_hat1 = double.log_r_and_scores(
+        batch["theta0"], batch["theta1"], batch["x"]
     )
     return {"log_r_hat": log_r_hat, "t_hat0": t_hat0, "t_hat1": t_hat1}
+
+
+def _likelihood(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    log_p_hat = cast("ConditionalNetwork", network).log_f(batch["theta"], batch["x"])
+    return {"log_p_hat": log_p_hat}
+
+
+def _likelihood_and_score(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+    conditional = cast("ConditionalNetwork", network)
+    log_p_hat, t_hat = conditional.log_f_and_score(batch["theta"], batch["x"])
+    return {"log_p_hat": log_p_hat, "t_hat": t_hat}
 
 
 _SCORES = frozenset({"t_hat", "t_hat0", "t_hat1"})
@@ -175,17 +189,26 @@ _T = LossTerm(losses.numerator_score_error, "t_hat0", ("y", "t_xz"), times_alpha
 _T0 = LossTerm(losses.numerator_score_error, "t_hat0", ("y", "t_xz0"), times_alpha=True)
 _T1 = LossTerm(losses.denominator_score_error, "t_hat1", ("y", "t_xz1"), times_alpha=True)
 _SALLY = (LossTerm(losses.score_error, "t_hat", ("t_xz",)),)
+_NLL = LossTerm(losses.negative_log_likelihood, "log_p_hat", ())
+_SCANDAL = LossTerm(losses.score_error, "t_hat", ("t_xz",), times_alpha=True)
+_SINGLE = Family(("x", "theta", "y"), _ratio, _ratio_and_score, _ratio_methods(_T))
 
 FAMILIES: dict[str, Family] = {
     "score": Family(("x",), _score, _score, {"sally": _SALLY, "sallino": _SALLY}),
-    "parameterized_ratio": Family(
-        ("x", "theta", "y"), _ratio, _ratio_and_score, _ratio_methods(_T)
-    ),
+    "parameterized_ratio": _SINGLE,
+    "morphing_aware_ratio": _SINGLE,
+    "quadratic_morphing_aware_ratio": _SINGLE,
     "double_parameterized_ratio": Family(
         ("x", "theta0", "theta1", "y"),
         _ratio_double,
         _ratio_and_scores_double,
         _ratio_methods(_T0, _T1),
     ),
+    "likelihood": Family(
+        ("x", "theta"),
+        _likelihood,
+        _likelihood_and_score,
+        {"nde": (_NLL,), "scandal": (_NLL, _SCANDAL)},
+    ),
 }
-"""Families of methods by estimator type."""
+"""Families of methods by the type of the estimator."""

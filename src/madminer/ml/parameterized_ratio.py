@@ -10,14 +10,15 @@ from torch import Tensor
 
 from madminer.errors import OptionError, ShapeError
 from madminer.ml.base import ConditionalEstimator, TheresAGoodReasonThisDoesntWork
+from madminer.ml.evaluation import check_pairs
 from madminer.ml.information import kinematic_information
-from madminer.ml.inputs import DataLike, load_thetas
+from madminer.ml.inputs import DataLike
 from madminer.ml.methods import find_method
 from madminer.ml.training import TrainingRequest
-from madminer.nn.evaluation import log_ratio_combinations, log_ratio_grid, log_ratio_score_grid
+from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
-from madminer.nn.networks import MLP, log_ratio, log_ratio_and_score
+from madminer.nn.ratios import RatioNetwork
 from madminer.typing import FloatArray, Seed
 
 __all__ = ["ParameterizedRatioEstimator"]
@@ -224,13 +225,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
             ShapeError: If the number of observables, parameters or points does not fit.
             DataError: If x or theta contain NaN or infinities.
         """
-        events, thetas = self._load_x_and_theta(x, theta)
-        if test_all_combinations:
-            return self._evaluate_grid(events, thetas, evaluate_score)
-        if len(thetas) == 1:
-            log_r, score = self._evaluate_grid(events, thetas, evaluate_score)
-            return log_r[0], None if score is None else score[0]
-        return self._evaluate_pairs(events, thetas, evaluate_score)
+        return self._evaluate_log_f(x, theta, test_all_combinations, evaluate_score)
 
     def evaluate_log_likelihood_ratio_torch(
         self, x: Tensor, theta: Tensor, test_all_combinations: bool = True
@@ -251,23 +246,20 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
             NotTrainedError: If the estimator was not trained.
             ShapeError: If the number of observables, parameters or points does not fit.
         """
-        self._load_x_and_theta(x, theta)
-        network, x_scaling = self._trained()
+        self._load_x(x)
+        self._load_theta(theta)
+        network, x_scaling = self._conditional_network(), self._trained()[1]
         weight = next(network.parameters())
-        means = torch.as_tensor(x_scaling.means).to(weight)
-        stds = torch.as_tensor(x_scaling.stds).to(weight)
-        events = (x.reshape(len(x), -1).to(weight) - means) / stds
+        events = x_scaling.transform_tensor(x.reshape(len(x), -1).to(weight))
         if self.features is not None:
             events = events[:, self.features]
         points = theta.reshape(-1, self.n_parameters or 0).to(weight)
         if self._theta_scaling is not None:
-            points = (points - torch.as_tensor(self._theta_scaling.means).to(weight)) / (
-                torch.as_tensor(self._theta_scaling.stds).to(weight)
-            )
+            points = self._theta_scaling.transform_tensor(points)
         if test_all_combinations:
-            return log_ratio_combinations(network, points, events)
-        _check_pairs(len(events), len(points))
-        return log_ratio(network, points.expand(len(events), -1), events)
+            return network.log_f_combinations(points, events)
+        check_pairs(len(events), len(points))
+        return network.log_f(points.expand(len(events), -1), events)
 
     def evaluate_log_likelihood(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: a ratio to a reference determines no likelihood."""
@@ -336,8 +328,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
             NotTrainedError: If the estimator was not trained.
             ShapeError: If shapes do not fit, or there is more than one theta.
         """
-        self._trained()
-        point = load_thetas(theta, self.n_parameters or 0)
+        point = self._load_theta(theta)
         if len(point) != 1:
             raise ShapeError(
                 f"The Fisher information needs a single theta of shape ({self.n_parameters},), got "
@@ -349,61 +340,12 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
 
     def _make_network(
         self, n_features: int, n_parameters: int, generator: torch.Generator | None = None
-    ) -> MLP:
-        n_inputs = n_parameters + n_features
-        return MLP(n_inputs, self.n_hidden, 1, self.activation, self.dropout_prob, generator)
-
-    def _load_x_and_theta(self, x: DataLike, theta: DataLike) -> tuple[FloatArray, FloatArray]:
-        return self._load_x(x), load_thetas(theta, self.n_parameters or 0)
-
-    def _scale_theta(self, theta: FloatArray) -> Tensor:
-        weight = next(self._trained()[0].parameters())
-        scaled = theta if self._theta_scaling is None else self._theta_scaling.transform(theta)
-        return torch.as_tensor(scaled).to(weight)
-
-    def _unscale_score(self, score: Tensor) -> FloatArray:
-        values: FloatArray = score.cpu().numpy()
-        # d/d theta = (1/std) d/d theta'
-        return values if self._theta_scaling is None else values / self._theta_scaling.stds
-
-    def _evaluate_grid(
-        self, x: FloatArray, theta: FloatArray, with_score: bool
-    ) -> tuple[FloatArray, FloatArray | None]:
-        network, _ = self._trained()
-        points = self._scale_theta(theta)
-        log_r = np.empty((len(theta), len(x)))
-        score = np.empty((*log_r.shape, theta.shape[1])) if with_score else None
-        for rows, features in self._blocks(x):
-            if score is None:
-                values = log_ratio_grid(network, points, features)
-            else:
-                values, gradients = log_ratio_score_grid(network, points, features)
-                score[:, rows] = self._unscale_score(gradients)
-            log_r[:, rows] = values.cpu().numpy()
-        return log_r, score
-
-    def _evaluate_pairs(
-        self, x: FloatArray, theta: FloatArray, with_score: bool
-    ) -> tuple[FloatArray, FloatArray | None]:
-        _check_pairs(len(x), len(theta))
-        network, _ = self._trained()
-        log_r = np.empty(len(x))
-        score = np.empty(theta.shape) if with_score else None
-        with torch.no_grad():
-            for rows, features in self._blocks(x):
-                points = self._scale_theta(theta[rows])
-                if score is None:
-                    values = log_ratio(network, points, features)
-                else:
-                    values, gradients = log_ratio_and_score(network, points, features)
-                    score[rows] = self._unscale_score(gradients)
-                log_r[rows] = values.cpu().numpy()
-        return log_r, score
-
-
-def _check_pairs(n_x: int, n_thetas: int) -> None:
-    if n_thetas not in {1, n_x}:
-        raise ShapeError(
-            f"Pairwise evaluation needs one theta, or one for each of the {n_x} observations; got "
-            f"{n_thetas}. For all combinations set test_all_combinations=True."
+    ) -> ConditionalNetwork:
+        return RatioNetwork(
+            n_parameters + n_features,
+            self.n_hidden,
+            1,
+            self.activation,
+            self.dropout_prob,
+            generator,
         )

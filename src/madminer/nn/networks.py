@@ -1,9 +1,4 @@
-r"""Dense networks, and the functions of (theta, x) that are built from them.
-
-References:
-    Brehmer et al., *A guide to constraining effective field theories with machine learning*,
-    arXiv:1805.00020.
-"""
+"""Dense networks."""
 
 from __future__ import annotations
 
@@ -18,13 +13,7 @@ from torch.nn.utils import skip_init
 
 from madminer.nn.activations import activation as find_activation
 
-__all__ = [
-    "MLP",
-    "log_ratio",
-    "log_ratio_and_score",
-    "log_ratio_and_scores_double",
-    "log_ratio_double",
-]
+__all__ = ["MLP"]
 
 
 class MLP(nn.Module):
@@ -123,89 +112,6 @@ class MLP(nn.Module):
             f = self.from_first_layer(z).squeeze(-1)
             (delta,) = torch.autograd.grad(f, z, torch.ones_like(f), create_graph=differentiable)
         return (f, delta) if differentiable else (f.detach(), delta)
-
-
-def log_ratio(network: MLP, theta: Tensor, x: Tensor) -> Tensor:
-    r"""Log likelihood ratio :math:`\log \hat r(x|\theta) = f(\theta, x)`.
-
-    Args:
-        network: Network with ``n_parameters + n_features`` inputs and one output.
-        theta: Numerator parameters, shape ``(n, n_parameters)``.
-        x: Features, shape ``(n, n_features)``.
-
-    Returns:
-        Log ratios, shape ``(n,)``.
-    """
-    value: Tensor = network(torch.cat((theta, x), dim=-1)).squeeze(-1)
-    return value
-
-
-def log_ratio_and_score(network: MLP, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Log likelihood ratio and score :math:`\hat t = \nabla_\theta \log \hat r(x|\theta)`.
-
-    Args:
-        network: Network with ``n_parameters + n_features`` inputs and one output.
-        theta: Numerator parameters, shape ``(n, n_parameters)``.
-        x: Features, shape ``(n, n_features)``.
-
-    Returns:
-        Log ratios, shape ``(n,)``, and scores, shape ``(n, n_parameters)``.
-    """
-    value, delta = network.from_first_layer_with_slope(
-        network.layer(0)(torch.cat((theta, x), dim=-1))
-    )
-    return value, delta @ network.layer(0).weight[:, : theta.shape[-1]]
-
-
-def log_ratio_double(network: MLP, theta0: Tensor, theta1: Tensor, x: Tensor) -> Tensor:
-    r"""Antisymmetric log ratio.
-
-    .. math::
-
-        \log \hat r(x|\theta_0, \theta_1) = f(\theta_0, \theta_1, x) - f(\theta_1, \theta_0, x)
-
-    Args:
-        network: Network with ``2 n_parameters + n_features`` inputs and one output.
-        theta0: Numerator parameters, shape ``(n, n_parameters)``.
-        theta1: Denominator parameters, shape ``(n, n_parameters)``.
-        x: Features, shape ``(n, n_features)``.
-
-    Returns:
-        Log ratios, shape ``(n,)``.
-    """
-    forth = log_ratio(network, theta0, torch.cat((theta1, x), dim=-1))
-    back = log_ratio(network, theta1, torch.cat((theta0, x), dim=-1))
-    return forth - back
-
-
-def log_ratio_and_scores_double(
-    network: MLP, theta0: Tensor, theta1: Tensor, x: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Antisymmetric log ratio and the scores at both ends.
-
-    .. math::
-
-        \hat t_0 = \nabla_{\theta_0} \log \hat r, \qquad \hat t_1 = -\nabla_{\theta_1} \log \hat r
-
-    Args:
-        network: Network with ``2 n_parameters + n_features`` inputs and one output.
-        theta0: Numerator parameters, shape ``(n, n_parameters)``.
-        theta1: Denominator parameters, shape ``(n, n_parameters)``.
-        x: Features, shape ``(n, n_features)``.
-
-    Returns:
-        Log ratios, shape ``(n,)``, and the two scores, shape ``(n, n_parameters)`` each.
-    """
-    n = theta0.shape[-1]
-    thetas = torch.cat((theta0, theta1), dim=-1)
-    swapped = torch.cat((theta1, theta0), dim=-1)
-    forth, gradient = log_ratio_and_score(network, thetas, x)
-    back, swapped_gradient = log_ratio_and_score(network, swapped, x)
-    return (
-        forth - back,
-        gradient[:, :n] - swapped_gradient[:, n:],
-        swapped_gradient[:, :n] - gradient[:, n:],
-    )
 
 
 def _linear(n_inputs: int, n_outputs: int, generator: torch.Generator) -> nn.Linear:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from madminer.errors import ShapeError
 from madminer.typing import FloatArray, IntArray
@@ -43,6 +45,10 @@ class Standardization:
         """Standardise, shape ``(..., n_columns)``; `x` is not changed."""
         scaled: FloatArray = (x - self.means) / self.stds
         return scaled
+
+    def transform_tensor(self, x: Tensor) -> Tensor:
+        """Standardise a tensor, with gradients, shape ``(..., n_columns)``."""
+        return (x - torch.as_tensor(self.means).to(x)) / torch.as_tensor(self.stds).to(x)
 
     def select(self, columns: list[int] | None) -> Standardization:
         """Keep some columns, or all with None."""
