@@ -313,8 +313,15 @@ class Estimator(ABC):
 
     def _restore(self, model: StoredModel) -> None:
         settings, arrays = model.settings, model.arrays
-        # In MadMiner 0.9, whose settings have no version, sigmoid networks were relu networks.
-        is_old_sigmoid = settings["format_version"] == 0 and settings["activation"] == "sigmoid"
+        # MadMiner 0.9 wrote no version; its sigmoid networks were relu networks, and networks of
+        # theta had every layer a second time under "append".
+        is_old = settings["format_version"] == 0
+        is_old_sigmoid = is_old and settings["activation"] == "sigmoid"
+        state = {
+            name: value
+            for name, value in model.state.items()
+            if not (is_old and name.startswith("append."))
+        }
         self.features = _check_features(settings["features"])
         self.n_hidden = _check_n_hidden(settings["n_hidden"])
         self.activation = "relu" if is_old_sigmoid else settings["activation"]
@@ -325,8 +332,8 @@ class Estimator(ABC):
             theta_scaling = Standardization(arrays["theta_means"], arrays["theta_stds"])
         n_features, n_parameters = int(settings["n_observables"]), int(settings["n_parameters"])
         network = self._make_network(n_features, n_parameters)
-        network.to(device=pick_device(None), dtype=next(iter(model.state.values())).dtype)
-        network.load_state_dict(dict(model.state))
+        network.to(device=pick_device(None), dtype=next(iter(state.values())).dtype)
+        network.load_state_dict(state)
         network.eval()
         self._adopt(network, x_scaling, theta_scaling, n_parameters)
         self._restore_more(model)
