@@ -13,7 +13,7 @@ from madminer.morphing.weights import monomials
 from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.draws import Targets, draw_events
 from madminer.sampling.envelope import acceptances, draw_from_envelope
-from madminer.sampling.extremes import find_extremes
+from madminer.sampling.extremes import find_extremes, largest_probability
 from madminer.sampling.running import RunningSums
 from madminer.sampling.table import WeightTable
 
@@ -176,6 +176,9 @@ def test_extremes_equal_a_scan(seed: int, n_events: int, n_points: int, scale: f
     scan = np.abs(target.coefficients @ table.weights.T) * factors[:, table.groups]
     found = find_extremes(table, target.coefficients, factors)
     np.testing.assert_allclose(found.heaviest, scan.max(axis=1), rtol=1e-8)
+    totals = rng.uniform(1.0, 2.0, n_points) * np.maximum(scan.sum(axis=1), 1e-3)
+    largest = largest_probability(table, target.coefficients, factors, totals)
+    assert largest == pytest.approx((scan.max(axis=1) / totals).max(), rel=1e-8)
     limits = scan.max(axis=1) * rng.uniform(0.3, 1.1, n_points)
     over = scan > limits[:, np.newaxis]
     found = find_extremes(table, target.coefficients, factors, limits)
@@ -271,6 +274,31 @@ def test_extremes_where_all_weights_are_alike() -> None:
     found = find_extremes(table, coefficients, np.ones((301, 1)))
     scan = np.abs(coefficients @ weights.T).max(axis=1)
     np.testing.assert_allclose(found.heaviest, scan, rtol=1e-8)
+
+
+def test_extremes_where_a_look_at_few_events_misleads() -> None:
+    """All events but every 64th, those first looked at, lie far from the mean."""
+    rng = np.random.default_rng(6)
+    weights = (1.0 + rng.uniform(-1.0, 1.0, (40_000, 1)) * [-1.0, 0.0, 1.0]) ** 2
+    weights[::64] = 1.0
+    table = in_table(weights, np.zeros(40_000, dtype=np.int64), 1)
+    coefficients = targets(rng.normal(0.0, 0.5, (300, 1))).coefficients
+    scan = np.abs(coefficients @ weights.T)
+    found = find_extremes(table, coefficients, np.ones((300, 1)))
+    np.testing.assert_allclose(found.heaviest, scan.max(axis=1), rtol=1e-8)
+    totals = scan.sum(axis=1)
+    largest = largest_probability(table, coefficients, np.ones((300, 1)), totals)
+    assert largest == pytest.approx((scan.max(axis=1) / totals).max(), rel=1e-8)
+
+
+def test_the_smallest_effective_number_stands_for_all_points() -> None:
+    table, points = make_table(3000), np.arange(5)
+    one, all_points = (
+        draw_events(table, targets(), points, np.random.default_rng(1), individually=individually)
+        for individually in (False, True)
+    )
+    np.testing.assert_allclose(one.n_effective, all_points.n_effective.min(), rtol=1e-8)
+    np.testing.assert_array_equal(one.events, all_points.events)
 
 
 def test_extremes_of_equal_events() -> None:

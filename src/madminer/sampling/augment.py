@@ -25,7 +25,7 @@ class DrawnSample:
         sums: Sums of the weights of the events that each set was drawn from, shape
             ``(n_sets, n_benchmarks)``.
         sets: Set of points that each sample belongs to, shape ``(n_samples,)``.
-        n_effective: Effective number of events at the point of each sample.
+        n_effective: Effective number of events at the point of each sample, or the smallest.
         is_negative: Whether the weight of each sample is negative.
     """
 
@@ -43,6 +43,8 @@ def draw_sample(
     sets: IntArray,
     rng: np.random.Generator,
     n_eff_forced: float | None,
+    *,
+    individually: bool = True,
 ) -> DrawnSample:
     """Draw events at the points of each set.
 
@@ -52,12 +54,13 @@ def draw_sample(
         sets: Set that each sample belongs to, shape ``(n_samples,)``.
         rng: Source of randomness.
         n_eff_forced: See `madminer.sampling.draws.draw_events`.
+        individually: See there.
 
     Returns:
         The sample.
     """
     points = sets % len(targets)
-    draws = draw_events(table, targets, points, rng, n_eff_forced)
+    draws = draw_events(table, targets, points, rng, n_eff_forced, individually=individually)
     return DrawnSample(
         rows=table.rows[draws.events],
         weights=np.take(table.weights, draws.events, axis=0),

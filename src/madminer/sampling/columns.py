@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.errors import OptionError
+from madminer.sampling.messages import logger
 from madminer.typing import FloatArray
 
 __all__ = ["Columns", "SamplingOptions", "join_columns", "report_draws"]
-
-logger = logging.getLogger(__name__)
 
 NEGATIVE_SHARE_THAT_WARNS = 0.01
 """From this share of negative events on, their number is a warning, below a message."""
@@ -30,6 +29,8 @@ class SamplingOptions:
         validation_split: Fraction of events kept for validation.
         n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
         double_precision: Whether arrays are float64 instead of float32.
+        individual_n_effective: Whether the effective number of samples is wanted at each point;
+            otherwise the smallest stands for all.
 
     Raises:
         OptionError: If `n_eff_forced` is not positive.
@@ -41,6 +42,7 @@ class SamplingOptions:
     validation_split: float | None
     n_eff_forced: float | None
     double_precision: bool
+    individual_n_effective: bool = False
 
     def __post_init__(self) -> None:
         if self.n_eff_forced is not None and not self.n_eff_forced > 0.0:
@@ -64,7 +66,7 @@ class Columns:
         r_xz: Joint likelihood ratios.
         t_xz0: Joint scores at theta0.
         t_xz1: Joint scores at theta1.
-        n_effective: Effective number of samples at the point that was drawn from.
+        n_effective: Effective number of samples at the point that was drawn from, or the smallest.
         w: Signs of the weights.
     """
 
@@ -124,11 +126,7 @@ def join_columns(
 def report_draws(columns: Columns, options: SamplingOptions, *, log_message: bool = True) -> None:
     """Log the effective number of samples, the negative events and what was left out."""
     if log_message:
-        logger.info(
-            "Effective number of samples: mean %.1f, smallest %.1f.",
-            columns.n_effective.mean(),
-            columns.n_effective.min(),
-        )
+        logger.info("Effective number of samples: %.1f", columns.n_effective.min())
     if options.n_eff_forced is not None:
         logger.warning(
             "Events with a probability above 1 / %g are never drawn: the samples do not follow "

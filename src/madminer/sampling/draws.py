@@ -18,7 +18,7 @@ import numpy as np
 from madminer.errors import NegativeWeightError, NoEventsError, OptionError
 from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.envelope import acceptances, draw_from_envelope
-from madminer.sampling.extremes import find_extremes
+from madminer.sampling.extremes import find_extremes, largest_probability
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
@@ -75,6 +75,8 @@ def draw_events(
     points: IntArray,
     rng: np.random.Generator,
     n_eff_forced: float | None = None,
+    *,
+    individually: bool = True,
 ) -> Draws:
     """Draw one event for each sample, with replacement.
 
@@ -84,6 +86,8 @@ def draw_events(
         points: Index of the distribution that each sample follows, shape ``(n_samples,)``.
         rng: Source of randomness.
         n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
+        individually: Whether the effective number of events is wanted at each point; otherwise
+            the smallest stands for all, which is far cheaper.
 
     Returns:
         The draws.
@@ -106,9 +110,24 @@ def draw_events(
     if is_negative.any() and not table.is_signed:
         signed = np.unique(points[is_negative])
         totals[signed] = _absolute_totals(table, targets, signed)
-    extremes = find_extremes(table, targets.coefficients, targets.factors, limits)
-    n_effective = (totals - extremes.removed) / extremes.heaviest
+    n_effective = _n_effective(table, targets, totals, limits, individually=individually)
     return Draws(events, points, is_negative, n_effective)
+
+
+def _n_effective(
+    table: WeightTable,
+    targets: Targets,
+    totals: FloatArray,
+    limits: FloatArray | None,
+    *,
+    individually: bool,
+) -> FloatArray:
+    forms = targets.coefficients, targets.factors
+    if individually or limits is not None:
+        extremes = find_extremes(table, *forms, limits)
+        n_effective: FloatArray = (totals - extremes.removed) / extremes.heaviest
+        return n_effective
+    return np.full(len(totals), 1.0 / largest_probability(table, *forms, totals))
 
 
 def _totals(table: WeightTable, targets: Targets) -> FloatArray:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from madminer.sampling.columns import SamplingOptions, report_draws
+from madminer.sampling import first_release
+from madminer.sampling.columns import Columns, SamplingOptions, report_draws
+from madminer.sampling.messages import report_extraction
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification
 from madminer.sampling.points import require_nominal, resolve_thetas
 from madminer.sampling.results import (
@@ -40,6 +42,7 @@ class SampleAugmenter(Sampler):
         filename: Event file.
         disable_morphing: Whether to ignore the morphing setup of the file.
         include_nuisance_parameters: Whether to load nuisance parameters.
+        debug: Accepted for code written for the first releases, without effect.
 
     Examples:
         .. code-block:: python
@@ -106,6 +109,8 @@ class SampleAugmenter(Sampler):
             double_precision=double_precision,
         )
         rng = np.random.default_rng(seed)
+        what = "evaluation sample" if partition == "test" else "plain training sample"
+        report_extraction(f"Extracting {what}. Sampling according to %s", theta)
         columns = self._single_columns(theta, nu, n_samples, options, rng, with_score=False)
         report_draws(columns, options)
         arrays = {"x": columns.x, "theta": columns.theta0, "w": columns.signs_to_save}
@@ -171,18 +176,16 @@ class SampleAugmenter(Sampler):
             n_eff_forced=n_eff_forced,
             double_precision=double_precision,
         )
+        if log_message:
+            report_extraction(
+                "Extracting training sample for local score regression. Sampling and score "
+                "evaluation according to %s",
+                theta,
+            )
         rng = np.random.default_rng(seed)
         columns = self._single_columns(theta, nu, n_samples, options, rng, with_score=True)
         report_draws(columns, options, log_message=log_message)
-        arrays = {
-            "x": columns.x,
-            "theta": columns.theta0,
-            "t_xz": columns.t_xz0,
-            "w": columns.signs_to_save,
-        }
-        save_arrays(folder, filename, arrays)
-        n_eff = float(columns.n_effective.min())
-        return LocalSample.of((columns.x, columns.theta0, given(columns.t_xz0), n_eff), columns.w)
+        return _save_scored(columns, folder, filename)
 
     def sample_train_density(
         self,
@@ -196,7 +199,7 @@ class SampleAugmenter(Sampler):
         test_split: float | None = 0.2,
         validation_split: float | None = 0.2,
         partition: str = "train",
-        n_processes: int = 1,
+        n_processes: int = 1,  # noqa: ARG002
         n_eff_forced: float | None = None,
         double_precision: bool = False,
         *,
@@ -226,22 +229,25 @@ class SampleAugmenter(Sampler):
             Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``; joint score t_xz
             ``(n, n_parameters)``; effective number of samples.
         """
-        return self.sample_train_local(
-            theta,
-            n_samples,
-            nu,
-            sample_only_from_closest_benchmark,
-            folder,
-            filename,
-            nuisance_score,
-            test_split,
-            validation_split,
-            partition,
-            n_processes,
+        self._require_theta_score(nuisance_score)
+        check_destination(folder, filename)
+        options = SamplingOptions(
+            only_closest=sample_only_from_closest_benchmark,
+            partition=partition,
+            test_split=test_split,
+            validation_split=validation_split,
             n_eff_forced=n_eff_forced,
             double_precision=double_precision,
-            seed=seed,
         )
+        report_extraction(
+            "Extracting training sample for density estimation. Sampling and score evaluation "
+            "according to %s",
+            theta,
+        )
+        rng = np.random.default_rng(seed)
+        columns = self._single_columns(theta, nu, n_samples, options, rng, with_score=True)
+        report_draws(columns, options)
+        return _save_scored(columns, folder, filename)
 
     def sample_train_ratio(
         self,
@@ -311,9 +317,15 @@ class SampleAugmenter(Sampler):
             validation_split=validation_split,
             n_eff_forced=n_eff_forced,
             double_precision=double_precision,
+            individual_n_effective=return_individual_n_effective,
         )
         rng = np.random.default_rng(seed)
         specifications = [theta0, theta1]
+        report_extraction(
+            "Extracting training sample for ratio-based methods. Numerator hypothesis: %s, "
+            "denominator hypothesis: %s",
+            *specifications,
+        )
         columns = self._ratio_columns(specifications, n_samples, options, rng, with_score1=False)
         report_draws(columns, options)
         arrays = {
@@ -408,6 +420,12 @@ class SampleAugmenter(Sampler):
         )
         rng = np.random.default_rng(seed)
         specifications = [theta0, theta1, *(additional_thetas or [])]
+        report_extraction(
+            "Extracting training sample for ratio-based methods. Numerator hypothesis: %s, "
+            "denominator hypothesis: %s",
+            theta0,
+            theta1,
+        )
         columns = self._ratio_columns(specifications, n_samples, options, rng, with_score1=True)
         report_draws(columns, options)
         arrays = {
@@ -552,3 +570,28 @@ class SampleAugmenter(Sampler):
         if nu is not None:
             thetas = self._with_nominal_nu(thetas)
         return thetas, xsecs, uncertainties
+
+    # Names of the first releases
+
+    extract_samples_train_plain = first_release.extract_samples_train_plain
+    extract_samples_train_local = first_release.extract_samples_train_local
+    extract_samples_train_global = first_release.extract_samples_train_global
+    extract_samples_train_ratio = first_release.extract_samples_train_ratio
+    extract_samples_train_more_ratios = first_release.extract_samples_train_more_ratios
+    extract_samples_test = first_release.extract_samples_test
+    extract_cross_sections = first_release.extract_cross_sections
+    extract_raw_data = first_release.extract_raw_data
+
+
+def _save_scored(columns: Columns, folder: StrPath | None, filename: str | None) -> LocalSample:
+    """Save the columns of a sample with scores and hand them out."""
+    scores = given(columns.t_xz0)
+    arrays = {
+        "x": columns.x,
+        "theta": columns.theta0,
+        "t_xz": scores,
+        "w": columns.signs_to_save,
+    }
+    save_arrays(folder, filename, arrays)
+    n_eff = float(columns.n_effective.min())
+    return LocalSample.of((columns.x, columns.theta0, scores, n_eff), columns.w)

@@ -19,6 +19,7 @@ from madminer.sampling.augment import (
 )
 from madminer.sampling.columns import Columns, SamplingOptions, join_columns
 from madminer.sampling.draws import Targets
+from madminer.sampling.messages import report_contents
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification
 from madminer.sampling.points import Points, require_nominal, resolve_thetas
 from madminer.sampling.table import WeightTable
@@ -34,6 +35,7 @@ class Sampler(DataAnalyzer):
         filename: Event file.
         disable_morphing: Whether to ignore the morphing setup of the file.
         include_nuisance_parameters: Whether to load nuisance parameters.
+        debug: Accepted for code written for the first releases, without effect.
     """
 
     def __init__(
@@ -41,8 +43,11 @@ class Sampler(DataAnalyzer):
         filename: StrPath,
         disable_morphing: bool = False,
         include_nuisance_parameters: bool = True,
+        *,
+        debug: bool = False,  # noqa: ARG002
     ) -> None:
         super().__init__(filename, disable_morphing, include_nuisance_parameters)
+        report_contents(self)
         self._tables: dict[tuple[int, int], WeightTable] = {}
 
     def _single_columns(
@@ -86,7 +91,14 @@ class Sampler(DataAnalyzer):
             factors = np.tile(share_factors(n_generated), (len(points), 1))
         sets = np.repeat(np.arange(n_sets), n_per_set)
         targets = Targets(points.coefficients, factors)
-        return draw_sample(table, targets, sets, rng, options.n_eff_forced)
+        return draw_sample(
+            table,
+            targets,
+            sets,
+            rng,
+            options.n_eff_forced,
+            individually=options.individual_n_effective,
+        )
 
     def _table(self, options: SamplingOptions) -> WeightTable:
         """Weights of a partition; those of the last one asked for are kept."""
