@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from training_sample import BATCH_SIZE, N_TRAINING
+
 __all__ = ["Task", "tasks"]
+
+MOST_OVERHEAD = 1.15  # of a training step, beside the same step written out in PyTorch
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +22,12 @@ class Task:
         script: Name of the script in ``tasks/``.
         arguments: Its arguments for the peer.
         ours: Its arguments for this package, where they differ.
-        against_ourselves: Whether both sides are this package.
+        against_ourselves: Whether both sides run in this package's environment.
+        beside: Script of the other side, where it is another one.
         target: Smallest acceptable ratio of the times.
         tolerance: Largest acceptable relative difference of the numbers.
         repetitions: Runs of each side.
+        n_steps: Training steps in a run, None where nothing is trained.
     """
 
     title: str
@@ -28,9 +35,11 @@ class Task:
     arguments: tuple[str, ...]
     ours: tuple[str, ...] | None = None
     against_ourselves: bool = False
+    beside: str | None = None
     target: float | None = None
     tolerance: float = 1e-6
     repetitions: int = 5
+    n_steps: int | None = None
 
 
 def tasks(folder: Path, lhe: Path, *, quick: bool) -> dict[str, Task]:
@@ -99,7 +108,80 @@ def tasks(folder: Path, lhe: Path, *, quick: bool) -> dict[str, Task]:
             (events, "20", "dynamic"),
             target=25,
         ),
+        **learning(str(folder / "training"), n_epochs=1 if quick else 2),
     }
     if quick:
         return {name: replace(task, target=None) for name, task in compared.items()}
     return compared
+
+
+def learning(folder: str, n_epochs: int) -> dict[str, Task]:
+    """The comparisons of training and evaluation.
+
+    Args:
+        folder: Where the training sample lies.
+        n_epochs: Epochs of a run, few: the fastest of several short runs suffers least from other
+            load on the machine.
+    """
+    epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
+    n_members = 10
+    n_steps = n_epochs * -(-N_TRAINING // BATCH_SIZE)
+    serial = json.dumps({"n_epochs": n_epochs, "n_workers": 0})
+
+    def training(method: str, target: float, tolerance: float) -> Task:
+        return Task(
+            f"train {method.upper()}, {epochs}, n_workers=0",
+            "train_estimator",
+            (folder, method, serial),
+            target=target,
+            tolerance=tolerance,
+            n_steps=n_steps,
+        )
+
+    def with_default_workers(task: Task, method: str, target: float | None) -> Task:
+        return replace(
+            task,
+            title=f"train {method.upper()}, {epochs}, n_workers at its default",
+            arguments=(folder, method, json.dumps({"n_epochs": n_epochs})),
+            target=target,
+            repetitions=2,
+        )
+
+    def beside_floor(task: Task, method: str) -> Task:
+        return replace(
+            task,
+            title=f"train {method.upper()}, {epochs}: ours against a plain loop of PyTorch",
+            arguments=(folder, method, str(n_epochs)),
+            ours=task.arguments,
+            against_ourselves=True,
+            beside="train_floor",
+            target=1.0 / MOST_OVERHEAD,
+        )
+
+    sally = training("sally", target=2.5, tolerance=0.05)
+    alices = training("alices", target=2.2, tolerance=0.01)
+    return {
+        "sally": sally,
+        "sally_default": with_default_workers(sally, "sally", target=6.0),
+        "sally_floor": beside_floor(sally, "sally"),
+        "alices": alices,
+        "alices_default": with_default_workers(alices, "alices", target=None),
+        "alices_floor": beside_floor(alices, "alices"),
+        "nde": training("nde", target=1.3, tolerance=0.05),
+        "ensemble": Task(
+            f"train {n_members} SALLY in an ensemble, {epochs}, two cores",
+            "train_ensemble",
+            (folder, str(n_epochs), str(n_members)),
+            target=4,
+            tolerance=0.05,
+            repetitions=2,
+            n_steps=n_steps * n_members,
+        ),
+        "evaluate": Task(
+            "log r at 100 thetas for 10,000 events",
+            "evaluate_ratio",
+            (folder, "100", "10000"),
+            target=10,
+            tolerance=0.2,
+        ),
+    }

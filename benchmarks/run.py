@@ -18,6 +18,7 @@ from comparisons import Task, tasks
 from inputs import write_events, write_setup
 from peer import VERSION, install_peer
 from table import Result, markdown
+from training_sample import write_training_samples
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = Path(__file__).with_name("tasks")
@@ -59,15 +60,19 @@ def run_once(python: Path, script: str, arguments: Sequence[str]) -> Outcome:
 def compare(task: Task, peer: Path, ours: Path, repetitions: int) -> tuple[Result, list[object]]:
     """Run both sides in turn, so that both see the same load of the machine."""
     sides = {
-        "peer": (ours if task.against_ourselves else peer, task.arguments),
-        "ours": (ours, task.ours or task.arguments),
+        "peer": (
+            ours if task.against_ourselves else peer,
+            task.beside or task.script,
+            task.arguments,
+        ),
+        "ours": (ours, task.script, task.ours or task.arguments),
     }
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     numbers: dict[str, np.ndarray] = {}
     raw: list[object] = []
     for _ in range(repetitions):
-        for side, (python, arguments) in sides.items():
-            outcome = run_once(python, task.script, arguments)
+        for side, (python, script, arguments) in sides.items():
+            outcome = run_once(python, script, arguments)
             raw.append({"side": side, **outcome})
             seconds[side].append(outcome["seconds"])
             numbers[side] = np.asarray(outcome["numbers"])
@@ -78,6 +83,7 @@ def compare(task: Task, peer: Path, ours: Path, repetitions: int) -> tuple[Resul
         target=task.target,
         disagreement=float(np.max(np.abs(numbers["ours"] / numbers["peer"] - 1.0))),
         tolerance=task.tolerance,
+        n_steps=task.n_steps,
     )
     return result, raw
 
@@ -96,6 +102,8 @@ def prepare(folder: Path, chosen: Sequence[str], lhe: Path) -> None:
     if not lhe.exists() and lhe.parent == folder:
         generator = [str(Path(sys.executable).with_name("madminer")), "simulate", "wbf"]
         subprocess.run([*generator, "--out", str(lhe), "--events", "10000"], check=True)
+    if not (folder / "training" / "truth.json").exists():
+        write_training_samples(folder / "training")
     sizes = {"events_200k.h5": 200_000}
     if "ratio_2M" in chosen:
         sizes["events_2M.h5"] = 2_000_000

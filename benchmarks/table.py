@@ -26,6 +26,7 @@ class Result:
         disagreement: Largest difference of the numbers that both computed, each relative
             to the peer's.
         tolerance: Largest acceptable disagreement (that of random draws, where it draws).
+        n_steps: Training steps in each run, None where nothing is trained.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Result:
     target: float | None
     disagreement: float
     tolerance: float
+    n_steps: int | None = None
 
     @property
     def ratio_of_minima(self) -> float:
@@ -66,8 +68,8 @@ class Result:
         target = "" if self.target is None else f">= {self.target:g}"
         cells = (
             self.title,
-            _seconds(self.peer),
-            _seconds(self.ours),
+            _seconds(self.peer, self.n_steps),
+            _seconds(self.ours, self.n_steps),
             f"{self.ratio_of_minima:.3g}",
             f"{self.ratio_of_medians:.3g}",
             f"{target} {'ok' if self.passed else '**missed**'}",
@@ -81,5 +83,6 @@ def markdown(results: Sequence[Result]) -> str:
     return "\n".join([HEADER, *(result.row() for result in results)])
 
 
-def _seconds(times: Sequence[float]) -> str:
-    return f"{min(times):.3g} / {median(times):.3g}"
+def _seconds(times: Sequence[float], n_steps: int | None) -> str:
+    text = f"{min(times):.3g} / {median(times):.3g}"
+    return text if n_steps is None else f"{text} ({1e3 * min(times) / n_steps:.3g} ms a step)"

@@ -10,7 +10,22 @@ from .fisherinformation import (
 )
 from .lhe import LHEReader as LHEReader
 from .ml import (
+    DoubleParameterizedRatioEstimator as DoubleParameterizedRatioEstimator,
+)
+from .ml import (
+    Ensemble as Ensemble,
+)
+from .ml import (
+    LikelihoodEstimator as LikelihoodEstimator,
+)
+from .ml import (
+    MorphingAwareRatioEstimator as MorphingAwareRatioEstimator,
+)
+from .ml import (
     ParameterizedRatioEstimator as ParameterizedRatioEstimator,
+)
+from .ml import (
+    QuadraticMorphingAwareRatioEstimator as QuadraticMorphingAwareRatioEstimator,
 )
 from .ml import (
     ScoreEstimator as ScoreEstimator,

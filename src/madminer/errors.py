@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = [
     "ClosureError",
     "DataError",
+    "EnsembleError",
     "ExpressionError",
     "FileFormatError",
     "MadMinerError",
@@ -89,6 +90,10 @@ class TrainingError(MadMinerError, RuntimeError):
 
 class NotTrainedError(MadMinerError, ValueError):
     """An estimator is asked for a prediction before it was trained or loaded."""
+
+
+class EnsembleError(MadMinerError, RuntimeError):
+    """Estimators do not form an ensemble: types or sizes differ, or there are too few."""
 
 
 class MissingDependencyError(MadMinerError, ImportError):

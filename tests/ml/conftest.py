@@ -33,6 +33,23 @@ class GaussianToy:
         r_xz = np.exp(np.sum(z * theta - theta**2 / 2, axis=1) / LATENT_VARIANCE)
         return {"x": x, "y": y, "theta": theta, "r_xz": r_xz, "t_xz": (z - theta) / LATENT_VARIANCE}
 
+    def double_ratio_sample(self, n: int, seed: int, width: float = 1.0) -> dict[str, Any]:
+        """Training data of doubly parameterized ratio estimators, both thetas uniform."""
+        rng = np.random.default_rng(seed)
+        theta0, theta1 = rng.uniform(-width, width, size=(2, n, self.n_parameters))
+        y = rng.integers(0, 2, size=n)
+        z = rng.normal(np.where(y[:, None] == 0, theta0, theta1), np.sqrt(LATENT_VARIANCE))
+        log_r = np.sum((theta0 - theta1) * (z - (theta0 + theta1) / 2), axis=1) / LATENT_VARIANCE
+        return {
+            "x": rng.normal(z, 1.0),
+            "y": y,
+            "theta0": theta0,
+            "theta1": theta1,
+            "r_xz": np.exp(log_r),
+            "t_xz0": (z - theta0) / LATENT_VARIANCE,
+            "t_xz1": (z - theta1) / LATENT_VARIANCE,
+        }
+
     def score_sample(self, n: int, seed: int) -> dict[str, Any]:
         """Training data of score estimators at theta = 0."""
         rng = np.random.default_rng(seed)

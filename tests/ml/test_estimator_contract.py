@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,24 @@ from madminer.errors import (
     ShapeError,
     TrainingError,
 )
-from madminer.ml import Estimator, ParameterizedRatioEstimator, ScoreEstimator, load_estimator
+from madminer.ml import (
+    ConditionalEstimator,
+    DoubleParameterizedRatioEstimator,
+    Estimator,
+    LikelihoodEstimator,
+    MorphingAwareRatioEstimator,
+    ParameterizedRatioEstimator,
+    QuadraticMorphingAwareRatioEstimator,
+    ScoreEstimator,
+    load_estimator,
+)
 from madminer.ml.methods import FAMILIES, required_columns
+from madminer.models import MorphingSetup
+from madminer.morphing import morphing_components, morphing_matrix
 
 N = 120
 QUICK: dict[str, Any] = {"n_epochs": 2, "batch_size": 32, "initial_lr": 0.01, "verbose": "none"}
+THETAS_AND_SCORES = {"theta", "theta0", "theta1", "t_xz", "t_xz0", "t_xz1"}
 THETAS = np.array([[0.1, -0.2], [0.4, 0.3], [0.0, 0.0]])
 
 
@@ -34,6 +47,11 @@ class Case:
     estimator: type[Estimator]
     method: str
     predict: Callable[[Any, np.ndarray], np.ndarray]
+    settings: dict[str, Any] = field(default_factory=dict)
+    n_parameters: int = 2
+
+    def make(self, **keywords: Any) -> Any:
+        return self.estimator(**self.settings, **keywords)
 
     def data(self, seed: int = 0) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(seed)
@@ -43,28 +61,61 @@ class Case:
             "theta": rng.normal(size=(N, 2)),
             "r_xz": np.exp(0.3 * rng.normal(size=N)),
             "t_xz": rng.normal(size=(N, 2)),
+            "theta0": rng.normal(size=(N, 2)),
+            "theta1": rng.normal(size=(N, 2)),
+            "t_xz0": rng.normal(size=(N, 2)),
+            "t_xz1": rng.normal(size=(N, 2)),
         }
+        for name in THETAS_AND_SCORES & columns.keys():
+            columns[name] = columns[name][:, : self.n_parameters]
         family = self.estimator.family
         names = required_columns(family, FAMILIES[family].methods[self.method])
         return {name: columns[name] for name in names}
 
     def train(self, estimator: Estimator | None = None, **keywords: Any) -> Any:
-        estimator = self.estimator(n_hidden=(6, 5)) if estimator is None else estimator
+        estimator = self.make(n_hidden=(6, 5)) if estimator is None else estimator
         estimator.train(self.method, **{**self.data(), "seed": 3, **QUICK, **keywords})
         return estimator
 
     def __str__(self) -> str:
-        return self.method
+        return f"{self.estimator.family}-{self.method}"
 
 
 def _log_ratio(estimator: ParameterizedRatioEstimator, x: np.ndarray) -> np.ndarray:
-    return estimator.evaluate_log_likelihood_ratio(x, THETAS)[0]
+    return estimator.evaluate_log_likelihood_ratio(x, THETAS[:, : estimator.n_parameters])[0]
 
 
+def _log_ratio_double(estimator: DoubleParameterizedRatioEstimator, x: np.ndarray) -> np.ndarray:
+    return estimator.evaluate_log_likelihood_ratio(x, THETAS, THETAS[::-1])[0]
+
+
+def _log_likelihood(estimator: LikelihoodEstimator, x: np.ndarray) -> np.ndarray:
+    return estimator.evaluate_log_likelihood(x, THETAS)[0]
+
+
+COMPONENTS = morphing_components((2, 2), 2)
+BASIS = [[0, 0], [1, 0], [0, 1], [0.3, -1.4], [-1.1, -1.4], [-1.2, 0.4]]
+MORPHING = MorphingSetup(COMPONENTS, morphing_matrix(BASIS, COMPONENTS))
 CASES = [
     *(
         Case(ParameterizedRatioEstimator, method, _log_ratio)
         for method in FAMILIES["parameterized_ratio"].methods
+    ),
+    *(
+        Case(DoubleParameterizedRatioEstimator, method, _log_ratio_double)
+        for method in FAMILIES["double_parameterized_ratio"].methods
+    ),
+    *(
+        Case(LikelihoodEstimator, method, _log_likelihood)
+        for method in FAMILIES["likelihood"].methods
+    ),
+    *(
+        Case(MorphingAwareRatioEstimator, method, _log_ratio, {"morphing": MORPHING})
+        for method in FAMILIES["morphing_aware_ratio"].methods
+    ),
+    *(
+        Case(QuadraticMorphingAwareRatioEstimator, method, _log_ratio, n_parameters=1)
+        for method in FAMILIES["quadratic_morphing_aware_ratio"].methods
     ),
     *(
         Case(ScoreEstimator, method, lambda estimator, x: estimator.evaluate_score(x))
@@ -81,7 +132,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def test_training_returns_a_history_that_unpacks(case: Case) -> None:
-    estimator = case.estimator()
+    estimator = case.make()
     train, validation = estimator.train(case.method, **case.data(), **QUICK)
     assert len(train) == len(validation) == 2
     assert np.all(np.isfinite([*train, *validation]))
@@ -94,8 +145,8 @@ def test_saved_and_loaded_estimators_agree_exactly(case: Case, tmp_path: Path) -
     loaded = load_estimator(tmp_path / "models" / "model")
     assert type(loaded) is case.estimator
     np.testing.assert_array_equal(case.predict(loaded, X), expected)
-    assert (loaded.n_observables, loaded.n_parameters) == (3, 2)
-    again = case.estimator()
+    assert (loaded.n_observables, loaded.n_parameters) == (3, case.n_parameters)
+    again = case.make()
     again.load(str(tmp_path / "models" / "model"))
     np.testing.assert_array_equal(case.predict(again, X), expected)
 
@@ -122,7 +173,8 @@ def test_callers_arrays_and_global_random_numbers_are_untouched(case: Case) -> N
     numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002 (checks the global state)
     for array in (*data.values(), weights):
         array.flags.writeable = False
-    estimator = case.estimator(dropout_prob=0.2)
+    has_dropout = case.estimator is not LikelihoodEstimator
+    estimator = case.make(**({"dropout_prob": 0.2} if has_dropout else {}))
     estimator.train(case.method, **data, sample_weight=weights, **QUICK)
     case.predict(estimator, x)
     for name, array in data.items():
@@ -164,7 +216,7 @@ def test_second_training_continues(case: Case) -> None:
 
 
 def test_features(case: Case, tmp_path: Path) -> None:
-    estimator = case.train(case.estimator(features=[2, 0], n_hidden=(6,)))
+    estimator = case.train(case.make(features=[2, 0], n_hidden=(6,)))
     assert estimator.n_observables == 2
     expected = case.predict(estimator, X)
     noisy = X.copy()
@@ -189,7 +241,7 @@ def test_double_precision(case: Case, tmp_path: Path) -> None:
 def test_external_validation_is_scaled_like_the_training_data(case: Case) -> None:
     data = case.data()
     external = {f"{name}_val": array for name, array in data.items()}
-    estimator = case.estimator(n_hidden=(6,))
+    estimator = case.make(n_hidden=(6,))
     settings = {"n_epochs": 1, "batch_size": N, "initial_lr": 1e-12, "final_lr": 1e-12}
     history = estimator.train(case.method, **data, **external, **settings)
     # the same events, and a network that does not move: the same loss
@@ -198,7 +250,7 @@ def test_external_validation_is_scaled_like_the_training_data(case: Case) -> Non
 
 def test_shuffled_labels_limited_samples_and_no_scaling_work(case: Case) -> None:
     keywords: dict[str, Any] = {"shuffle_labels": True, "scale_inputs": False, "memmap": True}
-    if case.estimator is ParameterizedRatioEstimator:
+    if issubclass(case.estimator, ConditionalEstimator):
         keywords["scale_parameters"] = False
     estimator = case.train(**keywords, limit_samplesize=50, clip_gradient=1.0, n_workers=4)
     assert np.all(np.isfinite(case.predict(estimator, X)))
@@ -215,13 +267,16 @@ def test_weights_of_one_change_nothing(case: Case) -> None:
 
 
 def test_untrained_estimators_refuse(case: Case, tmp_path: Path) -> None:
-    estimator = case.estimator()
+    estimator = case.make()
     for ask in (
         lambda: case.predict(estimator, X),
         lambda: estimator.save(tmp_path / "model"),
         lambda: estimator.calculate_fisher_information(X, THETAS[0]),
     ):
-        with pytest.raises(NotTrainedError, match="was not trained yet; call train or load"):
+        with pytest.raises(
+            (NotTrainedError, NotImplementedError),
+            match=r"was not trained yet; call train or load|no Fisher information",
+        ):
             ask()
     assert not list(tmp_path.iterdir())
 
@@ -246,7 +301,7 @@ def test_wrong_shapes_are_refused(case: Case) -> None:
     with pytest.raises(ShapeError, match="3 observables as in the first training, got 2"):
         case.train(estimator, x=case.data()["x"][:, :2])
     with pytest.raises(ShapeError, match="features asks for observable 3, but x has the 3"):
-        case.train(case.estimator(features=[0, 3]))
+        case.train(case.make(features=[0, 3]))
     with pytest.raises(ShapeError, match="x must have shape"):
         case.train(x=np.zeros((N, 2, 2)))
 
@@ -270,7 +325,7 @@ def test_weights_are_given_for_training_and_validation_or_neither(case: Case) ->
 
 
 def test_diverged_training_leaves_an_untrained_estimator_untrained(case: Case) -> None:
-    estimator = case.estimator(n_hidden=(50, 50, 50), activation="relu")
+    estimator = case.make(n_hidden=(50, 50, 50), activation="relu")
     explosive = {"optimizer": "sgd", "initial_lr": 1e35, "final_lr": 1e35, "batch_size": 1}
     with pytest.raises(TrainingError, match=r"(?s)loss became .* Try a lower initial_lr"):
         case.train(estimator, **explosive)

@@ -153,7 +153,7 @@ def test_exported_models_agree(
     x, thetas = torch.as_tensor(X).float(), torch.as_tensor(theta).float()
     program = torch.export.load(tmp_path / "ratio_model.pt").module()
     np.testing.assert_allclose(
-        program(thetas, x)[:, 0].detach().numpy(), ratio.evaluate(X, theta, False)[0], atol=1e-5
+        program(thetas, x).detach().numpy(), ratio.evaluate(X, theta, False)[0], atol=1e-5
     )
     program = torch.export.load(tmp_path / "score_model.pt").module()
     np.testing.assert_allclose(program(x).detach().numpy(), score.evaluate(X), atol=1e-5)

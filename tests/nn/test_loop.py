@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from madminer.errors import OptionError, TrainingError
 from madminer.nn.data import Batch, Dataset
-from madminer.nn.history import TrainingHistory
+from madminer.nn.history import EpochReport, TrainingHistory
 from madminer.nn.loop import TrainingSettings, fit
 from madminer.nn.networks import MLP
 
@@ -39,6 +40,7 @@ def run(
     validation: Dataset | None = None,
     *,
     seed: int = 0,
+    callbacks: Sequence[Callable[[EpochReport], object]] = (),
     **settings: Any,
 ) -> TrainingHistory:
     def loss(batch: Batch) -> Tensor:
@@ -50,8 +52,9 @@ def run(
         loss,
         training,
         validation,
-        TrainingSettings(verbose="none", **settings),
+        TrainingSettings(**{"verbose": "none", **settings}),
         generator=torch.Generator().manual_seed(seed),
+        callbacks=callbacks,
     )
 
 
@@ -185,6 +188,58 @@ def test_diverged_loss_is_an_error_and_leaves_the_best_weights() -> None:
     assert math.isfinite(network.a.item())
 
 
+class Failing:
+    """A loss that is NaN from some batch on."""
+
+    def __init__(self, network: nn.Module, first_bad: int) -> None:
+        self.network, self.first_bad, self.n_calls = network, first_bad, 0
+
+    def __call__(self, batch: Batch) -> Tensor:
+        loss: Tensor = (self.network(batch["x"]) - batch["t"]).square().mean()
+        self.n_calls += 1
+        return loss * math.nan if self.n_calls > self.first_bad else loss
+
+
+@pytest.mark.parametrize(
+    ("first_bad", "message"), [(2, "epoch 2; the weights of epoch 1"), (0, "epoch 1; the initial")]
+)
+def test_a_diverged_run_leaves_exactly_the_best_weights(first_bad: int, message: str) -> None:
+    network, best = Line(), Line()
+    settings = TrainingSettings(n_epochs=5, batch_size=4, verbose="none")
+    with pytest.raises(TrainingError, match=f"training loss became nan in {message}"):
+        fit(
+            network,
+            Failing(network, first_bad),
+            line_data(),
+            None,
+            settings,
+            generator=torch.Generator().manual_seed(0),
+        )
+    if first_bad:
+        run(best, line_data(), n_epochs=1, batch_size=4)
+    assert (network.a.item(), network.b.item()) == (best.a.item(), best.b.item())
+
+
+def test_weights_that_diverge_in_the_last_step_are_no_result() -> None:
+    network = Line()
+    with pytest.raises(
+        TrainingError, match=r"weights became nan or infinite in epoch 1; the initial"
+    ):
+        run(
+            network,
+            Dataset(
+                {
+                    name: torch.tensor([1e200], dtype=torch.float64) ** p
+                    for name, p in (("x", 1), ("t", 0))
+                }
+            ),
+            optimizer="sgd",
+            initial_lr=1e200,
+            n_epochs=1,
+        )
+    assert network.a.item() == 0.0
+
+
 def test_nan_in_validation_is_an_error() -> None:
     bad = Dataset({"x": torch.tensor([math.nan]), "t": torch.tensor([0.0])})
     with pytest.raises(TrainingError, match="validation loss became nan in epoch 1; the initial"):
@@ -250,21 +305,105 @@ def test_parameters_own_their_memory_afterwards() -> None:
     assert not network.training
 
 
-@pytest.mark.parametrize(("verbose", "reports"), [("all", 100), ("some", 20), ("few", 5)])
-def test_verbose(verbose: str, reports: int, caplog: pytest.LogCaptureFixture) -> None:
-    settings = TrainingSettings(n_epochs=100, verbose=verbose)
-    network = Line()
+@pytest.mark.parametrize("n_epochs", [1, 7, 50, 70, 100])
+@pytest.mark.parametrize(
+    ("verbose", "reports"), [("all", 1000), ("many", 50), ("some", 20), ("few", 5), ("none", 0)]
+)
+def test_verbose(
+    verbose: str, reports: int, n_epochs: int, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, "madminer.nn.loop"):
-        fit(
-            network,
-            lambda batch: (network(batch["x"]) - batch["t"]).square().mean(),
-            line_data(),
-            None,
-            settings,
-            generator=torch.Generator(),
-        )
-    assert len(caplog.records) == reports
-    assert caplog.records[-1].message.startswith("Epoch 100 of 100: loss ")
+        run(Line(), line_data(), n_epochs=n_epochs, verbose=verbose)
+    assert len(caplog.records) == min(reports, n_epochs)
+    if reports:
+        assert caplog.records[-1].message.startswith(f"Epoch {n_epochs} of {n_epochs}: loss ")
+
+
+def test_an_early_end_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "madminer.nn.loop"):
+        run(Line(), **diverging(), early_stopping_patience=3, verbose="few")
+    assert "Stopped after epoch 5: the last improvement was in epoch 1" in caplog.messages
+
+
+def test_reports_of_callbacks() -> None:
+    reports: list[EpochReport] = []
+    history = run(Line(), **diverging(), callbacks=[reports.append])
+    assert [report.epoch for report in reports] == list(range(10))
+    assert {report.n_epochs for report in reports} == {10}
+    assert tuple(report.train_loss for report in reports) == history.train_losses
+    assert tuple(report.validation_loss for report in reports) == history.validation_losses
+    assert tuple(report.learning_rate for report in reports) == history.learning_rates
+    assert [report.is_best for report in reports] == [True] + 9 * [False]
+    assert 0.0 < sum(report.seconds for report in reports) < history.seconds
+
+
+def test_callbacks_see_a_network_that_evaluates() -> None:
+    network = MLP(1, (4,), 1, dropout_prob=0.5)
+    x = torch.linspace(-1, 1, 40).unsqueeze(1)
+    modes: list[bool] = []
+    run(
+        network,
+        Dataset({"x": x, "t": x}),
+        n_epochs=2,
+        callbacks=[lambda _: modes.append(network.training)],
+    )
+    assert modes == [False, False]
+
+
+def test_an_exception_in_a_callback_ends_the_run_with_the_best_weights() -> None:
+    best, first = Line(), Line()
+    called: list[int] = []
+
+    def stop(report: EpochReport) -> None:
+        if report.epoch == 3:
+            raise ConnectionError("tracker")
+
+    with pytest.raises(ConnectionError, match="tracker"):
+        run(best, **diverging(), callbacks=[stop, lambda report: called.append(report.epoch)])
+    assert called == [0, 1, 2]
+    run(first, **{**diverging(), "n_epochs": 1})
+    assert best.b.item() == first.b.item()
+    assert best.b.grad is None
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        ([print, 3], r"callbacks\[1\] is a int"),
+        (print, r"Give a single one as \[callback\]"),
+        ("print", "must be a list of callables, got a str"),
+        (None, "got a NoneType"),
+    ],
+)
+def test_callbacks_that_cannot_be_called_are_refused(callbacks: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        run(Line(), line_data(), n_epochs=1, callbacks=callbacks)
+
+
+def test_growth_of_the_loss_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    steep = {**diverging(), "initial_lr": 2.0}
+    with caplog.at_level(logging.WARNING, "madminer.nn.loop"):
+        history = run(Line(), **steep)
+    (message,) = caplog.messages
+    losses = history.validation_losses
+    assert "The validation loss was lowest in the first of 10 epochs" in message
+    assert f"from {losses[0]:.5g} to {losses[-1]:.5g}; the weights of epoch 1" in message
+    assert "try a lower initial_lr" in message
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "madminer.nn.loop"):
+        run(Line(), **{**steep, "validation": None})
+    assert "The training loss was lowest in the first of 10 epochs" in caplog.text
+    assert "the weights of epoch 10" in caplog.text
+
+
+def test_growth_by_less_than_ten_and_learning_are_not_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "madminer.nn.loop"):
+        run(Line(), **{**diverging(), "n_epochs": 3})
+        run(Line(), line_data(), line_data(seed=1), n_epochs=5)
+        run(Line(), line_data(), n_epochs=1, initial_lr=1e3)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -279,9 +418,18 @@ def test_verbose(verbose: str, reports: int, caplog: pytest.LogCaptureFixture) -
         ({"scheduler": "typo"}, "scheduler must be one of exponential"),
         ({"verbose": "typo"}, "verbose must be one of all, many"),
         ({"nesterov_momentum": 0.9}, "belongs to optimizer 'sgd'"),
+        ({"optimizer": "sgd", "nesterov_momentum": 0.0}, "must lie between 0 and 1"),
+        ({"n_epochs": "10"}, "n_epochs must be positive and finite, got '10'"),
+        ({"initial_lr": None}, "initial_lr must be positive"),
+        ({"early_stopping_patience": 1.5}, "early_stopping_patience must be a whole number"),
         ({"early_stopping_patience": -1}, "must be 0 or more"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         TrainingSettings(**settings)
+
+
+def test_whole_numbers_may_be_written_as_decimals() -> None:
+    history = run(Line(), line_data(), n_epochs=2.0, batch_size=np.int64(4))
+    assert history.n_epochs == 2

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from madminer.errors import ShapeError
 from madminer.nn import data as nn_data
 from madminer.nn.data import Dataset, MappedColumn
+from madminer.nn.mapped import release_pages
 
 
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 3))
@@ -63,6 +64,52 @@ def test_mapped_column_equals_a_tensor(tmp_path: Path) -> None:
         for c in (column, tensor)
     )
     torch.testing.assert_close(a, b)
+
+
+def mapped_column(path: Path, n: int) -> MappedColumn:
+    np.save(path, np.arange(float(n)))
+    return MappedColumn(
+        np.load(path, mmap_mode="r"), np.arange(n), lambda a: a, torch.float64, torch.device("cpu")
+    )
+
+
+@pytest.mark.parametrize("n", [99, 100, 104, 200, 201])
+def test_columns_in_files_are_shuffled_in_two_steps(
+    n: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nn_data, "_BLOCK", 40)
+    monkeypatch.setattr(nn_data, "_RUN", 4)
+    data = Dataset({"x": mapped_column(tmp_path / "x.npy", n), "i": torch.arange(n)})
+    generator = torch.Generator().manual_seed(0)
+    batches = list(data.batches(8, generator))
+    assert [len(b["x"]) for b in batches[:-1]] == [8] * (n // 8 - (n % 8 == 0))
+    x = torch.cat([b["x"] for b in batches])
+    assert sorted(x.tolist()) == list(range(n))
+    assert torch.equal(x, torch.cat([b["i"] for b in batches]).double())
+    # every block has whole runs of the file, in no order, and comes from all over it
+    for block in x[: n // 40 * 40].split(40):
+        runs, counts = torch.unique(block // 4, return_counts=True)
+        assert (counts == 4).all()
+        assert runs.max() - runs.min() > 12
+        assert (block[1:] - block[:-1] == 1).sum() < 6
+    again = torch.cat([b["x"] for b in data.batches(8, generator)])
+    assert not torch.equal(x, again)
+
+
+def test_pages_of_files_are_released(tmp_path: Path) -> None:
+    values = np.arange(1000.0)
+    np.save(tmp_path / "x.npy", values)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for view in (mapped, mapped[10:500:3], mapped.reshape(-1, 2)[:, 1]):
+        expected = np.array(view)
+        release_pages(view)
+        np.testing.assert_array_equal(view, expected)
+    written = np.load(tmp_path / "x.npy", mmap_mode="c")
+    written[3] = -1.0
+    release_pages(written)
+    assert written[3] == -1.0
+    release_pages(values)
+    assert values[3] == 3.0
 
 
 def test_columns_of_different_length_are_refused() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from madminer.errors import ShapeError
-from madminer.nn import scaling as nn_scaling
+from madminer.nn import mapped
 from madminer.nn.scaling import Standardization, fit_standardization, identity_standardization
 
 
@@ -26,10 +26,20 @@ def test_standardised_columns_have_mean_zero_and_unit_variance(x: np.ndarray) ->
 def test_chunks_and_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(5.0, 2.0, size=(100, 2))
     rows = np.arange(0, 100, 3)
-    monkeypatch.setattr(nn_scaling, "_CHUNK", 7)
+    monkeypatch.setattr(mapped, "_CHUNK_BYTES", 7 * 2 * 8)
     scaling = fit_standardization(x, rows)
     np.testing.assert_allclose(scaling.means, x[rows].mean(axis=0))
     np.testing.assert_allclose(scaling.stds, x[rows].std(axis=0))
+    both = np.concatenate([x[rows], 3.0 * x[rows]])
+    scaling = fit_standardization([x, 3.0 * x], rows)
+    np.testing.assert_allclose(scaling.means, both.mean(axis=0))
+    np.testing.assert_allclose(scaling.stds, both.std(axis=0))
+
+
+def test_spread_far_from_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = 1e9 + np.random.default_rng(0).normal(size=(1000, 1))
+    monkeypatch.setattr(mapped, "_CHUNK_BYTES", 8 * 9)
+    assert fit_standardization(x).stds[0] == pytest.approx(x.std(), rel=1e-6)
 
 
 def test_constant_column_that_is_no_binary_fraction() -> None:

@@ -11,6 +11,7 @@ from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.luminosity import positive_luminosity
 from madminer.analysis.partitions import partition_range
 from madminer.errors import OptionError
+from madminer.fisherinformation import first_release
 from madminer.fisherinformation.binning import (
     Bins,
     Sample,
@@ -19,7 +20,7 @@ from madminer.fisherinformation.binning import (
     warn_about_sparse_bins,
 )
 from madminer.fisherinformation.cells import Axis, cell_moments, quantile_sample, truth_information
-from madminer.fisherinformation.kinematic import kinematic_information, load_score_model
+from madminer.fisherinformation.kinematic import load_score_model, model_information
 from madminer.fisherinformation.points import model_point
 from madminer.fisherinformation.response import (
     CellResponse,
@@ -36,7 +37,7 @@ from madminer.fisherinformation.selection import (
 )
 from madminer.fisherinformation.slices import model_slices, truth_slices
 from madminer.stats import BinnedMoments, cell_information
-from madminer.typing import FloatArray, StrPath, ThetaLike
+from madminer.typing import ArrayLike, FloatArray, StrPath, ThetaLike
 
 __all__ = ["FisherInformation"]
 
@@ -66,6 +67,7 @@ class FisherInformation(DataAnalyzer):
     Args:
         filename: Event file.
         include_nuisance_parameters: Whether to load nuisance parameters and their weights.
+        debug: Accepted for code written for the first releases, without effect.
 
     Raises:
         FileFormatError: If the file is truncated, of another layout, or lacks weights.
@@ -75,7 +77,13 @@ class FisherInformation(DataAnalyzer):
         arXiv:1612.05261; Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 3.
     """
 
-    def __init__(self, filename: StrPath, include_nuisance_parameters: bool = True) -> None:
+    def __init__(
+        self,
+        filename: StrPath,
+        include_nuisance_parameters: bool = True,
+        *,
+        debug: bool = False,  # noqa: ARG002
+    ) -> None:
         super().__init__(
             filename,
             disable_morphing=False,
@@ -244,9 +252,11 @@ class FisherInformation(DataAnalyzer):
         luminosity: float = 300000.0,
         include_xsec_info: bool = True,
         mode: Literal["score", "information", "modified_score"] = "score",
-        calculate_covariance: bool = True,  # noqa: ARG002 - only ensembles have a spread to add
+        calculate_covariance: bool = True,
         batch_size: int = 100000,
         test_split: float | None = 0.2,
+        *,
+        estimator_weights: ArrayLike | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         r"""Information in all observables, with the score estimated by a trained network.
 
@@ -255,24 +265,30 @@ class FisherInformation(DataAnalyzer):
         Args:
             theta: Parameter point: name or index of a benchmark, or an array, shape ``(p,)`` or
                 ``(p + k,)`` with zeros for the nuisance parameters.
-            model_file: Saved score estimator (trained at `theta`) or single ratio estimator.
-                Whether it knows the k nuisance parameters decides the size of the result.
+            model_file: Saved score estimator (trained at `theta`) or single ratio estimator, or
+                an ensemble of them (its folder). Whether it knows the k nuisance parameters
+                decides the size of the result.
             unweighted_x_sample_file: Observables of unweighted events at `theta` (npy, shape
                 ``(n, n_observables)``) over which to average; None: the test events of the file.
             luminosity: Integrated luminosity in pb^-1.
             include_xsec_info: Whether to add the information in the total rate.
-            mode: How an ensemble of estimators is averaged; a single one does not use it.
-            calculate_covariance: Whether to add the spread of an ensemble to the covariance; a
-                single estimator adds nothing.
+            mode: How an ensemble of estimators is averaged, and whether its covariance is the
+                error of the mean ("score", "modified_score") or the spread of its members
+                ("information"), see `Ensemble.calculate_fisher_information`; a single estimator
+                does not use it.
+            calculate_covariance: Whether to add the covariance of an ensemble to that of the rate;
+                a single estimator adds nothing.
             batch_size: Events evaluated at once; the result does not depend on it.
             test_split: Fraction of the file, at its end, over which to average; None: all.
+            estimator_weights: Weights of the members of an ensemble; None for equal ones.
 
         Returns:
-            Information, shape ``(m, m)``, and covariance of the rate part, shape
-            ``(m, m, m, m)``.
+            Information, shape ``(m, m)``, and covariance of the rate part and of an ensemble,
+            shape ``(m, m, m, m)``.
 
         Raises:
             SetupError: If the estimator has neither p nor p + k parameters.
+            EnsembleError: If the covariance of an ensemble of one is asked for.
             OptionError: If an option is not valid or the estimator gives no score.
             ShapeError: If theta has the wrong shape.
         """
@@ -294,11 +310,19 @@ class FisherInformation(DataAnalyzer):
             batches = ((x, response.sigma(weights)) for x, weights in events)
         else:
             batches = read_samples(unweighted_x_sample_file, self.n_observables, batch_size)
-        information = kinematic_information(estimator, batches, point, n_expected)
-        rate, covariance = cells_information(moments, response, luminosity)
+        information, covariance = model_information(
+            estimator,
+            batches,
+            point,
+            n_expected,
+            mode,
+            calculate_covariance=calculate_covariance,
+            estimator_weights=estimator_weights,
+        )
         if not include_xsec_info:
-            return information, np.zeros_like(covariance)
-        return information + rate, covariance
+            return information, covariance
+        rate, rate_covariance = cells_information(moments, response, luminosity)
+        return information + rate, covariance + rate_covariance
 
     def histogram_of_information(
         self,
@@ -320,7 +344,8 @@ class FisherInformation(DataAnalyzer):
             observable: Name of an observable, expression or function.
             nbins: Number of slices.
             histrange: Range of the slices; None for slices of equal content.
-            model_file: Saved score estimator or single ratio estimator; None for the truth.
+            model_file: Saved score estimator or single ratio estimator, or an ensemble of them
+                (its mean score is taken); None for the truth.
             luminosity: Integrated luminosity in pb^-1.
             cuts: Conditions that events must fulfil.
             efficiency_functions: Factors on the weights of events.
@@ -406,6 +431,22 @@ class FisherInformation(DataAnalyzer):
             Diagonal matrix: zero for theta, one for nu, shape ``(p + k, p + k)``.
         """
         return np.diag([0.0] * self.n_parameters + [1.0] * self.n_nuisance_parameters)
+
+    # Names of the first releases
+
+    calculate_fisher_information_full_truth = first_release.calculate_fisher_information_full_truth
+    calculate_fisher_information_full_detector = (
+        first_release.calculate_fisher_information_full_detector
+    )
+    calculate_fisher_information_rate = first_release.calculate_fisher_information_rate
+    calculate_fisher_information_hist1d = first_release.calculate_fisher_information_hist1d
+    calculate_fisher_information_hist2d = first_release.calculate_fisher_information_hist2d
+    calculate_fisher_information_nuisance_constraints = (
+        first_release.calculate_fisher_information_nuisance_constraints
+    )
+    histogram_of_fisher_information = first_release.histogram_of_fisher_information
+    extract_raw_data = first_release.extract_raw_data
+    extract_observables_and_weights = first_release.extract_observables_and_weights
 
     def _response(self, theta: ThetaLike, include_nuisance_parameters: bool = True) -> CellResponse:
         return cell_response(self.setup, theta, include_nuisance_parameters)

@@ -14,26 +14,28 @@ from collections.abc import Iterable
 import numpy as np
 
 from madminer.errors import DataError, NoEventsError, OptionError
-from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator, load_estimator
-from madminer.typing import FloatArray, StrPath
+from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator, load_estimator
+from madminer.ml.ensemble_statistics import ensemble_information, member_mean, normalized_votes
+from madminer.typing import ArrayLike, FloatArray, StrPath
 
 __all__ = [
     "ScoreModel",
     "estimated_scores",
     "kinematic_information",
     "load_score_model",
+    "model_information",
     "score_information",
 ]
 
-ScoreModel = ScoreEstimator | ParameterizedRatioEstimator
-"""Estimators whose score gives an information."""
+ScoreModel = ScoreEstimator | ParameterizedRatioEstimator | Ensemble
+"""Estimators whose score gives an information, and ensembles of them."""
 
 
 def load_score_model(filename: StrPath) -> ScoreModel:
     """Load an estimator that knows the score.
 
     Args:
-        filename: Saved score estimator or single ratio estimator.
+        filename: Saved score estimator or single ratio estimator, or an ensemble of them.
 
     Returns:
         The estimator.
@@ -42,19 +44,21 @@ def load_score_model(filename: StrPath) -> ScoreModel:
         OptionError: If the file holds another type of estimator.
     """
     estimator = load_estimator(filename)
-    if not isinstance(estimator, ScoreEstimator | ParameterizedRatioEstimator):
+    member = estimator.estimators[0] if isinstance(estimator, Ensemble) else estimator
+    if not isinstance(member, ScoreEstimator | ParameterizedRatioEstimator):
         raise OptionError(
             "A Fisher information needs a score estimator or a single parameterized ratio "
-            f"estimator, but {filename} holds a {type(estimator).__name__}."
+            f"estimator, but {filename} holds a {type(member).__name__}."
         )
-    return estimator
+    return estimator if isinstance(estimator, Ensemble) else member
 
 
 def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) -> FloatArray:
     """Score that an estimator predicts for each event.
 
     Args:
-        estimator: Score estimator (at its own reference point), or single ratio estimator.
+        estimator: Score estimator (at its own reference point) or single ratio estimator; of an
+            ensemble of them the mean is taken.
         x: Observables, shape ``(n, n_observables)``.
         theta: Point of the score in the estimator's parameters, shape ``(m,)``.
 
@@ -64,11 +68,12 @@ def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) ->
     Raises:
         DataError: If a score is not finite.
     """
+    if isinstance(estimator, Ensemble):
+        votes = normalized_votes(None, estimator.n_estimators)
+        return member_mean(_member_scores(estimator, x, theta), votes)
     point = theta[np.newaxis, :]
     scores = np.asarray(estimator.evaluate_score(x, point, nuisance_mode="keep"), dtype=np.float64)
-    n_bad = int(np.count_nonzero(~np.isfinite(scores).all(axis=1)))
-    if n_bad:
-        raise DataError(f"The estimated score is not finite for {n_bad} of {len(x)} events.")
+    _check_finite(scores)
     return scores
 
 
@@ -87,7 +92,8 @@ def kinematic_information(
     """Information in the kinematics of an expected number of events.
 
     Args:
-        estimator: Score estimator or single ratio estimator.
+        estimator: Score estimator or single ratio estimator; of an ensemble of them the mean score
+            is taken.
         batches: Observables, shape ``(n, n_observables)``, and weights at theta, shape ``(n,)``,
             in any normalisation; the result does not depend on how events are batched.
         theta: Parameter point of the estimator, shape ``(m,)``.
@@ -111,3 +117,61 @@ def kinematic_information(
         )
     information: FloatArray = n_events / weight_sum * total
     return information
+
+
+def model_information(
+    estimator: ScoreModel,
+    batches: Iterable[tuple[FloatArray, FloatArray]],
+    theta: FloatArray,
+    n_events: float,
+    mode: str = "score",
+    *,
+    calculate_covariance: bool = True,
+    estimator_weights: ArrayLike | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Information in the kinematics and its covariance from the spread of an ensemble.
+
+    Args:
+        estimator: Score estimator or single ratio estimator, or an ensemble of them.
+        batches: Observables and weights as in `kinematic_information`.
+        theta: Parameter point of the estimator, shape ``(m,)``.
+        n_events: Expected number of events.
+        mode: How an ensemble is averaged, see `madminer.ml.Ensemble`.
+        calculate_covariance: Whether to calculate the covariance of an ensemble.
+        estimator_weights: Weights of the members of an ensemble; None for equal ones.
+
+    Returns:
+        Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``; zero for a single
+        estimator.
+
+    Raises:
+        NoEventsError: If the weights do not add up to a positive number.
+        EnsembleError: If a covariance is asked of fewer than two members.
+    """
+    covariance = None
+    if isinstance(estimator, Ensemble):
+        information, covariance = ensemble_information(
+            ((_member_scores(estimator, x, theta), w) for x, w in batches if len(x)),
+            n_events,
+            normalized_votes(estimator_weights, estimator.n_estimators),
+            mode,
+            calculate_covariance=calculate_covariance,
+        )
+    else:
+        information = kinematic_information(estimator, batches, theta, n_events)
+    return information, np.zeros((len(theta),) * 4) if covariance is None else covariance
+
+
+def _member_scores(ensemble: Ensemble, x: FloatArray, theta: FloatArray) -> FloatArray:
+    scores = ensemble.member_scores(x, theta)
+    _check_finite(scores)
+    return scores
+
+
+def _check_finite(scores: FloatArray) -> None:
+    """Refuse scores, shape ``(..., n, m)``, that are not finite."""
+    n_events = scores.shape[-2]
+    is_good = np.isfinite(scores).all(axis=-1).reshape(-1, n_events).all(axis=0)
+    n_bad = int(np.count_nonzero(~is_good))
+    if n_bad:
+        raise DataError(f"The estimated score is not finite for {n_bad} of {n_events} events.")

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from madminer.ml.base import ConditionalEstimator, Estimator, TheresAGoodReasonThisDoesntWork
+from madminer.ml.double_parameterized_ratio import DoubleParameterizedRatioEstimator
+from madminer.ml.ensemble import Ensemble
+from madminer.ml.first_release import MLForge
+from madminer.ml.first_release_ensemble import EnsembleForge
+from madminer.ml.likelihood import LikelihoodEstimator
 from madminer.ml.lookup import load_estimator
+from madminer.ml.morphing_aware import (
+    MorphingAwareRatioEstimator,
+    QuadraticMorphingAwareRatioEstimator,
+)
 from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
 from madminer.ml.score import ScoreEstimator
 
 __all__ = [
     "ConditionalEstimator",
+    "DoubleParameterizedRatioEstimator",
+    "Ensemble",
+    "EnsembleForge",
     "Estimator",
+    "LikelihoodEstimator",
+    "MLForge",
+    "MorphingAwareRatioEstimator",
     "ParameterizedRatioEstimator",
+    "QuadraticMorphingAwareRatioEstimator",
     "ScoreEstimator",
     "TheresAGoodReasonThisDoesntWork",
     "load_estimator",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast, final
 
 import numpy as np
@@ -17,8 +17,9 @@ from madminer.errors import (
     OptionError,
     ShapeError,
 )
+from madminer.ml.checkpoints import open_checkpoint
 from madminer.ml.evaluation import ScaledParameters, evaluate_combinations, evaluate_pairs
-from madminer.ml.export import export_network
+from madminer.ml.export import SIGNATURES, Exported, write_onnx, write_program
 from madminer.ml.inputs import (
     DataLike,
     check_finite,
@@ -28,11 +29,18 @@ from madminer.ml.inputs import (
     pick_device,
     pick_dtype,
 )
+from madminer.ml.messages import report_training
 from madminer.ml.methods import make_loss, required_columns
 from madminer.ml.persistence import StoredModel, read_model, write_model
 from madminer.ml.scaling import fit_scaling, fit_theta_scaling, preparation
-from madminer.ml.training import TrainingRequest, load_training_data, make_datasets
+from madminer.ml.training import (
+    TrainingRequest,
+    describe_training,
+    load_training_data,
+    make_datasets,
+)
 from madminer.nn.activations import activation as find_activation
+from madminer.nn.checkpoints import Plain
 from madminer.nn.conditional import ConditionalNetwork, row_blocks
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import fit
@@ -43,6 +51,7 @@ from madminer.typing import FloatArray, StrPath
 __all__ = ["ConditionalEstimator", "Estimator", "TheresAGoodReasonThisDoesntWork"]
 
 _EVENTS_AT_ONCE = 1 << 16
+_KNOWN_AFTER_TRAINING = frozenset({"n_observables", "n_parameters", "nuisance_mode_default"})
 
 
 class TheresAGoodReasonThisDoesntWork(MadMinerError):  # noqa: N818 (documented name)
@@ -68,6 +77,9 @@ class Estimator(ABC):
 
     family: ClassVar[str]
     """Type of the estimator as it stands in files."""
+
+    scales_parameters: ClassVar[bool] = True
+    """Whether parameters may be scaled before the network sees them."""
 
     def __init__(
         self,
@@ -149,7 +161,7 @@ class Estimator(ABC):
             filename: Path to which ``_settings.json``, ``_state_dict.pl``, ``_x_means.npy``,
                 ``_x_stds.npy`` and, where there is one, the scaling of the parameters are added.
             save_model: Whether to write ``_model.pt`` too: the network with its scaling as a
-                program of `torch.export`, for use without this package.
+                program of `torch.export`, for use without this package; see `madminer.ml.export`.
 
         Raises:
             NotTrainedError: If it was never trained.
@@ -160,22 +172,29 @@ class Estimator(ABC):
         if self._theta_scaling is not None:
             arrays["theta_means"] = self._theta_scaling.means
             arrays["theta_stds"] = self._theta_scaling.stds
-        settings = {
-            "estimator_type": self.family,
-            "n_observables": self.n_observables,
-            "n_parameters": self.n_parameters,
-            "features": self.features,
-            "n_hidden": list(self.n_hidden),
-            "activation": self.activation,
-            "dropout_prob": self.dropout_prob,
-            **self._more_settings(),
-        }
         arrays.update(self._more_arrays())
-        write_model(filename, StoredModel(settings, network.state_dict(), arrays))
+        write_model(filename, StoredModel(self._settings(), network.state_dict(), arrays))
         if save_model:
-            export_network(
-                f"{filename}_model.pt", network, x_scaling, self.features, self._theta_scaling
-            )
+            write_program(f"{filename}_model.pt", self._exported())
+
+    @final
+    def to_onnx(self, path: StrPath) -> None:
+        """Write the trained network with its scaling as one ONNX file, for use without Python.
+
+        The model takes parameters and observables in the units of the user, for any number of
+        events, and gives what `evaluate` gives pair by pair; `madminer.ml.export` lists the names
+        of its inputs and outputs. Needs ``pip install 'madminer[onnx]'``.
+
+        Args:
+            path: File to write, with its suffix.
+
+        Raises:
+            NotTrainedError: If the estimator was not trained.
+            MissingDependencyError: If the packages onnx and onnxscript are not installed.
+            OptionError: If ONNX has no operation for a part of the network.
+            OutputError: If the file cannot be written.
+        """
+        write_onnx(path, self._exported())
 
     def load(self, filename: StrPath) -> None:
         """Load a trained estimator, also one of MadMiner 0.9; its settings replace the present.
@@ -214,6 +233,13 @@ class Estimator(ABC):
     def _more_arrays(self) -> dict[str, FloatArray]:
         return {}
 
+    def _score_matrix(self) -> FloatArray | None:
+        """What multiplies the scores of the network before a user sees them; None for nothing."""
+        return None
+
+    def _restore_settings(self, settings: Mapping[str, Any]) -> None:  # noqa: B027 (as below)
+        """Take further settings that the network is made of from files."""
+
     def _restore_more(self, model: StoredModel) -> None:  # noqa: B027 (nothing by default)
         """Take further settings and arrays from files."""
 
@@ -221,23 +247,38 @@ class Estimator(ABC):
 
     @final
     def _train(self, request: TrainingRequest) -> TrainingHistory:
+        report_training(request, self._settings())
         rng = np.random.default_rng(request.seed)
+        checkpoint = None
+        if request.checkpoint is not None:
+            checkpoint = open_checkpoint(
+                request.checkpoint, request.checkpoint_every, rng, resume=request.resume
+            )
         data = load_training_data(request, required_columns(self.family, request.terms), rng)
-        self._check_sizes(data.n_observables, data.n_parameters)
+        n_parameters = data.n_parameters
+        self._check_sizes(data.n_observables, n_parameters)
         x_scaling = self._x_scaling or fit_scaling(
             data.sample["x"], data.rows, transform=request.scale_inputs
         )
         theta_scaling = self._theta_scaling or fit_theta_scaling(
-            data.sample, data.rows, transform=request.scale_parameters
+            data.sample,
+            data.rows,
+            transform=request.scale_parameters and self.scales_parameters,
         )
         n_features = len(self.features or range(data.n_observables))
-        network = self._network or self._make_network(
-            n_features, data.n_parameters, draw_generator(rng)
-        )
+        weights = draw_generator(rng)  # also if not needed: a resumed training draws the same
+        network = self._network or self._make_network(n_features, n_parameters, weights)
         network.to(device=pick_device(request.device), dtype=pick_dtype(request.dtype))
         training, validation = make_datasets(
             data, preparation(x_scaling, self.features, theta_scaling), request, network, rng
         )
+        settings = None
+        if checkpoint is not None:
+            settings = checkpoint.settings(
+                self._training_settings()
+                | describe_training(request, data, (x_scaling, theta_scaling))
+            )
+        del data  # what the datasets have copied
         return fit(
             network,
             make_loss(self.family, request.terms, request.alpha, network),
@@ -245,7 +286,9 @@ class Estimator(ABC):
             validation,
             request.settings,
             generator=draw_generator(rng),
-            on_epoch=lambda _: self._adopt(network, x_scaling, theta_scaling, data.n_parameters),
+            callbacks=request.callbacks,
+            checkpoint=settings,
+            on_epoch=lambda _: self._adopt(network, x_scaling, theta_scaling, n_parameters),
         )
 
     @final
@@ -255,6 +298,19 @@ class Estimator(ABC):
                 f"This {type(self).__name__} was not trained yet; call train or load first."
             )
         return self._network, self._x_scaling
+
+    @final
+    def _exported(self) -> Exported:
+        network, x_scaling = self._trained()
+        return Exported(
+            network=network,
+            x_scaling=x_scaling,
+            features=self.features,
+            n_parameters=self.n_parameters or 0,
+            theta_scaling=self._theta_scaling,
+            signature=SIGNATURES[self.family],
+            matrix=self._score_matrix(),
+        )
 
     @final
     def _load_x(self, x: DataLike) -> FloatArray:
@@ -280,6 +336,23 @@ class Estimator(ABC):
     @final
     def _weights(self, weights: DataLike | None, n: int) -> FloatArray:
         return np.full(n, 1.0 / n) if weights is None else normalized_weights(weights, n)
+
+    def _settings(self) -> dict[str, Any]:
+        """Settings as they stand in files."""
+        return {
+            "estimator_type": self.family,
+            "n_observables": self.n_observables,
+            "n_parameters": self.n_parameters,
+            "features": self.features,
+            "n_hidden": list(self.n_hidden),
+            "activation": self.activation,
+            "dropout_prob": self.dropout_prob,
+            **self._more_settings(),
+        }
+
+    def _training_settings(self) -> dict[str, Plain]:
+        """Settings that decide on the result of a training."""
+        return {k: v for k, v in self._settings().items() if k not in _KNOWN_AFTER_TRAINING}
 
     def _check_sizes(self, n_columns: int, n_parameters: int) -> None:
         if self._x_scaling is not None and self._x_scaling.n_columns != n_columns:
@@ -326,6 +399,7 @@ class Estimator(ABC):
         self.n_hidden = _check_n_hidden(settings["n_hidden"])
         self.activation = "relu" if is_old_sigmoid else settings["activation"]
         self.dropout_prob = float(settings.get("dropout_prob", 0.0))
+        self._restore_settings(settings)
         x_scaling = Standardization(arrays["x_means"], arrays["x_stds"])
         theta_scaling = None
         if "theta_means" in arrays:
@@ -359,7 +433,7 @@ class ConditionalEstimator(Estimator, ABC):
         if self._theta_scaling is None or overwrite:
             array = load_columns(theta, "theta")
             check_finite(array, "theta")
-            self._theta_scaling = fit_scaling(array, transform=transform)
+            self._theta_scaling = fit_scaling(array, transform=transform and self.scales_parameters)
 
     @final
     def _load_theta(self, theta: DataLike, name: str = "theta") -> FloatArray:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from madminer.errors import DataError, FileFormatError, NegativeWeightError, OptionError, ShapeError
+from madminer.nn.mapped import chunks
 from madminer.typing import ArrayLike, FloatArray, StrPath
 
 __all__ = [
@@ -29,7 +30,6 @@ DataLike: TypeAlias = "ArrayLike | StrPath | torch.Tensor"
 """An array, a nested list, a torch tensor, or the path of an npy file."""
 
 _MEMMAP_BYTES = 1 << 30
-_CHUNK = 1 << 18
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -138,8 +138,8 @@ def check_finite(array: FloatArray, name: str) -> None:
     """
     columns = array.reshape(len(array), -1)
     counts = np.zeros(columns.shape[1], dtype=np.int64)
-    for start in range(0, len(columns), _CHUNK):
-        counts += np.count_nonzero(~np.isfinite(columns[start : start + _CHUNK]), axis=0)
+    for part in chunks(columns):
+        counts += np.count_nonzero(~np.isfinite(part), axis=0)
     if counts.any():
         where = ", ".join(f"{counts[i]} in column {i}" for i in np.flatnonzero(counts))
         raise DataError(

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from madminer.errors import FileFormatError
 from madminer.ml.base import Estimator
-from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
-from madminer.ml.persistence import read_settings
-from madminer.ml.score import ScoreEstimator
+from madminer.ml.ensemble import Ensemble
+from madminer.ml.ensemble_files import is_ensemble
+from madminer.ml.registry import ESTIMATORS, load_single_estimator
 from madminer.typing import StrPath
 
 __all__ = ["ESTIMATORS", "load_estimator"]
 
-ESTIMATORS: dict[str, type[Estimator]] = {
-    estimator.family: estimator for estimator in (ParameterizedRatioEstimator, ScoreEstimator)
-}
-"""Estimators by the type that stands in their files."""
 
-
-def load_estimator(filename: StrPath) -> Estimator:
-    """Load a trained estimator of any type.
+def load_estimator(filename: StrPath) -> Estimator | Ensemble:
+    """Load a trained estimator of any type, or an ensemble.
 
     Args:
-        filename: Path as given to `save`.
+        filename: Path as given to `save`: the folder of an ensemble, else the beginning of the
+            names of an estimator's files.
 
     Returns:
-        The estimator.
+        The estimator or ensemble.
 
     Raises:
         MissingFileError: If there is none, or one of its files is missing.
         FileFormatError: If a file is damaged or of an unknown type.
     """
-    estimator_type = read_settings(filename).get("estimator_type")
-    if estimator_type not in ESTIMATORS:
-        raise FileFormatError(
-            f"{filename} has the unknown estimator type {estimator_type!r}; known are "
-            f"{', '.join(ESTIMATORS)}."
-        )
-    estimator = ESTIMATORS[estimator_type]()
-    estimator.load(filename)
-    return estimator
+    if is_ensemble(filename):
+        ensemble = Ensemble()
+        ensemble.load(filename)
+        return ensemble
+    return load_single_estimator(filename)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,10 +17,10 @@ from madminer.ml.inputs import DataLike
 from madminer.ml.methods import find_method
 from madminer.ml.training import TrainingRequest
 from madminer.nn.conditional import ConditionalNetwork
-from madminer.nn.history import TrainingHistory
+from madminer.nn.history import EpochCallback, TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.ratios import RatioNetwork
-from madminer.typing import FloatArray, Seed
+from madminer.typing import FloatArray, Seed, StrPath
 
 __all__ = ["ParameterizedRatioEstimator"]
 
@@ -95,6 +96,10 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
         scheduler: str = "exponential",
         device: str | torch.device | None = None,
         dtype: str = "float32",
+        callbacks: Sequence[EpochCallback] = (),
+        checkpoint: StrPath | None = None,
+        checkpoint_every: int = 10,
+        resume: bool = False,
     ) -> TrainingHistory:
         r"""Train the network; a second call continues from the present weights and scaling.
 
@@ -129,7 +134,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
             shuffle_labels: Whether to permute y, r_xz and t_xz together, as a closure test: the
                 estimated ratios should then be near 1.
             limit_samplesize: Number of first events to use; None for all.
-            memmap: Whether files above 1 GiB are read in pieces.
+            memmap: Whether files above 1 GiB are read in pieces, also if larger than memory.
             verbose: Reports in the log: "all", "many", "some", "few" or "none".
             scale_parameters: Whether to scale the parameters to zero mean and unit variance. This
                 sets the weight of each parameter in the score error, not the units of results.
@@ -142,6 +147,11 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
             scheduler: Learning-rate schedule, see `madminer.nn.SCHEDULES`.
             device: Where to train; None for the graphics processor if there is one.
             dtype: "float32", or "float64" for double precision.
+            callbacks: Called after every epoch with a `madminer.nn.EpochReport`.
+            checkpoint: File that keeps the state of the training; None for none.
+            checkpoint_every: Epochs between two states; the last one is kept too.
+            resume: Whether to continue from the checkpoint, if there is one: with the same
+                arguments a killed training ends exactly as one that was not killed.
 
         Returns:
             The losses; unpacks as (train losses, validation losses).
@@ -194,6 +204,10 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
             seed=seed,
             device=device,
             dtype=dtype,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
         )
         return self._train(request)
 

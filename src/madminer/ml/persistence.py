@@ -18,6 +18,7 @@ from torch import Tensor
 
 from madminer.errors import FileFormatError, MissingFileError
 from madminer.io.atomic import atomic_path
+from madminer.ml.first_release_settings import translate_settings
 from madminer.typing import FloatArray, StrPath
 
 __all__ = ["FORMAT_VERSION", "StoredModel", "read_model", "read_settings", "write_model"]
@@ -95,6 +96,7 @@ def read_settings(filename: StrPath) -> dict[str, Any]:
         raise FileFormatError(
             f"{path} must hold settings by name, got a {type(settings).__name__}."
         )
+    settings = translate_settings(settings)
     version = settings.setdefault("format_version", 0)
     if not 0 <= version <= FORMAT_VERSION:
         raise FileFormatError(
@@ -127,7 +129,7 @@ def _read_state(filename: StrPath) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise _missing(_path(filename, _STATE)) from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, OSError, IndexError, pickle.UnpicklingError) as error:
         raise FileFormatError(
             f"{path} is truncated or holds more than the parameters of a network."
         ) from error

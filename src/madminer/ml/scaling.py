@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from madminer.nn.scaling import Standardization, fit_standardization, identity_standardization
 from madminer.typing import FloatArray, IntArray
 
@@ -52,8 +50,12 @@ def fit_theta_scaling(
     Returns:
         The scaling, None if the sample has no parameters.
     """
-    thetas = [sample[name][rows] for name in THETAS if name in sample]
-    return fit_scaling(np.concatenate(thetas), transform=transform) if thetas else None
+    thetas = [sample[name] for name in THETAS if name in sample]
+    if not thetas:
+        return None
+    if transform:
+        return fit_standardization(thetas, rows)
+    return identity_standardization(thetas[0].shape[1])
 
 
 def preparation(

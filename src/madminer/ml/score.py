@@ -17,10 +17,10 @@ from madminer.ml.methods import FAMILIES, find_method
 from madminer.ml.nuisance import profile_matrix, project_matrix
 from madminer.ml.persistence import StoredModel
 from madminer.ml.training import TrainingRequest
-from madminer.nn.history import TrainingHistory
+from madminer.nn.history import EpochCallback, TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.networks import MLP
-from madminer.typing import FloatArray, Seed
+from madminer.typing import FloatArray, Seed, StrPath
 
 __all__ = ["ScoreEstimator"]
 
@@ -93,6 +93,10 @@ class ScoreEstimator(Estimator):
         scheduler: str = "exponential",
         device: str | torch.device | None = None,
         dtype: str = "float32",
+        callbacks: Sequence[EpochCallback] = (),
+        checkpoint: StrPath | None = None,
+        checkpoint_every: int = 10,
+        resume: bool = False,
     ) -> TrainingHistory:
         r"""Train the network; a second call continues from the present weights and scaling.
 
@@ -119,7 +123,7 @@ class ScoreEstimator(Estimator):
             shuffle_labels: Whether to permute the scores, as a closure test: the estimated scores
                 should then be near 0.
             limit_samplesize: Number of first events to use; None for all.
-            memmap: Whether files above 1 GiB are read in pieces.
+            memmap: Whether files above 1 GiB are read in pieces, also if larger than memory.
             verbose: Reports in the log: "all", "many", "some", "few" or "none".
             n_workers: Accepted and not used: data in memory need no workers.
             clip_gradient: Largest norm of the gradient; None for any.
@@ -130,6 +134,11 @@ class ScoreEstimator(Estimator):
             scheduler: Learning-rate schedule, see `madminer.nn.SCHEDULES`.
             device: Where to train; None for the graphics processor if there is one.
             dtype: "float32", or "float64" for double precision.
+            callbacks: Called after every epoch with a `madminer.nn.EpochReport`.
+            checkpoint: File that keeps the state of the training; None for none.
+            checkpoint_every: Epochs between two states; the last one is kept too.
+            resume: Whether to continue from the checkpoint, if there is one: with the same
+                arguments a killed training ends exactly as one that was not killed.
 
         Returns:
             The losses; unpacks as (train losses, validation losses).
@@ -169,6 +178,10 @@ class ScoreEstimator(Estimator):
             seed=seed,
             device=device,
             dtype=dtype,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
         )
         return self._train(request)
 
@@ -306,6 +319,9 @@ class ScoreEstimator(Estimator):
         return MLP(
             n_features, self.n_hidden, n_parameters, self.activation, self.dropout_prob, generator
         )
+
+    def _score_matrix(self) -> FloatArray | None:
+        return self._nuisance_matrix("auto")
 
     def _more_settings(self) -> dict[str, Any]:
         return {"nuisance_mode_default": self.nuisance_mode_default}

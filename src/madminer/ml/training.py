@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from madminer.errors import (
     ShapeError,
     TrainingError,
 )
+from madminer.ml.checkpoints import fingerprint
 from madminer.ml.inputs import (
     DataLike,
     check_finite,
@@ -25,14 +27,18 @@ from madminer.ml.inputs import (
 )
 from madminer.ml.methods import LossTerm
 from madminer.ml.scaling import SCORES, THETAS, Prepare
-from madminer.nn.data import Dataset, MappedColumn
+from madminer.nn.checkpoints import Plain
+from madminer.nn.data import Dataset, MappedColumn, gather
+from madminer.nn.history import EpochCallback, check_callbacks
 from madminer.nn.loop import TrainingSettings
-from madminer.typing import FloatArray, IntArray, Seed
+from madminer.nn.scaling import Standardization, fit_standardization
+from madminer.typing import FloatArray, IntArray, Seed, StrPath
 
 __all__ = [
     "Sample",
     "TrainingData",
     "TrainingRequest",
+    "describe_training",
     "load_sample",
     "load_training_data",
     "make_datasets",
@@ -77,6 +83,10 @@ class TrainingRequest:
         seed: Source of all randomness.
         device: Where to train, None for the best.
         dtype: Precision of the network.
+        callbacks: Called after every epoch.
+        checkpoint: File for the state of the training, None for none.
+        checkpoint_every: Number of epochs between two states.
+        resume: Whether to continue from the state in the file, if there is one.
 
     Raises:
         OptionError: If an option lies outside its range.
@@ -97,17 +107,30 @@ class TrainingRequest:
     seed: Seed = None
     device: str | torch.device | None = None
     dtype: str = "float32"
+    callbacks: Sequence[EpochCallback] = ()
+    checkpoint: StrPath | None = None
+    checkpoint_every: int = 10
+    resume: bool = False
 
     def __post_init__(self) -> None:
+        check_callbacks(self.callbacks)
+        if self.resume and self.checkpoint is None:
+            raise OptionError("resume=True needs the file of the checkpoint: give checkpoint=...")
+        if not _is_count(self.checkpoint_every):
+            raise OptionError(
+                f"checkpoint_every must be a whole number of epochs from 1, got "
+                f"{self.checkpoint_every!r}."
+            )
         if not (self.alpha >= 0.0 and np.isfinite(self.alpha)):
             raise OptionError(f"alpha must be 0 or more, got {self.alpha}.")
         if self.validation_split is not None and not 0.0 <= self.validation_split < 1.0:
             raise OptionError(
                 f"validation_split must be None or from 0 to below 1, got {self.validation_split}."
             )
-        if self.limit_samplesize is not None and self.limit_samplesize < 1:
+        if self.limit_samplesize is not None and not _is_count(self.limit_samplesize):
             raise OptionError(
-                f"limit_samplesize must be None or at least 1, got {self.limit_samplesize}."
+                f"limit_samplesize must be None or a whole number of events from 1, got "
+                f"{self.limit_samplesize!r}."
             )
 
     @property
@@ -211,16 +234,19 @@ def split_rows(
     Raises:
         TrainingError: If no event would be left on one side.
     """
+    all_rows = _all_rows(n_events)
     if not validation_split:
-        return np.arange(n_events), np.arange(0)
+        return all_rows, all_rows[:0]
     n_validation = round(validation_split * n_events)
     if not 0 < n_validation < n_events:
         raise TrainingError(
             f"{n_events} events cannot be split with validation_split={validation_split}: one side "
             f"is empty. Use more events or validation_split=None."
         )
-    order = rng.permutation(n_events)
-    return np.sort(order[n_validation:]), np.sort(order[:n_validation])
+    order = _permutation(n_events, rng)
+    is_validation = np.zeros(n_events, dtype=np.bool_)
+    is_validation[order[:n_validation]] = True
+    return all_rows[~is_validation], all_rows[is_validation]
 
 
 def load_training_data(
@@ -259,7 +285,7 @@ def load_training_data(
                 f"{name}_val must have as many columns as {name}, got shapes {column.shape} and "
                 f"{sample[name].shape}."
             )
-    return TrainingData(sample, np.arange(n_events), validation, np.arange(len(validation["x"])))
+    return TrainingData(sample, _all_rows(n_events), validation, _all_rows(len(validation["x"])))
 
 
 def make_datasets(
@@ -284,24 +310,68 @@ def make_datasets(
     like = next(network.parameters())
 
     def dataset(sample: Sample, rows: IntArray) -> Dataset:
-        shuffled = rng.permutation(len(sample["x"])) if request.shuffle_labels else None
+        shuffled = _permutation(len(sample["x"]), rng) if request.shuffle_labels else None
         columns: dict[str, torch.Tensor | MappedColumn] = {}
         for name, values in sample.items():
             taken = shuffled[rows] if shuffled is not None and name in _LABELS else rows
             function = prepare.get(name, _unchanged)
             if name == "sample_weight":
-                function = _scaling_by(_mean_weight(values[rows]))
+                function = _scaling_by(_mean_weight(values, rows))
             if isinstance(values, np.memmap):
                 columns[name] = MappedColumn(values, taken, function, like.dtype, like.device)
             else:
-                columns[name] = torch.as_tensor(
-                    function(values[taken]), dtype=like.dtype, device=like.device
-                )
+                columns[name] = gather(values, taken, function, like.dtype).to(like.device)
         return Dataset(columns)
 
     training = dataset(data.sample, data.rows)
     has_validation = len(data.validation_rows) > 0
     return training, dataset(data.validation, data.validation_rows) if has_validation else None
+
+
+def describe_training(
+    request: TrainingRequest, data: TrainingData, scalings: Sequence[Standardization | None]
+) -> dict[str, Plain]:
+    """What decides on the result of a training beside estimator and loop, by name.
+
+    Args:
+        request: What was asked for.
+        data: Its data.
+        scalings: Scalings of observables and parameters.
+
+    Returns:
+        Plain values; data and scalings as fingerprints.
+    """
+    is_number = isinstance(request.seed, int | np.integer)
+    prints = {f"data {name}": fingerprint(values) for name, values in data.sample.items()}
+    if request.has_external_validation:
+        external = data.validation.items()
+        prints.update({f"data {name}_val": fingerprint(values) for name, values in external})
+    for name, scaling in zip(("observables", "parameters"), scalings, strict=True):
+        if scaling is not None:
+            prints[f"scaling of {name}"] = fingerprint(np.stack([scaling.means, scaling.stds]))
+    return {
+        "method": request.method,
+        "alpha": float(request.alpha),
+        "validation_split": request.validation_split,
+        "shuffle_labels": request.shuffle_labels,
+        "dtype": request.dtype,
+        "seed": int(cast("int", request.seed)) if is_number else None,
+        **prints,
+    }
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value > 0)
+
+
+def _all_rows(n_events: int) -> IntArray:
+    return np.arange(n_events, dtype=np.min_scalar_type(-n_events))
+
+
+def _permutation(n_events: int, rng: np.random.Generator) -> IntArray:
+    rows = _all_rows(n_events)
+    rng.shuffle(rows)
+    return rows
 
 
 def _unchanged(values: FloatArray) -> FloatArray:
@@ -312,8 +382,8 @@ def _scaling_by(mean: float) -> Prepare:
     return lambda values: values / mean
 
 
-def _mean_weight(weights: FloatArray) -> float:
-    mean = float(np.mean(weights, dtype=np.float64))
+def _mean_weight(weights: FloatArray, rows: IntArray) -> float:
+    mean = float(fit_standardization(weights[:, np.newaxis], rows).means[0])
     if mean <= 0.0:
         raise NegativeWeightError(
             f"The mean of sample_weight must be positive, got {mean}: the negative weights "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from madminer.nn.activations import ACTIVATIONS
 from madminer.nn.data import Dataset
-from madminer.nn.history import TrainingHistory
+from madminer.nn.history import EpochReport, TrainingHistory
 from madminer.nn.loop import TrainingSettings, fit
 from madminer.nn.networks import MLP
 from madminer.nn.optimizers import OPTIMIZERS
@@ -20,6 +20,7 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "Dataset",
+    "EpochReport",
     "Standardization",
     "TrainingHistory",
     "TrainingSettings",

@@ -1,4 +1,10 @@
-"""Training samples as named columns, handed out in batches."""
+"""Training samples as named columns, handed out in batches.
+
+Columns in memory are shuffled event by event. Columns in files are read in pieces, else every event
+would be a page of the disk: runs of successive events come in random order, and the events of about
+a hundred runs are shuffled among each other. Both orders are random enough for a sample that is
+shuffled itself or consists of many more than a thousand events of every kind.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +17,16 @@ import torch
 from torch import Tensor
 
 from madminer.errors import ShapeError
+from madminer.nn.mapped import chunks
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["Batch", "Dataset", "MappedColumn"]
+__all__ = ["Batch", "Dataset", "MappedColumn", "gather"]
 
 Batch: TypeAlias = Mapping[str, Tensor]
 """Columns of a few events by name."""
 
-_BLOCK = 1 << 17  # events that are permuted and gathered at once
+_BLOCK = 1 << 17  # events that are gathered at once
+_RUN = 1 << 10  # successive events that are read at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,9 +55,10 @@ class MappedColumn:
         """Read rows, in ascending order of their position in the file."""
         wanted = self.rows[index.cpu().numpy() if isinstance(index, Tensor) else index]
         order = np.argsort(wanted, kind="stable")
-        read = np.empty((len(wanted), *self.values.shape[1:]), dtype=self.values.dtype)
-        read[order] = self.values[wanted[order]]
-        return torch.as_tensor(self.prepare(read), dtype=self.dtype, device=self.device)
+        read = gather(self.values, wanted[order], self.prepare, self.dtype)
+        result = torch.empty_like(read)
+        result[torch.from_numpy(order)] = read
+        return result.to(self.device)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,11 +97,56 @@ class Dataset:
         Yields:
             Columns by name, shape ``(<= batch_size, ...)`` each.
         """
-        n = len(self)
         size = max(1, _BLOCK // batch_size) * batch_size
-        order = None if generator is None else torch.randperm(n, generator=generator)
-        for start in range(0, n, size):
-            rows = slice(start, start + size) if order is None else order[start : start + size]
+        for rows in self._blocks(size, generator):
             parts = [torch.split(column[rows], batch_size) for column in self.columns.values()]
             for views in zip(*parts, strict=True):
                 yield dict(zip(self.columns, views, strict=True))
+
+    def _blocks(self, size: int, generator: torch.Generator | None) -> Iterator[Tensor | slice]:
+        """Rows of all events, `size` at a time."""
+        n = len(self)
+        in_runs = any(isinstance(column, MappedColumn) for column in self.columns.values())
+        if generator is None:
+            yield from (slice(start, start + size) for start in range(0, n, size))
+        elif in_runs and n > size:
+            yield from _blocks_of_runs(n, size, generator)
+        else:
+            yield from torch.split(torch.randperm(n, generator=generator), size)
+
+
+def _blocks_of_runs(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Permute runs of rows, cut them into blocks, and permute every block."""
+    n_runs = n // _RUN
+    runs = torch.randperm(n_runs, generator=generator)
+    runs = torch.cat((runs, torch.tensor([n_runs])))  # what is left over comes last
+    for start in range(0, n, size):
+        position = torch.arange(start, min(start + size, n))
+        rows = runs[position // _RUN] * _RUN + position % _RUN
+        yield rows[torch.randperm(len(rows), generator=generator)]
+
+
+def gather(
+    values: FloatArray,
+    rows: IntArray,
+    prepare: Callable[[FloatArray], FloatArray],
+    dtype: torch.dtype,
+) -> Tensor:
+    """Prepare rows of an array, a piece at a time: nothing of its size exists but the result.
+
+    Args:
+        values: The array, shape ``(n, ...)``.
+        rows: Rows to take.
+        prepare: What is done to them.
+        dtype: Precision of the result.
+
+    Returns:
+        The prepared rows, in the order of `rows`.
+    """
+    shape = prepare(values[:0]).shape[1:]
+    result = torch.empty((len(rows), *shape), dtype=dtype)
+    place, start = result.numpy(), 0
+    for part in chunks(values, rows):
+        place[start : start + len(part)] = prepare(part)
+        start += len(part)
+    return result

@@ -1,14 +1,55 @@
-"""What a training run leaves behind."""
+"""What a training run reports while it runs, and what it leaves behind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-__all__ = ["TrainingHistory"]
+from madminer.errors import OptionError
+
+__all__ = ["EpochCallback", "EpochReport", "TrainingHistory", "check_callbacks"]
 
 TrainLosses = tuple[float, ...]
 ValidationLosses = tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochReport:
+    """An epoch of training, as callbacks see it right after it has finished.
+
+    Args:
+        epoch: Number of the epoch, counted from 0.
+        n_epochs: Number of epochs that were asked for.
+        train_loss: Mean loss over the training sample while it was being learned.
+        validation_loss: Mean loss over the validation sample, None without one.
+        learning_rate: Learning rate of the first step.
+        is_best: Whether the weights of this epoch are the ones to keep so far.
+        seconds: Duration of the epoch in seconds, validation included.
+
+    Examples:
+        A tracker is a function of a report:
+
+        >>> report = EpochReport(epoch=0, n_epochs=2, train_loss=0.7, validation_loss=0.6,
+        ...     learning_rate=1e-3, is_best=True, seconds=1.5)
+        >>> rows = []
+        >>> track = lambda report: rows.append((report.epoch, report.validation_loss))
+        >>> track(report)
+        >>> rows
+        [(0, 0.6)]
+    """
+
+    epoch: int
+    n_epochs: int
+    train_loss: float
+    validation_loss: float | None
+    learning_rate: float
+    is_best: bool
+    seconds: float
+
+
+EpochCallback: TypeAlias = Callable[[EpochReport], object]
+"""Called after every epoch; what it returns has no effect, what it raises ends the training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +65,7 @@ class TrainingHistory:
         learning_rates: Learning rate of the first step of each epoch.
         best_epoch: Epoch, counted from 0, whose weights were kept.
         stopped_early: Whether patience ran out before the last epoch.
-        seconds: Duration of the run in seconds.
+        seconds: Duration of the run in seconds, of all its parts if it was resumed.
 
     Examples:
         >>> history = TrainingHistory((0.7, 0.6), (0.65, 0.66), (1e-3, 1e-4), 0, False, 1.5)
@@ -57,3 +98,22 @@ class TrainingHistory:
     def __len__(self) -> int:
         """Length as a pair: two."""
         return 2
+
+
+def check_callbacks(callbacks: object) -> None:
+    """Refuse what is no sequence of callables.
+
+    Raises:
+        OptionError: Says what came.
+    """
+    if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
+        raise OptionError(
+            f"callbacks must be a list of callables, got a {type(callbacks).__name__}. Give a "
+            f"single one as [callback]."
+        )
+    for i, callback in enumerate(callbacks):
+        if not callable(callback):
+            raise OptionError(
+                f"callbacks must be callables that take an EpochReport, but callbacks[{i}] is a "
+                f"{type(callback).__name__}."
+            )

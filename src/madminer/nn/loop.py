@@ -5,22 +5,32 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
 
 from madminer.errors import OptionError, TrainingError
+from madminer.nn.checkpoints import (
+    CheckpointSettings,
+    Plain,
+    RunState,
+    check_same_run,
+    copy_optimizer,
+    get_random_state,
+    restore_optimizer,
+    set_random_state,
+)
 from madminer.nn.data import Batch, Dataset
-from madminer.nn.history import TrainingHistory
+from madminer.nn.history import EpochCallback, EpochReport, TrainingHistory, check_callbacks
 from madminer.nn.optimizers import check_optimizer, make_optimizer
 from madminer.nn.parameters import FlatParameters
 from madminer.nn.randomness import isolated_randomness
-from madminer.nn.schedules import learning_rates
+from madminer.nn.schedules import check_schedule, learning_rates_of_epoch
 from madminer.nn.threads import threads_for_step
 from madminer.progress import progress_bar
-from madminer.typing import FloatArray
 
 __all__ = ["VERBOSITY", "BatchLoss", "TrainingSettings", "fit"]
 
@@ -32,6 +42,7 @@ BatchLoss = Callable[[Batch], Tensor]
 VERBOSITY: dict[str, float] = {"all": math.inf, "many": 50, "some": 20, "few": 5, "none": 0}
 """Number of reports that a run logs, by the names that estimators accept."""
 
+_GROWTH = 10.0  # times its lowest value is a loss that has grown without bound
 _VALIDATION_BATCH = 8192  # events; gradients are not needed, so batches only bound the memory
 
 
@@ -71,11 +82,17 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name in ("n_epochs", "batch_size", "initial_lr", "final_lr", "clip_gradient"):
             value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise OptionError(f"{name} must be positive and finite, got {value}.")
-        for name in ("n_epochs", "batch_size"):
-            if getattr(self, name) != int(getattr(self, name)):
-                raise OptionError(f"{name} must be a whole number, got {getattr(self, name)}.")
+            if name == "clip_gradient" and value is None:
+                continue
+            if not (_is_number(value) and value > 0 and math.isfinite(value)):
+                raise OptionError(f"{name} must be positive and finite, got {value!r}.")
+        for name in ("n_epochs", "batch_size", "early_stopping_patience"):
+            value = getattr(self, name)
+            if name == "early_stopping_patience" and value is None:
+                continue
+            if not (_is_number(value) and value == math.floor(value)):
+                raise OptionError(f"{name} must be a whole number, got {value!r}.")
+            object.__setattr__(self, name, int(value))  # 50.0 counts too
         if self.early_stopping_patience is not None and self.early_stopping_patience < 0:
             raise OptionError(
                 f"early_stopping_patience must be 0 or more, got {self.early_stopping_patience}."
@@ -84,7 +101,7 @@ class TrainingSettings:
             raise OptionError(
                 f"verbose must be one of {', '.join(VERBOSITY)}; got {self.verbose!r}."
             )
-        learning_rates(self.scheduler, self.initial_lr, self.final_lr, 1, 1)
+        check_schedule(self.scheduler)
         check_optimizer(self.optimizer, self.nesterov_momentum)
 
 
@@ -96,6 +113,8 @@ def fit(
     settings: TrainingSettings,
     *,
     generator: torch.Generator,
+    callbacks: Sequence[EpochCallback] = (),
+    checkpoint: CheckpointSettings | None = None,
     on_epoch: Callable[[int], None] | None = None,
 ) -> TrainingHistory:
     """Train a network.
@@ -111,14 +130,22 @@ def fit(
         validation: Validation sample, None for none.
         settings: How to train.
         generator: Source of the order of events and of dropout.
-        on_epoch: Called with the number of each finished epoch, None for nothing.
+        callbacks: Called one after the other with a report of every finished epoch, after the
+            state was kept; what they raise ends the run.
+        checkpoint: How to keep the state of the run, and from which to continue; None for neither.
+            A resumed run ends exactly as one that was never interrupted.
+        on_epoch: Called with the number of each finished epoch, and of the last one of the state
+            that is continued; None for nothing.
 
     Returns:
         The losses of all epochs.
 
     Raises:
-        TrainingError: If the loss is no longer finite; says what to try.
+        TrainingError: If loss or weights are no longer finite (says what to try), or the state to
+            continue from is of another training.
+        OptionError: If a callback cannot be called.
     """
+    check_callbacks(callbacks)
     run = _Run(network, batch_loss, training, validation, settings, generator)
     device = next(network.parameters()).device
     bar = progress_bar(settings.n_epochs, "Training", unit="epochs")
@@ -126,17 +153,25 @@ def fit(
     step = settings.batch_size * sum(p.numel() for p in network.parameters())
     with isolated_randomness(generator.initial_seed(), device), threads_for_step(step):
         try:
-            for epoch in range(settings.n_epochs):
-                run.epoch(epoch)
+            if checkpoint is not None and checkpoint.resume_from is not None:
+                run.resume(checkpoint, checkpoint.resume_from)
+                bar.update(run.n_finished)
                 if on_epoch is not None:
-                    on_epoch(epoch)
-                bar.set_postfix_str(run.summary(), refresh=False)
+                    on_epoch(run.n_finished - 1)
+            while not run.is_over():
+                report = run.epoch()
+                if on_epoch is not None:
+                    on_epoch(report.epoch)
+                if checkpoint is not None and run.is_due(checkpoint.every):
+                    checkpoint.save(run.state(checkpoint))
+                for callback in callbacks:
+                    callback(report)
+                bar.set_postfix_str(_summary(report), refresh=False)
                 bar.update()
-                if run.is_exhausted(epoch):
-                    break
         finally:
             bar.close()
             run.finish()
+    run.warn_of_growth()
     return run.history()
 
 
@@ -165,45 +200,97 @@ class _Run:
             settings.initial_lr,
             settings.nesterov_momentum,
         )
-        self.rates: FloatArray = learning_rates(
-            settings.scheduler,
-            settings.initial_lr,
-            settings.final_lr,
-            settings.n_epochs,
-            -(-len(training) // settings.batch_size),
-        )
+        self.learning_rates: list[float] = []
         self.train_losses: list[float] = []
         self.validation_losses: list[float | None] = []
         self.best = self.parameters.copy()
         self.best_epoch = -1
         self.best_loss = math.inf
         self.start = time.perf_counter()
+        self.seconds_before = 0.0
 
-    def epoch(self, epoch: int) -> None:
+    @property
+    def n_finished(self) -> int:
+        """Number of finished epochs."""
+        return len(self.train_losses)
+
+    def epoch(self) -> EpochReport:
         """Train and validate once, and keep the weights if they are the best."""
-        train = self._train(self.rates[epoch].tolist())
+        epoch, start = self.n_finished, time.perf_counter()
+        rates = self._rates(epoch)
+        train = self._train(rates)
+        self.network.eval()
         validated = None if self.validation is None else self._validate(self.validation)
         for name, loss in (("training", train), ("validation", validated)):
             if loss is not None and not math.isfinite(loss):
-                raise TrainingError(_divergence(name, loss, epoch, self.best_epoch))
+                raise TrainingError(
+                    _divergence(f"{name} loss became {loss}", epoch, self.best_epoch)
+                )
+        if not self.parameters.are_finite():
+            raise TrainingError(
+                _divergence("weights became nan or infinite", epoch, self.best_epoch)
+            )
         self.train_losses.append(train)
         self.validation_losses.append(validated)
+        self.learning_rates.append(rates[0])
         if validated is None or not self.settings.early_stopping or validated < self.best_loss:
             self.best = self.parameters.copy()
             self.best_epoch = epoch
             self.best_loss = math.inf if validated is None else validated
-        self._report(epoch)
+        report = EpochReport(
+            epoch=epoch,
+            n_epochs=self.settings.n_epochs,
+            train_loss=train,
+            validation_loss=validated,
+            learning_rate=rates[0],
+            is_best=self.best_epoch == epoch,
+            seconds=time.perf_counter() - start,
+        )
+        self._log(report)
+        return report
 
-    def is_exhausted(self, epoch: int) -> bool:
-        """Whether patience has run out."""
-        patience = self.settings.early_stopping_patience
-        return patience is not None and epoch - self.best_epoch > patience
+    def is_over(self) -> bool:
+        """Whether all epochs are done or patience has run out."""
+        return self.n_finished == self.settings.n_epochs or self._is_exhausted()
 
-    def summary(self) -> str:
-        """Describe the last epoch in a few words."""
-        validated = self.validation_losses[-1]
-        text = f"loss {self.train_losses[-1]:.5g}"
-        return text if validated is None else f"{text}, validation {validated:.5g}"
+    def is_due(self, every: int) -> bool:
+        """Whether the state is to be kept after the present epoch."""
+        return self.n_finished % every == 0 or self.is_over()
+
+    def state(self, checkpoint: CheckpointSettings) -> RunState:
+        """Copy everything that the following epochs depend on."""
+        vector, buffers = self.parameters.copy()
+        best_vector, best_buffers = self.best
+        return RunState(
+            description=self._description(checkpoint),
+            vector=vector,
+            buffers=buffers,
+            best_vector=best_vector,
+            best_buffers=best_buffers,
+            best_epoch=self.best_epoch,
+            best_loss=self.best_loss,
+            optimizer=copy_optimizer(self.optimizer, self.parameters.vector),
+            random=get_random_state(self.generator, vector.device),
+            train_losses=list(self.train_losses),
+            validation_losses=list(self.validation_losses),
+            seconds=self._seconds(),
+        )
+
+    def resume(self, checkpoint: CheckpointSettings, state: RunState) -> None:
+        """Continue from a state."""
+        check_same_run(state, self._description(checkpoint), checkpoint.name)
+        self.parameters.restore((state.best_vector, state.best_buffers))
+        self.best = self.parameters.copy()
+        self.parameters.restore((state.vector, state.buffers))
+        self.best_epoch, self.best_loss = state.best_epoch, state.best_loss
+        self.train_losses = list(state.train_losses)
+        self.validation_losses = list(state.validation_losses)
+        self.learning_rates = [self._rates(epoch)[0] for epoch in range(state.n_epochs)]
+        self.seconds_before = state.seconds
+        restore_optimizer(self.optimizer, self.parameters.vector, state.optimizer)
+        set_random_state(state.random, self.generator, self.parameters.vector.device)
+        if self.settings.verbose != "none":
+            logger.info("Continuing after epoch %d of %d", state.n_epochs, self.settings.n_epochs)
 
     def finish(self) -> None:
         """Restore the best weights."""
@@ -213,15 +300,71 @@ class _Run:
 
     def history(self) -> TrainingHistory:
         """Collect what the run leaves behind."""
-        n_epochs = len(self.train_losses)
         return TrainingHistory(
             train_losses=tuple(self.train_losses),
             validation_losses=tuple(self.validation_losses),
-            learning_rates=tuple(self.rates[:n_epochs, 0].tolist()),
+            learning_rates=tuple(self.learning_rates),
             best_epoch=self.best_epoch,
-            stopped_early=n_epochs < self.settings.n_epochs,
-            seconds=time.perf_counter() - self.start,
+            stopped_early=self.n_finished < self.settings.n_epochs,
+            seconds=self._seconds(),
         )
+
+    def warn_of_growth(self) -> None:
+        """Tell of a loss that has only grown since the first epoch."""
+        name = "training" if self.validation is None else "validation"
+        losses = [
+            train if validated is None else validated
+            for train, validated in zip(self.train_losses, self.validation_losses, strict=True)
+        ]
+        first, last = losses[0], losses[-1]
+        if first == min(losses) and last - first > (_GROWTH - 1.0) * abs(first):
+            logger.warning(
+                "The %s loss was lowest in the first of %d epochs and grew from %.5g to %.5g; the "
+                "weights of epoch %d were kept. The training diverges: try a lower initial_lr, "
+                "clip_gradient=1.0, scaled inputs, or a lower alpha.",
+                name,
+                len(losses),
+                first,
+                last,
+                self.best_epoch + 1,
+            )
+
+    def _description(self, checkpoint: CheckpointSettings) -> dict[str, Plain]:
+        settings = asdict(self.settings)
+        del settings["verbose"]
+        shapes: dict[str, Plain] = {
+            name: [str(value.dtype).removeprefix("torch."), *value.shape]
+            for name, value in self.network.state_dict().items()
+        }
+        return {
+            **checkpoint.description,
+            **settings,
+            "number of training events": len(self.training),
+            "number of validation events": 0 if self.validation is None else len(self.validation),
+            "network": shapes,
+        }
+
+    def _rates(self, epoch: int) -> list[float]:
+        """Learning rates of the steps of an epoch."""
+        settings = self.settings
+        n_steps = -(-len(self.training) // settings.batch_size)
+        rates: list[float] = learning_rates_of_epoch(
+            settings.scheduler,
+            settings.initial_lr,
+            settings.final_lr,
+            settings.n_epochs,
+            n_steps,
+            epoch,
+        ).tolist()
+        return rates
+
+    def _is_exhausted(self) -> bool:
+        """Whether patience has run out."""
+        patience = self.settings.early_stopping_patience
+        return patience is not None and self.n_finished - 1 - self.best_epoch > patience
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.start
 
     def _train(self, rates: list[float]) -> float:
         self.network.train()
@@ -241,30 +384,46 @@ class _Run:
         return total.item() / len(self.training)
 
     def _validate(self, validation: Dataset) -> float:
-        self.network.eval()
         total = 0.0
         with torch.no_grad():
             for batch in validation.batches(max(_VALIDATION_BATCH, self.settings.batch_size)):
                 total += self.batch_loss(batch).item() * _length(batch)
         return total / len(validation)
 
-    def _report(self, epoch: int) -> None:
-        reports = VERBOSITY[self.settings.verbose]
-        if reports == 0:
-            return
-        interval = max(1, round(self.settings.n_epochs / reports))
-        if (epoch + 1) % interval == 0 or epoch + 1 == self.settings.n_epochs:
-            logger.info("Epoch %d of %d: %s", epoch + 1, self.settings.n_epochs, self.summary())
+    def _log(self, report: EpochReport) -> None:
+        """Log as many reports as were asked for, evenly spread, the last epoch always."""
+        n_epochs = report.n_epochs
+        n_reports = min(VERBOSITY[self.settings.verbose], n_epochs)
+        before, after = (int(e * n_reports) // n_epochs for e in (report.epoch, report.epoch + 1))
+        if after > before:
+            logger.info("Epoch %d of %d: %s", report.epoch + 1, n_epochs, _summary(report))
+        if n_reports and self.n_finished < n_epochs and self._is_exhausted():
+            logger.info(
+                "Stopped after epoch %d: the last improvement was in epoch %d",
+                report.epoch + 1,
+                self.best_epoch + 1,
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _summary(report: EpochReport) -> str:
+    """Describe an epoch in a few words."""
+    text = f"loss {report.train_loss:.5g}"
+    validated = report.validation_loss
+    return text if validated is None else f"{text}, validation {validated:.5g}"
 
 
 def _length(batch: Batch) -> int:
     return len(next(iter(batch.values())))
 
 
-def _divergence(name: str, loss: float, epoch: int, best_epoch: int) -> str:
+def _divergence(what: str, epoch: int, best_epoch: int) -> str:
     kept = "the initial weights" if best_epoch < 0 else f"the weights of epoch {best_epoch + 1}"
     return (
-        f"The {name} loss became {loss} in epoch {epoch + 1}; {kept} were kept. Try a lower "
+        f"The {what} in epoch {epoch + 1}; {kept} were kept. Try a lower "
         f"initial_lr, clip_gradient=1.0, scaled inputs, or a lower alpha, and look for outliers "
         f"in r_xz and t_xz."
     )

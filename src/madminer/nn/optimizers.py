@@ -39,6 +39,11 @@ def check_optimizer(name: str, nesterov_momentum: float | None = None) -> None:
         raise OptionError(
             f"nesterov_momentum belongs to optimizer 'sgd'; got {nesterov_momentum} with {name!r}."
         )
+    if nesterov_momentum is not None and not 0.0 < nesterov_momentum < 1.0:
+        raise OptionError(
+            f"nesterov_momentum must lie between 0 and 1, or be None for none; got "
+            f"{nesterov_momentum}."
+        )
 
 
 def make_optimizer(

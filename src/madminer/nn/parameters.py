@@ -44,6 +44,10 @@ class FlatParameters:
         for buffer, value in zip(self._buffers, buffers, strict=True):
             buffer.copy_(value)
 
+    def are_finite(self) -> bool:
+        """Whether no parameter is NaN or infinite."""
+        return bool(self.vector.isfinite().all())
+
     def release(self) -> None:
         """Give every parameter memory of its own again, without gradient."""
         for parameter in self._parameters:

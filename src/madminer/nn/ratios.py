@@ -88,14 +88,16 @@ class RatioNetwork(MLP, ConditionalNetwork):
         return self.layer(0).weight[:, :n_parameters]
 
 
-class DoubleRatioNetwork(MLP):
+class DoubleRatioNetwork(MLP, ConditionalNetwork):
     r"""Log likelihood ratio between any two parameter points, antisymmetric by construction.
 
     .. math::
 
         \log \hat r(x|\theta_0, \theta_1) = f(\theta_0, \theta_1, x) - f(\theta_1, \theta_0, x)
 
-    A dense network f with ``2 n_parameters + n_features`` inputs and one output.
+    A dense network f with ``2 n_parameters + n_features`` inputs and one output. What it has in
+    common with other networks of parameters takes theta0 and theta1 side by side, as one vector
+    of ``2 n_parameters`` values, and gives the gradient by both.
     """
 
     def log_r(self, theta0: Tensor, theta1: Tensor, x: Tensor) -> Tensor:
@@ -142,3 +144,61 @@ class DoubleRatioNetwork(MLP):
             gradient[:, :n] - gradient_back[:, n:],
             gradient_back[:, :n] - gradient[:, n:],
         )
+
+    def log_f(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate events at a pair of parameter points each, see `ConditionalNetwork`."""
+        theta0, theta1 = theta.chunk(2, dim=-1)
+        return self.log_r(theta0, theta1, x)
+
+    def log_f_and_score(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate with the gradient by both parameter points."""
+        theta0, theta1 = theta.chunk(2, dim=-1)
+        log_r, score0, score1 = self.log_r_and_scores(theta0, theta1, x)
+        return log_r, torch.cat((score0, -score1), dim=-1)
+
+    def log_f_combinations(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate all combinations at once, with gradients."""
+        directions, of_x = self._first_layer(theta, x)
+        forth, back = (self.from_first_layer(part[:, None] + of_x) for part in directions)
+        return (forth - back).squeeze(-1)
+
+    def log_f_grid(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate all combinations, in bounded memory."""
+        result = x.new_empty((len(theta), len(x)))
+        with torch.no_grad():
+            directions, of_x = self._first_layer(theta, x)
+            for thetas, events in combination_blocks(len(theta), len(x)):
+                forth, back = (
+                    self.from_first_layer((part[thetas, None] + of_x[events]).flatten(0, 1))
+                    for part in directions
+                )
+                result[thetas, events] = (forth - back).reshape(result[thetas, events].shape)
+        return result
+
+    def log_f_score_grid(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate all combinations with gradients by both parameter points, in bounded memory."""
+        n = theta.shape[1] // 2
+        result = x.new_empty((len(theta), len(x)))
+        scores = x.new_empty((*result.shape, 2 * n))
+        weight = self.layer(0).weight[:, : 2 * n]
+        with torch.no_grad():
+            directions, of_x = self._first_layer(theta, x)
+            for thetas, events in combination_blocks(len(theta), len(x)):
+                (forth, slope), (back, slope_back) = (
+                    self.from_first_layer_with_slope(
+                        (part[thetas, None] + of_x[events]).flatten(0, 1)
+                    )
+                    for part in directions
+                )
+                gradient = slope @ weight - (slope_back @ weight).roll(n, dims=-1)
+                result[thetas, events] = (forth - back).reshape(result[thetas, events].shape)
+                scores[thetas, events] = gradient.reshape(scores[thetas, events].shape)
+        return result, scores
+
+    def _first_layer(self, theta: Tensor, x: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """The parts that (theta0, theta1) and (theta1, theta0) make, and the part that x makes."""
+        first, n_pairs = self.layer(0), theta.shape[1]
+        weight = first.weight[:, :n_pairs].T
+        swapped = theta.roll(n_pairs // 2, dims=-1)
+        of_x = x @ first.weight[:, n_pairs:].T + first.bias
+        return (theta @ weight, swapped @ weight), of_x

@@ -2,7 +2,7 @@ r"""Standardisation of columns, :math:`x' = (x - \mu)/\sigma`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from madminer.errors import ShapeError
+from madminer.nn.mapped import chunks
 from madminer.typing import FloatArray, IntArray
 
 __all__ = ["Standardization", "fit_standardization", "identity_standardization"]
-
-_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,33 +61,42 @@ def identity_standardization(n_columns: int) -> Standardization:
     return Standardization(np.zeros(n_columns), np.ones(n_columns))
 
 
-def fit_standardization(x: FloatArray, rows: IntArray | None = None) -> Standardization:
+def fit_standardization(
+    x: FloatArray | Sequence[FloatArray], rows: IntArray | None = None
+) -> Standardization:
     """Measure means and standard deviations; constant columns get standard deviation one.
 
-    Works in chunks, so that a memory-mapped `x` may be larger than memory.
+    The sample is read once, in pieces, so that a memory-mapped one may be larger than memory.
 
     Args:
-        x: Sample, shape ``(n, n_columns)``.
-        rows: Rows to measure, None for all.
+        x: Sample, shape ``(n, n_columns)``, or several that are measured as one.
+        rows: Rows to measure of each, None for all.
 
     Returns:
         The standardisation.
+
+    References:
+        Chan, Golub and LeVeque, *Updating formulae and a pairwise algorithm for computing sample
+        variances* (1979), Eq. (2.1).
 
     Examples:
         >>> scaling = fit_standardization(np.array([[1.0, 5.0], [3.0, 5.0]]))
         >>> scaling.means, scaling.stds
         (array([2., 5.]), array([1., 1.]))
     """
-    chosen = np.arange(len(x)) if rows is None else rows
-    n, zero = len(chosen), np.zeros(x.shape[1])
-    means = sum((c.sum(axis=0, dtype=np.float64) for c in _chunks(x, chosen)), zero) / n
-    variances = sum((np.square(c - means).sum(axis=0) for c in _chunks(x, chosen)), zero) / n
-    lowest = np.min([c.min(axis=0) for c in _chunks(x, chosen)], axis=0)
-    highest = np.max([c.max(axis=0) for c in _chunks(x, chosen)], axis=0)
+    n, means, squares = 0, np.zeros(()), np.zeros(())
+    lowest, highest = np.array(np.inf), np.array(-np.inf)
+    for sample in [x] if isinstance(x, np.ndarray) else x:
+        for values in chunks(sample, rows):
+            part = values.astype(np.float64)
+            part_means = part.mean(axis=0)
+            shift, share = part_means - means, len(part) / (n + len(part))
+            lowest = np.minimum(lowest, part.min(axis=0))
+            highest = np.maximum(highest, part.max(axis=0))
+            part -= part_means
+            squares = squares + np.einsum("ij,ij->j", part, part) + n * share * shift**2
+            means = means + share * shift
+            n += len(part)
+    variances = squares / n
     is_spread = (highest > lowest) & (variances > 0.0)  # squares of tiny numbers underflow
     return Standardization(means, np.where(is_spread, np.sqrt(variances), 1.0))
-
-
-def _chunks(x: FloatArray, rows: IntArray) -> Iterator[FloatArray]:
-    for start in range(0, len(rows), _CHUNK):
-        yield x[rows[start : start + _CHUNK]]

@@ -24,7 +24,7 @@ import numpy as np
 from madminer.errors import OptionError
 from madminer.typing import FloatArray
 
-__all__ = ["SCHEDULES", "learning_rates"]
+__all__ = ["SCHEDULES", "check_schedule", "learning_rates", "learning_rates_of_epoch"]
 
 _WARM_UP = 0.2
 _WARM_UP_FACTOR = 25.0
@@ -54,11 +54,31 @@ def learning_rates(
                [0.001 , 0.001 ],
                [0.0001, 0.0001]])
     """
+    check_schedule(name)
+    rows = [
+        learning_rates_of_epoch(name, initial_lr, final_lr, n_epochs, n_steps, epoch)
+        for epoch in range(n_epochs)
+    ]
+    return np.stack(rows)
+
+
+def learning_rates_of_epoch(
+    name: str, initial_lr: float, final_lr: float, n_epochs: int, n_steps: int, epoch: int
+) -> FloatArray:
+    """Learning rates of the steps of one epoch, shape ``(n_steps,)``; see `learning_rates`."""
+    fraction = np.full(n_steps, epoch / max(n_epochs - 1, 1))
+    steps = np.arange(epoch * n_steps, (epoch + 1) * n_steps, dtype=np.float64)
+    return SCHEDULES[name](initial_lr, final_lr, fraction, steps / max(n_epochs * n_steps - 1, 1))
+
+
+def check_schedule(name: str) -> None:
+    """Refuse an unknown name.
+
+    Raises:
+        OptionError: Says what is accepted.
+    """
     if name not in SCHEDULES:
         raise OptionError(f"scheduler must be one of {', '.join(SCHEDULES)}; got {name!r}.")
-    steps = np.arange(n_epochs * n_steps, dtype=np.float64).reshape(n_epochs, n_steps)
-    epoch = np.repeat(np.linspace(0.0, 1.0, n_epochs)[:, np.newaxis], n_steps, axis=1)
-    return SCHEDULES[name](initial_lr, final_lr, epoch, steps / max(n_epochs * n_steps - 1, 1))
 
 
 def _constant(start: float, _: float, epoch: FloatArray, __: FloatArray) -> FloatArray:

@@ -1,0 +1,242 @@
+"""Names of the first releases of MadMiner: deprecated, each calls what replaces it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from madminer.analysis import DataAnalyzer
+from madminer.analysis.coefficients import Thetas, weight_coefficients
+from madminer.deprecation import renamed
+from madminer.errors import OptionError
+from madminer.fisherinformation.binning import Bins
+from madminer.fisherinformation.selection import EventFunction
+from madminer.ml.first_release_ensemble import saved_votes
+from madminer.sampling.first_release import extract_raw_data
+from madminer.typing import FloatArray, StrPath, ThetaLike
+
+if TYPE_CHECKING:
+    from madminer.fisherinformation.information import FisherInformation
+
+__all__ = [
+    "calculate_fisher_information_full_detector",
+    "calculate_fisher_information_full_truth",
+    "calculate_fisher_information_hist1d",
+    "calculate_fisher_information_hist2d",
+    "calculate_fisher_information_nuisance_constraints",
+    "calculate_fisher_information_rate",
+    "extract_observables_and_weights",
+    "extract_raw_data",
+    "histogram_of_fisher_information",
+]
+
+Definitions = Sequence[str | EventFunction]
+Range = tuple[float, float]
+
+
+@renamed("FisherInformation.truth_information")
+def calculate_fisher_information_full_truth(
+    fisher: FisherInformation,
+    theta: ThetaLike,
+    luminosity: float = 300000.0,
+    cuts: Definitions | None = None,
+    efficiency_functions: Definitions | None = None,
+    include_nuisance_parameters: bool = True,
+) -> tuple[FloatArray, FloatArray]:
+    """Deprecated name of `FisherInformation.truth_information`, with its arguments."""
+    return fisher.truth_information(
+        theta, luminosity, cuts, efficiency_functions, include_nuisance_parameters
+    )
+
+
+@renamed("FisherInformation.full_information")
+def calculate_fisher_information_full_detector(
+    fisher: FisherInformation,
+    theta: ThetaLike,
+    model_file: StrPath,
+    unweighted_x_sample_file: StrPath | None = None,
+    luminosity: float = 300000.0,
+    include_xsec_info: bool = True,
+    mode: Literal["score", "information"] = "score",
+    uncertainty: str = "ensemble",
+    ensemble_vote_expectation_weight: float | None = None,
+    batch_size: int = 100000,
+    test_split: float | None = 0.5,
+) -> tuple[FloatArray, FloatArray]:
+    """Deprecated name of `FisherInformation.full_information`.
+
+    Args:
+        fisher: The object whose method this is.
+        theta: Parameter point.
+        model_file: Saved estimator or ensemble.
+        unweighted_x_sample_file: Observables of unweighted events at `theta`; None: the test
+            events of the file.
+        luminosity: Integrated luminosity in pb^-1.
+        include_xsec_info: Whether to add the information in the total rate.
+        mode: How an ensemble of estimators is averaged.
+        uncertainty: "ensemble" adds the spread of an ensemble to the covariance, "none" does not.
+        ensemble_vote_expectation_weight: The c of votes exp(-c abs(mean score)) in an ensemble
+            saved with its expectations; None for equal votes.
+        batch_size: Events evaluated at once.
+        test_split: Fraction of the file, at its end, over which to average.
+
+    Returns:
+        Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+
+    Raises:
+        OptionError: If an option is used that was given up, or expectations are not saved.
+    """
+    if uncertainty not in {"ensemble", "none"}:
+        raise OptionError(
+            f"uncertainty must be 'ensemble' or 'none', got {uncertainty!r}; other estimates were "
+            f"given up."
+        )
+    c = ensemble_vote_expectation_weight
+    return fisher.full_information(
+        theta,
+        model_file,
+        unweighted_x_sample_file,
+        luminosity,
+        include_xsec_info,
+        mode,
+        calculate_covariance=uncertainty == "ensemble",
+        batch_size=batch_size,
+        test_split=test_split,
+        estimator_weights=None if c is None else saved_votes(model_file, c),
+    )
+
+
+@renamed("FisherInformation.rate_information")
+def calculate_fisher_information_rate(
+    fisher: FisherInformation,
+    theta: ThetaLike,
+    luminosity: float,
+    cuts: Definitions | None = None,
+    efficiency_functions: Definitions | None = None,
+    include_nuisance_parameters: bool = True,
+) -> tuple[FloatArray, FloatArray]:
+    """Deprecated name of `FisherInformation.rate_information`, with its arguments."""
+    return fisher.rate_information(
+        theta, luminosity, cuts, efficiency_functions, include_nuisance_parameters
+    )
+
+
+@renamed("FisherInformation.histo_information")
+def calculate_fisher_information_hist1d(
+    fisher: FisherInformation,
+    theta: ThetaLike,
+    luminosity: float,
+    observable: str | EventFunction,
+    nbins: Bins,
+    histrange: Range | None = None,
+    cuts: Definitions | None = None,
+    efficiency_functions: Definitions | None = None,
+    n_events_dynamic_binning: int | None = 100000,
+) -> tuple[FloatArray, FloatArray]:
+    """Deprecated name of `FisherInformation.histo_information`; `nbins` is now `bins`."""
+    return fisher.histo_information(
+        theta,
+        luminosity,
+        observable,
+        nbins,
+        histrange,
+        cuts,
+        efficiency_functions,
+        n_events_dynamic_binning,
+    )
+
+
+@renamed("FisherInformation.histo_information_2d")
+def calculate_fisher_information_hist2d(
+    fisher: FisherInformation,
+    theta: ThetaLike,
+    luminosity: float,
+    observable1: str | EventFunction,
+    nbins1: Bins,
+    observable2: str | EventFunction,
+    nbins2: Bins,
+    histrange1: Range | None = None,
+    histrange2: Range | None = None,
+    cuts: Definitions | None = None,
+    efficiency_functions: Definitions | None = None,
+    n_events_dynamic_binning: int | None = 100000,
+) -> tuple[FloatArray, FloatArray]:
+    """Deprecated name of `FisherInformation.histo_information_2d`; `nbins1` is now `bins1`."""
+    return fisher.histo_information_2d(
+        theta,
+        luminosity,
+        observable1,
+        nbins1,
+        observable2,
+        nbins2,
+        histrange1,
+        histrange2,
+        cuts,
+        efficiency_functions,
+        n_events_dynamic_binning,
+    )
+
+
+@renamed("FisherInformation.histogram_of_information")
+def histogram_of_fisher_information(
+    fisher: FisherInformation,
+    theta: ThetaLike,
+    luminosity: float,
+    observable: str | EventFunction,
+    nbins: int,
+    histrange: Range | None,
+    cuts: Definitions | None = None,
+    efficiency_functions: Definitions | None = None,
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Deprecated name of `FisherInformation.histogram_of_information`; mind the other order.
+
+    Args:
+        fisher: The object whose method this is.
+        theta: Parameter point.
+        luminosity: Integrated luminosity in pb^-1.
+        observable: Name of an observable, expression or function.
+        nbins: Number of slices.
+        histrange: Range of the slices; None for slices of equal content.
+        cuts: Conditions that events must fulfil.
+        efficiency_functions: Factors on the weights of events.
+
+    Returns:
+        Edges, cross sections, information in the rate of each slice and full information in it.
+    """
+    return fisher.histogram_of_information(
+        theta,
+        observable,
+        nbins,
+        histrange,
+        luminosity=luminosity,
+        cuts=cuts,
+        efficiency_functions=efficiency_functions,
+    )
+
+
+@renamed("FisherInformation.nuisance_constraint_information")
+def calculate_fisher_information_nuisance_constraints(fisher: FisherInformation) -> FloatArray:
+    """Deprecated name of `FisherInformation.nuisance_constraint_information`."""
+    return fisher.nuisance_constraint_information()
+
+
+@renamed("weighted_events at each theta")
+def extract_observables_and_weights(
+    analyzer: DataAnalyzer, thetas: Thetas
+) -> tuple[FloatArray, FloatArray]:
+    """Deprecated name of `weighted_events` at several points.
+
+    Args:
+        analyzer: The object whose method this is.
+        thetas: Parameter points.
+
+    Returns:
+        Observables, shape ``(n_events, n_observables)``, and weights in pb, shape
+        ``(n_thetas, n_events)``.
+    """
+    x, weights = analyzer.weighted_events()
+    coefficients = weight_coefficients(analyzer.setup, thetas, analyzer.n_benchmarks)
+    at_thetas: FloatArray = np.asarray(coefficients) @ weights.T
+    return x, at_thetas

@@ -1,0 +1,367 @@
+"""Estimator of the likelihood: neural density estimation, NDE and SCANDAL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+
+from madminer.errors import FileFormatError, OptionError
+from madminer.ml.base import ConditionalEstimator
+from madminer.ml.inputs import DataLike
+from madminer.ml.methods import find_method
+from madminer.ml.training import TrainingRequest
+from madminer.nn.flows import ConditionalFlow
+from madminer.nn.history import EpochCallback, TrainingHistory
+from madminer.nn.loop import TrainingSettings
+from madminer.typing import FloatArray, Seed, StrPath
+
+__all__ = ["LikelihoodEstimator"]
+
+
+class LikelihoodEstimator(ConditionalEstimator):
+    r"""Neural estimator of the likelihood as a function of x and theta.
+
+    .. math:: \log \hat p(x|\theta) \approx \log p(x|\theta)
+
+    A masked autoregressive flow: its density is positive and integrates to one for every theta.
+    Log densities are those of the observables in units of the user; with `features`, of these
+    observables only.
+
+    Args:
+        features: Indices of the observables that the network sees; None for all.
+        n_components: Number of normal distributions mixed in each dimension by the last network;
+            1 for none.
+        n_mades: Number of autoregressive networks in the flow. The default is 5, as the signature
+            of MadMiner 0.9 has it, where its description said 3.
+        n_hidden: Units of each hidden layer in each network.
+        activation: Name of the activation function.
+        batch_norm: Weight :math:`\alpha` of a batch in the running moments of batch normalization,
+            :math:`m \leftarrow (1-\alpha)\, m + \alpha\, m_{batch}`; None for no normalization.
+
+    Raises:
+        OptionError: If a setting lies outside its range.
+
+    References:
+        Papamakarios, Pavlakou and Murray, arXiv:1705.07057 (masked autoregressive flows);
+        Brehmer et al., arXiv:1805.00020 and arXiv:1805.12244 (NDE, SCANDAL).
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> theta = rng.uniform(-1.0, 1.0, size=4000)
+        >>> x = rng.normal(theta, 2.0)  # p(x|theta) = N(theta, 2), its score (x - theta) / 4
+        >>> estimator = LikelihoodEstimator(n_mades=2, n_hidden=(10,))
+        >>> history = estimator.train(
+        ...     "scandal", x, theta, (x - theta) / 4.0, n_epochs=10, initial_lr=0.02, seed=1
+        ... )
+        >>> log_p, score = estimator.evaluate_log_likelihood([[1.0]], [[0.0]], evaluate_score=True)
+        >>> bool(abs(log_p[0, 0] + 0.125 + np.log(2.0 * np.sqrt(2.0 * np.pi))) < 0.1)
+        True
+    """
+
+    family = "likelihood"
+
+    def __init__(
+        self,
+        features: Sequence[int] | None = None,
+        n_components: int = 1,
+        n_mades: int = 5,
+        n_hidden: Sequence[int] = (100,),
+        activation: str = "tanh",
+        batch_norm: float | None = None,
+    ) -> None:
+        super().__init__(features, n_hidden, activation)
+        self.n_components = _check_number(n_components, "n_components")
+        self.n_mades = _check_number(n_mades, "n_mades")
+        self.batch_norm = _check_batch_norm(batch_norm)
+
+    def train(
+        self,
+        method: str,
+        x: DataLike,
+        theta: DataLike,
+        t_xz: DataLike | None = None,
+        x_val: DataLike | None = None,
+        theta_val: DataLike | None = None,
+        t_xz_val: DataLike | None = None,
+        alpha: float = 1.0,
+        optimizer: str = "amsgrad",
+        n_epochs: int = 50,
+        batch_size: int = 128,
+        initial_lr: float = 0.001,
+        final_lr: float = 0.0001,
+        nesterov_momentum: float | None = None,
+        validation_split: float | None = 0.25,
+        early_stopping: bool = True,
+        scale_inputs: bool = True,
+        shuffle_labels: bool = False,
+        limit_samplesize: int | None = None,
+        memmap: bool = False,
+        verbose: str = "some",
+        scale_parameters: bool = True,
+        n_workers: int = 8,  # noqa: ARG002
+        clip_gradient: float | None = None,
+        early_stopping_patience: int | None = None,
+        *,
+        seed: Seed = None,
+        sample_weight: DataLike | None = None,
+        sample_weight_val: DataLike | None = None,
+        scheduler: str = "exponential",
+        device: str | torch.device | None = None,
+        dtype: str = "float32",
+        callbacks: Sequence[EpochCallback] = (),
+        checkpoint: StrPath | None = None,
+        checkpoint_every: int = 10,
+        resume: bool = False,
+    ) -> TrainingHistory:
+        r"""Train the network; a second call continues from the present weights and scaling.
+
+        Data are arrays, lists, tensors or paths of npy files; none is changed. Validation data are
+        given for all of x, theta and what the method needs, or for none.
+
+        Args:
+            method: "nde" or "scandal"; see `madminer.ml.methods` for their losses.
+            x: Observations, shape ``(n, n_observables)``, each drawn at its theta.
+            theta: Parameters of every event, shape ``(n, n_parameters)``.
+            t_xz: Joint scores at theta, shape ``(n, n_parameters)``; for scandal.
+            x_val: Validation observations; they replace the split.
+            theta_val: Validation parameters.
+            t_xz_val: Validation joint scores.
+            alpha: Factor of the score error in the loss of scandal.
+            optimizer: Name of the optimiser, see `madminer.nn.OPTIMIZERS`.
+            n_epochs: Number of passes over the sample.
+            batch_size: Number of events in a step.
+            initial_lr: Learning rate in the first epoch.
+            final_lr: Learning rate in the last epoch.
+            nesterov_momentum: Momentum of optimizer "sgd"; None for none.
+            validation_split: Fraction of the events used for validation; None for none.
+            early_stopping: Whether to keep the weights of the epoch of lowest validation loss.
+            scale_inputs: Whether to scale the observables to zero mean and unit variance.
+            shuffle_labels: Whether to permute t_xz, as a closure test of the score term; nde has no
+                labels and is not changed.
+            limit_samplesize: Number of first events to use; None for all.
+            memmap: Whether files above 1 GiB are read in pieces, also if larger than memory.
+            verbose: Reports in the log: "all", "many", "some", "few" or "none".
+            scale_parameters: Whether to scale the parameters to zero mean and unit variance. This
+                sets the weight of each parameter in the score error, not the units of results.
+            n_workers: Accepted and not used: data in memory need no workers.
+            clip_gradient: Largest norm of the gradient; None for any.
+            early_stopping_patience: Epochs without improvement after which to stop; None for never.
+            seed: Source of the split, the initial weights and the order of events.
+            sample_weight: Weights of the events, may be signed, shape ``(n,)``; None for one each.
+            sample_weight_val: Weights of the validation events.
+            scheduler: Learning-rate schedule, see `madminer.nn.SCHEDULES`.
+            device: Where to train; None for the graphics processor if there is one.
+            dtype: "float32", or "float64" for double precision.
+            callbacks: Called after every epoch with a `madminer.nn.EpochReport`.
+            checkpoint: File that keeps the state of the training; None for none.
+            checkpoint_every: Epochs between two states; the last one is kept too.
+            resume: Whether to continue from the checkpoint, if there is one: with the same
+                arguments a killed training ends exactly as one that was not killed.
+
+        Returns:
+            The losses; unpacks as (train losses, validation losses). They are those of the scaled
+            observables.
+
+        Raises:
+            TrainingError: If data are missing or the loss diverges.
+            ShapeError: If shapes do not fit together.
+            DataError: If data contain NaN or infinities.
+            OptionError: If an option is unknown or lies outside its range.
+        """
+        request = TrainingRequest(
+            method=method,
+            terms=find_method(self.family, method),
+            data={"x": x, "theta": theta, "t_xz": t_xz, "sample_weight": sample_weight},
+            validation_data={
+                "x": x_val,
+                "theta": theta_val,
+                "t_xz": t_xz_val,
+                "sample_weight": sample_weight_val,
+            },
+            settings=TrainingSettings(
+                optimizer=optimizer,
+                n_epochs=n_epochs,
+                batch_size=batch_size,
+                initial_lr=initial_lr,
+                final_lr=final_lr,
+                nesterov_momentum=nesterov_momentum,
+                scheduler=scheduler,
+                early_stopping=early_stopping,
+                early_stopping_patience=early_stopping_patience,
+                clip_gradient=clip_gradient,
+                verbose=verbose,
+            ),
+            alpha=alpha,
+            validation_split=validation_split,
+            scale_inputs=scale_inputs,
+            scale_parameters=scale_parameters,
+            shuffle_labels=shuffle_labels,
+            limit_samplesize=limit_samplesize,
+            memmap=memmap,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
+        )
+        return self._train(request)
+
+    def evaluate_log_likelihood(
+        self,
+        x: DataLike,
+        theta: DataLike,
+        test_all_combinations: bool = True,
+        evaluate_score: bool = False,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        r"""Evaluate the log likelihood.
+
+        .. math:: \log \hat p(x|\theta) = \log \hat p(x'|\theta) - \sum_i \log \sigma_i,
+            \qquad x'_i = (x_i - \mu_i)/\sigma_i
+
+        Args:
+            x: Observations, shape ``(n_x, n_observables)``.
+            theta: Parameters, shape ``(n_thetas, n_parameters)``.
+            test_all_combinations: Whether to combine every x with every theta; otherwise
+                :math:`x_i` goes with :math:`\theta_i`, or a single theta with all.
+            evaluate_score: Whether to evaluate the score too.
+
+        Returns:
+            log_likelihood: Natural logarithm of the density in units of x, shape
+                ``(n_thetas, n_x)`` for all combinations, else ``(n_x,)``.
+            score: Score at theta in inverse parameter units, shape
+                ``(n_thetas, n_x, n_parameters)`` or ``(n_x, n_parameters)``; None if not asked
+                for.
+
+        Raises:
+            NotTrainedError: If the estimator was not trained.
+            ShapeError: If the number of observables, parameters or points does not fit.
+            DataError: If x or theta contain NaN or infinities.
+        """
+        log_p, score = self._evaluate_log_f(x, theta, test_all_combinations, evaluate_score)
+        scaling = self._trained()[1].select(self.features)
+        log_p -= np.log(scaling.stds).sum()
+        return log_p, score
+
+    def evaluate_log_likelihood_ratio(
+        self,
+        x: DataLike,
+        theta0: DataLike,
+        theta1: DataLike,
+        test_all_combinations: bool,
+        evaluate_score: bool = False,
+    ) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
+        r"""Evaluate the log likelihood ratio between theta0 and theta1, and the scores at both.
+
+        .. math:: \log \hat r(x|\theta_0, \theta_1) =
+            \log \hat p(x|\theta_0) - \log \hat p(x|\theta_1)
+
+        Args:
+            x: Observations, shape ``(n_x, n_observables)``.
+            theta0: Numerator parameters, shape ``(n_thetas, n_parameters)``.
+            theta1: Denominator parameters, shape ``(n_thetas, n_parameters)``.
+            test_all_combinations: Whether to combine every x with every pair
+                :math:`(\theta_{0,j}, \theta_{1,j})`, where the shorter list starts again at its
+                end; otherwise :math:`x_i` goes with :math:`\theta_{0,i}` and :math:`\theta_{1,i}`,
+                or a single theta0 or theta1 with all.
+            evaluate_score: Whether to evaluate the scores too.
+
+        Returns:
+            log_likelihood_ratio: :math:`\log \hat r`, shape ``(n_thetas, n_x)`` for all
+                combinations, else ``(n_x,)``.
+            score0: Score at theta0 in inverse parameter units, shape
+                ``(n_thetas, n_x, n_parameters)`` or ``(n_x, n_parameters)``; None if not asked
+                for.
+            score1: Score at theta1, likewise.
+
+        Raises:
+            NotTrainedError: If the estimator was not trained.
+            ShapeError: If the number of observables, parameters or points does not fit.
+            DataError: If x, theta0 or theta1 contain NaN or infinities.
+        """
+        events = self._load_x(x)
+        numerators = self._load_theta(theta0, "theta0")
+        denominators = self._load_theta(theta1, "theta1")
+        options = test_all_combinations, evaluate_score
+        log_p0, score0 = self._evaluate_log_f(events, numerators, *options)
+        log_p1, score1 = self._evaluate_log_f(events, denominators, *options)
+        if not test_all_combinations:
+            return log_p0 - log_p1, score0, score1
+        pairs = np.arange(max(len(log_p0), len(log_p1)))
+        rows0, rows1 = pairs % len(log_p0), pairs % len(log_p1)
+        log_r = log_p0[rows0] - log_p1[rows1]
+        if score0 is None or score1 is None:
+            return log_r, None, None
+        return log_r, score0[rows0], score1[rows1]
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> tuple[FloatArray, FloatArray | None]:
+        """Evaluate the log likelihood, see `evaluate_log_likelihood`."""
+        return self.evaluate_log_likelihood(*args, **kwargs)
+
+    def evaluate_score(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: the score comes with the likelihood."""
+        del args, kwargs
+        raise NotImplementedError(
+            "A LikelihoodEstimator gives the score together with the likelihood: use "
+            "evaluate_log_likelihood with evaluate_score=True."
+        )
+
+    def calculate_fisher_information(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: the information is calculated from estimators of scores and ratios."""
+        del args, kwargs
+        raise NotImplementedError(
+            "A LikelihoodEstimator calculates no Fisher information. Train a ScoreEstimator or a "
+            "ParameterizedRatioEstimator."
+        )
+
+    def _make_network(
+        self, n_features: int, n_parameters: int, generator: torch.Generator | None = None
+    ) -> ConditionalFlow:
+        return ConditionalFlow(
+            n_parameters,
+            n_features,
+            self.n_hidden,
+            n_components=self.n_components,
+            n_mades=self.n_mades,
+            activation=self.activation,
+            batch_norm=self.batch_norm,
+            generator=generator,
+        )
+
+    def _more_settings(self) -> dict[str, Any]:
+        return {
+            "n_components": self.n_components,
+            "n_mades": self.n_mades,
+            "batch_norm": self.batch_norm,
+        }
+
+    def _restore_settings(self, settings: Mapping[str, Any]) -> None:
+        if settings["format_version"] == 0:
+            raise FileFormatError(
+                "Likelihood estimators of MadMiner 0.9 cannot be read: their networks are built "
+                "differently. Train the estimator again."
+            )
+        self.n_components = _check_number(settings["n_components"], "n_components")
+        self.n_mades = _check_number(settings["n_mades"], "n_mades")
+        self.batch_norm = _check_batch_norm(settings["batch_norm"])
+
+
+def _check_number(value: int, name: str) -> int:
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise OptionError(f"{name} must be a whole number from 1, got {value!r}.")
+    return int(value)
+
+
+def _check_batch_norm(alpha: float | None) -> float | None:
+    if alpha is None:
+        return None
+    if isinstance(alpha, bool) or not 0.0 < alpha <= 1.0:
+        raise OptionError(
+            f"batch_norm must be None, or the weight of a batch in the running moments, above 0 "
+            f"and up to 1; got {alpha!r}."
+        )
+    return float(alpha)

@@ -1,0 +1,82 @@
+"""The estimators by the type that stands in their files."""
+
+from __future__ import annotations
+
+from madminer.errors import FileFormatError, OptionError
+from madminer.ml.base import Estimator
+from madminer.ml.double_parameterized_ratio import DoubleParameterizedRatioEstimator
+from madminer.ml.likelihood import LikelihoodEstimator
+from madminer.ml.methods import FAMILIES
+from madminer.ml.morphing_aware import (
+    MorphingAwareRatioEstimator,
+    QuadraticMorphingAwareRatioEstimator,
+)
+from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
+from madminer.ml.persistence import read_settings
+from madminer.ml.score import ScoreEstimator
+from madminer.typing import StrPath
+
+__all__ = ["ESTIMATORS", "family_of_method", "load_single_estimator"]
+
+ESTIMATORS: dict[str, type[Estimator]] = {
+    estimator.family: estimator
+    for estimator in (
+        DoubleParameterizedRatioEstimator,
+        LikelihoodEstimator,
+        MorphingAwareRatioEstimator,
+        ParameterizedRatioEstimator,
+        QuadraticMorphingAwareRatioEstimator,
+        ScoreEstimator,
+    )
+}
+"""Estimators by the type that stands in their files."""
+
+
+def load_single_estimator(filename: StrPath) -> Estimator:
+    """Load a trained estimator of any type; ensembles are not taken.
+
+    Args:
+        filename: Path as given to `save`.
+
+    Returns:
+        The estimator.
+
+    Raises:
+        MissingFileError: If there is none, or one of its files is missing.
+        FileFormatError: If a file is damaged or of an unknown type.
+    """
+    estimator_type = read_settings(filename).get("estimator_type")
+    if estimator_type not in ESTIMATORS:
+        raise FileFormatError(
+            f"{filename} has the unknown estimator type {estimator_type!r}; known are "
+            f"{', '.join(ESTIMATORS)}."
+        )
+    estimator = ESTIMATORS[estimator_type]()
+    estimator.load(filename)
+    return estimator
+
+
+def family_of_method(method: object, has_two_thetas: bool = False) -> str:
+    """Type of the estimator that a method trains.
+
+    Args:
+        method: Name of the method.
+        has_two_thetas: Whether numerators and denominators vary.
+
+    Returns:
+        The type, a key of `ESTIMATORS`.
+
+    Raises:
+        OptionError: If no estimator has a method of this name.
+
+    Examples:
+        >>> family_of_method("sally"), family_of_method("carl", has_two_thetas=True)
+        ('score', 'double_parameterized_ratio')
+    """
+    ratio = "double_parameterized_ratio" if has_two_thetas else "parameterized_ratio"
+    families = ("score", ratio, "likelihood")
+    for family in families:
+        if method in FAMILIES[family].methods:
+            return family
+    known = sorted({name for family in families for name in FAMILIES[family].methods})
+    raise OptionError(f"method must be one of {', '.join(known)}; got {method!r}.")

@@ -1,0 +1,196 @@
+"""The state of a training run between two epochs, from which it continues exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn, optim
+
+from madminer.errors import FileFormatError, OptionError, TrainingError
+
+__all__ = [
+    "CheckpointSettings",
+    "Plain",
+    "RunState",
+    "check_same_run",
+    "copy_optimizer",
+    "get_random_state",
+    "restore_optimizer",
+    "set_random_state",
+]
+
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
+"""Values that a file holds without running code."""
+
+_MISSING = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RunState:
+    """A training run between two epochs.
+
+    Args:
+        description: Everything that decides on the result, by name: settings, sizes, data.
+        vector: The trainable parameters.
+        buffers: Buffers of the network.
+        best_vector: Trainable parameters of the best epoch.
+        best_buffers: Buffers of the network after the best epoch.
+        best_epoch: The best epoch, counted from 0.
+        best_loss: Its validation loss, infinite without validation.
+        optimizer: What the optimiser remembers of earlier steps, by name.
+        random: States of the random generators, by name.
+        train_losses: Losses of the finished epochs.
+        validation_losses: Their validation losses, None entries without validation.
+        seconds: Duration so far.
+    """
+
+    description: dict[str, Plain]
+    vector: Tensor
+    buffers: list[Tensor]
+    best_vector: Tensor
+    best_buffers: list[Tensor]
+    best_epoch: int
+    best_loss: float
+    optimizer: dict[str, Tensor]
+    random: dict[str, Tensor]
+    train_losses: list[float]
+    validation_losses: list[float | None]
+    seconds: float
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of finished epochs."""
+        return len(self.train_losses)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain tensors, numbers and strings by name."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunState:
+        """Make the state from what `to_dict` gave.
+
+        Raises:
+            FileFormatError: If a value is missing or of another type.
+        """
+        kinds = {
+            "description": dict,
+            "vector": Tensor,
+            "buffers": list,
+            "best_vector": Tensor,
+            "best_buffers": list,
+            "best_epoch": int,
+            "best_loss": float,
+            "optimizer": dict,
+            "random": dict,
+            "train_losses": list,
+            "validation_losses": list,
+            "seconds": float,
+        }
+        bad = [name for name, kind in kinds.items() if not isinstance(values.get(name), kind)]
+        if bad:
+            raise FileFormatError(f"{', '.join(bad)} of the run are missing or of another type.")
+        return cls(**{name: values[name] for name in kinds})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CheckpointSettings:
+    """How a run keeps its state.
+
+    Args:
+        save: Called with the state every few epochs and after the last one.
+        every: Number of epochs between two states.
+        resume_from: State to continue from, None to start afresh.
+        description: What decides on the result beside the settings of the loop; a state with
+            another description is refused.
+        name: What the state is called in messages.
+
+    Raises:
+        OptionError: If `every` is no positive whole number.
+    """
+
+    save: Callable[[RunState], None]
+    every: int = 10
+    resume_from: RunState | None = None
+    description: Mapping[str, Plain] = field(default_factory=dict)
+    name: str = "The checkpoint"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.every, bool) or self.every != int(self.every) or self.every < 1:
+            raise OptionError(
+                f"checkpoint_every must be a whole number of epochs from 1, got {self.every}."
+            )
+
+
+def check_same_run(state: RunState, description: Mapping[str, Plain], name: str) -> None:
+    """Refuse the state of a run that would not have come to the same result.
+
+    Args:
+        state: State to continue from.
+        description: What decides on the result of the present run.
+        name: What the state is called in the message.
+
+    Raises:
+        TrainingError: Lists all that differs.
+    """
+    keys = dict.fromkeys([*state.description, *description])
+    old, new = state.description, description
+    differences = [
+        f"{key} was {_show(old.get(key, _MISSING))} and is now {_show(new.get(key, _MISSING))}"
+        for key in keys
+        if old.get(key, _MISSING) != new.get(key, _MISSING)
+    ]
+    if differences:
+        raise TrainingError(
+            f"{name} is of another training: {'; '.join(differences)}. Train with the arguments "
+            f"and data of then, give another file, or start afresh with resume=False."
+        )
+
+
+def copy_optimizer(optimizer: optim.Optimizer, vector: nn.Parameter) -> dict[str, Tensor]:
+    """Copy what an optimiser of one parameter remembers."""
+    state = optimizer.state.get(vector, {})
+    return {name: value.clone() for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def restore_optimizer(
+    optimizer: optim.Optimizer, vector: nn.Parameter, state: Mapping[str, Tensor]
+) -> None:
+    """Set what an optimiser of one parameter remembers, in the precision of the copy.
+
+    Counters lie on the processor unless the optimiser is fused.
+    """
+    is_fused = bool(optimizer.param_groups[0].get("fused"))
+    optimizer.state[vector] = {
+        name: value.clone().to(vector.device if is_fused or value.shape == vector.shape else "cpu")
+        for name, value in state.items()
+    }
+
+
+def get_random_state(generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
+    """States of the order of events, and of torch's generators, from which dropout draws."""
+    state = {"order": generator.get_state(), "default": torch.random.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(
+    state: Mapping[str, Tensor], generator: torch.Generator, device: torch.device
+) -> None:
+    """Continue the random numbers where `get_random_state` saw them.
+
+    Raises:
+        RuntimeError: If a state is damaged.
+    """
+    generator.set_state(state["order"])
+    torch.random.set_rng_state(state["default"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def _show(value: object) -> str:
+    return "not given" if value is _MISSING else repr(value)

@@ -1,0 +1,129 @@
+"""The tutorial of the first releases on SALLY, Fisher information and ensembles, cell by cell."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from madminer.fisherinformation import FisherInformation
+from madminer.ml import EnsembleForge, MLForge
+from madminer.plotting import plot_fisher_information_contours_2d
+from madminer.sampling import SampleAugmenter, constant_benchmark_theta
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* since MadMiner 1.0:DeprecationWarning")
+
+
+def test_tutorial(
+    toy_event_file: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.INFO, logger="madminer")
+    filename = str(toy_event_file(2000))
+
+    # 6. Make (unweighted) training and test samples with augmented data
+    sa = SampleAugmenter(filename)
+    x, _theta, t_xz = sa.extract_samples_train_local(
+        theta=constant_benchmark_theta("sm"),
+        n_samples=1000,
+        folder="./data/samples",
+        filename="train0",
+    )
+    assert (x.shape, t_xz.shape) == ((1000, 6), (1000, 2))
+    sa.extract_samples_test(  # of the first tutorial
+        theta=constant_benchmark_theta("sm"),
+        n_samples=500,
+        folder="./data/samples",
+        filename="test",
+    )
+
+    # 7a. Train one network to estimate score and Fisher information
+    forge = MLForge(debug=False)
+    forge.train(
+        method="sally",
+        x_filename="data/samples/x_train0.npy",
+        t_xz0_filename="data/samples/t_xz_train0.npy",
+        n_epochs=3,
+        batch_size=256,
+        validation_split=None,
+    )
+    forge.save("models/sally")
+    forge.load("models/sally")
+    t_hat = forge.evaluate(x_filename="data/samples/x_test.npy")
+    assert isinstance(t_hat, np.ndarray)
+    assert t_hat.shape == (500, 2)
+    x = np.load("data/samples/x_test.npy")
+    fig = plt.figure(figsize=(10, 4))
+    for i in range(2):
+        plt.subplot(1, 2, i + 1)
+        sc = plt.scatter(x[::10, 0], x[::10, 1], c=t_hat[::10, i], s=10.0, cmap="viridis")
+        plt.colorbar(sc)
+    plt.close(fig)
+
+    fisher = FisherInformation(filename, debug=False)
+    fisher_information, _ = fisher.calculate_fisher_information_full_detector(
+        theta=[0.0, 0.0],
+        model_file="models/sally",
+        unweighted_x_sample_file="data/samples/x_test.npy",
+        luminosity=300000.0,
+    )
+    assert fisher_information.shape == (2, 2)
+    assert np.all(np.linalg.eigvalsh(fisher_information) > 0.0)
+    reach = 3.0 / np.sqrt(np.linalg.eigvalsh(fisher_information)[0])
+    ranges = (-reach, reach)
+    figure = plot_fisher_information_contours_2d(
+        [fisher_information], xrange=ranges, yrange=ranges, resolution=20
+    )
+    plt.close(figure)
+
+    # 7b. Ensemble methods
+    ensemble = EnsembleForge(estimators=3)
+    ensemble.train_all(
+        method="sally",
+        x_filename="data/samples/x_train0.npy",
+        t_xz0_filename="data/samples/t_xz_train0.npy",
+        n_epochs=2,
+        batch_size=256,
+        validation_split=None,
+    )
+    ensemble.save("models/sally_ensemble")
+    fisher = FisherInformation(filename, debug=False)
+    mean, covariance = fisher.calculate_fisher_information_full_detector(
+        theta=[0.0, 0.0],
+        model_file="models/sally_ensemble",
+        unweighted_x_sample_file="data/samples/x_test.npy",
+        luminosity=300000.0,
+        mode="information",
+    )
+    assert covariance.shape == (2, 2, 2, 2)
+    rate, rate_covariance = fisher.rate_information([0.0, 0.0], 300000.0)
+    kinematic, spread = ensemble.calculate_fisher_information(
+        "data/samples/x_test.npy",
+        n_events=300000.0 * fisher.xsecs([[0.0, 0.0]])[0][0],
+        mode="information",
+    )
+    np.testing.assert_allclose(mean, kinematic + rate, rtol=1e-4)
+    np.testing.assert_allclose(covariance, spread + rate_covariance, rtol=1e-3)
+    figure = plot_fisher_information_contours_2d(
+        [mean], [covariance], xrange=ranges, yrange=ranges, resolution=20
+    )
+    plt.close(figure)
+
+    # What it says
+    messages = [record.getMessage() for record in caplog.records]
+    for line in (
+        f"Loading data from {filename}",
+        "Did not find nuisance parameters",
+        "Found 6 benchmarks, of which 6 physical",
+        "Starting training",
+        "  Training data: x at data/samples/x_train0.npy",
+        "  Activation function:    tanh",
+    ):
+        assert line in messages
