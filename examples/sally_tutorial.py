@@ -67,6 +67,15 @@ class TutorialResult:
 
 def make_events(out: Path, n_events: int, seed: int) -> Path:
     """Steps 1 to 5, the first tutorial: setup, events, observables, shuffling."""
+    miner = make_setup(seed)
+    miner.save(out / "setup.h5")
+    events = simulate("wbf", n_events, miner.setup, channel="tutorial", seed=seed)
+    write_parton_events(out / "events.lhe.gz", events, sampled_from="sm")
+    return read_events(out / "setup.h5", out / "events.lhe.gz", out, seed)
+
+
+def make_setup(seed: int) -> MadMiner:
+    """Two parameters, the Standard Model and five more benchmarks."""
     miner = MadMiner()
     for name, lha_id in (("CWL2", 2), ("CPWL2", 5)):
         miner.add_parameter(
@@ -83,13 +92,13 @@ def make_events(out: Path, n_events: int, seed: int) -> Path:
     miner.add_benchmark({"CWL2": 0.3, "CPWL2": 15.1}, "ww")
     miner.add_benchmark({"CWL2": 0.4, "CPWL2": -15.3}, "neg_ww")
     miner.set_morphing(include_existing_benchmarks=True, max_overall_power=2, seed=seed)
-    miner.save(out / "setup.h5")
+    return miner
 
-    events = simulate("wbf", n_events, miner.setup, channel="tutorial", seed=seed)
-    write_parton_events(out / "events.lhe.gz", events, sampled_from="sm")
 
-    reader = LHEReader(out / "setup.h5")
-    reader.add_sample(out / "events.lhe.gz", sampled_from_benchmark="sm")
+def read_events(setup: Path, events: Path, out: Path, seed: int) -> Path:
+    """Smear, cut and shuffle events of partons."""
+    reader = LHEReader(setup)
+    reader.add_sample(events, sampled_from_benchmark="sm")
     reader.set_smearing(
         pdgids=[1, 2, 3, 4, 5, 6, 21, -1, -2, -3, -4, -5, -6],
         energy_resolution_abs=0.0,
@@ -187,24 +196,26 @@ def plot_scores(x: FloatArray, scores: FloatArray, skip: int = 10) -> Figure:
 
 
 def plot_contours(result: TutorialResult, parameters: list[str]) -> Figure:
-    """Show what can be told apart at 68 %, with bands for the statistical uncertainty."""
+    """Show what can be told apart at one standard deviation, with bands of two deviations."""
     curves = {
         "truth": result.truth,
         "one network": result.network,
-        "ensemble, mode information": result.ensemble_information,
-        "ensemble, mode score": result.ensemble_score,
+        "ensemble, mode 'information'": result.ensemble_information,
+        "ensemble, mode 'score'": result.ensemble_score,
     }
     smallest = min(np.linalg.eigvalsh(information)[0] for information, _ in curves.values())
-    reach = 2.0 / np.sqrt(smallest)
-    figure, ax = plt.subplots(figsize=(5.0, 5.0), layout="constrained")
+    reach = 1.5 / np.sqrt(smallest)
+    figure, ax = plt.subplots(figsize=(5.0, 6.0), layout="constrained")
     plot_fisher_information_contours_2d(
         [information for information, _ in curves.values()],
         [covariance for _, covariance in curves.values()],
         labels=list(curves),
+        linestyles=["solid", "dotted", "solid", "dashed"],
+        sigma_uncertainties=2,
         xlabel=parameters[0],
         ylabel=parameters[1],
         xrange=(-reach, reach),
-        yrange=(-reach, reach),
+        yrange=(-reach, 1.5 * reach),  # room for the legend
         ax=ax,
     )
     return figure

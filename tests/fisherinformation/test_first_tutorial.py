@@ -1,10 +1,14 @@
-"""The tutorial of the first releases on SALLY, Fisher information and ensembles, cell by cell."""
+"""The tutorial of the first releases on SALLY, Fisher information and ensembles, cell by cell.
+
+It runs on a file made by the steps of the first tutorial, and on events of MadGraph.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import runpy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +22,33 @@ from madminer.sampling import SampleAugmenter, constant_benchmark_theta
 pytestmark = pytest.mark.filterwarnings("ignore:.* since MadMiner 1.0:DeprecationWarning")
 
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+EXCERPT = Path(__file__).parents[1] / "data" / "mg357_first500.lhe.gz"
+
+
+@pytest.fixture(params=["embedded generator", "MadGraph"])
+def event_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Shuffled events with two parameters, six benchmarks, pt_j1 and delta_phi_jj."""
+    steps: dict[str, Any] = runpy.run_path(str(EXAMPLES / "sally_tutorial.py"))
+    if request.param == "embedded generator":
+        generated: Path = steps["make_events"](tmp_path, 2000, 1)
+        return generated
+    madgraph: dict[str, Any] = runpy.run_path(str(EXAMPLES / "madgraph_sample.py"))
+    setup = tmp_path / "setup.h5"
+    madgraph["write_setup"](setup)
+    read: Path = steps["read_events"](setup, EXCERPT, tmp_path, 1)
+    return read
+
+
 def test_tutorial(
-    toy_event_file: Callable[..., Path],
+    event_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO, logger="madminer")
-    filename = str(toy_event_file(2000))
+    filename = str(event_file)
 
     # 6. Make (unweighted) training and test samples with augmented data
     sa = SampleAugmenter(filename)
@@ -36,7 +58,7 @@ def test_tutorial(
         folder="./data/samples",
         filename="train0",
     )
-    assert (x.shape, t_xz.shape) == ((1000, 6), (1000, 2))
+    assert (x.shape, t_xz.shape) == ((1000, 2), (1000, 2))
     sa.extract_samples_test(  # of the first tutorial
         theta=constant_benchmark_theta("sm"),
         n_samples=500,
@@ -117,11 +139,13 @@ def test_tutorial(
     plt.close(figure)
 
     # What it says
+    n_benchmarks = len(fisher.benchmarks)
     messages = [record.getMessage() for record in caplog.records]
     for line in (
         f"Loading data from {filename}",
         "Did not find nuisance parameters",
-        "Found 6 benchmarks, of which 6 physical",
+        f"Found {n_benchmarks} benchmarks, of which {n_benchmarks} physical",
+        "Found morphing setup with 6 components",
         "Starting training",
         "  Training data: x at data/samples/x_train0.npy",
         "  Activation function:    tanh",

@@ -182,7 +182,7 @@ class QuadraticMorphingAwareRatioEstimator(ParameterizedRatioEstimator):
         >>> r = (1.0 + 0.5 * theta * np.tanh(x)) ** 2 / (1.0 + 0.0986 * theta**2)
         >>> estimator = QuadraticMorphingAwareRatioEstimator(n_hidden=(20,))
         >>> data = (column[keep] for column in (x, y, theta, r))
-        >>> history = estimator.train("alice", *data, n_epochs=10, initial_lr=0.01, seed=1)
+        >>> history = estimator.train("alice", *data, n_epochs=10, initial_lr=0.03, seed=1)
         >>> log_r, _ = estimator.evaluate_log_likelihood_ratio([[1.0], [-1.0]], [[1.0]])
         >>> np.allclose(log_r, [[0.55, -1.05]], atol=0.1)
         True

@@ -181,13 +181,12 @@ class ConditionalFlow(ConditionalNetwork):
         u, total, layers = bounded(x), x.new_zeros(()), []
         for k in range(self._n_gaussian):
             u, log_scale = standardize(evaluate(self._made(k), u), u)
-            total, stretch = total + log_scale, None
-            layer = u
+            layer, total = _Layer(u, log_scale, None), total + log_scale
             if self.normalizations:
                 mean, log_stretch = self.normalizations[k](u)
-                stretch = torch.exp(log_stretch)
-                u, total = (u - mean) * stretch, total + log_stretch
-            layers.append(_Layer(layer, log_scale, stretch))
+                layer = layer._replace(stretch=torch.exp(log_stretch))
+                u, total = (u - mean) * layer.stretch, total + log_stretch
+            layers.append(layer)
         return u, total, layers
 
     def _made(self, index: int) -> MADE:
