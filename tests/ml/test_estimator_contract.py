@@ -94,7 +94,7 @@ def _log_likelihood(estimator: LikelihoodEstimator, x: np.ndarray) -> np.ndarray
 
 
 COMPONENTS = morphing_components((2, 2), 2)
-BASIS = [[0, 0], [1, 0], [0, 1], [0.3, -1.4], [-1.1, -1.4], [-1.2, 0.4]]
+BASIS = np.array([[0, 0], [1, 0], [0, 1], [0.3, -1.4], [-1.1, -1.4], [-1.2, 0.4]])
 MORPHING = MorphingSetup(COMPONENTS, morphing_matrix(BASIS, COMPONENTS))
 CASES = [
     *(

@@ -197,12 +197,12 @@ def test_differentiable_evaluation() -> None:
 
 
 def test_vanishing_numerators_do_not_undo_the_training() -> None:
-    """Scores are large where the numerator happens to vanish; their errors stay bounded."""
-    sample = draw_sample(3_000)
-    estimator = MorphingAwareRatioEstimator(morphing=MORPHING, n_hidden=(20,))
-    history = estimator.train("alices", **sample, **{**SETTINGS, "initial_lr": 0.05})
-    assert max(history.train_losses) < 2.0
-    assert history.train_losses[-1] < history.train_losses[0]
+    """Scores are large where the numerator happens to vanish, often so with a narrow basis."""
+    morphing = MorphingSetup(COMPONENTS, morphing_matrix(0.4 * BASIS, COMPONENTS))
+    estimator = MorphingAwareRatioEstimator(morphing=morphing, n_hidden=(20,))
+    history = estimator.train("alices", **draw_sample(4_000), **SETTINGS)
+    assert max(history.train_losses) < 1.5  # 4 with the full gradients of scores
+    assert error(estimator) < 0.13  # 0.2
 
 
 def test_setup_file(toy_event_file: Callable[..., Path], tmp_path: Path) -> None:

@@ -38,8 +38,9 @@ def group_indices(sampling_benchmarks: IntArray | None, n_events: int, n_physica
     """
     if sampling_benchmarks is None:
         return np.full(n_events, n_physical, dtype=np.int16)
-    indices = np.asarray(sampling_benchmarks)
-    return np.where(indices < 0, n_physical, indices).astype(np.int16)
+    groups = np.asarray(sampling_benchmarks).astype(np.int16)
+    groups[groups < 0] = n_physical
+    return groups
 
 
 def share_factors(n_generated: IntArray) -> FloatArray:

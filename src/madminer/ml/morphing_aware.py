@@ -35,7 +35,10 @@ class MorphingAwareRatioEstimator(ParameterizedRatioEstimator):
     parameters are never scaled, so `scale_parameters` has no effect, and there are no nuisance
     parameters. Saved files hold the morphing; loading needs no setup file.
 
-    Logarithms of f, g and the ratio lie within plus and minus 5.
+    Logarithms of f, g and the ratio lie within plus and minus 5. Large grids of thetas are much
+    faster than with a `ParameterizedRatioEstimator`. The errors for the same data are similar:
+    where basis points cancel, those of the f add up. Choose a basis that spans the thetas of the
+    training, and a smaller `initial_lr` if losses jump.
 
     Args:
         morphing_setup_filename: Setup file or event file with morphing; None to give `morphing`,
@@ -177,14 +180,15 @@ class QuadraticMorphingAwareRatioEstimator(ParameterizedRatioEstimator):
         >>> rng = np.random.default_rng(0)
         >>> x, theta = rng.normal(size=8000), rng.uniform(-1.0, 1.0, size=8000)
         >>> y = rng.integers(0, 2, size=8000)
-        >>> amplitude = np.where(y == 0, 1.0 + 0.5 * theta * np.tanh(x), 1.0) ** 2
-        >>> keep = rng.uniform(0.0, 2.25, size=8000) < amplitude
-        >>> r = (1.0 + 0.5 * theta * np.tanh(x)) ** 2 / (1.0 + 0.0986 * theta**2)
+        >>> square = (1.0 + 0.5 * theta * np.tanh(x)) ** 2 + 0.25 * theta**2
+        >>> keep = rng.uniform(0.0, 2.5, size=8000) < np.where(y == 0, square, 1.0)
+        >>> r = square / (1.0 + 0.3486 * theta**2)
         >>> estimator = QuadraticMorphingAwareRatioEstimator(n_hidden=(20,))
         >>> data = (column[keep] for column in (x, y, theta, r))
-        >>> history = estimator.train("alice", *data, n_epochs=10, initial_lr=0.03, seed=1)
+        >>> options = {"batch_size": 64, "initial_lr": 0.03, "final_lr": 0.003, "seed": 1}
+        >>> history = estimator.train("alice", *data, n_epochs=15, **options)
         >>> log_r, _ = estimator.evaluate_log_likelihood_ratio([[1.0], [-1.0]], [[1.0]])
-        >>> np.allclose(log_r, [[0.55, -1.05]], atol=0.1)
+        >>> np.allclose(log_r, [[0.47, -0.76]], atol=0.1)
         True
     """
 

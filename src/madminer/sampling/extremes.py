@@ -25,7 +25,7 @@ __all__ = ["Extremes", "find_extremes", "largest_probability"]
 
 _TIE = 1e-9  # an event that may exceed the heaviest by less than rounding is not looked at
 _BLOCK = 1 << 16  # numbers calculated at once, few enough for the cache of a processor core
-_SAMPLE = 64  # one event of so many tells roughly how heavy the heaviest is
+_SAMPLE = 256  # one event of so many tells roughly how heavy the heaviest is
 _FEW = 32  # points that are compared with all events left
 _CLUSTERS = (1, 4, 16)  # that share a scan; as many as leave few events
 _ENOUGH = 0.2  # events left in all clusters, as a fraction

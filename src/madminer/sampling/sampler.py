@@ -109,8 +109,9 @@ class Sampler(DataAnalyzer):
         if key not in self._tables:
             self._tables.clear()
             groups = self._groups(start, stop)
-            rows = start + np.argsort(groups, kind="stable")
-            counts = np.bincount(groups, minlength=self.n_benchmarks_phys + 1)
+            members = [np.flatnonzero(groups == g) for g in range(self.n_benchmarks_phys + 1)]
+            rows = start + np.concatenate(members)
+            counts = [len(events) for events in members]
             self._tables[key] = WeightTable(
                 rows=rows,
                 edges=np.append(0, np.cumsum(counts)),
