@@ -34,7 +34,7 @@ demo: $(VENV)/.demo ## the main job: from events to exclusion contours, report i
 	$(BIN)/madminer demo --out $(OUT)
 
 test: lint ## checks and tests
-	$(BIN)/pytest -n $(CORES) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(CORES) --dist loadfile
 
 lint: $(VENV)/.dev ## style, types, direction of imports
 	$(BIN)/ruff check .

@@ -28,9 +28,9 @@ from training_sample import write_training_samples
 
 #: Fast settings, recommended in README.md, instead of 50 epochs with batches of 128 events.
 RECOMMENDED: dict[str, dict[str, object]] = {
-    "sally": {"n_epochs": 25, "batch_size": 1024, "scheduler": "one-cycle", "initial_lr": 0.01},
-    "alices": {"n_epochs": 12, "batch_size": 1024, "scheduler": "one-cycle", "initial_lr": 0.01},
-    "nde": {"n_epochs": 20, "batch_size": 512, "scheduler": "one-cycle", "initial_lr": 0.01},
+    "sally": {"n_epochs": 25, "batch_size": 512, "scheduler": "one-cycle", "initial_lr": 0.005},
+    "alices": {"n_epochs": 8, "batch_size": 512, "scheduler": "one-cycle", "initial_lr": 0.01},
+    "nde": {"n_epochs": 10, "batch_size": 512, "scheduler": "one-cycle", "initial_lr": 0.01},
 }
 TARGET = 5.0  # times faster than 0.9.6 to its own loss
 STYLES = {"0.9.6": "C3", "ours, same settings": "C7", "ours, recommended": "C0"}

@@ -112,7 +112,7 @@ def test_mixture_is_that_of_torch() -> None:
 
 @pytest.mark.parametrize("batch_norm", [None, 0.1])
 @pytest.mark.parametrize("n_components", [1, 4])
-@pytest.mark.parametrize("n_mades", [1, 2, 3])
+@pytest.mark.parametrize("n_mades", [1, 3])
 def test_density_integrates_to_one(
     n_mades: int, n_components: int, batch_norm: float | None
 ) -> None:
@@ -120,9 +120,9 @@ def test_density_integrates_to_one(
     line = torch.linspace(-200.0, 200.0, 20001, dtype=torch.float64)[:, None]
     density = make_flow(1, **settings).log_f_grid(THETA, line).exp()
     torch.testing.assert_close(torch.trapezoid(density, line[:, 0]), torch.ones(N).double())
-    axis = torch.linspace(-60.0, 60.0, 801, dtype=torch.float64)
+    axis = torch.linspace(-60.0, 60.0, 401, dtype=torch.float64)
     plane = torch.cartesian_prod(axis, axis)
-    density = make_flow(2, **settings).log_f_grid(THETA[:1], plane).exp().reshape(801, 801)
+    density = make_flow(2, **settings).log_f_grid(THETA[:1], plane).exp().reshape(401, 401)
     integral = torch.trapezoid(torch.trapezoid(density, axis), axis)
     assert integral.item() == pytest.approx(1.0, abs=2e-3)
 
