@@ -16,15 +16,13 @@ from madminer.morphing import (
     morphing_weight_gradients,
     morphing_weights,
 )
+from madminer.nn.clamping import clamp
 from madminer.nn.conditional import ConditionalNetwork
-from madminer.nn.morphing_ratios import (
-    MorphingRatioNetwork,
-    MorphingWeights,
-    ParallelMLPs,
-    QuadraticRatioNetwork,
-    clamp,
-)
+from madminer.nn.morphing_ratios import MorphingRatioNetwork
+from madminer.nn.morphing_weights import MorphingWeights
 from madminer.nn.networks import MLP
+from madminer.nn.parallel_networks import ParallelMLPs
+from madminer.nn.quadratic_ratios import QuadraticRatioNetwork
 
 COMPONENTS = morphing_components((2, 2), 2)
 BASIS = np.array([[0, 0], [1, 0], [0, 1], [0.3, -1.4], [-1.1, -1.4], [-1.2, 0.4]])
@@ -214,8 +212,7 @@ def test_all_ways_to_evaluate_combinations_agree(kind: str, size: float) -> None
     torch.testing.assert_close(network.log_f_grid(theta, x), grid)
     torch.testing.assert_close(network.log_f_combinations(theta, x), grid)
     assert not grid.requires_grad
-    rows = network(torch.cat((thetas, events), dim=1))
-    torch.testing.assert_close(rows.reshape(70, 9), grid)
+    torch.testing.assert_close(network.log_f(thetas, events).reshape(70, 9), grid)
 
 
 def test_blocks_of_events_are_seamless() -> None:
@@ -342,14 +339,3 @@ def test_dropout_acts_in_training_only() -> None:
         torch.manual_seed(0)
         assert not torch.equal(network.train().log_f(theta, x), network.log_f(theta, x))
     assert torch.equal(network.eval().log_f(theta, x), network.log_f(theta, x))
-
-
-def test_programs_of_torch_export_agree() -> None:
-    for kind in KINDS:
-        network, theta, x = make(kind), points(kind, 5), normal(5, N_FEATURES)
-        inputs = torch.cat((theta, x), dim=1)
-        program = torch.export.export(
-            network, (inputs,), dynamic_shapes=({0: torch.export.Dim("n")},)
-        )
-        more = torch.cat((inputs, inputs + 0.1))
-        torch.testing.assert_close(program.module()(more), network(more))
