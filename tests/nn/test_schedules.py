@@ -65,7 +65,6 @@ def test_every_optimizer_descends(name: str) -> None:
     x = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
     optimizer = make_optimizer(name, x, 0.01)
     for _ in range(20):
-        optimizer.zero_grad()
-        x.square().sum().backward()
+        x.grad = 2.0 * x.detach()
         optimizer.step()
     assert x.square().sum().item() < 5.0

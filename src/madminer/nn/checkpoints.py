@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 
 from madminer.errors import FileFormatError, OptionError, TrainingError
+from madminer.nn.optimizers import Optimizer
 
 __all__ = [
     "CheckpointSettings",
@@ -150,14 +151,14 @@ def check_same_run(state: RunState, description: Mapping[str, Plain], name: str)
         )
 
 
-def copy_optimizer(optimizer: optim.Optimizer, vector: nn.Parameter) -> dict[str, Tensor]:
+def copy_optimizer(optimizer: Optimizer, vector: nn.Parameter) -> dict[str, Tensor]:
     """Copy what an optimiser of one parameter remembers."""
     state = optimizer.state.get(vector, {})
     return {name: value.clone() for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def restore_optimizer(
-    optimizer: optim.Optimizer, vector: nn.Parameter, state: Mapping[str, Tensor]
+    optimizer: Optimizer, vector: nn.Parameter, state: Mapping[str, Tensor]
 ) -> None:
     """Set what an optimiser of one parameter remembers, in the precision of the copy.
 

@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import partial
+from typing import Any, Protocol
 
-from torch import nn, optim
+from torch import Tensor, nn, optim
 
 from madminer.errors import OptionError
+from madminer.nn.adam import Adam
 
-__all__ = ["OPTIMIZERS", "check_optimizer", "make_optimizer"]
+__all__ = ["OPTIMIZERS", "Optimizer", "check_optimizer", "make_optimizer"]
 
-OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
-    "adagrad": partial(optim.Adagrad, fused=True),
-    "adam": partial(optim.Adam, fused=True),
-    "adamax": optim.Adamax,
-    "adamw": partial(optim.AdamW, fused=True),
-    "amsgrad": partial(optim.Adam, amsgrad=True, fused=True),
-    "nadam": optim.NAdam,
-    "radam": optim.RAdam,
-    "rmsprop": optim.RMSprop,
-    "sgd": partial(optim.SGD, fused=True),
+
+class Optimizer(Protocol):
+    """What the loop and its checkpoints need of an optimiser of one vector."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """One group, with its learning rate."""
+
+    @property
+    def state(self) -> MutableMapping[Tensor, Any]:
+        """What is remembered of earlier steps."""
+
+    def step(self) -> Any:
+        """Take a step along the present gradient."""
+
+
+def _of_torch(kind: Callable[..., optim.Optimizer], **settings: Any) -> Callable[..., Optimizer]:
+    return lambda vector, lr, **more: kind([vector], lr=lr, **settings, **more)
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adagrad": _of_torch(optim.Adagrad, fused=True),
+    "adam": Adam,
+    "adamax": _of_torch(optim.Adamax),
+    "adamw": partial(Adam, weight_decay=0.01),
+    "amsgrad": partial(Adam, amsgrad=True),
+    "nadam": _of_torch(optim.NAdam),
+    "radam": _of_torch(optim.RAdam),
+    "rmsprop": _of_torch(optim.RMSprop),
+    "sgd": _of_torch(optim.SGD, fused=True),
 }
 """Optimisers by the names that estimators accept; all act on each parameter by itself."""
 
@@ -48,7 +70,7 @@ def check_optimizer(name: str, nesterov_momentum: float | None = None) -> None:
 
 def make_optimizer(
     name: str, parameters: nn.Parameter, lr: float, nesterov_momentum: float | None = None
-) -> optim.Optimizer:
+) -> Optimizer:
     """Make an optimiser.
 
     Args:
@@ -65,5 +87,5 @@ def make_optimizer(
     """
     check_optimizer(name, nesterov_momentum)
     if nesterov_momentum is None:
-        return OPTIMIZERS[name]([parameters], lr=lr)
-    return OPTIMIZERS[name]([parameters], lr=lr, momentum=nesterov_momentum, nesterov=True)
+        return OPTIMIZERS[name](parameters, lr)
+    return OPTIMIZERS[name](parameters, lr, momentum=nesterov_momentum, nesterov=True)
