@@ -18,6 +18,7 @@ __all__ = [
     "MorphingError",
     "NegativeWeightError",
     "NoEventsError",
+    "NotAvailableError",
     "NotTrainedError",
     "OptionError",
     "OutputError",
@@ -90,6 +91,10 @@ class TrainingError(MadMinerError, RuntimeError):
 
 class NotTrainedError(MadMinerError, ValueError):
     """An estimator is asked for a prediction before it was trained or loaded."""
+
+
+class NotAvailableError(MadMinerError, NotImplementedError):
+    """An estimator of this kind does not provide a quantity; the message names one that does."""
 
 
 class EnsembleError(MadMinerError, RuntimeError):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from madminer.errors import DataError, FileFormatError, MissingFileError, OptionError
+from madminer.errors import DataError, FileFormatError, MissingFileError, OptionError, ShapeError
 from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator, load_estimator
 
 X = np.random.default_rng(1).normal(size=(20, 3))
@@ -101,3 +101,48 @@ def test_options(score: ScoreEstimator) -> None:
 def test_a_missing_graphics_processor_is_refused() -> None:
     with pytest.raises(OptionError, match="device 'cuda' cannot be used here"):
         ScoreEstimator().train("sally", X, X, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"features": [True, False]}, "features must be a list of whole numbers"),
+        ({"features": "01"}, "features must be a list of whole numbers"),
+        ({"features": [1.7]}, "features must be a list of whole numbers"),
+        ({"features": 0}, "features must be a list of whole numbers"),
+        ({"n_hidden": (5.5,)}, "n_hidden must be a list of whole numbers"),
+        ({"n_hidden": None}, "n_hidden must be a list of whole numbers"),
+        ({"dropout_prob": "a"}, "dropout_prob must be from 0 to below 1"),
+    ],
+)
+def test_settings_of_other_types_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        ScoreEstimator(**settings)
+
+
+@pytest.mark.parametrize("name", ["scale_inputs", "shuffle_labels", "memmap", "early_stopping"])
+def test_switches_are_true_or_false(name: str) -> None:
+    options: dict[str, Any] = {name: "no"}
+    with pytest.raises(OptionError, match=f"{name} must be True or False, got 'no'"):
+        ScoreEstimator().train("sally", X, X, **options)
+
+
+def test_masked_arrays_are_refused() -> None:
+    with pytest.raises(DataError, match="x must not be a masked array"):
+        ScoreEstimator().train("sally", np.ma.masked_greater(X, 1.0), X)
+
+
+def test_samples_without_events_are_called_so(score: ScoreEstimator) -> None:
+    with pytest.raises(ShapeError, match=r"x has no events: its shape is \(0, 3\)"):
+        score.evaluate_score(np.empty((0, 3)))
+
+
+def test_numbers_beyond_the_precision_are_refused(score: ScoreEstimator) -> None:
+    with pytest.raises(DataError, match=r"too far .* for torch.float32 numbers"):
+        score.evaluate_score(np.full((1, 3), 1e300))
+
+
+def test_information_that_is_none_is_refused(score: ScoreEstimator) -> None:
+    for information in ([[1.0, 5.0], [0.0, 1.0]], [[1.0, np.nan], [np.nan, 1.0]]):
+        with pytest.raises(DataError, match="must be finite and symmetric"):
+            score.set_nuisance(np.array(information), [0])

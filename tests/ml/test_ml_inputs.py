@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from madminer.errors import DataError, FileFormatError, ShapeError, TrainingError
+from madminer.errors import DataError, FileFormatError, MissingFileError, ShapeError, TrainingError
 from madminer.ml import inputs
 from madminer.ml.inputs import load_array, load_columns, load_thetas, load_vector
 from madminer.ml.training import split_rows
@@ -34,8 +34,10 @@ def test_shapes() -> None:
     assert load_thetas(0.5, 1).shape == (1, 1)
     with pytest.raises(ShapeError, match=r"y must have shape \(n,\) or \(n, 1\), got \(2, 2\)"):
         load_vector(np.zeros((2, 2)), "y")
-    with pytest.raises(ShapeError, match="x must have shape"):
+    with pytest.raises(ShapeError, match="x has no events"):
         load_columns(np.zeros((0, 2)), "x")
+    with pytest.raises(ShapeError, match="x must have shape"):
+        load_columns(np.zeros((2, 0)), "x")
     with pytest.raises(ShapeError, match="rows of different lengths"):
         load_array([[1.0], [1.0, 2.0]], "x")
     with pytest.raises(ShapeError, match=r"must have 3 parameters .* shape \(2,\)"):
@@ -51,7 +53,7 @@ def test_large_files_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_bad_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"There is no file .*nowhere.npy for x"):
+    with pytest.raises(MissingFileError, match=r"There is no file .*nowhere.npy for x"):
         load_array(tmp_path / "nowhere.npy", "x")
     np.save(tmp_path / "a.npy", np.zeros(100))
     content = (tmp_path / "a.npy").read_bytes()
@@ -62,6 +64,9 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", np.array([Path()]), allow_pickle=True)
     with pytest.raises(FileFormatError, match=r"b.npy for x is not a complete npy file of numbers"):
         load_array(tmp_path / "b.npy", "x")
+    np.savez(tmp_path / "c.npz", a=np.zeros(3), b=np.zeros(3))
+    with pytest.raises(FileFormatError, match="holds several arrays"):
+        load_array(tmp_path / "c.npz", "x")
 
 
 @pytest.mark.parametrize("data", [["a", "b"], [1j], [None]])

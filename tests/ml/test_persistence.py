@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from madminer.errors import FileFormatError, MissingFileError, OutputError
-from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator, load_estimator
+from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator, load_estimator
 
 X = np.random.default_rng(1).normal(size=(20, 3))
 
@@ -47,7 +47,9 @@ def test_files_and_settings(
     expected = [f"{model}_{name}" for model in ("ratio", "score") for name in common]
     expected += ["ratio_theta_means.npy", "ratio_theta_stds.npy"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(expected)
-    assert json.loads((tmp_path / "ratio_settings.json").read_text()) == {
+    stored = json.loads((tmp_path / "ratio_settings.json").read_text())
+    assert len(stored.pop("digest")) == 32
+    assert stored == {
         "format_version": 1,
         "estimator_type": "parameterized_ratio",
         "n_observables": 2,
@@ -157,3 +159,72 @@ def test_exported_models_agree(
     )
     program = torch.export.load(tmp_path / "score_model.pt").module()
     np.testing.assert_allclose(program(x).detach().numpy(), score.evaluate(X), atol=1e-5)
+
+
+def test_files_of_two_models_are_refused(tmp_path: Path) -> None:
+    """As a process leaves them that was killed while it saved over an older model."""
+    x = np.random.default_rng(1).normal(size=(100, 2))
+    for name, seed in (("old", 1), ("new", 2)):
+        estimator = ScoreEstimator(n_hidden=(4,))
+        estimator.train("sally", seed * x, x, n_epochs=1, verbose="none", seed=seed)
+        estimator.save(tmp_path / name)
+    for suffix in ("_state_dict.pl", "_x_means.npy", "_x_stds.npy"):
+        kept = (tmp_path / f"old{suffix}").read_bytes()
+        (tmp_path / f"old{suffix}").write_bytes((tmp_path / f"new{suffix}").read_bytes())
+        with pytest.raises(FileFormatError, match="belong to different models"):
+            load_estimator(tmp_path / "old")
+        (tmp_path / f"old{suffix}").write_bytes(kept)
+    load_estimator(tmp_path / "old")
+
+
+def test_a_missing_scaling_is_not_taken_for_none(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x, theta, y = rng.normal(size=100), rng.normal(size=100), np.arange(100) % 2
+    estimator = ParameterizedRatioEstimator(n_hidden=(4,))
+    estimator.train("carl", x, y, theta, n_epochs=1, verbose="none", seed=1)
+    estimator.save(tmp_path / "model")
+    (tmp_path / "model_theta_means.npy").unlink()
+    with pytest.raises(FileFormatError, match="or one is missing"):
+        load_estimator(tmp_path / "model")
+
+
+def test_programs_of_an_older_model_are_removed(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(100, 2))
+    estimator = ScoreEstimator(n_hidden=(4,))
+    estimator.train("sally", x, x, n_epochs=1, verbose="none", seed=1)
+    (tmp_path / "model_model.pt").write_bytes(b"older")
+    estimator.save(tmp_path / "model")
+    assert not (tmp_path / "model_model.pt").exists()
+
+
+def test_names_that_belong_to_others_are_refused(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(100, 2))
+    estimator = ScoreEstimator(n_hidden=(4,))
+    estimator.train("sally", x, x, n_epochs=1, verbose="none", seed=1)
+    Ensemble([estimator]).save(tmp_path / "model")
+    with pytest.raises(OutputError, match="is the folder of an ensemble"):
+        estimator.save(tmp_path / "model")
+    with pytest.raises(OutputError, match="is empty; give a path"):
+        estimator.save("")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"format_version": "1"},
+        {"n_observables": "foo"},
+        {"n_hidden": "foo"},
+        {"n_parameters": -1},
+        {"features": [3]},
+        {"dropout_prob": "foo"},
+    ],
+)
+def test_edited_settings_are_refused(damage: dict[str, object], tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(100, 2))
+    estimator = ScoreEstimator(n_hidden=(4,))
+    estimator.train("sally", x, x, n_epochs=1, verbose="none", seed=1)
+    estimator.save(tmp_path / "model")
+    path = tmp_path / "model_settings.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    with pytest.raises(FileFormatError):
+        load_estimator(tmp_path / "model")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast, final
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from madminer.errors import (
+    DataError,
     FileFormatError,
     MadMinerError,
     NotTrainedError,
@@ -18,6 +20,7 @@ from madminer.errors import (
     ShapeError,
 )
 from madminer.ml.checkpoints import open_checkpoint
+from madminer.ml.doubts import doubts
 from madminer.ml.evaluation import ScaledParameters, evaluate_combinations, evaluate_pairs
 from madminer.ml.export import SIGNATURES, Exported, write_onnx, write_program
 from madminer.ml.inputs import (
@@ -49,6 +52,8 @@ from madminer.nn.scaling import Standardization
 from madminer.typing import FloatArray, StrPath
 
 __all__ = ["ConditionalEstimator", "Estimator", "TheresAGoodReasonThisDoesntWork"]
+
+logger = logging.getLogger("madminer.ml")
 
 _EVENTS_AT_ONCE = 1 << 16
 _KNOWN_AFTER_TRAINING = frozenset({"n_observables", "n_parameters", "nuisance_mode_default"})
@@ -89,8 +94,9 @@ class Estimator(ABC):
         dropout_prob: float = 0.0,
     ) -> None:
         find_activation(activation)
-        if not 0.0 <= dropout_prob < 1.0:
-            raise OptionError(f"dropout_prob must be from 0 to below 1, got {dropout_prob}.")
+        is_number = isinstance(dropout_prob, int | float | np.number)
+        if not is_number or not 0.0 <= dropout_prob < 1.0:
+            raise OptionError(f"dropout_prob must be from 0 to below 1, got {dropout_prob!r}.")
         self.features = _check_features(features)
         self.n_hidden = _check_n_hidden(n_hidden)
         self.activation = activation
@@ -214,9 +220,10 @@ class Estimator(ABC):
             )
         try:
             self._restore(model)
-        except (KeyError, RuntimeError, TypeError) as error:
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise FileFormatError(
-                f"The files of {filename} do not fit together: {error}"
+                f"The files of {filename} do not fit together ({error!r}). Save the estimator "
+                f"again, or copy all of its files."
             ) from error
 
     # What subclasses tell
@@ -255,6 +262,8 @@ class Estimator(ABC):
                 request.checkpoint, request.checkpoint_every, rng, resume=request.resume
             )
         data = load_training_data(request, required_columns(self.family, request.terms), rng)
+        for doubt in doubts(self.family, request.method, data.sample):
+            logger.warning(doubt)
         n_parameters = data.n_parameters
         self._check_sizes(data.n_observables, n_parameters)
         x_scaling = self._x_scaling or fit_scaling(
@@ -405,6 +414,8 @@ class Estimator(ABC):
         if "theta_means" in arrays:
             theta_scaling = Standardization(arrays["theta_means"], arrays["theta_stds"])
         n_features, n_parameters = int(settings["n_observables"]), int(settings["n_parameters"])
+        if x_scaling.select(self.features).n_columns != n_features:
+            raise ValueError(f"{n_features} observables, but the scaling of another number")
         network = self._make_network(n_features, n_parameters)
         network.to(device=pick_device(None), dtype=next(iter(state.values())).dtype)
         network.load_state_dict(state)
@@ -471,7 +482,7 @@ class ConditionalEstimator(Estimator, ABC):
 def _check_features(features: Sequence[int] | None) -> list[int] | None:
     if features is None:
         return None
-    chosen = [int(i) for i in features]
+    chosen = _whole_numbers(features, "features")
     if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
         raise OptionError(
             f"features must be None or different indices of observables from 0, got {chosen}."
@@ -485,12 +496,25 @@ def _check_n_hidden(n_hidden: Sequence[int]) -> tuple[int, ...]:
             f"n_hidden must list the units of each hidden layer, got {n_hidden}. Give "
             f"({n_hidden},) for one layer."
         )
-    units = tuple(int(n) for n in n_hidden)
+    units = tuple(_whole_numbers(n_hidden, "n_hidden"))
     if any(n < 1 for n in units):
         raise OptionError(f"n_hidden must hold positive numbers of units, got {units}.")
     return units
 
 
+def _whole_numbers(values: object, name: str) -> list[int]:
+    numbers = list(values) if isinstance(values, Iterable) else [None]
+    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) for n in numbers):
+        raise OptionError(f"{name} must be a list of whole numbers, got {values!r}.")
+    return [int(cast("int", n)) for n in numbers]
+
+
 def _tensor(values: FloatArray, network: nn.Module) -> Tensor:
     parameter = next(network.parameters())
-    return torch.as_tensor(values, dtype=parameter.dtype, device=parameter.device)
+    tensor = torch.as_tensor(values, dtype=parameter.dtype, device=parameter.device)
+    if not torch.isfinite(tensor).all():
+        raise DataError(
+            f"x has values too far from those of the training for {parameter.dtype} numbers. Look "
+            f"for outliers, or train with dtype='float64'."
+        )
+    return tensor

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from madminer.errors import NotAvailableError
 from madminer.ml.base import ConditionalEstimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.evaluation import (
     ScaledParameters,
@@ -340,7 +341,7 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
     def evaluate_score(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: there is a score at either point, and both come with the ratio."""
         del args, kwargs
-        raise NotImplementedError(
+        raise NotAvailableError(
             "A DoubleParameterizedRatioEstimator has a score at theta0 and one at theta1. Use "
             "evaluate_log_likelihood_ratio with evaluate_score=True, which returns both."
         )
@@ -354,7 +355,7 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
     def calculate_fisher_information(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: the information is calculated from estimators with a single score."""
         del args, kwargs
-        raise NotImplementedError(
+        raise NotAvailableError(
             "A DoubleParameterizedRatioEstimator calculates no Fisher information. Train a "
             "ScoreEstimator or a ParameterizedRatioEstimator."
         )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from madminer.errors import ShapeError
+from madminer.errors import DataError, ShapeError
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.scaling import Standardization
 from madminer.typing import FloatArray
@@ -37,7 +37,10 @@ class ScaledParameters:
     def scale(self, theta: FloatArray) -> Tensor:
         """Scale parameters, shape ``(n, n_parameters)``."""
         scaled = theta if self._scaling is None else self._scaling.transform(theta)
-        return torch.as_tensor(scaled).to(self._like)
+        tensor = torch.as_tensor(scaled).to(self._like)
+        if not torch.isfinite(tensor).all():
+            raise DataError(f"theta is too large for {self._like.dtype} numbers.")
+        return tensor
 
     def unscale_score(self, score: Tensor) -> FloatArray:
         """Bring scores into inverse units of the parameters, shape ``(..., n_parameters)``."""

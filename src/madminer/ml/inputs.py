@@ -9,7 +9,14 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from madminer.errors import DataError, FileFormatError, NegativeWeightError, OptionError, ShapeError
+from madminer.errors import (
+    DataError,
+    FileFormatError,
+    MissingFileError,
+    NegativeWeightError,
+    OptionError,
+    ShapeError,
+)
 from madminer.nn.mapped import chunks
 from madminer.typing import ArrayLike, FloatArray, StrPath
 
@@ -51,6 +58,8 @@ def load_array(data: DataLike, name: str, *, memmap: bool = False) -> FloatArray
     array = _read(Path(data), name, memmap) if isinstance(data, str | os.PathLike) else data
     if isinstance(array, torch.Tensor):
         array = array.detach().cpu().numpy()
+    if isinstance(array, np.ma.MaskedArray):
+        raise DataError(f"{name} must not be a masked array; remove or fill what is masked.")
     try:
         values = np.asanyarray(array)
     except ValueError as error:
@@ -69,6 +78,8 @@ def load_columns(data: DataLike, name: str, *, memmap: bool = False) -> FloatArr
     array = load_array(data, name, memmap=memmap)
     if array.ndim == 1:
         array = array[:, np.newaxis]
+    if array.ndim == 2 and len(array) == 0:
+        raise ShapeError(f"{name} has no events: its shape is {array.shape}.")
     if array.ndim != 2 or 0 in array.shape:
         raise ShapeError(f"{name} must have shape (n, n_columns) or (n,), got {array.shape}.")
     return array
@@ -204,9 +215,12 @@ def _read(path: Path, name: str, memmap: bool) -> FloatArray:
     try:
         array: FloatArray = np.load(path, mmap_mode=mode, allow_pickle=False)  # type: ignore[arg-type]
     except FileNotFoundError as error:
-        raise FileFormatError(f"There is no file {path} for {name}.") from error
+        raise MissingFileError(f"There is no file {path} for {name}.") from error
     except (ValueError, EOFError, OSError) as error:
         raise FileFormatError(
-            f"{path} for {name} is not a complete npy file of numbers ({error})."
+            f"{path} for {name} is not a complete npy file of numbers. Save an array with "
+            f"numpy.save, or give the array itself."
         ) from error
+    if not isinstance(array, np.ndarray):
+        raise FileFormatError(f"{path} for {name} holds several arrays; give an npy file of one.")
     return array

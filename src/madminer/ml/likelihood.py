@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
-from madminer.errors import FileFormatError, OptionError
+from madminer.errors import FileFormatError, NotAvailableError, OptionError
 from madminer.ml.base import ConditionalEstimator
 from madminer.ml.inputs import DataLike
 from madminer.ml.methods import find_method
@@ -305,7 +305,7 @@ class LikelihoodEstimator(ConditionalEstimator):
     def evaluate_score(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: the score comes with the likelihood."""
         del args, kwargs
-        raise NotImplementedError(
+        raise NotAvailableError(
             "A LikelihoodEstimator gives the score together with the likelihood: use "
             "evaluate_log_likelihood with evaluate_score=True."
         )
@@ -313,7 +313,7 @@ class LikelihoodEstimator(ConditionalEstimator):
     def calculate_fisher_information(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: the information is calculated from estimators of scores and ratios."""
         del args, kwargs
-        raise NotImplementedError(
+        raise NotAvailableError(
             "A LikelihoodEstimator calculates no Fisher information. Train a ScoreEstimator or a "
             "ParameterizedRatioEstimator."
         )

@@ -79,6 +79,8 @@ def profile_matrix(
             f"fisher_information must have shape (n_parameters, n_parameters), got "
             f"{fisher_information.shape}."
         )
+    if not np.allclose(fisher_information, fisher_information.T, rtol=1e-5):  # also if NaN
+        raise DataError("fisher_information must be finite and symmetric.")
     n_parameters = len(fisher_information)
     matrix = project_matrix(n_parameters, parameters_of_interest)
     kept = [int(i) for i in parameters_of_interest]

@@ -5,6 +5,7 @@ No file can run code: the state dict is read with ``weights_only``, arrays witho
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from madminer.errors import FileFormatError, MissingFileError
+from madminer.errors import FileFormatError, MissingFileError, OutputError
 from madminer.io.atomic import atomic_path
 from madminer.ml.first_release_settings import translate_settings
 from madminer.typing import FloatArray, StrPath
@@ -29,6 +30,7 @@ FORMAT_VERSION = 1
 _SETTINGS = "_settings.json"
 _STATE = "_state_dict.pl"
 _STATE_OLD = "_state_dict.pt"
+_PROGRAM = "_model.pt"
 _ARRAYS = (
     "x_means",
     "x_stds",
@@ -57,23 +59,37 @@ class StoredModel:
 def write_model(filename: StrPath, model: StoredModel) -> None:
     """Write the files ``<filename>_settings.json``, ``_state_dict.pl``, ``_x_means.npy`` etc.
 
-    Every file is written atomically, the settings last; files of an older model of the same name
-    that this one does not have are removed.
+    Every file is written atomically, the settings last. They hold a digest of the others, so that
+    files of two models, mixed because saving was interrupted, are refused when they are read.
+    Files of an older model of the same name that this one does not have are removed.
 
     Raises:
-        OutputError: If they cannot be written.
+        OutputError: If they cannot be written, or an ensemble is stored under this name.
     """
+    if not Path(filename).name or (Path(filename) / "ensemble.json").exists():
+        raise OutputError(
+            f"{str(filename)!r} is {'the folder of an ensemble' if str(filename) else 'empty'}; "
+            f"give a path and the beginning of a file name, such as 'models/sally'."
+        )
     for name, array in model.arrays.items():
         with atomic_path(_path(filename, f"_{name}.npy")) as path, path.open("wb") as file:
             np.save(file, array, allow_pickle=False)
     with atomic_path(_path(filename, _STATE)) as path:
-        torch.save({name: value.detach().cpu() for name, value in model.state.items()}, path)
-    settings = {"format_version": FORMAT_VERSION, **model.settings}
+        try:
+            torch.save({name: value.detach().cpu() for name, value in model.state.items()}, path)
+        except RuntimeError as error:  # how torch reports a full disk
+            raise OutputError(f"Cannot write {_path(filename, _STATE)} ({error}).") from error
+    settings = {
+        "format_version": FORMAT_VERSION,
+        **model.settings,
+        "digest": _digest(model.state, model.arrays),
+    }
     with atomic_path(_path(filename, _SETTINGS)) as path:
         path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     for name in set(_ARRAYS) - set(model.arrays):
         _path(filename, f"_{name}.npy").unlink(missing_ok=True)
-    _path(filename, _STATE_OLD).unlink(missing_ok=True)
+    for suffix in (_STATE_OLD, _PROGRAM):
+        _path(filename, suffix).unlink(missing_ok=True)
 
 
 def read_settings(filename: StrPath) -> dict[str, Any]:
@@ -90,7 +106,7 @@ def read_settings(filename: StrPath) -> dict[str, Any]:
         raise MissingFileError(
             f"There is no estimator {filename}: {path} does not exist. {_remedy(filename)}"
         ) from error
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise FileFormatError(f"{path} is not a JSON file ({error}).") from error
     if not isinstance(settings, dict):
         raise FileFormatError(
@@ -98,7 +114,7 @@ def read_settings(filename: StrPath) -> dict[str, Any]:
         )
     settings = translate_settings(settings)
     version = settings.setdefault("format_version", 0)
-    if not 0 <= version <= FORMAT_VERSION:
+    if not isinstance(version, int) or not 0 <= version <= FORMAT_VERSION:
         raise FileFormatError(
             f"{path} has format version {version}, but this program reads up to {FORMAT_VERSION}. "
             f"Update it."
@@ -118,7 +134,13 @@ def read_model(filename: StrPath) -> StoredModel:
     for name in ("x_means", "x_stds"):
         if name not in arrays:
             raise _missing(_path(filename, f"_{name}.npy"))
-    return StoredModel(settings, _read_state(filename), arrays)
+    state = _read_state(filename)
+    if settings.get("digest", _digest(state, arrays)) != _digest(state, arrays):
+        raise FileFormatError(
+            f"The files of {filename} belong to different models, or one is missing: saving was "
+            f"interrupted, or files were copied one by one. Save the estimator again."
+        )
+    return StoredModel(settings, state, arrays)
 
 
 def _read_state(filename: StrPath) -> dict[str, Tensor]:
@@ -136,6 +158,16 @@ def _read_state(filename: StrPath) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise FileFormatError(f"{path} must hold tensors by name.")
     return state
+
+
+def _digest(state: Mapping[str, Tensor], arrays: Mapping[str, FloatArray]) -> str:
+    """Tell models apart by everything that is stored beside the settings."""
+    digest = hashlib.sha256()
+    tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in state.items()}
+    for name, values in sorted({**tensors, **arrays}.items()):
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _has_array(filename: StrPath, name: str) -> bool:

@@ -18,6 +18,7 @@ from madminer.errors import (
     TrainingError,
 )
 from madminer.ml.checkpoints import fingerprint
+from madminer.ml.doubts import check_ratio_direction
 from madminer.ml.inputs import (
     DataLike,
     check_finite,
@@ -60,6 +61,7 @@ _LOADERS: dict[str, Callable[..., FloatArray]] = {
     "r_xz": load_vector,
     "sample_weight": load_vector,
 }
+_SWITCHES = ("scale_inputs", "scale_parameters", "shuffle_labels", "memmap", "resume")
 _LABELS = frozenset({"y", "r_xz", "t_xz", "t_xz0", "t_xz1"})
 
 
@@ -121,12 +123,14 @@ class TrainingRequest:
                 f"checkpoint_every must be a whole number of epochs from 1, got "
                 f"{self.checkpoint_every!r}."
             )
-        if not (self.alpha >= 0.0 and np.isfinite(self.alpha)):
-            raise OptionError(f"alpha must be 0 or more, got {self.alpha}.")
-        if self.validation_split is not None and not 0.0 <= self.validation_split < 1.0:
-            raise OptionError(
-                f"validation_split must be None or from 0 to below 1, got {self.validation_split}."
-            )
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise OptionError(f"{name} must be True or False, got {getattr(self, name)!r}.")
+        if not (_is_real(self.alpha) and self.alpha >= 0.0 and np.isfinite(self.alpha)):
+            raise OptionError(f"alpha must be 0 or more, got {self.alpha!r}.")
+        split = self.validation_split
+        if split is not None and not (_is_real(split) and 0.0 <= split < 1.0):
+            raise OptionError(f"validation_split must be None or from 0 to below 1, got {split!r}.")
         if self.limit_samplesize is not None and not _is_count(self.limit_samplesize):
             raise OptionError(
                 f"limit_samplesize must be None or a whole number of events from 1, got "
@@ -202,9 +206,14 @@ def load_sample(
         if values is None:
             if name in optional:
                 continue
+            remedy = (
+                "Validation data are given for all columns of the training, or for none; use "
+                "validation_split instead."
+                if suffix
+                else "The sampling functions of SampleAugmenter provide it."
+            )
             raise TrainingError(
-                f"Method {method!r} needs {name + suffix}, which was not given; the sampling "
-                f"functions of SampleAugmenter provide it."
+                f"Method {method!r} needs {name + suffix}, which was not given. {remedy}"
             )
         sample[name] = _LOADERS[name](values, name + suffix, memmap=memmap)[:limit]
     lengths = {name + suffix: len(column) for name, column in sample.items()}
@@ -215,6 +224,7 @@ def load_sample(
     _check_parameters(sample)
     _check_labels(sample, suffix)
     _check_ratios(sample, suffix)
+    check_ratio_direction(sample, suffix)
     return sample
 
 
@@ -358,6 +368,10 @@ def describe_training(
         "seed": int(cast("int", request.seed)) if is_number else None,
         **prints,
     }
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _is_count(value: object) -> bool:

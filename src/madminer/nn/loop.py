@@ -80,6 +80,8 @@ class TrainingSettings:
     verbose: str = "some"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.early_stopping, bool):
+            raise OptionError(f"early_stopping must be True or False, got {self.early_stopping!r}.")
         for name in ("n_epochs", "batch_size", "initial_lr", "final_lr", "clip_gradient"):
             value = getattr(self, name)
             if name == "clip_gradient" and value is None:
