@@ -168,3 +168,21 @@ def test_theta_may_carry_nuisance_parameters(shared: Path, tmp_path: Path) -> No
         assert full.shape == (5, 2, 2)
     with pytest.raises(ShapeError, match="zeros for the nuisance parameters"):
         fisher.full_information([0.0, 0.0, 1.0, 0.0], tmp_path / "model")
+
+
+def test_scores_of_another_point_are_refused(fisher: FisherInformation, tmp_path: Path) -> None:
+    x, _ = fisher.weighted_events(end_event=200)
+    estimator = ScoreEstimator(n_hidden=(4,))
+    theta = np.tile([0.1, 0.0], (200, 1))
+    estimator.train("sally", x, 2.0 * x[:, :2], n_epochs=1, verbose="none", seed=1, theta_ref=theta)
+    estimator.save(tmp_path / "sally")
+    fisher.full_information([0.1, 0.0], tmp_path / "sally", luminosity=L)
+    message = r"trained at theta = \[0.1, 0.0\].* not at \[0.0"
+    with pytest.raises(OptionError, match=message):
+        fisher.full_information(ORIGIN, tmp_path / "sally", luminosity=L)
+    with pytest.raises(OptionError, match=message):
+        fisher.histogram_of_information(ORIGIN, "z0", 4, (-2.0, 2.0), tmp_path / "sally", L)
+    theta[3] = 0.0
+    for wrong in (theta, [0.0]):
+        with pytest.raises(ShapeError, match="theta_ref must be the one point of the scores"):
+            estimator.train("sally", x, 2.0 * x[:, :2], n_epochs=1, theta_ref=wrong)

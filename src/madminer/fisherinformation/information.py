@@ -20,7 +20,11 @@ from madminer.fisherinformation.binning import (
     warn_about_sparse_bins,
 )
 from madminer.fisherinformation.cells import Axis, cell_moments, quantile_sample, truth_information
-from madminer.fisherinformation.kinematic import load_score_model, model_information
+from madminer.fisherinformation.kinematic import (
+    check_reference,
+    load_score_model,
+    model_information,
+)
 from madminer.fisherinformation.points import model_point
 from madminer.fisherinformation.response import (
     CellResponse,
@@ -299,6 +303,7 @@ class FisherInformation(DataAnalyzer):
         luminosity = positive_luminosity(luminosity)
         estimator = load_score_model(model_file)
         point = model_point(self.setup, theta, estimator.n_parameters)
+        check_reference(estimator, point)
         p = self.n_parameters
         response = self._response(theta if isinstance(theta, str) else point[:p], len(point) > p)
         moments = self._cell_moments(EventSelection())
@@ -377,6 +382,7 @@ class FisherInformation(DataAnalyzer):
             return axis[1], sigma, rate, full
         estimator = load_score_model(model_file)
         point = model_point(self.setup, theta, estimator.n_parameters)
+        check_reference(estimator, point)
         start, stop = self._test_range(test_split)
         outer, test_sigma = model_slices(
             self._events(selection, start, stop, batch_size),

@@ -20,6 +20,7 @@ from madminer.typing import ArrayLike, FloatArray, StrPath
 
 __all__ = [
     "ScoreModel",
+    "check_reference",
     "estimated_scores",
     "kinematic_information",
     "load_score_model",
@@ -51,6 +52,27 @@ def load_score_model(filename: StrPath) -> ScoreModel:
             f"estimator, but {filename} holds a {type(member).__name__}."
         )
     return estimator if isinstance(estimator, Ensemble) else member
+
+
+def check_reference(estimator: ScoreModel, theta: FloatArray) -> None:
+    """Refuse scores at another point than the one that is asked for.
+
+    Args:
+        estimator: The estimator; most score estimators do not know their reference point.
+        theta: Point of the information in the estimator's parameters, shape ``(m,)``.
+
+    Raises:
+        OptionError: If a score estimator is known to be trained for another point.
+    """
+    members = estimator.estimators if isinstance(estimator, Ensemble) else [estimator]
+    for member in members:
+        reference = getattr(member, "theta_ref", None)
+        if reference is not None and not np.allclose(reference, theta, rtol=1e-5, atol=1e-8):
+            raise OptionError(
+                f"The score estimator was trained at theta = {list(reference)}, and knows the "
+                f"score only there, not at {theta.tolist()}. Train another one, or take a ratio "
+                f"estimator."
+            )
 
 
 def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) -> FloatArray:

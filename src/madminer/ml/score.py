@@ -12,7 +12,7 @@ import torch
 from madminer.errors import NotTrainedError, OptionError, ShapeError
 from madminer.ml.base import Estimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.information import kinematic_information
-from madminer.ml.inputs import DataLike, load_array
+from madminer.ml.inputs import DataLike, load_array, load_columns
 from madminer.ml.methods import FAMILIES, find_method
 from madminer.ml.nuisance import profile_matrix, project_matrix
 from madminer.ml.persistence import StoredModel
@@ -38,6 +38,9 @@ class ScoreEstimator(Estimator):
         activation: Name of the activation function.
         dropout_prob: Probability of dropping an activation while training.
 
+    Attributes:
+        theta_ref: The reference point, if it was given in training; None if it is not known.
+
     References:
         Brehmer et al., arXiv:1805.00013 and arXiv:1805.00020 (SALLY, SALLINO).
 
@@ -62,6 +65,7 @@ class ScoreEstimator(Estimator):
         super().__init__(features, n_hidden, activation, dropout_prob)
         self.nuisance_mode_default = "keep"
         self._nuisance_matrices: dict[str, FloatArray] = {}
+        self.theta_ref: tuple[float, ...] | None = None
 
     def train(
         self,
@@ -97,6 +101,7 @@ class ScoreEstimator(Estimator):
         checkpoint: StrPath | None = None,
         checkpoint_every: int = 10,
         resume: bool = False,
+        theta_ref: DataLike | None = None,
     ) -> TrainingHistory:
         r"""Train the network; a second call continues from the present weights and scaling.
 
@@ -139,6 +144,9 @@ class ScoreEstimator(Estimator):
             checkpoint_every: Epochs between two states; the last one is kept too.
             resume: Whether to continue from the checkpoint, if there is one: with the same
                 arguments a killed training ends exactly as one that was not killed.
+            theta_ref: Parameter point that the scores belong to, shape ``(n_parameters,)``, or the
+                theta of the sample, shape ``(n, n_parameters)``. It is kept in the files, and a
+                Fisher information at another point is refused. None if it does not matter.
 
         Returns:
             The losses; unpacks as (train losses, validation losses).
@@ -183,7 +191,10 @@ class ScoreEstimator(Estimator):
             checkpoint_every=checkpoint_every,
             resume=resume,
         )
-        return self._train(request)
+        reference = None if theta_ref is None else _reference(theta_ref, t_xz)
+        history = self._train(request)
+        self.theta_ref = reference or self.theta_ref
+        return history
 
     def set_nuisance(
         self, fisher_information: DataLike, parameters_of_interest: Sequence[int]
@@ -324,7 +335,8 @@ class ScoreEstimator(Estimator):
         return self._nuisance_matrix("auto")
 
     def _more_settings(self) -> dict[str, Any]:
-        return {"nuisance_mode_default": self.nuisance_mode_default}
+        reference = {} if self.theta_ref is None else {"theta_ref": list(self.theta_ref)}
+        return {"nuisance_mode_default": self.nuisance_mode_default, **reference}
 
     def _more_arrays(self) -> dict[str, FloatArray]:
         return {f"nuisance_{mode}_matrix": m for mode, m in self._nuisance_matrices.items()}
@@ -334,3 +346,16 @@ class ScoreEstimator(Estimator):
         matrices = {mode: model.arrays.get(f"nuisance_{mode}_matrix") for mode in modes}
         self._nuisance_matrices = {mode: m for mode, m in matrices.items() if m is not None}
         self.nuisance_mode_default = model.settings.get("nuisance_mode_default", "keep")
+        reference = model.settings.get("theta_ref")
+        self.theta_ref = None if reference is None else tuple(float(t) for t in reference)
+
+
+def _reference(theta_ref: DataLike, t_xz: DataLike) -> tuple[float, ...]:
+    """The one point of a sample."""
+    thetas = np.atleast_2d(load_array(theta_ref, "theta_ref"))
+    if np.any(thetas != thetas[0]) or thetas.shape[1] != load_columns(t_xz, "t_xz").shape[1]:
+        raise ShapeError(
+            f"theta_ref must be the one point of the scores, with a parameter for each column of "
+            f"t_xz; got an array of shape {thetas.shape}."
+        )
+    return tuple(thetas[0].tolist())
