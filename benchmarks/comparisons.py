@@ -124,7 +124,7 @@ def learning(folder: str, n_epochs: int) -> dict[str, Task]:
             load on the machine.
     """
     epochs = "1 epoch" if n_epochs == 1 else f"{n_epochs} epochs"
-    n_members = 10
+    n_members, n_epochs_ensemble = 10, 5 * n_epochs
     n_steps = n_epochs * -(-N_TRAINING // BATCH_SIZE)
     serial = json.dumps({"n_epochs": n_epochs, "n_workers": 0})
 
@@ -169,13 +169,13 @@ def learning(folder: str, n_epochs: int) -> dict[str, Task]:
         "alices_floor": beside_floor(alices, "alices"),
         "nde": training("nde", target=1.3, tolerance=0.05),
         "ensemble": Task(
-            f"train {n_members} SALLY in an ensemble, {epochs}, two cores",
+            f"train {n_members} SALLY in an ensemble, {n_epochs_ensemble} epochs, two cores",
             "train_ensemble",
-            (folder, str(n_epochs), str(n_members)),
+            (folder, str(n_epochs_ensemble), str(n_members)),
             target=4,
             tolerance=0.05,
             repetitions=2,
-            n_steps=n_steps * n_members,
+            n_steps=5 * n_steps * n_members,
         ),
         "evaluate": Task(
             "log r at 100 thetas for 10,000 events",

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 from stopwatch import Stopwatch
-from training import columns, make_estimator, seeding
+from training import columns, import_optimizers, make_estimator, seeding
 
 from madminer.ml import Ensemble
 
@@ -18,6 +18,7 @@ def main(folder: str, n_epochs: int, n_members: int) -> None:
     """Time everything from the files on disk to the trained networks."""
     ensemble = Ensemble([make_estimator("sally") for _ in range(n_members)])
     options = {**seeding(ensemble.train_all, 1), **columns(folder, "sally")}
+    import_optimizers()
     with Stopwatch() as watch:
         results = ensemble.train_all(
             method="sally",

@@ -10,7 +10,7 @@ import json
 import sys
 
 from stopwatch import Stopwatch
-from training import columns, make_estimator, seeding
+from training import columns, import_optimizers, make_estimator, seeding
 
 
 def main(folder: str, method: str, keywords: str) -> None:
@@ -18,6 +18,7 @@ def main(folder: str, method: str, keywords: str) -> None:
     estimator = make_estimator(method)
     options = {"validation_split": None, "verbose": "none", **json.loads(keywords)}
     options.update(seeding(estimator.train, options.pop("seed", 1)))
+    import_optimizers()
     with Stopwatch() as watch:
         _, losses = estimator.train(method, **columns(folder, method), **options)
     watch.report(losses)

@@ -17,6 +17,7 @@ import torch
 from stopwatch import Stopwatch
 from torch import Tensor, nn
 from torch.nn import functional
+from training import import_optimizers
 
 BATCH_SIZE, VALIDATION_BATCH_SIZE = 128, 1024
 INITIAL_LR, FINAL_LR = 1e-3, 1e-4
@@ -91,6 +92,7 @@ def train(
 def main(folder: str, method: str, n_epochs: int) -> None:
     """Time everything from the files on disk to the trained network."""
     torch.manual_seed(1)
+    import_optimizers()
     with Stopwatch() as watch:
         if method == "sally":
             samples = load(folder, "local", ["x", "t_xz"])
