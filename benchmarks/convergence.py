@@ -78,7 +78,7 @@ def measure(
     runs: dict[str, list[Run]] = {side: [] for side in sides}
     for seed in seeds:
         for side, (python, keywords) in sides.items():
-            print(f"{method}, seed {seed}, {side} ...", flush=True)
+            print(f"{method}, seed {seed}, {side} ...", file=sys.stderr, flush=True)
             runs[side].append(train(python, data, method, {**keywords, "seed": seed}))
     return runs
 
@@ -144,15 +144,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     peer, data = install_peer(options.folder / "peer"), options.folder / "data" / "training"
     if not (data / "truth.json").exists():
         write_training_samples(data)
-    measured = {
-        method: measure(method, data, peer, range(1, options.seeds + 1), options.epochs)
-        for method in options.only or RECOMMENDED
-    }
-    print(f"\nBeside MadMiner {VERSION}; losses in units of 0.001 above that of the truth.\n")
+    print(f"Beside MadMiner {VERSION}; losses in units of 0.001 above that of the truth.\n")
     print("| method | settings | epochs | loss | s, fastest | s, median | times faster | in CPU |")
     print("|---|---|---|---|---|---|---|---|")
-    for method, runs in measured.items():
-        print("\n".join(rows(method, runs)))
+    measured = {}
+    for method in options.only or RECOMMENDED:
+        seeds = range(1, options.seeds + 1)
+        measured[method] = measure(method, data, peer, seeds, options.epochs)
+        print("\n".join(rows(method, measured[method])), flush=True)
     draw(measured, options.folder / "convergence.svg")
     missed = [method for method, runs in measured.items() if not reached(runs)]
     print(f"\nMissed by {', '.join(missed)}." if missed else "\nAll reach the loss in time.")
