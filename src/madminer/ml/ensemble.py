@@ -277,9 +277,8 @@ class Ensemble:
                 are not evaluated.
 
         Returns:
-            log_likelihood: The mean, of the shape that members give.
-            covariance: Covariance over members, how much a single one scatters, shape
-                ``(*shape, *shape)``; None if not asked for.
+            The mean, of the shape that members give, and the covariance over members, how much a
+            single one scatters, with the axes of the mean twice; None if not asked for.
 
         Raises:
             TheresAGoodReasonThisDoesntWork: If the members do not know it.
@@ -307,9 +306,8 @@ class Ensemble:
                 theta are not evaluated, see `evaluate_score`.
 
         Returns:
-            log_likelihood_ratio: The mean, of the shape that members give.
-            covariance: Covariance over members, how much a single one scatters, shape
-                ``(*shape, *shape)``; None if not asked for.
+            The mean, of the shape that members give, and the covariance over members, how much a
+            single one scatters, with the axes of the mean twice; None if not asked for.
 
         Raises:
             TheresAGoodReasonThisDoesntWork: If the members do not know it.
@@ -336,9 +334,8 @@ class Ensemble:
             **kwargs: Arguments of the members' `evaluate_score` by name.
 
         Returns:
-            score: The mean, of the shape that members give.
-            covariance: Covariance over members, how much a single one scatters, shape
-                ``(*shape, *shape)``; None if not asked for.
+            The mean, of the shape that members give, and the covariance over members, how much a
+            single one scatters, with the axes of the mean twice; None if not asked for.
 
         Raises:
             NotTrainedError: If a member was not trained.
@@ -424,8 +421,8 @@ class Ensemble:
             epsilon_shift: The small number epsilon of mode "score".
 
         Returns:
-            mean_prediction: Information, shape ``(n_parameters, n_parameters)``, or ``(n_x,
-                n_parameters, n_parameters)`` without sum.
+            mean_prediction: Information, shape ``(n_parameters, n_parameters)``, or
+                ``(n_x, n_parameters, n_parameters)`` without sum.
             covariance: Covariance of the summed information, indexed ijkl, shape
                 ``(n_parameters,) * 4``; None if not asked for.
 

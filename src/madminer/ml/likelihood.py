@@ -273,10 +273,9 @@ class LikelihoodEstimator(ConditionalEstimator):
         Returns:
             log_likelihood_ratio: :math:`\log \hat r`, shape ``(n_thetas, n_x)`` for all
                 combinations, else ``(n_x,)``.
-            score0: Score at theta0 in inverse parameter units, shape
+            scores: Scores at theta0 and at theta1 in inverse parameter units, shape
                 ``(n_thetas, n_x, n_parameters)`` or ``(n_x, n_parameters)``; None if not asked
                 for.
-            score1: Score at theta1, likewise.
 
         Raises:
             NotTrainedError: If the estimator was not trained.
