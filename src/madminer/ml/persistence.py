@@ -135,7 +135,7 @@ def read_model(filename: StrPath) -> StoredModel:
         if name not in arrays:
             raise _missing(_path(filename, f"_{name}.npy"))
     state = _read_state(filename)
-    if settings.get("digest", _digest(state, arrays)) != _digest(state, arrays):
+    if "digest" in settings and settings["digest"] != _digest(state, arrays):
         raise FileFormatError(
             f"The files of {filename} belong to different models, or one is missing: saving was "
             f"interrupted, or files were copied one by one. Save the estimator again."
