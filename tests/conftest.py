@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from madminer.io.event_file import Events, EventSummary, write_events
-from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark, MorphingSetup
+from madminer.io.event_file import EventFile, Events, EventSummary, write_events
+from madminer.models import (
+    AnalysisParameter,
+    AnalysisSetup,
+    Benchmark,
+    MorphingSetup,
+    NuisanceParameter,
+)
+from madminer.morphing.weights import monomials as theta_monomials
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +87,69 @@ def toy_event_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
         path = tmp_path_factory.mktemp("toy") / "toy.h5"
         summary = EventSummary.count(sampled, 6) if sampling_benchmarks else None
         write_events(path, setup, events, summary)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nuisance_event_file(
+    tmp_path_factory: pytest.TempPathFactory, toy_event_file: Callable[..., Path]
+) -> Callable[..., Path]:
+    r"""Maker of event files with two nuisance parameters and exactly known responses.
+
+    The toy events, whose observables are followed by the coefficients of the weights at nu1 = +1
+    (six) and nu1 = -1 (six), and by a0 with log f = a0 nu0: nu0 is varied to one side only. Without
+    `varying`, the two coefficients differ from the nominal ones by factors that are the same for
+    all six, so that the response does not depend on theta; with it, the quadratic terms change.
+    """
+
+    def make(
+        n_events: int = 1000, *, negative_share: float = 0.0, varying: bool = False, seed: int = 12
+    ) -> Path:
+        file = EventFile(toy_event_file(n_events, negative_share=negative_share, seed=seed))
+        events, setup, rng = file.read(), file.setup, np.random.default_rng(seed + 1)
+        up = events.x * np.exp(rng.normal(-0.1, 0.1, (n_events, 1)))
+        down = events.x * np.exp(rng.normal(0.08, 0.1, (n_events, 1)))
+        if varying:  # squares stay above the smallest constant term, hence positive
+            up[:, 2] *= 1.3
+            down[:, 5] *= 1.2
+        a0 = rng.normal(0.05, 0.03, n_events)
+        assert setup.morphing is not None
+        at_benchmarks = theta_monomials(setup.benchmark_thetas, setup.morphing.components).T
+        columns = {"nu0_up": events.weights[:, 0] * np.exp(a0)}
+        physical = list(setup.benchmarks)
+        for side, coefficients in (("up", up), ("down", down)):
+            for k, weights in enumerate((coefficients @ at_benchmarks).T):
+                if varying or k == 0:
+                    columns[f"nu1_{side}_{physical[k]}"] = weights
+        by_point = {
+            side: {name: f"nu1_{side}_{name}" for name in physical} if varying else None
+            for side in ("up", "down")
+        }
+        nuisances = {
+            "nu0": NuisanceParameter("nu0", "lumi", "nu0_up"),
+            "nu1": NuisanceParameter(
+                "nu1", "scale", "nu1_up_sm", "nu1_down_sm", by_point["up"], by_point["down"]
+            ),
+        }
+        extra = [f"{side}{k}" for side in ("up", "down") for k in range(6)] + ["a0"]
+        setup = replace(
+            setup,
+            benchmarks={
+                **setup.benchmarks,
+                **{name: Benchmark(name, {}, is_nuisance=True) for name in columns},
+            },
+            nuisance_parameters=nuisances,
+            observables={**setup.observables, **dict.fromkeys(extra, "_")},
+        )
+        path = tmp_path_factory.mktemp("nuisance") / "nuisance.h5"
+        all_events = Events(
+            np.column_stack([events.x, up, down, a0]),
+            np.column_stack([events.weights, *columns.values()]),
+            events.sampling_benchmarks,
+        )
+        write_events(path, setup, all_events, file.summary)
         return path
 
     return make

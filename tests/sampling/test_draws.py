@@ -78,7 +78,12 @@ def test_frequencies_equal_probabilities(route: str, negative_share: float, forc
     if route == "direct":
         rows = zip(target.coefficients, target.factors, strict=True)
         drawn = [
-            draw_directly(table, c, f, count, None if limits is None else limits[i], rng)
+            draw_directly(
+                np.abs(point_weights(table, c, f)),
+                count,
+                None if limits is None else limits[i],
+                rng,
+            )
             for i, (c, f) in enumerate(rows)
         ]
     else:

@@ -178,7 +178,8 @@ def test_every_extraction_says_what_it_draws(
     caplog.set_level(logging.INFO, logger="madminer")
     many = sampling.random_morphing_points(500, PRIORS)
     getattr(toy, name)(*[many] * n_thetas, n_samples=500, seed=1)
-    first, second = [record.getMessage() for record in caplog.records]
+    records = [record for record in caplog.records if record.levelno == logging.INFO]
+    first, second = [record.getMessage() for record in records]
     assert first.startswith(message)
     assert "('random_morphing_points', (500, [('flat', -0.5, 0.5)," in first
     assert second.startswith("Effective number of samples: ")

@@ -324,8 +324,8 @@ def test_without_morphing(toy_event_file: MakeFile) -> None:
 def test_files_with_nuisance_parameters(shared: Path) -> None:
     path = shared / "reference/public.h5"
     augmenter = SampleAugmenter(path)
-    with pytest.raises(OptionError, match="nuisance_score=False"):
-        augmenter.sample_train_local(sampling.benchmark("sm"), 10)
+    x, theta, t_xz, _ = augmenter.sample_train_local(sampling.benchmark("sm"), 10, seed=1)
+    assert (x.shape, theta.shape, t_xz.shape) == ((10, 4), (10, 4), (10, 4))
     x, theta, t_xz, _ = augmenter.sample_train_local(
         sampling.benchmark("sm"), 10, nuisance_score=False, seed=1
     )
@@ -354,7 +354,11 @@ def test_bad_input_is_refused(toy: SampleAugmenter, tmp_path: Path) -> None:
         toy.sample_train_plain(sm, 10, n_eff_forced=-1.0)
     with pytest.raises(OptionError, match="nuisance_score must be"):
         toy.sample_train_local(sm, 10, nuisance_score="yes")
-    with pytest.raises(OptionError, match="nominal values so far"):
+    with pytest.raises(OptionError, match="nuisance_score=True needs"):
+        toy.sample_train_local(sm, 10, nuisance_score=True)
+    with pytest.raises(OptionError, match="negative_weights must be"):
+        toy.sample_train_local(sm, 10, negative_weights="keep")
+    with pytest.raises(OptionError, match="nu needs nuisance parameters"):
         toy.sample_train_local(sm, 10, sampling.iid_nuisance_parameters())
     with pytest.raises(OptionError, match="partition must be one of"):
         toy.sample_train_plain(sm, 10, partition="training")

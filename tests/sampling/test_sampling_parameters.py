@@ -9,7 +9,7 @@ import pytest
 from madminer import sampling
 from madminer.errors import MorphingError, OptionError, ShapeError, UnknownNameError
 from madminer.io.event_file import EventFile
-from madminer.sampling.points import require_nominal, resolve_thetas
+from madminer.sampling.points import resolve_points
 
 FLAT = [("flat", -1.0, 1.0), ("gaussian", 0.0, 0.5)]
 
@@ -20,12 +20,12 @@ def setup(toy_event_file: Callable[..., Path]) -> object:
 
 
 def resolve(specification, n_samples, setup, seed=1):
-    return resolve_thetas(specification, n_samples, setup, np.random.default_rng(seed))
+    return resolve_points(specification, None, n_samples, setup, np.random.default_rng(seed))
 
 
 def test_one_point_gets_all_samples(setup) -> None:
     points = resolve(sampling.benchmark("w3"), 100, setup)
-    assert points.n_per_theta == 100
+    assert points.n_per_point == 100
     np.testing.assert_allclose(points.positions, [[0.3, -1.4]])
     np.testing.assert_allclose(
         resolve(sampling.morphing_point([0.1, 0.2]), 7, setup).positions, [[0.1, 0.2]]
@@ -35,15 +35,15 @@ def test_one_point_gets_all_samples(setup) -> None:
 @pytest.mark.parametrize(("n_samples", "expected"), [(100, 33), (101, 34), (2, 1)])
 def test_samples_are_shared_out_and_rounded(setup, n_samples: int, expected: int) -> None:
     points = resolve(sampling.benchmarks(["sm", "w1", "w2"]), n_samples, setup)
-    assert (len(points), points.n_per_theta) == (3, expected)
+    assert (len(points), points.n_per_point) == (3, expected)
     points = resolve(sampling.morphing_points([[0, 0], [1, 0], [0, 1]]), n_samples, setup)
-    assert (len(points), points.n_per_theta) == (3, expected)
+    assert (len(points), points.n_per_point) == (3, expected)
 
 
 @pytest.mark.parametrize("number", [None, 0, -3, 51])
 def test_new_point_for_each_sample(setup, number: int | None) -> None:
     points = resolve(sampling.random_morphing_points(number, FLAT), 50, setup)
-    assert (len(points), points.n_per_theta) == (50, 1)
+    assert (len(points), points.n_per_point) == (50, 1)
 
 
 def test_random_points_follow_their_priors(setup) -> None:
@@ -111,11 +111,15 @@ def test_random_points_need_a_number_without_samples(setup) -> None:
         resolve(sampling.benchmark("sm"), 0, setup)
 
 
-def test_only_nominal_nuisance_parameters() -> None:
-    require_nominal(None)
-    require_nominal(sampling.nominal_nuisance_parameters())
-    with pytest.raises(OptionError, match="nominal values so far"):
-        require_nominal(sampling.iid_nuisance_parameters())
+def test_nu_needs_nuisance_parameters(setup) -> None:
+    rng = np.random.default_rng(1)
+    for nu in (None, sampling.nominal_nuisance_parameters()):
+        points = resolve_points(sampling.benchmark("sm"), nu, 5, setup, rng)
+        assert points.is_nominal
+        assert points.nus.shape == (1, 0)
+    with pytest.raises(OptionError, match="nu needs nuisance parameters"):
+        iid = sampling.iid_nuisance_parameters()
+        resolve_points(sampling.benchmark("sm"), iid, 5, setup, rng)
 
 
 def test_arrays_need_morphing(setup) -> None:

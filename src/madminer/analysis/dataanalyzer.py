@@ -11,11 +11,15 @@ from typing import Literal, overload
 
 import numpy as np
 
-from madminer.analysis.coefficients import (
-    Thetas,
-    gradient_coefficients,
-    positions,
-    weight_coefficients,
+from madminer.analysis.coefficients import Thetas, positions
+from madminer.analysis.nuisance_sums import (
+    NuisanceSums,
+    ResponseBatch,
+    accumulate_nuisance_sums,
+    distinct_points,
+    nuisance_cross_sections,
+    nuisance_gradients,
+    theta_gradients,
 )
 from madminer.analysis.partitions import partition_range
 from madminer.analysis.rescaling import (
@@ -24,11 +28,23 @@ from madminer.analysis.rescaling import (
     group_indices,
     share_factors,
 )
+from madminer.analysis.response import (
+    EventResponses,
+    ParameterPoints,
+    event_responses,
+    every_pair,
+    log_factors,
+    parameter_points,
+    report_responses,
+    response_model,
+    weights_and_gradients,
+)
 from madminer.analysis.sums import EventSums, accumulate_sums, cross_sections
 from madminer.errors import FileFormatError, OptionError, ShapeError
 from madminer.io.event_file import EventFile, EventSummary
 from madminer.models import AnalysisSetup
 from madminer.morphing.morpher import PhysicsMorpher
+from madminer.morphing.nuisance_morpher import NuisanceMorpher
 from madminer.typing import ArrayLike, FloatArray, IntArray, Seed, StrPath, ThetaLike
 
 __all__ = ["DataAnalyzer"]
@@ -36,6 +52,8 @@ __all__ = ["DataAnalyzer"]
 logger = logging.getLogger(__name__)
 
 Gradients = Literal["all", "theta", "nu"]
+
+_N_KEPT = 256  # values of nu whose sums are kept
 
 
 class DataAnalyzer:
@@ -57,6 +75,7 @@ class DataAnalyzer:
         benchmarks: Benchmarks by name, the columns of the weights.
         observables: Definition of each observable by name, the columns of x.
         morpher: The morphing, None without.
+        nuisance_morpher: The response to nuisance parameters, None without.
         n_samples: Number of events in the file.
         n_events_generated_per_benchmark: Events generated at each physical benchmark.
         n_events_backgrounds: Number of background events.
@@ -86,7 +105,8 @@ class DataAnalyzer:
         self.morphing_components = None if setup.morphing is None else setup.morphing.components
         self.morphing_matrix = None if setup.morphing is None else setup.morphing.matrix
         self.morpher = _morpher(setup)
-        self.nuisance_morpher = None  # nuisance parameters have their nominal values so far
+        self.nuisance_morpher = _nuisance_morpher(setup)
+        self.response = response_model(setup)
         differences = setup.finite_differences
         self.finite_difference_benchmarks = (
             {} if differences is None else dict(differences.benchmarks)
@@ -102,6 +122,8 @@ class DataAnalyzer:
         self.n_events_generated_per_benchmark = summary.signal_events
         self.n_events_backgrounds = summary.background_events
         self._sums: dict[tuple[int, int], EventSums] = {}
+        self._nuisance_sums: dict[tuple[int, int, bytes], NuisanceSums] = {}
+        self._reported: set[str] = set()
 
     @overload
     def event_loader(
@@ -187,10 +209,10 @@ class DataAnalyzer:
 
         Args:
             theta: Parameter point; None: weights at all benchmarks.
-            nu: Nuisance parameters, None for their nominal values.
+            nu: Nuisance parameters, shape ``(v,)``, None for their nominal values.
             start_event: First event; None: the first in the file.
             end_event: Event behind the last one; None: the end of the file.
-            derivative: Whether to return the derivatives of the weights at `theta`.
+            derivative: Whether to return the derivatives of the weights by theta.
             generated_close_to: See `event_loader`.
             n_draws: Number of events to draw without replacement; their weights are not rescaled.
             seed: Source of randomness for `n_draws`.
@@ -201,12 +223,13 @@ class DataAnalyzer:
             derivatives.
 
         Raises:
-            OptionError: If derivatives are asked for without `theta`.
+            OptionError: If derivatives or values of `nu` are asked for without `theta`.
+            ShapeError: If `nu` has the wrong shape.
             MorphingError: If weights or derivatives are not known at `theta`.
         """
-        self._require_nominal(nu)
-        if derivative and theta is None:
-            raise OptionError("Derivatives of the weights need a theta, got None.")
+        if theta is None and (derivative or nu is not None):
+            raise OptionError("Derivatives and weights at a nu need a theta, got None.")
+        point = None if theta is None else parameter_points(self.setup, [theta], [nu])
         first = 0 if start_event is None else start_event
         if n_draws is None:
             nothing: FloatArray = np.empty((0, self.n_observables + self.n_benchmarks))
@@ -216,17 +239,16 @@ class DataAnalyzer:
             )
         else:
             x, weights = self._draw_events(first, end_event, generated_close_to, n_draws, seed)
-        if theta is None:
+        if point is None:
             return x, weights
         if derivative:
-            slopes: FloatArray = gradient_coefficients(self.setup, [theta], self.n_benchmarks)[0]
-            return x, weights @ slopes.T
-        return x, weights @ weight_coefficients(self.setup, [theta], self.n_benchmarks)[0]
+            return x, weights_and_gradients(self.response, point, weights, by_nu=False)[1]
+        return x, self._weights_at(point, weights)
 
     def xsecs(
         self,
         thetas: Thetas | None = None,
-        nus: Sequence[ArrayLike | None] | None = None,
+        nus: Sequence[ArrayLike | None] | FloatArray | None = None,
         partition: str = "all",
         test_split: float | None = 0.2,
         validation_split: float | None = 0.2,
@@ -243,7 +265,8 @@ class DataAnalyzer:
 
         Args:
             thetas: Parameter points; None: all benchmarks.
-            nus: Nuisance parameters of each point, None for their nominal values.
+            nus: Nuisance parameters of each point, shape ``(v,)``, None for their nominal values.
+                Each new nu costs one pass over the events.
             partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; weights are scaled
                 up to the full cross section.
             test_split: Fraction of events kept for testing.
@@ -258,26 +281,32 @@ class DataAnalyzer:
 
         Raises:
             NoEventsError: If there are no events to use.
-            OptionError: If `thetas` is one name or index instead of a list.
-            ShapeError: If `thetas` is one position instead of a list.
+            OptionError: If `thetas` is one name or index instead of a list, or `nus` is given
+                without `thetas`.
+            ShapeError: If `thetas` is one position instead of a list, or `nus` does not fit.
             MorphingError: If weights are not known at a point.
         """
-        for nu in [] if nus is None else nus:
-            self._require_nominal(nu)
+        factors_of_groups = self._group_factors(generated_close_to)
+        options = (partition, test_split, validation_split, batch_size)
         if thetas is None:
+            if nus is not None:
+                raise OptionError("nus needs thetas, one for each nu; got thetas = None.")
             n_points = self.n_benchmarks if include_nuisance_benchmarks else self.n_benchmarks_phys
             coefficients: FloatArray = np.eye(n_points, self.n_benchmarks)
         else:
             _check_points(thetas, self.n_parameters)
-            coefficients = weight_coefficients(self.setup, thetas, self.n_benchmarks)
-        sums, scale = self._partition_sums(partition, test_split, validation_split, batch_size)
-        factors = scale * self._group_factors(generated_close_to)
-        return cross_sections(sums, coefficients, factors)
+            points = parameter_points(self.setup, thetas, nus)
+            coefficients = points.coefficients
+            if not points.is_nominal:
+                sums, which, scale = self._sums_at(points, *options)
+                return nuisance_cross_sections(sums, which, coefficients, scale * factors_of_groups)
+        nominal, scale = self._partition_sums(*options)
+        return cross_sections(nominal, coefficients, scale * factors_of_groups)
 
     def xsec_gradients(
         self,
         thetas: Thetas,
-        nus: Sequence[ArrayLike | None] | None = None,
+        nus: Sequence[ArrayLike | None] | FloatArray | None = None,
         partition: str = "all",
         test_split: float | None = 0.2,
         validation_split: float | None = 0.2,
@@ -285,36 +314,104 @@ class DataAnalyzer:
         batch_size: int | None = 100_000,
         generated_close_to: ThetaLike | None = None,
     ) -> FloatArray:
-        r"""Gradients of the total cross sections, :math:`\partial \sigma / \partial \theta_j`.
+        r"""Gradients of the total cross sections by theta and nu, :math:`\partial_j \sigma`.
 
         Args:
             thetas: Parameter points.
-            nus: Nuisance parameters of each point, None for their nominal values.
+            nus: Nuisance parameters of each point, shape ``(v,)``, None for their nominal values.
             partition: See `xsecs`.
             test_split: Fraction of events kept for testing.
             validation_split: Fraction of events kept for validation.
-            gradients: ``"theta"``; ``"nu"`` or ``"all"`` where nuisance parameters are loaded.
+            gradients: ``"theta"``, ``"nu"``, or ``"all"`` for theta and then nu.
             batch_size: Number of events read at once in the first pass; None: all.
             generated_close_to: See `xsecs`.
 
         Returns:
-            Gradients in pb, shape ``(n_thetas, n_parameters)``.
+            Gradients in pb: shape ``(n_thetas, n_parameters + v)`` for all, otherwise
+            ``(n_thetas, n_parameters)`` or ``(n_thetas, v)``.
 
         Raises:
-            OptionError: If gradients with respect to nuisance parameters are needed, or `thetas`
-                is one name or index instead of a list.
-            ShapeError: If `thetas` is one position instead of a list.
+            OptionError: If `gradients` is none of these, asks for nuisance parameters that are not
+                there, or `thetas` is one name or index instead of a list.
+            ShapeError: If `thetas` is one position instead of a list, or `nus` does not fit.
             MorphingError: If derivatives are not known at a point.
         """
-        for nu in [] if nus is None else nus:
-            self._require_nominal(nu)
-        self._require_theta_gradients(gradients)
+        self._check_gradients(gradients)
         _check_points(thetas, self.n_parameters)
-        coefficients = gradient_coefficients(self.setup, thetas, self.n_benchmarks)
-        sums, scale = self._partition_sums(partition, test_split, validation_split, batch_size)
-        factors = scale * self._group_factors(generated_close_to)
-        result: FloatArray = coefficients @ (factors @ sums.first)
-        return result
+        points = parameter_points(self.setup, thetas, nus)
+        options = (partition, test_split, validation_split, batch_size)
+        factors = self._group_factors(generated_close_to)
+        wants_nu = gradients != "theta" and self.n_nuisance_parameters > 0
+        if points.is_nominal and not wants_nu:
+            nominal, scale = self._partition_sums(*options)
+            result: FloatArray = points.gradients @ (scale * factors @ nominal.first)
+            return result
+        sums, which, scale = self._sums_at(points, *options)
+        by_nu = nuisance_gradients(sums, which, points, scale * factors)
+        if gradients == "nu":
+            return by_nu
+        by_theta = theta_gradients(sums, which, points, scale * factors)
+        return by_theta if not wants_nu else np.hstack([by_theta, by_nu])
+
+    def _sums_at(
+        self,
+        points: ParameterPoints,
+        partition: str,
+        test_split: float | None,
+        validation_split: float | None,
+        batch_size: int | None,
+    ) -> tuple[NuisanceSums, IntArray, float]:
+        """Sums at each nu, the position of those of each point, and the scale of the weights.
+
+        The last ones are kept.
+        """
+        start, stop, scale = partition_range(
+            self.n_samples, partition, test_split, validation_split
+        )
+        distinct, which = distinct_points(self.response, points)
+        values = np.hstack([points.nus, points.positions]) if self.response.varying else points.nus
+        keys = [(start, stop, values[i].tobytes()) for i in distinct]
+        missing = [
+            i for i, key in zip(distinct, keys, strict=True) if key not in self._nuisance_sums
+        ]
+        if missing:
+            batches = self._responses_and_groups(start, stop, batch_size)
+            found = accumulate_nuisance_sums(
+                batches,
+                self.response,
+                points.take(np.array(missing)),
+                self.n_benchmarks_phys + 1,
+                with_second=True,
+                with_slopes=points.has_gradients or not self.response.varying,
+            )
+            for i, sums in zip(missing, found.split(), strict=True):
+                self._nuisance_sums[start, stop, values[i].tobytes()] = sums
+        kept = [self._nuisance_sums[key] for key in keys]
+        while len(self._nuisance_sums) > _N_KEPT:
+            del self._nuisance_sums[next(iter(self._nuisance_sums))]
+        return NuisanceSums.join(kept), which, scale
+
+    def _responses_and_groups(
+        self, start: int, stop: int, batch_size: int | None
+    ) -> Iterator[ResponseBatch]:
+        for weights, groups in self._weights_and_groups(start, stop, batch_size):
+            yield weights, self._event_responses(weights), groups
+
+    def _event_responses(self, weights: FloatArray) -> EventResponses:
+        """Responses of events; what is wrong with them is reported once."""
+        responses = event_responses(self.response, weights)
+        report_responses(self.response, responses, self._reported)
+        return responses
+
+    def _weights_at(self, point: ParameterPoints, weights: FloatArray) -> FloatArray:
+        """Weights of events at one point, shape ``(n,)``."""
+        at_theta: FloatArray = weights @ point.coefficients[0]
+        if point.is_nominal:
+            return at_theta
+        responses = self._event_responses(weights)
+        logs = log_factors(every_pair, self.response, point, weights, responses)
+        at_point: FloatArray = at_theta * np.exp(logs[0])
+        return at_point
 
     def _partition_sums(
         self,
@@ -382,20 +479,13 @@ class DataAnalyzer:
         x = self.event_file.rows(start + chosen)
         return x, weights[chosen] * factor[chosen, np.newaxis]
 
-    def _require_nominal(self, nu: ArrayLike | None) -> None:
-        if nu is not None and np.any(np.asarray(nu, dtype=np.float64) != 0.0):
-            raise OptionError(
-                f"Nuisance parameters can only have their nominal values (None or 0) so far, got "
-                f"nu = {nu!r}."
-            )
-
-    def _require_theta_gradients(self, gradients: str) -> None:
+    def _check_gradients(self, gradients: str) -> None:
         if gradients not in {"all", "theta", "nu"}:
             raise OptionError(f"gradients must be 'all', 'theta' or 'nu', got {gradients!r}.")
-        if gradients == "nu" or (gradients == "all" and self.n_nuisance_parameters > 0):
+        if gradients == "nu" and self.n_nuisance_parameters == 0:
             raise OptionError(
-                f"Gradients with respect to nuisance parameters are not available so far, got "
-                f"gradients = {gradients!r}; use gradients='theta'."
+                "gradients='nu' needs nuisance parameters, but the file has none, or they were "
+                "left out with include_nuisance_parameters=False."
             )
 
 
@@ -429,6 +519,14 @@ def _morpher(setup: AnalysisSetup) -> PhysicsMorpher | None:
     basis = dict(islice(setup.physical_benchmarks.items(), setup.morphing.n_basis))
     morpher.set_basis(basis_from_madminer=basis, morphing_matrix=setup.morphing.matrix)
     return morpher
+
+
+def _nuisance_morpher(setup: AnalysisSetup) -> NuisanceMorpher | None:
+    if not setup.nuisance_parameters:
+        return None
+    return NuisanceMorpher(
+        setup.nuisance_parameters, setup.benchmarks, str(setup.reference_benchmark)
+    )
 
 
 def _summary(event_file: EventFile) -> EventSummary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from madminer.errors import SetupError
@@ -58,11 +59,37 @@ class NuisanceParameter:
     Args:
         name: Unique name.
         systematic: Name of the systematic uncertainty it belongs to.
-        benchmark_pos: Benchmark that holds the event weights at nu = +1.
-        benchmark_neg: Benchmark that holds the event weights at nu = -1.
+        benchmark_pos: Benchmark that holds the event weights at nu = +1, with theta at the
+            reference benchmark.
+        benchmark_neg: Benchmark that holds the event weights at nu = -1, likewise.
+        benchmarks_pos: For a response that depends on theta, the benchmark with the weights at
+            nu = +1 for each physical benchmark where they are known; None: the response at the
+            reference benchmark holds everywhere. New in version 1.0.
+        benchmarks_neg: The same at nu = -1.
+
+    Raises:
+        SetupError: If the name is empty.
     """
 
     name: str
     systematic: str
     benchmark_pos: str | None = None
     benchmark_neg: str | None = None
+    benchmarks_pos: Mapping[str, str] | None = None
+    benchmarks_neg: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise SetupError("A nuisance parameter needs a name, got an empty one.")
+
+    @property
+    def depends_on_theta(self) -> bool:
+        """Whether the response is known at several parameter points."""
+        return self.benchmarks_pos is not None or self.benchmarks_neg is not None
+
+    @property
+    def benchmark_names(self) -> list[str]:
+        """All benchmarks with its weights."""
+        single = [name for name in (self.benchmark_pos, self.benchmark_neg) if name is not None]
+        several = [*(self.benchmarks_pos or {}).values(), *(self.benchmarks_neg or {}).values()]
+        return list(dict.fromkeys([*single, *several]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,11 @@ from madminer.errors import SetupError, ShapeError, UnknownNameError
 from madminer.models.benchmarks import Benchmark, FiniteDiffBenchmark
 from madminer.models.parameters import AnalysisParameter, NuisanceParameter
 from madminer.models.systematics import Systematic
+from madminer.models.tables import setup_html, setup_tables
 from madminer.typing import FloatArray, IntArray, ThetaLike
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 __all__ = ["AnalysisSetup", "FiniteDifferences", "MorphingSetup"]
 
@@ -102,6 +107,12 @@ class AnalysisSetup:
         self._check_morphing()
         self._check_references()
 
+    def __rich__(self) -> Group:
+        return setup_tables(self)
+
+    def _repr_html_(self) -> str:
+        return setup_html(self)
+
     def _check_morphing(self) -> None:
         if self.morphing is None:
             return
@@ -116,17 +127,24 @@ class AnalysisSetup:
             )
 
     def _check_references(self) -> None:
-        names = [p.benchmark_pos for p in self.nuisance_parameters.values()]
-        names += [p.benchmark_neg for p in self.nuisance_parameters.values()]
+        names = [name for p in self.nuisance_parameters.values() for name in p.benchmark_names]
         if self.finite_differences is not None:
             for base, shifted in self.finite_differences.benchmarks.items():
                 names += [base, *shifted.shift_names.values()]
-        unknown = sorted({name for name in names if name is not None} - set(self.benchmarks))
+        unknown = sorted(set(names) - set(self.benchmarks))
         if unknown:
             raise SetupError(
                 f"Nuisance parameters and finite differences refer to the benchmarks {unknown}, "
                 f"but the setup only has {list(self.benchmarks)}."
             )
+
+        for nuisance in self.nuisance_parameters.values():
+            points = {*(nuisance.benchmarks_pos or ()), *(nuisance.benchmarks_neg or ())}
+            if lost := sorted(points - set(self.physical_benchmarks)):
+                raise SetupError(
+                    f"Nuisance parameter {nuisance.name!r} has variations at {lost}, but the "
+                    f"physical benchmarks are {list(self.physical_benchmarks)}."
+                )
 
     @property
     def n_parameters(self) -> int:

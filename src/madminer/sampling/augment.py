@@ -6,13 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from madminer.analysis.response import (
+    ParameterPoints,
+    event_responses,
+    log_slopes,
+    one_each,
+)
 from madminer.sampling.draws import Targets, draw_events
-from madminer.sampling.joint import joint_ratio, joint_score
+from madminer.sampling.joint import joint_score
+from madminer.sampling.moments import PointMoments, point_moments
 from madminer.sampling.points import Points
+from madminer.sampling.responses import factors_of_each
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["DrawnSample", "draw_sample", "sample_ratio", "sample_score", "signs"]
+__all__ = ["DrawnSample", "SampleAt", "draw_sample", "sample_at", "signs"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,95 +28,119 @@ class DrawnSample:
     """Events drawn at several parameter points, in equal numbers for each set of points.
 
     Args:
+        table: What was drawn from.
         rows: Rows of the events in the file, shape ``(n_samples,)``.
         weights: Weights at the benchmarks, shape ``(n_samples, n_benchmarks)``.
-        sums: Sums of the weights of the events that each set was drawn from, shape
-            ``(n_sets, n_benchmarks)``.
+        factors: Factors of the groups of events that each set was drawn from, shape
+            ``(n_sets, n_groups)``.
         sets: Set of points that each sample belongs to, shape ``(n_samples,)``.
         n_effective: Effective number of events at the point of each sample, or the smallest.
         is_negative: Whether the weight of each sample is negative.
     """
 
+    table: WeightTable
     rows: IntArray
     weights: FloatArray
-    sums: FloatArray
+    factors: FloatArray
     sets: IntArray
     n_effective: FloatArray
     is_negative: BoolArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleAt:
+    """A sample at the parameter points of its sets.
+
+    Args:
+        weights: Weight of each event in pb, shape ``(n_samples,)``.
+        xsecs: Cross section in pb of the events it was drawn from, shape ``(n_samples,)``.
+        score: Joint score, shape ``(n_samples, p)`` or ``(n_samples, p + v)``; None where not
+            wanted.
+    """
+
+    weights: FloatArray
+    xsecs: FloatArray
+    score: FloatArray | None
+
+
 def draw_sample(
     table: WeightTable,
-    targets: Targets,
+    points: Points,
+    factors: FloatArray,
     sets: IntArray,
     rng: np.random.Generator,
-    n_eff_forced: float | None,
     *,
-    individually: bool = True,
+    n_eff_forced: float | None,
+    individually: bool,
+    drop_negative: bool,
 ) -> DrawnSample:
     """Draw events at the points of each set.
 
     Args:
         table: Weights of the events to draw from.
-        targets: Distributions to draw from; set s takes number ``s % len(targets)``.
+        points: Points to draw at; set s takes number ``s % len(points)``.
+        factors: Factors of the groups of events at each point, shape ``(n_points, n_groups)``.
         sets: Set that each sample belongs to, shape ``(n_samples,)``.
         rng: Source of randomness.
         n_eff_forced: See `madminer.sampling.draws.draw_events`.
         individually: See there.
+        drop_negative: See there.
 
     Returns:
         The sample.
     """
-    points = sets % len(targets)
-    draws = draw_events(table, targets, points, rng, n_eff_forced, individually=individually)
+    nuisances = None if points.is_nominal else points
+    xsecs = None if points.is_nominal else point_moments(table, points, factors).xsecs
+    at = sets % len(points)
+    draws = draw_events(
+        table,
+        Targets(points.coefficients, factors, nuisances, xsecs),
+        at,
+        rng,
+        n_eff_forced,
+        individually=individually,
+        drop_negative=drop_negative,
+    )
     return DrawnSample(
+        table=table,
         rows=table.rows[draws.events],
         weights=np.take(table.weights, draws.events, axis=0),
-        sums=(targets.factors @ table.sums)[np.arange(sets[-1] + 1) % len(targets)],
+        factors=factors[np.arange(sets[-1] + 1) % len(points)],
         sets=sets,
-        n_effective=draws.n_effective[points],
+        n_effective=draws.n_effective[at],
         is_negative=draws.is_negative,
     )
 
 
-def sample_ratio(sample: DrawnSample, points0: Points, points1: Points) -> FloatArray:
-    """Joint likelihood ratio of each drawn event.
-
-    Args:
-        sample: The sample.
-        points0: Points of the numerator; set s takes number ``s % len(points0)``.
-        points1: Points of the denominator, likewise.
-
-    Returns:
-        Ratios, shape ``(n_samples,)``.
-    """
-    sets = np.arange(len(sample.sums))
-    return joint_ratio(
-        _form(points0.coefficients, sample.sets, sample.weights),
-        _form(points1.coefficients, sample.sets, sample.weights),
-        _form(points0.coefficients, sets, sample.sums)[sample.sets],
-        _form(points1.coefficients, sets, sample.sums)[sample.sets],
-    )
-
-
-def sample_score(sample: DrawnSample, points: Points) -> FloatArray:
-    """Joint score of each drawn event.
+def sample_at(
+    sample: DrawnSample, points: Points, *, by_theta: bool = False, by_nu: bool = False
+) -> SampleAt:
+    """Weights, cross sections and scores of drawn events at parameter points.
 
     Args:
         sample: The sample.
         points: Points at which it is evaluated; set s takes number ``s % len(points)``.
+        by_theta: Whether the joint score is wanted.
+        by_nu: Whether it has components for nuisance parameters.
 
     Returns:
-        Scores, shape ``(n_samples, n_parameters)``.
+        The sample there.
+
+    Raises:
+        DataError: If the score of an event is not defined.
     """
-    sets = np.arange(len(sample.sums))
-    slopes = [points.gradients[:, j] for j in range(points.gradients.shape[1])]
-    return joint_score(
-        _form(points.coefficients, sample.sets, sample.weights),
-        np.stack([_form(slope, sample.sets, sample.weights) for slope in slopes], axis=1),
-        _form(points.coefficients, sets, sample.sums)[sample.sets],
-        np.stack([_form(slope, sets, sample.sums) for slope in slopes], axis=1)[sample.sets],
+    n_sets = len(sample.factors)
+    of_sets = points if n_sets == len(points) else points.take(np.arange(n_sets) % len(points))
+    moments = point_moments(
+        sample.table, of_sets, sample.factors, by_theta=by_theta, by_nu=by_theta and by_nu
     )
+    weights = _form(of_sets.coefficients, sample.sets, sample.weights)
+    if not points.is_nominal:
+        weights *= factors_of_each(sample.table, of_sets, sample.sets, sample.weights)
+    score = None
+    if moments.gradients is not None:
+        score = _score(sample, of_sets, weights, moments, moments.gradients)
+    return SampleAt(weights, moments.xsecs[sample.sets], score)
 
 
 def signs(sample: DrawnSample) -> FloatArray:
@@ -116,12 +148,35 @@ def signs(sample: DrawnSample) -> FloatArray:
     return np.where(sample.is_negative, -1.0, 1.0)[:, np.newaxis]
 
 
+def _score(
+    sample: DrawnSample,
+    points: ParameterPoints,
+    weights: FloatArray,
+    moments: PointMoments,
+    xsec_gradients: FloatArray,
+) -> FloatArray:
+    """Joint scores of drawn events, with components for nu if the cross sections have them."""
+    p = points.setup.n_parameters
+    nominal = _form(points.coefficients, sample.sets, sample.weights)
+    factors = np.divide(weights, nominal, out=np.ones_like(weights), where=nominal != 0.0)
+    gradients = np.empty((len(weights), xsec_gradients.shape[1]))
+    for j in range(p):
+        slope = _form(points.gradients[:, j], sample.sets, sample.weights)
+        gradients[:, j] = factors * slope
+    if xsec_gradients.shape[1] > p or sample.table.model.varying:
+        each = points.take(sample.sets)
+        responses = event_responses(sample.table.model, sample.weights)
+        slopes = log_slopes(one_each, sample.table.model, each, sample.weights, responses)
+        for j, found in enumerate(slopes[: xsec_gradients.shape[1]]):
+            if found is not None:
+                gradients[:, j] = weights * found + (gradients[:, j] if j < p else 0.0)
+    return joint_score(weights, gradients, moments.xsecs[sample.sets], xsec_gradients[sample.sets])
+
+
 def _form(coefficients: FloatArray, sets: IntArray, rows: FloatArray) -> FloatArray:
     """One linear form a row, shape ``(n_samples,)``."""
     if len(coefficients) == 1:
         single: FloatArray = rows @ coefficients[0]
         return single
-    many: FloatArray = np.einsum(
-        "nb,nb->n", np.take(coefficients, sets % len(coefficients), axis=0), rows
-    )
+    many: FloatArray = np.einsum("nb,nb->n", np.take(coefficients, sets, axis=0), rows)
     return many

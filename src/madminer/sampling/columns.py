@@ -31,9 +31,13 @@ class SamplingOptions:
         double_precision: Whether arrays are float64 instead of float32.
         individual_n_effective: Whether the effective number of samples is wanted at each point;
             otherwise the smallest stands for all.
+        nuisance_score: Whether scores have components for nuisance parameters; ``"auto"``: if
+            there are any.
+        negative_weights: ``"sign"``: events are drawn by |w| and their signs handed out;
+            ``"drop"``: those of negative weight are never drawn; ``"refuse"``: they are an error.
 
     Raises:
-        OptionError: If `n_eff_forced` is not positive.
+        OptionError: If `n_eff_forced` is not positive, or another option is not one of these.
     """
 
     only_closest: bool
@@ -43,8 +47,19 @@ class SamplingOptions:
     n_eff_forced: float | None
     double_precision: bool
     individual_n_effective: bool = False
+    nuisance_score: str | bool = "auto"
+    negative_weights: str = "sign"
 
     def __post_init__(self) -> None:
+        if self.nuisance_score not in {"auto", True, False}:
+            raise OptionError(
+                f"nuisance_score must be 'auto', True or False, got {self.nuisance_score!r}."
+            )
+        if self.negative_weights not in {"sign", "drop", "refuse"}:
+            raise OptionError(
+                f"negative_weights must be 'sign', 'drop' or 'refuse', got "
+                f"{self.negative_weights!r}."
+            )
         if self.n_eff_forced is not None and not self.n_eff_forced > 0.0:
             raise OptionError(f"n_eff_forced must be positive, or None; got {self.n_eff_forced}.")
 

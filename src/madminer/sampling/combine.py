@@ -6,20 +6,45 @@ import logging
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from madminer.errors import DataError, NoEventsError, OptionError, SetupError
 from madminer.io import EventFile, Events, EventSummary, EventWriter
+from madminer.io.atomic import require_space
+from madminer.io.shuffle import KEY_BYTES, SORTING_BYTES, write_shuffled
 from madminer.models.differences import setup_differences
-from madminer.progress import track
-from madminer.typing import IntArray, Seed, StrPath
+from madminer.typing import Seed, StrPath
 
 __all__ = ["combine_and_shuffle"]
 
 logger = logging.getLogger(__name__)
 
-EVENTS_IN_MEMORY = 1_000_000
+SMALLEST_MEMORY = 1e6
+
+BUCKET_SHARE = 0.6
+"""Part of the memory for events that are put in order; the rest is for copies of some of them."""
+
+MOST_AT_ONCE = 2**25
+"""Bytes of the events that are read or written at once, or less if the memory is small."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some of the events of a file, with their weights multiplied by a factor."""
+
+    file: EventFile
+    start: int
+    stop: int
+    factor: float
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def read(self) -> Events:
+        events = self.file.read(self.start, self.stop, allow_nan=True)
+        return replace(events, weights=self.factor * events.weights)
 
 
 def combine_and_shuffle(
@@ -29,11 +54,14 @@ def combine_and_shuffle(
     recalculate_header: bool = True,
     *,
     seed: Seed = None,
+    memory_limit: float = 5e8,
 ) -> None:
     """Join event files with the same setup into one, with their events in random order.
 
     Partitions into training and test events are cut by position, so files must be shuffled before
-    events are sampled. At most a million events are in memory at a time.
+    events are sampled. All orders are equally probable. Files may be larger than the memory, see
+    `madminer.io.shuffle`. The result depends on the seed and the order of the files, not on
+    `memory_limit`.
 
     Args:
         input_filenames: Event files to join; one file is just shuffled.
@@ -43,36 +71,53 @@ def combine_and_shuffle(
             anew; else those of the files are added. Files that do not know where their events
             were generated are added.
         seed: Source of randomness.
+        memory_limit: Memory for events in bytes, beside that of the program itself.
 
     Raises:
-        OptionError: If there are no files, or the factors are not positive and one for each.
+        OptionError: If there are no files, the factors are not positive and one for each, or the
+            memory is too small.
         SetupError: If setups differ; the message names the differences.
         DataError: If only some files know where their events were generated.
         NoEventsError: If there are no events at all.
         MissingFileError: If there is no such file.
         FileFormatError: If a file is truncated or of another kind.
-        OutputError: If the result cannot be written.
+        OutputError: If the result cannot be written, for example for lack of space.
     """
+    _check_memory(memory_limit)
     files = _open(input_filenames)
     factors = _factors(k_factors, len(files))
     _check_agreement(files)
     n_events = sum(len(file) for file in files)
     if n_events == 0:
         raise NoEventsError(f"There are no events in {[str(file.path) for file in files]}.")
-    order = np.random.default_rng(seed).permutation(n_events)
-    starts = range(0, n_events, EVENTS_IN_MEMORY)
-    counts: list[EventSummary] = []
+    event_bytes = _event_bytes(files[0])
+    require_space(output_filename, n_events * (event_bytes + KEY_BYTES))
+    pieces = _cut(files, factors, int(min(memory_limit / 16, MOST_AT_ONCE) // event_bytes) + 1)
     with EventWriter(output_filename, files[0].setup, n_events=n_events) as writer:
-        for start in track(starts, "Shuffling"):
-            events = _gather(files, factors, order[start : start + EVENTS_IN_MEMORY])
-            writer.append(events)
-            counts += _count(events, len(files[0].setup.physical_benchmarks))
-        given = [file.summary for file in files if file.summary is not None]
-        if recalculate_header and counts:
-            writer.set_summary(_add(counts))
-        elif len(given) == len(files):
-            writer.set_summary(_add(given))
+        max_events = int(BUCKET_SHARE * memory_limit / (event_bytes + SORTING_BYTES))
+        write_shuffled(writer, pieces, seed=seed, max_events=max_events)
+        writer.set_summary(_summary(files, pieces, recalculate_header))
     logger.info("Combined %d events of %d files in %s", n_events, len(files), output_filename)
+
+
+def _check_memory(memory_limit: float) -> None:
+    if not SMALLEST_MEMORY <= memory_limit < math.inf:
+        raise OptionError(
+            f"memory_limit must be a number of bytes, at least {SMALLEST_MEMORY:g}; got "
+            f"{memory_limit!r}. The default of 5e8 suits most machines and files."
+        )
+
+
+def _event_bytes(file: EventFile) -> int:
+    return 8 * (file.n_observables + file.n_benchmarks + int(file.has_sampling_benchmarks))
+
+
+def _cut(files: list[EventFile], factors: list[float], size: int) -> list[_Piece]:
+    return [
+        _Piece(file, start, min(start + size, len(file)), factor)
+        for file, factor in zip(files, factors, strict=True)
+        for start in range(0, len(file), size)
+    ]
 
 
 def _open(filenames: Sequence[StrPath]) -> list[EventFile]:
@@ -108,28 +153,18 @@ def _check_agreement(files: list[EventFile]) -> None:
             )
 
 
-def _gather(files: list[EventFile], factors: list[float], indices: IntArray) -> Events:
-    """Read events by their number in the sequence of all files."""
-    setup = files[0].setup
-    x = np.empty((len(indices), len(setup.observables)))
-    weights = np.empty((len(indices), len(setup.benchmarks)))
-    sampled = np.empty(len(indices), dtype=np.int64) if files[0].has_sampling_benchmarks else None
-    offset = 0
-    for file, factor in zip(files, factors, strict=True):
-        mine = np.flatnonzero((indices >= offset) & (indices < offset + len(file)))
-        events = file.take(indices[mine] - offset, allow_nan=True)
-        x[mine] = events.x
-        weights[mine] = factor * events.weights
-        if sampled is not None and events.sampling_benchmarks is not None:
-            sampled[mine] = events.sampling_benchmarks
-        offset += len(file)
-    return Events(x, weights, sampled)
+def _summary(files: list[EventFile], pieces: list[_Piece], anew: bool) -> EventSummary | None:
+    """Numbers of generated events, counted anew or added; None where not known."""
+    if anew and files[0].has_sampling_benchmarks:
+        n_physical = len(files[0].setup.physical_benchmarks)
+        return _add([_count(piece, n_physical) for piece in pieces])
+    given = [file.summary for file in files if file.summary is not None]
+    return _add(given) if len(given) == len(files) else None
 
 
-def _count(events: Events, n_physical: int) -> list[EventSummary]:
-    if events.sampling_benchmarks is None:
-        return []
-    return [EventSummary.count(events.sampling_benchmarks, n_physical)]
+def _count(piece: _Piece, n_physical: int) -> EventSummary:
+    sampled = piece.file.read_sampling_benchmarks(piece.start, piece.stop)
+    return EventSummary.count(np.empty(0, np.int64) if sampled is None else sampled, n_physical)
 
 
 def _add(summaries: list[EventSummary]) -> EventSummary:

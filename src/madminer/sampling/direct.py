@@ -12,13 +12,19 @@ from madminer.typing import FloatArray, IntArray
 __all__ = ["draw_directly", "point_weights"]
 
 
-def point_weights(table: WeightTable, coefficients: FloatArray, factors: FloatArray) -> FloatArray:
+def point_weights(
+    table: WeightTable,
+    coefficients: FloatArray,
+    factors: FloatArray,
+    responses: FloatArray | None = None,
+) -> FloatArray:
     """Rescaled weights of all events at one point.
 
     Args:
         table: Weights of the events.
         coefficients: Coefficients of the weights, shape ``(n_benchmarks,)``.
         factors: Factors of the groups, shape ``(n_groups,)``.
+        responses: Factors f(nu) of the events, shape ``(n_events,)``; None: one.
 
     Returns:
         Weights in pb, zero where the factor is zero, shape ``(n_events,)``.
@@ -27,34 +33,26 @@ def point_weights(table: WeightTable, coefficients: FloatArray, factors: FloatAr
     for group in np.flatnonzero(factors):
         events = slice(table.edges[group], table.edges[group + 1])
         weights[events] = factors[group] * (table.weights[events] @ coefficients)
-    return weights
+    return weights if responses is None else weights * responses
 
 
 def draw_directly(
-    table: WeightTable,
-    coefficients: FloatArray,
-    factors: FloatArray,
-    count: int,
-    limit: float | None,
-    rng: np.random.Generator,
+    weights: FloatArray, count: int, limit: float | None, rng: np.random.Generator
 ) -> IntArray:
-    """Draw events with replacement, each with probability proportional to its absolute weight.
+    """Draw events with replacement, each with probability proportional to its weight.
 
     Args:
-        table: Weights of the events.
-        coefficients: Coefficients of the weights, shape ``(n_benchmarks,)``.
-        factors: Factors of the groups, shape ``(n_groups,)``.
+        weights: Weights of zero or more, shape ``(n_events,)``; changed if there is a limit.
         count: Number of events to draw.
         limit: Largest weight that may be drawn; None: all.
         rng: Source of randomness.
 
     Returns:
-        Positions in the table, shape ``(count,)``.
+        Positions, shape ``(count,)``.
 
     Raises:
         NoEventsError: If no event has a weight that may be drawn.
     """
-    weights = np.abs(point_weights(table, coefficients, factors))
     if limit is not None:
         weights[weights > limit] = 0.0
     running = RunningSums(weights[:, np.newaxis])

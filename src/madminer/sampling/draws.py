@@ -15,10 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from madminer.analysis.response import ParameterPoints
 from madminer.errors import NegativeWeightError, NoEventsError, OptionError
 from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.envelope import acceptances, draw_from_envelope
-from madminer.sampling.extremes import find_extremes, largest_probability
+from madminer.sampling.extremes import Extremes, find_extremes, largest_probability
+from madminer.sampling.nuisance_extremes import (
+    find_nuisance_extremes,
+    largest_nuisance_probability,
+)
+from madminer.sampling.responses import factor_bounds, factors_of_all
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
@@ -26,9 +32,12 @@ __all__ = ["Draws", "Targets", "draw_events"]
 
 logger = logging.getLogger(__name__)
 
-# The time for one event in units of that for one proposal, as measured; it decides between the
-# routes, not on the result.
+# The times for one event, and for its response to nuisance parameters, in units of that for one
+# proposal, as measured; they decide between the routes, not on the result.
 _EVENT_COST = 0.03
+_RESPONSE_COST = 0.3
+
+_BLOCK = 1 << 18  # weights calculated at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,18 +47,30 @@ class Targets:
     Args:
         coefficients: Coefficients of the benchmark weights, shape ``(n_points, n_benchmarks)``.
         factors: Factors of the groups of events, shape ``(n_points, n_groups)``.
+        points: The points, where nuisance parameters have other than nominal values.
+        known_xsecs: Cross sections at these points, in the units of the weights, shape
+            ``(n_points,)``; None: linear in the weights, without nuisance parameters.
     """
 
     coefficients: FloatArray
     factors: FloatArray
+    points: ParameterPoints | None = None
+    known_xsecs: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.coefficients)
 
     def xsecs(self, sums: FloatArray) -> FloatArray:
         """Cross sections in the units of `sums`, shape ``(n_points,)``."""
+        if self.known_xsecs is not None:
+            return self.known_xsecs
         xsecs: FloatArray = np.einsum("tb,tb->t", self.coefficients, self.factors @ sums)
         return xsecs
+
+    def weights_of_all(self, table: WeightTable, point: int | np.integer) -> FloatArray:
+        """Weights of all events at one point, shape ``(n_events,)``."""
+        responses = None if self.points is None else factors_of_all(table, self.points, point)
+        return point_weights(table, self.coefficients[point], self.factors[point], responses)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +98,7 @@ def draw_events(
     n_eff_forced: float | None = None,
     *,
     individually: bool = True,
+    drop_negative: bool = False,
 ) -> Draws:
     """Draw one event for each sample, with replacement.
 
@@ -88,6 +110,7 @@ def draw_events(
         n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
         individually: Whether the effective number of events is wanted at each point; otherwise
             the smallest stands for all, which is far cheaper.
+        drop_negative: Whether events of negative weight are never drawn, instead of by |w|.
 
     Returns:
         The draws.
@@ -97,20 +120,22 @@ def draw_events(
         NegativeWeightError: If the cross section at a point is not positive.
         OptionError: If `n_eff_forced` is not positive.
     """
-    totals = _totals(table, targets)
+    totals = _totals(table, targets, drop_negative=drop_negative)
     limits = None
     if n_eff_forced is not None:
         if not n_eff_forced > 0.0:
             raise OptionError(f"n_eff_forced must be positive, or None; got {n_eff_forced}.")
         limits = totals / n_eff_forced
-    events = _draw(table, targets, points, limits, rng)
+    events = _draw(table, targets, points, limits, rng, drop_negative=drop_negative)
     coefficients = np.take(targets.coefficients, points, axis=0)
     weights = np.einsum("nb,nb->n", coefficients, np.take(table.weights, events, axis=0))
     is_negative = weights < 0.0
     if is_negative.any() and not table.is_signed:
         signed = np.unique(points[is_negative])
         totals[signed] = _absolute_totals(table, targets, signed)
-    n_effective = _n_effective(table, targets, totals, limits, individually=individually)
+    n_effective = _n_effective(
+        table, targets, totals, limits, individually=individually, drop_negative=drop_negative
+    )
     return Draws(events, points, is_negative, n_effective)
 
 
@@ -121,17 +146,28 @@ def _n_effective(
     limits: FloatArray | None,
     *,
     individually: bool,
+    drop_negative: bool,
 ) -> FloatArray:
     forms = targets.coefficients, targets.factors
-    if individually or limits is not None:
+    if not individually and limits is None and not drop_negative:
+        if targets.points is None:
+            largest = largest_probability(table, *forms, totals)
+        else:
+            largest = largest_nuisance_probability(table, targets.points, *forms, totals)
+        return np.full(len(totals), 1.0 / largest)
+    extremes: Extremes
+    if targets.points is None and not drop_negative:
         extremes = find_extremes(table, *forms, limits)
-        n_effective: FloatArray = (totals - extremes.removed) / extremes.heaviest
-        return n_effective
-    return np.full(len(totals), 1.0 / largest_probability(table, *forms, totals))
+    else:
+        extremes = find_nuisance_extremes(
+            table, targets.points, *forms, limits, drop_negative=drop_negative
+        )
+    n_effective: FloatArray = (totals - extremes.removed) / extremes.heaviest
+    return n_effective
 
 
-def _totals(table: WeightTable, targets: Targets) -> FloatArray:
-    """Sums of the absolute weights at each point."""
+def _totals(table: WeightTable, targets: Targets, *, drop_negative: bool) -> FloatArray:
+    """Sums of the absolute weights at each point, or of the positive ones."""
     xsecs = targets.xsecs(table.sums)
     if not np.all(targets.factors @ np.diff(table.edges) > 0.0):
         raise NoEventsError(
@@ -145,18 +181,23 @@ def _totals(table: WeightTable, targets: Targets) -> FloatArray:
             f"{xsecs.min():.3g} pb at one of {len(xsecs)}: there the weights of the events cancel. "
             f"Stay closer to the benchmarks or use more events."
         )
-    if table.is_signed:
-        return _absolute_totals(table, targets, np.arange(len(targets)))
-    return xsecs
+    if not table.is_signed and not drop_negative:
+        return np.array(xsecs)
+    totals = _absolute_totals(table, targets, np.arange(len(targets)))
+    return 0.5 * (totals + xsecs) if drop_negative else totals
 
 
 def _absolute_totals(table: WeightTable, targets: Targets, points: IntArray) -> FloatArray:
-    return np.array(
-        [
-            np.abs(point_weights(table, targets.coefficients[i], targets.factors[i])).sum()
-            for i in points
-        ]
-    )
+    if targets.points is not None:
+        return np.array([np.abs(targets.weights_of_all(table, i)).sum() for i in points])
+    coefficients, totals = targets.coefficients[points], np.zeros(len(points))
+    step = max(_BLOCK // max(len(points), 1), 1)
+    for group in range(table.n_groups):
+        for start in range(table.edges[group], table.edges[group + 1], step):
+            rows = table.weights[start : min(start + step, table.edges[group + 1])]
+            found = np.abs(coefficients @ rows.T).sum(axis=1)
+            totals += targets.factors[points, group] * found
+    return totals
 
 
 def _draw(
@@ -165,14 +206,17 @@ def _draw(
     points: IntArray,
     limits: FloatArray | None,
     rng: np.random.Generator,
+    *,
+    drop_negative: bool,
 ) -> IntArray:
     counts = np.bincount(points, minlength=len(targets))
-    use_envelope = _prefers_envelope(table, targets, counts)
+    use_envelope, bounds = _routes(table, targets, counts)
     drawn = np.empty(len(points), dtype=np.int64)
     ends = np.cumsum(counts)
     missing = counts.copy()
     if use_envelope.any():
         chosen = np.flatnonzero(use_envelope)
+        nuisances = None if targets.points is None else targets.points.take(chosen)
         drawn[use_envelope[np.repeat(np.arange(len(counts)), counts)]], missing[chosen] = (
             draw_from_envelope(
                 table,
@@ -181,13 +225,15 @@ def _draw(
                 counts[chosen],
                 None if limits is None else limits[chosen],
                 rng,
+                points=nuisances,
+                bounds=None if bounds is None else bounds[chosen],
+                drop_negative=drop_negative,
             )
         )
     for i in np.flatnonzero(missing):  # each pass here costs one look at every event
+        weights = targets.weights_of_all(table, i)
         drawn[ends[i] - missing[i] : ends[i]] = draw_directly(
-            table,
-            targets.coefficients[i],
-            targets.factors[i],
+            np.maximum(weights, 0.0) if drop_negative else np.abs(weights),
             missing[i],
             None if limits is None else limits[i],
             rng,
@@ -197,10 +243,20 @@ def _draw(
     return events
 
 
-def _prefers_envelope(table: WeightTable, targets: Targets, counts: IntArray) -> BoolArray:
-    """The points at which proposals are cheaper than a look at every event."""
-    accepted = acceptances(table.sums, targets.coefficients, targets.factors)
+def _routes(
+    table: WeightTable, targets: Targets, counts: IntArray
+) -> tuple[BoolArray, FloatArray | None]:
+    """The points at which proposals are cheaper than a look at every event, and their bounds."""
+    cost, factors, bounds = _EVENT_COST, targets.factors, None
+    if targets.points is not None:
+        if table.bounds is None or table.model.varying:
+            return np.zeros(len(targets), dtype=np.bool_), None
+        bounds = factor_bounds(table, targets.points)
+        cost, factors = _RESPONSE_COST, factors * bounds
+    accepted = acceptances(
+        table.sums, targets.coefficients, factors, xsecs=targets.xsecs(table.sums)
+    )
     envelope = 3.0 + counts / np.maximum(accepted, 1e-4)
-    direct = _EVENT_COST * ((targets.factors > 0.0) @ np.diff(table.edges))
+    direct = cost * ((targets.factors > 0.0) @ np.diff(table.edges))
     cheaper: BoolArray = (envelope < direct) & (counts > 0)
-    return cheaper
+    return cheaper, bounds

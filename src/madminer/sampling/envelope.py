@@ -6,13 +6,19 @@ probability :math:`f_g |C_b(\theta)| \sum_{i \in g} |w_{ib}|`, and accepted with
 .. math:: \frac{|\sum_b C_b(\theta)\, w_{ib}|}{\sum_b |C_b(\theta)|\, |w_{ib}|} \le 1 .
 
 Accepted events follow :math:`p_i \propto f_i |w_i(\theta)|` exactly, and no step scans the events:
-the running sums of the benchmark weights serve all points.
+the running sums of the benchmark weights serve all points. With nuisance parameters, the bound
+:math:`F_g(\nu) \ge f_i(\nu)` of each group multiplies its probability, and :math:`f_i / F_g` the
+acceptance.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from madminer.analysis.response import ParameterPoints
+from madminer.sampling.responses import factors_of_each
 from madminer.sampling.table import WeightTable
 from madminer.typing import FloatArray, IntArray
 
@@ -22,18 +28,25 @@ _MAX_PROPOSALS = 1_000_000
 _MAX_TRIES = 20  # rounds for one point
 
 
-def acceptances(sums: FloatArray, coefficients: FloatArray, factors: FloatArray) -> FloatArray:
+def acceptances(
+    sums: FloatArray,
+    coefficients: FloatArray,
+    factors: FloatArray,
+    xsecs: FloatArray | None = None,
+) -> FloatArray:
     """Expected fraction of accepted proposals, an estimate if there are negative weights.
 
     Args:
         sums: Sums of the weights of each group, shape ``(n_groups, n_benchmarks)``.
         coefficients: Coefficients of the weights, shape ``(n_thetas, n_benchmarks)``.
-        factors: Factors of the groups, shape ``(n_thetas, n_groups)``.
+        factors: Factors of the groups, shape ``(n_thetas, n_groups)``, with their bounds.
+        xsecs: Cross sections, shape ``(n_thetas,)``; None: from the sums.
 
     Returns:
         Fractions, shape ``(n_thetas,)``.
     """
-    xsecs = np.einsum("tb,tb->t", coefficients, factors @ sums)
+    if xsecs is None:
+        xsecs = np.einsum("tb,tb->t", coefficients, factors @ sums)
     envelopes = np.einsum("tb,tb->t", np.abs(coefficients), factors @ np.abs(sums))
     tiny = np.finfo(np.float64).tiny
     fractions: FloatArray = np.clip(np.abs(xsecs) / np.maximum(envelopes, tiny), 0.0, 1.0)
@@ -47,6 +60,10 @@ def draw_from_envelope(
     counts: IntArray,
     limits: FloatArray | None,
     rng: np.random.Generator,
+    *,
+    points: ParameterPoints | None = None,
+    bounds: FloatArray | None = None,
+    drop_negative: bool = False,
 ) -> tuple[IntArray, IntArray]:
     """Draw events with replacement, each with probability proportional to its absolute weight.
 
@@ -57,6 +74,9 @@ def draw_from_envelope(
         counts: Number of events to draw at each point, shape ``(n_thetas,)``.
         limits: Largest weight that may be drawn, shape ``(n_thetas,)``; None: all.
         rng: Source of randomness.
+        points: The points, where nuisance parameters have other than nominal values.
+        bounds: With them, bounds of the factors of the groups, shape ``(n_thetas, n_groups)``.
+        drop_negative: Whether events of negative weight are never drawn.
 
     Returns:
         Positions in the table, one point after the other, shape ``(sum(counts),)``; and how many
@@ -66,27 +86,31 @@ def draw_from_envelope(
     drawn = np.full(int(counts.sum()), -1, dtype=np.int64)
     ends = np.cumsum(counts)
     missing = np.array(counts, dtype=np.int64)
-    expected = np.maximum(acceptances(table.sums, coefficients, factors), 1e-4)
-    choices = _choices(table, coefficients, factors)
+    proposal = factors if bounds is None else factors * bounds
+    expected = np.maximum(acceptances(table.sums, coefficients, proposal), 1e-4)
+    choices = _choices(table, coefficients, proposal)
+    acceptance = _Acceptance(
+        table, coefficients, factors, limits, points, bounds, drop_negative=drop_negative
+    )
     tries = np.zeros(len(counts), dtype=np.int64)
     while np.any(open_now := (missing > 0) & (tries < _MAX_TRIES)):
         open_points = np.flatnonzero(open_now)
         numbers = np.ceil(1.1 * missing[open_points] / expected[open_points]).astype(np.int64) + 2
         batch = max(int(np.searchsorted(np.cumsum(numbers), _MAX_PROPOSALS)), 1)
         tries[open_points[:batch]] += 1
-        points = np.repeat(open_points[:batch], np.minimum(numbers[:batch], _MAX_PROPOSALS))
-        events = _propose(table, choices, points, rng)
-        accepted = _accept(table, coefficients, factors, limits, points, events, rng)
-        proposed = np.bincount(points, minlength=len(counts))
-        points, events = points[accepted], events[accepted]
-        seen = (np.bincount(points, minlength=len(counts)) + 1.0) / np.maximum(proposed, 1)
+        at = np.repeat(open_points[:batch], np.minimum(numbers[:batch], _MAX_PROPOSALS))
+        events = _propose(table, choices, at, rng)
+        accepted = acceptance.decide(at, events, rng)
+        proposed = np.bincount(at, minlength=len(counts))
+        at, events = at[accepted], events[accepted]
+        seen = (np.bincount(at, minlength=len(counts)) + 1.0) / np.maximum(proposed, 1)
         expected = np.where(proposed > 0, np.clip(seen, 1e-4, expected), expected)
-        _, firsts, numbers = np.unique(points, return_index=True, return_counts=True)
-        rank = np.arange(len(points)) - np.repeat(firsts, numbers)
-        kept = rank < missing[points]
-        points, events, rank = points[kept], events[kept], rank[kept]
-        drawn[ends[points] - missing[points] + rank] = events
-        missing -= np.bincount(points, minlength=len(missing))
+        _, firsts, numbers = np.unique(at, return_index=True, return_counts=True)
+        rank = np.arange(len(at)) - np.repeat(firsts, numbers)
+        kept = rank < missing[at]
+        at, events, rank = at[kept], events[kept], rank[kept]
+        drawn[ends[at] - missing[at] + rank] = events
+        missing -= np.bincount(at, minlength=len(missing))
     return drawn, missing
 
 
@@ -115,18 +139,30 @@ def _propose(
     return np.clip(events, table.edges[groups], table.edges[groups + 1] - 1)
 
 
-def _accept(
-    table: WeightTable,
-    coefficients: FloatArray,
-    factors: FloatArray,
-    limits: FloatArray | None,
-    points: IntArray,
-    events: IntArray,
-    rng: np.random.Generator,
-) -> IntArray:
-    terms = np.take(coefficients, points, axis=0) * np.take(table.weights, events, axis=0)
-    weights = np.abs(terms.sum(axis=1))
-    accepted = rng.random(len(points)) * np.abs(terms).sum(axis=1) < weights
-    if limits is not None:
-        accepted &= weights * factors[points, table.groups[events]] <= limits[points]
-    return np.flatnonzero(accepted)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Acceptance:
+    """Decides which proposals are accepted."""
+
+    table: WeightTable
+    coefficients: FloatArray
+    factors: FloatArray
+    limits: FloatArray | None
+    points: ParameterPoints | None
+    bounds: FloatArray | None
+    drop_negative: bool
+
+    def decide(self, at: IntArray, events: IntArray, rng: np.random.Generator) -> IntArray:
+        """Accepted ones of the events, each proposed at its point."""
+        rows = np.take(self.table.weights, events, axis=0)
+        terms = np.take(self.coefficients, at, axis=0) * rows
+        weights, envelope = terms.sum(axis=1), np.abs(terms).sum(axis=1)
+        if self.points is not None and self.bounds is not None:
+            weights *= factors_of_each(self.table, self.points, at, rows)
+            envelope *= self.bounds[at, self.table.groups[events]]
+        if not self.drop_negative:
+            np.abs(weights, out=weights)
+        accepted = rng.random(len(at)) * envelope < weights
+        if self.limits is not None:
+            scaled = np.abs(weights) * self.factors[at, self.table.groups[events]]
+            accepted &= scaled <= self.limits[at]
+        return np.flatnonzero(accepted)

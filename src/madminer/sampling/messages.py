@@ -5,12 +5,37 @@ from __future__ import annotations
 import logging
 import reprlib
 
-from madminer.analysis import DataAnalyzer
-from madminer.sampling.parameters import ThetaSpecification
+import numpy as np
 
-__all__ = ["logger", "report_contents", "report_extraction"]
+from madminer.analysis import DataAnalyzer
+from madminer.errors import NegativeWeightError
+from madminer.sampling.augment import DrawnSample
+from madminer.sampling.direct import point_weights
+from madminer.sampling.parameters import ThetaSpecification
+from madminer.sampling.points import Points
+from madminer.sampling.table import WeightTable
+from madminer.typing import IntArray
+
+__all__ = [
+    "logger",
+    "report_contents",
+    "report_extraction",
+    "report_negative_weights",
+    "report_reliability",
+]
 
 logger = logging.getLogger("madminer.sampling")
+
+UNBALANCED = 20.0
+"""Ratio of the numbers of events generated at two benchmarks that is a warning."""
+
+FEW_EFFECTIVE = 100.0
+"""Effective number of events below which there is a warning."""
+
+LARGE_UNCERTAINTY = 0.1
+"""Relative uncertainty of the cross section at a point from which on there is a warning."""
+
+_EVENTS_LOOKED_AT = 20_000
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
@@ -38,6 +63,7 @@ def report_contents(analyzer: DataAnalyzer) -> None:
     )
     for line in lines:
         logger.info(line)
+    _report_balance(analyzer)
 
 
 def report_extraction(text: str, *points: ThetaSpecification) -> None:
@@ -48,3 +74,91 @@ def report_extraction(text: str, *points: ThetaSpecification) -> None:
         points: Parameter points; long lists are abbreviated.
     """
     logger.info(text, *(_short.repr(point) for point in points))
+
+
+def report_negative_weights(table: WeightTable, policy: str) -> None:
+    """Refuse negative weights, or say how many are dropped.
+
+    Args:
+        table: What is drawn from.
+        policy: ``"sign"``, ``"drop"`` or ``"refuse"``.
+
+    Raises:
+        NegativeWeightError: If there are any and they are refused.
+    """
+    if policy == "sign" or not table.is_signed:
+        return
+    share = 100.0 * table.n_negative / len(table)
+    if policy == "refuse":
+        raise NegativeWeightError(
+            f"{table.n_negative} of {len(table)} events ({share:.3g}%) have negative weights, and "
+            f"negative_weights='refuse' does not allow any. Use 'sign' to draw them by |w| and "
+            f"train with their signs."
+        )
+    logger.warning(
+        "%s of %s events (%.3g%%) have negative weights and are never drawn: the samples do not "
+        "follow the distribution of the process. negative_weights='sign' keeps them.",
+        table.n_negative,
+        len(table),
+        share,
+    )
+
+
+def report_reliability(sample: DrawnSample, points: Points) -> None:
+    """Warn of few effective events and of points far from those that were generated.
+
+    Args:
+        sample: The drawn sample.
+        points: The points it was drawn at.
+    """
+    worst = int(np.argmin(sample.n_effective))
+    if (n_effective := float(sample.n_effective[worst])) < FEW_EFFECTIVE:
+        logger.warning(
+            "The samples have only %.1f effective events at a parameter point: a few events of "
+            "large weight are drawn again and again. Use more events, points closer to the "
+            "benchmarks they were generated at, or sample_only_from_closest_benchmark=False.",
+            n_effective,
+        )
+    farthest = int(np.argmax(np.sum(points.coefficients**2, axis=1)))
+    uncertainty = _relative_uncertainty(sample, points, farthest)
+    if uncertainty > LARGE_UNCERTAINTY:
+        logger.warning(
+            "At theta = %s the morphing weights are as large as %.3g, so that the cross section is "
+            "known to %.0f%% only: the point lies far from the events and benchmarks. Generate "
+            "events closer to it, choose a better basis with set_morphing, or narrow the prior.",
+            points.positions[farthest].tolist(),
+            np.abs(points.coefficients[farthest]).max(),
+            100.0 * uncertainty,
+        )
+
+
+def _relative_uncertainty(sample: DrawnSample, points: Points, point: int) -> float:
+    """Statistical uncertainty of the cross section at a point, from some of the events."""
+    table, step = sample.table, len(sample.table) // _EVENTS_LOOKED_AT + 1
+    some = WeightTable(
+        rows=table.rows[::step],
+        edges=np.searchsorted(np.arange(0, len(table), step), table.edges),
+        weights=table.weights[::step],
+    )
+    factors = sample.factors[point]
+    weights = point_weights(some, points.coefficients[point], factors)
+    total = float(points.coefficients[point] @ (factors @ table.sums))
+    return float(np.sqrt(step * np.sum(weights**2)) / total)
+
+
+def _report_balance(analyzer: DataAnalyzer) -> None:
+    counts: IntArray = np.asarray(analyzer.n_events_generated_per_benchmark)
+    names = list(analyzer.setup.physical_benchmarks)
+    generated = np.flatnonzero(counts)
+    if len(generated) and counts.max() > UNBALANCED * counts[generated].min():
+        few = generated[np.argmin(counts[generated])]
+        many = int(np.argmax(counts))
+        logger.warning(
+            "Only %s events were generated at %s, but %s at %s: points closest to %s are drawn "
+            "from those few. Generate more there, or use sample_only_from_closest_benchmark=False.",
+            counts[few],
+            names[few],
+            counts[many],
+            names[many],
+            names[few],
+        )

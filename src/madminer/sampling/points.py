@@ -1,120 +1,128 @@
-"""Points: specifications of theta resolved to positions and numbers of samples."""
+"""Points: specifications of theta and nu resolved to positions and numbers of samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from madminer.analysis.coefficients import (
-    Thetas,
-    gradient_coefficients,
-    has_gradients,
-    positions,
-    weight_coefficients,
-)
+from madminer.analysis.coefficients import Thetas
+from madminer.analysis.response import ParameterPoints, ThetaTable, checked_nu
 from madminer.errors import OptionError
 from madminer.models import AnalysisSetup
 from madminer.sampling.parameters import NuSpecification, Prior, ThetaSpecification, check_prior
 from madminer.typing import FloatArray
 
-__all__ = ["Points", "require_nominal", "resolve_thetas"]
+__all__ = ["Points", "resolve_points"]
 
 
 @dataclass(frozen=True, eq=False)
-class Points:
+class Points(ParameterPoints):
     """Parameter points and the number of samples at each of them.
 
     Args:
-        thetas: Names of benchmarks, or positions: a list or an array
-            ``(n_points, n_parameters)``.
-        n_per_theta: Samples at each point.
-        setup: Setup of the analysis; its benchmarks are the columns of the weights.
+        n_per_point: Samples at each point.
     """
 
-    thetas: Thetas
-    n_per_theta: int
-    setup: AnalysisSetup
-
-    def __len__(self) -> int:
-        return len(self.thetas)
-
-    @cached_property
-    def positions(self) -> FloatArray:
-        """Positions, shape ``(n_points, n_parameters)``."""
-        return positions(self.setup, self.thetas)
-
-    @cached_property
-    def coefficients(self) -> FloatArray:
-        """Coefficients of the weights, shape ``(n_points, n_benchmarks)``."""
-        return weight_coefficients(self.setup, self.thetas, len(self.setup.benchmarks))
-
-    @cached_property
-    def gradients(self) -> FloatArray:
-        """Coefficients of their gradients, shape ``(n_points, n_parameters, n_benchmarks)``."""
-        return gradient_coefficients(self.setup, self.thetas, len(self.setup.benchmarks))
-
-    @cached_property
-    def has_gradients(self) -> bool:
-        """Whether gradients are known at all points."""
-        return has_gradients(self.setup, self.thetas)
+    n_per_point: int = 1
 
 
-def resolve_thetas(
-    specification: ThetaSpecification,
+def resolve_points(
+    theta: ThetaSpecification,
+    nu: NuSpecification | None,
     n_samples: int | None,
     setup: AnalysisSetup,
     rng: np.random.Generator,
 ) -> Points:
-    """Turn a specification into points.
+    """Turn specifications into points; the shorter list of theta and nu is cycled.
 
     Args:
-        specification: A tuple made by a function of `madminer.sampling.parameters`.
+        theta: A tuple made by a function for theta of `madminer.sampling.parameters`.
+        nu: A tuple made by a function for nu there, or one for theta with values of nu; None for
+            nominal values.
         n_samples: Number of samples over all points; None where no samples are drawn.
         setup: Setup of the analysis.
         rng: Source of randomness.
 
     Returns:
         The points. Each gets `n_samples` if it is the only one, else
-        ``max(round(n_samples / n_thetas), 1)``.
+        ``max(round(n_samples / n_points), 1)``. Random nu come one for each theta, or one for each
+        sample if there is one theta.
 
     Raises:
-        OptionError: If the specification is not understood or a prior is missing.
+        OptionError: If a specification is not understood or a prior is missing.
         UnknownNameError: If there is no such benchmark.
         ShapeError: If a point has the wrong number of parameters.
     """
     if n_samples is not None and n_samples < 1:
         raise OptionError(f"n_samples must be at least 1, got {n_samples}.")
-    kind, value = _pair(specification)
+    kind, value = _pair(theta)
     resolver = _RESOLVERS.get(kind)
     if resolver is None:
         raise OptionError(
             f"theta must be specified as one of {sorted(_RESOLVERS)}, see madminer.sampling; got "
-            f"{specification!r}."
+            f"{theta!r}."
         )
     thetas = resolver(value, n_samples, setup, rng)
     if len(thetas) == 0:
-        raise OptionError(f"At least one parameter point is needed, got {specification!r}.")
-    total = n_samples or 1
-    n_per_theta = total if len(thetas) == 1 else max(round(total / len(thetas)), 1)
-    points = Points(thetas, n_per_theta, setup)
-    _ = points.coefficients  # refuses unknown names and wrong dimensions
-    return points
+        raise OptionError(f"At least one parameter point is needed, got {theta!r}.")
+    table = ThetaTable(setup, thetas)
+    _ = table.coefficients  # refuses unknown names and wrong dimensions
+    nus = _resolve_nus(nu, len(thetas), n_samples, setup, rng)
+    n_points, total = max(len(thetas), len(nus)), n_samples or 1
+    numbers = np.arange(n_points)
+    n_per_point = total if n_points == 1 else max(round(total / n_points), 1)
+    return Points(table, numbers % len(thetas), nus[numbers % len(nus)], n_per_point)
 
 
-def require_nominal(nu: NuSpecification | None) -> None:
-    """Accept only nominal nuisance parameters.
-
-    Raises:
-        OptionError: If other values are asked for.
-    """
-    if nu is not None and _pair(nu)[0] != "nominal":
+def _resolve_nus(
+    nu: NuSpecification | None,
+    n_thetas: int,
+    n_samples: int | None,
+    setup: AnalysisSetup,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Values of the nuisance parameters, shape ``(n_nus, v)``."""
+    kind, value = ("nominal", None) if nu is None else _pair(nu)
+    v = setup.n_nuisance_parameters
+    if kind == "nominal":
+        return np.zeros((1, v))
+    if v == 0:
         raise OptionError(
-            f"Nuisance parameters can only have their nominal values so far; use None or "
-            f"nominal_nuisance_parameters(), got {nu!r}."
+            f"nu needs nuisance parameters, but the file has none, or they were left out with "
+            f"include_nuisance_parameters=False; got {nu!r}."
         )
+    if kind == "morphing_point":
+        return checked_nu(setup, value)[np.newaxis]  # type: ignore[arg-type]  # checked there
+    if kind == "morphing_points" and isinstance(value, list | tuple | np.ndarray) and len(value):
+        return np.stack([checked_nu(setup, point) for point in value])
+    if kind == "iid":
+        priors, number = [check_prior(value)] * v, None
+    elif kind == "random_morphing_points" and isinstance(value, tuple) and len(value) == 2:
+        number, priors = value[0], [check_prior(prior) for prior in value[1]]
+    else:
+        raise OptionError(
+            f"nu must be specified by iid_nuisance_parameters, nominal_nuisance_parameters, "
+            f"morphing_point, morphing_points or random_morphing_points, got {nu!r}."
+        )
+    if len(priors) != v:
+        raise OptionError(
+            f"One prior is needed for each of {list(setup.nuisance_parameters)}, got {len(priors)}."
+        )
+    at_most = n_samples if n_thetas == 1 else n_thetas
+    n_nus = _number(number, at_most, nu)
+    return np.stack([_draw(prior, n_nus, rng) for prior in priors], axis=1)
+
+
+def _number(number: int | None, at_most: int | None, specification: object) -> int:
+    """How many random points are drawn; None and zero mean as many as possible."""
+    wanted = number if number is not None and number > 0 else at_most
+    if wanted is None:
+        raise OptionError(
+            f"Random points without samples need a number of points, got {specification!r}."
+        )
+    return wanted if at_most is None else min(wanted, at_most)
 
 
 def _pair(specification: object) -> tuple[str, object]:
@@ -152,11 +160,8 @@ def _random(
         raise OptionError(
             f"One prior is needed for each of {list(setup.parameters)}, got {len(priors)}."
         )
-    if n_samples is None and (number is None or number <= 0):
-        raise OptionError(f"Random points without samples need a number of points, got {number!r}.")
-    if n_samples is not None and (number is None or not 0 < number <= n_samples):
-        number = n_samples
-    return np.stack([_draw(check_prior(prior), number, rng) for prior in priors], axis=1)
+    n_thetas = _number(number, n_samples, value)
+    return np.stack([_draw(check_prior(prior), n_thetas, rng) for prior in priors], axis=1)
 
 
 def _draw(prior: Prior, number: int, rng: np.random.Generator) -> FloatArray:

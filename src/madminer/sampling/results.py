@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 
 from madminer.errors import OptionError
-from madminer.io.atomic import atomic_path
+from madminer.sampling.files import check_destination, save_arrays
 from madminer.typing import FloatArray, StrPath
 
 __all__ = [
@@ -17,10 +16,106 @@ __all__ = [
     "MoreRatiosSample",
     "PlainSample",
     "RatioSample",
+    "Sample",
     "check_destination",
     "given",
     "save_arrays",
 ]
+
+_SCORE_METHODS = ("sally", "sallino")
+_DENSITY_METHODS = ("nde", "scandal")
+_RATIO_METHODS = ("carl", "cascal", "rolr", "rascal", "alice", "alices")
+
+
+class Sample:
+    """A tuple of arrays and n_eff, by name too; `w` holds the signs of the events."""
+
+    w: FloatArray
+    """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
+
+    _training: ClassVar[Mapping[tuple[str, ...], Mapping[str, str]]]
+    """Keywords of ``train`` and the arrays they take, by methods."""
+
+    if TYPE_CHECKING:  # what the named tuple beside it provides
+
+        def __new__(cls, *values: object) -> Self: ...  # noqa: D102
+        def _asdict(self) -> dict[str, object]: ...
+
+    @classmethod
+    def of(cls, values: Iterable[object], w: FloatArray) -> Self:
+        """Make it from arrays and n_eff, in the order of the names, and the signs."""
+        sample = cls(*values)
+        sample.w = w
+        return sample
+
+    def to_dict(
+        self, method: str | None = None, *, with_signs: bool = False
+    ) -> dict[str, FloatArray]:
+        """The arrays by name; they are not copied.
+
+        Args:
+            method: None: the names are those of this sample and of saved files, signs being ``w``.
+                Name of an inference method: exactly the keywords of ``train``, so that
+                ``estimator.train(method, **sample.to_dict(method))`` works; signs being
+                ``sample_weight``. The estimator is that of one parameter point for samples with
+                the ratio, and the doubly parameterized one for samples with more ratios.
+            with_signs: Whether the signs are there even if all are positive.
+
+        Returns:
+            Arrays by name, each with one row a sample.
+
+        Raises:
+            OptionError: If the method is not trained on such a sample.
+        """
+        arrays = self._arrays()
+        if with_signs or np.any(self.w < 0.0):
+            arrays["w"] = self.w
+        if method is None:
+            return arrays
+        keywords = {**self._keywords(method), "sample_weight": "w"}
+        return {keyword: arrays[name] for keyword, name in keywords.items() if name in arrays}
+
+    def save(self, folder: StrPath, filename: str, *, file_format: str = "npy") -> None:
+        """Save the arrays, and the signs if any is negative; see `madminer.sampling.files`.
+
+        Args:
+            folder: Folder, created where it is missing.
+            filename: Common part of the file names.
+            file_format: ``"npy"`` or ``"parquet"``.
+
+        Raises:
+            OptionError: If there is no such format.
+            MissingDependencyError: If pyarrow is needed and not installed.
+            OutputError: If nothing can be written there.
+        """
+        missing = dict.fromkeys((*self._asdict(), "w"))
+        del missing["n_eff"]
+        save_arrays(folder, filename, {**missing, **self.to_dict()}, file_format=file_format)
+
+    def __repr__(self) -> str:
+        """Shapes instead of numbers."""
+        shapes = [f"{name} {values.shape}" for name, values in self._arrays().items()]
+        n_eff = float(np.min(cast("FloatArray", self._asdict()["n_eff"])))
+        n_negative = int(np.count_nonzero(self.w < 0.0))
+        negative = f", {n_negative} negative" if n_negative else ""
+        return f"{type(self).__name__}({', '.join(shapes)}; n_eff {n_eff:.6g}{negative})"
+
+    def _arrays(self) -> dict[str, FloatArray]:
+        return {
+            name: cast("FloatArray", values)
+            for name, values in self._asdict().items()
+            if values is not None and name != "n_eff"
+        }
+
+    def _keywords(self, method: str) -> Mapping[str, str]:
+        for methods, keywords in self._training.items():
+            if method in methods:
+                return keywords
+        known = ", ".join(method for methods in self._training for method in methods)
+        raise OptionError(
+            f"A {type(self).__name__} trains {known}; got {method!r}. Draw the sample with another "
+            f"function of SampleAugmenter."
+        )
 
 
 class _Plain(NamedTuple):
@@ -57,85 +152,33 @@ class _MoreRatios(NamedTuple):
     n_eff: float
 
 
-class PlainSample(_Plain):
-    """Observables x, theta and n_eff, by name too; `w` holds the signs of the events."""
+class PlainSample(Sample, _Plain):
+    """Observables x, theta and n_eff."""
 
-    w: FloatArray
-    """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
-
-    @classmethod
-    def of(cls, values: tuple[FloatArray, FloatArray, float], w: FloatArray) -> Self:
-        """Make it from the arrays and the signs."""
-        sample = cls(*values)
-        sample.w = w
-        return sample
+    _training: ClassVar = {("nde",): {"x": "x", "theta": "theta"}}
 
 
-class LocalSample(_Local):
-    """Observables x, theta, t_xz and n_eff, by name too; `w` holds the signs of the events."""
+class LocalSample(Sample, _Local):
+    """Observables x, theta, joint score t_xz and n_eff."""
 
-    w: FloatArray
-    """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
-
-    @classmethod
-    def of(cls, values: tuple[FloatArray, FloatArray, FloatArray, float], w: FloatArray) -> Self:
-        """Make it from the arrays and the signs."""
-        sample = cls(*values)
-        sample.w = w
-        return sample
+    _training: ClassVar = {
+        _SCORE_METHODS: {"x": "x", "t_xz": "t_xz"},
+        _DENSITY_METHODS: {"x": "x", "theta": "theta", "t_xz": "t_xz"},
+    }
 
 
-class RatioSample(_Ratio):
-    """x, theta0, theta1, y, r_xz, t_xz, n_eff, by name too; `w` holds the signs of the events."""
+class RatioSample(Sample, _Ratio):
+    """Observables x, theta0, theta1, labels y, joint ratio r_xz, joint score t_xz and n_eff."""
 
-    w: FloatArray
-    """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
-
-    @classmethod
-    def of(
-        cls,
-        values: tuple[
-            FloatArray,
-            FloatArray,
-            FloatArray,
-            FloatArray,
-            FloatArray,
-            FloatArray | None,
-            float | FloatArray,
-        ],
-        w: FloatArray,
-    ) -> Self:
-        """Make it from the arrays and the signs."""
-        sample = cls(*values)
-        sample.w = w
-        return sample
+    _training: ClassVar = {
+        _RATIO_METHODS: {"x": "x", "y": "y", "theta": "theta0", "r_xz": "r_xz", "t_xz": "t_xz"}
+    }
 
 
-class MoreRatiosSample(_MoreRatios):
-    """x, theta0, theta1, y, r_xz, t_xz0, t_xz1, n_eff, by name too; `w` holds the signs."""
+class MoreRatiosSample(Sample, _MoreRatios):
+    """Observables x, theta0, theta1, labels y, joint ratio r_xz, scores t_xz0, t_xz1 and n_eff."""
 
-    w: FloatArray
-    """+1, or -1 where the weight of the event is negative, shape ``(n_samples, 1)``."""
-
-    @classmethod
-    def of(
-        cls,
-        values: tuple[
-            FloatArray,
-            FloatArray,
-            FloatArray,
-            FloatArray,
-            FloatArray,
-            FloatArray | None,
-            FloatArray | None,
-            float,
-        ],
-        w: FloatArray,
-    ) -> Self:
-        """Make it from the arrays and the signs."""
-        sample = cls(*values)
-        sample.w = w
-        return sample
+    _training: ClassVar = {_RATIO_METHODS: {name: name for name in _MoreRatios._fields[:-1]}}
 
 
 def given(values: FloatArray | None) -> FloatArray:
@@ -147,39 +190,3 @@ def given(values: FloatArray | None) -> FloatArray:
     if values is None:
         raise OptionError("This sample lacks an array that the function returns.")
     return values
-
-
-def check_destination(folder: StrPath | None, filename: str | None) -> None:
-    """Check that folder and file name are both given, or neither.
-
-    Raises:
-        OptionError: If only one of them is.
-    """
-    if (folder is None) != (filename is None):
-        raise OptionError(
-            f"Samples are saved where both folder and filename are given, got {folder=!s} and "
-            f"{filename=}. Give both, or neither to save nothing."
-        )
-
-
-def save_arrays(
-    folder: StrPath | None, filename: str | None, arrays: Mapping[str, FloatArray | None]
-) -> None:
-    """Save arrays as ``<name>_<filename>.npy``, each atomically.
-
-    Args:
-        folder: Folder, created where it is missing; None: nothing is saved.
-        filename: Common part of the file names; None: nothing is saved.
-        arrays: Arrays by name; those that are None are left out.
-
-    Raises:
-        OptionError: If only one of folder and file name is given.
-        OutputError: If nothing can be written there.
-    """
-    check_destination(folder, filename)
-    if folder is None or filename is None:
-        return
-    for name, values in arrays.items():
-        if values is not None:
-            with atomic_path(Path(folder) / f"{name}_{filename}.npy") as path:
-                np.save(path, values)

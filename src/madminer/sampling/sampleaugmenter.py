@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from madminer.sampling import first_release
 from madminer.sampling.columns import Columns, SamplingOptions, report_draws
 from madminer.sampling.messages import report_extraction
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification
-from madminer.sampling.points import require_nominal, resolve_thetas
+from madminer.sampling.points import resolve_points
 from madminer.sampling.results import (
     LocalSample,
     MoreRatiosSample,
@@ -22,9 +23,12 @@ from madminer.sampling.results import (
 )
 from madminer.sampling.sampler import Sampler
 from madminer.sampling.weighted import WeightedSample, weighted_sample
-from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
+from madminer.typing import ArrayLike, FloatArray, Seed, StrPath, ThetaLike
 
-__all__ = ["SampleAugmenter"]
+__all__ = ["NegativeWeights", "SampleAugmenter"]
+
+NegativeWeights = Literal["sign", "drop", "refuse"]
+"""What happens to negative weights, see `SampleAugmenter.sample_train_plain`."""
 
 
 class SampleAugmenter(Sampler):
@@ -69,13 +73,15 @@ class SampleAugmenter(Sampler):
         double_precision: bool = False,
         *,
         seed: Seed = None,
+        negative_weights: NegativeWeights = "sign",
     ) -> PlainSample:
         """Draw samples without joint quantities.
 
         Args:
             theta: Parameter points to draw from.
             n_samples: Number of samples over all points.
-            nu: Nuisance parameters, None for their nominal values.
+            nu: Nuisance parameters, None for their nominal values; random ones come one for each
+                theta, or one for each sample if there is one theta. Shorter lists are cycled.
             sample_only_from_closest_benchmark: Whether to draw only events generated at the
                 benchmark closest to the point, and background.
             folder: Folder of the saved arrays; None: they are not saved.
@@ -87,6 +93,9 @@ class SampleAugmenter(Sampler):
             n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
             double_precision: Whether to return float64 instead of float32.
             seed: Source of randomness.
+            negative_weights: ``"sign"``: events are drawn by |w|, and the attribute `w` of the
+                result holds the signs; ``"drop"``: those of negative weight are never drawn, as in
+                MadMiner 0.9, and counted in a warning; ``"refuse"``: they are an error.
 
         Returns:
             Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``, followed by nuisance
@@ -107,6 +116,7 @@ class SampleAugmenter(Sampler):
             validation_split=validation_split,
             n_eff_forced=n_eff_forced,
             double_precision=double_precision,
+            negative_weights=negative_weights,
         )
         rng = np.random.default_rng(seed)
         what = "evaluation sample" if partition == "test" else "plain training sample"
@@ -136,6 +146,7 @@ class SampleAugmenter(Sampler):
         double_precision: bool = False,
         *,
         seed: Seed = None,
+        negative_weights: NegativeWeights = "sign",
     ) -> LocalSample:
         """Draw samples with the joint score, for SALLY and SALLINO.
 
@@ -156,17 +167,18 @@ class SampleAugmenter(Sampler):
             n_eff_forced: See there.
             double_precision: See there.
             seed: Source of randomness.
+            negative_weights: See `sample_train_plain`.
 
         Returns:
-            Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``; joint score t_xz
-            ``(n, n_parameters)``; effective number of samples.
+            Observables x ``(n, n_observables)``; theta ``(n, p)`` or, with nuisance parameters,
+            ``(n, p + v)``; joint score t_xz of the same shape (``(n, p)`` without nuisance score);
+            effective number of samples.
 
         Raises:
             OptionError: If an option or a specification is not understood.
             MorphingError: If derivatives are not known at a point.
             DataError: If a drawn event has no score.
         """
-        self._require_theta_score(nuisance_score)
         check_destination(folder, filename)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
@@ -175,6 +187,8 @@ class SampleAugmenter(Sampler):
             validation_split=validation_split,
             n_eff_forced=n_eff_forced,
             double_precision=double_precision,
+            nuisance_score=nuisance_score,
+            negative_weights=negative_weights,
         )
         if log_message:
             report_extraction(
@@ -204,6 +218,7 @@ class SampleAugmenter(Sampler):
         double_precision: bool = False,
         *,
         seed: Seed = None,
+        negative_weights: NegativeWeights = "sign",
     ) -> LocalSample:
         """Draw samples with the joint score, for density estimation (SCANDAL).
 
@@ -224,12 +239,13 @@ class SampleAugmenter(Sampler):
             n_eff_forced: See there.
             double_precision: See there.
             seed: Source of randomness.
+            negative_weights: See `sample_train_plain`.
 
         Returns:
-            Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``; joint score t_xz
-            ``(n, n_parameters)``; effective number of samples.
+            Observables x ``(n, n_observables)``; theta ``(n, p)`` or, with nuisance parameters,
+            ``(n, p + v)``; joint score t_xz of the same shape (``(n, p)`` without nuisance score);
+            effective number of samples.
         """
-        self._require_theta_score(nuisance_score)
         check_destination(folder, filename)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
@@ -238,6 +254,8 @@ class SampleAugmenter(Sampler):
             validation_split=validation_split,
             n_eff_forced=n_eff_forced,
             double_precision=double_precision,
+            nuisance_score=nuisance_score,
+            negative_weights=negative_weights,
         )
         report_extraction(
             "Extracting training sample for density estimation. Sampling and score evaluation "
@@ -269,6 +287,7 @@ class SampleAugmenter(Sampler):
         double_precision: bool = False,
         *,
         seed: Seed = None,
+        negative_weights: NegativeWeights = "sign",
     ) -> RatioSample:
         """Draw samples with the joint likelihood ratio, for CARL, ROLR, ALICE and their kin.
 
@@ -295,20 +314,19 @@ class SampleAugmenter(Sampler):
             n_eff_forced: See there.
             double_precision: See there.
             seed: Source of randomness.
+            negative_weights: See `sample_train_plain`.
 
         Returns:
-            Shuffled: observables x ``(n, n_observables)``; theta0 and theta1 ``(n,
-            n_parameters)``; y ``(n, 1)``; joint ratio r_xz of theta0 to theta1 ``(n, 1)``; joint
-            score t_xz at theta0 ``(n, n_parameters)``, None where derivatives are not known;
-            effective number of samples, the smallest over the points, or ``(n,)``.
+            Shuffled: observables x ``(n, n_observables)``; theta0 and theta1 ``(n, p)`` or, with
+            nuisance parameters, ``(n, p + v)``; y ``(n, 1)``; joint ratio r_xz of theta0 to theta1
+            ``(n, 1)``; joint score t_xz at theta0, of the shape of theta0 (``(n, p)`` without
+            nuisance score), None where derivatives are not known; effective number of samples,
+            the smallest over the points, or ``(n,)``.
 
         Raises:
             OptionError: If an option or a specification is not understood.
             DataError: If a drawn event has no joint ratio or score.
         """
-        self._require_theta_score(nuisance_score)
-        require_nominal(nu0)
-        require_nominal(nu1)
         check_destination(folder, filename)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
@@ -317,16 +335,20 @@ class SampleAugmenter(Sampler):
             validation_split=validation_split,
             n_eff_forced=n_eff_forced,
             double_precision=double_precision,
+            nuisance_score=nuisance_score,
+            negative_weights=negative_weights,
             individual_n_effective=return_individual_n_effective,
         )
         rng = np.random.default_rng(seed)
-        specifications = [theta0, theta1]
         report_extraction(
             "Extracting training sample for ratio-based methods. Numerator hypothesis: %s, "
             "denominator hypothesis: %s",
-            *specifications,
+            theta0,
+            theta1,
         )
-        columns = self._ratio_columns(specifications, n_samples, options, rng, with_score1=False)
+        columns = self._ratio_columns(
+            [theta0, theta1], [nu0, nu1], n_samples, options, rng, with_score1=False
+        )
         report_draws(columns, options)
         arrays = {
             "x": columns.x,
@@ -373,6 +395,7 @@ class SampleAugmenter(Sampler):
         double_precision: bool = False,
         *,
         seed: Seed = None,
+        negative_weights: NegativeWeights = "sign",
     ) -> MoreRatiosSample:
         """Draw samples with the joint ratio and both scores, for doubly parameterized estimators.
 
@@ -398,6 +421,7 @@ class SampleAugmenter(Sampler):
             n_eff_forced: See there.
             double_precision: See there.
             seed: Source of randomness.
+            negative_weights: See `sample_train_plain`.
 
         Returns:
             As `sample_train_ratio`, but with the joint scores at theta0 and at theta1.
@@ -406,9 +430,6 @@ class SampleAugmenter(Sampler):
             OptionError: If an option or a specification is not understood.
             DataError: If a drawn event has no joint ratio or score.
         """
-        self._require_theta_score(nuisance_score)
-        require_nominal(nu0)
-        require_nominal(nu1)
         check_destination(folder, filename)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
@@ -417,16 +438,18 @@ class SampleAugmenter(Sampler):
             validation_split=validation_split,
             n_eff_forced=n_eff_forced,
             double_precision=double_precision,
+            nuisance_score=nuisance_score,
+            negative_weights=negative_weights,
         )
         rng = np.random.default_rng(seed)
-        specifications = [theta0, theta1, *(additional_thetas or [])]
+        thetas = [theta0, theta1, *(additional_thetas or [])]
         report_extraction(
             "Extracting training sample for ratio-based methods. Numerator hypothesis: %s, "
             "denominator hypothesis: %s",
             theta0,
             theta1,
         )
-        columns = self._ratio_columns(specifications, n_samples, options, rng, with_score1=True)
+        columns = self._ratio_columns(thetas, [nu0, nu1], n_samples, options, rng, with_score1=True)
         report_draws(columns, options)
         arrays = {
             "x": columns.x,
@@ -469,6 +492,7 @@ class SampleAugmenter(Sampler):
         double_precision: bool = False,
         *,
         seed: Seed = None,
+        negative_weights: NegativeWeights = "sign",
     ) -> PlainSample:
         """Draw samples for evaluation, by default from the events kept for testing.
 
@@ -486,6 +510,7 @@ class SampleAugmenter(Sampler):
             n_eff_forced: See there.
             double_precision: See there.
             seed: Source of randomness.
+            negative_weights: See `sample_train_plain`.
 
         Returns:
             Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``; effective number of
@@ -505,6 +530,7 @@ class SampleAugmenter(Sampler):
             n_eff_forced,
             double_precision,
             seed=seed,
+            negative_weights=negative_weights,
         )
 
     def weighted_local(
@@ -515,6 +541,8 @@ class SampleAugmenter(Sampler):
         test_split: float | None = 0.2,
         validation_split: float | None = 0.2,
         sample_only_from_closest_benchmark: bool = True,
+        nu: ArrayLike | None = None,
+        nuisance_score: str | bool = "auto",
     ) -> WeightedSample:
         """Take every event once, with its weight and joint score, instead of drawing.
 
@@ -528,6 +556,9 @@ class SampleAugmenter(Sampler):
             validation_split: Fraction of events kept for validation.
             sample_only_from_closest_benchmark: Whether to take only events generated at the
                 benchmark closest to `theta`, and background.
+            nu: Nuisance parameters, shape ``(v,)``; None: zero.
+            nuisance_score: Whether the score has components for nuisance parameters; ``"auto"``:
+                if there are any.
 
         Returns:
             Observables, joint scores and weights of mean one.
@@ -543,6 +574,8 @@ class SampleAugmenter(Sampler):
             test_split=test_split,
             validation_split=validation_split,
             sample_only_from_closest_benchmark=sample_only_from_closest_benchmark,
+            nu=nu,
+            nuisance_score=self._wants_nuisance_score(nuisance_score),
         )
 
     def cross_sections(
@@ -563,13 +596,14 @@ class SampleAugmenter(Sampler):
         Raises:
             OptionError: If a specification is not understood.
         """
-        require_nominal(nu)
-        points = resolve_thetas(theta, None, self.setup, np.random.default_rng(seed))
-        xsecs, uncertainties = self.xsecs(points.thetas)
-        thetas = points.positions
-        if nu is not None:
-            thetas = self._with_nominal_nu(thetas)
-        return thetas, xsecs, uncertainties
+        points = resolve_points(theta, nu, None, self.setup, np.random.default_rng(seed))
+        if points.is_nominal:
+            xsecs, uncertainties = self.xsecs(points.table.thetas)
+            xsecs, uncertainties = xsecs[points.which], uncertainties[points.which]
+        else:
+            xsecs, uncertainties = self.xsecs(points.positions, points.nus)
+        columns = [points.positions] if nu is None else [points.positions, points.nus]
+        return np.hstack(columns), xsecs, uncertainties
 
     # Names of the first releases
 

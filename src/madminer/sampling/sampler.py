@@ -10,19 +10,17 @@ from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
 from madminer.analysis.rescaling import closest_benchmarks, closest_factors, share_factors
 from madminer.errors import OptionError
-from madminer.sampling.augment import (
-    DrawnSample,
-    draw_sample,
-    sample_ratio,
-    sample_score,
-    signs,
-)
+from madminer.sampling.augment import DrawnSample, draw_sample, sample_at, signs
 from madminer.sampling.columns import Columns, SamplingOptions, join_columns
-from madminer.sampling.draws import Targets
-from madminer.sampling.messages import report_contents
+from madminer.sampling.joint import joint_ratio
+from madminer.sampling.messages import (
+    report_contents,
+    report_negative_weights,
+    report_reliability,
+)
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification
-from madminer.sampling.points import Points, require_nominal, resolve_thetas
-from madminer.sampling.table import WeightTable
+from madminer.sampling.points import Points, resolve_points
+from madminer.sampling.table import WeightTable, refined
 from madminer.typing import FloatArray, StrPath
 
 __all__ = ["Sampler"]
@@ -60,15 +58,16 @@ class Sampler(DataAnalyzer):
         *,
         with_score: bool,
     ) -> Columns:
-        require_nominal(nu)
-        points = resolve_thetas(theta, n_samples, self.setup, rng)
+        by_nu = self._wants_nuisance_score(options.nuisance_score)
+        points = resolve_points(theta, nu, n_samples, self.setup, rng)
         if with_score:
             _ = points.gradients  # refused before anything is drawn
-        sample = self._draw(points, len(points), points.n_per_theta, options, rng)
+        sample = self._draw(points, len(points), points.n_per_point, options, rng)
+        scored = sample_at(sample, points, by_theta=True, by_nu=by_nu) if with_score else None
         columns = Columns(
             x=self.event_file.rows(sample.rows),
-            theta0=self._thetas(sample, points),
-            t_xz0=sample_score(sample, points) if with_score else None,
+            theta0=_positions(sample, points),
+            t_xz0=None if scored is None else scored.score,
             n_effective=sample.n_effective,
             w=signs(sample),
         )
@@ -82,25 +81,28 @@ class Sampler(DataAnalyzer):
         options: SamplingOptions,
         rng: np.random.Generator,
     ) -> DrawnSample:
-        table = self._table(options)
+        table = self._table(options, in_classes=not points.is_nominal)
         n_generated = self.n_events_generated_per_benchmark
         if options.only_closest and self.event_file.has_sampling_benchmarks:
             closest = closest_benchmarks(points.positions, self.setup.benchmark_thetas, n_generated)
             factors = closest_factors(closest, self.n_benchmarks_phys)
         else:
             factors = np.tile(share_factors(n_generated), (len(points), 1))
-        sets = np.repeat(np.arange(n_sets), n_per_set)
-        targets = Targets(points.coefficients, factors)
-        return draw_sample(
+        report_negative_weights(table, options.negative_weights)
+        sample = draw_sample(
             table,
-            targets,
-            sets,
+            points,
+            table.spread(factors),
+            np.repeat(np.arange(n_sets), n_per_set),
             rng,
-            options.n_eff_forced,
+            n_eff_forced=options.n_eff_forced,
             individually=options.individual_n_effective,
+            drop_negative=options.negative_weights == "drop" and table.is_signed,
         )
+        report_reliability(sample, points)
+        return sample
 
-    def _table(self, options: SamplingOptions) -> WeightTable:
+    def _table(self, options: SamplingOptions, *, in_classes: bool) -> WeightTable:
         """Weights of a partition; those of the last one asked for are kept."""
         start, stop, _ = partition_range(
             self.n_samples, options.partition, options.test_split, options.validation_split
@@ -108,20 +110,27 @@ class Sampler(DataAnalyzer):
         key = (start, stop)
         if key not in self._tables:
             self._tables.clear()
-            groups = self._groups(start, stop)
-            members = [np.flatnonzero(groups == g) for g in range(self.n_benchmarks_phys + 1)]
-            rows = start + np.concatenate(members)
-            counts = [len(events) for events in members]
-            self._tables[key] = WeightTable(
-                rows=rows,
-                edges=np.append(0, np.cumsum(counts)),
-                weights=np.ascontiguousarray(self.event_file.weights(rows)[:, : self.n_benchmarks]),
-            )
+            self._tables[key] = self._read_table(start, stop)
+        if in_classes and self._tables[key].bounds is None and not self.response.varying:
+            self._tables[key] = refined(self._tables[key])
         return self._tables[key]
+
+    def _read_table(self, start: int, stop: int) -> WeightTable:
+        groups = self._groups(start, stop)
+        members = [np.flatnonzero(groups == g) for g in range(self.n_benchmarks_phys + 1)]
+        rows = start + np.concatenate(members)
+        counts = [len(events) for events in members]
+        return WeightTable(
+            rows=rows,
+            edges=np.append(0, np.cumsum(counts)),
+            weights=np.ascontiguousarray(self.event_file.weights(rows)[:, : self.n_benchmarks]),
+            model=self.response,
+        )
 
     def _ratio_columns(
         self,
-        specifications: Sequence[ThetaSpecification],
+        thetas: Sequence[ThetaSpecification],
+        nus: Sequence[NuSpecification | None],
         n_samples: int,
         options: SamplingOptions,
         rng: np.random.Generator,
@@ -130,16 +139,21 @@ class Sampler(DataAnalyzer):
     ) -> Columns:
         """Samples from the first (y = 0) and second (y = 1) of the specified points.
 
-        The further ones take the place of the point that was not drawn from.
+        The further ones take the place of the point that was not drawn from, with its nuisance
+        parameters.
         """
+        by_nu = self._wants_nuisance_score(options.nuisance_score)
         n_half = n_samples // 2
         if n_half < 1:
             raise OptionError(f"n_samples must be at least 2, one a half; got {n_samples}.")
         halves: list[tuple[DrawnSample, list[tuple[Points, Points]]]] = []
         for y in (0, 1):
-            points = [resolve_thetas(s, n_half, self.setup, rng) for s in specifications]
+            points = [
+                resolve_points(theta, nu, n_half, self.setup, rng)
+                for theta, nu in zip(thetas, [*nus, *[nus[1 - y]] * (len(thetas) - 2)], strict=True)
+            ]
             n_sets = max(len(p) for p in points)
-            n_per_set = min(p.n_per_theta for p in points)
+            n_per_set = min(p.n_per_point for p in points)
             drawn, others = points[y], [points[1 - y], *points[2:]]
             sample = self._draw(drawn, n_sets, n_per_set, options, rng)
             pairs = [(drawn, other) if y == 0 else (other, drawn) for other in others]
@@ -147,53 +161,48 @@ class Sampler(DataAnalyzer):
         rows = [sample.rows for sample, _ in halves]
         x = np.split(self.event_file.rows(np.concatenate(rows)), [len(rows[0])])  # one pass
         pieces = [
-            self._piece(sample, x[y], *pair, y, with_score1)
+            _ratio_piece(sample, x[y], *pair, y, with_score1=with_score1, by_nu=by_nu)
             for y, (sample, pairs) in enumerate(halves)
             for pair in pairs
         ]
         return join_columns(pieces, options.dtype, rng)
 
-    def _piece(
-        self,
-        sample: DrawnSample,
-        x: FloatArray,
-        points0: Points,
-        points1: Points,
-        y: int,
-        with_score1: bool,
-    ) -> Columns:
-        ratio = sample_ratio(sample, points0, points1)
-        scores = [
-            sample_score(sample, points) if wanted and points.has_gradients else None
-            for points, wanted in ((points0, True), (points1, with_score1))
-        ]
-        return Columns(
-            x=x,
-            theta0=self._thetas(sample, points0),
-            theta1=self._thetas(sample, points1),
-            y=np.full((len(ratio), 1), y),
-            r_xz=ratio[:, np.newaxis],
-            t_xz0=scores[0],
-            t_xz1=scores[1],
-            n_effective=sample.n_effective,
-            w=signs(sample),
-        )
-
-    def _thetas(self, sample: DrawnSample, points: Points) -> FloatArray:
-        thetas = points.positions[sample.sets % len(points)]
-        return self._with_nominal_nu(thetas)
-
-    def _with_nominal_nu(self, thetas: FloatArray) -> FloatArray:
-        return np.pad(thetas, ((0, 0), (0, self.n_nuisance_parameters)))
-
-    def _require_theta_score(self, nuisance_score: str | bool) -> None:
-        if nuisance_score not in {"auto", True, False}:
+    def _wants_nuisance_score(self, nuisance_score: str | bool) -> bool:
+        if nuisance_score is True and self.n_nuisance_parameters == 0:
             raise OptionError(
-                f"nuisance_score must be 'auto', True or False, got {nuisance_score!r}."
+                "nuisance_score=True needs nuisance parameters, but the file has none, or they "
+                "were left out with include_nuisance_parameters=False. Use 'auto' or False."
             )
-        if nuisance_score is not False and self.n_nuisance_parameters > 0:
-            raise OptionError(
-                f"Scores of nuisance parameters are not available so far, but the file has "
-                f"{list(self.nuisance_parameters)}. Use nuisance_score=False, or open the file "
-                f"with include_nuisance_parameters=False."
-            )
+        return nuisance_score is not False and self.n_nuisance_parameters > 0
+
+
+def _ratio_piece(
+    sample: DrawnSample,
+    x: FloatArray,
+    points0: Points,
+    points1: Points,
+    y: int,
+    *,
+    with_score1: bool,
+    by_nu: bool,
+) -> Columns:
+    at0 = sample_at(sample, points0, by_theta=points0.has_gradients, by_nu=by_nu)
+    with_score1 = with_score1 and points1.has_gradients
+    at1 = sample_at(sample, points1, by_theta=with_score1, by_nu=by_nu)
+    ratio = joint_ratio(at0.weights, at1.weights, at0.xsecs, at1.xsecs)
+    return Columns(
+        x=x,
+        theta0=_positions(sample, points0),
+        theta1=_positions(sample, points1),
+        y=np.full((len(ratio), 1), y),
+        r_xz=ratio[:, np.newaxis],
+        t_xz0=at0.score,
+        t_xz1=at1.score,
+        n_effective=sample.n_effective,
+        w=signs(sample),
+    )
+
+
+def _positions(sample: DrawnSample, points: Points) -> FloatArray:
+    """Theta and nu of each sample, shape ``(n_samples, p + v)``."""
+    return np.hstack([points.positions, points.nus])[sample.sets % len(points)]

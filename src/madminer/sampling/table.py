@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from madminer.analysis.nuisance_sums import ResponseBatch
+from madminer.analysis.response import ResponseModel, event_responses
 from madminer.sampling.running import RunningSums
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["WeightTable"]
+__all__ = ["ResponseBounds", "WeightTable", "refined"]
+
+_CHUNK = 1 << 16
+_QUANTILES = (0.5, 0.9, 0.99, 0.999)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResponseBounds:
+    """Ranges of the responses of the events of each group.
+
+    Args:
+        low: Smallest linear coefficients, shape ``(n_groups, v)``.
+        high: Largest linear coefficients, shape ``(n_groups, v)``.
+        quadratic: Largest quadratic coefficients, shape ``(n_groups, v)``.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    quadratic: FloatArray
+
+    def largest_logs(self, nus: FloatArray) -> FloatArray:
+        """Bounds of log f(nu): ``(n, v)`` to ``(n, n_groups)``."""
+        positive, negative = np.maximum(nus, 0.0), np.minimum(nus, 0.0)
+        logs: FloatArray = positive @ self.high.T + negative @ self.low.T
+        return logs + nus**2 @ self.quadratic.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,24 +48,41 @@ class WeightTable:
         rows: Row of each event in the file, shape ``(n_events,)``.
         edges: First event of each group, and the number of events, shape ``(n_groups + 1,)``.
         weights: Weights in pb, contiguous in memory, shape ``(n_events, n_benchmarks)``.
+        model: Response to nuisance parameters.
+        parents: Group of `madminer.analysis.rescaling` that each group belongs to, shape
+            ``(n_groups,)``; None: the same.
+        bounds: Ranges of the responses in each group, None where groups are not `refined`.
     """
 
     rows: IntArray
     edges: IntArray
     weights: FloatArray
+    model: ResponseModel = field(default_factory=lambda: ResponseModel((), ()))
+    parents: IntArray | None = None
+    bounds: ResponseBounds | None = None
 
     def __len__(self) -> int:
         return len(self.weights)
 
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return len(self.edges) - 1
+
     @cached_property
     def groups(self) -> IntArray:
         """Group of each event, in rising order, shape ``(n_events,)``."""
-        return np.repeat(np.arange(len(self.edges) - 1), np.diff(self.edges))
+        return np.repeat(np.arange(self.n_groups, dtype=np.int16), np.diff(self.edges))
 
     @cached_property
     def is_signed(self) -> bool:
         """Whether any weight is negative."""
         return bool(np.min(self.weights, initial=0.0) < 0.0)
+
+    @cached_property
+    def n_negative(self) -> int:
+        """Number of events with a negative weight at any benchmark."""
+        return int(np.count_nonzero(self.weights.min(axis=1, initial=0.0) < 0.0))
 
     @cached_property
     def running(self) -> RunningSums:
@@ -56,3 +100,76 @@ class WeightTable:
         if not self.is_signed:
             return self.absolute_sums
         return np.diff(RunningSums(self.weights).before(self.edges), axis=0)
+
+    def spread(self, factors: FloatArray) -> FloatArray:
+        """Factors of the groups of the file as factors of the groups of this table.
+
+        Args:
+            factors: Factors, shape ``(n, n_physical + 1)``.
+
+        Returns:
+            Factors, shape ``(n, n_groups)``.
+        """
+        return factors if self.parents is None else factors[:, self.parents]
+
+    def batches(self) -> Iterator[ResponseBatch]:
+        """Weights, responses and groups of successive events."""
+        for start in range(0, len(self), _CHUNK):
+            some = slice(start, start + _CHUNK)
+            weights = self.weights[some]
+            yield weights, event_responses(self.model, weights), self.groups[some]
+
+
+def refined(table: WeightTable) -> WeightTable:
+    """Divide groups into classes of events with similar responses to nuisance parameters.
+
+    Few events with large responses then do not spoil the bounds for all others.
+
+    Args:
+        table: Table whose groups are those of the file.
+
+    Returns:
+        The table in another order, with the ranges of the responses.
+    """
+    spread = np.concatenate([_deviation(batch) for batch in table.batches()])
+    orders, parents, sizes = [], [], []
+    for group in range(table.n_groups):
+        events = np.arange(table.edges[group], table.edges[group + 1])
+        if not len(events):
+            continue
+        limits = np.unique(np.quantile(spread[events], _QUANTILES))
+        classes = np.searchsorted(limits, spread[events])
+        for number in np.unique(classes):
+            members = events[classes == number]
+            orders.append(members)
+            parents.append(group)
+            sizes.append(len(members))
+    order = np.concatenate(orders)
+    result = replace(
+        table,
+        rows=table.rows[order],
+        weights=table.weights[order],
+        edges=np.append(0, np.cumsum(sizes)),
+        parents=np.array(parents),
+    )
+    return replace(result, bounds=_bounds(result))
+
+
+def _deviation(batch: ResponseBatch) -> FloatArray:
+    """How much the responses of events differ from none, shape ``(n,)``."""
+    _, responses, _ = batch
+    deviation: FloatArray = (np.abs(responses.a) + np.abs(responses.b)).max(axis=1, initial=0.0)
+    return deviation
+
+
+def _bounds(table: WeightTable) -> ResponseBounds:
+    shape = (table.n_groups, len(table.model.columns))
+    low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
+    quadratic = np.full(shape, -np.inf)
+    for _, responses, groups in table.batches():
+        for group in np.unique(groups):
+            mine = groups == group
+            low[group] = np.minimum(low[group], responses.a[mine].min(axis=0))
+            high[group] = np.maximum(high[group], responses.a[mine].max(axis=0))
+            quadratic[group] = np.maximum(quadratic[group], responses.b[mine].max(axis=0))
+    return ResponseBounds(low, high, quadratic)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.coefficients import gradient_coefficients, weight_coefficients
 from madminer.analysis.partitions import partition_range
+from madminer.analysis.response import parameter_points, weights_and_gradients
 from madminer.errors import DataError, NegativeWeightError
-from madminer.typing import FloatArray, ThetaLike
+from madminer.typing import ArrayLike, FloatArray, ThetaLike
 
 __all__ = ["WeightedSample", "weighted_sample"]
 
@@ -27,7 +27,8 @@ class WeightedSample:
 
     Args:
         x: Observables, shape ``(n, n_observables)``.
-        t_xz: Joint score at the parameter point, shape ``(n, n_parameters)``.
+        t_xz: Joint score at the parameter point, shape ``(n, p)``, or ``(n, p + v)`` with
+            components for nuisance parameters.
         w: Weights, negative ones included, with mean one, shape ``(n, 1)``.
     """
 
@@ -55,6 +56,8 @@ def weighted_sample(
     test_split: float | None = 0.2,
     validation_split: float | None = 0.2,
     sample_only_from_closest_benchmark: bool = True,
+    nu: ArrayLike | None = None,
+    nuisance_score: bool = False,
 ) -> WeightedSample:
     r"""Take the events of a partition with weight and joint score at a parameter point.
 
@@ -68,6 +71,8 @@ def weighted_sample(
         validation_split: Fraction of events kept for validation.
         sample_only_from_closest_benchmark: Whether to take only events generated at the benchmark
             closest to `theta`, and background.
+        nu: Nuisance parameters, shape ``(v,)``; None: zero.
+        nuisance_score: Whether the score has components for nuisance parameters.
 
     Returns:
         The events.
@@ -83,9 +88,10 @@ def weighted_sample(
         end_event=stop,
         generated_close_to=theta if sample_only_from_closest_benchmark else None,
     )
-    setup, n_columns = analyzer.setup, analyzer.n_benchmarks
-    w = benchmark_weights @ weight_coefficients(setup, [theta], n_columns)[0]
-    gradients = benchmark_weights @ gradient_coefficients(setup, [theta], n_columns)[0].T
+    point = parameter_points(analyzer.setup, [theta], [nu])
+    w, gradients = weights_and_gradients(
+        analyzer.response, point, benchmark_weights, by_nu=nuisance_score
+    )
     sigma = float(w.sum())
     if not sigma > 0.0:
         raise NegativeWeightError(

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from madminer.morphing.morpher import PhysicsMorpher
+from madminer.morphing.nuisance_morpher import NuisanceMorpher
 
-__all__ = ["PhysicsMorpher"]
+__all__ = ["NuisanceMorpher", "PhysicsMorpher"]

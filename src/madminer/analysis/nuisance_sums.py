@@ -1,0 +1,245 @@
+r"""Sums over events at values of the nuisance parameters.
+
+With the factors :math:`f_i(\nu)` of the events, the sums of `madminer.analysis.sums` become
+
+.. math::
+
+    S_{gb}(\nu) = \sum_{i \in g} f_i w_{ib}, \qquad
+    Q_{gbc}(\nu) = \sum_{i \in g} f_i^2 w_{ib} w_{ic}, \qquad
+    T_{gjb}(\nu) = \sum_{i \in g} f_i \frac{\partial \log f_i}{\partial (\theta, \nu)_j} w_{ib}
+
+Cross sections and gradients at every theta are linear in S and T again, so that each nu costs one
+pass, whatever the number of thetas; a response that depends on theta costs one for each point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from madminer.analysis.response import (
+    EventResponses,
+    ParameterPoints,
+    ResponseModel,
+    every_pair,
+    log_factors,
+    log_slopes,
+)
+from madminer.analysis.sums import EventSums, cross_sections
+from madminer.errors import MorphingError
+from madminer.typing import FloatArray, IntArray
+
+__all__ = [
+    "NuisanceSums",
+    "ResponseBatch",
+    "accumulate_nuisance_sums",
+    "distinct_points",
+    "nuisance_cross_sections",
+    "nuisance_gradients",
+    "theta_gradients",
+]
+
+_CHUNK = 1 << 12  # events at once
+_CELLS = 1 << 19  # pairs of point and event at once
+
+ResponseBatch = tuple[FloatArray, EventResponses, IntArray]
+"""Weights ``(n, n_benchmarks)``, responses and groups ``(n,)`` of successive events."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NuisanceSums:
+    """Sums over events at K values of the nuisance parameters.
+
+    Args:
+        n_events: Number of events, shape ``(n_groups,)``.
+        first: Sums of weights, shape ``(K, n_groups, n_benchmarks)``.
+        second: Sums of products, shape ``(K, n_groups, n_benchmarks, n_benchmarks)``; None where
+            not wanted.
+        slopes: Sums with the derivatives of log f by theta and nu, shape
+            ``(K, n_groups, p + v, n_benchmarks)``; None where not wanted.
+    """
+
+    n_events: IntArray
+    first: FloatArray
+    second: FloatArray | None
+    slopes: FloatArray | None
+
+    def split(self) -> list[NuisanceSums]:
+        """The sums of each nu alone."""
+        return [
+            NuisanceSums(
+                self.n_events,
+                self.first[k : k + 1],
+                None if self.second is None else self.second[k : k + 1],
+                None if self.slopes is None else self.slopes[k : k + 1],
+            )
+            for k in range(len(self.first))
+        ]
+
+    @classmethod
+    def join(cls, parts: Sequence[NuisanceSums]) -> NuisanceSums:
+        """The inverse of `split`."""
+        second = [part.second for part in parts if part.second is not None]
+        slopes = [part.slopes for part in parts if part.slopes is not None]
+        return cls(
+            parts[0].n_events,
+            np.concatenate([part.first for part in parts]),
+            np.concatenate(second) if len(second) == len(parts) else None,
+            np.concatenate(slopes) if len(slopes) == len(parts) else None,
+        )
+
+
+def distinct_points(model: ResponseModel, points: ParameterPoints) -> tuple[IntArray, IntArray]:
+    """Points whose sums differ: those of different nu, unless the response depends on theta.
+
+    Args:
+        model: The response.
+        points: Parameter points.
+
+    Returns:
+        Indices of points with different sums, shape ``(K,)``; and for each point the position of
+        its sums among them, shape ``(n,)``.
+    """
+    if model.varying:
+        everyone = np.arange(len(points))
+        return everyone, everyone
+    _, firsts, inverse = np.unique(points.nus, axis=0, return_index=True, return_inverse=True)
+    return firsts, inverse.reshape(-1)
+
+
+def accumulate_nuisance_sums(
+    batches: Iterable[ResponseBatch],
+    model: ResponseModel,
+    points: ParameterPoints,
+    n_groups: int,
+    *,
+    with_second: bool = False,
+    with_slopes: bool = False,
+) -> NuisanceSums:
+    """Accumulate the sums of all points in one pass.
+
+    Args:
+        batches: Successive events.
+        model: The response.
+        points: Points with different sums.
+        n_groups: Number of groups.
+        with_second: Whether sums of products are wanted.
+        with_slopes: Whether sums with derivatives are wanted.
+
+    Returns:
+        The sums.
+    """
+    n_points, n_benchmarks = len(points), len(points.setup.benchmarks)
+    n_slopes = points.setup.n_parameters + len(model.columns)
+    n_events = np.zeros(n_groups, dtype=np.int64)
+    first = np.zeros((n_points, n_groups, n_benchmarks))
+    second = np.zeros((n_points, n_groups, n_benchmarks**2)) if with_second else None
+    slopes = np.zeros((n_points, n_groups, n_slopes, n_benchmarks)) if with_slopes else None
+    step = max(_CELLS // _CHUNK, 1)
+    parts = [points.take(np.arange(i, min(i + step, n_points))) for i in range(0, n_points, step)]
+    for weights, responses, group in _pieces(batches, n_groups):
+        n_events[group] += len(weights)
+        products = _products(weights) if with_second else None
+        for i, part in enumerate(parts):
+            at = slice(i * step, i * step + len(part))
+            factors = np.exp(log_factors(every_pair, model, part, weights, responses))
+            first[at, group] += factors @ weights
+            if second is not None and products is not None:
+                second[at, group] += factors**2 @ products
+            if slopes is not None:
+                found = log_slopes(every_pair, model, part, weights, responses)
+                for j, slope in enumerate(found):
+                    if slope is not None:
+                        slopes[at, group, j] += (factors * slope) @ weights
+    shape = (n_points, n_groups, n_benchmarks, n_benchmarks)
+    return NuisanceSums(n_events, first, None if second is None else second.reshape(shape), slopes)
+
+
+def nuisance_cross_sections(
+    sums: NuisanceSums, which: IntArray, coefficients: FloatArray, factors: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Cross sections and their statistical uncertainties.
+
+    Args:
+        sums: Sums at each nu, with those of products.
+        which: Position of the sums of each point, shape ``(n,)``.
+        coefficients: Coefficients of the weights of each point, shape ``(n, n_benchmarks)``.
+        factors: Factor of each group, shape ``(n_groups,)``.
+
+    Returns:
+        Cross sections in pb, shape ``(n,)``, and uncertainties in pb, shape ``(n,)``.
+
+    Raises:
+        NoEventsError: If no event has a factor other than zero.
+    """
+    xsecs, uncertainties = np.empty(len(which)), np.empty(len(which))
+    for k, part in enumerate(sums.split()):
+        rows = np.flatnonzero(which == k)
+        second = np.empty(0) if part.second is None else part.second[0]
+        moments = EventSums(part.n_events, part.first[0], second)
+        xsecs[rows], uncertainties[rows] = cross_sections(moments, coefficients[rows], factors)
+    return xsecs, uncertainties
+
+
+def theta_gradients(
+    sums: NuisanceSums, which: IntArray, points: ParameterPoints, factors: FloatArray
+) -> FloatArray:
+    """Gradients of cross sections by theta.
+
+    Args:
+        sums: Sums at each nu, with those of derivatives.
+        which: Position of the sums of each point, shape ``(n,)``.
+        points: Parameter points.
+        factors: Factor of each group, shape ``(n_groups,)`` or of each point ``(n, n_groups)``.
+
+    Returns:
+        Gradients in pb, shape ``(n, p)``.
+    """
+    each = np.broadcast_to(factors, (len(which), factors.shape[-1]))
+    first = np.einsum("ng,ngb->nb", each, sums.first[which])
+    direct: FloatArray = np.einsum("npb,nb->np", points.gradients, first)
+    return direct + _slopes(sums, which, points, each)[:, : points.setup.n_parameters]
+
+
+def nuisance_gradients(
+    sums: NuisanceSums, which: IntArray, points: ParameterPoints, factors: FloatArray
+) -> FloatArray:
+    """Gradients of cross sections by nu, shape ``(n, v)``; arguments as in `theta_gradients`."""
+    each = np.broadcast_to(factors, (len(which), factors.shape[-1]))
+    return _slopes(sums, which, points, each)[:, points.setup.n_parameters :]
+
+
+def _slopes(
+    sums: NuisanceSums, which: IntArray, points: ParameterPoints, factors: FloatArray
+) -> FloatArray:
+    if sums.slopes is None:
+        raise MorphingError(
+            "Gradients with respect to nuisance parameters whose response depends on theta need "
+            "morphing. Call set_morphing when setting up the analysis."
+        )
+    slopes: FloatArray = np.einsum(
+        "ng,ngjb,nb->nj", factors, sums.slopes[which], points.coefficients, optimize=True
+    )
+    return slopes
+
+
+def _pieces(
+    batches: Iterable[ResponseBatch], n_groups: int
+) -> Iterable[tuple[FloatArray, EventResponses, int]]:
+    """Events of one group, few at a time."""
+    for weights, responses, groups in batches:
+        for start in range(0, len(weights), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            for group in np.flatnonzero(np.bincount(groups[chunk], minlength=n_groups)):
+                rows = start + np.flatnonzero(groups[chunk] == group)
+                some = EventResponses(
+                    responses.a[rows], responses.b[rows], responses.n_undefined, responses.n_clipped
+                )
+                yield weights[rows], some, int(group)
+
+
+def _products(weights: FloatArray) -> FloatArray:
+    products = weights[:, :, np.newaxis] * weights[:, np.newaxis, :]
+    return products.reshape(len(weights), -1)

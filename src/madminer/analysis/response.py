@@ -1,0 +1,512 @@
+r"""Response: event weights and their derivatives at any theta and nu.
+
+.. math::
+
+    w_i(\theta, \nu) = w_i(\theta) \exp \sum_j
+        \left( a_{ij}(\theta)\, \nu_j + b_{ij}(\theta)\, \nu_j^2 \right)
+
+Usually a and b are those of the reference benchmark at every theta. Where the weights of a
+variation are known at several benchmarks, morphing gives the varied weights everywhere,
+
+.. math::
+
+    w_i(\theta, \nu_j = \pm 1) = \sum_b W_b(\theta)\, w_{ib}(\nu_j = \pm 1)
+
+and a and b follow from them at that theta, exact at :math:`\nu_j = 0, \pm 1` for every theta.
+
+The functions take a *form*, the contraction of coefficients of parameter points with rows of
+events: `every_pair` of point and event, or `one_each`, the i-th point with the i-th event.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from madminer.analysis.coefficients import (
+    Thetas,
+    gradient_coefficients,
+    has_gradients,
+    positions,
+    weight_coefficients,
+)
+from madminer.errors import MorphingError, SetupError, ShapeError
+from madminer.models import AnalysisSetup, NuisanceParameter
+from madminer.morphing.nuisance import NuisanceColumns, nuisance_columns, nuisance_response
+from madminer.typing import ArrayLike, FloatArray, IntArray
+
+__all__ = [
+    "EventResponses",
+    "Form",
+    "ParameterPoints",
+    "ResponseModel",
+    "ThetaTable",
+    "checked_nu",
+    "event_responses",
+    "every_pair",
+    "log_factors",
+    "log_slopes",
+    "one_each",
+    "parameter_points",
+    "report_responses",
+    "response_model",
+    "weights_and_gradients",
+]
+
+logger = logging.getLogger(__name__)
+
+Form = Callable[[FloatArray, FloatArray], FloatArray]
+"""Contraction of coefficients ``(n, k)`` with rows ``(m, k)``."""
+
+
+def every_pair(coefficients: FloatArray, rows: FloatArray) -> FloatArray:
+    """Every point with every event: ``(n, k)``, ``(m, k)`` to ``(n, m)``."""
+    result: FloatArray = coefficients @ rows.T
+    return result
+
+
+def one_each(coefficients: FloatArray, rows: FloatArray) -> FloatArray:
+    """One event a point: ``(n, k)``, ``(n, k)`` to ``(n,)``."""
+    result: FloatArray = np.einsum("nk,nk->n", coefficients, rows)
+    return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VaryingColumns:
+    """Weight columns of a response that depends on theta.
+
+    Args:
+        parameter: Index of the nuisance parameter.
+        positive: Column of the variation at nu = +1 for each physical benchmark, -1 where it is
+            not known, shape ``(n_physical,)``; None without.
+        negative: The same at nu = -1.
+    """
+
+    parameter: int
+    positive: IntArray | None
+    negative: IntArray | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResponseModel:
+    """Which weights determine the response to the nuisance parameters of a setup.
+
+    Args:
+        names: Names of the nuisance parameters.
+        columns: Weight columns of each.
+        varying: Columns of those whose response depends on theta.
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[NuisanceColumns, ...]
+    varying: tuple[VaryingColumns, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventResponses:
+    """Coefficients of the responses that do not depend on theta, zero for the others.
+
+    Args:
+        a: Linear coefficients, shape ``(n, v)``.
+        b: Quadratic coefficients, shape ``(n, v)``.
+        n_undefined: Events whose response is undefined, for each parameter, shape ``(v,)``.
+        n_clipped: Events whose response is clipped, shape ``(v,)``.
+    """
+
+    a: FloatArray
+    b: FloatArray
+    n_undefined: IntArray
+    n_clipped: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class ThetaTable:
+    """Points in theta with what is linear in the benchmark weights there.
+
+    Args:
+        setup: Setup of the analysis.
+        thetas: Names or indices of benchmarks, or positions.
+    """
+
+    setup: AnalysisSetup
+    thetas: Thetas
+
+    @cached_property
+    def positions(self) -> FloatArray:
+        """Positions, shape ``(n, n_parameters)``."""
+        return positions(self.setup, self.thetas)
+
+    @cached_property
+    def coefficients(self) -> FloatArray:
+        """Coefficients of the weights, shape ``(n, n_benchmarks)``."""
+        return weight_coefficients(self.setup, self.thetas, len(self.setup.benchmarks))
+
+    @cached_property
+    def gradients(self) -> FloatArray:
+        """Coefficients of their gradients, shape ``(n, n_parameters, n_benchmarks)``."""
+        return gradient_coefficients(self.setup, self.thetas, len(self.setup.benchmarks))
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterPoints:
+    """Points in the space of theta and nu.
+
+    Args:
+        table: Points in theta.
+        which: Number of the theta of each point, shape ``(n,)``.
+        nus: Nuisance parameters of each point, shape ``(n, v)``.
+    """
+
+    table: ThetaTable
+    which: IntArray
+    nus: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def take(self, indices: IntArray) -> ParameterPoints:
+        """Some of the points."""
+        return ParameterPoints(self.table, self.which[indices], self.nus[indices])
+
+    @property
+    def setup(self) -> AnalysisSetup:
+        """Setup of the analysis."""
+        return self.table.setup
+
+    @cached_property
+    def positions(self) -> FloatArray:
+        """Positions in theta, shape ``(n, n_parameters)``."""
+        return self.table.positions[self.which]
+
+    @cached_property
+    def coefficients(self) -> FloatArray:
+        """Coefficients of the weights at nu = 0, shape ``(n, n_benchmarks)``."""
+        return self.table.coefficients[self.which]
+
+    @cached_property
+    def gradients(self) -> FloatArray:
+        """Coefficients of their gradients, shape ``(n, n_parameters, n_benchmarks)``."""
+        return self.table.gradients[self.which]
+
+    @cached_property
+    def has_gradients(self) -> bool:
+        """Whether derivatives by theta are known at all points."""
+        return has_gradients(self.setup, self.table.thetas)
+
+    @cached_property
+    def is_nominal(self) -> bool:
+        """Whether all nuisance parameters are zero."""
+        return not np.any(self.nus)
+
+
+def parameter_points(
+    setup: AnalysisSetup, thetas: Thetas, nus: Sequence[ArrayLike | None] | FloatArray | None
+) -> ParameterPoints:
+    """Check points and put them together.
+
+    Args:
+        setup: Setup of the analysis.
+        thetas: Names or indices of benchmarks, or positions.
+        nus: Nuisance parameters of each point, shape ``(v,)``, None for zero; None: all zero.
+
+    Returns:
+        The points.
+
+    Raises:
+        ShapeError: If there is not one nu for each theta, or one has the wrong shape.
+    """
+    table, n = ThetaTable(setup, thetas), len(thetas)
+    v = setup.n_nuisance_parameters
+    if nus is None:
+        return ParameterPoints(table, np.arange(n), np.zeros((n, v)))
+    if isinstance(nus, str) or not hasattr(nus, "__len__") or len(nus) != n:
+        raise ShapeError(
+            f"nus must hold one entry (None or an array) for each of {n} parameter points, got "
+            f"{nus!r:.200}."
+        )
+    rows = [np.zeros(v) if nu is None else checked_nu(setup, nu) for nu in nus]
+    return ParameterPoints(table, np.arange(n), np.array(rows).reshape(n, v))
+
+
+def checked_nu(setup: AnalysisSetup, nu: ArrayLike) -> FloatArray:
+    """Values of the nuisance parameters, shape ``(v,)``.
+
+    Raises:
+        ShapeError: If there is not one finite value for each nuisance parameter.
+    """
+    values = np.asarray(nu, dtype=np.float64)
+    names = list(setup.nuisance_parameters)
+    if values.shape != (len(names),) or not np.all(np.isfinite(values)):
+        raise ShapeError(
+            f"nu must be finite with shape ({len(names)},), one value for each of {names}; got "
+            f"{values.tolist()}."
+            + ("" if names else " The file has no nuisance parameters, or they are not loaded.")
+        )
+    return values
+
+
+def response_model(setup: AnalysisSetup) -> ResponseModel:
+    """Find the weights that determine the response to the nuisance parameters.
+
+    Args:
+        setup: Setup of the analysis.
+
+    Returns:
+        The model, without parameters if the setup has none.
+
+    Raises:
+        SetupError: If a nuisance parameter has no weights.
+    """
+    columns = nuisance_columns(
+        setup.nuisance_parameters, setup.benchmarks, setup.reference_benchmark
+    )
+    nuisances = list(setup.nuisance_parameters.values())
+    varying = [
+        _varying_columns(j, nuisance, setup)
+        for j, nuisance in enumerate(nuisances)
+        if nuisance.depends_on_theta
+    ]
+    return ResponseModel(tuple(setup.nuisance_parameters), tuple(columns), tuple(varying))
+
+
+def _varying_columns(
+    index: int, nuisance: NuisanceParameter, setup: AnalysisSetup
+) -> VaryingColumns:
+    physical, columns = list(setup.physical_benchmarks), list(setup.benchmarks)
+    sides: list[IntArray | None] = []
+    for single, several in (
+        (nuisance.benchmark_pos, nuisance.benchmarks_pos),
+        (nuisance.benchmark_neg, nuisance.benchmarks_neg),
+    ):
+        if (single is None) != (several is None):
+            raise SetupError(
+                f"Nuisance parameter {nuisance.name!r}: a response that depends on theta needs its "
+                f"variations at the same signs of nu as at the reference benchmark, got "
+                f"{single!r} there and {several!r}."
+            )
+        found = (
+            [columns.index(several[name]) if name in several else -1 for name in physical]
+            if (several is not None)
+            else None
+        )
+        sides.append(None if found is None else np.array(found))
+    return VaryingColumns(index, *sides)
+
+
+def event_responses(model: ResponseModel, weights: FloatArray) -> EventResponses:
+    """Coefficients of events.
+
+    Args:
+        model: Which weights to compare.
+        weights: Weights at all benchmarks, shape ``(n, n_benchmarks)``.
+
+    Returns:
+        The coefficients.
+    """
+    n, v = len(weights), len(model.columns)
+    a, b = np.zeros((n, v)), np.zeros((n, v))
+    n_undefined, n_clipped = np.zeros(v, dtype=np.int64), np.zeros(v, dtype=np.int64)
+    for j, columns in enumerate(model.columns):
+        if any(j == varying.parameter for varying in model.varying):
+            continue
+        response = nuisance_response(
+            None if columns.positive is None else weights[:, columns.positive],
+            None if columns.negative is None else weights[:, columns.negative],
+            weights[:, columns.reference],
+        )
+        a[:, j], b[:, j] = response.a, response.b
+        n_undefined[j], n_clipped[j] = response.is_undefined.sum(), response.is_clipped.sum()
+    return EventResponses(a, b, n_undefined, n_clipped)
+
+
+def log_factors(
+    form: Form,
+    model: ResponseModel,
+    points: ParameterPoints,
+    weights: FloatArray,
+    responses: EventResponses,
+) -> FloatArray:
+    """Logarithms of the factors on the weights, log f(nu).
+
+    Args:
+        form: `every_pair` or `one_each`.
+        model: Which weights to compare.
+        points: Parameter points.
+        weights: Weights of events at all benchmarks, shape ``(m, n_benchmarks)``.
+        responses: Their coefficients.
+
+    Returns:
+        Logarithms, shape ``(n, m)`` or ``(n,)`` by the form.
+    """
+    logs = form(points.nus, responses.a) + form(points.nus**2, responses.b)
+    for varying in model.varying:
+        local = _LocalResponse.of(form, varying, points, weights)
+        nu = _spread(points.nus[:, varying.parameter], local.a)
+        logs = logs + local.a * nu + local.b * nu**2
+    return logs
+
+
+def log_slopes(
+    form: Form,
+    model: ResponseModel,
+    points: ParameterPoints,
+    weights: FloatArray,
+    responses: EventResponses,
+) -> list[FloatArray | None]:
+    r"""Derivatives of log f by theta and by nu.
+
+    Args:
+        form: `every_pair` or `one_each`.
+        model: Which weights to compare.
+        points: Parameter points.
+        weights: Weights of events at all benchmarks, shape ``(m, n_benchmarks)``.
+        responses: Their coefficients.
+
+    Returns:
+        For each theta, then each nu, the derivatives, shape ``(n, m)`` or ``(n,)`` by the form;
+        None where they vanish because the response does not depend on theta.
+    """
+    p, v = points.setup.n_parameters, len(model.columns)
+    one = np.ones(len(points))
+    slopes: list[FloatArray | None] = [None] * p
+    for j in range(v):
+        pair = np.stack([one, 2.0 * points.nus[:, j]], axis=1)
+        slopes.append(form(pair, np.stack([responses.a[:, j], responses.b[:, j]], axis=1)))
+    for varying in model.varying:
+        local = _LocalResponse.of(form, varying, points, weights)
+        nu = _spread(points.nus[:, varying.parameter], local.a)
+        slopes[p + varying.parameter] = local.a + 2.0 * local.b * nu
+        if np.any(points.nus[:, varying.parameter]):
+            for k in range(p):
+                step_a, step_b = local.derivative(form, points.gradients[:, k], weights)
+                added = step_a * nu + step_b * nu**2
+                known = slopes[k]
+                slopes[k] = added if known is None else known + added
+    return slopes
+
+
+def weights_and_gradients(
+    model: ResponseModel, point: ParameterPoints, weights: FloatArray, *, by_nu: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Weights of events at one point, and their gradients.
+
+    Args:
+        model: Which weights to compare.
+        point: One parameter point.
+        weights: Weights of events at all benchmarks, shape ``(n, n_benchmarks)``.
+        by_nu: Whether gradients have components for nuisance parameters.
+
+    Returns:
+        Weights in pb, shape ``(n,)``, and gradients, shape ``(n, p)`` or ``(n, p + v)``.
+    """
+    at_point: FloatArray = weights @ point.coefficients[0]
+    gradients: FloatArray = weights @ point.gradients[0].T
+    if point.is_nominal and not by_nu:
+        return at_point, gradients
+    responses = event_responses(model, weights)
+    factors = np.exp(log_factors(every_pair, model, point, weights, responses)[0])
+    at_point, gradients = at_point * factors, gradients * factors[:, np.newaxis]
+    slopes = log_slopes(every_pair, model, point, weights, responses)
+    p = point.setup.n_parameters
+    for j, slope in enumerate(slopes[:p]):
+        if slope is not None:
+            gradients[:, j] += at_point * slope[0]
+    if by_nu:
+        by_each = [at_point * slope[0] for slope in slopes[p:] if slope is not None]
+        gradients = np.column_stack([gradients, *by_each])
+    return at_point, gradients
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _LocalResponse:
+    """Response at the theta of each point, from morphed variations."""
+
+    a: FloatArray
+    b: FloatArray
+    is_free: FloatArray
+    columns: VaryingColumns
+    morphed: dict[int, FloatArray]  # varied (+1, -1) and nominal (0) weights
+
+    @classmethod
+    def of(
+        cls, form: Form, columns: VaryingColumns, points: ParameterPoints, weights: FloatArray
+    ) -> _LocalResponse:
+        coefficients = points.coefficients
+        morphed = {0: form(coefficients, weights)}
+        for sign, known in ((1, columns.positive), (-1, columns.negative)):
+            if known is not None:
+                morphed[sign] = _varied(form, coefficients, known, weights, points)
+        response = nuisance_response(morphed.get(1), morphed.get(-1), morphed[0])
+        is_free = ~(response.is_undefined | response.is_clipped)
+        return cls(response.a, response.b, is_free.astype(np.float64), columns, morphed)
+
+    def derivative(
+        self, form: Form, gradients: FloatArray, weights: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Derivatives of a and b along one theta, zero where these are undefined or clipped."""
+        logs = {0: _ratio(form(gradients, weights), self.morphed[0])}
+        for sign, known in ((1, self.columns.positive), (-1, self.columns.negative)):
+            if known is not None:
+                varied = _varied(form, gradients, known, weights, None)
+                logs[sign] = _ratio(varied, self.morphed[sign])
+        if len(logs) == 3:
+            a, b = 0.5 * (logs[1] - logs[-1]), 0.5 * (logs[1] + logs[-1]) - logs[0]
+            return a * self.is_free, b * self.is_free
+        a = logs[1] - logs[0] if 1 in logs else logs[0] - logs[-1]
+        return a * self.is_free, np.zeros_like(a)
+
+
+def _varied(
+    form: Form,
+    coefficients: FloatArray,
+    columns: IntArray,
+    weights: FloatArray,
+    points: ParameterPoints | None,
+) -> FloatArray:
+    """Weights of a variation at each point, from its weights at the physical benchmarks."""
+    known = columns >= 0
+    physical = coefficients[:, : len(columns)]
+    if points is not None and np.any(physical[:, ~known]):
+        names = np.array(list(points.setup.physical_benchmarks))[~known].tolist()
+        raise MorphingError(
+            f"A response to nuisance parameters that depends on theta needs the varied weights at "
+            f"all benchmarks of the basis, but those at {names} are missing."
+        )
+    return form(physical[:, known], weights[:, columns[known]])
+
+
+def report_responses(model: ResponseModel, responses: EventResponses, reported: set[str]) -> None:
+    """Warn of nuisance parameters whose response is undefined or clipped for some events.
+
+    Args:
+        model: The response.
+        responses: Coefficients of events.
+        reported: Names of nuisance parameters not to be reported again; added to.
+    """
+    for name, n_undefined, n_clipped in zip(
+        model.names, responses.n_undefined.tolist(), responses.n_clipped.tolist(), strict=True
+    ):
+        if (n_undefined or n_clipped) and name not in reported:
+            reported.add(name)
+            logger.warning(
+                "Nuisance parameter %s: among %s events, %s have weights that are zero or change "
+                "sign and get no response, and %s vary by more than a factor exp(10) and are "
+                "clipped to it. Check these variations.",
+                name,
+                len(responses.a),
+                n_undefined,
+                n_clipped,
+            )
+
+
+def _ratio(top: FloatArray, bottom: FloatArray) -> FloatArray:
+    return np.divide(top, bottom, out=np.zeros(np.shape(top)), where=bottom != 0.0)
+
+
+def _spread(values: FloatArray, like: FloatArray) -> FloatArray:
+    """Values of points, shape ``(n,)``, along the first axis of an array of one or two axes."""
+    return values.reshape((-1,) + (1,) * (like.ndim - 1))

@@ -1,0 +1,234 @@
+"""Saved samples: an npy file for each array, or one parquet file for all of them.
+
+In a parquet file every observable and parameter is a column of its own, named by array and
+observable or parameter: ``x_met``, ``theta0_cWW``, ``t_xz_cWW``, and ``y``, ``r_xz``, ``w``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from madminer.errors import (
+    DataError,
+    FileFormatError,
+    MissingDependencyError,
+    MissingFileError,
+    OptionError,
+    ShapeError,
+)
+from madminer.io.atomic import atomic_path
+from madminer.typing import FloatArray, StrPath
+
+__all__ = ["ARRAYS", "FILE_FORMATS", "check_destination", "load_sample", "save_arrays"]
+
+ARRAYS = ("x", "theta", "theta0", "theta1", "y", "r_xz", "t_xz", "t_xz0", "t_xz1", "w")
+"""Names of all arrays that a sample can have."""
+
+FILE_FORMATS = ("npy", "parquet")
+"""Kinds of files that samples are saved as."""
+
+_ROWS = 1 << 16  # rows of a parquet file that are written and read at once
+
+
+def check_destination(
+    folder: StrPath | None, filename: str | None, file_format: str = "npy"
+) -> None:
+    """Check, before anything is drawn, that a sample can be saved.
+
+    Args:
+        folder: Folder of the files, None to save nothing.
+        filename: Common part of their names, None to save nothing.
+        file_format: ``"npy"`` or ``"parquet"``.
+
+    Raises:
+        OptionError: If only one of folder and file name is given, or there is no such format.
+        MissingDependencyError: If pyarrow is needed and not installed.
+    """
+    if (folder is None) != (filename is None):
+        raise OptionError(
+            f"Samples are saved where both folder and filename are given, got {folder=!s} and "
+            f"{filename=}. Give both, or neither to save nothing."
+        )
+    if file_format not in FILE_FORMATS:
+        raise OptionError(
+            f"file_format must be one of {', '.join(FILE_FORMATS)}; got {file_format!r}."
+        )
+    if folder is not None and file_format == "parquet":
+        _pyarrow()
+
+
+def save_arrays(
+    folder: StrPath | None,
+    filename: str | None,
+    arrays: Mapping[str, FloatArray | None],
+    *,
+    file_format: str = "npy",
+    observables: Sequence[str] | None = None,
+    parameters: Sequence[str] | None = None,
+) -> None:
+    """Save the arrays of a sample.
+
+    All files are complete before the first of them gets its name.
+
+    Args:
+        folder: Folder, created where it is missing; None: nothing is saved.
+        filename: Common part of the file names; None: nothing is saved.
+        arrays: Arrays by name; those that are None are left out, and where they are saved as npy
+            files, a file that an earlier sample has left in their place is removed.
+        file_format: ``"npy"``: files ``<name>_<filename>.npy``; ``"parquet"``: one file
+            ``<filename>.parquet`` with the columns described above.
+        observables: Names of the columns of x in a parquet file, None to number them.
+        parameters: Names of the columns of thetas and scores, which may lack the last ones; None to
+            number them.
+
+    Raises:
+        OptionError: If only one of folder and file name is given, or there is no such format.
+        ShapeError: If the arrays, or names and columns, do not fit together.
+        MissingDependencyError: If pyarrow is needed and not installed.
+        OutputError: If nothing can be written there.
+    """
+    check_destination(folder, filename, file_format)
+    if folder is None or filename is None:
+        return
+    if file_format == "npy":
+        _save_npy(Path(folder), filename, arrays)
+        return
+    names = {"x": observables, "theta": parameters, "t_xz": parameters}
+    columns: dict[str, FloatArray] = {}
+    for name, values in arrays.items():
+        if values is not None:
+            columns |= _columns(name, values, names.get(name.rstrip("01")))
+    _save_parquet(Path(folder) / f"{filename}.parquet", columns)
+
+
+def load_sample(path: StrPath) -> dict[str, FloatArray]:
+    """Load a sample from a parquet file.
+
+    Args:
+        path: File written by `save_arrays`, or one with the same columns, in any order of arrays.
+
+    Returns:
+        Arrays by name, shape ``(n_samples, n_columns)``, as they were saved.
+
+    Raises:
+        MissingDependencyError: If pyarrow is not installed.
+        MissingFileError: If there is no such file.
+        FileFormatError: If it is no parquet file, or has columns that belong to no array.
+        DataError: If values are missing.
+    """
+    pa = _pyarrow()
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            return _read_parquet(file, path)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"There is no file {path} with a sample.") from error
+    except (pa.ArrowException, OSError) as error:
+        raise FileFormatError(
+            f"{path} cannot be read as a parquet file ({error}). Save the sample again with "
+            f"file_format='parquet'; npy files are loaded with numpy.load."
+        ) from error
+
+
+def _save_npy(folder: Path, filename: str, arrays: Mapping[str, FloatArray | None]) -> None:
+    with ExitStack() as stack:
+        for name, values in arrays.items():
+            path = folder / f"{name}_{filename}.npy"
+            if values is None:
+                path.unlink(missing_ok=True)  # else read as part of this sample
+            else:
+                np.save(stack.enter_context(atomic_path(path)), values)
+
+
+def _save_parquet(path: Path, columns: Mapping[str, FloatArray]) -> None:
+    pa = _pyarrow()
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) != 1:
+        raise ShapeError(f"All arrays must have one row for each sample, got {lengths}.")
+    fields = [pa.field(name, pa.from_numpy_dtype(c.dtype), False) for name, c in columns.items()]
+    schema = pa.schema(fields)
+    options = {"compression": "zstd", "use_dictionary": False}
+    with (
+        atomic_path(path) as temporary,
+        pa.parquet.ParquetWriter(temporary, schema, **options) as writer,
+    ):
+        for start in range(0, max(lengths.values()), _ROWS):
+            parts = [pa.array(column[start : start + _ROWS]) for column in columns.values()]
+            writer.write_batch(pa.record_batch(parts, schema=schema))
+
+
+def _columns(name: str, values: FloatArray, names: Sequence[str] | None) -> dict[str, FloatArray]:
+    """Columns of an array of a sample by their names in a parquet file."""
+    if name not in ARRAYS:
+        raise OptionError(f"The arrays of a sample are {', '.join(ARRAYS)}; got {name!r}.")
+    if values.ndim != 2:
+        raise ShapeError(f"{name} must have shape (n_samples, n_columns), got {values.shape}.")
+    n_columns = values.shape[1]
+    if names is None:
+        if n_columns == 1:
+            return {name: values[:, 0]}
+        names = [str(i) for i in range(n_columns)]
+    if name != "x":
+        names = names[:n_columns]  # scores may lack the nuisance parameters, which come last
+    if len(set(names)) != n_columns or len(names) != n_columns:
+        raise ShapeError(
+            f"The {n_columns} columns of {name} need as many different names, got {list(names)}."
+        )
+    return {f"{name}_{names[i]}": values[:, i] for i in range(n_columns)}
+
+
+def _read_parquet(file: Any, path: StrPath) -> dict[str, FloatArray]:
+    """Fill the arrays piece by piece: nothing else of their size is in memory."""
+    members = _members(file, path)
+    types = {name: file.schema_arrow.field(columns[0]).type for name, columns in members.items()}
+    arrays = {
+        name: np.empty((file.metadata.num_rows, len(columns)), types[name].to_pandas_dtype())
+        for name, columns in members.items()
+    }
+    start = 0
+    for batch in file.iter_batches(_ROWS):
+        stop = start + len(batch)
+        for name, columns in members.items():
+            for i, column in enumerate(columns):
+                values = batch.column(column)
+                if values.null_count:
+                    raise DataError(
+                        f"Column {column} of {path} lacks {values.null_count} values. Remove the "
+                        f"rows that are not complete."
+                    )
+                arrays[name][start:stop, i] = values.to_numpy()
+        start = stop
+    return arrays
+
+
+def _members(file: Any, path: StrPath) -> dict[str, list[str]]:
+    """Columns of a parquet file by the array that they belong to."""
+    members: dict[str, list[str]] = {}
+    for field in file.schema_arrow:
+        owners = [a for a in ARRAYS if field.name == a or field.name.startswith(f"{a}_")]
+        if not owners or str(field.type) not in {"float", "double"}:
+            raise FileFormatError(
+                f"{path} has a column {field.name!r} of type {field.type}, which belongs to no "
+                f"array of a sample ({', '.join(ARRAYS)}, alone or followed by _ and a name, of "
+                f"type float or double). Remove or rename it."
+            )
+        members.setdefault(owners[0], []).append(field.name)
+    if not members:
+        raise FileFormatError(f"{path} has no columns. Save the sample again.")
+    return members
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Parquet files are read and written with the package pyarrow, which is not installed; "
+            'run: pip install "madminer[parquet]"'
+        ) from error
+    return pa
