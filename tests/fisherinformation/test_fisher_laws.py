@@ -20,7 +20,7 @@ from madminer.errors import (
 from madminer.fisherinformation import FisherInformation, profile_information, project_information
 from madminer.fisherinformation.cells import cell_moments, truth_information
 from madminer.fisherinformation.nuisances import (
-    NuisanceColumns,
+    NuisanceForms,
     nuisance_slope_jacobian,
     nuisance_slopes,
 )
@@ -169,7 +169,8 @@ def test_covariance_does_not_depend_on_batches(fisher: FisherInformation) -> Non
 
 
 def test_nuisance_slopes_and_their_derivatives() -> None:
-    columns = NuisanceColumns((1, 1, 0, 3), (0, 2, 2, 0), (1.0, 0.5, 1.0, 1.0))
+    unit = np.eye(4)
+    columns = NuisanceForms(unit[[1, 1, 0, 3]], unit[[0, 2, 2, 0]], np.array([1.0, 0.5, 1.0, 1.0]))
     sums = np.array([[2.0, 3.0, 1.5, 0.0], [1.0, 1.0, 1.0, 1e9], [-2.0, -1.0, 4.0, -2.0]])
     slopes = nuisance_slopes(sums, columns)
     undefined = 0.0

@@ -16,7 +16,8 @@ from madminer.morphing import (
     morphing_weights,
     optimize_basis,
 )
-from madminer.morphing.basis import morphing_pseudo_inverse, squared_weights
+from madminer.morphing.basis import squared_weights
+from madminer.morphing.least_squares import least_squares_matrix
 
 COMPONENTS = morphing_components([2, 2], 2)
 RANGES = [(-20.0, 20.0), (-1.0, 3.0)]
@@ -57,14 +58,14 @@ def test_units_of_parameters_do_not_matter() -> None:
 def test_pseudo_inverse_is_the_inverse_for_equal_numbers() -> None:
     basis = optimize_basis(COMPONENTS, RANGES, seed=3)
     np.testing.assert_allclose(
-        morphing_pseudo_inverse(basis, COMPONENTS), morphing_matrix(basis, COMPONENTS), atol=1e-9
+        least_squares_matrix(basis, COMPONENTS), morphing_matrix(basis, COMPONENTS), atol=1e-9
     )
 
 
 def test_pseudo_inverse_morphs_exactly_with_weights_of_least_norm() -> None:
     rng = np.random.default_rng(4)
     basis = rng.normal(size=(9, 2))
-    matrix = morphing_pseudo_inverse(basis, COMPONENTS)
+    matrix = least_squares_matrix(basis, COMPONENTS)
     np.testing.assert_allclose(matrix @ monomials(basis, COMPONENTS), np.eye(6), atol=1e-10)
     other = np.hstack([morphing_matrix(basis[:6], COMPONENTS), np.zeros((6, 3))])
     thetas = rng.normal(size=(50, 2))
@@ -84,7 +85,7 @@ def test_singular_basis_is_refused(basis: list[list[float]]) -> None:
     with pytest.raises(MorphingError, match=r"condition number is .*move or remove one"):
         morphing_matrix(basis, COMPONENTS)
     with pytest.raises(MorphingError, match="condition number is"):
-        morphing_pseudo_inverse(basis, COMPONENTS)
+        least_squares_matrix(basis, COMPONENTS)
     with pytest.raises(MorphingError, match="condition number is"):
         optimize_basis(COMPONENTS, RANGES, basis)
 
@@ -93,7 +94,7 @@ def test_wrong_number_of_benchmarks_is_refused() -> None:
     with pytest.raises(MorphingError, match="needs 6 benchmarks in the basis, got 3"):
         morphing_matrix(FIXED, COMPONENTS)
     with pytest.raises(MorphingError, match="at least as many benchmarks, got 3"):
-        morphing_pseudo_inverse(FIXED, COMPONENTS)
+        least_squares_matrix(FIXED, COMPONENTS)
 
 
 def test_basis_of_wrong_shape_is_refused() -> None:

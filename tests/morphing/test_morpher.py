@@ -214,4 +214,8 @@ def test_random_points_need_ranges_of_all_couplings() -> None:
 
 
 def test_repr_is_short(morpher: PhysicsMorpher) -> None:
-    assert repr(morpher) == "PhysicsMorpher(c0, c1: 6 components, 6 benchmarks)"
+    condition = f"{morpher.condition_number:.1e}"
+    expected = f"PhysicsMorpher(c0, c1: 6 components, 6 benchmarks, condition number {condition})"
+    assert repr(morpher) == expected
+    morpher.find_components(2)
+    assert repr(morpher) == "PhysicsMorpher(c0, c1: 6 components, 0 benchmarks)"

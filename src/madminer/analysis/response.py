@@ -54,6 +54,7 @@ __all__ = [
     "parameter_points",
     "report_responses",
     "response_model",
+    "varied_coefficients",
     "weights_and_gradients",
 ]
 
@@ -429,30 +430,26 @@ class _LocalResponse:
     b: FloatArray
     is_free: FloatArray
     columns: VaryingColumns
-    morphed: dict[int, FloatArray]  # varied (+1, -1) and nominal (0) weights
+    setup: AnalysisSetup
+    morphed: dict[int, FloatArray]  # weights at nu = +1, -1 and 0
 
     @classmethod
     def of(
         cls, form: Form, columns: VaryingColumns, points: ParameterPoints, weights: FloatArray
     ) -> _LocalResponse:
-        coefficients = points.coefficients
-        morphed = {0: form(coefficients, weights)}
-        for sign, known in ((1, columns.positive), (-1, columns.negative)):
-            if known is not None:
-                morphed[sign] = _varied(form, coefficients, known, weights, points)
+        morphed = _morphed(form, columns, points.coefficients, weights, points.setup)
         response = nuisance_response(morphed.get(1), morphed.get(-1), morphed[0])
         is_free = ~(response.is_undefined | response.is_clipped)
-        return cls(response.a, response.b, is_free.astype(np.float64), columns, morphed)
+        return cls(
+            response.a, response.b, is_free.astype(np.float64), columns, points.setup, morphed
+        )
 
     def derivative(
         self, form: Form, gradients: FloatArray, weights: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Derivatives of a and b along one theta, zero where these are undefined or clipped."""
-        logs = {0: _ratio(form(gradients, weights), self.morphed[0])}
-        for sign, known in ((1, self.columns.positive), (-1, self.columns.negative)):
-            if known is not None:
-                varied = _varied(form, gradients, known, weights, None)
-                logs[sign] = _ratio(varied, self.morphed[sign])
+        slopes = _morphed(form, self.columns, gradients, weights, self.setup)
+        logs = {sign: _ratio(slope, self.morphed[sign]) for sign, slope in slopes.items()}
         if len(logs) == 3:
             a, b = 0.5 * (logs[1] - logs[-1]), 0.5 * (logs[1] + logs[-1]) - logs[0]
             return a * self.is_free, b * self.is_free
@@ -460,23 +457,52 @@ class _LocalResponse:
         return a * self.is_free, np.zeros_like(a)
 
 
-def _varied(
+def _morphed(
     form: Form,
+    columns: VaryingColumns,
     coefficients: FloatArray,
-    columns: IntArray,
     weights: FloatArray,
-    points: ParameterPoints | None,
-) -> FloatArray:
-    """Weights of a variation at each point, from its weights at the physical benchmarks."""
-    known = columns >= 0
-    physical = coefficients[:, : len(columns)]
-    if points is not None and np.any(physical[:, ~known]):
-        names = np.array(list(points.setup.physical_benchmarks))[~known].tolist()
+    setup: AnalysisSetup,
+) -> dict[int, FloatArray]:
+    up, down = varied_coefficients(columns, coefficients, setup)
+    forms = {0: coefficients, 1: up, -1: down}
+    return {sign: form(given, weights) for sign, given in forms.items() if given is not None}
+
+
+def varied_coefficients(
+    varying: VaryingColumns, coefficients: FloatArray, setup: AnalysisSetup
+) -> tuple[FloatArray | None, FloatArray | None]:
+    """Coefficients of the weights of the variations at nu = +1 and -1, from those at nu = 0.
+
+    Args:
+        varying: Weight columns of a response that depends on theta.
+        coefficients: Coefficients of the nominal weights, shape ``(..., n_benchmarks)``.
+        setup: Setup of the analysis.
+
+    Returns:
+        Coefficients, of the same shape, None for a side without variation.
+
+    Raises:
+        MorphingError: If a varied weight is needed, but not known.
+    """
+    up, down = (
+        None if columns is None else _moved(columns, coefficients, setup)
+        for columns in (varying.positive, varying.negative)
+    )
+    return up, down
+
+
+def _moved(columns: IntArray, coefficients: FloatArray, setup: AnalysisSetup) -> FloatArray:
+    known, physical = columns >= 0, coefficients[..., : len(columns)]
+    if np.any(physical[..., ~known]):
+        names = np.array(list(setup.physical_benchmarks))[~known].tolist()
         raise MorphingError(
             f"A response to nuisance parameters that depends on theta needs the varied weights at "
             f"all benchmarks of the basis, but those at {names} are missing."
         )
-    return form(physical[:, known], weights[:, columns[known]])
+    moved = np.zeros_like(coefficients)
+    moved[..., columns[known]] = physical[..., known]
+    return moved
 
 
 def report_responses(model: ResponseModel, responses: EventResponses, reported: set[str]) -> None:

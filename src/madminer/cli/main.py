@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from madminer.cli import demo, simulate
+from madminer.cli import demo, inspect, simulate
 from madminer.errors import MadMinerError
 
 __all__ = ["app", "main"]
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(simulate.app, name="simulate")
 app.command(name="demo")(demo.demo)
+app.command(name="inspect")(inspect.inspect)
 
 
 @app.callback(invoke_without_command=True)

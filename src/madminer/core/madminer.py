@@ -1,17 +1,18 @@
-"""MadMiner: parameters, benchmarks and morphing of an analysis."""
+"""MadMiner: parameters, benchmarks, morphing and systematic uncertainties of an analysis."""
 
 from __future__ import annotations
 
 import logging
-import operator
-import re
 from collections.abc import Mapping, Sequence
-from numbers import Real
-from typing import cast
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from madminer.errors import MorphingError, OptionError, SetupError
+from madminer.core.checks import clean_name, lha_entry, number, shortened, text, whole
+from madminer.core.finite_differences import shift_benchmarks
+from madminer.core.morphing import complete_basis
+from madminer.core.systematics import make_systematic
+from madminer.errors import MorphingError, SetupError
 from madminer.expressions import compile_transform
 from madminer.io import read_setup, write_setup
 from madminer.models import (
@@ -23,8 +24,12 @@ from madminer.models import (
     MorphingSetup,
     Systematic,
 )
+from madminer.models.tables import setup_html, setup_tables
 from madminer.morphing import PhysicsMorpher
 from madminer.typing import Seed, StrPath
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 __all__ = ["MadMiner"]
 
@@ -72,13 +77,21 @@ class MadMiner:
     def __repr__(self) -> str:
         if not self.parameters:
             return "MadMiner: no parameters yet, start with add_parameter"
-        parts = [f"parameters {', '.join(self.parameters)}"]
-        parts.append(f"benchmarks {', '.join(self.benchmarks) or 'none yet'}")
+        parts = [f"parameters {shortened(list(self.parameters))}"]
+        parts.append(f"benchmarks {shortened(list(self.benchmarks)) or 'none yet'}")
         if self.morpher is not None:
             parts.append(f"morphing with {self.morpher.n_components} components")
+        if self.finite_difference_benchmarks:
+            parts.append(f"finite differences with step {self.finite_difference_epsilon:g}")
         if self.systematics:
-            parts.append(f"systematics {', '.join(self.systematics)}")
+            parts.append(f"systematics {shortened(list(self.systematics))}")
         return f"MadMiner: {'; '.join(parts)}"
+
+    def __rich__(self) -> Group:
+        return setup_tables(self.setup)
+
+    def _repr_html_(self) -> str:
+        return setup_html(self.setup)
 
     @property
     def setup(self) -> AnalysisSetup:
@@ -104,7 +117,7 @@ class MadMiner:
         morphing_max_power: int = 2,
         parameter_range: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        """Add a theory parameter; forgets benchmarks and morphing.
+        """Add a theory parameter; forgets benchmarks, morphing and finite differences.
 
         Args:
             lha_block: Block of the parameter card that holds the parameter.
@@ -121,7 +134,9 @@ class MadMiner:
             SetupError: If the name or the entry of the card exists, or a value is not allowed.
             ExpressionError: If the transform is not a formula in ``theta``.
         """
-        name = _clean(parameter_name or f"parameter_{len(self.parameters)}")
+        name = clean_name(
+            f"parameter_{len(self.parameters)}" if parameter_name is None else parameter_name
+        )
         if name in self.parameters:
             raise SetupError(f"There already is a parameter {name!r}. Choose another name.")
         if param_card_transform is not None:
@@ -134,10 +149,10 @@ class MadMiner:
         low, high = parameter_range
         parameter = AnalysisParameter(
             name=name,
-            lha_block=lha_block,
-            lha_id=_whole(lha_id, "lha_id"),
-            max_power=_whole(morphing_max_power, "morphing_max_power"),
-            val_range=(float(low), float(high)),
+            lha_block=text(lha_block, "lha_block"),
+            lha_id=whole(lha_id, "lha_id"),
+            max_power=whole(morphing_max_power, "morphing_max_power"),
+            val_range=(number(low, "parameter_range"), number(high, "parameter_range")),
             transform=param_card_transform,
         )
         self._forget_benchmarks()
@@ -147,7 +162,7 @@ class MadMiner:
     def set_parameters(
         self, parameters: Mapping[str, AnalysisParameter] | Sequence[tuple[str, int]]
     ) -> None:
-        """Replace all parameters; forgets benchmarks and morphing.
+        """Replace all parameters; forgets benchmarks, morphing and finite differences.
 
         Args:
             parameters: Parameters by name, whose own names count; or pairs (block, id).
@@ -167,8 +182,14 @@ class MadMiner:
                     morphing_max_power=entry.max_power,
                     parameter_range=entry.val_range,
                 )
+            elif isinstance(parameters, Mapping):
+                raise SetupError(
+                    f"A dict of parameters has values of the type AnalysisParameter, got "
+                    f"{entry!r}. Give pairs (lha_block, lha_id) as a list, or call add_parameter "
+                    f"with a name."
+                )
             else:
-                new.add_parameter(*_pair(entry))
+                new.add_parameter(*lha_entry(entry))
         self._forget_benchmarks()
         self.parameters = new.parameters
 
@@ -188,16 +209,18 @@ class MadMiner:
             verbose: Whether to log it.
 
         Raises:
-            SetupError: If the name exists, not exactly the parameters have values, or a value is
-                not a number.
+            SetupError: If the name exists, not exactly the parameters have values, a value is not
+                a number, or finite differences were set up.
         """
+        self._check_not_finished("add_benchmark")
         if isinstance(parameter_values, Benchmark):
+            benchmark_name = benchmark_name or parameter_values.name
             parameter_values = parameter_values.values
         if not isinstance(parameter_values, Mapping):
             raise SetupError(
                 f"A benchmark is given as a dict {{parameter: value}}, got {parameter_values!r}."
             )
-        name = benchmark_name or f"benchmark_{len(self.benchmarks)}"
+        name = text(benchmark_name or f"benchmark_{len(self.benchmarks)}", "The benchmark's name")
         if name in self.benchmarks:
             raise SetupError(f"There already is a benchmark {name!r}. Choose another name.")
         if set(parameter_values) != set(self.parameters):
@@ -206,7 +229,7 @@ class MadMiner:
                 f"{list(self.parameters)}, got {list(parameter_values)}."
             )
         values = {
-            parameter: _number(parameter_values[parameter], f"{parameter} of benchmark {name!r}")
+            parameter: number(parameter_values[parameter], f"{parameter} of benchmark {name!r}")
             for parameter in self.parameters
         }
         self.benchmarks[name] = Benchmark(name, values)
@@ -219,7 +242,7 @@ class MadMiner:
         benchmarks: Mapping[str, BenchmarkValues] | Sequence[BenchmarkValues],
         verbose: bool = True,
     ) -> None:
-        """Replace all benchmarks; forgets the morphing.
+        """Replace all benchmarks; forgets the morphing and finite differences.
 
         Args:
             benchmarks: Values of the parameters by benchmark name; or a list of them, with the
@@ -254,6 +277,8 @@ class MadMiner:
         n_test_thetas: int = 100,
         *,
         seed: Seed = None,
+        optimizer: Literal["random", "scipy"] = "random",
+        least_squares: bool = False,
     ) -> None:
         """Set up morphing: adds benchmarks until the weight at every theta is determined.
 
@@ -266,46 +291,106 @@ class MadMiner:
             n_trials: Number of random bases to choose from.
             n_test_thetas: Number of parameter points at which they are compared.
             seed: Source of randomness.
+            optimizer: How missing benchmarks are found: ``"random"`` takes the best of `n_trials`
+                draws, ``"scipy"`` improves it further.
+            least_squares: Whether all existing benchmarks form the basis, more than there are
+                components, each with its share of the information; none are drawn then unless
+                there are too few.
 
         Raises:
             MorphingError: If there are no parameters, more benchmarks than the basis needs, or
                 every basis with them is singular.
-            SetupError: If benchmarks of an earlier morphing are in the way.
-            OptionError: If `max_overall_power` is not a whole number.
+            SetupError: If benchmarks of an earlier morphing are in the way, or finite differences
+                were set up.
+            OptionError: If `max_overall_power` is not a whole number, or `least_squares` goes
+                with several bases or without the existing benchmarks.
         """
-        if not isinstance(max_overall_power, int | np.integer):
-            raise OptionError(
-                f"max_overall_power must be a whole number, got {max_overall_power!r}."
-            )
-        if not self.parameters:
-            raise MorphingError("Morphing needs parameters. Call add_parameter first.")
-        morpher = PhysicsMorpher(parameters_from_madminer=self.parameters)
-        morpher.find_components(max_overall_power)
-        kept = self.benchmarks if include_existing_benchmarks else {}
-        chosen = morpher.optimize_basis(
+        self._check_not_finished("set_morphing")
+        self.morpher, self.benchmarks = complete_basis(
+            self.parameters,
+            self.benchmarks,
+            max_overall_power=max_overall_power,
             n_bases=n_bases,
-            benchmarks_from_madminer=kept,
+            include_existing_benchmarks=include_existing_benchmarks,
             n_trials=n_trials,
             n_test_thetas=n_test_thetas,
+            optimizer=optimizer,
+            least_squares=least_squares,
             seed=seed,
         )
-        basis = cast("dict[str, dict[str, float]]", chosen)  # named, as the parameters are
-        drawn = {name: Benchmark(name, basis[name]) for name in basis if name not in kept}
-        taken = sorted(set(drawn) & set(self.benchmarks))
-        if taken:
-            raise SetupError(
-                f"The benchmarks {taken} of an earlier morphing are in the way. Define the "
-                f"benchmarks anew with set_benchmarks first."
-            )
-        outside = {} if include_existing_benchmarks else self.benchmarks
-        self.benchmarks = {**kept, **drawn, **outside}
-        self.morpher = morpher
         self.export_morphing = True
         logger.info(
             "Set up morphing with %d components and %d benchmarks in the basis",
-            morpher.n_components,
-            morpher.n_benchmarks,
+            self.morpher.n_components,
+            self.morpher.n_benchmarks,
         )
+
+    def finite_differences(self, epsilon: float = 0.01) -> None:
+        """Add benchmarks that give derivatives of the weights without morphing.
+
+        For each benchmark and parameter one is added, called ``<benchmark>_plus_<parameter>``, at
+        which this parameter is raised. This is the last step of a setup: afterwards no benchmarks
+        can be added, only defined anew.
+
+        Args:
+            epsilon: Step, in units of each parameter.
+
+        Raises:
+            SetupError: If it was called before, there are no benchmarks, or the step is not
+                positive or too small beside the benchmarks' values.
+        """
+        self._check_not_finished("finite_differences")
+        shifted, differences = shift_benchmarks(self.benchmarks, list(self.parameters), epsilon)
+        self.benchmarks = {**self.benchmarks, **shifted}
+        self.finite_difference_benchmarks = dict(differences.benchmarks)
+        self.finite_difference_epsilon = differences.epsilon
+        logger.info("Added %d benchmarks for finite differences", len(shifted))
+
+    def add_systematics(
+        self,
+        effect: str,
+        systematic_name: str | None = None,
+        norm_variation: float = 1.1,
+        scale: str = "mu",
+        scale_variations: Sequence[float] = (0.5, 1.0, 2.0),
+        pdf_variation: str = "CT10",
+    ) -> None:
+        r"""Add a systematic uncertainty; several of each effect are possible.
+
+        ==========  =========================================  ==================================
+        effect      weights at nu = 1                          nuisance parameters
+        ==========  =========================================  ==================================
+        ``norm``    `norm_variation` times the nominal ones    one, :math:`w(\nu) = w(0)\,v^\nu`
+        ``scale``   those of the last of `scale_variations`    one; the first is nu = -1
+        ``pdf``     those of a member of `pdf_variation`       one for each member
+        ==========  =========================================  ==================================
+
+        It applies to the samples that name it in ``add_sample`` of a reader.
+
+        Args:
+            effect: ``"norm"``, ``"scale"`` or ``"pdf"``.
+            systematic_name: Unique name, in which spaces and hyphens become underscores; None:
+                ``<effect>_<i>``.
+            norm_variation: Factor on all weights at nu = 1; 1.1 is an uncertainty of 10 %.
+            scale: What is varied: ``"mur"`` the renormalisation scale, ``"muf"`` the
+                factorisation scale, ``"mu"`` both together.
+            scale_variations: Factors on the scale.
+            pdf_variation: Set of parton densities, by name or LHAPDF number.
+
+        Raises:
+            SetupError: If the name exists, or an argument that the effect needs is not allowed.
+        """
+        systematic = make_systematic(
+            effect,
+            systematic_name,
+            self.systematics,
+            norm_variation=norm_variation,
+            scale=scale,
+            scale_variations=scale_variations,
+            pdf_variation=pdf_variation,
+        )
+        self.systematics[systematic.name] = systematic
+        logger.info("Added systematic %s", systematic)
 
     def load(self, filename: StrPath, disable_morphing: bool = False) -> None:
         """Load a setup and forget the present one.
@@ -322,6 +407,8 @@ class MadMiner:
             FileFormatError: If it is truncated or of another kind.
         """
         setup = read_setup(filename)
+        morphing = None if disable_morphing else setup.morphing
+        morpher = None if morphing is None else _restored_morpher(setup, morphing)
         self._forget_benchmarks()
         self.parameters = dict(setup.parameters)
         self.benchmarks = setup.physical_benchmarks
@@ -329,11 +416,7 @@ class MadMiner:
         if setup.finite_differences is not None:
             self.finite_difference_benchmarks = dict(setup.finite_differences.benchmarks)
             self.finite_difference_epsilon = setup.finite_differences.epsilon
-        if setup.morphing is not None and not disable_morphing:
-            self.morpher = PhysicsMorpher(parameters_from_madminer=self.parameters)
-            self.morpher.set_components(setup.morphing.components)
-            self.morpher.set_basis(self.benchmarks, morphing_matrix=setup.morphing.matrix)
-            self.export_morphing = True
+        self.morpher, self.export_morphing = morpher, morpher is not None
         logger.info("Loaded %s from %s", self, filename)
 
     def save(self, filename: StrPath) -> None:
@@ -359,6 +442,14 @@ class MadMiner:
                     f"belongs to parameter {other.name!r} already. Give each its own entry."
                 )
 
+    def _check_not_finished(self, call: str) -> None:
+        if self.finite_difference_benchmarks:
+            raise SetupError(
+                f"{call} comes too late: finite differences, which are the last step of a setup, "
+                f"have been set up. Define the benchmarks anew with set_benchmarks, then the "
+                f"morphing, and call finite_differences at the end."
+            )
+
     def _forget_benchmarks(self) -> None:
         self.benchmarks = {}
         self.morpher = None
@@ -382,29 +473,8 @@ class MadMiner:
         )
 
 
-def _clean(name: str) -> str:
-    return re.sub(r"[ -]", "_", name)
-
-
-def _pair(entry: tuple[str, int]) -> tuple[str, int]:
-    try:
-        block, lha_id = entry
-    except (TypeError, ValueError) as error:
-        raise SetupError(
-            f"Parameters are set as a dict of AnalysisParameter or a list of pairs (lha_block, "
-            f"lha_id), got the entry {entry!r}."
-        ) from error
-    return block, lha_id
-
-
-def _number(value: object, name: str) -> float:
-    if not isinstance(value, Real):
-        raise SetupError(f"{name} must be a number, got {value!r}.")
-    return float(value)
-
-
-def _whole(value: int, name: str) -> int:
-    try:
-        return operator.index(value)
-    except TypeError as error:
-        raise SetupError(f"{name} must be a whole number, got {value!r}.") from error
+def _restored_morpher(setup: AnalysisSetup, morphing: MorphingSetup) -> PhysicsMorpher:
+    morpher = PhysicsMorpher(parameters_from_madminer=setup.parameters)
+    morpher.set_components(morphing.components)
+    morpher.set_basis(setup.physical_benchmarks, morphing_matrix=morphing.matrix)
+    return morpher

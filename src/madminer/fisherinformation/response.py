@@ -18,8 +18,8 @@ import numpy as np
 from madminer.analysis.coefficients import gradient_coefficients, weight_coefficients
 from madminer.errors import NoEventsError
 from madminer.fisherinformation.nuisances import (
-    NuisanceColumns,
-    nuisance_columns,
+    NuisanceForms,
+    nuisance_forms,
     nuisance_slope_jacobian,
     nuisance_slopes,
 )
@@ -49,12 +49,12 @@ class CellResponse:
     Args:
         weights: Morphing weights W of all weight columns, shape ``(b,)``.
         gradients: Their derivatives D, shape ``(p, b)``.
-        nuisances: Columns of the k nuisance parameters, None to leave them out.
+        nuisances: Forms of the k nuisance parameters, None to leave them out.
     """
 
     weights: FloatArray
     gradients: FloatArray
-    nuisances: NuisanceColumns | None = None
+    nuisances: NuisanceForms | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -113,10 +113,11 @@ def cell_response(
     """
     n_columns = len(setup.benchmarks)
     use_nuisances = include_nuisance_parameters and setup.n_nuisance_parameters > 0
+    weights = weight_coefficients(setup, [theta], n_columns)[0]
     return CellResponse(
-        weight_coefficients(setup, [theta], n_columns)[0],
+        weights,
         gradient_coefficients(setup, [theta], n_columns)[0],
-        nuisance_columns(setup) if use_nuisances else None,
+        nuisance_forms(setup, weights) if use_nuisances else None,
     )
 
 

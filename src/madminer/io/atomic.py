@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from madminer.errors import OutputError
 from madminer.typing import StrPath
 
-__all__ = ["atomic_path"]
+__all__ = ["atomic_path", "require_space"]
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -65,6 +66,26 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def require_space(path: StrPath, n_bytes: int) -> None:
+    """Refuse to begin with a file that will not fit.
+
+    Args:
+        path: File that will be written.
+        n_bytes: Space that it takes, with what is needed for a while in the same folder.
+
+    Raises:
+        OutputError: If there is less space.
+    """
+    target = Path(os.path.realpath(path))
+    folder = next(parent for parent in target.parents if parent.is_dir())
+    free = shutil.disk_usage(folder).free
+    if n_bytes > free:
+        raise OutputError(
+            f"Cannot write {target}: it takes {n_bytes / 1e9:.3g} GB, and {folder} has space for "
+            f"{free / 1e9:.3g} GB. Free space there, or choose a folder on another disk."
+        )
+
+
 def _create(target: Path, temporary: Path) -> None:
     if target.is_dir():
         raise OutputError(f"Cannot write {target}: it is a folder. Give the name of a file.")
@@ -108,7 +129,8 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _output_error(target: Path, error: OSError) -> OutputError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
     return OutputError(
-        f"Cannot write {target} ({error.strerror or error}). Choose a folder that exists or can be "
+        f"Cannot write {target} ({reason}). Choose a folder that exists or can be "
         f"made, is writable and has space."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,23 +143,31 @@ class EventFile:
         batch_size: int | None = 100_000,
         *,
         allow_nan: bool = False,
+        memory_limit: float | None = None,
     ) -> Iterator[Events]:
         """Read consecutive events in batches.
+
+        A batch is read while the last one is still in memory, so memory for two is needed.
 
         Args:
             start: First event.
             stop: Event behind the last one; None: the end of the file.
             batch_size: Events in a batch; None: all in one.
             allow_nan: Whether observables may be undefined (not-a-number).
+            memory_limit: Memory in bytes that reading may take; batches are then as large as it
+                allows, whatever `batch_size`.
 
         Returns:
             Batches of events; none if the range is empty.
 
         Raises:
-            OptionError: If the range is not in the file or `batch_size` is below one.
+            OptionError: If the range is not in the file, `batch_size` is below one, or
+                `memory_limit` is too small for an event.
             DataError: If weights, or observables without `allow_nan`, are not finite.
         """
         start, stop = self._range(start, stop)
+        if memory_limit is not None:
+            batch_size = self._events_within(memory_limit)
         if batch_size is not None and batch_size < 1:
             raise OptionError(f"batch_size must be at least 1, or None; got {batch_size}.")
         end, step = stop, batch_size or max(stop - start, 1)
@@ -254,6 +263,17 @@ class EventFile:
                 f"0 <= start <= stop <= {self.n_events} must hold."
             )
         return first, last
+
+    def _events_within(self, memory_limit: float) -> int:
+        """Events in a batch, with the last batch and the marks of the checks in memory too."""
+        numbers = self.n_observables + self.n_benchmarks + int(self.has_sampling_benchmarks)
+        needed = (2 * 8 + 1) * numbers
+        if not needed <= memory_limit < math.inf:
+            raise OptionError(
+                f"memory_limit must be a number of bytes, at least the {needed} that reading an "
+                f"event of {self.path} takes; got {memory_limit!r}. 1e8 is enough to be fast."
+            )
+        return int(memory_limit // needed)
 
     def _check_sampling_benchmarks(self, sampled: IntArray) -> None:
         n_physical = len(self.setup.physical_benchmarks)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from madminer.errors import DataError, OutputError, ShapeError
+from madminer.errors import DataError, OptionError, OutputError, ShapeError
 from madminer.io.atomic import atomic_path
 from madminer.io.events import Events, EventSummary, describe_not_finite
 from madminer.io.schema import (
@@ -27,6 +28,10 @@ from madminer.typing import StrPath
 __all__ = ["EventWriter", "write_events"]
 
 CHUNK_BYTES = 2**18
+"""Size of the chunks of a file whose number of events is not known when it is begun."""
+
+DIRECTLY = {"rdcc_nbytes": 0}
+"""No cache of chunks in HDF5: pieces are larger, and on a full disk it would crash the process."""
 
 
 def write_events(
@@ -58,27 +63,33 @@ class EventWriter:
     Args:
         path: File to write.
         setup: Setup of the analysis, with the observables.
-        n_events: Number of events that will be appended, where it is known: such files are
+        n_events: Number of events that will be written, where it is known: such files are
             faster to read and laid out exactly as by MadMiner 0.9.
+
+    Attributes:
+        path: The file.
+        setup: Setup of the analysis.
+        n_written: Number of events so far.
 
     Raises:
         OutputError: If nothing can be written there.
     """
 
     def __init__(self, path: StrPath, setup: AnalysisSetup, *, n_events: int | None = None) -> None:
-        self.setup = setup
+        self.path: Final = Path(path)
+        self.setup: Final = setup
         self.n_written = 0
-        self._path = path
         self._n_events = n_events
         self._summary: EventSummary | None = None
         self._has_sampling_benchmarks: bool | None = None
         self._stack = ExitStack()
         self._file: h5py.File | None = None
+        self._datasets: dict[str, h5py.Dataset] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self._path))
-            self._file = stack.enter_context(h5py.File(temporary, "w"))
+            temporary = stack.enter_context(atomic_path(self.path))
+            self._file = stack.enter_context(h5py.File(temporary, "w", **DIRECTLY))
             write_setup(self._file, self.setup)
             self._create(OBSERVATIONS, (len(self.setup.observables),), np.float64)
             self._create(WEIGHTS, (len(self.setup.benchmarks),), np.float64)
@@ -110,21 +121,71 @@ class EventWriter:
             DataError: If weights are not finite, or only some pieces know where they were
                 generated.
         """
-        file = self._opened()
-        self._check(events)
+        self._write(self.n_written, events)
+
+    def write_at(self, start: int, events: Events) -> None:
+        """Write events at their places in a file with an announced number of events.
+
+        The order is free, and events may be written again. Whether a place was left out is not
+        checked, only whether the last one is written.
+
+        Args:
+            start: Number of the first of them in the file.
+            events: The events; either all pieces know their sampling benchmarks or none.
+
+        Raises:
+            OptionError: If the number of events was not announced, or `start` is negative.
+            ShapeError: If the columns are not those of the setup, or the events lie beyond the
+                end.
+            DataError: If weights are not finite, or only some pieces know where they were
+                generated.
+        """
+        if self._n_events is None or start < 0:
+            raise OptionError(
+                f"Events are written at places from 0 on, in a file with an announced number of "
+                f"events (n_events); got start={start} and n_events={self._n_events}. Use append "
+                f"otherwise."
+            )
+        self._write(start, events)
+
+    def read_back(self, start: int, stop: int) -> Events:
+        """Read events that were written.
+
+        Args:
+            start: First event.
+            stop: Event behind the last one.
+
+        Raises:
+            OptionError: If they are not written.
+        """
+        if not 0 <= start <= stop <= self.n_written:
+            raise OptionError(
+                f"Events {start} to {stop} were asked for, of {self.n_written} that are written."
+            )
+        self._opened()
+        sampled = self._datasets.get(SAMPLING_BENCHMARKS)
+        return Events(
+            self._datasets[OBSERVATIONS][start:stop],
+            self._datasets[WEIGHTS][start:stop],
+            None if sampled is None else sampled[start:stop],
+        )
+
+    def _write(self, start: int, events: Events) -> None:
+        self._opened()
+        stop = start + len(events)
+        self._check(events, stop)
         if self._has_sampling_benchmarks is None:
             self._has_sampling_benchmarks = events.sampling_benchmarks is not None
             if self._has_sampling_benchmarks:
                 self._create(SAMPLING_BENCHMARKS, (), np.int64)
-        stop = self.n_written + len(events)
         pieces: dict[str, NDArray[Any]] = {OBSERVATIONS: events.x, WEIGHTS: events.weights}
         if events.sampling_benchmarks is not None:
             pieces[SAMPLING_BENCHMARKS] = events.sampling_benchmarks
         for name, values in pieces.items():
             if self._n_events is None:
-                file[name].resize(stop, axis=0)
-            file[name][self.n_written : stop] = values
-        self.n_written = stop
+                self._datasets[name].resize(stop, axis=0)
+            self._datasets[name][start:stop] = values
+        self.n_written = max(self.n_written, stop)
 
     def set_summary(self, summary: EventSummary | None) -> None:
         """Say how many events were generated at each benchmark.
@@ -137,11 +198,12 @@ class EventWriter:
     def _create(self, name: str, row: tuple[int, ...], dtype: type) -> None:
         file = self._opened()
         if self._n_events is not None:
-            file.create_dataset(name, shape=(self._n_events, *row), dtype=dtype)
+            shape = (self._n_events, *row)
+            self._datasets[name] = file.create_dataset(name, shape=shape, dtype=dtype)
             return
         rows = max(CHUNK_BYTES // (8 * max(sum(row), 1)), 1)
         chunks = (rows, *(max(n, 1) for n in row))
-        file.create_dataset(
+        self._datasets[name] = file.create_dataset(
             name,
             shape=(0, *row),
             maxshape=(None, *(n or None for n in row)),
@@ -149,7 +211,7 @@ class EventWriter:
             chunks=chunks,
         )
 
-    def _check(self, events: Events) -> None:
+    def _check(self, events: Events, stop: int) -> None:
         expected = (len(self.setup.observables), len(self.setup.benchmarks))
         columns = (events.x.shape[1], events.weights.shape[1])
         if columns != expected:
@@ -157,11 +219,8 @@ class EventWriter:
                 f"Events need the observables {list(self.setup.observables)} and weights at "
                 f"{list(self.setup.benchmarks)}, so {expected} columns; got {columns}."
             )
-        if self._n_events is not None and self.n_written + len(events) > self._n_events:
-            raise ShapeError(
-                f"{self._n_events} events were announced, got at least "
-                f"{self.n_written + len(events)}."
-            )
+        if self._n_events is not None and stop > self._n_events:
+            raise ShapeError(f"{self._n_events} events were announced, got at least {stop}.")
         known = events.sampling_benchmarks is not None
         if self._has_sampling_benchmarks not in {None, known}:
             raise DataError("Either all pieces of an event file have sampling benchmarks or none.")

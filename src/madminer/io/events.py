@@ -75,6 +75,44 @@ class Events:
     def __len__(self) -> int:
         return len(self.x)
 
+    def select(self, rows: IntArray | slice) -> Events:
+        """Some of the events.
+
+        Args:
+            rows: Their numbers, in any order; or a slice, which copies nothing.
+
+        Examples:
+            >>> events = Events(np.array([[1.0], [2.0]]), np.array([[0.1], [0.2]]))
+            >>> events.select(np.array([1, 0])).x.tolist()
+            [[2.0], [1.0]]
+        """
+        sampled = self.sampling_benchmarks
+        if isinstance(rows, slice):
+            part = None if sampled is None else sampled[rows]
+            return Events(self.x[rows], self.weights[rows], part)
+        return Events(
+            np.take(self.x, rows, axis=0),
+            np.take(self.weights, rows, axis=0),
+            None if sampled is None else np.take(sampled, rows),
+        )
+
+    def empty_like(self, n_events: int) -> Events:
+        """Space for other events with the same columns, see `assign`."""
+        sampled = self.sampling_benchmarks
+        return Events(
+            np.empty_like(self.x, shape=(n_events, self.x.shape[1])),
+            np.empty_like(self.weights, shape=(n_events, self.weights.shape[1])),
+            None if sampled is None else np.empty_like(sampled, shape=n_events),
+        )
+
+    def assign(self, start: int, events: Events) -> None:
+        """Copy events over those from `start` on."""
+        stop = start + len(events)
+        self.x[start:stop] = events.x
+        self.weights[start:stop] = events.weights
+        if self.sampling_benchmarks is not None and events.sampling_benchmarks is not None:
+            self.sampling_benchmarks[start:stop] = events.sampling_benchmarks
+
 
 def describe_not_finite(columns: FloatArray, names: Iterable[str]) -> str:
     """Say which columns hold not-a-number or infinity, and how often.

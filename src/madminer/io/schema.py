@@ -20,6 +20,7 @@ from madminer.typing import StrPath
 
 __all__ = [
     "BACKGROUND_EVENTS",
+    "FORMAT_ATTRIBUTE",
     "FORMAT_VERSION",
     "OBSERVATIONS",
     "SAMPLING_BENCHMARKS",
@@ -30,11 +31,14 @@ __all__ = [
     "encode_strings",
     "open_hdf5",
     "read_array",
+    "read_format_version",
     "read_strings",
 ]
 
 FORMAT_VERSION = 1
 """Version of the layout, in the root attribute ``madminer_format``; files of 0.9 have none."""
+
+FORMAT_ATTRIBUTE = "madminer_format"
 
 STRING_BYTES = 256
 """Length of the fixed-length strings."""
@@ -52,18 +56,43 @@ def open_hdf5(path: StrPath) -> Iterator[h5py.File]:
 
     Raises:
         MissingFileError: If there is no such file.
-        FileFormatError: If it is truncated, damaged or not HDF5.
+        FileFormatError: If it is truncated, damaged, not HDF5, or of a newer format.
     """
     if not Path(path).is_file():
         raise MissingFileError(f"There is no file {path}. Check the path and the working folder.")
     try:
         with h5py.File(path, "r") as file:
+            read_format_version(file)
             yield file
     except OSError as error:
         raise FileFormatError(
             f"{path} cannot be read as an HDF5 file ({error}). It is truncated, damaged or another "
             f"kind of file: copy it again, or make it again with the save method that wrote it."
         ) from error
+
+
+def read_format_version(file: h5py.File) -> int:
+    """Version of the layout of an open file.
+
+    Returns:
+        The version; 0 for files of MadMiner 0.9, which do not tell.
+
+    Raises:
+        FileFormatError: If it is newer than this program, or no version.
+    """
+    version = file.attrs.get(FORMAT_ATTRIBUTE, 0)
+    if not isinstance(version, int | np.integer) or version < 0:
+        raise FileFormatError(
+            f"{file.filename} must have a version number as its attribute {FORMAT_ATTRIBUTE!r}, "
+            f"got {version!r}. Make the file again."
+        )
+    if version > FORMAT_VERSION:
+        raise FileFormatError(
+            f"{file.filename} has format version {version}, written by a newer MadMiner; this one "
+            f"reads up to version {FORMAT_VERSION}. Update it (pip install --upgrade madminer), "
+            f"or make the file again with this version."
+        )
+    return int(version)
 
 
 def read_array(file: h5py.File, name: str) -> NDArray[Any]:

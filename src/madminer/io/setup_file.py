@@ -37,9 +37,11 @@ NO_TRANSFORM = "_"
 NONE = "None"
 
 TOLERANCE = 1e-6
-"""How far morphing weights at the basis may be from one and zero, relative to their terms."""
+"""How far morphing at the basis may be from exact, relative to the terms of its sums."""
 
 FULL_DEFINITIONS = "madminer/observable_definitions"
+VARIATIONS = "madminer/nuisance_variations"
+VARIATION_COLUMNS = ("parameters", "signs", "physical_benchmarks", "benchmarks")
 
 
 def read_setup(path: StrPath) -> AnalysisSetup:
@@ -187,22 +189,25 @@ def _read_morphing(file: h5py.File) -> MorphingSetup | None:
 
 
 def _check_morphing(setup: AnalysisSetup) -> None:
-    r"""The matrix must belong to the benchmarks: :math:`W_b(\theta_{b'}) = \delta_{bb'}`."""
+    r"""The matrix must belong to the benchmarks: :math:`M F = 1`, with their monomials F.
+
+    This is the law of every exact morphing: of inverses, their averages and least squares.
+    """
     if setup.morphing is None:
         return
     components, matrix = setup.morphing.components, setup.morphing.matrix
     if not np.all(np.isfinite(matrix)) or np.any(components < 0):
         raise SetupError("The morphing matrix must be finite, and powers 0 or more.")
-    if setup.morphing.n_basis != setup.morphing.n_components:
-        return  # an average over several bases
     factors = monomials(setup.benchmark_thetas[: setup.morphing.n_basis], components)
-    deviations = np.abs(factors @ matrix - np.eye(len(factors)))
-    is_off = deviations > TOLERANCE * (1.0 + np.abs(factors) @ np.abs(matrix))
-    if is_off.any():
-        name = list(setup.physical_benchmarks)[int(np.argmax(is_off.any(axis=1)))]
+    deviations = np.abs(matrix @ factors - np.eye(len(components)))
+    terms = np.abs(matrix) @ np.abs(factors)  # rounding is relative to these, in the same units
+    if np.any(deviations > TOLERANCE * terms):
+        largest = np.max(deviations / np.where(terms > 0, terms, 1.0))
+        names = list(setup.physical_benchmarks)[: setup.morphing.n_basis]
         raise SetupError(
-            f"The morphing matrix does not belong to the benchmarks: at {name!r} the morphing "
-            f"weights are off by up to {deviations.max():.2g}. Call set_morphing again and save."
+            f"The morphing matrix does not belong to the benchmarks {names}: polynomials with the "
+            f"powers {components.tolist()} are off by up to {largest:.2g} of their terms. Call "
+            f"set_morphing again and save."
         )
 
 
@@ -227,6 +232,11 @@ def _read_finite_differences(file: h5py.File, parameters: list[str]) -> FiniteDi
         for base, names in zip(bases, shifted, strict=True)
     }
     epsilon = float(read_array(file, "finite_differences/epsilon"))
+    if len(benchmarks) != len(bases) or not 0.0 < epsilon < np.inf:
+        raise SetupError(
+            f"Finite differences need a positive step and each base benchmark once, got the step "
+            f"{epsilon} and {bases}."
+        )
     return FiniteDifferences(benchmarks, epsilon)
 
 
@@ -246,6 +256,8 @@ def _read_systematics(file: h5py.File) -> dict[str, Systematic]:
         return {}
     sections = ("names", "types", "values", "scales")
     columns = [read_strings(file, f"systematics/{section}") for section in sections]
+    if len(set(columns[0])) != len(columns[0]):
+        raise SetupError(f"Each systematic needs a name of its own, got {columns[0]}.")
     return {
         name: _systematic(name, type_, value, scale)
         for name, type_, value, scale in zip(*columns, strict=True)
@@ -272,6 +284,15 @@ def _write_nuisance_parameters(file: h5py.Group, setup: AnalysisSetup) -> None:
     file["nuisance_parameters/systematics"] = encode_strings(p.systematic for p in parameters)
     file["nuisance_parameters/benchmark_positive"] = encode_strings(positive)
     file["nuisance_parameters/benchmark_negative"] = encode_strings(negative)
+    variations = [
+        (p.name, sign, physical, benchmark)
+        for p in parameters
+        for sign, by_point in (("+", p.benchmarks_pos), ("-", p.benchmarks_neg))
+        for physical, benchmark in (by_point or {}).items()
+    ]
+    if variations:
+        for section, texts in zip(VARIATION_COLUMNS, zip(*variations, strict=True), strict=True):
+            file[f"{VARIATIONS}/{section}"] = encode_strings(texts)
 
 
 def _read_nuisance_parameters(file: h5py.File) -> dict[str, NuisanceParameter]:
@@ -279,15 +300,28 @@ def _read_nuisance_parameters(file: h5py.File) -> dict[str, NuisanceParameter]:
         return {}
     sections = ("names", "systematics", "benchmark_positive", "benchmark_negative")
     columns = [read_strings(file, f"nuisance_parameters/{section}") for section in sections]
+    variations = _read_variations(file)
     return {
         name: NuisanceParameter(
             name=name,
             systematic=systematic,
             benchmark_pos=None if positive == NONE else positive,
             benchmark_neg=None if negative == NONE else negative,
+            benchmarks_pos=variations.get((name, "+")),
+            benchmarks_neg=variations.get((name, "-")),
         )
         for name, systematic, positive, negative in zip(*columns, strict=True)
     }
+
+
+def _read_variations(file: h5py.File) -> dict[tuple[str, str], dict[str, str]]:
+    """Benchmarks of responses that depend on theta, by nuisance parameter and sign."""
+    variations: dict[tuple[str, str], dict[str, str]] = {}
+    if VARIATIONS in file:
+        columns = [read_strings(file, f"{VARIATIONS}/{section}") for section in VARIATION_COLUMNS]
+        for name, sign, physical, benchmark in zip(*columns, strict=True):
+            variations.setdefault((name, sign), {})[physical] = benchmark
+    return variations
 
 
 def _write_observables(file: h5py.Group, setup: AnalysisSetup) -> None:

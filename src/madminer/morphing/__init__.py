@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from madminer.morphing.basis import morphing_matrix, optimize_basis
+from madminer.morphing.closure import (
+    MorphingClosure,
+    morphing_closure,
+    morphing_closure_of_batches,
+)
+from madminer.morphing.coefficients import (
+    benchmark_weights_from_coefficients,
+    coefficients_from_benchmark_weights,
+)
 from madminer.morphing.components import coupling_components, morphing_components
+from madminer.morphing.fit import ComponentFit, fit_components
+from madminer.morphing.least_squares import least_squares_matrix
 from madminer.morphing.morpher import PhysicsMorpher
 from madminer.morphing.weights import (
     monomial_gradients,
@@ -11,12 +22,22 @@ from madminer.morphing.weights import (
     morphing_weight_gradients,
     morphing_weights,
 )
+from madminer.morphing.worst_case import largest_squared_weights
 
 __all__ = [
+    "ComponentFit",
+    "MorphingClosure",
     "PhysicsMorpher",
+    "benchmark_weights_from_coefficients",
+    "coefficients_from_benchmark_weights",
     "coupling_components",
+    "fit_components",
+    "largest_squared_weights",
+    "least_squares_matrix",
     "monomial_gradients",
     "monomials",
+    "morphing_closure",
+    "morphing_closure_of_batches",
     "morphing_components",
     "morphing_matrix",
     "morphing_weight_gradients",

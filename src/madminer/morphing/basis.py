@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 
-from madminer.errors import MorphingError, OptionError, ShapeError
+from madminer.errors import MorphingError, OptionError
+from madminer.morphing.conditioning import (
+    MAX_CONDITION,
+    basis_points,
+    check_condition,
+    condition_numbers,
+)
+from madminer.morphing.refinement import refine_basis
 from madminer.morphing.weights import monomials
 from madminer.typing import ArrayLike, BoolArray, FloatArray, IntArray, Seed
 
 __all__ = [
     "MAX_CONDITION",
+    "Optimizer",
     "morphing_matrix",
-    "morphing_pseudo_inverse",
     "optimize_basis",
     "squared_weights",
 ]
 
-MAX_CONDITION = 1e12
-"""Condition number beyond which a basis is refused: fewer than four digits would be left."""
+Optimizer = Literal["random", "scipy"]
+"""How a basis is chosen: the best of random draws, or draws refined by SciPy."""
 
 TRIALS_AT_ONCE = 50
+N_STARTS = 5
 
 
-def morphing_matrix(basis: ArrayLike, components: IntArray, n_bases: int = 1) -> FloatArray:
+def morphing_matrix(
+    basis: ArrayLike,
+    components: IntArray,
+    n_bases: int = 1,
+    *,
+    names: Sequence[str] | None = None,
+) -> FloatArray:
     r"""Matrix that turns weights at the basis into those of the components.
 
     .. math:: M = F^{-1}, \qquad F_{bc} = \prod_i \theta_{bi}^{k_{ci}}
@@ -31,6 +48,7 @@ def morphing_matrix(basis: ArrayLike, components: IntArray, n_bases: int = 1) ->
         basis: Benchmarks, shape ``(n_bases * n_components, n_parameters)``.
         components: Powers, shape ``(n_components, n_parameters)``.
         n_bases: Number of bases, which follow each other; their average is taken.
+        names: Names of the benchmarks, for messages.
 
     Returns:
         Morphing matrix, shape ``(n_components, n_bases * n_components)``.
@@ -48,7 +66,7 @@ def morphing_matrix(basis: ArrayLike, components: IntArray, n_bases: int = 1) ->
                [-0.5,  0. ,  0.5],
                [ 0.5, -1. ,  0.5]])
     """
-    points = _basis_points(basis, components)
+    points = basis_points(basis, components)
     n_components = len(components)
     if len(points) != n_bases * n_components:
         raise MorphingError(
@@ -57,46 +75,11 @@ def morphing_matrix(basis: ArrayLike, components: IntArray, n_bases: int = 1) ->
             f"benchmarks, or change max_overall_power."
         )
     factors = monomials(points, components).reshape(n_bases, n_components, n_components)
-    condition = _condition(factors).max()
-    if condition > MAX_CONDITION:
-        raise _singular_error(float(condition))
+    labels = [f"number {b}" for b in range(len(points))] if names is None else list(names)
+    for k, block in enumerate(factors):
+        rows = slice(k * n_components, (k + 1) * n_components)
+        check_condition(block, points[rows], components, labels[rows])
     return _average_inverse(factors)
-
-
-def morphing_pseudo_inverse(basis: ArrayLike, components: IntArray) -> FloatArray:
-    r"""Morphing matrix of least norm, for more benchmarks than components.
-
-    .. math:: M = F^+, \qquad F_{bc} = \prod_i \theta_{bi}^{k_{ci}}
-
-    Args:
-        basis: Benchmarks, shape ``(n_basis, n_parameters)``.
-        components: Powers, shape ``(n_components, n_parameters)``.
-
-    Returns:
-        Morphing matrix, shape ``(n_components, n_basis)``.
-
-    Raises:
-        ShapeError: If the basis has another number of parameters.
-        MorphingError: If there are fewer benchmarks than components, or they are singular.
-
-    Examples:
-        >>> morphing_pseudo_inverse([[1.0], [3.0], [8.0]], np.array([[0], [1]])).round(3)
-        array([[ 0.795,  0.487, -0.282],
-               [-0.115, -0.038,  0.154]])
-    """
-    points = _basis_points(basis, components)
-    if len(points) < len(components):
-        raise MorphingError(
-            f"Morphing with {len(components)} components needs at least as many benchmarks, got "
-            f"{len(points)}. Add benchmarks."
-        )
-    factors = monomials(points, components)
-    condition = float(_condition(factors))
-    if condition > MAX_CONDITION:
-        raise _singular_error(condition)
-    scales = np.abs(factors).max(axis=0)
-    inverse: FloatArray = np.linalg.pinv(factors / scales) / scales[:, np.newaxis]
-    return inverse
 
 
 def squared_weights(thetas: FloatArray, components: IntArray, matrix: FloatArray) -> FloatArray:
@@ -125,12 +108,14 @@ def optimize_basis(
     n_trials: int = 100,
     n_test_thetas: int = 100,
     seed: Seed = None,
+    optimizer: Optimizer = "random",
 ) -> FloatArray:
     r"""Choose the benchmarks of a basis so that morphing weights are small.
 
     Missing benchmarks are drawn uniformly `n_trials` times. The best draw has the smallest mean
     of :math:`\sum_b W_b(\theta)^2` over test points, which are the same for all draws. Singular
-    draws are skipped.
+    draws are skipped. With ``optimizer="scipy"`` the five best draws then move to minima of that
+    mean, by at most `n_trials` steps of L-BFGS-B each: never worse than the best draw.
 
     Args:
         components: Powers, shape ``(n_components, n_parameters)``.
@@ -140,12 +125,13 @@ def optimize_basis(
         n_trials: Number of draws.
         n_test_thetas: Number of test points, uniform in `ranges`.
         seed: Source of randomness.
+        optimizer: ``"random"`` or ``"scipy"``.
 
     Returns:
         The basis, shape ``(n_bases * n_components, n_parameters)``.
 
     Raises:
-        OptionError: If a number is below one.
+        OptionError: If a number is below one, or there is no such optimizer.
         MorphingError: If there are more fixed benchmarks than the basis has, or every basis with
             them is singular.
 
@@ -156,15 +142,11 @@ def optimize_basis(
                [ 0.88],
                [-0.95]])
     """
-    if min(n_bases, n_trials, n_test_thetas) < 1:
-        raise OptionError(
-            f"n_bases, n_trials and n_test_thetas must be at least 1, got {n_bases}, {n_trials} "
-            f"and {n_test_thetas}."
-        )
+    _check_options(optimizer, n_bases, n_trials, n_test_thetas)
     rng = np.random.default_rng(seed)
-    low, high = np.asarray(ranges, dtype=np.float64).T
+    bounds = np.asarray(ranges, dtype=np.float64)
     n_parameters = components.shape[1]
-    kept = _basis_points(np.empty((0, n_parameters)) if fixed is None else fixed, components)
+    kept = basis_points(np.empty((0, n_parameters)) if fixed is None else fixed, components)
     n_missing = n_bases * len(components) - len(kept)
     if n_missing < 0:
         raise MorphingError(
@@ -175,21 +157,38 @@ def optimize_basis(
     if n_missing == 0:
         morphing_matrix(kept, components, n_bases)  # refuses singular ones
         return kept
+    low, high = bounds.T
     test_thetas = rng.uniform(low, high, size=(n_test_thetas, n_parameters))
     drawn = rng.uniform(low, high, size=(n_trials, n_missing, n_parameters))
     bases = np.concatenate([np.broadcast_to(kept, (n_trials, *kept.shape)), drawn], axis=1)
-    starts = range(0, n_trials, TRIALS_AT_ONCE)
-    batches = [bases[start : start + TRIALS_AT_ONCE] for start in starts]
-    costs = np.concatenate([_costs(b, components, n_bases, test_thetas) for b in batches])
+    costs = _costs(bases, components, n_bases, test_thetas)
     if not np.isfinite(costs).any():
         raise MorphingError(
             f"All of {n_trials} drawn bases are singular together with the {len(kept)} given "
             f"benchmarks: {kept.tolist()}. These depend on each other: move or remove one, or "
             f"choose a new basis with include_existing_benchmarks=False; or the parameter ranges "
-            f"{np.asarray(ranges).tolist()} are too narrow around points far from zero."
+            f"{bounds.tolist()} are too narrow around points far from zero."
         )
-    best: FloatArray = bases[np.argmin(costs)]
+    if optimizer == "random":
+        return np.array(bases[np.argmin(costs)])
+    starts = bases[np.argsort(costs)[:N_STARTS]]
+    refined = [
+        refine_basis(start, len(kept), components, bounds, test_thetas, n_bases, n_trials)
+        for start in starts
+    ]
+    candidates = np.concatenate([starts[:1], refined])
+    best: FloatArray = candidates[np.argmin(_costs(candidates, components, n_bases, test_thetas))]
     return best
+
+
+def _check_options(optimizer: str, n_bases: int, n_trials: int, n_test_thetas: int) -> None:
+    if min(n_bases, n_trials, n_test_thetas) < 1:
+        raise OptionError(
+            f"n_bases, n_trials and n_test_thetas must be at least 1, got {n_bases}, {n_trials} "
+            f"and {n_test_thetas}."
+        )
+    if optimizer not in ("random", "scipy"):
+        raise OptionError(f"optimizer must be 'random' or 'scipy', got {optimizer!r}.")
 
 
 def _costs(
@@ -197,23 +196,15 @@ def _costs(
 ) -> FloatArray:
     """Mean squared weights of each basis, infinite for singular ones."""
     n_components = len(components)
-    factors = monomials(bases, components).reshape(-1, n_bases, n_components, n_components)
-    regular: BoolArray = np.all(_condition(factors) <= MAX_CONDITION, axis=-1)
     costs = np.full(len(bases), np.inf)
-    matrices = _average_inverse(factors[regular])
-    costs[regular] = squared_weights(test_thetas, components, matrices).mean(axis=-1)
+    for start in range(0, len(bases), TRIALS_AT_ONCE):
+        batch = slice(start, start + TRIALS_AT_ONCE)
+        factors = monomials(bases[batch], components)
+        blocks = factors.reshape(-1, n_bases, n_components, n_components)
+        regular: BoolArray = np.all(condition_numbers(blocks) <= MAX_CONDITION, axis=-1)
+        sums = squared_weights(test_thetas, components, _average_inverse(blocks[regular]))
+        costs[batch][regular] = sums.mean(axis=-1)
     return costs
-
-
-def _condition(factors: FloatArray) -> FloatArray:
-    """Condition numbers once every component is scaled to a largest value of one.
-
-    Scaling removes the units of the parameters, which spoil no digits.
-    """
-    scales = np.abs(factors).max(axis=-2, keepdims=True)
-    scaled = factors / np.where(scales > 0, scales, 1.0)
-    condition: FloatArray = np.linalg.cond(scaled)
-    return np.where(np.isfinite(condition), condition, np.inf)
 
 
 def _average_inverse(factors: FloatArray) -> FloatArray:
@@ -225,22 +216,3 @@ def _average_inverse(factors: FloatArray) -> FloatArray:
     shape = (*factors.shape[:-3], n_components, n_bases * n_components)
     averaged: FloatArray = joined.reshape(shape)
     return averaged
-
-
-def _basis_points(basis: ArrayLike, components: IntArray) -> FloatArray:
-    points = np.asarray(basis, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != components.shape[1] or not np.isfinite(points).all():
-        raise ShapeError(
-            f"A morphing basis must be finite with the shape (n, {components.shape[1]}), one row "
-            f"for each benchmark; got the shape {points.shape}."
-        )
-    return points
-
-
-def _singular_error(condition: float) -> MorphingError:
-    return MorphingError(
-        f"The morphing basis is singular: its condition number is {condition:.1e}, more than "
-        f"{MAX_CONDITION:.0e}. Some benchmarks do not add information: move or remove one, give "
-        f"each parameter as many different values as its max_power needs, or let the missing "
-        f"benchmarks be chosen with set_morphing."
-    )

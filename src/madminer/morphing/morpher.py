@@ -11,14 +11,11 @@ import numpy as np
 
 from madminer.errors import MorphingError, OptionError, SetupError, ShapeError
 from madminer.models import AnalysisParameter, Benchmark
-from madminer.morphing.basis import (
-    morphing_matrix,
-    morphing_pseudo_inverse,
-    optimize_basis,
-    squared_weights,
-)
+from madminer.morphing.basis import Optimizer, morphing_matrix, optimize_basis, squared_weights
 from madminer.morphing.components import coupling_components, morphing_components
+from madminer.morphing.least_squares import least_squares_matrix
 from madminer.morphing.weights import monomials, morphing_weight_gradients, morphing_weights
+from madminer.morphing.worst_case import largest_squared_weights
 from madminer.typing import ArrayLike, FloatArray, IntArray, Seed
 
 __all__ = ["PhysicsMorpher"]
@@ -55,7 +52,8 @@ class PhysicsMorpher:
         gd: Couplings of the basis in the decay.
         gs: Couplings of the basis in both.
         n_benchmarks: Number of benchmarks in the basis.
-        condition_number: Condition number of the basis' monomials, None without basis.
+        condition_number: Condition number of the basis, in the units of the parameters: the
+            product of the norms of its monomials and of the matrix; None without basis.
 
     Raises:
         SetupError: If neither parameters nor both lists are given, or lists of unequal length.
@@ -95,9 +93,11 @@ class PhysicsMorpher:
         self._forget_basis()
 
     def __repr__(self) -> str:
+        condition = self.condition_number
+        known = "" if condition is None else f", condition number {condition:.1e}"
         return (
             f"PhysicsMorpher({', '.join(self.parameter_names)}: {self.n_components} components, "
-            f"{self.n_benchmarks} benchmarks)"
+            f"{self.n_benchmarks} benchmarks{known})"
         )
 
     def set_components(self, components: ArrayLike) -> None:
@@ -178,8 +178,12 @@ class PhysicsMorpher:
         basis_p: ArrayLike | None = None,
         basis_d: ArrayLike | None = None,
         basis_s: ArrayLike | None = None,
+        *,
+        least_squares: bool = False,
+        uncertainties: ArrayLike | None = None,
+        covariance: ArrayLike | None = None,
     ) -> None:
-        """Define the benchmarks of the basis: points in theta, or values of couplings.
+        r"""Define the benchmarks of the basis: points in theta, or values of couplings.
 
         Args:
             basis_from_madminer: Benchmarks by name; as many as there are components are used.
@@ -187,34 +191,52 @@ class PhysicsMorpher:
             morphing_matrix: Known morphing matrix of the basis, shape ``(n_components,
                 n_benchmarks)``; calculated where it is None.
             basis_p: Couplings in the production, shape ``(n_couplings, n_benchmarks)``. With
-                more benchmarks than components, weights of least norm are taken.
+                more benchmarks than components, least squares are used.
             basis_d: Couplings in the decay.
             basis_s: Couplings in both.
+            least_squares: Whether to use all benchmarks, :math:`M = (F^T V^{-1} F)^{-1} F^T
+                V^{-1}`, where there are more than components.
+            uncertainties: For least squares, standard errors of the values at the benchmarks,
+                shape ``(n_benchmarks,)``.
+            covariance: Instead, their covariance V, shape ``(n_benchmarks, n_benchmarks)``. None
+                of both: equal and independent errors, hence weights of least norm.
 
         Raises:
-            OptionError: If no basis is given, or more than one.
+            OptionError: If no basis is given, or more than one; or if errors are given without
+                least squares, or together with the matrix.
             MorphingError: If there are too few benchmarks or they are singular.
+            DataError: If the errors are not positive.
         """
-        has_couplings = any(basis is not None for basis in (basis_p, basis_d, basis_s))
+        has_couplings = _any(basis_p, basis_d, basis_s)
         if (basis_from_madminer is not None) + (basis_numpy is not None) + has_couplings != 1:
             raise OptionError(
                 "A basis is given as exactly one of basis_from_madminer, basis_numpy, and the "
                 "couplings basis_p, basis_d, basis_s."
             )
+        least_squares = least_squares or has_couplings
+        if _any(uncertainties, covariance) and (not least_squares or morphing_matrix is not None):
+            raise OptionError(
+                "Uncertainties and covariance are used in least squares, to calculate the matrix: "
+                "add least_squares=True and leave out morphing_matrix."
+            )
+        components, names = self._components(), None
         if has_couplings:
             basis = _join_couplings(basis_d, basis_p, basis_s)
-            self._store_basis(basis, morphing_matrix, basis_p, basis_d, basis_s)
-            if self.condition_number is not None and self.condition_number > CONDITION_THAT_WARNS:
-                warnings.warn(
-                    f"The condition number of the morphing basis is {self.condition_number:.1e}: "
-                    f"weights lose digits. Choose benchmarks that differ more.",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-            return
-        basis = self._points(basis_numpy if basis_from_madminer is None else basis_from_madminer)
-        size = self.n_components if morphing_matrix is None else np.shape(morphing_matrix)[-1]
-        self._store_basis(basis[:size], morphing_matrix)
+        else:
+            given = basis_numpy if basis_from_madminer is None else basis_from_madminer
+            basis, names = self._points(given), _names(given)
+        if morphing_matrix is not None:
+            basis = basis[: np.shape(morphing_matrix)[-1]]
+        elif least_squares:
+            morphing_matrix = least_squares_matrix(
+                basis, components, uncertainties=uncertainties, covariance=covariance, names=names
+            )
+        else:
+            basis = basis[: self.n_components]
+            morphing_matrix = _matrix_of_bases(basis, components, names)
+        self._store_basis(basis, morphing_matrix, basis_p, basis_d, basis_s)
+        if has_couplings:
+            self._warn_if_ill_conditioned()
 
     def optimize_basis(
         self,
@@ -225,8 +247,9 @@ class PhysicsMorpher:
         n_test_thetas: int = 100,
         *,
         seed: Seed = None,
+        optimizer: Optimizer = "random",
     ) -> dict[str, dict[str, float]] | FloatArray:
-        """Choose the missing benchmarks at random so that morphing weights are small, and use it.
+        """Choose the missing benchmarks so that morphing weights are small, and use the basis.
 
         Args:
             n_bases: Number of bases whose average is taken.
@@ -235,6 +258,8 @@ class PhysicsMorpher:
             n_trials: Number of draws to choose from.
             n_test_thetas: Number of parameter points at which the weights are looked at.
             seed: Source of randomness.
+            optimizer: ``"random"`` takes the best of the draws; ``"scipy"`` then moves the five
+                best to minima of the mean squared weights.
 
         Returns:
             The basis: with a setup's parameters {name: {parameter: value}}, where drawn
@@ -244,6 +269,7 @@ class PhysicsMorpher:
         Raises:
             MorphingError: If there are more benchmarks than the basis needs, or every basis with
                 them is singular.
+            OptionError: If a number is below one, or there is no such optimizer.
         """
         fixed = benchmarks_numpy if benchmarks_from_madminer is None else benchmarks_from_madminer
         basis = optimize_basis(
@@ -254,8 +280,9 @@ class PhysicsMorpher:
             n_trials=n_trials,
             n_test_thetas=n_test_thetas,
             seed=seed,
+            optimizer=optimizer,
         )
-        self._store_basis(basis)
+        self._store_basis(basis, _matrix_of_bases(basis, self._components()))
         if not self._uses_names:
             return basis
         names = [NAME_OF_DRAWN.format(k) for k in range(len(basis))]
@@ -274,7 +301,7 @@ class PhysicsMorpher:
 
         Args:
             basis: Benchmarks by name or as an array ``(n_benchmarks, n_parameters)``; several
-                bases may follow each other. None: the basis that was set.
+                bases may follow each other. None: the basis that was set, whose matrix is known.
             gp: Instead, couplings in the production, shape ``(n_couplings, n_benchmarks)``.
             gd: Couplings in the decay.
             gs: Couplings in both.
@@ -286,12 +313,15 @@ class PhysicsMorpher:
             MorphingError: If there are too few benchmarks or they are singular.
         """
         components = self._components()
-        if gp is not None or gd is not None or gs is not None:
-            return morphing_pseudo_inverse(_join_couplings(gd, gp, gs), components)
-        if basis is None and any(g is not None for g in (self.gp, self.gd, self.gs)):
-            return morphing_pseudo_inverse(self._basis(), components)
-        points = self._basis() if basis is None else self._points(basis)
-        return morphing_matrix(points, components, max(len(points) // len(components), 1))
+        if _any(gp, gd, gs):
+            return least_squares_matrix(_join_couplings(gd, gp, gs), components)
+        if basis is not None:
+            return _matrix_of_bases(self._points(basis), components, _names(basis))
+        if self.morphing_matrix is None:
+            raise MorphingError(
+                "This morpher has no basis yet. Call set_basis or optimize_basis first."
+            )
+        return self.morphing_matrix.copy()
 
     def calculate_morphing_weights(
         self,
@@ -426,6 +456,23 @@ class PhysicsMorpher:
         sums = squared_weights(thetas, self._components(), matrix)
         return (thetas, sums) if return_weights_and_thetas else -float(np.mean(sums))
 
+    def worst_case(self, *, seed: Seed = 0) -> tuple[float, FloatArray]:
+        r"""Find the maximum of :math:`\sum_b W_b(\theta)^2` in `parameter_range`.
+
+        Its root is the largest factor by which morphing enlarges statistical errors.
+
+        Args:
+            seed: Source of randomness.
+
+        Returns:
+            The maximum; and the parameter point, shape ``(n_parameters,)``.
+
+        Raises:
+            MorphingError: If there is no basis.
+        """
+        matrix = self.calculate_morphing_matrix()
+        return largest_squared_weights(self._components(), matrix, self._ranges(), seed=seed)
+
     def _forget_basis(self) -> None:
         self.basis: FloatArray | None = None
         self.morphing_matrix: FloatArray | None = None
@@ -438,22 +485,27 @@ class PhysicsMorpher:
     def _store_basis(
         self,
         basis: FloatArray,
-        matrix: ArrayLike | None = None,
+        matrix: ArrayLike,
         gp: ArrayLike | None = None,
         gd: ArrayLike | None = None,
         gs: ArrayLike | None = None,
     ) -> None:
-        points: FloatArray = np.array(basis, dtype=np.float64)
-        if matrix is None:
-            matrix = self.calculate_morphing_matrix(
-                None if _any(gp, gd, gs) else points, gp, gd, gs
-            )
-        checked = self._checked_matrix(matrix, len(points))
-        self._forget_basis()
-        self.basis, self.morphing_matrix = points, checked
+        checked = self._checked_matrix(matrix, len(basis))
+        self.basis, self.morphing_matrix = np.array(basis, dtype=np.float64), checked.copy()
         self.gp, self.gd, self.gs = (None if g is None else np.array(g) for g in (gp, gd, gs))
-        self.n_benchmarks = len(points)
-        self.condition_number = float(np.linalg.cond(monomials(points, self._components())))
+        self.n_benchmarks = len(basis)
+        factors = monomials(basis, self._components())
+        norms = np.linalg.norm(factors, 2) * np.linalg.norm(checked, 2)
+        self.condition_number = float(norms)
+
+    def _warn_if_ill_conditioned(self) -> None:
+        if self.condition_number is not None and self.condition_number > CONDITION_THAT_WARNS:
+            warnings.warn(
+                f"The condition number of the morphing basis is {self.condition_number:.1e}: "
+                f"weights lose digits. Choose benchmarks that differ more.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def _matrix(
         self,
@@ -465,8 +517,6 @@ class PhysicsMorpher:
     ) -> FloatArray:
         if matrix is not None:
             return self._checked_matrix(matrix)
-        if basis is None and not _any(gp, gd, gs) and self.morphing_matrix is not None:
-            return self.morphing_matrix
         return self.calculate_morphing_matrix(basis, gp, gd, gs)
 
     def _checked_matrix(self, matrix: ArrayLike, n_benchmarks: int | None = None) -> FloatArray:
@@ -486,13 +536,6 @@ class PhysicsMorpher:
                 "This morpher has no components yet. Call find_components or set_components first."
             )
         return self.components
-
-    def _basis(self) -> FloatArray:
-        if self.basis is None:
-            raise MorphingError(
-                "This morpher has no basis yet. Call set_basis or optimize_basis first."
-            )
-        return self.basis
 
     def _ranges(self) -> FloatArray:
         n_columns = self._components().shape[1]
@@ -521,6 +564,16 @@ def _checked_lists(
             f"{max_power} and parameter_range = {ranges}."
         )
     return [int(power) for power in max_power], [(low, high) for low, high in ranges]
+
+
+def _matrix_of_bases(
+    basis: FloatArray, components: IntArray, names: Sequence[str] | None = None
+) -> FloatArray:
+    return morphing_matrix(basis, components, max(len(basis) // len(components), 1), names=names)
+
+
+def _names(basis: Basis | None) -> list[str] | None:
+    return list(basis) if isinstance(basis, Mapping) else None
 
 
 def _any(*values: ArrayLike | None) -> bool:

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 SMALLEST_MEMORY = 1e6
 
-BUCKET_SHARE = 0.6
+BUCKET_SHARE = 0.7
 """Part of the memory for events that are put in order; the rest is for copies of some of them."""
 
 MOST_AT_ONCE = 2**25

@@ -56,7 +56,7 @@ class SampleStream(IterableDataset[dict[str, Tensor]]):
 
             stream = SampleStream(
                 augmenter.sample_train_ratio,
-                theta0=random_morphing_points(None, [("gaussian", 0.0, 0.5)] * 2),
+                theta0=random_morphing_points(1_000, [("gaussian", 0.0, 0.5)] * 2),
                 theta1=benchmark("sm"),
                 n_samples=10_000_000,
                 batch_size=1024,

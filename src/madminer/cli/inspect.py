@@ -1,0 +1,130 @@
+"""``madminer inspect``: what is in a setup or event file, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from madminer.io.checks import EventFileReport, Finding, Level, check_event_file
+from madminer.io.event_statistics import BenchmarkStatistics, EventStatistics
+from madminer.io.schema import WEIGHTS, open_hdf5
+from madminer.io.setup_file import read_setup
+from madminer.models.tables import setup_tables
+
+__all__ = ["inspect"]
+
+STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
+
+File = Annotated[Path, typer.Argument(help="Setup or event file, also of MadMiner 0.9.")]
+NoEvents = Annotated[bool, typer.Option("--no-events", help="Show the setup only.")]
+
+
+def inspect(file: File, no_events: NoEvents = False) -> None:
+    """Show the setup and the events of a file, check it, and say what to do.
+
+    The exit status is 1 if there are problems that make results wrong or stop them.
+    """
+    console = Console()
+    setup = read_setup(file)
+    with open_hdf5(file) as hdf5:
+        n_events = int(hdf5[WEIGHTS].shape[0]) if WEIGHTS in hdf5 else None
+    console.print(_headline(file, n_events))
+    console.print(setup_tables(setup))
+    if n_events is None:
+        console.print("There are no events in this file: it holds a setup only.", highlight=False)
+    elif not no_events:
+        report = check_event_file(file)
+        for part in _parts(report):
+            console.print(part)
+        if report.level is Level.PROBLEM:
+            raise typer.Exit(1)
+
+
+def _headline(file: Path, n_events: int | None) -> RenderableType:
+    kind = "setup" if n_events is None else f"{n_events:,} events"
+    return Padding(Text.assemble((str(file), "bold"), f", {kind}", overflow="fold"), (0, 0, 1, 0))
+
+
+def _parts(report: EventFileReport) -> Iterator[RenderableType]:
+    if report.statistics is not None:
+        yield Padding(_benchmarks(report.statistics), (0, 0, 1, 0))
+        if report.statistics.observables:
+            yield Padding(_observables(report.statistics), (0, 0, 1, 0))
+    yield _findings(report)
+
+
+def _benchmarks(events: EventStatistics) -> Table:
+    heads = ("cross section (pb)", "effective", "negative", "generated")
+    table = _table(f"Weights of {events.n_events:,} events", "benchmark", heads)
+    for b in events.benchmarks:
+        table.add_row(
+            Text(b.name),
+            f"{b.xsec:#.4g} ± {_relative(b)}",
+            f"{b.n_effective:,.0f}",
+            _percent(b.negative_share),
+            "" if b.n_generated is None else f"{b.n_generated:,}",
+        )
+    if events.counted is not None and events.counted.background_events:
+        table.add_row(Text("background"), "", "", "", f"{events.counted.background_events:,}")
+    return table
+
+
+def _observables(events: EventStatistics) -> Table:
+    table = _table("Observables", "name", ("min", "mean", "max", "undefined"))
+    for o in events.observables:
+        n_undefined = o.n_nan + o.n_infinite
+        numbers = (f"{number:.4g}" for number in (o.minimum, o.mean, o.maximum))
+        undefined = Text(f"{n_undefined:,}", style="bold red" if n_undefined else "")
+        table.add_row(Text(o.name), *numbers, undefined)
+    return table
+
+
+def _table(title: str, first: str, heads: tuple[str, ...]) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        header_style="dim",
+    )
+    table.add_column(first, overflow="fold")
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
+
+
+def _findings(report: EventFileReport) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.title, table.title_justify, table.title_style = "Checks", "left", "bold"
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for level in reversed(Level):
+        for finding in report.of_level(level):
+            table.add_row(Text(finding.level, style=STYLES[level]), _finding(finding))
+    return table
+
+
+def _finding(finding: Finding) -> Text:
+    text = Text(finding.text)
+    if finding.remedy:
+        text.append(f" {finding.remedy}", style="bold")
+    return text
+
+
+def _relative(b: BenchmarkStatistics) -> str:
+    return f"{100.0 * b.xsec_uncertainty / abs(b.xsec):.2f} %" if b.xsec else "0"
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.2g} %" if share else "0"

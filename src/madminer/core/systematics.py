@@ -1,0 +1,99 @@
+"""Systematic uncertainties as users define them."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from itertools import count
+
+from madminer.core.checks import clean_name, number, text
+from madminer.errors import SetupError
+from madminer.models import Systematic, SystematicScale, SystematicType
+
+__all__ = ["make_systematic"]
+
+
+def make_systematic(
+    effect: str,
+    name: str | None,
+    taken: Container[str],
+    *,
+    norm_variation: float,
+    scale: str,
+    scale_variations: Sequence[float],
+    pdf_variation: str,
+) -> Systematic:
+    """Make a systematic uncertainty from the arguments of `MadMiner.add_systematics`.
+
+    Args:
+        effect: "norm", "scale" or "pdf".
+        name: Unique name, in which spaces and hyphens become underscores; None: ``<effect>_<i>``.
+        taken: Names that other systematics have.
+        norm_variation: Factor on all weights at nu = 1.
+        scale: "mu", "muf" or "mur".
+        scale_variations: Factors on the scale; the last belongs to nu = 1, the first to nu = -1.
+        pdf_variation: Name of the set of parton densities.
+
+    Returns:
+        The systematic uncertainty.
+
+    Raises:
+        SetupError: If the name is taken, or an argument that the effect needs is not allowed.
+
+    Examples:
+        >>> make_systematic("scale", None, (), norm_variation=1.1, scale="muf",
+        ...     scale_variations=(0.5, 2.0), pdf_variation="CT10").value
+        '0.5,2.0'
+    """
+    try:
+        kind = SystematicType.from_str(effect)
+    except (AttributeError, ValueError) as error:
+        raise SetupError(
+            f"The effect of a systematic must be 'norm', 'scale' or 'pdf', got {effect!r}."
+        ) from error
+    name = _free_name(kind, taken) if name is None else clean_name(name)
+    if name in taken:
+        raise SetupError(f"There already is a systematic {name!r}. Choose another name.")
+    if kind is SystematicType.NORM:
+        return Systematic(name, kind, _norm_factor(norm_variation))
+    if kind is SystematicType.PDF:
+        return Systematic(name, kind, text(pdf_variation, "pdf_variation"))
+    return Systematic(name, kind, _scale_factors(scale_variations), _scale(scale))
+
+
+def _free_name(kind: SystematicType, taken: Container[str]) -> str:
+    names = (f"{kind.value}_{i}" for i in count())
+    return next(name for name in names if name not in taken)
+
+
+def _norm_factor(variation: float) -> float:
+    factor = number(variation, "norm_variation")
+    if factor == 1.0:
+        raise SetupError(
+            "norm_variation is the factor on all weights at nu = 1, so 1.0 varies nothing. Give "
+            "1.1 for an uncertainty of 10 %."
+        )
+    return factor
+
+
+def _scale(scale: str) -> SystematicScale:
+    try:
+        return SystematicScale.from_str(scale)
+    except (AttributeError, ValueError) as error:
+        raise SetupError(f"scale must be 'mu', 'muf' or 'mur', got {scale!r}.") from error
+
+
+def _scale_factors(variations: object) -> str:
+    if isinstance(variations, str) or not isinstance(variations, Iterable):
+        raise SetupError(
+            f"scale_variations must be a list of factors such as (0.5, 1.0, 2.0), got "
+            f"{variations!r}."
+        )
+    factors = [number(factor, "Each of scale_variations") for factor in variations]
+    ends = {factors[0], factors[-1]} if len(factors) > 1 else {1.0, *factors}
+    if len(ends) < 2:
+        raise SetupError(
+            f"The last of scale_variations belongs to nu = 1 and the first to nu = -1, so these "
+            f"must differ, and a single one must not be 1; got {factors}. Give for example "
+            f"(0.5, 1.0, 2.0)."
+        )
+    return ",".join(str(factor) for factor in factors)

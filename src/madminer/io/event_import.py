@@ -1,0 +1,314 @@
+"""Events from any source: arrays and Parquet files become event files."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import awkward as ak
+import numpy as np
+
+from madminer.errors import NoEventsError, OptionError, SetupError
+from madminer.io.awkward_events import EventFields
+from madminer.io.event_columns import (
+    columns_of,
+    number_column,
+    require_columns,
+    sampling_column,
+)
+from madminer.io.event_writer import EventWriter
+from madminer.io.events import Events, EventSummary
+from madminer.io.import_weights import WeightColumns
+from madminer.io.parquet_events import ParquetFile, ParquetNotes
+from madminer.io.setup_file import read_setup
+from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
+from madminer.progress import track
+from madminer.typing import IntArray, StrPath
+
+__all__ = ["import_events"]
+
+logger = logging.getLogger(__name__)
+
+Columns = Mapping[str, ak.Array]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Arrays:
+    """Columns in memory, with what a `ParquetFile` has."""
+
+    by_name: Columns
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.by_name)
+
+    @property
+    def n_events(self) -> int:
+        return len(next(iter(self.by_name.values())))
+
+    @property
+    def notes(self) -> ParquetNotes | None:
+        return None
+
+    def iterate(self, columns: list[str], batch_size: int) -> Iterator[Columns]:
+        for start in range(0, self.n_events, batch_size):
+            yield {name: self.by_name[name][start : start + batch_size] for name in columns}
+
+
+Table = _Arrays | ParquetFile
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """Which column is what."""
+
+    setup: AnalysisSetup
+    observables: Mapping[str, str]
+    weights: WeightColumns
+    sampling: str | int | None
+    k_factor: float
+
+    @property
+    def columns(self) -> list[str]:
+        sampling = [self.sampling] if isinstance(self.sampling, str) else []
+        return list(dict.fromkeys([*self.observables.values(), *self.weights.columns, *sampling]))
+
+    def events(self, columns: Columns) -> Events:
+        weights = self.k_factor * self.weights.read(columns)
+        x = np.empty((len(weights), len(self.observables)))
+        for i, (name, column) in enumerate(self.observables.items()):
+            x[:, i] = number_column(columns[column], f"The observable {name!r}")
+        return Events(x, weights, self._sampled(columns, len(weights)))
+
+    def _sampled(self, columns: Columns, n_events: int) -> IntArray | None:
+        if isinstance(self.sampling, str):
+            physical = list(self.setup.physical_benchmarks)
+            what = f"The column {self.sampling!r}"
+            return sampling_column(columns[self.sampling], what, physical)
+        return None if self.sampling is None else np.full(n_events, self.sampling)
+
+
+def import_events(
+    source: ak.Array | Mapping[str, object] | StrPath,
+    output: StrPath,
+    setup: AnalysisSetup | StrPath | None = None,
+    *,
+    observables: Sequence[str] | Mapping[str, str] | None = None,
+    weights: str | Mapping[str, str] | None = None,
+    coefficients: str | Sequence[str] | None = None,
+    sampling_benchmark: str | None = None,
+    sampled_from_benchmark: str | int | None = None,
+    k_factor: float = 1.0,
+    is_background: bool = False,
+    nuisance_parameters: Iterable[NuisanceParameter] = (),
+    batch_size: int = 100_000,
+) -> None:
+    r"""Make an event file of events from any source.
+
+    Weights are in pb, so that their sum is the cross section; or each event brings the
+    coefficients :math:`k_c` of its weight as a polynomial in theta, in the order of the morphing
+    components:
+
+    .. math:: w(\theta) = \sum_c k_c \prod_i \theta_i^{p_{ci}}
+
+    Events stay in their order. Partitions into training and test events are cut by position, so
+    shuffle the file with `combine_and_shuffle` unless the order is random already.
+
+    Args:
+        source: Awkward array of records, arrays by name, or a Parquet file (which is read in
+            pieces).
+        output: Event file to write; an older one is replaced when all is written.
+        setup: Setup, or a setup or event file; of a `MadMiner` object its `setup`. None: that in
+            the metadata of a Parquet file written by `export_parquet`.
+        observables: Columns of the observables, or {observable: column}. None: the observables of
+            the setup.
+        weights: Column with a record {benchmark: weight}, or with lists in the order of the
+            benchmarks; or {benchmark: column}. For background, a column with one weight serves
+            for all benchmarks. None: ``"weights"``.
+        coefficients: Instead, the column with lists of coefficients in pb, or one column for each
+            component. Weights of nuisance benchmarks are still taken from `weights`.
+        sampling_benchmark: Column that says where each event was generated: name or index of the
+            physical benchmark, negative or ``"background"`` for background. None: the column
+            ``"sampling_benchmark"`` if there is one.
+        sampled_from_benchmark: Instead, name or index of the benchmark of all events.
+        k_factor: Factor on all weights.
+        is_background: Whether all events are background.
+        nuisance_parameters: Nuisance parameters besides those of the setup; their benchmarks must
+            have weights.
+        batch_size: Rows of a Parquet file in memory at a time.
+
+    Raises:
+        OptionError: If options contradict each other or lie outside what is allowed.
+        UnknownNameError: If a column or benchmark does not exist.
+        MissingWeightsError: If a benchmark has no weights.
+        DataError: If a column is missing in some events (None), holds no real numbers, or weights
+            are not finite.
+        ShapeError: If columns or lists have the wrong length.
+        MorphingError: If coefficients are given and the setup has no morphing.
+        MissingDependencyError: If a Parquet file is given and pyarrow is not installed.
+        MissingFileError: If there is no such file.
+        FileFormatError: If a file is damaged or of another kind.
+        OutputError: If the result cannot be written.
+
+    Examples:
+        >>> import_events(
+        ...     {"pt": [31.0, 52.0], "w_sm": [0.2, 0.1], "w_bsm": [0.3, 0.4]},
+        ...     "events.h5",
+        ...     "setup.h5",
+        ...     observables=["pt"],
+        ...     weights={"sm": "w_sm", "bsm": "w_bsm"},
+        ...     sampled_from_benchmark="sm",
+        ... )  # doctest: +SKIP
+    """
+    if not 0.0 < k_factor < math.inf or batch_size < 1:
+        raise OptionError(
+            f"k_factor must be positive and batch_size at least 1, got {k_factor} and {batch_size}."
+        )
+    table = _open(source)
+    fields = EventFields() if table.notes is None else table.notes.fields
+    whole, named = _setup(setup, table, observables, nuisance_parameters)
+    plan = _Plan(
+        setup=whole,
+        observables=named,
+        weights=WeightColumns(
+            whole, fields.weights if weights is None else weights, coefficients, is_background
+        ),
+        sampling=_sampling(
+            whole,
+            default=fields.sampling_benchmark
+            if fields.sampling_benchmark in table.columns
+            else None,
+            column=sampling_benchmark,
+            benchmark=sampled_from_benchmark,
+            is_background=is_background,
+        ),
+        k_factor=k_factor,
+    )
+    if weights is not None and not plan.weights.benchmarks:
+        raise OptionError(
+            "Give either weights or coefficients: the setup has no nuisance benchmarks, which "
+            "would need weights besides the coefficients."
+        )
+    require_columns(plan.columns, table.columns)
+    is_original = (setup, sampling_benchmark, sampled_from_benchmark) == (None, None, None)
+    _write(output, plan, table, batch_size, keep_summary=is_original and not is_background)
+    logger.info("Imported %d events into %s", table.n_events, output)
+
+
+def _open(source: ak.Array | Mapping[str, object] | StrPath) -> Table:
+    table: Table
+    if isinstance(source, str | os.PathLike):
+        table = ParquetFile(source)
+    elif isinstance(source, ak.Array | Mapping):
+        table = _Arrays(columns_of(source))
+    else:
+        raise OptionError(
+            f"Events come from an awkward array, a dictionary of arrays or the path of a Parquet "
+            f"file, got {type(source).__name__}. Of a data frame, give dict(frame)."
+        )
+    if table.n_events == 0:
+        raise NoEventsError("There are no events to import. Check the selection.")
+    return table
+
+
+def _setup(
+    setup: AnalysisSetup | StrPath | None,
+    table: Table,
+    observables: Sequence[str] | Mapping[str, str] | None,
+    nuisance_parameters: Iterable[NuisanceParameter],
+) -> tuple[AnalysisSetup, dict[str, str]]:
+    """The setup with observables and nuisance benchmarks, and the column of each observable."""
+    given = _given_setup(setup, table)
+    if observables is None and (given.observables or setup is None):
+        observables = list(given.observables)
+    named = _named(observables, table)
+    definitions = {name: given.observables.get(name, "_") for name in named}
+    nuisance = list(nuisance_parameters)
+    known = [*given.nuisance_parameters, *given.physical_benchmarks]
+    taken = [n for p in nuisance for n in (p.name, *p.benchmark_names) if n in known]
+    if taken:
+        raise SetupError(
+            f"The setup has {taken} already, as benchmark or nuisance parameter. Choose other "
+            f"names in nuisance_parameters."
+        )
+    added = {
+        name: Benchmark(name, dict.fromkeys(given.parameters, 0.0), is_nuisance=True)
+        for parameter in nuisance
+        for name in parameter.benchmark_names
+    }
+    whole = replace(
+        given,
+        benchmarks={**given.benchmarks, **added},
+        nuisance_parameters={**given.nuisance_parameters, **{p.name: p for p in nuisance}},
+        observables=definitions,
+    )
+    return whole, named
+
+
+def _given_setup(setup: object, table: Table) -> AnalysisSetup:
+    if isinstance(setup, AnalysisSetup):
+        return setup
+    if isinstance(setup, str | os.PathLike):
+        return read_setup(setup)
+    if setup is None and table.notes is not None:
+        return table.notes.setup
+    raise OptionError(
+        f"Events need a setup: the path of a setup or event file, or the attribute setup of a "
+        f"MadMiner object; got {setup!r}. Only Parquet files of export_parquet bring their own."
+    )
+
+
+def _named(observables: Sequence[str] | Mapping[str, str] | None, table: Table) -> dict[str, str]:
+    if isinstance(observables, Mapping):
+        return dict(observables)
+    if observables is None or isinstance(observables, str):
+        raise OptionError(
+            f"Give observables as a list of columns or as {{observable: column}}, got "
+            f"{observables!r}; the columns are {table.columns}."
+        )
+    return {name: name for name in observables}
+
+
+def _sampling(
+    setup: AnalysisSetup,
+    *,
+    default: str | None,
+    column: str | None,
+    benchmark: str | int | None,
+    is_background: bool,
+) -> str | int | None:
+    """Column with sampling benchmarks, or the index for all events, or None if not known."""
+    if [column is not None, benchmark is not None, is_background].count(True) > 1:
+        raise OptionError(
+            f"Give one of sampling_benchmark, sampled_from_benchmark and is_background, got "
+            f"{column!r}, {benchmark!r} and {is_background}."
+        )
+    if is_background:
+        return -1
+    if benchmark is not None:
+        return setup.benchmark_index(benchmark)
+    return default if column is None else column
+
+
+def _write(
+    output: StrPath, plan: _Plan, table: Table, batch_size: int, *, keep_summary: bool
+) -> None:
+    n_physical = len(plan.setup.physical_benchmarks)
+    signal, background = np.zeros(n_physical, dtype=np.int64), 0
+    with EventWriter(output, plan.setup, n_events=table.n_events) as writer:
+        n_batches = -(-table.n_events // batch_size)
+        for columns in track(table.iterate(plan.columns, batch_size), "Importing", total=n_batches):
+            events = plan.events(columns)
+            writer.append(events)
+            if events.sampling_benchmarks is not None:
+                counted = EventSummary.count(events.sampling_benchmarks, n_physical)
+                signal += counted.signal_events
+                background += counted.background_events
+        notes = table.notes
+        if keep_summary and notes is not None and notes.n_events == table.n_events:
+            writer.set_summary(notes.summary)
+        elif plan.sampling is not None:
+            writer.set_summary(EventSummary(signal, background))

@@ -1,0 +1,247 @@
+"""Events as Parquet files: what data frames, databases and other languages read.
+
+The columns are the fields of `madminer.io.awkward_events`: one for each observable, a structure
+``weights`` with one entry for each benchmark, and ``sampling_benchmark``. The metadata of the
+schema hold, under the key ``madminer``, all that an event file holds besides, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import awkward as ak
+import numpy as np
+
+from madminer.errors import FileFormatError, MissingDependencyError, MissingFileError, OptionError
+from madminer.io.atomic import atomic_path
+from madminer.io.awkward_events import EventFields
+from madminer.io.event_columns import with_fields
+from madminer.io.event_reader import EventFile
+from madminer.io.events import Events, EventSummary
+from madminer.io.setup_json import setup_from_json, setup_to_json
+from madminer.models import AnalysisSetup
+from madminer.progress import track
+from madminer.typing import StrPath
+
+__all__ = ["ParquetFile", "ParquetNotes", "export_parquet"]
+
+KEY = b"madminer"
+
+FORMAT_VERSION = 1
+"""Version of the metadata."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParquetNotes:
+    """What the metadata of a Parquet file say about its events.
+
+    Args:
+        setup: Setup of the analysis.
+        summary: Numbers of events generated at each benchmark, None where not known.
+        fields: Names of the columns that are no observables.
+        n_events: Number of events when the file was written.
+    """
+
+    setup: AnalysisSetup
+    summary: EventSummary | None
+    fields: EventFields
+    n_events: int
+
+    def to_json(self) -> str:
+        """Write the notes as JSON."""
+        notes = {
+            "format": FORMAT_VERSION,
+            "n_events": self.n_events,
+            "weights": self.fields.weights,
+            "sampling_benchmark": self.fields.sampling_benchmark,
+            "summary": None,
+            "setup": json.loads(setup_to_json(self.setup)),
+        }
+        if self.summary is not None:
+            notes["summary"] = {
+                "signal_events": np.asarray(self.summary.signal_events).tolist(),
+                "background_events": self.summary.background_events,
+            }
+        return json.dumps(notes)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read the notes from JSON.
+
+        Raises:
+            FileFormatError: If they are incomplete or of a newer version.
+        """
+        try:
+            notes = json.loads(text)
+            version, n_events, summary = notes["format"], int(notes["n_events"]), notes["summary"]
+            fields = EventFields(str(notes["weights"]), str(notes["sampling_benchmark"]))
+            setup = notes["setup"]
+            if summary is not None:
+                signal = np.array(summary["signal_events"], dtype=np.int64)
+                summary = EventSummary(signal, int(summary["background_events"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileFormatError(
+                f"The metadata of MadMiner are damaged ({error!r}). Export the events again."
+            ) from error
+        if version > FORMAT_VERSION:
+            raise FileFormatError(
+                f"The metadata of MadMiner are of version {version}, but this MadMiner reads "
+                f"versions up to {FORMAT_VERSION}. Update it."
+            )
+        return cls(setup_from_json(json.dumps(setup)), summary, fields, n_events)
+
+
+def export_parquet(
+    filename: StrPath,
+    output: StrPath,
+    *,
+    batch_size: int = 100_000,
+    weights: str = "weights",
+    sampling_benchmark: str = "sampling_benchmark",
+) -> None:
+    """Write the events of an event file as a Parquet file.
+
+    Nothing is lost: `import_events(output, filename)` makes the same event file again.
+
+    Args:
+        filename: Event file.
+        output: Parquet file to write; an older one is replaced when all is written.
+        batch_size: Events in memory at a time, and in a row group of the file.
+        weights: Name of the structure of weights.
+        sampling_benchmark: Name of the column with the index of the sampling benchmark; there is
+            none where the file does not know it.
+
+    Raises:
+        MissingDependencyError: If the package pyarrow is not installed.
+        OptionError: If `batch_size` is below one, or an observable has one of the two names.
+        DataError: If weights are not finite.
+        MissingFileError: If there is no such file.
+        FileFormatError: If it is no event file.
+        OutputError: If the result cannot be written.
+    """
+    pq = _pyarrow().parquet
+    file = EventFile(filename)
+    fields = EventFields(weights, sampling_benchmark)
+    fields.check(file.setup)
+    if batch_size < 1:
+        raise OptionError(f"batch_size must be at least 1, got {batch_size}.")
+    schema = _schema(file, fields)
+    options = {"compression": "zstd", "use_dictionary": False}
+    n_batches = -(-len(file) // batch_size)
+    with atomic_path(output) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
+        batches = file.iterate(batch_size=batch_size, allow_nan=True)
+        for events in track(batches, "Exporting", total=n_batches):
+            writer.write_batch(_record_batch(events, schema), row_group_size=batch_size)
+
+
+class ParquetFile:
+    """Columns of a Parquet file, read in pieces.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        columns: Names of the columns; fields of structures are ``column.field``.
+        notes: What MadMiner has written into the metadata, None in files of others.
+        n_events: Number of rows.
+
+    Raises:
+        MissingDependencyError: If the package pyarrow is not installed.
+        MissingFileError: If there is no such file.
+        FileFormatError: If it is no Parquet file.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        pa = _pyarrow()
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise MissingFileError(f"There is no file {path}. Check the path and the folder.")
+        try:
+            with pa.parquet.ParquetFile(self.path) as file:
+                schema = file.schema_arrow
+                self.n_events = int(file.metadata.num_rows)
+        except (pa.ArrowException, OSError) as error:
+            raise self._format_error(error) from error
+        self.columns = _names(schema)
+        text = (schema.metadata or {}).get(KEY)
+        self.notes = None if text is None else ParquetNotes.from_json(text.decode())
+
+    def iterate(self, columns: list[str], batch_size: int) -> Iterator[dict[str, ak.Array]]:
+        """Read chosen columns piece by piece.
+
+        Args:
+            columns: Names of columns.
+            batch_size: Rows in a piece.
+
+        Yields:
+            At least these columns by name.
+
+        Raises:
+            FileFormatError: If the file is damaged.
+        """
+        pa = _pyarrow()
+        try:
+            with pa.parquet.ParquetFile(self.path) as file:
+                for group in range(file.num_row_groups):  # all at once would stay in memory
+                    for batch in file.iter_batches(batch_size, [group], columns):
+                        events = ak.from_arrow(batch)
+                        yield with_fields({name: events[name] for name in events.fields})
+        except (pa.ArrowException, OSError) as error:
+            raise self._format_error(error) from error
+
+    def _format_error(self, error: Exception) -> FileFormatError:
+        return FileFormatError(
+            f"{self.path} cannot be read as a Parquet file ({error}). It is truncated, damaged or "
+            f"another kind of file: write it again."
+        )
+
+
+def _names(schema: Any) -> list[str]:
+    types = _pyarrow().types
+    structures = [field for field in schema if types.is_struct(field.type)]
+    return [
+        *schema.names,
+        *(f"{field.name}.{part.name}" for field in structures for part in field.type),
+    ]
+
+
+def _schema(file: EventFile, fields: EventFields) -> Any:
+    pa = _pyarrow()
+
+    def numbers(names: Any) -> list[Any]:
+        return [pa.field(name, pa.float64(), nullable=False) for name in names]
+
+    columns = numbers(file.setup.observables)
+    weights = pa.struct(numbers(file.setup.benchmarks))
+    columns.append(pa.field(fields.weights, weights, nullable=False))
+    if file.has_sampling_benchmarks:
+        columns.append(pa.field(fields.sampling_benchmark, pa.int64(), nullable=False))
+    notes = ParquetNotes(file.setup, file.summary, fields, len(file))
+    return pa.schema(columns, metadata={KEY: notes.to_json().encode()})
+
+
+def _record_batch(events: Events, schema: Any) -> Any:
+    pa = _pyarrow()
+    columns = [pa.array(column) for column in events.x.T.copy()]
+    weights = [pa.array(column) for column in events.weights.T.copy()]
+    kind = schema.field(len(columns)).type
+    columns.append(pa.StructArray.from_arrays(weights, fields=list(kind)))
+    if events.sampling_benchmarks is not None:
+        columns.append(pa.array(events.sampling_benchmarks, type=pa.int64()))
+    return pa.record_batch(columns, schema=schema)
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Parquet files are read and written with the package pyarrow, which is not installed; "
+            'run: pip install "madminer[parquet]"'
+        ) from error
+    return pa
