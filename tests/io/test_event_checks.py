@@ -160,7 +160,7 @@ def test_repeated_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert report.statistics.n_repeated == 10_000
     assert "10,000 of 50,000 events repeat an earlier one" in str(report)
     assert event_statistics(EventFile(tmp_path / "a.h5")).n_repeated == 10_000
-    monkeypatch.setattr("madminer.io.event_statistics.MAX_HASHES", 5_000)
+    monkeypatch.setattr("madminer.io.column_statistics.MAX_HASHES", 5_000)
     estimate = event_statistics(EventFile(tmp_path / "a.h5")).n_repeated
     assert abs(estimate - 10_000) < 5 * np.sqrt(10 * 10_000)  # one copy in ten is seen
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +19,7 @@ from madminer.errors import (
     MissingFileError,
     NoEventsError,
     OptionError,
+    OutputError,
     SetupError,
 )
 from madminer.io import EventFile, Events, EventSummary, write_events
@@ -57,13 +63,14 @@ def sorted_events(path: Path) -> tuple[FloatArray, Events]:
     )
 
 
-@pytest.mark.parametrize("at_once", [7, 1000])
+@pytest.mark.parametrize("memory_limit", [3e3, 5e8])
 def test_events_are_a_permutation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_limit: float
 ) -> None:
-    monkeypatch.setattr(combine, "EVENTS_IN_MEMORY", at_once)
+    monkeypatch.setattr(combine, "SMALLEST_MEMORY", 1e3)
     inputs = [make_file(tmp_path / "a.h5", 50), make_file(tmp_path / "b.h5", 31, 50)]
-    combine_and_shuffle(inputs, tmp_path / "out.h5", k_factors=[2, 0.5], seed=1)
+    out = tmp_path / "out.h5"
+    combine_and_shuffle(inputs, out, k_factors=[2, 0.5], seed=1, memory_limit=memory_limit)
     order, events = sorted_events(tmp_path / "out.h5")
     numbers = np.arange(81.0)
     assert not np.array_equal(order, numbers)
@@ -78,16 +85,120 @@ def test_events_are_a_permutation(
 def test_result_does_not_depend_on_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = make_file(tmp_path / "a.h5", 50)
-    combine_and_shuffle([path], tmp_path / "large.h5", seed=2)
-    monkeypatch.setattr(combine, "EVENTS_IN_MEMORY", 7)
-    combine_and_shuffle([path], tmp_path / "small.h5", seed=2)
-    combine_and_shuffle([path], tmp_path / "other.h5", seed=3)
+    monkeypatch.setattr(combine, "SMALLEST_MEMORY", 1e3)
+    inputs = [make_file(tmp_path / "a.h5", 500), make_file(tmp_path / "b.h5", 300, 500)]
+    combine_and_shuffle(inputs, tmp_path / "large.h5", seed=2)
+    combine_and_shuffle(inputs, tmp_path / "small.h5", seed=2, memory_limit=5e3)
+    combine_and_shuffle(inputs, tmp_path / "other.h5", seed=3)
     large, small, other = (
         sorted_events(tmp_path / f"{name}.h5")[0] for name in ("large", "small", "other")
     )
     np.testing.assert_array_equal(large, small)
     assert not np.array_equal(large, other)
+
+
+def test_memory_is_that_of_the_limit(tmp_path: Path) -> None:
+    path = make_file(tmp_path / "a.h5", 60_000)  # 2.4 MB
+    tracemalloc.start()
+    try:
+        combine_and_shuffle([path], tmp_path / "out.h5", seed=4, memory_limit=1e6)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.1e6
+    np.testing.assert_array_equal(sorted_events(tmp_path / "out.h5")[1].x[:, 0], np.arange(6e4))
+
+
+@pytest.mark.parametrize("memory_limit", [0.0, -1.0, 999_999, float("nan"), float("inf")])
+def test_nonsense_as_memory_is_refused(tmp_path: Path, memory_limit: float) -> None:
+    path = make_file(tmp_path / "a.h5", 5)
+    with pytest.raises(OptionError, match=r"memory_limit .* at least 1e\+06"):
+        combine_and_shuffle([path], path, memory_limit=memory_limit)
+
+
+def test_lack_of_space_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_file(tmp_path / "a.h5", 1_000)
+    usage = SimpleNamespace(free=10_000)
+    monkeypatch.setattr("madminer.io.atomic.shutil.disk_usage", lambda _: usage)
+    with pytest.raises(OutputError, match=r"it takes 4.8e-05 GB, and .* has space for 1e-05 GB"):
+        combine_and_shuffle([path], tmp_path / "new" / "out.h5")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+KILLS = """
+import os, random, shutil, signal, sys, time
+from pathlib import Path
+import numpy as np
+from madminer.io import EventFile, EventWriter
+from madminer.sampling import combine
+
+source, old, target = map(Path, sys.argv[1:])
+combine.SMALLEST_MEMORY = 1e3
+calls = 0
+
+
+def fragile(function, last):
+    def call(*arguments, **options):
+        global calls
+        calls += 1
+        if calls == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+
+    return call
+
+
+def shuffle(last, note):
+    EventWriter.write_at = fragile(EventWriter.write_at, last)
+    os.fsync = fragile(os.fsync, last)
+    Path.replace = fragile(Path.replace, last)
+    combine.combine_and_shuffle([source], target, seed=1, memory_limit=1e5)
+    note.write_text(str(calls))
+    os._exit(0)
+
+
+def outcome(last=None, seconds=None):
+    shutil.copy(old, target)
+    child = os.fork()
+    if child == 0:
+        shuffle(last, old.with_name("calls"))
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    ended = os.WIFEXITED(os.waitpid(child, 0)[1])
+    numbers = np.sort(EventFile(target).read(allow_nan=True).x[:, 0])
+    result = {20: "old", 3000: "new"}[len(numbers)]
+    assert np.array_equal(numbers, np.arange(len(numbers)))
+    assert not (ended and result == "old")
+    for left in target.parent.iterdir():
+        assert left == target or left.match(".target.????????.tmp.h5"), left
+        if left != target:
+            left.unlink()
+    return result
+
+
+random.seed(1)
+start = time.monotonic()
+assert outcome() == "new"
+whole = time.monotonic() - start
+n_calls = int(old.with_name("calls").read_text())
+assert n_calls > 50
+chosen = [1, 2, n_calls // 3, *range(n_calls - 3, n_calls + 2)]  # the last three: see io.atomic
+assert [outcome(last=last) for last in chosen] == ["old"] * 6 + ["new"] * 2
+for _ in range(6):
+    outcome(seconds=random.uniform(0, whole))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="copies and kills a process")
+def test_killed_processes_leave_the_old_file_or_the_new_one(tmp_path: Path) -> None:
+    """Killed before each call that writes, in both passes and at the end, and at random moments."""
+    source = make_file(tmp_path / "source.h5", 3_000)
+    old = make_file(tmp_path / "old.h5", 20)
+    (tmp_path / "out").mkdir()
+    command = [sys.executable, "-c", KILLS, *map(str, (source, old, tmp_path / "out/target.h5"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_new_places_do_not_depend_on_old_ones(tmp_path: Path) -> None:

@@ -257,8 +257,9 @@ def test_classes_hold_every_event_once(nuisance_event_file: MakeFile) -> None:
         n_eff_forced=None,
         double_precision=False,
     )
-    plain = augmenter._table(options, in_classes=False)
-    table = augmenter._table(options, in_classes=True)
+    everyone = np.ones(7, dtype=bool)
+    plain = augmenter._table(options, everyone, in_classes=False)
+    table = augmenter._table(options, everyone, in_classes=True)
     assert table.parents is not None
     assert table.bounds is not None
     np.testing.assert_array_equal(np.sort(table.rows), np.arange(900))

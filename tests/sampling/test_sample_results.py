@@ -18,6 +18,7 @@ from madminer.ml import (
     ScoreEstimator,
 )
 from madminer.sampling import SampleAugmenter
+from madminer.sampling.files import load_sample
 from madminer.sampling.results import (
     LocalSample,
     MoreRatiosSample,
@@ -119,6 +120,13 @@ def test_the_dictionary_for_a_method_has_the_keywords_of_train(
         make(kind).to_dict("sbi")
 
 
+def test_the_reference_of_a_ratio_is_one_point() -> None:
+    sample = RatioSample.of((A[0], A[1], np.array([[0.0, 1.0], [0.0, 2.0]]), *A[3:6], 1.5), W)
+    assert "theta1" in sample.to_dict()
+    with pytest.raises(OptionError, match="ratio to one reference, but theta1 has several"):
+        sample.to_dict("alice")
+
+
 @pytest.mark.parametrize(
     ("function", "method", "estimator"),
     [
@@ -154,5 +162,9 @@ def test_samples_are_saved(tmp_path: Path, kind: type[Sample], w: np.ndarray) ->
     assert {path.name for path in tmp_path.iterdir()} == {f"{n}_train.npy" for n in expected}
     for name, values in expected.items():
         np.testing.assert_array_equal(np.load(tmp_path / f"{name}_train.npy"), values)
-    sample.save(tmp_path / "new", "train", file_format="parquet")
+    names = {"observables": ["met"], "parameters": ["a", "b"]}
+    sample.save(tmp_path / "new", "train", file_format="parquet", **names)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["train.parquet"]
+    loaded = load_sample(tmp_path / "new" / "train.parquet")
+    for name, values in expected.items():
+        np.testing.assert_array_equal(loaded[name], values)

@@ -14,7 +14,7 @@ from madminer import sampling
 from madminer.errors import OptionError
 from madminer.morphing.weights import monomials
 from madminer.sampling import SampleAugmenter
-from madminer.sampling.stream import SampleStream
+from madminer.sampling.stream import SampleStream, split
 
 MakeFile = Callable[..., Path]
 PRIORS = [("flat", -0.5, 0.5), ("gaussian", 0.0, 0.3)]
@@ -189,8 +189,10 @@ def test_workers_do_not_change_the_samples(toy: SampleAugmenter, batch_size: int
         stream.set_epoch(epoch)
         alone, together = contents(stream), contents(loader)
         assert len(alone) == len(stream) == len(loader)
-        if batch_size is None:
+        if batch_size is None:  # whole chunks keep their order
             assert together == alone
+            parts = [part for chunk in loader for part in split(chunk, 64)]
+            assert [len(part["x"]) for part in parts] == [64, 36] * 7
         assert sorted(together) == sorted(alone)
 
 

@@ -25,6 +25,7 @@ from madminer.fisherinformation.kinematic import (
     load_score_model,
     model_information,
 )
+from madminer.fisherinformation.nuisances import report_slopes
 from madminer.fisherinformation.points import model_point
 from madminer.fisherinformation.response import (
     CellResponse,
@@ -48,6 +49,9 @@ __all__ = ["FisherInformation"]
 Definitions = Sequence[str | EventFunction]
 Range = tuple[float, float]
 
+NuisanceResponse = Literal["cells", "events"]
+"""Where the response to nuisance parameters is taken, see `FisherInformation`."""
+
 _N_KEPT = 32
 
 
@@ -67,6 +71,15 @@ class FisherInformation(DataAnalyzer):
     Observables, cuts and efficiencies are expressions in the observables of the file ("pt_j1",
     "pt_j1 > 30. and njets >= 2"), or functions of all observables, shape ``(n, n_observables)``,
     that return one number per event, shape ``(n,)``.
+
+    The derivative of the rate of a bin, or of all events, by a nuisance parameter is taken by
+    `nuisance_response` as
+
+    - ``"cells"``: rate times the a of the bin's summed weights (as MadMiner 0.9): the response of
+      a histogram of which only the templates at nu = +-1 are known, at the reference benchmark.
+    - ``"events"``: the sum of the derivatives of its events: that of `xsecs` at any theta, and
+      then truth, finer and coarser histograms and rate never contradict each other. Each theta
+      costs one pass over the events.
 
     Args:
         filename: Event file.
@@ -125,7 +138,8 @@ class FisherInformation(DataAnalyzer):
         """
         response = self._response(theta, include_nuisance_parameters)
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
-        return truth_information(self._events(selection), response, positive_luminosity(luminosity))
+        events = self._reported_events(selection, response)
+        return truth_information(events, response, positive_luminosity(luminosity))
 
     def rate_information(
         self,
@@ -134,6 +148,8 @@ class FisherInformation(DataAnalyzer):
         cuts: Definitions | None = None,
         efficiency_functions: Definitions | None = None,
         include_nuisance_parameters: bool = True,
+        *,
+        nuisance_response: NuisanceResponse = "cells",
     ) -> tuple[FloatArray, FloatArray]:
         """Information in the total number of events.
 
@@ -143,6 +159,7 @@ class FisherInformation(DataAnalyzer):
             cuts: Conditions that events must fulfil.
             efficiency_functions: Factors on the weights of events.
             include_nuisance_parameters: Whether to include loaded nuisance parameters.
+            nuisance_response: ``"cells"`` or ``"events"``, see the class.
 
         Returns:
             Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
@@ -150,13 +167,14 @@ class FisherInformation(DataAnalyzer):
         Raises:
             NoEventsError: If no event passes the cuts.
             ExpressionError: If an expression is refused.
-            OptionError: If the luminosity is not positive.
+            OptionError: If the luminosity is not positive, or an option is unknown.
             MorphingError: If weights and derivatives are not known at theta.
         """
         luminosity = positive_luminosity(luminosity)
         response = self._response(theta, include_nuisance_parameters)
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
-        return cells_information(self._cell_moments(selection), response, luminosity)
+        moments, response = self._cells(selection, [], response, nuisance_response)
+        return cells_information(moments, response, luminosity)
 
     def histo_information(
         self,
@@ -168,6 +186,8 @@ class FisherInformation(DataAnalyzer):
         cuts: Definitions | None = None,
         efficiency_functions: Definitions | None = None,
         n_events_dynamic_binning: int | None = None,
+        *,
+        nuisance_response: NuisanceResponse = "cells",
     ) -> tuple[FloatArray, FloatArray]:
         """Information in the histogram of one observable, rate included.
 
@@ -183,6 +203,7 @@ class FisherInformation(DataAnalyzer):
             efficiency_functions: Factors on the weights of events.
             n_events_dynamic_binning: How many events (the first ones) determine bins of equal
                 content; None for all.
+            nuisance_response: ``"cells"`` or ``"events"``, see the class.
 
         Returns:
             Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
@@ -190,7 +211,7 @@ class FisherInformation(DataAnalyzer):
         Raises:
             NoEventsError: If no event passes the cuts.
             ExpressionError: If an expression is refused, as with an unknown observable.
-            OptionError: If binning or luminosity are not valid.
+            OptionError: If binning, luminosity or an option are not valid.
             MorphingError: If weights and derivatives are not known at theta.
         """
         return self._histogram_information(
@@ -199,6 +220,7 @@ class FisherInformation(DataAnalyzer):
             [(observable, bins, histrange)],
             event_selection(cuts, efficiency_functions, list(self.observables)),
             n_events_dynamic_binning,
+            nuisance_response,
         )
 
     def histo_information_2d(
@@ -214,6 +236,8 @@ class FisherInformation(DataAnalyzer):
         cuts: Definitions | None = None,
         efficiency_functions: Definitions | None = None,
         n_events_dynamic_binning: int | None = None,
+        *,
+        nuisance_response: NuisanceResponse = "cells",
     ) -> tuple[FloatArray, FloatArray]:
         """Information in the histogram of two observables, rate included.
 
@@ -230,6 +254,7 @@ class FisherInformation(DataAnalyzer):
             efficiency_functions: Factors on the weights of events.
             n_events_dynamic_binning: How many events (the first ones) determine bins of equal
                 content; None for all.
+            nuisance_response: ``"cells"`` or ``"events"``, see the class.
 
         Returns:
             Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
@@ -237,7 +262,7 @@ class FisherInformation(DataAnalyzer):
         Raises:
             NoEventsError: If no event passes the cuts.
             ExpressionError: If an expression is refused, as with an unknown observable.
-            OptionError: If binning or luminosity are not valid.
+            OptionError: If binning, luminosity or an option are not valid.
             MorphingError: If weights and derivatives are not known at theta.
         """
         return self._histogram_information(
@@ -246,6 +271,7 @@ class FisherInformation(DataAnalyzer):
             [(observable1, bins1, histrange1), (observable2, bins2, histrange2)],
             event_selection(cuts, efficiency_functions, list(self.observables)),
             n_events_dynamic_binning,
+            nuisance_response,
         )
 
     def full_information(
@@ -261,6 +287,7 @@ class FisherInformation(DataAnalyzer):
         test_split: float | None = 0.2,
         *,
         estimator_weights: ArrayLike | None = None,
+        nuisance_response: NuisanceResponse = "cells",
     ) -> tuple[FloatArray, FloatArray]:
         r"""Information in all observables, with the score estimated by a trained network.
 
@@ -285,6 +312,7 @@ class FisherInformation(DataAnalyzer):
             batch_size: Events evaluated at once; the result does not depend on it.
             test_split: Fraction of the file, at its end, over which to average; None: all.
             estimator_weights: Weights of the members of an ensemble; None for equal ones.
+            nuisance_response: ``"cells"`` or ``"events"``, see the class.
 
         Returns:
             Information, shape ``(m, m)``, and covariance of the rate part and of an ensemble,
@@ -306,8 +334,8 @@ class FisherInformation(DataAnalyzer):
         check_reference(estimator, point)
         p = self.n_parameters
         response = self._response(theta if isinstance(theta, str) else point[:p], len(point) > p)
-        moments = self._cell_moments(EventSelection())
-        n_expected = luminosity * float(response.sigma(moments.sums)[0])
+        moments, total = self._cells(EventSelection(), [], response, nuisance_response)
+        n_expected = luminosity * float(total.sigma(moments.sums)[0])
         batches: Iterator[tuple[FloatArray, FloatArray]]
         if unweighted_x_sample_file is None:
             start, stop = self._test_range(test_split)
@@ -326,7 +354,7 @@ class FisherInformation(DataAnalyzer):
         )
         if not include_xsec_info:
             return information, covariance
-        rate, rate_covariance = cells_information(moments, response, luminosity)
+        rate, rate_covariance = cells_information(moments, total, luminosity)
         return information + rate, covariance + rate_covariance
 
     def histogram_of_information(
@@ -468,6 +496,15 @@ class FisherInformation(DataAnalyzer):
         for x, weights in self.event_loader(start, end, batch_size):
             yield selection.apply(x, weights)
 
+    def _reported_events(
+        self, selection: EventSelection, response: CellResponse
+    ) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """The same; what is wrong with responses to nuisance parameters is reported once."""
+        for x, weights in self._events(selection):
+            if response.nuisances is not None:
+                report_slopes(weights, response.nuisances, "events", self._reported)
+            yield x, weights
+
     def _cell_moments(self, selection: EventSelection, axes: Sequence[Axis] = ()) -> BinnedMoments:
         """Sums over the events of each cell; the last few are kept, as they serve every theta."""
         key = (selection, tuple((function, edges.tobytes()) for function, edges in axes))
@@ -477,6 +514,27 @@ class FisherInformation(DataAnalyzer):
             self._moments[key] = cell_moments(self._events(selection), axes)
         return self._moments[key]
 
+    def _cells(
+        self,
+        selection: EventSelection,
+        axes: Sequence[Axis],
+        response: CellResponse,
+        nuisance_response: NuisanceResponse,
+    ) -> tuple[BinnedMoments, CellResponse]:
+        """Sums over the events of each cell, and the response of the cells to them."""
+        if nuisance_response not in {"cells", "events"}:
+            raise OptionError(
+                f"nuisance_response must be 'cells' or 'events', got {nuisance_response!r}."
+            )
+        if nuisance_response == "events" and response.nuisances is not None:
+            events = self._reported_events(selection, response)
+            columns = ((x, response.event_columns(weights)) for x, weights in events)
+            return cell_moments(columns, axes), response.summed()
+        moments = self._cell_moments(selection, axes)
+        if response.nuisances is not None:
+            report_slopes(moments.sums, response.nuisances, "bins", self._reported)
+        return moments, response
+
     def _histogram_information(
         self,
         theta: ThetaLike,
@@ -484,6 +542,7 @@ class FisherInformation(DataAnalyzer):
         axes: Sequence[tuple[str | EventFunction, Bins, Range | None]],
         selection: EventSelection,
         n_events_dynamic_binning: int | None,
+        nuisance_response: NuisanceResponse,
     ) -> tuple[FloatArray, FloatArray]:
         luminosity, response = positive_luminosity(luminosity), self._response(theta)
         resolved: list[Axis] = []
@@ -491,7 +550,7 @@ class FisherInformation(DataAnalyzer):
             function = event_function(observable, list(self.observables))
             sample = self._sample(function, response, selection, n_events_dynamic_binning)
             resolved.append((function, cell_edges(bins, histrange, sample)))
-        moments = self._cell_moments(selection, resolved)
+        moments, response = self._cells(selection, resolved, response, nuisance_response)
         warn_about_sparse_bins(response.effective_events(moments))
         return cells_information(moments, response, luminosity)
 

@@ -13,17 +13,25 @@ References:
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
 from madminer.analysis.response import response_model, varied_coefficients
 from madminer.models import AnalysisSetup
+from madminer.morphing.nuisance import MAX_RESPONSE
 from madminer.typing import BoolArray, FloatArray
 
-__all__ = ["NuisanceForms", "nuisance_forms", "nuisance_slope_jacobian", "nuisance_slopes"]
+__all__ = [
+    "NuisanceForms",
+    "nuisance_forms",
+    "nuisance_slope_jacobian",
+    "nuisance_slopes",
+    "report_slopes",
+]
 
-_MAX_SLOPE = 10.0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,11 +42,13 @@ class NuisanceForms:
         tops: Coefficients of the weights above the fraction, shape ``(k, b)``.
         bottoms: Coefficients of those below it, shape ``(k, b)``.
         factors: 1/2 where both variations exist, else 1, shape ``(k,)``.
+        names: Names of the nuisance parameters.
     """
 
     tops: FloatArray
     bottoms: FloatArray
     factors: FloatArray
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.factors)
@@ -73,7 +83,7 @@ def nuisance_forms(setup: AnalysisSetup, coefficients: FloatArray) -> NuisanceFo
         tops.append(reference if up is None else up)
         bottoms.append(reference if down is None else down)
         factors.append(1.0 if up is None or down is None else 0.5)
-    return NuisanceForms(np.array(tops), np.array(bottoms), np.array(factors))
+    return NuisanceForms(np.array(tops), np.array(bottoms), np.array(factors), model.names)
 
 
 def nuisance_slopes(sums: FloatArray, forms: NuisanceForms) -> FloatArray:
@@ -87,7 +97,7 @@ def nuisance_slopes(sums: FloatArray, forms: NuisanceForms) -> FloatArray:
         Slopes, shape ``(n_cells, k)``.
     """
     slopes, _ = _raw_slopes(sums, forms)
-    return np.clip(slopes, -_MAX_SLOPE, _MAX_SLOPE)
+    return np.clip(slopes, -MAX_RESPONSE, MAX_RESPONSE)
 
 
 def nuisance_slope_jacobian(sums: FloatArray, forms: NuisanceForms) -> FloatArray:
@@ -101,12 +111,40 @@ def nuisance_slope_jacobian(sums: FloatArray, forms: NuisanceForms) -> FloatArra
         Derivatives, shape ``(n_cells, k, b)``.
     """
     slopes, defined = _raw_slopes(sums, forms)
-    free = defined & (np.abs(slopes) < _MAX_SLOPE)
+    free = defined & (np.abs(slopes) < MAX_RESPONSE)
     above, below = (
         np.divide(forms.factors, sums @ side.T, out=np.zeros_like(slopes), where=free)
         for side in (forms.tops, forms.bottoms)
     )
     return above[:, :, np.newaxis] * forms.tops - below[:, :, np.newaxis] * forms.bottoms
+
+
+def report_slopes(sums: FloatArray, forms: NuisanceForms, what: str, reported: set[str]) -> None:
+    """Warn of nuisance parameters whose slope is undefined or clipped somewhere.
+
+    Args:
+        sums: Weights of each cell or event at all benchmarks, shape ``(n, b)``.
+        forms: What to compare.
+        what: What the rows are, ``"bins"`` or ``"events"``.
+        reported: What is not to be reported again; added to.
+    """
+    filled = sums[np.any(sums != 0.0, axis=1)]
+    slopes, defined = _raw_slopes(filled, forms)
+    n_undefined = np.count_nonzero(~defined, axis=0)
+    n_clipped = np.count_nonzero(np.abs(slopes) > MAX_RESPONSE, axis=0)
+    for name, undefined, clipped in zip(forms.names, n_undefined, n_clipped, strict=True):
+        if (undefined or clipped) and f"{name} in {what}" not in reported:
+            reported.add(f"{name} in {what}")
+            logger.warning(
+                "Nuisance parameter %s: of %s %s, %s have weights that are zero or change sign and "
+                "get no response, and %s vary by more than a factor exp(10) and are clipped to "
+                "it. Check these variations.",
+                name,
+                len(filled),
+                what,
+                undefined,
+                clipped,
+            )
 
 
 def _raw_slopes(sums: FloatArray, forms: NuisanceForms) -> tuple[FloatArray, BoolArray]:

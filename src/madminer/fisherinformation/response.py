@@ -74,6 +74,22 @@ class CellResponse:
         slopes = nuisance_slopes(sums, self.nuisances)
         return np.hstack([in_theta, self.sigma(sums)[:, np.newaxis] * slopes])
 
+    def event_columns(self, weights: FloatArray) -> FloatArray:
+        """Cross sections and gradients of events, whose sums `summed` takes.
+
+        Args:
+            weights: Benchmark weights of the events, shape ``(n, b)``.
+
+        Returns:
+            Columns, shape ``(n, 1 + p + k)``.
+        """
+        return np.column_stack([self.sigma(weights), self.gradient(weights)])
+
+    def summed(self) -> CellResponse:
+        """Response of cells to the sums of the `event_columns` of their events."""
+        unit = np.eye(1 + self.n_parameters)
+        return CellResponse(unit[0], unit[1:])
+
     def effective_events(self, moments: BinnedMoments) -> FloatArray:
         r"""Effective numbers :math:`(\sum w)^2 / \sum w^2` of events in the cells that have any."""
         variance = np.einsum("nbc,b,c->n", moments.products, self.weights, self.weights)

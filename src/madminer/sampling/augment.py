@@ -157,12 +157,13 @@ def _score(
 ) -> FloatArray:
     """Joint scores of drawn events, with components for nu if the cross sections have them."""
     p = points.setup.n_parameters
-    nominal = _form(points.coefficients, sample.sets, sample.weights)
-    factors = np.divide(weights, nominal, out=np.ones_like(weights), where=nominal != 0.0)
     gradients = np.empty((len(weights), xsec_gradients.shape[1]))
     for j in range(p):
-        slope = _form(points.gradients[:, j], sample.sets, sample.weights)
-        gradients[:, j] = factors * slope
+        gradients[:, j] = _form(points.gradients[:, j], sample.sets, sample.weights)
+    if not points.is_nominal:
+        nominal = _form(points.coefficients, sample.sets, sample.weights)
+        factors = np.divide(weights, nominal, out=np.ones_like(weights), where=nominal != 0.0)
+        gradients[:, :p] *= factors[:, np.newaxis]
     if xsec_gradients.shape[1] > p or sample.table.model.varying:
         each = points.take(sample.sets)
         responses = event_responses(sample.table.model, sample.weights)

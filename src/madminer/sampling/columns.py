@@ -96,9 +96,9 @@ class Columns:
     t_xz1: FloatArray | None = None
 
     @property
-    def signs_to_save(self) -> FloatArray | None:
-        """The signs, None if all are positive."""
-        return self.w if np.any(self.w < 0.0) else None
+    def n_eff(self) -> float:
+        """Smallest effective number of samples."""
+        return float(self.n_effective.min())
 
 
 def join_columns(

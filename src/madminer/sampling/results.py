@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
@@ -65,7 +65,8 @@ class Sample:
             Arrays by name, each with one row a sample.
 
         Raises:
-            OptionError: If the method is not trained on such a sample.
+            OptionError: If the method is not trained on such a sample, or `theta1`, which the
+                estimator of one parameter point does not see, has several values.
         """
         arrays = self._arrays()
         if with_signs or np.any(self.w < 0.0):
@@ -73,24 +74,44 @@ class Sample:
         if method is None:
             return arrays
         keywords = {**self._keywords(method), "sample_weight": "w"}
+        if keywords.get("theta") == "theta0":
+            _check_reference(arrays["theta1"])
         return {keyword: arrays[name] for keyword, name in keywords.items() if name in arrays}
 
-    def save(self, folder: StrPath, filename: str, *, file_format: str = "npy") -> None:
+    def save(
+        self,
+        folder: StrPath,
+        filename: str,
+        *,
+        file_format: str = "npy",
+        observables: Sequence[str] | None = None,
+        parameters: Sequence[str] | None = None,
+    ) -> None:
         """Save the arrays, and the signs if any is negative; see `madminer.sampling.files`.
 
         Args:
             folder: Folder, created where it is missing.
             filename: Common part of the file names.
             file_format: ``"npy"`` or ``"parquet"``.
+            observables: Names of the columns of x in a parquet file, None to number them.
+            parameters: Names of the columns of thetas and scores, None to number them.
 
         Raises:
             OptionError: If there is no such format.
+            ShapeError: If names and columns do not fit together.
             MissingDependencyError: If pyarrow is needed and not installed.
             OutputError: If nothing can be written there.
         """
         missing = dict.fromkeys((*self._asdict(), "w"))
         del missing["n_eff"]
-        save_arrays(folder, filename, {**missing, **self.to_dict()}, file_format=file_format)
+        save_arrays(
+            folder,
+            filename,
+            {**missing, **self.to_dict()},
+            file_format=file_format,
+            observables=observables,
+            parameters=parameters,
+        )
 
     def __repr__(self) -> str:
         """Shapes instead of numbers."""
@@ -115,6 +136,15 @@ class Sample:
         raise OptionError(
             f"A {type(self).__name__} trains {known}; got {method!r}. Draw the sample with another "
             f"function of SampleAugmenter."
+        )
+
+
+def _check_reference(theta1: FloatArray) -> None:
+    if np.any(theta1 != theta1[:1]):
+        raise OptionError(
+            "An estimator of one parameter point learns the ratio to one reference, but theta1 has "
+            "several values. Draw the sample with one theta1, or with sample_train_more_ratios for "
+            "the DoubleParameterizedRatioEstimator; or give train the arrays one by one."
         )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from madminer.sampling import first_release
-from madminer.sampling.columns import Columns, SamplingOptions, report_draws
+from madminer.sampling.columns import SamplingOptions, report_draws
 from madminer.sampling.messages import report_extraction
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification
 from madminer.sampling.points import resolve_points
@@ -17,15 +17,20 @@ from madminer.sampling.results import (
     MoreRatiosSample,
     PlainSample,
     RatioSample,
+    Sample,
     check_destination,
     given,
-    save_arrays,
 )
 from madminer.sampling.sampler import Sampler
 from madminer.sampling.weighted import WeightedSample, weighted_sample
 from madminer.typing import ArrayLike, FloatArray, Seed, StrPath, ThetaLike
 
-__all__ = ["NegativeWeights", "SampleAugmenter"]
+__all__ = ["FileFormat", "NegativeWeights", "SampleAugmenter"]
+
+AnySample = TypeVar("AnySample", bound=Sample)
+
+FileFormat = Literal["npy", "parquet"]
+"""How samples are saved."""
 
 NegativeWeights = Literal["sign", "drop", "refuse"]
 """What happens to negative weights, see `SampleAugmenter.sample_train_plain`."""
@@ -74,6 +79,7 @@ class SampleAugmenter(Sampler):
         *,
         seed: Seed = None,
         negative_weights: NegativeWeights = "sign",
+        file_format: FileFormat = "npy",
     ) -> PlainSample:
         """Draw samples without joint quantities.
 
@@ -96,6 +102,8 @@ class SampleAugmenter(Sampler):
             negative_weights: ``"sign"``: events are drawn by |w|, and the attribute `w` of the
                 result holds the signs; ``"drop"``: those of negative weight are never drawn, as in
                 MadMiner 0.9, and counted in a warning; ``"refuse"``: they are an error.
+            file_format: ``"npy"``: a file for each array; ``"parquet"``: one file
+                ``<filename>.parquet``.
 
         Returns:
             Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``, followed by nuisance
@@ -108,7 +116,7 @@ class SampleAugmenter(Sampler):
             NoEventsError: If there are no events to draw from.
             NegativeWeightError: If the cross section at a point is not positive.
         """
-        check_destination(folder, filename)
+        check_destination(folder, filename, file_format)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
             partition=partition,
@@ -123,10 +131,8 @@ class SampleAugmenter(Sampler):
         report_extraction(f"Extracting {what}. Sampling according to %s", theta)
         columns = self._single_columns(theta, nu, n_samples, options, rng, with_score=False)
         report_draws(columns, options)
-        arrays = {"x": columns.x, "theta": columns.theta0, "w": columns.signs_to_save}
-        save_arrays(folder, filename, arrays)
-        n_eff = float(columns.n_effective.min())
-        return PlainSample.of((columns.x, columns.theta0, n_eff), columns.w)
+        sample = PlainSample.of((columns.x, columns.theta0, columns.n_eff), columns.w)
+        return self._save(sample, folder, filename, file_format)
 
     def sample_train_local(
         self,
@@ -147,6 +153,7 @@ class SampleAugmenter(Sampler):
         *,
         seed: Seed = None,
         negative_weights: NegativeWeights = "sign",
+        file_format: FileFormat = "npy",
     ) -> LocalSample:
         """Draw samples with the joint score, for SALLY and SALLINO.
 
@@ -168,6 +175,7 @@ class SampleAugmenter(Sampler):
             double_precision: See there.
             seed: Source of randomness.
             negative_weights: See `sample_train_plain`.
+            file_format: See there.
 
         Returns:
             Observables x ``(n, n_observables)``; theta ``(n, p)`` or, with nuisance parameters,
@@ -179,7 +187,7 @@ class SampleAugmenter(Sampler):
             MorphingError: If derivatives are not known at a point.
             DataError: If a drawn event has no score.
         """
-        check_destination(folder, filename)
+        check_destination(folder, filename, file_format)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
             partition=partition,
@@ -199,7 +207,10 @@ class SampleAugmenter(Sampler):
         rng = np.random.default_rng(seed)
         columns = self._single_columns(theta, nu, n_samples, options, rng, with_score=True)
         report_draws(columns, options, log_message=log_message)
-        return _save_scored(columns, folder, filename)
+        sample = LocalSample.of(
+            (columns.x, columns.theta0, given(columns.t_xz0), columns.n_eff), columns.w
+        )
+        return self._save(sample, folder, filename, file_format)
 
     def sample_train_density(
         self,
@@ -219,6 +230,7 @@ class SampleAugmenter(Sampler):
         *,
         seed: Seed = None,
         negative_weights: NegativeWeights = "sign",
+        file_format: FileFormat = "npy",
     ) -> LocalSample:
         """Draw samples with the joint score, for density estimation (SCANDAL).
 
@@ -240,13 +252,14 @@ class SampleAugmenter(Sampler):
             double_precision: See there.
             seed: Source of randomness.
             negative_weights: See `sample_train_plain`.
+            file_format: See there.
 
         Returns:
             Observables x ``(n, n_observables)``; theta ``(n, p)`` or, with nuisance parameters,
             ``(n, p + v)``; joint score t_xz of the same shape (``(n, p)`` without nuisance score);
             effective number of samples.
         """
-        check_destination(folder, filename)
+        check_destination(folder, filename, file_format)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
             partition=partition,
@@ -265,7 +278,10 @@ class SampleAugmenter(Sampler):
         rng = np.random.default_rng(seed)
         columns = self._single_columns(theta, nu, n_samples, options, rng, with_score=True)
         report_draws(columns, options)
-        return _save_scored(columns, folder, filename)
+        sample = LocalSample.of(
+            (columns.x, columns.theta0, given(columns.t_xz0), columns.n_eff), columns.w
+        )
+        return self._save(sample, folder, filename, file_format)
 
     def sample_train_ratio(
         self,
@@ -288,6 +304,7 @@ class SampleAugmenter(Sampler):
         *,
         seed: Seed = None,
         negative_weights: NegativeWeights = "sign",
+        file_format: FileFormat = "npy",
     ) -> RatioSample:
         """Draw samples with the joint likelihood ratio, for CARL, ROLR, ALICE and their kin.
 
@@ -315,6 +332,7 @@ class SampleAugmenter(Sampler):
             double_precision: See there.
             seed: Source of randomness.
             negative_weights: See `sample_train_plain`.
+            file_format: See there.
 
         Returns:
             Shuffled: observables x ``(n, n_observables)``; theta0 and theta1 ``(n, p)`` or, with
@@ -327,7 +345,7 @@ class SampleAugmenter(Sampler):
             OptionError: If an option or a specification is not understood.
             DataError: If a drawn event has no joint ratio or score.
         """
-        check_destination(folder, filename)
+        check_destination(folder, filename, file_format)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
             partition=partition,
@@ -350,30 +368,12 @@ class SampleAugmenter(Sampler):
             [theta0, theta1], [nu0, nu1], n_samples, options, rng, with_score1=False
         )
         report_draws(columns, options)
-        arrays = {
-            "x": columns.x,
-            "theta0": columns.theta0,
-            "theta1": columns.theta1,
-            "y": columns.y,
-            "r_xz": columns.r_xz,
-            "t_xz": columns.t_xz0,
-            "w": columns.signs_to_save,
-        }
-        save_arrays(folder, filename, arrays)
-        return RatioSample.of(
-            (
-                columns.x,
-                columns.theta0,
-                given(columns.theta1),
-                given(columns.y),
-                given(columns.r_xz),
-                columns.t_xz0,
-                columns.n_effective
-                if return_individual_n_effective
-                else float(columns.n_effective.min()),
-            ),
-            columns.w,
+        n_eff = columns.n_effective if return_individual_n_effective else columns.n_eff
+        pairs = given(columns.theta1), given(columns.y), given(columns.r_xz)
+        sample = RatioSample.of(
+            (columns.x, columns.theta0, *pairs, columns.t_xz0, n_eff), columns.w
         )
+        return self._save(sample, folder, filename, file_format)
 
     def sample_train_more_ratios(
         self,
@@ -396,6 +396,7 @@ class SampleAugmenter(Sampler):
         *,
         seed: Seed = None,
         negative_weights: NegativeWeights = "sign",
+        file_format: FileFormat = "npy",
     ) -> MoreRatiosSample:
         """Draw samples with the joint ratio and both scores, for doubly parameterized estimators.
 
@@ -422,6 +423,7 @@ class SampleAugmenter(Sampler):
             double_precision: See there.
             seed: Source of randomness.
             negative_weights: See `sample_train_plain`.
+            file_format: See there.
 
         Returns:
             As `sample_train_ratio`, but with the joint scores at theta0 and at theta1.
@@ -430,7 +432,7 @@ class SampleAugmenter(Sampler):
             OptionError: If an option or a specification is not understood.
             DataError: If a drawn event has no joint ratio or score.
         """
-        check_destination(folder, filename)
+        check_destination(folder, filename, file_format)
         options = SamplingOptions(
             only_closest=sample_only_from_closest_benchmark,
             partition=partition,
@@ -451,30 +453,12 @@ class SampleAugmenter(Sampler):
         )
         columns = self._ratio_columns(thetas, [nu0, nu1], n_samples, options, rng, with_score1=True)
         report_draws(columns, options)
-        arrays = {
-            "x": columns.x,
-            "theta0": columns.theta0,
-            "theta1": columns.theta1,
-            "y": columns.y,
-            "r_xz": columns.r_xz,
-            "t_xz0": columns.t_xz0,
-            "t_xz1": columns.t_xz1,
-            "w": columns.signs_to_save,
-        }
-        save_arrays(folder, filename, arrays)
-        return MoreRatiosSample.of(
-            (
-                columns.x,
-                columns.theta0,
-                given(columns.theta1),
-                given(columns.y),
-                given(columns.r_xz),
-                columns.t_xz0,
-                columns.t_xz1,
-                float(columns.n_effective.min()),
-            ),
-            columns.w,
+        pairs = given(columns.theta1), given(columns.y), given(columns.r_xz)
+        scores = columns.t_xz0, columns.t_xz1
+        sample = MoreRatiosSample.of(
+            (columns.x, columns.theta0, *pairs, *scores, columns.n_eff), columns.w
         )
+        return self._save(sample, folder, filename, file_format)
 
     def sample_test(
         self,
@@ -493,6 +477,7 @@ class SampleAugmenter(Sampler):
         *,
         seed: Seed = None,
         negative_weights: NegativeWeights = "sign",
+        file_format: FileFormat = "npy",
     ) -> PlainSample:
         """Draw samples for evaluation, by default from the events kept for testing.
 
@@ -511,6 +496,7 @@ class SampleAugmenter(Sampler):
             double_precision: See there.
             seed: Source of randomness.
             negative_weights: See `sample_train_plain`.
+            file_format: See there.
 
         Returns:
             Observables x ``(n, n_observables)``; theta ``(n, n_parameters)``; effective number of
@@ -531,6 +517,7 @@ class SampleAugmenter(Sampler):
             double_precision,
             seed=seed,
             negative_weights=negative_weights,
+            file_format=file_format,
         )
 
     def weighted_local(
@@ -605,6 +592,20 @@ class SampleAugmenter(Sampler):
         columns = [points.positions] if nu is None else [points.positions, points.nus]
         return np.hstack(columns), xsecs, uncertainties
 
+    def _save(
+        self, sample: AnySample, folder: StrPath | None, filename: str | None, file_format: str
+    ) -> AnySample:
+        """Save a sample if a folder and a file name are given, and hand it out."""
+        if folder is not None and filename is not None:
+            sample.save(
+                folder,
+                filename,
+                file_format=file_format,
+                observables=list(self.observables),
+                parameters=[*self.parameters, *self.nuisance_parameters],
+            )
+        return sample
+
     # Names of the first releases
 
     extract_samples_train_plain = first_release.extract_samples_train_plain
@@ -615,17 +616,3 @@ class SampleAugmenter(Sampler):
     extract_samples_test = first_release.extract_samples_test
     extract_cross_sections = first_release.extract_cross_sections
     extract_raw_data = first_release.extract_raw_data
-
-
-def _save_scored(columns: Columns, folder: StrPath | None, filename: str | None) -> LocalSample:
-    """Save the columns of a sample with scores and hand them out."""
-    scores = given(columns.t_xz0)
-    arrays = {
-        "x": columns.x,
-        "theta": columns.theta0,
-        "t_xz": scores,
-        "w": columns.signs_to_save,
-    }
-    save_arrays(folder, filename, arrays)
-    n_eff = float(columns.n_effective.min())
-    return LocalSample.of((columns.x, columns.theta0, scores, n_eff), columns.w)

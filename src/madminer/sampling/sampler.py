@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,9 +22,18 @@ from madminer.sampling.messages import (
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification
 from madminer.sampling.points import Points, resolve_points
 from madminer.sampling.table import WeightTable, refined
-from madminer.typing import FloatArray, StrPath
+from madminer.typing import BoolArray, FloatArray, StrPath
 
 __all__ = ["Sampler"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """The weights last read: of which partition and which groups of events."""
+
+    partition: tuple[int, int]
+    groups: BoolArray
+    table: WeightTable
 
 
 class Sampler(DataAnalyzer):
@@ -46,7 +56,7 @@ class Sampler(DataAnalyzer):
     ) -> None:
         super().__init__(filename, disable_morphing, include_nuisance_parameters)
         report_contents(self)
-        self._tables: dict[tuple[int, int], WeightTable] = {}
+        self._kept: _Kept | None = None
 
     def _single_columns(
         self,
@@ -81,13 +91,15 @@ class Sampler(DataAnalyzer):
         options: SamplingOptions,
         rng: np.random.Generator,
     ) -> DrawnSample:
-        table = self._table(options, in_classes=not points.is_nominal)
         n_generated = self.n_events_generated_per_benchmark
         if options.only_closest and self.event_file.has_sampling_benchmarks:
             closest = closest_benchmarks(points.positions, self.setup.benchmark_thetas, n_generated)
             factors = closest_factors(closest, self.n_benchmarks_phys)
         else:
             factors = np.tile(share_factors(n_generated), (len(points), 1))
+        table = self._table(
+            options, np.any(factors > 0.0, axis=0), in_classes=not points.is_nominal
+        )
         report_negative_weights(table, options.negative_weights)
         sample = draw_sample(
             table,
@@ -102,22 +114,30 @@ class Sampler(DataAnalyzer):
         report_reliability(sample, points)
         return sample
 
-    def _table(self, options: SamplingOptions, *, in_classes: bool) -> WeightTable:
-        """Weights of a partition; those of the last one asked for are kept."""
+    def _table(
+        self, options: SamplingOptions, groups: BoolArray, *, in_classes: bool
+    ) -> WeightTable:
+        """Weights of some groups of events in a partition; those last asked for are kept."""
         start, stop, _ = partition_range(
             self.n_samples, options.partition, options.test_split, options.validation_split
         )
-        key = (start, stop)
-        if key not in self._tables:
-            self._tables.clear()
-            self._tables[key] = self._read_table(start, stop)
-        if in_classes and self._tables[key].bounds is None and not self.response.varying:
-            self._tables[key] = refined(self._tables[key])
-        return self._tables[key]
+        kept = self._kept
+        if kept is None or kept.partition != (start, stop):
+            kept = _Kept((start, stop), groups, self._read_table(start, stop, groups))
+        elif np.any(groups & ~kept.groups):
+            groups = groups | kept.groups
+            kept = _Kept((start, stop), groups, self._read_table(start, stop, groups))
+        if in_classes and kept.table.bounds is None and not self.response.varying:
+            kept = replace(kept, table=refined(kept.table))
+        self._kept = kept
+        return kept.table
 
-    def _read_table(self, start: int, stop: int) -> WeightTable:
+    def _read_table(self, start: int, stop: int, wanted: BoolArray) -> WeightTable:
         groups = self._groups(start, stop)
-        members = [np.flatnonzero(groups == g) for g in range(self.n_benchmarks_phys + 1)]
+        members = [
+            np.flatnonzero(groups == g) if is_wanted else np.empty(0, dtype=np.int64)
+            for g, is_wanted in enumerate(wanted)
+        ]
         rows = start + np.concatenate(members)
         counts = [len(events) for events in members]
         return WeightTable(
@@ -205,4 +225,7 @@ def _ratio_piece(
 
 def _positions(sample: DrawnSample, points: Points) -> FloatArray:
     """Theta and nu of each sample, shape ``(n_samples, p + v)``."""
-    return np.hstack([points.positions, points.nus])[sample.sets % len(points)]
+    values = np.hstack([points.positions, points.nus])
+    if len(points) == 1:
+        return np.broadcast_to(values, (len(sample.sets), values.shape[1]))
+    return values[sample.sets % len(points)]

@@ -9,7 +9,7 @@ This module imports torch, and ``madminer.sampling`` does not import this module
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from madminer.errors import DataError, OptionError
 from madminer.sampling.results import Sample
 from madminer.typing import Seed
 
-__all__ = ["SampleStream"]
+__all__ = ["SampleStream", "split"]
 
 _POINTS = ("theta", "theta0", "theta1", "nu", "nu0", "nu1")
 
@@ -28,14 +28,15 @@ _POINTS = ("theta", "theta0", "theta1", "nu", "nu0", "nu1")
 class SampleStream(IterableDataset[dict[str, Tensor]]):
     """A torch dataset that draws its samples from an event file as it goes.
 
-    It hands out batches, in random order, so a ``DataLoader`` takes it with ``batch_size=None``.
-    Workers share the chunks out among them: for any number of workers the batches of an epoch are
-    the same, in another order; with ``batch_size=None``, when each chunk is one batch, in the same
-    order. Random parameter points are drawn anew for each chunk. Listed points share each chunk
-    equally.
+    It hands out batches in random order, so a ``DataLoader`` takes it with ``batch_size=None``.
+    Random parameter points are drawn anew for each chunk; listed points share each chunk equally.
 
-    Memory holds a chunk and the weights of the partition, in each worker. A chunk costs a pass
-    over the event file, so few large chunks are faster than many small ones.
+    Workers share the chunks out among them. For any number of workers an epoch has the same
+    batches, in another order; with ``batch_size=None``, when each chunk is one batch, in the same
+    order. Whole chunks are also far cheaper to send between processes: take them with workers, and
+    `split` them.
+
+    Memory holds a chunk, or three in each worker, and the weights of the partition.
 
     Args:
         draw: Function of a `SampleAugmenter`, such as ``augmenter.sample_train_ratio``.
@@ -59,14 +60,15 @@ class SampleStream(IterableDataset[dict[str, Tensor]]):
                 theta0=random_morphing_points(1_000, [("gaussian", 0.0, 0.5)] * 2),
                 theta1=benchmark("sm"),
                 n_samples=10_000_000,
-                batch_size=1024,
+                batch_size=None,
                 seed=1,
             )
-            loader = DataLoader(stream, batch_size=None, num_workers=2)
+            loader = DataLoader(stream, batch_size=None, num_workers=1)
             for epoch in range(10):
                 stream.set_epoch(epoch)
-                for batch in loader:
-                    batch["x"], batch["theta0"], batch["r_xz"], batch["w"]
+                for chunk in loader:
+                    for batch in split(chunk, 1024):
+                        batch["x"], batch["theta0"], batch["r_xz"], batch["w"]
     """
 
     def __init__(
@@ -126,10 +128,7 @@ class SampleStream(IterableDataset[dict[str, Tensor]]):
     def _batches(self, epoch: int, numbers: Iterable[int]) -> Iterator[dict[str, Tensor]]:
         for number in numbers:
             chunk = self._chunk(epoch, number)
-            n_rows = len(chunk["x"])
-            size = self.batch_size or n_rows
-            for start in range(0, n_rows, size):
-                yield {name: values[start : start + size] for name, values in chunk.items()}
+            yield from split(chunk, self.batch_size or len(chunk["x"]))
 
     def _chunk(self, epoch: int, number: int) -> dict[str, Tensor]:
         seeds = np.random.SeedSequence(self._entropy, spawn_key=(epoch, number))
@@ -143,6 +142,25 @@ class SampleStream(IterableDataset[dict[str, Tensor]]):
             )
         order = rng.permutation(len(arrays["x"]))
         return {name: torch.from_numpy(values[order]) for name, values in arrays.items()}
+
+
+def split(chunk: Mapping[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
+    """Split a chunk into batches, without a copy.
+
+    Args:
+        chunk: Tensors by name, with the same number of rows.
+        batch_size: Rows in a batch; the last may be smaller.
+
+    Yields:
+        Tensors by name, shape ``(<= batch_size, ...)`` each.
+
+    Examples:
+        >>> [batch["x"].tolist() for batch in split({"x": torch.arange(5)}, 2)]
+        [[0, 1], [2, 3], [4]]
+    """
+    parts = [torch.split(values, batch_size) for values in chunk.values()]
+    for views in zip(*parts, strict=True):
+        yield dict(zip(chunk, views, strict=True))
 
 
 def _check_number(name: str, number: object, least: int) -> None:
