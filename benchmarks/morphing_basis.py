@@ -1,11 +1,11 @@
-"""Worst-case weights of optimised morphing bases beside those of MadMiner 0.9.6.
+r"""Worst-case weights of optimised morphing bases beside those of MadMiner 0.9.6.
 
     .venv/bin/python benchmarks/morphing_basis.py                 # 12 seeds
     .venv/bin/python benchmarks/morphing_basis.py --seeds 30 --trials 1000
 
 Both sides choose bases for parameters between -1 and 1 with the same numbers of trials and test
 points; ours also with ``optimizer="scipy"``. For every basis the size of the weights,
-:math:`(\\sum_b W_b^2)^{1/2}`, is computed by the same function: its root mean square at 10,000
+:math:`(\sum_b W_b^2)^{1/2}`, is computed by the same function: its root mean square at 10,000
 points, the same for all, and its largest value over the range. The table gives geometric means
 over the seeds with standard errors, and the ratio to 0.9.6. Exit status 1 if the worst case of any
 row is larger than that of 0.9.6 by more than three standard errors.

@@ -10,6 +10,7 @@ import pytest
 
 from madminer.errors import OutputError
 from madminer.io import atomic_path
+from madminer.io.atomic import require_space
 
 
 def test_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -127,3 +128,9 @@ def test_what_killed_processes_left_is_removed_a_day_later(tmp_path: Path) -> No
     with atomic_path(tmp_path / "file.txt") as temporary:
         assert temporary.match(".file.????????.tmp.txt")
     assert sorted(path.name for path in tmp_path.iterdir()) == [*sorted(names[1:]), "file.txt"]
+
+
+def test_missing_space_is_named(tmp_path: Path) -> None:
+    require_space(tmp_path / "new" / "file.txt", 1_000)
+    with pytest.raises(OutputError, match=rf"takes 1e\+09 GB, and {tmp_path} has space for .* GB"):
+        require_space(tmp_path / "new" / "file.txt", 10**18)

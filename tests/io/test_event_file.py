@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,17 @@ from madminer.errors import (
     OutputError,
     ShapeError,
 )
-from madminer.io import EventFile, Events, EventSummary, EventWriter, write_events, write_setup
+from madminer.io import (
+    EventFile,
+    Events,
+    EventSummary,
+    EventWriter,
+    read_setup,
+    write_events,
+    write_setup,
+)
 from madminer.io.rows import gather_rows
+from madminer.io.schema import FORMAT_VERSION, read_format_version
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
 from madminer.typing import IntArray
 
@@ -126,6 +136,24 @@ def test_ranges(tmp_path: Path) -> None:
             file.read(start, stop)
     with pytest.raises(OptionError, match="batch_size must be at least 1"):
         file.iterate(batch_size=0)
+
+
+def test_memory_of_batches(tmp_path: Path) -> None:
+    file, events = make_file(tmp_path / "events.h5", 20_000)
+    tracemalloc.start()
+    try:
+        batches = [len(batch) for batch in file.iterate(memory_limit=2e5)]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5e5  # with HDF5 and the setup
+    assert sum(batches) == 20_000
+    assert set(batches[:-1]) == {int(2e5 // (17 * 6))}
+    first = next(file.iterate(5, 9, batch_size=1, memory_limit=1e6))
+    np.testing.assert_array_equal(first.x, events.x[5:9])
+    for limit in (0.0, 101, float("nan"), float("inf")):
+        with pytest.raises(OptionError, match="at least the 102 that reading an event"):
+            file.iterate(memory_limit=limit)
 
 
 @settings(max_examples=50, deadline=None)
@@ -240,6 +268,26 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
         file.read()
 
 
+@pytest.mark.parametrize("reader", [EventFile, read_setup])
+def test_files_of_a_newer_format_are_refused(tmp_path: Path, reader: Any) -> None:
+    file, _ = make_file(tmp_path / "events.h5")
+    for version in (FORMAT_VERSION + 1, np.uint8(200)):
+        with h5py.File(file.path, "a") as stored:
+            stored.attrs["madminer_format"] = version
+        with pytest.raises(FileFormatError, match=rf"version {version}, .*newer MadMiner.*upgrade"):
+            reader(file.path)
+    for nonsense in ("new", -1, 1.5, np.zeros(2)):
+        with h5py.File(file.path, "a") as stored:
+            stored.attrs["madminer_format"] = nonsense
+        with pytest.raises(FileFormatError, match="must have a version number"):
+            reader(file.path)
+    with h5py.File(file.path, "a") as stored:
+        del stored.attrs["madminer_format"]  # as in files of MadMiner 0.9
+    reader(file.path)
+    with h5py.File(file.path) as stored:
+        assert read_format_version(stored) == 0
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_interrupted_writing_leaves_the_old_file(
     tmp_path: Path, error: type[BaseException]
@@ -276,6 +324,38 @@ def test_wrong_pieces_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OutputError, match="inside its with statement"):
         EventWriter(path, SETUP).append(make_events(5))
+
+
+def test_events_are_written_at_any_place_and_read_back(tmp_path: Path) -> None:
+    events = make_events(30)
+    with EventWriter(tmp_path / "events.h5", SETUP, n_events=30) as writer:
+        with pytest.raises(OptionError, match="0 to 1 were asked for, of 0 that are written"):
+            writer.read_back(0, 1)
+        writer.write_at(20, events.select(slice(20, 30)))
+        writer.write_at(0, make_events(20, seed=1))
+        writer.write_at(0, events.select(slice(0, 20)))
+        assert_same(writer.read_back(5, 25), events.select(slice(5, 25)))
+        for start, error in [(-1, OptionError), (25, ShapeError)]:
+            with pytest.raises(error, match=r"from 0 on|30 events were announced, got at least 35"):
+                writer.write_at(start, make_events(10))
+    assert_same(EventFile(tmp_path / "events.h5").read(), events)
+    with (
+        pytest.raises(OptionError, match="an announced number"),
+        EventWriter(tmp_path / "events.h5", SETUP) as writer,
+    ):
+        writer.write_at(0, events)
+
+
+def test_selected_and_assigned_events() -> None:
+    events = make_events(10)
+    rows = np.array([9, 0, 0])
+    assert events.sampling_benchmarks is not None
+    expected = Events(events.x[rows], events.weights[rows], events.sampling_benchmarks[rows])
+    assert_same(events.select(rows), expected)
+    space = events.empty_like(4)
+    space.assign(0, events.select(slice(6, 10)))
+    assert_same(space, events.select(np.arange(6, 10)))
+    assert make_events(3, sampled=False).empty_like(2).sampling_benchmarks is None
 
 
 def test_arrays_of_different_events_are_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from madminer.io import rows as rows_module
 from madminer.io.rows import gather_rows
 
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -20,9 +23,13 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("mapped", [1, 24 * 50, 2**27])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("n_wanted", [0, 1, 5000])
-def test_rows_in_any_order_of_any_layout(tmp_path: Path, layout: str, n_wanted: int) -> None:
+def test_rows_in_any_order_of_any_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, n_wanted: int, mapped: int
+) -> None:
+    monkeypatch.setattr(rows_module, "MAPPED_BYTES", mapped)
     rng = np.random.default_rng(1)
     values = rng.normal(size=(1000, 3))
     wanted = rng.integers(0, 1000, n_wanted)
@@ -30,8 +37,54 @@ def test_rows_in_any_order_of_any_layout(tmp_path: Path, layout: str, n_wanted: 
         file["before"] = np.arange(5, dtype=np.int8)  # so that rows begin anywhere
         file.create_dataset("rows", data=values, **LAYOUTS[layout])
     with h5py.File(tmp_path / "rows.h5", "r") as file:
+        for order in (wanted, np.sort(wanted)):
+            np.testing.assert_array_equal(gather_rows(file["rows"], order), values[order])
+
+
+@pytest.mark.parametrize("shape", [(1000,), (1000, 1), (1000, 2, 3)])
+@pytest.mark.parametrize("dtype", ["i8", "f4", "u1"])
+def test_rows_of_any_shape_and_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], dtype: str
+) -> None:
+    monkeypatch.setattr(rows_module, "MAPPED_BYTES", 1000)
+    rng = np.random.default_rng(2)
+    values = rng.integers(100, size=shape).astype(dtype)
+    wanted = rng.integers(1000, size=300)
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        file["rows"] = values
         rows = gather_rows(file["rows"], wanted)
+    assert rows.dtype == values.dtype
     np.testing.assert_array_equal(rows, values[wanted])
+
+
+RESIDENT = """
+import resource, sys
+import h5py
+import numpy as np
+from madminer.io import rows
+
+rows.MAPPED_BYTES = 2**24
+with h5py.File(sys.argv[1], "r") as file:
+    wanted = np.random.default_rng(3).integers(len(file["rows"]), size=10_000)
+    rows.gather_rows(file["rows"], wanted[:1])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = rows.gather_rows(file["rows"], wanted)
+    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    assert np.array_equal(found[:, 0], wanted)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts resident memory in kilobytes")
+def test_mapped_pages_are_released(tmp_path: Path) -> None:
+    n_rows = 2_000_000
+    with h5py.File(tmp_path / "rows.h5", "w") as file:  # 128 MB
+        rows = file.create_dataset("rows", shape=(n_rows, 8), dtype="f8")
+        for start in range(0, n_rows, 100_000):
+            numbers = np.arange(start, start + 100_000, dtype=float)
+            rows[start : start + 100_000] = np.repeat(numbers[:, np.newaxis], 8, axis=1)
+    command = [sys.executable, "-c", RESIDENT, str(tmp_path / "rows.h5")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 32e6
 
 
 def test_rows_behind_a_user_block(tmp_path: Path) -> None:

@@ -11,7 +11,12 @@ import pytest
 
 from madminer.errors import MorphingError, OptionError, SetupError, ShapeError
 from madminer.models import AnalysisParameter, Benchmark
-from madminer.morphing import coupling_components, monomials, optimize_basis
+from madminer.morphing import (
+    coupling_components,
+    least_squares_matrix,
+    monomials,
+    optimize_basis,
+)
 from madminer.utils.morphing import PhysicsMorpher
 
 PARAMETERS = {
@@ -211,6 +216,117 @@ def test_random_points_need_ranges_of_all_couplings() -> None:
     morpher.find_components(Np=2)
     with pytest.raises(MorphingError, match="range for each of 2 columns"):
         morpher.optimize_basis()
+
+
+@pytest.mark.parametrize("groups", [(2, 1, 0), (0, 2, 1), (1, 1, 2)])
+def test_gradients_and_evaluation_in_couplings(groups: tuple[int, int, int]) -> None:
+    n = sum(groups)
+    morpher = PhysicsMorpher(parameter_max_power=[4] * n, parameter_range=[(0.5, 1.5)] * n)
+    components = morpher.find_components(Np=groups[0], Nd=groups[1], Ns=groups[2])
+    basis = morpher.optimize_basis(n_bases=2, benchmarks_numpy=[[1.0] * n], seed=10)
+    assert isinstance(basis, np.ndarray)
+    assert basis.shape == (2 * len(components), n)
+    theta, step = np.full(n, 0.8), 1e-6
+    gradient = morpher.calculate_morphing_weight_gradient(theta)
+    weights = morpher.calculate_morphing_weights
+    for i, shift in enumerate(step * np.eye(n)):
+        change = (weights(theta + shift) - weights(theta - shift)) / (2 * step)
+        np.testing.assert_allclose(gradient[i], change, rtol=1e-6, atol=1e-6)
+    thetas, sums = morpher.evaluate_morphing(return_weights_and_thetas=True, seed=11)
+    assert np.all((thetas >= 0.5) & (thetas <= 1.5))
+    np.testing.assert_allclose(sums, np.sum(weights(thetas) ** 2, axis=-1))
+    couplings = {f"g{k}": values for k, values in _split(basis.T, groups).items()}
+    expected = morpher.evaluate_morphing(
+        morphing_matrix=np.linalg.pinv(monomials(basis, components)), seed=11
+    )
+    assert morpher.evaluate_morphing(**couplings, seed=11) == pytest.approx(expected, rel=1e-5)
+
+
+def _split(rows: Any, groups: tuple[int, int, int]) -> dict[str, Any]:
+    """Rows in the order decay, production, shared as {"d": ..., "p": ..., "s": ...}."""
+    n_p, n_d, n_s = groups
+    parts = {"d": rows[:n_d], "p": rows[n_d : n_d + n_p], "s": rows[n_d + n_p :]}
+    return {key: parts[key] for key, n in zip("dps", (n_d, n_p, n_s), strict=True) if n}
+
+
+def test_known_bases_follow_each_other(morpher: PhysicsMorpher) -> None:
+    first = morpher.basis
+    morpher.optimize_basis(seed=12)
+    second = morpher.basis
+    assert first is not None
+    assert second is not None
+    joined = morpher.calculate_morphing_weights([0.3, 0.4], basis=np.vstack([first, second]))
+    separate = [morpher.calculate_morphing_weights([0.3, 0.4], basis=b) for b in (first, second)]
+    np.testing.assert_allclose(joined, np.concatenate(separate) / 2)
+
+
+def test_all_benchmarks_are_used_in_least_squares(morpher: PhysicsMorpher) -> None:
+    rng = np.random.default_rng(13)
+    basis, errors = rng.normal(size=(12, 2)), rng.uniform(0.1, 1.0, size=12)
+    names = {f"b{i}": Benchmark(f"b{i}", {"c0": x, "c1": y}) for i, (x, y) in enumerate(basis)}
+    components = morpher.components
+    assert components is not None
+    for given in ({}, {"uncertainties": errors}, {"covariance": np.diag(errors**2)}):
+        morpher.set_basis(names, least_squares=True, **given)  # type: ignore[arg-type]
+        expected = least_squares_matrix(basis, components, **given)  # type: ignore[arg-type]
+        np.testing.assert_allclose(morpher.morphing_matrix, expected, rtol=1e-9)
+        np.testing.assert_allclose(morpher.calculate_morphing_matrix(), expected, rtol=1e-9)
+        assert morpher.n_benchmarks == 12
+        assert morpher.calculate_morphing_weights([0.5, 0.5]).shape == (12,)
+    matrix = morpher.morphing_matrix
+    morpher.set_basis(names, least_squares=True)
+    assert morpher.condition_number == pytest.approx(np.linalg.cond(monomials(basis, components)))
+    morpher.set_basis(names, morphing_matrix=matrix)  # as when a setup is loaded
+    np.testing.assert_array_equal(morpher.calculate_morphing_matrix(), matrix)
+    morpher.set_basis(names)  # without least squares, the first ones
+    np.testing.assert_array_equal(morpher.basis, basis[:6])
+    assert morpher.condition_number == pytest.approx(
+        np.linalg.cond(monomials(basis[:6], components))
+    )
+
+
+def test_errors_of_couplings_count() -> None:
+    morpher = PhysicsMorpher(parameter_max_power=[2], parameter_range=[(0.0, 1.0)])
+    morpher.find_components(Np=1)
+    morpher.set_basis(basis_p=[[1.0, 1.0]], uncertainties=[1.0, 2.0])
+    np.testing.assert_allclose(morpher.calculate_morphing_weights(theta_p=[1.0]), [0.8, 0.2])
+
+
+def test_errors_without_least_squares_are_refused(morpher: PhysicsMorpher) -> None:
+    basis, matrix = morpher.basis, morpher.morphing_matrix
+    with pytest.raises(OptionError, match="add least_squares=True"):
+        morpher.set_basis(basis_numpy=basis, uncertainties=np.ones(6))
+    with pytest.raises(OptionError, match="leave out morphing_matrix"):
+        morpher.set_basis(
+            basis_numpy=basis, morphing_matrix=matrix, least_squares=True, covariance=np.eye(6)
+        )
+    with pytest.raises(MorphingError, match="at least as many benchmarks, got 1"):
+        morpher.set_basis(SM, least_squares=True)
+
+
+def test_refused_bases_leave_the_old_one(morpher: PhysicsMorpher) -> None:
+    matrix = morpher.morphing_matrix
+    with pytest.raises(MorphingError):
+        morpher.set_basis(basis_numpy=np.zeros((6, 2)))
+    np.testing.assert_array_equal(morpher.morphing_matrix, matrix)
+
+
+def test_degenerate_benchmarks_are_named(morpher: PhysicsMorpher) -> None:
+    points = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, 1.0), (0.5, -1.0)]
+    names = ["sm", "w", "b", "both", "again", "other"]
+    basis = {
+        name: Benchmark(name, {"c0": x, "c1": y})
+        for name, (x, y) in zip(names, points, strict=True)
+    }
+    message = r"depend on each other: both at \[1.0, 1.0\], again at \[1.0, 1.0\]; move or"
+    for call in (morpher.set_basis, morpher.calculate_morphing_matrix):
+        with pytest.raises(MorphingError, match=message):
+            call(basis)
+
+
+def test_theta_and_couplings_exclude_each_other(morpher: PhysicsMorpher) -> None:
+    with pytest.raises(OptionError, match="not both"):
+        morpher.calculate_morphing_weights([0.1, 0.2], theta_p=[0.1, 0.2])
 
 
 def test_repr_is_short(morpher: PhysicsMorpher) -> None:

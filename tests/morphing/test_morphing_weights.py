@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +106,20 @@ def test_gradients_agree_with_finite_differences(problem: Problem) -> None:
     for i, shift in enumerate(step * np.eye(len(theta))):
         change = monomials(theta + shift, components) - monomials(theta - shift, components)
         np.testing.assert_allclose(gradients[i], change / (2 * step), rtol=1e-6, atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(problems())
+def test_gradients_agree_with_autograd(problem: Problem) -> None:
+    components, _, matrix, rng = problem
+    theta = torch.tensor(rng.uniform(-1.0, 1.5, size=components.shape[1]), requires_grad=True)
+
+    def weights(point: torch.Tensor) -> torch.Tensor:
+        return torch.prod(point ** torch.tensor(components), dim=-1) @ torch.tensor(matrix)
+
+    expected = torch.autograd.functional.jacobian(weights, theta).T  # (b, p) to (p, b)
+    gradients = morphing_weight_gradients(theta.detach().numpy(), components, matrix)
+    np.testing.assert_allclose(gradients, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_gradients_at_zero_are_finite() -> None:

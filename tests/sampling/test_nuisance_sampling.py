@@ -11,11 +11,17 @@ import pytest
 from scipy.stats import chi2, kstest
 
 from madminer import sampling
+from madminer.analysis.response import ResponseModel
 from madminer.errors import NegativeWeightError, OptionError, ShapeError
 from madminer.io.event_file import EventFile, write_events
+from madminer.morphing.nuisance import NuisanceColumns
 from madminer.morphing.weights import monomials
-from madminer.sampling import SampleAugmenter
+from madminer.sampling import SampleAugmenter, nuisance_series
 from madminer.sampling.columns import SamplingOptions
+from madminer.sampling.moments import point_moments
+from madminer.sampling.nuisance_series import class_series
+from madminer.sampling.points import resolve_points
+from madminer.sampling.table import WeightTable, refined
 
 MakeFile = Callable[..., Path]
 POINT, NU = np.array([0.4, -0.3]), np.array([0.8, -1.1])
@@ -312,8 +318,68 @@ def test_frequencies_with_negative_weights(
 
 def test_negative_weights_can_be_refused(nuisance_event_file: MakeFile) -> None:
     augmenter = SampleAugmenter(nuisance_event_file(500, negative_share=0.2))
-    with pytest.raises(NegativeWeightError, match="of 300 events .* have negative weights"):
+    with pytest.raises(NegativeWeightError, match=r"of 146 events .* have negative weights"):
         augmenter.sample_train_plain(sampling.benchmark("sm"), 10, negative_weights="refuse")
+    positive = SampleAugmenter(nuisance_event_file(500))
+    positive.sample_train_plain(sampling.benchmark("sm"), 10, negative_weights="refuse", seed=1)
+
+
+# --- series
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.5])
+def test_series_equal_passes_over_the_events(
+    nuisance_event_file: MakeFile, monkeypatch: pytest.MonkeyPatch, scale: float
+) -> None:
+    augmenter = SampleAugmenter(nuisance_event_file(900, negative_share=0.1))
+    rng = np.random.default_rng(4)
+    options = SamplingOptions(
+        only_closest=False,
+        partition="all",
+        test_split=0.2,
+        validation_split=0.2,
+        n_eff_forced=None,
+        double_precision=False,
+    )
+    table = augmenter._table(options, np.ones(7, dtype=bool), in_classes=True)
+    points = resolve_points(
+        sampling.random_morphing_points(300, PRIORS),
+        sampling.iid_nuisance_parameters("gaussian", 0.0, scale),
+        300,
+        augmenter.setup,
+        rng,
+    )
+    factors = rng.random((300, table.n_groups))
+    monkeypatch.setattr(nuisance_series, "_NU_COST", 1e6)
+    series = class_series(table, points.nus)
+    assert any(found is not None for found in series)
+    found = point_moments(table, points, factors, by_theta=True, by_nu=True)
+    monkeypatch.setattr(nuisance_series, "_NU_COST", 0.0)
+    assert all(found is None for found in class_series(table, points.nus))
+    expected = point_moments(table, points, factors, by_theta=True, by_nu=True)
+    np.testing.assert_allclose(found.xsecs, expected.xsecs, rtol=1e-10)
+    assert expected.gradients is not None
+    size = np.abs(expected.xsecs).max()
+    np.testing.assert_allclose(found.gradients, expected.gradients, rtol=1e-9, atol=1e-10 * size)
+
+
+def test_series_need_no_terms_for_norm_systematics() -> None:
+    """Where all events respond alike, the sum is a global factor."""
+    weights = np.random.default_rng(1).exponential(1.0, (500, 1)) * [1.0, 1.1]
+    table = refined(
+        WeightTable(
+            rows=np.arange(500),
+            edges=np.array([0, 500]),
+            weights=weights,
+            model=ResponseModel(("lumi",), (NuisanceColumns(1, None, 0),)),
+        )
+    )
+    nus = np.linspace(-3.0, 3.0, 10_000)[:, np.newaxis]
+    (series,) = class_series(table, nus)
+    assert series is not None
+    assert len(series.moments) == 1
+    np.testing.assert_allclose(series.sums(nus), weights.sum(axis=0) * 1.1**nus)
+    np.testing.assert_allclose(series.slopes(nus)[:, 0], np.log(1.1) * series.sums(nus))
 
 
 # --- warnings that help

@@ -117,8 +117,8 @@ def test_nu_needs_nuisance_parameters(setup) -> None:
         points = resolve_points(sampling.benchmark("sm"), nu, 5, setup, rng)
         assert points.is_nominal
         assert points.nus.shape == (1, 0)
+    iid = sampling.iid_nuisance_parameters()
     with pytest.raises(OptionError, match="nu needs nuisance parameters"):
-        iid = sampling.iid_nuisance_parameters()
         resolve_points(sampling.benchmark("sm"), iid, 5, setup, rng)
 
 

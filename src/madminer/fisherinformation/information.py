@@ -501,9 +501,13 @@ class FisherInformation(DataAnalyzer):
     ) -> Iterator[tuple[FloatArray, FloatArray]]:
         """The same; what is wrong with responses to nuisance parameters is reported once."""
         for x, weights in self._events(selection):
-            if response.nuisances is not None:
-                report_slopes(weights, response.nuisances, "events", self._reported)
+            self._report_slopes(response, weights, "events")
             yield x, weights
+
+    def _report_slopes(self, response: CellResponse, sums: FloatArray, what: str) -> None:
+        forms = response.nuisances
+        if forms is not None:
+            report_slopes(self.nuisance_parameters, sums, forms, what, self._reported)
 
     def _cell_moments(self, selection: EventSelection, axes: Sequence[Axis] = ()) -> BinnedMoments:
         """Sums over the events of each cell; the last few are kept, as they serve every theta."""
@@ -531,8 +535,7 @@ class FisherInformation(DataAnalyzer):
             columns = ((x, response.event_columns(weights)) for x, weights in events)
             return cell_moments(columns, axes), response.summed()
         moments = self._cell_moments(selection, axes)
-        if response.nuisances is not None:
-            report_slopes(moments.sums, response.nuisances, "bins", self._reported)
+        self._report_slopes(response, moments.sums, "bins")
         return moments, response
 
     def _histogram_information(

@@ -14,6 +14,7 @@ References:
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,13 +43,11 @@ class NuisanceForms:
         tops: Coefficients of the weights above the fraction, shape ``(k, b)``.
         bottoms: Coefficients of those below it, shape ``(k, b)``.
         factors: 1/2 where both variations exist, else 1, shape ``(k,)``.
-        names: Names of the nuisance parameters.
     """
 
     tops: FloatArray
     bottoms: FloatArray
     factors: FloatArray
-    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.factors)
@@ -83,7 +82,7 @@ def nuisance_forms(setup: AnalysisSetup, coefficients: FloatArray) -> NuisanceFo
         tops.append(reference if up is None else up)
         bottoms.append(reference if down is None else down)
         factors.append(1.0 if up is None or down is None else 0.5)
-    return NuisanceForms(np.array(tops), np.array(bottoms), np.array(factors), model.names)
+    return NuisanceForms(np.array(tops), np.array(bottoms), np.array(factors))
 
 
 def nuisance_slopes(sums: FloatArray, forms: NuisanceForms) -> FloatArray:
@@ -119,10 +118,13 @@ def nuisance_slope_jacobian(sums: FloatArray, forms: NuisanceForms) -> FloatArra
     return above[:, :, np.newaxis] * forms.tops - below[:, :, np.newaxis] * forms.bottoms
 
 
-def report_slopes(sums: FloatArray, forms: NuisanceForms, what: str, reported: set[str]) -> None:
+def report_slopes(
+    names: Iterable[str], sums: FloatArray, forms: NuisanceForms, what: str, reported: set[str]
+) -> None:
     """Warn of nuisance parameters whose slope is undefined or clipped somewhere.
 
     Args:
+        names: Names of the nuisance parameters.
         sums: Weights of each cell or event at all benchmarks, shape ``(n, b)``.
         forms: What to compare.
         what: What the rows are, ``"bins"`` or ``"events"``.
@@ -132,7 +134,7 @@ def report_slopes(sums: FloatArray, forms: NuisanceForms, what: str, reported: s
     slopes, defined = _raw_slopes(filled, forms)
     n_undefined = np.count_nonzero(~defined, axis=0)
     n_clipped = np.count_nonzero(np.abs(slopes) > MAX_RESPONSE, axis=0)
-    for name, undefined, clipped in zip(forms.names, n_undefined, n_clipped, strict=True):
+    for name, undefined, clipped in zip(names, n_undefined, n_clipped, strict=True):
         if (undefined or clipped) and f"{name} in {what}" not in reported:
             reported.add(f"{name} in {what}")
             logger.warning(

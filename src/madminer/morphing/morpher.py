@@ -355,9 +355,12 @@ class PhysicsMorpher:
         Raises:
             MorphingError: If there is no basis.
             ShapeError: If the numbers of parameters differ.
+            OptionError: If both theta and couplings are given.
         """
         if theta is None:
             theta = _join_couplings(theta_d, theta_p, theta_s)
+        elif _any(theta_p, theta_d, theta_s):
+            raise OptionError("Give theta, or the couplings theta_p, theta_d, theta_s, not both.")
         matrix = self._matrix(basis, morphing_matrix, gp, gd, gs)
         return morphing_weights(theta, self._components(), matrix)
 

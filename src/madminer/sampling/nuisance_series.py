@@ -164,7 +164,7 @@ def _series(
     widths = np.append(linear_width, quadratic_width)
     variables = np.flatnonzero(widths > 0.0)
     largest = float((np.hstack([np.abs(nus), nus**2]) @ widths).max())
-    degree = _degree(largest)
+    degree = _degree(largest) if len(variables) else 0
     n_terms = math.comb(len(variables) + degree, degree)
     pass_cost = _NU_COST * len(nus)
     cost = (_TERM_COST + _MOMENT_COST * table.weights.shape[1]) * n_terms
@@ -189,9 +189,7 @@ def _middle(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _degree(largest: float) -> int:
-    """Smallest degree whose remainder is rounding; also that of the derivatives."""
-    if largest == 0.0:
-        return 0
+    """Smallest degree with which sums and their derivatives have a remainder of rounding."""
     degree, remainder = 0, math.exp(2.0 * min(largest, 100.0))
     while remainder > _REMAINDER and degree <= _MAX_DEGREE:
         degree += 1

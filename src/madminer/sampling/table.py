@@ -166,7 +166,7 @@ def _deviation(batch: ResponseBatch) -> FloatArray:
     """How much the responses of events differ from none, shape ``(n,)``."""
     _, responses, _ = batch
     deviation: FloatArray = (np.abs(responses.a) + np.abs(responses.b)).max(axis=1, initial=0.0)
-    return deviation
+    return np.round(deviation, 12)  # rounding must not divide equal responses
 
 
 def _bounds(table: WeightTable) -> ResponseBounds:

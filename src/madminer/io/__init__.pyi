@@ -1,0 +1,14 @@
+from .atomic import atomic_path as atomic_path
+from .awkward_events import events_to_awkward as events_to_awkward
+from .checks import EventFileReport as EventFileReport
+from .checks import Finding as Finding
+from .checks import check_event_file as check_event_file
+from .event_file import EventFile as EventFile
+from .event_file import Events as Events
+from .event_file import EventSummary as EventSummary
+from .event_file import EventWriter as EventWriter
+from .event_file import write_events as write_events
+from .event_import import import_events as import_events
+from .parquet_events import export_parquet as export_parquet
+from .setup_file import read_setup as read_setup
+from .setup_file import write_setup as write_setup
