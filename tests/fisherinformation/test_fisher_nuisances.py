@@ -533,7 +533,7 @@ def test_covariances_agree_with_poisson_bootstrap(toy: FisherInformation, kind: 
     assert np.abs(scaled_difference(from_toys, linear)).max() < 0.2  # 1000 toys: 4.5 %
 
 
-def test_covariances_agree_with_independent_files(make_file: MakeFile) -> None:
+def test_slow_independent_files(make_file: MakeFile) -> None:
     """Two hundred generated samples: pulls have mean zero and width one."""
     n_files, theta = 200, np.array([0.2, 0.1])
     expected = {"truth": expected_truth(theta)}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 import tempfile
 import tracemalloc
 from pathlib import Path
@@ -301,6 +304,36 @@ def test_interrupted_writing_leaves_the_old_file(
 
     with pytest.raises(error):
         write()
+    assert list(tmp_path.iterdir()) == [file.path]
+    assert_same(file.read(), events)
+
+
+TOO_LARGE = """
+import resource, sys
+from madminer.errors import OutputError
+from madminer.io import EventFile, EventWriter
+
+source = EventFile(sys.argv[1])
+for n_events in (None, 20_000):
+    for limit in (100_000, 500_000, 960_000):  # bytes; all events take 960,000
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            with EventWriter(source.path, source.setup, n_events=n_events) as writer:
+                for events in source.iterate(batch_size=1_000):
+                    writer.append(events)
+        except OutputError as error:
+            print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit of the size of files")
+def test_files_that_do_not_fit_leave_the_old_one(tmp_path: Path) -> None:
+    """Such a file must not crash the process either, which HDF5 does when it cannot close it."""
+    file, events = make_file(tmp_path / "events.h5", 20_000)
+    command = [sys.executable, "-c", TOO_LARGE, str(file.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(re.findall(r"Cannot write|HDF5 could not write the end", done.stdout)) == 6
     assert list(tmp_path.iterdir()) == [file.path]
     assert_same(file.read(), events)
 

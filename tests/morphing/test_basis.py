@@ -136,6 +136,45 @@ def test_best_of_all_draws_is_chosen() -> None:
     np.testing.assert_array_equal(chosen, bases[int(np.argmin(costs))])
 
 
+def test_each_of_several_bases_is_its_own_best_draw() -> None:
+    """No combination of the draws of two bases is better than the one that is chosen."""
+    n_trials, n_test = 6, 30
+    rng = np.random.default_rng(14)
+    low, high = np.transpose(RANGES)
+    test_thetas = rng.uniform(low, high, size=(n_test, 2))
+    draws = rng.uniform(low, high, size=(n_trials, 9, 2))  # 3 and 6 benchmarks
+    costs = {
+        (i, k): squared_weights(
+            test_thetas,
+            COMPONENTS,
+            morphing_matrix(np.concatenate([FIXED, draws[i, :3], draws[k, 3:]]), COMPONENTS, 2),
+        ).mean()
+        for i in range(n_trials)
+        for k in range(n_trials)
+    }
+    i, k = min(costs, key=lambda pair: float(costs[pair]))
+    chosen = optimize_basis(
+        COMPONENTS, RANGES, FIXED, n_bases=2, n_trials=n_trials, n_test_thetas=n_test, seed=14
+    )
+    np.testing.assert_array_equal(chosen, np.concatenate([FIXED, draws[i, :3], draws[k, 3:]]))
+
+
+def test_more_given_benchmarks_than_one_basis_has() -> None:
+    first = optimize_basis(COMPONENTS, RANGES, seed=15)
+    given = np.concatenate([first, FIXED])
+    for optimizer in ("random", "scipy"):
+        basis = optimize_basis(
+            COMPONENTS,
+            RANGES,
+            given,
+            n_bases=2,
+            seed=16,
+            optimizer=optimizer,  # type: ignore[arg-type]
+        )
+        np.testing.assert_array_equal(basis[:9], given)
+        assert basis.shape == (12, 2)
+
+
 def test_more_trials_give_smaller_weights() -> None:
     def mean_size(n_trials: int) -> float:
         basis = optimize_basis(COMPONENTS, RANGES, n_trials=n_trials, seed=9)

@@ -60,7 +60,7 @@ def test_undetermined_components_are_named() -> None:
     basis[:, 1] = [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]
     assert "the powers [[0, 1], [0, 2]] are not determined" in message_of(basis)
     with pytest.raises(MorphingError, match=r"the powers \[\[0, 1\], \[0, 2\]\] are not") as caught:
-        least_squares_matrix(np.vstack([basis, basis + [0.3, 0.0]]), COMPONENTS)
+        least_squares_matrix(np.vstack([basis, basis + np.array([0.3, 0.0])]), COMPONENTS)
     assert "depend on each other" not in str(caught.value)
 
 
@@ -77,5 +77,5 @@ def test_all_is_zero() -> None:
 
 def test_singular_proposals_are_skipped() -> None:
     bases = np.stack([GOOD, np.zeros_like(GOOD), GOOD * 2.0])
-    costs = _costs(bases, COMPONENTS, 1, GOOD)
+    costs = _costs(bases, COMPONENTS, GOOD)
     np.testing.assert_array_equal(np.isfinite(costs), [True, False, True])

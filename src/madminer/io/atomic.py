@@ -17,7 +17,7 @@ from madminer.typing import StrPath
 
 __all__ = ["atomic_path", "require_space"]
 
-FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 STALE_SECONDS = 24 * 3600.0
 """Age from which on a temporary file is that of a killed process."""

@@ -20,6 +20,7 @@ from madminer.io.schema import (
     SAMPLING_BENCHMARKS,
     SIGNAL_EVENTS,
     WEIGHTS,
+    create_hdf5,
 )
 from madminer.io.setup_file import write_setup
 from madminer.models import AnalysisSetup
@@ -29,9 +30,6 @@ __all__ = ["EventWriter", "write_events"]
 
 CHUNK_BYTES = 2**18
 """Size of the chunks of a file whose number of events is not known when it is begun."""
-
-DIRECTLY = {"rdcc_nbytes": 0}
-"""No cache of chunks in HDF5: pieces are larger, and on a full disk it would crash the process."""
 
 
 def write_events(
@@ -89,7 +87,7 @@ class EventWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path))
-            self._file = stack.enter_context(h5py.File(temporary, "w", **DIRECTLY))
+            self._file = stack.enter_context(create_hdf5(temporary))
             write_setup(self._file, self.setup)
             self._create(OBSERVATIONS, (len(self.setup.observables),), np.float64)
             self._create(WEIGHTS, (len(self.setup.benchmarks),), np.float64)

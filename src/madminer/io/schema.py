@@ -6,8 +6,9 @@ group ``madminer``, which older versions do not look at.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "SIGNAL_EVENTS",
     "STRING_BYTES",
     "WEIGHTS",
+    "create_hdf5",
     "decode_strings",
     "encode_strings",
     "open_hdf5",
@@ -68,6 +70,37 @@ def open_hdf5(path: StrPath) -> Iterator[h5py.File]:
         raise FileFormatError(
             f"{path} cannot be read as an HDF5 file ({error}). It is truncated, damaged or another "
             f"kind of file: copy it again, or make it again with the save method that wrote it."
+        ) from error
+
+
+@contextmanager
+def create_hdf5(path: StrPath) -> Iterator[h5py.File]:
+    """Create an HDF5 file that is written in large pieces; after an error it is empty.
+
+    Raises:
+        OSError: If something cannot be written, for example for lack of space.
+        OutputError: If the last part cannot be written.
+    """
+    file = h5py.File(path, "w", rdcc_nbytes=0)  # a cache of chunks serves only small pieces
+    try:
+        yield file
+        _flush(file)
+        file.close()
+    except BaseException:
+        with suppress(OSError):
+            os.truncate(path, 0)  # on a full disk, HDF5 could not close it, and would crash later
+        file.close()
+        raise
+
+
+def _flush(file: h5py.File) -> None:
+    try:
+        file.flush()
+    except RuntimeError as error:
+        folder = Path(file.filename).resolve().parent
+        raise OutputError(
+            f"HDF5 could not write the end of a file in {folder}. Choose a folder with more space, "
+            f"or find the cause in this message: {error}"
         ) from error
 
 

@@ -79,7 +79,7 @@ def morphing_matrix(
     for k, block in enumerate(factors):
         rows = slice(k * n_components, (k + 1) * n_components)
         check_condition(block, points[rows], components, labels[rows])
-    return _average_inverse(factors)
+    return np.concatenate(list(_inverse(factors)), axis=1) / n_bases
 
 
 def squared_weights(thetas: FloatArray, components: IntArray, matrix: FloatArray) -> FloatArray:
@@ -114,8 +114,9 @@ def optimize_basis(
 
     Missing benchmarks are drawn uniformly `n_trials` times. The best draw has the smallest mean
     of :math:`\sum_b W_b(\theta)^2` over test points, which are the same for all draws. Singular
-    draws are skipped. With ``optimizer="scipy"`` the five best draws then move to minima of that
-    mean, by at most `n_trials` steps of L-BFGS-B each: never worse than the best draw.
+    draws are skipped. The sums of several bases add up, so each takes its own best draw. With
+    ``optimizer="scipy"`` the five best draws then move to minima of that mean, by about `n_trials`
+    evaluations of L-BFGS-B each: the result is never worse than the best draw.
 
     Args:
         components: Powers, shape ``(n_components, n_parameters)``.
@@ -160,25 +161,23 @@ def optimize_basis(
     low, high = bounds.T
     test_thetas = rng.uniform(low, high, size=(n_test_thetas, n_parameters))
     drawn = rng.uniform(low, high, size=(n_trials, n_missing, n_parameters))
-    bases = np.concatenate([np.broadcast_to(kept, (n_trials, *kept.shape)), drawn], axis=1)
-    costs = _costs(bases, components, n_bases, test_thetas)
-    if not np.isfinite(costs).any():
-        raise MorphingError(
-            f"All of {n_trials} drawn bases are singular together with the {len(kept)} given "
-            f"benchmarks: {kept.tolist()}. These depend on each other: move or remove one, or "
-            f"choose a new basis with include_existing_benchmarks=False; or the parameter ranges "
-            f"{bounds.tolist()} are too narrow around points far from zero."
-        )
-    if optimizer == "random":
-        return np.array(bases[np.argmin(costs)])
-    starts = bases[np.argsort(costs)[:N_STARTS]]
-    refined = [
-        refine_basis(start, len(kept), components, bounds, test_thetas, n_bases, n_trials)
-        for start in starts
-    ]
-    candidates = np.concatenate([starts[:1], refined])
-    best: FloatArray = candidates[np.argmin(_costs(candidates, components, n_bases, test_thetas))]
-    return best
+    draws = np.concatenate([np.broadcast_to(kept, (n_trials, *kept.shape)), drawn], axis=1)
+    chosen = []
+    for k, proposals in enumerate(np.split(draws, n_bases, axis=1)):
+        costs = _costs(proposals, components, test_thetas)
+        if not np.isfinite(costs).any():
+            raise MorphingError(
+                f"All of {n_trials} drawn bases are singular together with the {len(kept)} given "
+                f"benchmarks: {kept.tolist()}. These depend on each other: move or remove one, or "
+                f"choose a new basis with include_existing_benchmarks=False; or the parameter "
+                f"ranges {bounds.tolist()} are too narrow around points far from zero."
+            )
+        best = proposals[np.argsort(costs)[:N_STARTS]]
+        n_fixed = max(len(kept) - k * len(components), 0)
+        if optimizer == "scipy" and n_fixed < len(components):
+            best = _refined(best, n_fixed, components, bounds, test_thetas, n_trials)
+        chosen.append(best[0])
+    return np.concatenate(chosen)
 
 
 def _check_options(optimizer: str, n_bases: int, n_trials: int, n_test_thetas: int) -> None:
@@ -191,28 +190,36 @@ def _check_options(optimizer: str, n_bases: int, n_trials: int, n_test_thetas: i
         raise OptionError(f"optimizer must be 'random' or 'scipy', got {optimizer!r}.")
 
 
-def _costs(
-    bases: FloatArray, components: IntArray, n_bases: int, test_thetas: FloatArray
+def _refined(
+    starts: FloatArray,
+    n_fixed: int,
+    components: IntArray,
+    ranges: FloatArray,
+    test_thetas: FloatArray,
+    max_evaluations: int,
 ) -> FloatArray:
+    """Refined bases and the best start, the best first."""
+    arguments = (n_fixed, components, ranges, test_thetas, max_evaluations)
+    candidates = np.stack([starts[0], *(refine_basis(start, *arguments) for start in starts)])
+    ordered: FloatArray = candidates[np.argsort(_costs(candidates, components, test_thetas))]
+    return ordered
+
+
+def _costs(bases: FloatArray, components: IntArray, test_thetas: FloatArray) -> FloatArray:
     """Mean squared weights of each basis, infinite for singular ones."""
-    n_components = len(components)
     costs = np.full(len(bases), np.inf)
     for start in range(0, len(bases), TRIALS_AT_ONCE):
         batch = slice(start, start + TRIALS_AT_ONCE)
         factors = monomials(bases[batch], components)
-        blocks = factors.reshape(-1, n_bases, n_components, n_components)
-        regular: BoolArray = np.all(condition_numbers(blocks) <= MAX_CONDITION, axis=-1)
-        sums = squared_weights(test_thetas, components, _average_inverse(blocks[regular]))
+        regular: BoolArray = condition_numbers(factors) <= MAX_CONDITION
+        sums = squared_weights(test_thetas, components, _inverse(factors[regular]))
         costs[batch][regular] = sums.mean(axis=-1)
     return costs
 
 
-def _average_inverse(factors: FloatArray) -> FloatArray:
-    """Inverses of shape (..., c, c), averaged and joined over the axis of bases (-3)."""
-    n_bases, n_components = factors.shape[-3:-1]
+def _inverse(factors: FloatArray) -> FloatArray:
+    """Inverses, computed without the units of the parameters."""
     scales = np.abs(factors).max(axis=-2)
-    inverses = np.linalg.inv(factors / scales[..., np.newaxis, :]) / scales[..., :, np.newaxis]
-    joined = np.moveaxis(inverses, -3, -2) / n_bases
-    shape = (*factors.shape[:-3], n_components, n_bases * n_components)
-    averaged: FloatArray = joined.reshape(shape)
-    return averaged
+    scaled = np.linalg.inv(factors / scales[..., np.newaxis, :])
+    inverses: FloatArray = scaled / scales[..., :, np.newaxis]
+    return inverses

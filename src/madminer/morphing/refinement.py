@@ -1,14 +1,12 @@
 r"""Refinement of a morphing basis: its benchmarks move until the mean squared weights are least.
 
 With the monomials :math:`m_c(\theta)` at test points and their mean products
-:math:`A_{cc'} = \langle m_c m_{c'} \rangle`, n bases with the monomials :math:`F_k` at their
-benchmarks and :math:`M_k = F_k^{-1} / n` have
+:math:`A_{cc'} = \langle m_c m_{c'} \rangle`, a basis with the matrix :math:`M = F^{-1}` has
 
 .. math::
 
-    J = \Bigl\langle \sum_b W_b(\theta)^2 \Bigr\rangle
-      = \sum_k \operatorname{tr} M_k^T A M_k, \qquad
-    \frac{\partial J}{\partial F_k} = -2 n \left(M_k M_k^T A M_k\right)^T
+    J = \Bigl\langle \sum_b W_b(\theta)^2 \Bigr\rangle = \operatorname{tr} M^T A M, \qquad
+    \frac{\partial J}{\partial F} = -2 \left(M M^T A M\right)^T
 """
 
 from __future__ import annotations
@@ -30,7 +28,6 @@ def refine_basis(
     components: IntArray,
     ranges: FloatArray,
     test_thetas: FloatArray,
-    n_bases: int = 1,
     max_evaluations: int = 100,
 ) -> FloatArray:
     """Move the benchmarks of a basis to a local minimum of the mean squared weights.
@@ -38,12 +35,11 @@ def refine_basis(
     L-BFGS-B of SciPy with exact gradients, on the logarithm of the mean.
 
     Args:
-        basis: Where to start, shape ``(n_bases * n_components, n_parameters)``.
+        basis: Where to start, shape ``(n_components, n_parameters)``.
         n_fixed: Number of benchmarks, the first ones, that stay.
         components: Powers, shape ``(n_components, n_parameters)``.
         ranges: Lower and upper end of each parameter, shape ``(n_parameters, 2)``.
         test_thetas: Test points, shape ``(n, n_parameters)``.
-        n_bases: Number of bases, which follow each other.
         max_evaluations: Largest number of evaluations of the mean, about.
 
     Returns:
@@ -57,7 +53,7 @@ def refine_basis(
         return np.concatenate([basis[:n_fixed], moved])
 
     def objective(position: FloatArray) -> tuple[float, FloatArray]:
-        cost, gradient = mean_squared_weights(place(position), components, products, n_bases)
+        cost, gradient = mean_squared_weights(place(position), components, products)
         return float(np.log(cost)), (gradient[n_fixed:] * (high - low) / cost).ravel()
 
     width = np.where(high > low, high - low, 1.0)
@@ -75,38 +71,32 @@ def refine_basis(
 
 
 def mean_squared_weights(
-    basis: FloatArray, components: IntArray, products: FloatArray, n_bases: int = 1
+    basis: FloatArray, components: IntArray, products: FloatArray
 ) -> tuple[float, FloatArray]:
     """Mean squared morphing weights of a basis and their derivatives.
 
     Args:
-        basis: Benchmarks, shape ``(n_bases * n_components, n_parameters)``.
+        basis: Benchmarks, shape ``(n_components, n_parameters)``.
         components: Powers, shape ``(n_components, n_parameters)``.
         products: Mean products of the monomials, shape ``(n_components, n_components)``.
-        n_bases: Number of bases, which follow each other.
 
     Returns:
         The mean; and its derivatives with respect to `basis`, shape as `basis`. A singular basis
         has a huge mean and no derivatives.
     """
-    n_components = len(components)
     scales = np.sqrt(np.diagonal(products))  # removes the units of the parameters
     scales = np.where(scales > 0, scales, 1.0)
-    factors = (monomials(basis, components) / scales).reshape(n_bases, n_components, n_components)
     try:
-        inverses = np.linalg.inv(factors)
+        matrix = np.linalg.inv(monomials(basis, components) / scales)
     except np.linalg.LinAlgError:
         return SINGULAR_COST, np.zeros_like(basis)
-    matrices = inverses / n_bases
-    projected = (products / np.outer(scales, scales)) @ matrices
-    cost = float(np.sum(matrices * projected))
+    projected = (products / np.outer(scales, scales)) @ matrix
+    cost = float(np.sum(matrix * projected))
     if not np.isfinite(cost) or cost > SINGULAR_COST:
         return SINGULAR_COST, np.zeros_like(basis)
-    transposed = matrices.transpose(0, 2, 1)
-    by_factors = -2.0 * n_bases * (matrices @ transposed @ projected).transpose(0, 2, 1)
-    gradients = monomial_gradients(basis, components) / scales  # (b, p, c)
-    by_basis = by_factors.reshape(len(basis), 1, n_components) * gradients
-    return cost, by_basis.sum(axis=-1)
+    by_factors = -2.0 * (matrix @ matrix.T @ projected).T  # (b, c)
+    by_basis = monomial_gradients(basis, components) / scales  # (b, p, c)
+    return cost, np.einsum("bc,bpc->bp", by_factors, by_basis)
 
 
 def _mean_products(thetas: FloatArray, components: IntArray) -> FloatArray:

@@ -58,6 +58,10 @@ class Sampler(DataAnalyzer):
         report_contents(self)
         self._kept: _Kept | None = None
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without the weights that are kept: other processes read them again."""
+        return {**self.__dict__, "_kept": None}
+
     def _single_columns(
         self,
         theta: ThetaSpecification,
