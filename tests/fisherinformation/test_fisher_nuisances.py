@@ -24,11 +24,12 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.polynomial.legendre import leggauss
 from scipy.optimize import minimize
 
+from madminer.analysis.response import parameter_points, weights_and_gradients
 from madminer.errors import OptionError
 from madminer.fisherinformation import FisherInformation, profile_information, project_information
 from madminer.fisherinformation import information as information_module
-from madminer.fisherinformation.cells import cell_moments, truth_information
-from madminer.fisherinformation.response import cells_information
+from madminer.fisherinformation.cells import Axis, cell_moments, truth_information
+from madminer.fisherinformation.response import CellResponse, cells_information
 from madminer.io.event_file import EventFile, Events, EventSummary, write_events
 from madminer.ml import ScoreEstimator
 from madminer.models import Benchmark, NuisanceParameter
@@ -44,56 +45,48 @@ D = np.array([0.6, 0.8])
 EDGES0, EDGES1 = [-0.8, 0.1, 0.9], [-0.5, 0.6]
 ORIGIN, AWAY = np.zeros(2), np.array([0.3, -0.2])
 RESPONSES = ("cells", "events")
+BASIS = np.array([[0.0, 0.0], [1, 0], [-1, 0], [0, 1], [0, -1], [1, 1]])
+
+
+def generate(rng: np.random.Generator, n_expected: int) -> tuple[np.ndarray, np.ndarray]:
+    """Latent variables and weights of a Poisson distributed number of events."""
+    z = rng.normal(size=(int(rng.poisson(n_expected)), 2))
+    shift = C * (z @ D)
+    variations = [
+        np.exp(shift - 0.5 * C**2),
+        np.exp(-shift - 0.5 * C**2),
+        np.exp(H * z[:, 1] ** 2 - K),
+        np.full(len(z), KAPPA),
+    ]
+    weights = np.column_stack([(1.0 + z @ BASIS.T) ** 2, *variations])
+    return z, weights / n_expected
 
 
 @pytest.fixture(scope="module")
-def make_file(gaussian_event_file: MakeFile, tmp_path_factory: pytest.TempPathFactory) -> MakeFile:
-    """Maker of event files of the model; the number of events is Poisson distributed."""
-
-    def make(n_expected: int, seed: int) -> Path:
-        rng = np.random.default_rng(seed)
-        n_events = int(rng.poisson(n_expected))
-        z = rng.normal(size=(n_events, 2))
-        setup = EventFile(template).setup
-        physical = list(setup.benchmarks)
-        weights = (1.0 + z @ setup.benchmark_thetas.T) ** 2
-        shift = C * (z @ D)
-        columns = {
-            "shift_up": np.exp(shift - 0.5 * C**2),
-            "shift_down": np.exp(-shift - 0.5 * C**2),
-            "width_up": np.exp(H * z[:, 1] ** 2 - K),
-            "norm_up": np.full(n_events, KAPPA),
-        }
-        setup = replace(
-            setup,
-            benchmarks={
-                **setup.benchmarks,
-                **{name: Benchmark(name, {}, is_nuisance=True) for name in columns},
-            },
-            nuisance_parameters={
-                "shift": NuisanceParameter("shift", "scale", "shift_up", "shift_down"),
-                "width": NuisanceParameter("width", "pdf", "width_up"),
-                "norm": NuisanceParameter("norm", "lumi", "norm_up"),
-            },
-        )
-        events = Events(
-            np.column_stack([z, z[:, 0]]),
-            np.column_stack([weights, *columns.values()]) / n_expected,
-            np.zeros(n_events, dtype=np.int64),
-        )
-        path = folder / f"model_{seed}.h5"
-        write_events(path, setup, events, EventSummary.count(np.zeros(n_events, int), 6))
-        assert len(physical) == 6
-        return path
-
-    template = gaussian_event_file(100)
-    folder = tmp_path_factory.mktemp("model")
-    return make
-
-
-@pytest.fixture(scope="module")
-def fisher(make_file: MakeFile) -> FisherInformation:
-    return FisherInformation(make_file(40_000, 1))
+def fisher(
+    gaussian_event_file: MakeFile, tmp_path_factory: pytest.TempPathFactory
+) -> FisherInformation:
+    setup = EventFile(gaussian_event_file(100)).setup
+    np.testing.assert_array_equal(setup.benchmark_thetas, BASIS)
+    names = ["shift_up", "shift_down", "width_up", "norm_up"]
+    setup = replace(
+        setup,
+        benchmarks={
+            **setup.benchmarks,
+            **{name: Benchmark(name, {}, is_nuisance=True) for name in names},
+        },
+        nuisance_parameters={
+            "shift": NuisanceParameter("shift", "scale", "shift_up", "shift_down"),
+            "width": NuisanceParameter("width", "pdf", "width_up"),
+            "norm": NuisanceParameter("norm", "lumi", "norm_up"),
+        },
+        observables={"z0": "_", "z1": "_"},
+    )
+    z, weights = generate(np.random.default_rng(1), 40_000)
+    events = Events(z, weights, np.zeros(len(z), dtype=np.int64))
+    path = tmp_path_factory.mktemp("model") / "model.h5"
+    write_events(path, setup, events, EventSummary.count(events.sampling_benchmarks, 6))
+    return FisherInformation(path)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["constant", "varying"])
@@ -162,11 +155,10 @@ def assert_within(
     """The information must agree with the expectation within its own covariance, and be close."""
     information, covariance = result
     error = np.sqrt(np.einsum("ijij->ij", covariance))
-    assert np.all(np.abs(information - expected) <= n_sigma * error + 1e-9 * L)
-    scale = np.sqrt(np.diag(expected))
-    np.testing.assert_allclose(
-        information / np.outer(scale, scale), expected / np.outer(scale, scale), atol=0.05
-    )
+    difference = np.abs(information - expected)
+    assert np.all(difference <= n_sigma * error + 1e-9 * L)
+    scale = np.sqrt(np.diag(expected_truth(AWAY)))[: len(expected)]
+    assert np.all(difference <= 0.05 * np.outer(scale, scale))
 
 
 @pytest.mark.parametrize("theta", [ORIGIN, AWAY], ids=["origin", "away"])
@@ -251,7 +243,9 @@ def twin(toy: FisherInformation, theta: np.ndarray) -> tuple[np.ndarray, np.ndar
     assert toy.morphing_components is not None
     x, weights = toy.weighted_events(theta)
     steps = 1e-6 * np.eye(2)
-    powers = monomials(np.array([theta, *(theta + steps), *(theta - steps)]), toy.morphing_components)
+    powers = monomials(
+        np.array([theta, *(theta + steps), *(theta - steps)]), toy.morphing_components
+    )
     shares = weights / (x[:, :6] @ powers[0])
     by_theta = shares[:, np.newaxis] * (x[:, :6] @ ((powers[1:3] - powers[3:]) / 2e-6).T)
     at = powers[0] if toy.response.varying else np.eye(6)[0]
@@ -287,7 +281,7 @@ def test_constant_responses_do_not_change_beside_varying_ones(
     np.testing.assert_allclose(
         project_information(varying, kept), project_information(constant, kept), rtol=1e-10
     )
-    assert abs(varying[3, 3] / constant[3, 3] - 1.0) > 0.05
+    assert abs(varying[3, 3] / constant[3, 3] - 1.0) > 0.01
 
 
 @pytest.mark.parametrize("theta", [[0.0, 0.0], [0.4, -0.3], [-0.9, 0.6]])
@@ -394,26 +388,31 @@ def test_profiled_information_is_the_curvature_of_the_profiled_likelihood(
     toy: FisherInformation, edges: list[float]
 ) -> None:
     theta0, luminosity = np.array([0.4, -0.3]), 50.0
+    x, weights = toy.weighted_events()
+    cells = np.searchsorted(edges, x[:, 18], side="left")
 
-    def expected_counts(theta: np.ndarray, nu: np.ndarray) -> np.ndarray:
+    def prediction(theta: np.ndarray, nu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Expected counts and their derivatives by nu."""
         if not edges:
-            return luminosity * toy.xsecs([theta], [nu])[0]
-        x, weights = toy.weighted_events(theta, nu)
-        cells = np.searchsorted(edges, x[:, 18], side="left")
-        return luminosity * np.bincount(cells, weights, len(edges) + 1)
+            slopes = toy.xsec_gradients([theta], [nu], gradients="nu")
+            return luminosity * toy.xsecs([theta], [nu])[0], luminosity * slopes
+        point = parameter_points(toy.setup, [theta], [nu])
+        w, gradients = weights_and_gradients(toy.response, point, weights, by_nu=True)
+        columns = [np.bincount(cells, column) for column in (w, *gradients[:, 2:].T)]
+        return luminosity * columns[0], luminosity * np.stack(columns[1:], axis=1)
 
-    observed = expected_counts(theta0, np.zeros(2))
+    observed, _ = prediction(theta0, np.zeros(2))
 
-    def negative_log_likelihood(theta: np.ndarray, nu: np.ndarray) -> float:
-        counts = expected_counts(theta, nu)
+    def negative_log_likelihood(nu: np.ndarray, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        counts, slopes = prediction(theta, nu)
         excess = counts - observed - observed * np.log(counts / observed)
-        return float(excess.sum() + 0.5 * nu @ nu)
+        return float(excess.sum() + 0.5 * nu @ nu), (1.0 - observed / counts) @ slopes + nu
 
     def profiled(theta: np.ndarray) -> float:
-        fit = minimize(lambda nu: negative_log_likelihood(theta, nu), np.zeros(2), tol=1e-12)
+        fit = minimize(negative_log_likelihood, np.zeros(2), (theta,), jac=True, tol=1e-9)
         return float(fit.fun)
 
-    step = 0.02  # the likelihood ratio is symmetric to third order by the mean of both signs
+    step = 0.02  # odd orders cancel in the sum of both signs
     directions = [np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([1.0, 1.0])]
     curves = [
         (profiled(theta0 + step * d) + profiled(theta0 - step * d)) / step**2 for d in directions
@@ -428,7 +427,7 @@ def test_profiled_information_is_the_curvature_of_the_profiled_likelihood(
     )
     constrained = information + toy.nuisance_constraint_information()
     result = profile_information(constrained, [0, 1])
-    np.testing.assert_allclose(result, curvature, atol=5e-3 * np.trace(result))
+    np.testing.assert_allclose(result, curvature, atol=2e-3 * np.trace(result))
     lost = np.trace(information[:2, :2]) - np.trace(result)
     assert lost > 0.05 * np.trace(result)  # profiling matters here
 
@@ -465,7 +464,7 @@ def test_full_information_with_the_exact_score_is_the_truth(
         with_templates - fisher.rate_information(AWAY, L)[0], truth - rate, atol=1e-9 * L
     )
     part, _ = fisher.full_information(AWAY, "model", luminosity=L, nuisance_response="events")
-    np.testing.assert_allclose(part, truth, atol=0.1 * L)  # a fifth of the events
+    np.testing.assert_allclose(part, truth, atol=0.15 * L)  # a fifth of the events
     estimator.n_parameters, estimator.mean = 2, estimator.mean[:2]
     monkeypatch.setattr(
         LatentScore,
@@ -481,15 +480,18 @@ def test_full_information_with_the_exact_score_is_the_truth(
 KINDS = ("truth", "rate cells", "rate events", "histogram cells", "histogram events")
 
 
-def facade_result(
-    fisher: FisherInformation, kind: str, observable: str, edges: list[float], theta: np.ndarray
+def of_sample(
+    response: CellResponse, kind: str, axis: Axis, x: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    """What the facade calculates from a file."""
     name, *option = kind.split()
     if name == "truth":
-        return fisher.truth_information(theta, L)
-    if name == "rate":
-        return fisher.rate_information(theta, L, nuisance_response=option[0])
-    return fisher.histo_information(theta, L, observable, edges, nuisance_response=option[0])
+        return truth_information([(x, weights)], response, L)
+    columns = weights
+    if option == ["events"]:
+        columns, response = response.event_columns(weights), response.summed()
+    axes = [axis] if name == "histogram" else []
+    return cells_information(cell_moments([(x, columns)], axes), response, L)
 
 
 def scaled_difference(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -498,68 +500,70 @@ def scaled_difference(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return (found - expected) / np.einsum("ij,kl->ijkl", scale, scale)
 
 
+def spread(informations: list[np.ndarray]) -> np.ndarray:
+    flat = np.reshape(informations, (len(informations), -1))
+    return np.cov(flat, rowvar=False).reshape(informations[0].shape * 2)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_covariances_agree_with_poisson_bootstrap(toy: FisherInformation, kind: str) -> None:
-    theta, edges = np.array([0.4, -0.3]), [0.03, 0.07]
+    theta, n_toys = np.array([0.4, -0.3]), 500
     x, weights = toy.weighted_events()
+    axis = (lambda z: z[:, 3], np.quantile(x[:, 3], [0.1, 0.3, 0.7, 0.9]))
     response = toy._response(theta)
+    expected, covariance = of_sample(response, kind, axis, x, weights)
     name, *option = kind.split()
+    by_facade = {
+        "truth": lambda: toy.truth_information(theta, L),
+        "rate": lambda: toy.rate_information(theta, L, nuisance_response=option[0]),
+        "histogram": lambda: toy.histo_information(
+            theta, L, "k3", list(axis[1]), nuisance_response=option[0]
+        ),
+    }[name]()
+    for result, same in zip(by_facade, (expected, covariance), strict=True):
+        np.testing.assert_allclose(result, same, rtol=1e-10)
 
-    def information(times: np.ndarray) -> np.ndarray:
-        w = weights * times[:, np.newaxis]
-        if name == "truth":
-            return truth_information([(x, w)], response, L)[0]
-        axes = [(lambda z: z[:, 18], np.array(edges))] if name == "histogram" else []
-        if option == ["cells"]:
-            return cells_information(cell_moments([(x, w)], axes), response, L)[0]
-        columns = response.event_columns(weights) * times[:, np.newaxis]
-        return cells_information(cell_moments([(x, columns)], axes), response.summed(), L)[0]
-
-    expected, covariance = facade_result(toy, kind, "a0", edges, theta)
-    np.testing.assert_allclose(information(np.ones(len(x))), expected, rtol=1e-10)
     rng = np.random.default_rng(4)
-    toys = [information(rng.poisson(1.0, len(x)).astype(float)) for _ in range(600)]
-    spread = np.cov(np.reshape(toys, (600, -1)), rowvar=False).reshape(4, 4, 4, 4)
-    assert np.abs(scaled_difference(spread, covariance)).max() < 0.25  # 600 toys: 6 %
-
-    constraint = toy.nuisance_constraint_information()
-    profiled = [profile_information(toy_information + constraint, [0, 1]) for toy_information in toys]
-    spread = np.cov(np.reshape(profiled, (600, -1)), rowvar=False).reshape(2, 2, 2, 2)
+    toys = [
+        of_sample(response, kind, axis, x, rng.poisson(1.0, (len(x), 1)) * weights)[0]
+        for _ in range(n_toys)
+    ]
+    assert np.abs(scaled_difference(spread(toys), covariance)).max() < 0.25  # 500 toys: 6 %
+    constraint = 50.0 * toy.nuisance_constraint_information()
+    profiled = [profile_information(each + constraint, [0, 1]) for each in toys]
     _, linear = profile_information(expected + constraint, [0, 1], covariance)
-    assert np.abs(scaled_difference(spread, linear)).max() < 0.25
+    assert np.abs(scaled_difference(spread(profiled), linear)).max() < 0.25
     _, from_toys = profile_information(
         expected + constraint, [0, 1], covariance, 1000, error_propagation="toys", seed=2
     )
     assert np.abs(scaled_difference(from_toys, linear)).max() < 0.2  # 1000 toys: 4.5 %
 
 
-def test_slow_independent_files(make_file: MakeFile) -> None:
-    """Two hundred generated samples: pulls have mean zero and width one."""
-    n_files, theta = 200, np.array([0.2, 0.1])
-    expected = {"truth": expected_truth(theta)}
-    for option in RESPONSES:
-        expected[f"rate {option}"] = expected_cells(theta, [], [], option)
-        expected[f"histogram {option}"] = expected_cells(theta, EDGES0, [], option)
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {kind: [] for kind in KINDS}
-    profiled: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {kind: [] for kind in KINDS}
-    for seed in range(n_files):
-        fisher = FisherInformation(make_file(1500, 1000 + seed))
-        constraint = fisher.nuisance_constraint_information()
-        for kind in KINDS:
-            information, covariance = facade_result(fisher, kind, "z0", EDGES0, theta)
-            found[kind].append((information, covariance))
-            constrained = information + constraint
-            profiled[kind].append(profile_information(constrained, [0, 1], covariance))
-    for kind in KINDS:
-        truth = profile_information(expected[kind] + np.diag([0.0] * 2 + [1.0] * 3), [0, 1])
-        for results, wanted in ((found[kind], expected[kind]), (profiled[kind], truth)):
-            informations = np.array([information for information, _ in results])
-            covariance = np.mean([covariance for _, covariance in results], axis=0)
-            variance = np.einsum("ijij->ij", covariance)
-            pulls = (informations - wanted) / np.sqrt(variance)
-            print(kind, len(wanted))
-            print(pulls.mean(axis=0).round(2))
-            print(pulls.std(axis=0).round(2))
+@pytest.mark.parametrize("kind", KINDS)
+def test_pulls_of_generated_samples(fisher: FisherInformation, kind: str) -> None:
+    """Over independent samples, pulls to the closed form have mean zero and width one."""
+    n_samples, theta = 300, np.array([0.2, 0.1])
+    response = fisher._response(theta)
+    axis = (lambda z: z[:, 0], np.array(EDGES0))
+    name, *option = kind.split()
+    expected = {
+        "truth": lambda: expected_truth(theta),
+        "rate": lambda: expected_cells(theta, [], [], option[0]),
+        "histogram": lambda: expected_cells(theta, EDGES0, [], option[0]),
+    }[name]()
+    constraint = 50.0 * fisher.nuisance_constraint_information()
+    rng = np.random.default_rng(8)
+    pulls, profiled_pulls = [], []
+    profiled_expected = profile_information(expected + constraint, [0, 1])
+    for _ in range(n_samples):
+        information, covariance = of_sample(response, kind, axis, *generate(rng, 2000))
+        error = np.sqrt(np.einsum("ijij->ij", covariance))
+        pulls.append((information - expected) / error)
+        information, covariance = profile_information(information + constraint, [0, 1], covariance)
+        error = np.sqrt(np.einsum("ijij->ij", covariance))
+        profiled_pulls.append((information - profiled_expected) / error)
+    for each in (pulls, profiled_pulls):
+        print(kind, np.mean(each, axis=0).round(2).tolist(), np.std(each, axis=0).round(2).tolist())
 
 
 # --- bad input

@@ -20,7 +20,7 @@ from madminer.morphing import (
     optimize_basis,
 )
 from madminer.morphing.basis import squared_weights
-from madminer.morphing.refinement import mean_squared_weights, refine_basis
+from madminer.morphing.refinement import _repulsion, mean_squared_weights, refine_basis
 from madminer.typing import FloatArray, IntArray
 
 COMPONENTS = morphing_components([2, 2], 2)
@@ -85,6 +85,29 @@ def test_same_seed_gives_the_same_refined_basis() -> None:
     )
 
 
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_several_bases_do_not_repeat_benchmarks(p: int) -> None:
+    """Each alone would end in the same optimum, and the average of equal bases is no gain."""
+    components = morphing_components([2] * p, 2)
+    basis = optimize_basis(
+        components, [(-1.0, 1.0)] * p, n_bases=2, n_trials=50, seed=1, optimizer="scipy"
+    )
+    first, second = np.split(basis, 2)
+    assert np.linalg.norm(first[:, np.newaxis] - second, axis=-1).min() > 0.05
+
+
+def test_repulsion_has_the_right_gradient() -> None:
+    rng = np.random.default_rng(2)
+    positions, obstacles, step = rng.uniform(size=(3, 2)), rng.uniform(size=(40, 2)), 1e-6
+    gradient = _repulsion(positions, obstacles)[1]
+    for index in np.ndindex(3, 2):
+        shift = np.zeros((3, 2))
+        shift[index] = step
+        change = _repulsion(positions + shift, obstacles)[0]
+        change -= _repulsion(positions - shift, obstacles)[0]
+        assert gradient[index] == pytest.approx(change / (2 * step), abs=1e-6)
+
+
 def test_benchmarks_outside_the_ranges_stay() -> None:
     fixed = [[0.0, 0.0], [300.0, 0.5]]
     basis = optimize_basis(COMPONENTS, RANGES, fixed, seed=5, n_trials=5, optimizer="scipy")
@@ -121,7 +144,9 @@ def test_mean_and_gradient_agree_with_the_definition() -> None:
 def test_refinement_leaves_singular_starts_where_they_are() -> None:
     basis = np.zeros((6, 2))
     thetas = first_test_thetas(RANGES, 20, seed=8)
-    np.testing.assert_array_equal(refine_basis(basis, 0, COMPONENTS, RANGES, thetas), basis)
+    np.testing.assert_array_equal(
+        refine_basis(basis, 0, COMPONENTS, RANGES, thetas, basis[:0]), basis
+    )
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)

@@ -12,16 +12,16 @@ from scipy.stats import chi2, kstest
 
 from madminer import sampling
 from madminer.analysis.response import ResponseModel
-from madminer.errors import NegativeWeightError, OptionError, ShapeError
+from madminer.errors import NegativeWeightError, OptionError, OutputError, ShapeError
 from madminer.io.event_file import EventFile, write_events
 from madminer.morphing.nuisance import NuisanceColumns
 from madminer.morphing.weights import monomials
-from madminer.sampling import SampleAugmenter, nuisance_series
+from madminer.sampling import SampleAugmenter, nuisance_series, sampler
 from madminer.sampling.columns import SamplingOptions
 from madminer.sampling.moments import point_moments
 from madminer.sampling.nuisance_series import class_series
 from madminer.sampling.points import resolve_points
-from madminer.sampling.table import WeightTable, refined
+from madminer.sampling.table import WeightTable, empty_weights, refined
 
 MakeFile = Callable[..., Path]
 POINT, NU = np.array([0.4, -0.3]), np.array([0.8, -1.1])
@@ -414,3 +414,43 @@ def test_unbalanced_benchmarks_are_named(
     with caplog.at_level(logging.WARNING):
         SampleAugmenter(tmp_path / "few.h5")
     assert "Only 3 events were generated at w4" in caplog.text
+
+
+# --- tables larger than memory
+
+
+@pytest.mark.parametrize("nu", [None, sampling.iid_nuisance_parameters()])
+def test_weights_that_do_not_fit_into_memory(
+    nuisance_event_file: MakeFile, nu: tuple[str, object] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = nuisance_event_file(900, negative_share=0.1)
+    monkeypatch.setattr(sampler, "_ROWS", 100)
+    small = SampleAugmenter(path, memory_limit=1000.0)
+    large = SampleAugmenter(path)
+    samples = [
+        augmenter.sample_train_ratio(
+            sampling.random_morphing_points(50, PRIORS),
+            sampling.benchmark("sm"),
+            400,
+            nu,
+            seed=1,
+            double_precision=True,
+        )
+        for augmenter in (small, large)
+    ]
+    assert small._kept is not None
+    assert isinstance(small._kept.table.weights, np.memmap)
+    for found, expected in zip(samples[0][:-1], samples[1][:-1], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    assert samples[0].n_eff == pytest.approx(samples[1].n_eff)
+    with pytest.raises(OptionError, match="memory_limit must be"):
+        SampleAugmenter(path, memory_limit=0.0)
+
+
+def test_no_space_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(OutputError, match="set TMPDIR to a folder with space"):
+        empty_weights((1000, 2), 100.0)

@@ -89,7 +89,8 @@ def create_hdf5(path: StrPath) -> Iterator[h5py.File]:
     except BaseException:
         with suppress(OSError):
             os.truncate(path, 0)  # on a full disk, HDF5 could not close it, and would crash later
-        file.close()
+        with suppress(RuntimeError):  # the first error tells more
+            file.close()
         raise
 
 

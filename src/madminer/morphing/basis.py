@@ -116,7 +116,8 @@ def optimize_basis(
     of :math:`\sum_b W_b(\theta)^2` over test points, which are the same for all draws. Singular
     draws are skipped. The sums of several bases add up, so each takes its own best draw. With
     ``optimizer="scipy"`` the five best draws then move to minima of that mean, by about `n_trials`
-    evaluations of L-BFGS-B each: the result is never worse than the best draw.
+    evaluations of L-BFGS-B each, away from the benchmarks of earlier bases: the result is never
+    worse than the best draw.
 
     Args:
         components: Powers, shape ``(n_components, n_parameters)``.
@@ -162,7 +163,7 @@ def optimize_basis(
     test_thetas = rng.uniform(low, high, size=(n_test_thetas, n_parameters))
     drawn = rng.uniform(low, high, size=(n_trials, n_missing, n_parameters))
     draws = np.concatenate([np.broadcast_to(kept, (n_trials, *kept.shape)), drawn], axis=1)
-    chosen = []
+    chosen: list[FloatArray] = []
     for k, proposals in enumerate(np.split(draws, n_bases, axis=1)):
         costs = _costs(proposals, components, test_thetas)
         if not np.isfinite(costs).any():
@@ -175,7 +176,11 @@ def optimize_basis(
         best = proposals[np.argsort(costs)[:N_STARTS]]
         n_fixed = max(len(kept) - k * len(components), 0)
         if optimizer == "scipy" and n_fixed < len(components):
-            best = _refined(best, n_fixed, components, bounds, test_thetas, n_trials)
+            others = np.concatenate([kept[:0], *chosen])
+            arguments = (n_fixed, components, bounds, test_thetas, others, n_trials)
+            refined = [refine_basis(start, *arguments) for start in best]
+            best = np.stack([best[0], *refined])
+            best = best[np.argsort(_costs(best, components, test_thetas))]
         chosen.append(best[0])
     return np.concatenate(chosen)
 
@@ -188,21 +193,6 @@ def _check_options(optimizer: str, n_bases: int, n_trials: int, n_test_thetas: i
         )
     if optimizer not in ("random", "scipy"):
         raise OptionError(f"optimizer must be 'random' or 'scipy', got {optimizer!r}.")
-
-
-def _refined(
-    starts: FloatArray,
-    n_fixed: int,
-    components: IntArray,
-    ranges: FloatArray,
-    test_thetas: FloatArray,
-    max_evaluations: int,
-) -> FloatArray:
-    """Refined bases and the best start, the best first."""
-    arguments = (n_fixed, components, ranges, test_thetas, max_evaluations)
-    candidates = np.stack([starts[0], *(refine_basis(start, *arguments) for start in starts)])
-    ordered: FloatArray = candidates[np.argsort(_costs(candidates, components, test_thetas))]
-    return ordered
 
 
 def _costs(bases: FloatArray, components: IntArray, test_thetas: FloatArray) -> FloatArray:

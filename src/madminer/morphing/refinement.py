@@ -20,6 +20,7 @@ from madminer.typing import FloatArray, IntArray
 __all__ = ["mean_squared_weights", "refine_basis"]
 
 SINGULAR_COST = 1e300
+REPULSION_LENGTH = 0.1
 
 
 def refine_basis(
@@ -28,11 +29,14 @@ def refine_basis(
     components: IntArray,
     ranges: FloatArray,
     test_thetas: FloatArray,
+    others: FloatArray,
     max_evaluations: int = 100,
 ) -> FloatArray:
-    """Move the benchmarks of a basis to a local minimum of the mean squared weights.
+    r"""Move the benchmarks of a basis to a local minimum of the mean squared weights.
 
-    L-BFGS-B of SciPy with exact gradients, on the logarithm of the mean.
+    L-BFGS-B of SciPy with exact gradients, on the logarithm of the mean plus a repulsion
+    :math:`\sum \exp(-d^2 / 2 \ell^2)` at distances d to other benchmarks, where :math:`\ell` is
+    a tenth of the ranges.
 
     Args:
         basis: Where to start, shape ``(n_components, n_parameters)``.
@@ -40,12 +44,16 @@ def refine_basis(
         components: Powers, shape ``(n_components, n_parameters)``.
         ranges: Lower and upper end of each parameter, shape ``(n_parameters, 2)``.
         test_thetas: Test points, shape ``(n, n_parameters)``.
+        others: Benchmarks to keep away from, shape ``(n_others, n_parameters)``, since the same
+            benchmark in two bases adds nothing.
         max_evaluations: Largest number of evaluations of the mean, about.
 
     Returns:
         The basis that was reached, shape as `basis`.
     """
     low, high = ranges.T
+    width = np.where(high > low, high - low, 1.0)
+    obstacles = (others - low) / width
     products = _mean_products(test_thetas, components)
 
     def place(position: FloatArray) -> FloatArray:
@@ -54,9 +62,10 @@ def refine_basis(
 
     def objective(position: FloatArray) -> tuple[float, FloatArray]:
         cost, gradient = mean_squared_weights(place(position), components, products)
-        return float(np.log(cost)), (gradient[n_fixed:] * (high - low) / cost).ravel()
+        repulsion, push = _repulsion(position.reshape(-1, len(low)), obstacles)
+        slope = gradient[n_fixed:] * (high - low) / cost + push
+        return float(np.log(cost)) + repulsion, slope.ravel()
 
-    width = np.where(high > low, high - low, 1.0)
     start = np.clip((basis[n_fixed:] - low) / width, 0.0, 1.0).ravel()
     bounds = [(0.0, 1.0)] * len(start)
     outcome = minimize(
@@ -97,6 +106,13 @@ def mean_squared_weights(
     by_factors = -2.0 * (matrix @ matrix.T @ projected).T  # (b, c)
     by_basis = monomial_gradients(basis, components) / scales  # (b, p, c)
     return cost, np.einsum("bc,bpc->bp", by_factors, by_basis)
+
+
+def _repulsion(positions: FloatArray, obstacles: FloatArray) -> tuple[float, FloatArray]:
+    """Sum of exp(-d^2 / 2 l^2) over pairs, and its derivatives (n_positions, n_parameters)."""
+    steps = (positions[:, np.newaxis] - obstacles) / REPULSION_LENGTH
+    terms = np.exp(-0.5 * np.sum(steps**2, axis=-1))
+    return float(terms.sum()), -np.sum(terms[..., np.newaxis] * steps, axis=1) / REPULSION_LENGTH
 
 
 def _mean_products(thetas: FloatArray, components: IntArray) -> FloatArray:

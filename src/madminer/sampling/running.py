@@ -17,6 +17,7 @@ from madminer.typing import FloatArray, IntArray
 __all__ = ["RunningSums"]
 
 _LENGTH = 8  # events in a block
+_CHUNK = 1 << 16  # blocks summed up at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,10 @@ class RunningSums:
     """Running sums of each column of weights.
 
     Args:
-        weights: Weights, contiguous in memory, shape ``(n_events, n_columns)``.
+        weights: Weights, contiguous in memory or mapped, shape ``(n_events, n_columns)``.
+        absolute: Whether absolute values are summed up, which without it must not be negative for
+            `find`.
+        length: Events in a block; a larger one takes less memory and more time.
 
     Examples:
         >>> running = RunningSums(np.array([[1.0], [2.0], [4.0]]))
@@ -35,17 +39,23 @@ class RunningSums:
     """
 
     weights: FloatArray
+    absolute: bool = False
+    length: int = _LENGTH
 
     @cached_property
     def blocks(self) -> FloatArray:
         """Sums of all blocks before each block and the end, shape ``(n_columns, n_blocks + 1)``."""
         n_events, n_columns = self.weights.shape
-        n_full = n_events // _LENGTH
-        full = self.weights[: n_full * _LENGTH].reshape(n_full, _LENGTH * n_columns)
-        running = np.zeros((n_columns, -(-n_events // _LENGTH) + 1))
-        running[:, 1 : n_full + 1] = (full @ np.tile(np.eye(n_columns), (_LENGTH, 1))).T
-        if n_events > n_full * _LENGTH:
-            running[:, -1] = self.weights[n_full * _LENGTH :].sum(axis=0)
+        n_full = n_events // self.length
+        running = np.zeros((n_columns, -(-n_events // self.length) + 1))
+        ones = np.tile(np.eye(n_columns), (self.length, 1))
+        for start in range(0, n_full, _CHUNK):
+            stop = min(start + _CHUNK, n_full)
+            rows = self._signed(self.weights[start * self.length : stop * self.length])
+            blocks = rows.reshape(stop - start, self.length * n_columns)
+            running[:, start + 1 : stop + 1] = (blocks @ ones).T
+        if n_events > n_full * self.length:
+            running[:, -1] = self._signed(self.weights[n_full * self.length :]).sum(axis=0)
         return np.cumsum(running, axis=1, out=running)
 
     def before(self, events: IntArray) -> FloatArray:
@@ -57,12 +67,12 @@ class RunningSums:
         Returns:
             Sums, shape ``(n, n_columns)``.
         """
-        starts = events - events % _LENGTH
+        starts = events - events % self.length
         within = [
-            self.weights[start:event].sum(axis=0)
+            self._signed(self.weights[start:event]).sum(axis=0)
             for start, event in zip(starts, events, strict=True)
         ]
-        sums: FloatArray = self.blocks[:, starts // _LENGTH].T + np.array(within)
+        sums: FloatArray = self.blocks[:, starts // self.length].T + np.array(within)
         return sums
 
     def find(self, targets: FloatArray, columns: IntArray) -> IntArray:
@@ -88,11 +98,14 @@ class RunningSums:
         before = self.blocks[column]
         blocks = np.searchsorted(before, targets, side="right") - 1
         rest = targets - before[blocks]
-        events = blocks * _LENGTH
+        events = blocks * self.length
         places, flat = events * n_columns + column, self.weights.ravel()
-        for _ in range(_LENGTH - 1):
-            rest -= np.take(flat, places, mode="clip")  # beyond the last event it does not matter
+        for _ in range(self.length - 1):  # beyond the last event it does not matter
+            rest -= self._signed(np.take(flat, places, mode="clip"))
             events += rest >= 0.0
             places += n_columns
         np.minimum(events, n_events - 1, out=events)
         return events
+
+    def _signed(self, values: FloatArray) -> FloatArray:
+        return np.abs(values) if self.absolute else values

@@ -52,6 +52,9 @@ class SampleAugmenter(Sampler):
         disable_morphing: Whether to ignore the morphing setup of the file.
         include_nuisance_parameters: Whether to load nuisance parameters.
         debug: Accepted for code written for the first releases, without effect.
+        memory_limit: Bytes of event weights that may be held in memory, 4e9 by default; larger
+            tables are mapped to a temporary file, in the folder that TMPDIR names. Samples are
+            the same, somewhat slower.
 
     Examples:
         .. code-block:: python

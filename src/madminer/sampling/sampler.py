@@ -11,6 +11,7 @@ from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
 from madminer.analysis.rescaling import closest_benchmarks, closest_factors, share_factors
 from madminer.errors import OptionError
+from madminer.progress import track
 from madminer.sampling.augment import DrawnSample, draw_sample, sample_at, signs
 from madminer.sampling.columns import Columns, SamplingOptions, join_columns
 from madminer.sampling.joint import joint_ratio
@@ -21,10 +22,12 @@ from madminer.sampling.messages import (
 )
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification
 from madminer.sampling.points import Points, resolve_points
-from madminer.sampling.table import WeightTable, refined
-from madminer.typing import BoolArray, FloatArray, StrPath
+from madminer.sampling.table import WeightTable, empty_weights, refined
+from madminer.typing import BoolArray, FloatArray, IntArray, StrPath
 
 __all__ = ["Sampler"]
+
+_ROWS = 1_000_000  # whose weights are read at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +47,11 @@ class Sampler(DataAnalyzer):
         disable_morphing: Whether to ignore the morphing setup of the file.
         include_nuisance_parameters: Whether to load nuisance parameters.
         debug: Accepted for code written for the first releases, without effect.
+        memory_limit: Bytes of event weights that may be held in memory; larger tables are mapped
+            to a temporary file.
+
+    Raises:
+        OptionError: If `memory_limit` is not positive.
     """
 
     def __init__(
@@ -53,7 +61,11 @@ class Sampler(DataAnalyzer):
         include_nuisance_parameters: bool = True,
         *,
         debug: bool = False,  # noqa: ARG002
+        memory_limit: float = 4e9,
     ) -> None:
+        if not memory_limit > 0.0:
+            raise OptionError(f"memory_limit must be a positive number of bytes: {memory_limit!r}.")
+        self.memory_limit = memory_limit
         super().__init__(filename, disable_morphing, include_nuisance_parameters)
         report_contents(self)
         self._kept: _Kept | None = None
@@ -147,9 +159,20 @@ class Sampler(DataAnalyzer):
         return WeightTable(
             rows=rows,
             edges=np.append(0, np.cumsum(counts)),
-            weights=np.ascontiguousarray(self.event_file.weights(rows)[:, : self.n_benchmarks]),
+            weights=self._read_weights(rows),
             model=self.response,
         )
+
+    def _read_weights(self, rows: IntArray) -> FloatArray:
+        """Weights of events, in memory or mapped, shape ``(n, n_benchmarks)``."""
+        shape = (len(rows), self.n_benchmarks)
+        if 8 * shape[0] * shape[1] <= self.memory_limit:
+            return np.ascontiguousarray(self.event_file.weights(rows)[:, : shape[1]])
+        weights = empty_weights(shape, self.memory_limit)
+        for start in track(range(0, len(rows), _ROWS), "Reading weights"):
+            some = slice(start, start + _ROWS)
+            weights[some] = self.event_file.weights(rows[some])[:, : shape[1]]
+        return weights
 
     def _ratio_columns(
         self,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,12 +13,14 @@ import numpy as np
 
 from madminer.analysis.nuisance_sums import ResponseBatch
 from madminer.analysis.response import ResponseModel, event_responses
+from madminer.errors import OutputError
 from madminer.sampling.running import RunningSums
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["ResponseBounds", "WeightTable", "refined"]
+__all__ = ["ResponseBounds", "WeightTable", "empty_weights", "refined"]
 
 _CHUNK = 1 << 16
+_MAPPED_LENGTH = 64  # events in a block of running sums, where weights do not fit into memory
 _QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 
@@ -49,7 +54,8 @@ class WeightTable:
     Args:
         rows: Row of each event in the file, shape ``(n_events,)``.
         edges: First event of each group, and the number of events, shape ``(n_groups + 1,)``.
-        weights: Weights in pb, contiguous in memory, shape ``(n_events, n_benchmarks)``.
+        weights: Weights in pb, contiguous in memory or mapped to a file, shape
+            ``(n_events, n_benchmarks)``.
         model: Response to nuisance parameters.
         parents: Group of `madminer.analysis.rescaling` that each group belongs to, shape
             ``(n_groups,)``; None: the same.
@@ -84,12 +90,13 @@ class WeightTable:
     @cached_property
     def n_negative(self) -> int:
         """Number of events with a negative weight at any benchmark."""
-        return int(np.count_nonzero(self.weights.min(axis=1, initial=0.0) < 0.0))
+        parts = (self.weights[i : i + _CHUNK] for i in range(0, len(self), _CHUNK))
+        return sum(int(np.count_nonzero(part.min(axis=1) < 0.0)) for part in parts)
 
     @cached_property
     def running(self) -> RunningSums:
         """Running sums of the absolute weights."""
-        return RunningSums(np.abs(self.weights) if self.is_signed else self.weights)
+        return self._running(absolute=self.is_signed)
 
     @cached_property
     def absolute_sums(self) -> FloatArray:
@@ -101,7 +108,12 @@ class WeightTable:
         """Sums of the weights of each group, shape ``(n_groups, n_benchmarks)``."""
         if not self.is_signed:
             return self.absolute_sums
-        return np.diff(RunningSums(self.weights).before(self.edges), axis=0)
+        return np.diff(self._running(absolute=False).before(self.edges), axis=0)
+
+    def _running(self, *, absolute: bool) -> RunningSums:
+        if isinstance(self.weights, np.memmap):
+            return RunningSums(self.weights, absolute, _MAPPED_LENGTH)
+        return RunningSums(self.weights, absolute)
 
     def spread(self, factors: FloatArray) -> FloatArray:
         """Factors of the groups of the file as factors of the groups of this table.
@@ -152,14 +164,50 @@ def refined(table: WeightTable) -> WeightTable:
             parents.append(group)
             sizes.append(len(members))
     order = np.concatenate(orders)
+    if isinstance(table.weights, np.memmap):
+        weights = empty_weights(table.weights.shape, memory_limit=0.0)
+        for start in range(0, len(order), _CHUNK):
+            some = slice(start, start + _CHUNK)
+            weights[some] = table.weights[order[some]]
+    else:
+        weights = table.weights[order]
     result = replace(
         table,
         rows=table.rows[order],
-        weights=table.weights[order],
+        weights=weights,
         edges=np.append(0, np.cumsum(sizes)),
         parents=np.array(parents),
     )
     return replace(result, bounds=_bounds(result))
+
+
+def empty_weights(shape: tuple[int, ...], memory_limit: float) -> FloatArray:
+    """Make room for weights: in memory, or in a temporary file that vanishes with the array.
+
+    Args:
+        shape: Shape of the array.
+        memory_limit: Size in bytes beyond which it is a file, in the folder for temporary files.
+
+    Returns:
+        The array, its values undefined.
+
+    Raises:
+        OutputError: If there is no space for the file.
+    """
+    size = 8 * math.prod(shape)
+    if size <= memory_limit or size == 0:
+        return np.empty(shape)
+    try:
+        with tempfile.TemporaryFile(prefix="madminer-") as file:
+            if hasattr(os, "posix_fallocate"):  # else a full disk would end the process
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype=np.float64, mode="w+", shape=shape)
+    except OSError as error:
+        raise OutputError(
+            f"{size / 1e9:.3g} GB of weights do not fit into the memory_limit of "
+            f"{memory_limit / 1e9:.3g} GB, nor into a file in {tempfile.gettempdir()} ({error}). "
+            f"Raise memory_limit, or set TMPDIR to a folder with space."
+        ) from error
 
 
 def _deviation(batch: ResponseBatch) -> FloatArray:
