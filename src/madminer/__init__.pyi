@@ -60,6 +60,12 @@ from .plotting import (
 from .plotting import (
     plot_pvalue_limits as plot_pvalue_limits,
 )
+from .plotting import (
+    plot_systematics as plot_systematics,
+)
+from .plotting import (
+    plot_uncertainty as plot_uncertainty,
+)
 from .sampling import (
     SampleAugmenter as SampleAugmenter,
 )

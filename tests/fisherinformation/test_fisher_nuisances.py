@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.polynomial.hermite_e import hermegauss
 from numpy.polynomial.legendre import leggauss
 from scipy.optimize import minimize
 
@@ -322,7 +321,7 @@ def test_scores_of_samples_add_up_to_the_truth(toy: FisherInformation) -> None:
     """The score of the density is that of the differential cross section less that of the total:
     L sigma E[t t^T] + I_rate = I_truth."""
     theta = np.array([0.4, -0.3])
-    truth, covariance = toy.truth_information(theta, L)
+    truth, _ = toy.truth_information(theta, L)
     rate, _ = toy.rate_information(theta, L, nuisance_response="events")
     augmenter = SampleAugmenter(toy.madminer_filename)
     n_expected = L * toy.xsecs([theta])[0][0]
@@ -409,7 +408,7 @@ def test_profiled_information_is_the_curvature_of_the_profiled_likelihood(
         return float(excess.sum() + 0.5 * nu @ nu), (1.0 - observed / counts) @ slopes + nu
 
     def profiled(theta: np.ndarray) -> float:
-        fit = minimize(negative_log_likelihood, np.zeros(2), (theta,), jac=True, tol=1e-9)
+        fit = minimize(negative_log_likelihood, np.zeros(2), (theta,), jac=True, tol=1e-7)
         return float(fit.fun)
 
     step = 0.02  # odd orders cancel in the sum of both signs
@@ -436,11 +435,11 @@ def test_profiled_information_is_the_curvature_of_the_profiled_likelihood(
 
 
 class LatentScore(ScoreEstimator):
-    """The exact score of the events of the model, by nothing but its formula."""
+    """The exact score at `AWAY`, and no network."""
 
-    def evaluate_score(self, x, theta=None, nuisance_mode="auto"):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, ARG002
-        scores = model_scores(AWAY, x[:, :2])
-        return scores - self.mean
+    def evaluate_score(self, x: np.ndarray, *_: object, **__: object) -> np.ndarray:
+        scores: np.ndarray = model_scores(AWAY, x) - self.rate_score
+        return scores[:, : self.n_parameters]
 
 
 def test_full_information_with_the_exact_score_is_the_truth(
@@ -448,31 +447,25 @@ def test_full_information_with_the_exact_score_is_the_truth(
 ) -> None:
     estimator = LatentScore()
     estimator.n_parameters = 5
-    sigma = fisher.xsecs([AWAY])[0][0]
-    estimator.mean = fisher.xsec_gradients([AWAY])[0] / sigma
+    estimator.rate_score = fisher.xsec_gradients([AWAY])[0] / fisher.xsecs([AWAY])[0][0]
     monkeypatch.setattr(information_module, "load_score_model", lambda _: estimator)
+    every = {"luminosity": L, "test_split": None}
     truth, _ = fisher.truth_information(AWAY, L)
+    rate, rate_covariance = fisher.rate_information(AWAY, L, nuisance_response="events")
     for theta in (AWAY, [*AWAY, 0.0, 0.0, 0.0]):
         full, covariance = fisher.full_information(
-            theta, "model", luminosity=L, test_split=None, nuisance_response="events"
+            theta, "model", **every, nuisance_response="events"
         )
-        np.testing.assert_allclose(full, truth, rtol=1e-9, atol=1e-9 * L)
-    rate, rate_covariance = fisher.rate_information(AWAY, L, nuisance_response="events")
-    np.testing.assert_allclose(covariance, rate_covariance)
-    with_templates, _ = fisher.full_information(AWAY, "model", luminosity=L, test_split=None)
-    np.testing.assert_allclose(
-        with_templates - fisher.rate_information(AWAY, L)[0], truth - rate, atol=1e-9 * L
-    )
-    part, _ = fisher.full_information(AWAY, "model", luminosity=L, nuisance_response="events")
-    np.testing.assert_allclose(part, truth, atol=0.15 * L)  # a fifth of the events
-    estimator.n_parameters, estimator.mean = 2, estimator.mean[:2]
-    monkeypatch.setattr(
-        LatentScore,
-        "evaluate_score",
-        lambda self, x, *_, **__: model_scores(AWAY, x[:, :2])[:, :2] - self.mean,
-    )
-    theory, _ = fisher.full_information(AWAY, "model", luminosity=L, test_split=None)
-    np.testing.assert_allclose(theory, truth[:2, :2], rtol=1e-9, atol=1e-9 * L)
+        np.testing.assert_allclose(full, truth, rtol=1e-10, atol=1e-10 * L)
+        np.testing.assert_allclose(covariance, rate_covariance)
+    default, _ = fisher.full_information(AWAY, "model", **every)
+    templates, _ = fisher.rate_information(AWAY, L)
+    np.testing.assert_allclose(default - templates, truth - rate, atol=1e-10 * L)
+    fifth, _ = fisher.full_information(AWAY, "model", luminosity=L, nuisance_response="events")
+    np.testing.assert_allclose(fifth, truth, atol=0.15 * L)
+    estimator.n_parameters = 2
+    theory, _ = fisher.full_information(AWAY, "model", **every)
+    np.testing.assert_allclose(theory, truth[:2, :2], rtol=1e-10, atol=1e-10 * L)
 
 
 # --- covariances
@@ -506,8 +499,9 @@ def spread(informations: list[np.ndarray]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_covariances_agree_with_poisson_bootstrap(toy: FisherInformation, kind: str) -> None:
-    theta, n_toys = np.array([0.4, -0.3]), 500
+def test_covariances_agree_with_poisson_bootstrap(nuisance_event_file: MakeFile, kind: str) -> None:
+    toy = FisherInformation(nuisance_event_file(1200, varying=True))
+    theta, n_toys = np.array([0.4, -0.3]), 400
     x, weights = toy.weighted_events()
     axis = (lambda z: z[:, 3], np.quantile(x[:, 3], [0.1, 0.3, 0.7, 0.9]))
     response = toy._response(theta)
@@ -528,7 +522,7 @@ def test_covariances_agree_with_poisson_bootstrap(toy: FisherInformation, kind: 
         of_sample(response, kind, axis, x, rng.poisson(1.0, (len(x), 1)) * weights)[0]
         for _ in range(n_toys)
     ]
-    assert np.abs(scaled_difference(spread(toys), covariance)).max() < 0.25  # 500 toys: 6 %
+    assert np.abs(scaled_difference(spread(toys), covariance)).max() < 0.25  # 400 toys: 7 %
     constraint = 50.0 * toy.nuisance_constraint_information()
     profiled = [profile_information(each + constraint, [0, 1]) for each in toys]
     _, linear = profile_information(expected + constraint, [0, 1], covariance)
@@ -541,8 +535,11 @@ def test_covariances_agree_with_poisson_bootstrap(toy: FisherInformation, kind: 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pulls_of_generated_samples(fisher: FisherInformation, kind: str) -> None:
-    """Over independent samples, pulls to the closed form have mean zero and width one."""
-    n_samples, theta = 300, np.array([0.2, 0.1])
+    """Over independent samples, pulls to the closed form have mean zero and width one.
+
+    Not so where the expected slope is zero: the information is then quadratic in what fluctuates.
+    """
+    n_samples, theta = 200, np.array([0.2, 0.1])
     response = fisher._response(theta)
     axis = (lambda z: z[:, 0], np.array(EDGES0))
     name, *option = kind.split()
@@ -552,18 +549,25 @@ def test_pulls_of_generated_samples(fisher: FisherInformation, kind: str) -> Non
         "histogram": lambda: expected_cells(theta, EDGES0, [], option[0]),
     }[name]()
     constraint = 50.0 * fisher.nuisance_constraint_information()
+    profiled_expected = profile_information(expected + constraint, [0, 1])
     rng = np.random.default_rng(8)
     pulls, profiled_pulls = [], []
-    profiled_expected = profile_information(expected + constraint, [0, 1])
     for _ in range(n_samples):
-        information, covariance = of_sample(response, kind, axis, *generate(rng, 2000))
-        error = np.sqrt(np.einsum("ijij->ij", covariance))
-        pulls.append((information - expected) / error)
-        information, covariance = profile_information(information + constraint, [0, 1], covariance)
-        error = np.sqrt(np.einsum("ijij->ij", covariance))
-        profiled_pulls.append((information - profiled_expected) / error)
-    for each in (pulls, profiled_pulls):
-        print(kind, np.mean(each, axis=0).round(2).tolist(), np.std(each, axis=0).round(2).tolist())
+        result = of_sample(response, kind, axis, *generate(rng, 2000))
+        pulls.append(pull(result, expected))
+        result = profile_information(result[0] + constraint, [0, 1], result[1])
+        profiled_pulls.append(pull(result, profiled_expected))
+    sloped = np.diag(expected) > 1e-6 * L
+    assert sloped.sum() >= 3
+    for each in (np.array(pulls)[:, sloped][:, :, sloped], np.array(profiled_pulls)):
+        assert np.abs(each.mean(axis=0)).max() < 0.35  # 200 samples: 0.07, and a bias 1 / n
+        assert np.abs(each.std(axis=0) - 1.0).max() < 0.2  # 200 samples: 0.05
+
+
+def pull(result: tuple[np.ndarray, np.ndarray], expected: np.ndarray) -> np.ndarray:
+    information, covariance = result
+    pulls: np.ndarray = (information - expected) / np.sqrt(np.einsum("ijij->ij", covariance))
+    return pulls
 
 
 # --- bad input

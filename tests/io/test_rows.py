@@ -11,13 +11,14 @@ import h5py
 import numpy as np
 import pytest
 
+from madminer.errors import OptionError
 from madminer.io import rows as rows_module
 from madminer.io.rows import gather_rows
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "one piece": {},
     "chunks": {"chunks": (7, 3)},
-    "compressed": {"chunks": (100, 3), "compression": "gzip"},
+    "compressed": {"chunks": (10, 3), "compression": "gzip"},
     "growing": {"maxshape": (None, 3)},
     "other byte order": {"dtype": ">f8"},
 }
@@ -55,6 +56,15 @@ def test_rows_of_any_shape_and_type(
         rows = gather_rows(file["rows"], wanted)
     assert rows.dtype == values.dtype
     np.testing.assert_array_equal(rows, values[wanted])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("wanted", [-1, 10])
+def test_rows_that_do_not_exist_are_refused(tmp_path: Path, layout: str, wanted: int) -> None:
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        file.create_dataset("rows", data=np.zeros((10, 3)), **LAYOUTS[layout])
+        with pytest.raises(OptionError, match=r"Rows 0 to 9 can be read, but rows"):
+            gather_rows(file["rows"], np.array([0, wanted]))
 
 
 RESIDENT = """

@@ -86,7 +86,7 @@ def test_keys_do_not_depend_on_the_pieces() -> None:
 def test_order_depends_on_the_seed_alone(tmp_path: Path) -> None:
     path = tmp_path / "events.h5"
     whole = shuffled(path, 2_000, 2_000, seed=5, max_events=2_000)
-    for size, max_events in [(300, 2_000), (2_000, 500), (77, 500), (300, 20), (10, 1_000)]:
+    for size, max_events in [(300, 2_000), (2_000, 500), (77, 500), (700, 60)]:
         np.testing.assert_array_equal(
             shuffled(path, 2_000, size, seed=5, max_events=max_events), whole
         )
@@ -96,7 +96,7 @@ def test_order_depends_on_the_seed_alone(tmp_path: Path) -> None:
 def test_every_place_is_equally_probable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over many seeds, with several buckets: where an event goes, and who follows whom."""
     monkeypatch.setattr("madminer.io.atomic._flush_to_disk", lambda _: None)  # takes most time
-    n, n_groups, n_seeds = 240, 24, 80
+    n, n_groups, n_seeds = 240, 24, 60
     group = np.arange(n) * n_groups // n
     places = np.zeros((n_groups, n_groups), dtype=int)
     follows = np.zeros((n_groups, n_groups), dtype=int)

@@ -16,7 +16,6 @@ from madminer.errors import (
     DataError,
     ExpressionError,
     FileFormatError,
-    MadMinerError,
     MissingFileError,
     MissingWeightsError,
     NoEventsError,
@@ -518,8 +517,6 @@ def test_wrong_samples_are_refused(setup_file: Path, excerpt: Path) -> None:
             reader.add_sample(excerpt, "sm", k_factor=k_factor)
     with pytest.raises(SetupError, match="no systematic uncertainty 'scales'"):
         reader.add_sample(excerpt, "sm", systematics=["scales"])
-    with pytest.raises(MadMinerError, match="leave out `systematics`"):
-        reader.add_sample(excerpt, "sm", systematics=["lumi"])
     reader.add_sample(excerpt, "sm", systematics=[])
     assert len(reader.samples) == 1
 

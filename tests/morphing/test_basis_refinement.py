@@ -63,6 +63,17 @@ def test_scipy_finds_the_known_optimum_of_a_line() -> None:
     np.testing.assert_allclose(basis, [[3.0]])
 
 
+def test_test_points_without_weights_are_no_problem() -> None:
+    basis = optimize_basis(
+        np.array([[0, 1], [1, 1]]), [(-1.0, 1.0), (1.0, 1.0)], seed=1, optimizer="scipy"
+    )
+    assert np.isfinite(basis).all()
+    thetas = np.zeros((5, 1))
+    start = np.array([[0.5]])
+    end = refine_basis(start, 0, np.array([[1]]), np.array([[-1.0, 1.0]]), thetas, start[:0])
+    assert np.isfinite(end).all()
+
+
 def test_scipy_is_much_better_in_the_mean_and_in_the_worst_case() -> None:
     bases = {
         optimizer: optimize_basis(COMPONENTS, RANGES, FIXED, seed=2, optimizer=optimizer)

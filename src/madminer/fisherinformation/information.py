@@ -75,11 +75,11 @@ class FisherInformation(DataAnalyzer):
     The derivative of the rate of a bin, or of all events, by a nuisance parameter is taken by
     `nuisance_response` as
 
-    - ``"cells"``: rate times the a of the bin's summed weights (as MadMiner 0.9): the response of
-      a histogram of which only the templates at nu = +-1 are known, at the reference benchmark.
-    - ``"events"``: the sum of the derivatives of its events: that of `xsecs` at any theta, and
-      then truth, finer and coarser histograms and rate never contradict each other. Each theta
-      costs one pass over the events.
+    - ``"cells"``: the rate times the a of the bin's summed weights at the reference benchmark (at
+      theta where the response depends on it): that of a fit with templates at nu = +-1 and 0, and
+      of MadMiner 0.9.
+    - ``"events"``: the sum of the derivatives of its events, that of `xsecs`: the truth is then
+      never less informative than a histogram, nor that than the rate. Each theta costs one pass.
 
     Args:
         filename: Event file.

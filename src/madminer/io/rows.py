@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from madminer.errors import OptionError
 from madminer.typing import IntArray
 
 __all__ = ["gather_rows"]
@@ -43,12 +44,20 @@ def gather_rows(dataset: Any, indices: IntArray) -> NDArray[Any]:
     Returns:
         The rows in the order of `indices`, shape ``(m, ...)``.
 
+    Raises:
+        OptionError: If there is no such row.
+
     Examples:
         >>> gather_rows(np.array([[0.0], [10.0], [20.0]]), np.array([2, 0, 2]))
         array([[20.],
                [ 0.],
                [20.]])
     """
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(dataset):
+        raise OptionError(
+            f"Rows 0 to {len(dataset) - 1} can be read, but rows {indices.min()} to "
+            f"{indices.max()} were asked for."
+        )
     if not _is_one_piece(dataset):
         return _gather_blocks(dataset, indices)
     rows = np.empty((len(indices), *dataset.shape[1:]), dtype=dataset.dtype)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
 from madminer.errors import DataError, NoEventsError
-from madminer.io.lhe import LHEEvents, LHEFile
+from madminer.io.lhe import LHEEvents, LHEFile, LHEHeader
 from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar
+from madminer.reading.analysed import AnalysedSample
 from madminer.reading.objects import EventObjects, draw_met_noise
 from madminer.reading.particles import FlatParticles, charges_of
 from madminer.reading.points import check_parameter_points
-from madminer.reading.samples import AnalysedSample, Sample
+from madminer.reading.samples import Sample
 from madminer.reading.selection import SelectedEvents, Selection, select_events
 from madminer.reading.smearing import MetNoise, Smearing, smear_particles
+from madminer.reading.systematics import (
+    NuisanceWeight,
+    find_nuisance_weights,
+    nuisance_weights,
+)
 from madminer.reading.weights import (
     benchmark_weights,
     normalisation,
@@ -37,7 +43,7 @@ class LHEAnalysis:
         selection: Observables, cuts, efficiencies.
         smearing: Resolution of particles.
         met_noise: Resolution of the missing momentum.
-        reference: Benchmark that the cut flow refers to.
+        reference: Benchmark that nuisance parameters and the cut flow refer to.
     """
 
     setup: AnalysisSetup
@@ -63,30 +69,30 @@ def analyse_lhe_sample(
     Raises:
         NoEventsError: If the file holds no events.
         FileFormatError: If it is truncated or not of the expected form.
-        MissingWeightsError: If a benchmark has no weight in it.
-        SetupError: If its weights belong to other parameter points than the benchmarks.
+        MissingWeightsError: If a benchmark or systematic uncertainty has no weight in it.
+        SetupError: If its weights belong to other parameter points than the benchmarks, or a
+            systematic uncertainty varies nothing.
         DataError: If momenta or weights are not finite or cannot be normalised.
     """
     file = LHEFile(sample.path)
-    ids: dict[str, str | None] | None = None
+    sources: _Sources | None = None
     parts: list[SelectedEvents] = []
     n_events, sum_weights, sum_squares = 0, 0.0, 0.0
     bar = progress_bar(file.header.n_events, f"reading {sample.path.name}", unit=" events")
     with closing(bar):
         for events in file.events():
-            if ids is None:
-                ids = weight_ids(analysis.setup, sample, events.weights)
-                check_parameter_points(analysis.setup, sample, ids, file.header)
-            weights = benchmark_weights(ids, events.xwgtup, events.weights, sample.path)
+            if sources is None:
+                sources = _find_sources(analysis.setup, sample, file.header, events.weights)
+            weights = _weights(sources, events, sample, analysis)
             parts.append(_select(events, weights, sample, analysis, rng))
             n_events += events.n_events
             sum_weights += float(events.xwgtup.sum())
             sum_squares += float((events.xwgtup**2).sum())
             bar.update(events.n_events)
-    if not parts:
+    if sources is None:
         raise NoEventsError(f"{sample.path} holds no events. Generate it again.")
     factor = normalisation(file.header, n_events, sum_weights, sum_squares, sample.path)
-    return _joined(parts, factor * sample.k_factor)
+    return _joined(parts, sources.nuisances, factor * sample.k_factor)
 
 
 def final_state(events: LHEEvents) -> FlatParticles:
@@ -112,6 +118,33 @@ def final_state(events: LHEEvents) -> FlatParticles:
         charge=charges_of(pdgid),
         spin=events.spin[is_final],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where the weights stand in the events: ids at the benchmarks, nuisance weights."""
+
+    ids: Mapping[str, str | None]
+    nuisances: tuple[NuisanceWeight, ...]
+
+
+def _find_sources(
+    setup: AnalysisSetup, sample: Sample, header: LHEHeader, found: Collection[str]
+) -> _Sources:
+    ids = weight_ids(setup, sample, found)
+    check_parameter_points(setup, sample, ids, header)
+    return _Sources(ids, find_nuisance_weights(setup, sample, header, found))
+
+
+def _weights(
+    sources: _Sources, events: LHEEvents, sample: Sample, analysis: LHEAnalysis
+) -> FloatArray:
+    """Weights at the physical benchmarks, then at the nuisance benchmarks."""
+    nominal, further = events.xwgtup, events.weights
+    physical = benchmark_weights(sources.ids, nominal, further, sample.path)
+    reference = physical[:, analysis.setup.benchmark_index(analysis.reference)]
+    varied = nuisance_weights(sources.nuisances, nominal, further, reference, sample.path)
+    return np.concatenate([physical, varied], axis=1)
 
 
 def _select(
@@ -147,11 +180,18 @@ def _check_momenta(particles: FlatParticles, sample: Sample) -> None:
         )
 
 
-def _joined(parts: Iterable[SelectedEvents], factor: float) -> AnalysedSample:
-    parts = list(parts)
+def _joined(
+    parts: Sequence[SelectedEvents], nuisances: tuple[NuisanceWeight, ...], factor: float
+) -> AnalysedSample:
     cut_flow = parts[0].cut_flow
     for part in parts[1:]:
         cut_flow += part.cut_flow
-    x = np.concatenate([part.x for part in parts])
     weights = np.concatenate([part.weights for part in parts]) * factor
-    return AnalysedSample(x, weights, cut_flow.scaled(factor))
+    n_physical = weights.shape[1] - len(nuisances)
+    return AnalysedSample(
+        x=np.concatenate([part.x for part in parts]),
+        weights=weights[:, :n_physical],
+        nuisances=nuisances,
+        nuisance_weights=weights[:, n_physical:],
+        cut_flow=cut_flow.scaled(factor),
+    )

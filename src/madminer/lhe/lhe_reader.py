@@ -85,7 +85,7 @@ class LHEReader(EventReader):
             is_background: Whether the process does not depend on the parameters; then the nominal
                 weight serves for all benchmarks.
             k_factor: Factor on all weights.
-            systematics: Names of the systematic uncertainties that apply.
+            systematics: Names of the systematic uncertainties that apply; None for none of them.
 
         Raises:
             MissingFileError: If there is no such file, or it is a folder.
@@ -98,7 +98,9 @@ class LHEReader(EventReader):
             sampled_from=sampled_from_benchmark,
             is_background=is_background,
             k_factor=k_factor,
-            systematics=tuple(systematics or ()),
+            systematics=(systematics,)
+            if isinstance(systematics, str)
+            else tuple(systematics or ()),
         )
         self.samples.append(check_sample(sample, self.setup))
 
@@ -202,12 +204,13 @@ class LHEReader(EventReader):
             seed: Source of the randomness of the smearing.
 
         Raises:
-            SetupError: If there are no observables, or weights belong to other parameter points
-                than the benchmarks.
+            SetupError: If there are no observables, weights belong to other parameter points
+                than the benchmarks, or a nuisance parameter means different variations in two
+                samples.
             NoEventsError: If there are no samples or no events pass; the message shows what is
                 left after each step.
             FileFormatError: If a file is truncated or not of the expected form.
-            MissingWeightsError: If a benchmark has no weight in a file.
+            MissingWeightsError: If a benchmark or a systematic uncertainty has no weight in a file.
             DataError: If momenta or weights are not finite or cannot be normalised.
         """
         self._forget_results(reference_benchmark)

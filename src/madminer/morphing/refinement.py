@@ -20,6 +20,7 @@ from madminer.typing import FloatArray, IntArray
 __all__ = ["mean_squared_weights", "refine_basis"]
 
 SINGULAR_COST = 1e300
+SMALLEST_COST = 1e-300
 REPULSION_LENGTH = 0.1
 
 
@@ -62,6 +63,7 @@ def refine_basis(
 
     def objective(position: FloatArray) -> tuple[float, FloatArray]:
         cost, gradient = mean_squared_weights(place(position), components, products)
+        cost = max(cost, SMALLEST_COST)  # zero if all test points are
         repulsion, push = _repulsion(position.reshape(-1, len(low)), obstacles)
         slope = gradient[n_fixed:] * (high - low) / cost + push
         return float(np.log(cost)) + repulsion, slope.ravel()

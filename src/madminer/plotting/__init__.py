@@ -1,4 +1,4 @@
-"""Figures: distributions, morphing bases, Fisher information, limits."""
+"""Figures: distributions, morphing bases, Fisher information, limits, systematics."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from madminer.plotting.morphing import (
     plot_nd_morphing_basis_scatter,
     plot_nd_morphing_basis_slices,
 )
+from madminer.plotting.uncertainties import plot_systematics, plot_uncertainty
 
 __all__ = [
     "plot_1d_morphing_basis",
@@ -26,4 +27,6 @@ __all__ = [
     "plot_nd_morphing_basis_scatter",
     "plot_nd_morphing_basis_slices",
     "plot_pvalue_limits",
+    "plot_systematics",
+    "plot_uncertainty",
 ]

@@ -13,6 +13,14 @@ from matplotlib.lines import Line2D
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.errors import OptionError, UnknownNameError
+from madminer.plotting.nuisance_toys import (
+    BAND_68,
+    ratios,
+    toy_batch_size,
+    toy_histograms,
+    toy_nus,
+    unit_area,
+)
 from madminer.plotting.style import (
     COLORS,
     LineStyle,
@@ -52,11 +60,11 @@ def plot_distributions(
     colors: str | Sequence[str] | None = None,
     linestyles: LineStyle | Sequence[LineStyle] | None = None,
     linewidths: float | Sequence[float] = 1.5,
-    toy_linewidths: float | Sequence[float] = 0.5,  # noqa: ARG001 - drawn with nuisance toys
+    toy_linewidths: float | Sequence[float] = 0.5,
     alpha: float = 0.15,
-    toy_alpha: float = 0.75,  # noqa: ARG001 - drawn with nuisance toys
+    toy_alpha: float = 0.75,
     n_events: int | None = None,
-    n_toys: int = 100,  # noqa: ARG001 - drawn with nuisance toys
+    n_toys: int = 100,
     n_cols: int = 3,
     quantiles_for_range: tuple[float, float] = (0.025, 0.975),
     sample_only_from_closest_benchmark: bool = True,
@@ -70,11 +78,14 @@ def plot_distributions(
         observables: Names of observables; None for all.
         parameter_points: Names or indices of benchmarks, or arrays; None for all physical
             benchmarks.
-        uncertainties: ``"statistical"`` draws bands from the number of events, ``"none"`` draws
-            none. ``"nuisance"``, bands from nuisance parameters, is not drawn so far: it warns
-            where it is given, and the default draws none.
-        nuisance_parameters: For bands from nuisance parameters.
-        draw_nuisance_toys: For bands from nuisance parameters.
+        uncertainties: ``"nuisance"`` draws bands between the 16 and 84 % quantiles of histograms at
+            nuisance parameters from N(0, 1), relative to their histogram at zero, from all events;
+            factors on events are clipped to [0.01, 100]. By default, no bands if the file has no
+            nuisance parameters. ``"statistical"``: bands from the number of events, ``"none"``: no
+            bands.
+        nuisance_parameters: Indices of the nuisance parameters that vary; None for all.
+        draw_nuisance_toys: Number of histograms at random nuisance parameters that are drawn as
+            thin lines; None for none.
         normalize: Whether histograms have unit area; otherwise they show pb per bin.
         log: Whether the vertical axis is logarithmic.
         observable_labels: Axis labels; None for the names.
@@ -83,18 +94,18 @@ def plot_distributions(
         colors: Colour of each point, or one for all.
         linestyles: Line style of each point, or one for all.
         linewidths: Line width of each point, or one for all.
-        toy_linewidths: For bands from nuisance parameters.
+        toy_linewidths: Line width of the thin lines of each point, or one for all.
         alpha: Opacity of the bands.
-        toy_alpha: For bands from nuisance parameters.
+        toy_alpha: Opacity of the thin lines.
         n_events: Number of events to draw at random; None for all. The histograms are scaled to
             the full cross section.
-        n_toys: For bands from nuisance parameters.
+        n_toys: Number of draws of the nuisance parameters behind the bands.
         n_cols: Largest number of panels in a row.
         quantiles_for_range: Quantiles, over all points, that span the horizontal axis; it is
             widened by 10 % within the range of the data.
         sample_only_from_closest_benchmark: Whether each point is drawn from the events of its
             closest benchmark (and background) only.
-        seed: Source of randomness for `n_events`.
+        seed: Source of randomness for `n_events` and nuisance parameters.
 
     Returns:
         The figure.
@@ -108,15 +119,19 @@ def plot_distributions(
         raise OptionError(
             f"uncertainties must be 'none', 'statistical' or 'nuisance', got {uncertainties!r}."
         )
-    wants_nuisances = uncertainties == "nuisance" and not isinstance(uncertainties, _Default)
-    if wants_nuisances or nuisance_parameters or draw_nuisance_toys:
-        warnings.warn(
-            "No bands from nuisance parameters are drawn: the file has none, or this version does "
-            "not draw them. Use uncertainties='none' or 'statistical'.",
-            UserWarning,
-            stacklevel=3,
-        )
-    analyzer = DataAnalyzer(filename, include_nuisance_parameters=False)
+    n_drawn = _n_drawn(draw_nuisance_toys)
+    varies = uncertainties == "nuisance" or n_drawn > 0
+    is_asked_for = uncertainties == "nuisance" and not isinstance(uncertainties, _Default)
+    analyzer = DataAnalyzer(filename, include_nuisance_parameters=varies)
+    if varies and not analyzer.nuisance_parameters:
+        varies = False
+        if is_asked_for or n_drawn > 0:
+            warnings.warn(
+                f"No bands from nuisance parameters are drawn: {filename} has none. Use "
+                "uncertainties='none' or 'statistical'.",
+                UserWarning,
+                stacklevel=3,
+            )
     columns = _columns(analyzer, observables)
     points = list(
         analyzer.setup.physical_benchmarks if parameter_points is None else parameter_points
@@ -128,31 +143,43 @@ def plot_distributions(
     curves = [
         _Curve(
             *_weighted_sample(analyzer, point, n_events, sample_only_from_closest_benchmark, seed),
-            Line2D([], [], color=color, linestyle=style, linewidth=width, label=label),
+            Line2D([], [], color=color, ls=style, lw=width, label=label, zorder=2),
+            Line2D([], [], color=color, ls=style, lw=toy_width, alpha=toy_alpha, zorder=1.5),
         )
-        for point, label, color, style, width in zip(
+        for point, label, color, style, width, toy_width in zip(
             points,
             per_item("line_labels", line_labels, [_name(analyzer, p) for p in points], len(points)),
             per_item("colors", colors, COLORS, len(points)),
             per_item("linestyles", linestyles, line_styles(len(points)), len(points)),
             per_item("linewidths", linewidths, (), len(points)),
+            per_item("toy_linewidths", toy_linewidths, (), len(points)),
             strict=True,
         )
     ]
+    edges = [
+        _edges([(c.x[:, column], c.weights) for c in curves], n_bins, quantiles_for_range)
+        for column in columns
+    ]
+    variations: FloatArray = np.empty((len(points), len(columns), 0, n_bins))
+    if varies:
+        nus = _nus(analyzer, nuisance_parameters, max(n_toys, n_drawn), seed)
+        variations = _variations(analyzer, points, nus, columns, edges, normalize)
     figure, panels = figure_grid(len(columns), n_cols)
-    for panel, column, label in zip(panels, columns, labels, strict=True):
-        edges = _edges([(c.x[:, column], c.weights) for c in curves], n_bins, quantiles_for_range)
-        for curve in curves:
-            _draw_curve(
-                panel,
-                curve,
-                column,
-                edges,
-                normalize,
-                alpha if uncertainties == "statistical" else 0.0,
-            )
+    for k, panel in enumerate(panels):
+        for curve, variation in zip(curves, variations[:, k], strict=True):
+            contents, errors = _histogram(curve, columns[k], edges[k], normalize)
+            _draw_steps(panel, contents, edges[k], curve.line)
+            toys = contents * variation
+            if uncertainties == "statistical":
+                band = contents - errors, contents + errors
+                _draw_band(panel, *band, edges[k], curve.line, alpha)
+            elif len(toys) > 0 and uncertainties == "nuisance":
+                low, high = np.quantile(toys, BAND_68, axis=0)
+                _draw_band(panel, low, high, edges[k], curve.line, alpha)
+            for toy in toys[:n_drawn]:
+                _draw_steps(panel, toy, edges[k], curve.toy_line)
         unit = "normalized" if normalize else r"$\Delta\sigma$ per bin [pb]"
-        panel.set(xlabel=label, ylabel=unit, xlim=(edges[0], edges[-1]))
+        panel.set(xlabel=labels[k], ylabel=unit, xlim=(edges[k][0], edges[k][-1]))
         panel.set_yscale("log" if log else "linear")
         if not log and panel.dataLim.y0 >= 0.0:
             panel.set_ylim(bottom=0.0)
@@ -171,6 +198,7 @@ class _Curve:
     x: FloatArray
     weights: FloatArray
     line: Line2D
+    toy_line: Line2D
 
 
 def _weighted_sample(
@@ -218,29 +246,73 @@ def _edges(
     return np.linspace(low, high, n_bins + 1)
 
 
-def _draw_curve(
-    panel: Axes, curve: _Curve, column: int, edges: FloatArray, normalize: bool, alpha: float
-) -> None:
+def _n_drawn(draw_nuisance_toys: int | None) -> int:
+    n_drawn = 0 if draw_nuisance_toys is None else draw_nuisance_toys
+    if n_drawn < 0:
+        raise OptionError(f"draw_nuisance_toys must be None, zero or positive, got {n_drawn}.")
+    return n_drawn
+
+
+def _nus(
+    analyzer: DataAnalyzer, nuisance_parameters: Sequence[int] | None, n_toys: int, seed: Seed
+) -> FloatArray:
+    """Nominal nuisance parameters, then toys in which only some vary, shape ``(1 + n_toys, v)``."""
+    v = analyzer.n_nuisance_parameters
+    varied = list(range(v)) if nuisance_parameters is None else list(nuisance_parameters)
+    if any(index not in range(v) for index in varied):
+        raise OptionError(
+            f"nuisance_parameters must be indices from 0 to {v - 1}, of "
+            f"{list(analyzer.nuisance_parameters)}; got {varied}."
+        )
+    toys = toy_nus(n_toys, v, seed)
+    return np.concatenate([np.zeros((1, v)), toys * np.isin(np.arange(v), varied)])
+
+
+def _variations(
+    analyzer: DataAnalyzer,
+    points: Sequence[ThetaLike],
+    nus: FloatArray,
+    columns: Sequence[int],
+    edges: Sequence[FloatArray],
+    normalize: bool,
+) -> FloatArray:
+    """Histograms of toys relative to the first, ``(n_points, n_columns, n_toys, n_bins)``."""
+    batches = analyzer.event_loader(batch_size=toy_batch_size(len(nus)))
+    histograms = toy_histograms(analyzer, batches, points, nus, columns, edges)
+    if normalize:
+        by_column = [unit_area(histograms[:, k], edges[k]) for k in range(len(columns))]
+        histograms = np.stack(by_column, axis=1)
+    return ratios(histograms[:, :, 1:], histograms[:, :, :1])
+
+
+def _histogram(
+    curve: _Curve, column: int, edges: FloatArray, normalize: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Contents and statistical errors of bins."""
     values = curve.x[:, column]
     contents, _ = np.histogram(values, edges, weights=curve.weights)
     errors = np.sqrt(np.histogram(values, edges, weights=curve.weights**2)[0])
-    if normalize:
-        area = float(np.sum(contents * np.diff(edges)))
-        contents, errors = contents / area, errors / area
+    area = float(np.sum(contents * np.diff(edges))) if normalize else 1.0
+    return contents / area, errors / area
+
+
+def _draw_steps(panel: Axes, contents: FloatArray, edges: FloatArray, line: Line2D) -> None:
     panel.stairs(
         contents,
         edges,
         baseline=None,
-        color=curve.line.get_color(),
-        linestyle=curve.line.get_linestyle(),
-        linewidth=curve.line.get_linewidth(),
+        color=line.get_color(),
+        linestyle=line.get_linestyle(),
+        linewidth=line.get_linewidth(),
+        alpha=line.get_alpha(),
+        zorder=line.get_zorder(),
     )
+
+
+def _draw_band(
+    panel: Axes, low: FloatArray, high: FloatArray, edges: FloatArray, line: Line2D, alpha: float
+) -> None:
     if alpha > 0.0:
         panel.stairs(
-            contents + errors,
-            edges,
-            baseline=contents - errors,
-            fill=True,
-            color=curve.line.get_color(),
-            alpha=alpha,
+            high, edges, baseline=low, fill=True, color=line.get_color(), alpha=alpha, linewidth=0.0
         )

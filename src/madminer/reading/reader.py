@@ -15,6 +15,7 @@ from madminer.expressions import Vocabulary
 from madminer.io.event_file import write_events
 from madminer.io.setup_file import read_setup
 from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
+from madminer.reading.analysed import AnalysedSample, join_nuisance_weights
 from madminer.reading.cutflow import CutFlow
 from madminer.reading.cuts import compile_cut
 from madminer.reading.defaults import default_observables
@@ -22,8 +23,9 @@ from madminer.reading.functions import check_function
 from madminer.reading.names import check_observable_name
 from madminer.reading.observables import CompiledObservable, compile_observable
 from madminer.reading.results import ReadingResults, collect_events
-from madminer.reading.samples import AnalysedSample, Sample
+from madminer.reading.samples import Sample
 from madminer.reading.selection import Selection, compile_selection
+from madminer.reading.systematics import join_nuisances
 from madminer.typing import FloatArray, IntArray, Seed, StrPath
 
 __all__ = ["EventReader"]
@@ -266,6 +268,8 @@ class EventReader(ABC):
 
     def _keep(self, analysed: Sequence[AnalysedSample]) -> None:
         """Join the samples to results, or say why nothing is left."""
+        nuisances = (part.nuisances for part in analysed)
+        nuisance_parameters = join_nuisances(self.setup, zip(self.samples, nuisances, strict=True))
         cut_flow = analysed[0].cut_flow
         for more in analysed[1:]:
             cut_flow += more.cut_flow
@@ -287,7 +291,11 @@ class EventReader(ABC):
         names = list(self.setup.physical_benchmarks)
         self.observations = dict(zip(self.observables, x.T, strict=True))
         self._evaluated = self.observations, self._declared()
-        self.weights = dict(zip(names, weights.T, strict=True))
+        self.weights = {
+            **dict(zip(names, weights.T, strict=True)),
+            **join_nuisance_weights(analysed, names.index(self.reference_benchmark)),
+        }
+        self.nuisance_parameters = nuisance_parameters
         self.events_sampling_benchmark_ids = sampled
         self.signal_events_per_benchmark = np.bincount(sampled[sampled >= 0], minlength=len(names))
         self.background_events = int(np.count_nonzero(sampled < 0))

@@ -174,7 +174,7 @@ def _check_benchmarks(physical: Mapping[str, Benchmark], results: ReadingResults
     used = {
         name
         for parameter in results.nuisance_parameters.values()
-        for name in (parameter.benchmark_pos, parameter.benchmark_neg)
+        for name in parameter.benchmark_names
     }
     unknown = [name for name in results.weights if name not in physical and name not in used]
     if unknown:
@@ -182,7 +182,7 @@ def _check_benchmarks(physical: Mapping[str, Benchmark], results: ReadingResults
             f"There are weights for {unknown}, which is neither a benchmark of the setup "
             f"({list(physical)}) nor one of a nuisance parameter."
         )
-    lost = sorted(str(name) for name in used - set(results.weights) if name is not None)
+    lost = sorted(used - set(results.weights))
     if lost:
         raise MissingWeightsError(f"There are no weights for the nuisance benchmarks {lost}.")
 

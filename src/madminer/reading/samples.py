@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from madminer.errors import MadMinerError, OptionError, SetupError
+from madminer.errors import OptionError, SetupError
 from madminer.io.lhe import require_event_file
 from madminer.models import AnalysisSetup
-from madminer.reading.cutflow import CutFlow
-from madminer.typing import FloatArray
 
-__all__ = ["AnalysedSample", "Sample", "check_sample"]
+__all__ = ["Sample", "check_sample"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,21 +36,6 @@ class Sample:
     systematics: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AnalysedSample:
-    """Selected events of one sample.
-
-    Args:
-        x: Observables, shape ``(n_selected, n_observables)``.
-        weights: Weights in pb, shape ``(n_selected, n_physical)``.
-        cut_flow: What is left after each step.
-    """
-
-    x: FloatArray
-    weights: FloatArray
-    cut_flow: CutFlow
-
-
 def check_sample(sample: Sample, setup: AnalysisSetup) -> Sample:
     """Refuse a sample that cannot be read.
 
@@ -61,7 +44,6 @@ def check_sample(sample: Sample, setup: AnalysisSetup) -> Sample:
         UnknownNameError: If there is no such benchmark.
         OptionError: If the k-factor is not a positive number.
         SetupError: If a systematic uncertainty is not defined.
-        MadMinerError: If systematic uncertainties are asked for.
     """
     require_event_file(sample.path)
     setup.benchmark_index(sample.sampled_from)
@@ -77,9 +59,4 @@ def check_sample(sample: Sample, setup: AnalysisSetup) -> Sample:
                 f"The setup defines no systematic uncertainty {name!r}; it has "
                 f"{list(setup.systematics)}."
             )
-    if sample.systematics:
-        raise MadMinerError(
-            "Weights of systematic uncertainties are not read by this version: leave out "
-            "`systematics`, the other results do not depend on it."
-        )
     return sample

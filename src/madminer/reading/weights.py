@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from madminer.models import AnalysisSetup
 from madminer.reading.samples import Sample
 from madminer.typing import FloatArray
 
-__all__ = ["benchmark_weights", "normalisation", "weight_ids"]
+__all__ = ["benchmark_weights", "check_weights", "normalisation", "weight_ids"]
 
 
 def weight_ids(
@@ -92,9 +92,27 @@ def benchmark_weights(
     """
     columns = [nominal if name is None else weights[name] for name in ids.values()]
     table = np.column_stack(columns)
+    check_weights(list(ids), table, nominal, path)
+    return table
+
+
+def check_weights(
+    benchmarks: Sequence[str], table: FloatArray, nominal: FloatArray, path: Path
+) -> None:
+    """Refuse weights that are not finite, or differ from 0 where the nominal one is 0.
+
+    Args:
+        benchmarks: Names of the columns.
+        table: Weights, shape ``(n_events, n_benchmarks)``.
+        nominal: Nominal weights, shape ``(n_events,)``.
+        path: The file, for error messages.
+
+    Raises:
+        DataError: If there are such weights.
+    """
     is_bad = ~np.isfinite(table)
     if np.any(is_bad):
-        counts = dict(zip(ids, np.count_nonzero(is_bad, axis=0).tolist(), strict=True))
+        counts = dict(zip(benchmarks, np.count_nonzero(is_bad, axis=0).tolist(), strict=True))
         raise DataError(
             f"{path}: event weights must be finite; these are not: "
             f"{ {name: count for name, count in counts.items() if count} }. Repeat the reweighting."
@@ -106,7 +124,6 @@ def benchmark_weights(
             f"weights. Events must be generated wherever a benchmark has a cross section: choose "
             f"another benchmark to generate at."
         )
-    return table
 
 
 def normalisation(

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from madminer.io.lhe import LHEHeader
+from madminer.io.lhe.header import parse_header
+from madminer.reading.variations import (
+    PDFMember,
+    find_pdf_members,
+    find_scale_weight,
+    list_weight_groups,
+)
+
+INIT = "<init>\n2212 2212 6.5e3 6.5e3 0 0 260000 260000 -4 1\n1.0 0.1 1.0 1\n</init>\n"
+FACTORS = (1.0, 2.0, 0.5)
+
+
+def header(groups: str, run_card: str = "") -> LHEHeader:
+    card = f"<MGRunCard>\n{run_card}\n</MGRunCard>\n"
+    return parse_header(f"<header>\n{card}<initrwgt>\n{groups}\n</initrwgt>\n</header>\n{INIT}")
+
+
+def madgraph() -> str:
+    """Leading order: the weight with both factors 1 is missing, other scales come between."""
+    lines, number = [], 0
+    for mur in (0.5, 1.0, 2.0):
+        for muf in (0.5, 1.0, 2.0):
+            if mur != 1.0 or muf != 1.0:
+                number += 1
+                lines.append(
+                    f'<weight id="{number}" MUR="{mur}"  MUF="{muf}"  PDF="247000" > '
+                    f"MUR={mur} MUF={muf}  </weight>"
+                )
+            lines.append(
+                f'<weight id="d{mur}{muf}" MUR="{mur}" MUF="{muf}" DYN_SCALE="3" PDF="247000" > '
+                f"MUR={mur} MUF={muf} dyn_scale_choice=HT/2  </weight>"
+            )
+    group = '<weightgroup name="Central scale variation" combine="envelope">\n'
+    return group + "\n".join(lines) + "\n</weightgroup> # scale"
+
+
+def amcatnlo(dyn: str = "-1") -> str:
+    lines = [
+        f"<weight id='{1001 + k}'> dyn=  {dyn} muR=0.{int(10 * mur):02d}000E+01 "
+        f"muF=0.{int(10 * muf):02d}000E+01 </weight>"
+        for k, (muf, mur) in enumerate((f, r) for f in FACTORS for r in FACTORS)
+    ]
+    group = f"<weightgroup name='scale_variation   {dyn}' combine='envelope'>\n"
+    return group + "\n".join(lines) + "\n</weightgroup>"
+
+
+def syscalc() -> str:
+    lines = [
+        f'<weight id="{k + 1}"> mur={mur:g} muf={muf:g} </weight>'
+        for k, (mur, muf) in enumerate((r, f) for r in FACTORS for f in FACTORS)
+    ]
+    group = '<weightgroup type="Central scale variation" combine="envelope">\n'
+    return group + "\n".join(lines) + "\n</weightgroup>"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "expected"),
+    [
+        (madgraph, ["8", "1", "7", "2", "5", "4"]),
+        (amcatnlo, ["1005", "1009", "1002", "1003", "1004", "1007"]),
+        (syscalc, ["5", "9", "4", "7", "2", "3"]),
+    ],
+)
+def test_scale_weights_of_all_programs(dialect: Callable[[], str], expected: list[str]) -> None:
+    points = [(2.0, 2.0), (0.5, 0.5), (2.0, 1.0), (0.5, 1.0), (1.0, 2.0), (1.0, 0.5)]
+    head = header(dialect())
+    assert [find_scale_weight(head, *point) for point in points] == expected
+    assert find_scale_weight(head, 4.0, 4.0) is None
+    assert find_scale_weight(head, 2.0 + 2e-6, 2.0) is None
+    assert find_scale_weight(head, 2.0 + 5e-7, 2.0 - 5e-7) == expected[0]
+
+
+@pytest.mark.parametrize(
+    ("run_card", "expected"),
+    [
+        ("", None),
+        ("-1 = dynamical_scale_choice ! x", None),
+        ("3 = dynamical_scale_choice ! x", "1005"),
+        ("[3, -1] = dynamical_scale_choice", "1005"),
+        ("[-1, 3] = dynamical_scale_choice", None),
+    ],
+)
+def test_only_the_dynamical_scale_of_the_events_counts(run_card: str, expected: str | None) -> None:
+    assert find_scale_weight(header(amcatnlo("3"), run_card), 2.0, 2.0) == expected
+
+
+def test_scale_weights_stand_in_groups_of_their_own() -> None:
+    assert (
+        find_scale_weight(header(madgraph().replace("Central scale", "Scheme")), 2.0, 2.0) is None
+    )
+    upper = header(madgraph().replace("Central scale variation", "SCALE VARIATION x"))
+    assert find_scale_weight(upper, 2.0, 2.0) == "8"
+    odd = "<weightgroup name='scale variation'><weight id='1'> MUR=big </weight></weightgroup>"
+    assert find_scale_weight(header(odd), 2.0, 2.0) is None
+    assert find_scale_weight(LHEHeader(), 2.0, 2.0) is None
+
+
+def pdfs(lines: str, name: str = "NNPDF30_nlo_as_0118") -> str:
+    return f'<weightgroup name="{name}" combine="replicas"> # free text\n{lines}\n</weightgroup>'
+
+
+MADGRAPH = "\n".join(
+    f'<weight id="{9 + k}" MUR="1.0"  MUF="1.0"  PDF="{260000 + k}" > '
+    f"{f'PDF=260000 MemberID={k}' if k else ''}  </weight>"
+    for k in range(3)
+)
+AMCATNLO = "\n".join(
+    f"<weight id='{2001 + k}'> PDF set = {number} </weight>"
+    for k, number in enumerate((260001, 260002, 265000, 266000))
+)
+SYSCALC = "\n".join(f'<weight id="{10 + k}"> Member {k} </weight>' for k in range(3))
+PLAIN = "\n".join(f"<weight id='{44 + k}'> set 0{k} </weight>" for k in range(3))
+
+
+@pytest.mark.parametrize("name", ["nnpdf30_NLO_as_0118", "260000", " 260000 "])
+def test_members_in_files_of_madgraph(name: str) -> None:
+    """The central member is the nominal weight, and has no text."""
+    head = header(madgraph() + pdfs("<weight id='x' PDF='13000'></weight>", "C") + pdfs(MADGRAPH))
+    members = find_pdf_members(head, name)
+    assert members == (PDFMember(1, "10", "260001"), PDFMember(2, "11", "260002"))
+    without_central = header(pdfs(MADGRAPH.split("\n", 1)[1]))
+    assert find_pdf_members(without_central, name) == members
+    assert find_pdf_members(head, "247000") is None  # stands in the group of the scales
+    assert find_pdf_members(head, "NNPDF30") is None
+    assert find_pdf_members(head, "C") == ()
+
+
+def test_members_in_files_of_amcatnlo() -> None:
+    """Numbers only, those of other sets behind, and the nominal set lacks its central member."""
+    expected = (PDFMember(1, "2001", "260001"), PDFMember(2, "2002", "260002"))
+    assert find_pdf_members(header(pdfs(AMCATNLO, "PDF_variation")), "260000") == expected
+    central = "<weight id='2000'> PDF set = 260000 </weight>\n"
+    assert find_pdf_members(header(pdfs(central + AMCATNLO, "PDF_variation")), "260000") == expected
+    named = header(pdfs(AMCATNLO, "PDF_variation 260000 : NNPDF30_nlo_as_0118"))
+    assert find_pdf_members(named, "nnpdf30_nlo_as_0118") == expected
+
+
+@pytest.mark.parametrize(("lines", "first"), [(SYSCALC, 10), (PLAIN, 44)])
+def test_members_without_numbers(lines: str, first: int) -> None:
+    members = find_pdf_members(header(pdfs(lines, "CT10.LHgrid")), "ct10")
+    assert members is not None
+    assert [member.weight_id for member in members] == [str(first + 1), str(first + 2)]
+    assert [member.label for member in members] == ["member 1", "member 2"]
+
+
+def test_some_members_are_counted_by_position() -> None:
+    lines = "\n".join(
+        f'<weight id="{k}" PDF="{13000 + k}" > PDF=13000 MemberID={k} </weight>' for k in (0, 3, 7)
+    )
+    members = find_pdf_members(header(pdfs(lines)), "13000")
+    assert members == (PDFMember(1, "3", "13003"), PDFMember(2, "7", "13007"))
+
+
+def test_central_members_are_not_those_of_round_numbers() -> None:
+    lines = "\n".join(f'<weight id="{k}" PDF="{10998 + k}" > </weight>' for k in range(4))
+    members = find_pdf_members(header(pdfs(lines)), "10998")
+    assert members is not None
+    assert [member.label for member in members] == ["10999", "11000", "11001"]
+
+
+def test_groups_are_listed() -> None:
+    reweighting = "<weightgroup name='mg_reweighting'><weight id='sm'>x</weight></weightgroup>"
+    head = header(syscalc() + pdfs(MADGRAPH) + reweighting)
+    assert list_weight_groups(head) == (
+        "'Central scale variation' (weights 1 to 9), 'NNPDF30_nlo_as_0118' (weights 9 to 11, set "
+        "260000), 'mg_reweighting' (weights sm)"
+    )
+    assert list_weight_groups(LHEHeader()) == "none"
