@@ -178,7 +178,7 @@ def test_truth_is_the_closed_form(fisher: FisherInformation, theta: np.ndarray) 
 
 
 def test_profiled_truth_is_the_closed_form(fisher: FisherInformation) -> None:
-    """Only shift matters: I - (I d) c^2 (I d)^T over its information with a constraint."""
+    """With shift alone and its constraint: 4 L (1 - d d^T c^2 / (c^2 + 1 / L))."""
     truth, covariance = fisher.truth_information(ORIGIN, L)
     constrained = truth + fisher.nuisance_constraint_information()
     kept, covariance = project_information(constrained, [0, 1, 2], covariance)
@@ -498,6 +498,12 @@ def spread(informations: list[np.ndarray]) -> np.ndarray:
     return np.cov(flat, rowvar=False).reshape(informations[0].shape * 2)
 
 
+def pull(result: tuple[np.ndarray, np.ndarray], expected: np.ndarray) -> np.ndarray:
+    information, covariance = result
+    pulls: np.ndarray = (information - expected) / np.sqrt(np.einsum("ijij->ij", covariance))
+    return pulls
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_covariances_agree_with_poisson_bootstrap(nuisance_event_file: MakeFile, kind: str) -> None:
     toy = FisherInformation(nuisance_event_file(1200, varying=True))
@@ -562,12 +568,6 @@ def test_pulls_of_generated_samples(fisher: FisherInformation, kind: str) -> Non
     for each in (np.array(pulls)[:, sloped][:, :, sloped], np.array(profiled_pulls)):
         assert np.abs(each.mean(axis=0)).max() < 0.35  # 200 samples: 0.07, and a bias 1 / n
         assert np.abs(each.std(axis=0) - 1.0).max() < 0.2  # 200 samples: 0.05
-
-
-def pull(result: tuple[np.ndarray, np.ndarray], expected: np.ndarray) -> np.ndarray:
-    information, covariance = result
-    pulls: np.ndarray = (information - expected) / np.sqrt(np.einsum("ijij->ij", covariance))
-    return pulls
 
 
 # --- bad input

@@ -11,17 +11,14 @@ import pytest
 from scipy.stats import chi2, kstest
 
 from madminer import sampling
-from madminer.analysis.response import ResponseModel
 from madminer.errors import NegativeWeightError, OptionError, OutputError, ShapeError
-from madminer.io.event_file import EventFile, write_events
-from madminer.morphing.nuisance import NuisanceColumns
 from madminer.morphing.weights import monomials
-from madminer.sampling import SampleAugmenter, nuisance_series, sampler
+from madminer.sampling import SampleAugmenter, moments, nuisance_fit, sampler
 from madminer.sampling.columns import SamplingOptions
 from madminer.sampling.moments import point_moments
-from madminer.sampling.nuisance_series import class_series
-from madminer.sampling.points import resolve_points
-from madminer.sampling.table import WeightTable, empty_weights, refined
+from madminer.sampling.nuisance_fit import fit_nuisance_sums
+from madminer.sampling.points import Points, resolve_points
+from madminer.sampling.table import empty_weights
 
 MakeFile = Callable[..., Path]
 POINT, NU = np.array([0.4, -0.3]), np.array([0.8, -1.1])
@@ -32,6 +29,17 @@ ALL = {"partition": "all", "double_precision": True, "sample_only_from_closest_b
 @pytest.fixture(scope="module", params=[False, True], ids=["constant", "varying"])
 def augmenter(request: pytest.FixtureRequest, nuisance_event_file: MakeFile) -> SampleAugmenter:
     return SampleAugmenter(nuisance_event_file(600, varying=request.param))
+
+
+def options() -> SamplingOptions:
+    return SamplingOptions(
+        only_closest=False,
+        partition="all",
+        test_split=0.2,
+        validation_split=0.2,
+        n_eff_forced=None,
+        double_precision=False,
+    )
 
 
 def exact(
@@ -255,17 +263,9 @@ def test_refused_specifications(augmenter: SampleAugmenter) -> None:
 
 def test_classes_hold_every_event_once(nuisance_event_file: MakeFile) -> None:
     augmenter = SampleAugmenter(nuisance_event_file(900))
-    options = SamplingOptions(
-        only_closest=False,
-        partition="all",
-        test_split=0.2,
-        validation_split=0.2,
-        n_eff_forced=None,
-        double_precision=False,
-    )
     everyone = np.ones(7, dtype=bool)
-    plain = augmenter._table(options, everyone, in_classes=False)
-    table = augmenter._table(options, everyone, in_classes=True)
+    plain = augmenter._table(options(), everyone, in_classes=False)
+    table = augmenter._table(options(), everyone, in_classes=True)
     assert table.parents is not None
     assert table.bounds is not None
     np.testing.assert_array_equal(np.sort(table.rows), np.arange(900))
@@ -324,96 +324,50 @@ def test_negative_weights_can_be_refused(nuisance_event_file: MakeFile) -> None:
     positive.sample_train_plain(sampling.benchmark("sm"), 10, negative_weights="refuse", seed=1)
 
 
-# --- series
+# --- fits
 
 
-@pytest.mark.parametrize("scale", [0.3, 1.5])
-def test_series_equal_passes_over_the_events(
+def points_of(augmenter: SampleAugmenter, n: int, scale: float) -> Points:
+    return resolve_points(
+        sampling.random_morphing_points(n, PRIORS),
+        sampling.iid_nuisance_parameters("gaussian", 0.0, scale),
+        n,
+        augmenter.setup,
+        np.random.default_rng(4),
+    )
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0])
+def test_fits_equal_passes_over_the_events(
     nuisance_event_file: MakeFile, monkeypatch: pytest.MonkeyPatch, scale: float
 ) -> None:
     augmenter = SampleAugmenter(nuisance_event_file(900, negative_share=0.1))
-    rng = np.random.default_rng(4)
-    options = SamplingOptions(
-        only_closest=False,
-        partition="all",
-        test_split=0.2,
-        validation_split=0.2,
-        n_eff_forced=None,
-        double_precision=False,
-    )
-    table = augmenter._table(options, np.ones(7, dtype=bool), in_classes=True)
-    points = resolve_points(
-        sampling.random_morphing_points(300, PRIORS),
-        sampling.iid_nuisance_parameters("gaussian", 0.0, scale),
-        300,
-        augmenter.setup,
-        rng,
-    )
-    factors = rng.random((300, table.n_groups))
-    monkeypatch.setattr(nuisance_series, "_NU_COST", 1e6)
-    series = class_series(table, points.nus)
-    assert any(found is not None for found in series)
+    points = points_of(augmenter, 3000, scale)
+    table = augmenter._table(options(), np.ones(7, dtype=bool), in_classes=False)
+    assert fit_nuisance_sums(table, points, with_slopes=True) is not None
+    factors = np.random.default_rng(1).random((3000, table.n_groups))
     found = point_moments(table, points, factors, by_theta=True, by_nu=True)
-    monkeypatch.setattr(nuisance_series, "_NU_COST", 0.0)
-    assert all(found is None for found in class_series(table, points.nus))
+    monkeypatch.setattr(moments, "fit_nuisance_sums", lambda *_, **__: None)
     expected = point_moments(table, points, factors, by_theta=True, by_nu=True)
-    np.testing.assert_allclose(found.xsecs, expected.xsecs, rtol=1e-10)
-    assert expected.gradients is not None
-    size = np.abs(expected.xsecs).max()
-    np.testing.assert_allclose(found.gradients, expected.gradients, rtol=1e-9, atol=1e-10 * size)
+    np.testing.assert_allclose(found.xsecs, expected.xsecs, rtol=1e-6)
+    assert found.gradients is not None
+    size = np.abs(expected.xsecs)[:, np.newaxis]
+    np.testing.assert_allclose(found.gradients / size, expected.gradients / size, atol=1e-5)
 
 
-def test_series_need_no_terms_for_norm_systematics() -> None:
-    """Where all events respond alike, the sum is a global factor."""
-    weights = np.random.default_rng(1).exponential(1.0, (500, 1)) * [1.0, 1.1]
-    table = refined(
-        WeightTable(
-            rows=np.arange(500),
-            edges=np.array([0, 500]),
-            weights=weights,
-            model=ResponseModel(("lumi",), (NuisanceColumns(1, None, 0),)),
-        )
-    )
-    nus = np.linspace(-3.0, 3.0, 10_000)[:, np.newaxis]
-    (series,) = class_series(table, nus)
-    assert series is not None
-    assert len(series.moments) == 1
-    np.testing.assert_allclose(series.sums(nus), weights.sum(axis=0) * 1.1**nus)
-    np.testing.assert_allclose(series.slopes(nus)[:, 0], np.log(1.1) * series.sums(nus))
-
-
-# --- warnings that help
-
-
-def test_points_far_from_the_events_are_named(
-    nuisance_event_file: MakeFile, caplog: pytest.LogCaptureFixture
+def test_fits_that_do_not_agree_are_not_used(
+    nuisance_event_file: MakeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    augmenter = SampleAugmenter(nuisance_event_file(200))
-    with caplog.at_level(logging.WARNING):
-        augmenter.sample_train_plain(sampling.benchmark("sm"), 10, seed=1, **ALL)
-        assert "lies far" not in caplog.text
-        augmenter.sample_train_plain(sampling.morphing_point([30.0, 0.0]), 10, seed=1, **ALL)
-    assert "At theta = [30.0, 0.0] the morphing weights are as large as" in caplog.text
-    events, shares = all_events(augmenter)
-    weights = shares * exact(augmenter, events, np.array([30.0, 0.0]), np.zeros(2))
-    percent = 100 * np.sqrt(np.sum(weights**2)) / weights.sum()
-    assert f"known to {percent:.0f}% only" in caplog.text
-    assert "effective events" in caplog.text
-
-
-def test_unbalanced_benchmarks_are_named(
-    nuisance_event_file: MakeFile, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = EventFile(nuisance_event_file(600))
-    events = file.read()
-    ids = events.sampling_benchmarks
-    assert ids is not None
-    kept = (ids != 4) | (np.cumsum(ids == 4) <= 3)
-    some = type(events)(events.x[kept], events.weights[kept], ids[kept])
-    write_events(tmp_path / "few.h5", file.setup, some, None)
-    with caplog.at_level(logging.WARNING):
-        SampleAugmenter(tmp_path / "few.h5")
-    assert "Only 3 events were generated at w4" in caplog.text
+    augmenter = SampleAugmenter(nuisance_event_file(900))
+    table = augmenter._table(options(), np.ones(7, dtype=bool), in_classes=False)
+    assert fit_nuisance_sums(table, points_of(augmenter, 400, 1.0), with_slopes=False) is None
+    many = points_of(augmenter, 3000, 1.0)
+    assert fit_nuisance_sums(table, many, with_slopes=False) is not None
+    monkeypatch.setattr(nuisance_fit, "_MAX_DEGREE", 2)
+    assert fit_nuisance_sums(table, many, with_slopes=False) is None
+    monkeypatch.undo()
+    monkeypatch.setattr(nuisance_fit, "SLOPE_TOLERANCE", 0.0)
+    assert fit_nuisance_sums(table, many, with_slopes=True) is None
 
 
 # --- tables larger than memory

@@ -54,7 +54,8 @@ class NuisanceSums:
 
     Args:
         n_events: Number of events, shape ``(n_groups,)``.
-        first: Sums of weights, shape ``(K, n_groups, n_benchmarks)``.
+        first: Sums of weights, shape ``(K, n_groups, n_benchmarks)``; zero at the benchmarks of
+            nuisance parameters, which no coefficients refer to.
         second: Sums of products, shape ``(K, n_groups, n_benchmarks, n_benchmarks)``; None where
             not wanted.
         slopes: Sums with the derivatives of log f by theta and nu, shape
@@ -132,6 +133,7 @@ def accumulate_nuisance_sums(
         The sums.
     """
     n_points, n_benchmarks = len(points), len(points.setup.benchmarks)
+    physical = slice(0, len(points.setup.physical_benchmarks))  # all that coefficients refer to
     n_slopes = points.setup.n_parameters + len(model.columns)
     n_events = np.zeros(n_groups, dtype=np.int64)
     first = np.zeros((n_points, n_groups, n_benchmarks))
@@ -144,15 +146,16 @@ def accumulate_nuisance_sums(
         products = _products(weights) if with_second else None
         for i, part in enumerate(parts):
             at = slice(i * step, i * step + len(part))
-            factors = np.exp(log_factors(every_pair, model, part, weights, responses))
-            first[at, group] += factors @ weights
+            factors = log_factors(every_pair, model, part, weights, responses)
+            np.exp(factors, out=factors)
+            first[at, group, physical] += factors @ weights[:, physical]
             if second is not None and products is not None:
                 second[at, group] += factors**2 @ products
             if slopes is not None:
                 found = log_slopes(every_pair, model, part, weights, responses)
                 for j, slope in enumerate(found):
                     if slope is not None:
-                        slopes[at, group, j] += (factors * slope) @ weights
+                        slopes[at, group, j, physical] += (factors * slope) @ weights[:, physical]
     shape = (n_points, n_groups, n_benchmarks, n_benchmarks)
     return NuisanceSums(n_events, first, None if second is None else second.reshape(shape), slopes)
 

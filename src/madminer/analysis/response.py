@@ -343,7 +343,8 @@ def log_factors(
     Returns:
         Logarithms, shape ``(n, m)`` or ``(n,)`` by the form.
     """
-    logs = form(points.nus, responses.a) + form(points.nus**2, responses.b)
+    powers = np.hstack([points.nus, points.nus**2])
+    logs = form(powers, np.hstack([responses.a, responses.b]))
     for varying in model.varying:
         local = _LocalResponse.of(form, varying, points, weights)
         nu = _spread(points.nus[:, varying.parameter], local.a)

@@ -85,7 +85,7 @@ class LHEReader(EventReader):
             is_background: Whether the process does not depend on the parameters; then the nominal
                 weight serves for all benchmarks.
             k_factor: Factor on all weights.
-            systematics: Names of the systematic uncertainties that apply; None for none of them.
+            systematics: Names of the systematic uncertainties that apply, or one; None for none.
 
         Raises:
             MissingFileError: If there is no such file, or it is a folder.

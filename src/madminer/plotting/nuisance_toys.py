@@ -47,7 +47,7 @@ BAND_95 = (0.025, 0.975)
 FACTOR_RANGE = (0.01, 100.0)
 """Range of the factors on single events, so that extrapolations of a few do not fill a bin."""
 
-_N_FACTORS = 1_000_000  # held at once
+_N_FACTORS = 500_000  # held at once; more do not fit into caches
 
 
 def toy_nus(n_toys: int, n_nuisance_parameters: int, seed: Seed = None) -> FloatArray:

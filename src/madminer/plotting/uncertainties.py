@@ -80,12 +80,11 @@ def plot_uncertainty(
         OptionError: If a range or number is not valid.
     """
     sample = _Sample.open(filename, theta, observable, (obs_range, ratio_range), n_bins)
-    masks = _masks(sample.analyzer, systematics)
-    varied = np.any(list(masks.values()), axis=0)
-    nominal, (toys,) = sample.histograms([varied], n_toys, n_events, seed)
+    masks = list(_masks(sample.analyzer, systematics).values())
+    nominal, (toys,) = sample.histograms([np.any(masks, axis=0)], n_toys, n_events, seed)
     bands = [
-        _Band("95 %", toys, BAND_95, bandcolor2, 1.0),
         _Band("68 %", toys, BAND_68, bandcolor1, 1.0),
+        _Band("95 %", toys, BAND_95, bandcolor2, 1.0),
     ]
     return _draw(nominal, bands, sample.edges, obs_label, linecolor, ratio_range)
 
@@ -120,8 +119,8 @@ def plot_systematics(
             all.
         n_toys: Number of draws of the nuisance parameters.
         linecolor: Colour of the histogram at nominal nuisance parameters.
-        bandcolors: Colours of the systematics and, last, of all combined; repeated in turn if
-            there are fewer.
+        bandcolors: Colours of the systematics and, last, of all combined, repeated in turn if
+            there are fewer; or one for all. None: distinct colours, and grey for all combined.
         band_alpha: Opacity of the bands.
         ratio_range: Vertical range of the lower panels.
         seed: Source of randomness.
@@ -137,14 +136,14 @@ def plot_systematics(
         OptionError: If a range or number is not valid.
     """
     sample = _Sample.open(filename, theta, observable, (obs_range, ratio_range), n_bins)
-    masks = _masks(sample.analyzer, None)
-    masks["combined"] = np.any(list(masks.values()), axis=0)
-    nominal, toys = sample.histograms(list(masks.values()), n_toys, n_events, seed)
-    palette = (bandcolors,) if isinstance(bandcolors, str) else (bandcolors or COLORS)
-    colors = per_item("bandcolors", None, palette, len(masks))
+    by_name = _masks(sample.analyzer, None)
+    names, masks = [*by_name, "combined"], list(by_name.values())
+    masks.append(np.any(masks, axis=0))
+    nominal, toys = sample.histograms(masks, n_toys, n_events, seed)
+    colors = _band_colors(bandcolors, len(names))
     bands = [
         _Band(name, toys_of, BAND_68, color, band_alpha, is_outlined=True)
-        for name, toys_of, color in zip(masks, toys, colors, strict=True)
+        for name, toys_of, color in zip(names, toys, colors, strict=True)
     ]
     return _draw(nominal, bands, sample.edges, obs_label, linecolor, ratio_range)
 
@@ -248,6 +247,13 @@ def _masks(analyzer: DataAnalyzer, wanted: str | Sequence[str] | None) -> dict[s
     return {name: owners == name for name in names}
 
 
+def _band_colors(given: str | Sequence[str] | None, n: int) -> list[str]:
+    """Colours of n bands, the last of which is that of all systematics combined."""
+    if not given:
+        return [*per_item("bandcolors", None, COLORS[:-1], n - 1), COLORS[-1]]
+    return per_item("bandcolors", None, [given] if isinstance(given, str) else given, n)
+
+
 def _draw(
     nominal: FloatArray,
     bands: Sequence[_Band],
@@ -256,17 +262,17 @@ def _draw(
     linecolor: str,
     ratio_range: tuple[float, float],
 ) -> Figure:
-    """Rate on the left, shape on the right, ratios below."""
+    """Rate on the left, shape on the right, ratios below; the first bands lie on top."""
     figure, panels = plt.subplots(
         2, 2, sharex=True, figsize=(9.0, 5.6), height_ratios=(5, 2), squeeze=False
     )
     units = r"$\Delta\sigma$ per bin [pb]", "normalized"
     for (top, bottom), unit, is_shape in zip(panels.T, units, (False, True), strict=True):
         line = unit_area(nominal, edges) if is_shape else nominal
-        for band in bands:
+        for band in reversed(bands):
             toys = unit_area(band.toys, edges) if is_shape else band.toys
             _draw_band(top, band, toys, edges)
-            _draw_band(bottom, band, ratios(toys, line), edges)
+            _draw_band(bottom, band, ratios(toys, line), edges, outlined=band.is_outlined)
         top.stairs(line, edges, baseline=None, color=linecolor, linewidth=1.5, zorder=3)
         bottom.axhline(1.0, color=linecolor, linewidth=1.5, zorder=3)
         top.set(ylabel=unit, xlim=(edges[0], edges[-1]))
@@ -289,11 +295,13 @@ def _draw(
     return figure
 
 
-def _draw_band(panel: Axes, band: _Band, values: FloatArray, edges: FloatArray) -> None:
+def _draw_band(
+    panel: Axes, band: _Band, values: FloatArray, edges: FloatArray, *, outlined: bool = False
+) -> None:
     low, high = np.quantile(values, band.quantiles, axis=0)
     panel.stairs(
         high, edges, baseline=low, fill=True, color=band.color, alpha=band.alpha, linewidth=0.0
     )
-    if band.is_outlined:
+    if outlined:
         for end in (low, high):
             panel.stairs(end, edges, baseline=None, color=band.color, linewidth=1.0, zorder=2)

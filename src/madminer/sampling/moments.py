@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,7 @@ from madminer.analysis.nuisance_sums import (
 )
 from madminer.analysis.response import ParameterPoints
 from madminer.progress import track
-from madminer.sampling.nuisance_series import ClassSeries, class_series
+from madminer.sampling.nuisance_fit import NuisanceFit, fit_nuisance_sums
 from madminer.sampling.table import WeightTable
 from madminer.typing import FloatArray, IntArray
 
@@ -51,7 +50,7 @@ def point_moments(
     """Sum up the weights of events at parameter points.
 
     At nominal nuisance parameters the sums over the table serve all points; each other nu costs a
-    pass over it, unless there are so many that series are cheaper.
+    pass over it, unless there are so many that a fit does (`madminer.sampling.nuisance_fit`).
 
     Args:
         table: Weights of the events.
@@ -69,7 +68,8 @@ def point_moments(
         slopes = np.einsum("npb,nb->np", points.gradients, sums) if by_theta else None
         return PointMoments(xsecs, slopes)
     distinct, which = distinct_points(table.model, points)
-    series = class_series(table, points.nus[distinct])
+    everywhere = points.take(distinct)
+    fit = fit_nuisance_sums(table, everywhere, with_slopes=by_theta or by_nu)
     order = np.argsort(which, kind="stable")
     xsecs = np.empty(len(points))
     n_gradients = points.setup.n_parameters + (len(table.model.columns) if by_nu else 0)
@@ -79,7 +79,7 @@ def point_moments(
         some = distinct[start : start + _AT_ONCE]
         low, high = np.searchsorted(which[order], [start, start + len(some)])
         mine = order[low:high]
-        sums_of_some = _sums(table, points.take(some), series, with_slopes=by_theta or by_nu)
+        sums_of_some = _sums(table, points.take(some), fit, with_slopes=by_theta or by_nu)
         part, at = points.take(mine), which[mine] - start
         first = np.einsum("ng,ngb->nb", factors[mine], sums_of_some.first[at])
         xsecs[mine] = np.einsum("nb,nb->n", part.coefficients, first)
@@ -89,23 +89,13 @@ def point_moments(
 
 
 def _sums(
-    table: WeightTable,
-    points: ParameterPoints,
-    series: Sequence[ClassSeries | None],
-    *,
-    with_slopes: bool,
+    table: WeightTable, points: ParameterPoints, fit: NuisanceFit | None, *, with_slopes: bool
 ) -> NuisanceSums:
-    """Sums at some points, by series where there are any, otherwise by a pass over the events."""
-    known = {group: found for group, found in enumerate(series) if found is not None}
-    sums = accumulate_nuisance_sums(
-        table.batches(without=known), table.model, points, table.n_groups, with_slopes=with_slopes
+    if fit is not None:
+        return fit.sums(points, with_slopes=with_slopes)
+    return accumulate_nuisance_sums(
+        table.batches(), table.model, points, table.n_groups, with_slopes=with_slopes
     )
-    p = points.setup.n_parameters
-    for group, found in known.items():
-        sums.first[:, group] = found.sums(points.nus)
-        if sums.slopes is not None:
-            sums.slopes[:, group, p:] = found.slopes(points.nus)
-    return sums
 
 
 def _gradients(

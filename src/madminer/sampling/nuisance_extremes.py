@@ -7,7 +7,8 @@ an event is looked at only if its bound
 .. math:: B_i = \Bigl(\sum_b \max_t \frac{|C_{tb}| f_t}{\sigma_t}\, |w_{ib}|\Bigr)
     \prod_j \max_{\nu_j} \exp(a_{ij} \nu_j + b_{ij} \nu_j^2)
 
-exceeds the largest probability found so far, the most promising events first.
+exceeds the largest probability found so far, the most promising events first, and only at points
+where the bound of these events together exceeds it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from madminer.analysis.response import (
     log_factors,
 )
 from madminer.sampling.extremes import Extremes
-from madminer.sampling.table import WeightTable
+from madminer.sampling.table import ResponseBounds, WeightTable
 from madminer.typing import FloatArray, IntArray
 
 __all__ = ["find_nuisance_extremes", "largest_nuisance_probability"]
@@ -103,9 +104,31 @@ def largest_nuisance_probability(
         events = order[start : start + _EVENTS]
         if bounds[events[0]] <= largest:
             break
-        for _, found in _weights(table, points, scaled, factors, events):
+        at = _promising(table, points, scaled, factors, events, largest)
+        for _, found in _weights(table, points.take(at), scaled[at], factors[at], events):
             largest = max(largest, float(np.abs(found).max()))
     return largest
+
+
+def _promising(
+    table: WeightTable,
+    points: ParameterPoints,
+    coefficients: FloatArray,
+    factors: FloatArray,
+    events: IntArray,
+    known: float,
+) -> IntArray:
+    """Points at which one of some events may have a weight above a known one."""
+    rows = table.weights[events]
+    responses = event_responses(table.model, rows)
+    box = ResponseBounds(
+        responses.a.min(axis=0, keepdims=True),
+        responses.a.max(axis=0, keepdims=True),
+        responses.b.max(axis=0, keepdims=True),
+    )
+    bounds = np.exp(box.largest_logs(points.nus)[:, 0]) * factors.max(axis=1)
+    bounds *= np.abs(coefficients) @ np.abs(rows).max(axis=0)
+    return np.flatnonzero(bounds > known)
 
 
 def _weights(

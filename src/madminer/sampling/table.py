@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -31,20 +31,18 @@ class ResponseBounds:
     Args:
         low: Smallest linear coefficients, shape ``(n_groups, v)``.
         high: Largest linear coefficients, shape ``(n_groups, v)``.
-        quadratic_low: Smallest quadratic coefficients, shape ``(n_groups, v)``.
-        quadratic_high: Largest quadratic coefficients, shape ``(n_groups, v)``.
+        quadratic: Largest quadratic coefficients, shape ``(n_groups, v)``.
     """
 
     low: FloatArray
     high: FloatArray
-    quadratic_low: FloatArray
-    quadratic_high: FloatArray
+    quadratic: FloatArray
 
     def largest_logs(self, nus: FloatArray) -> FloatArray:
         """Bounds of log f(nu): ``(n, v)`` to ``(n, n_groups)``."""
         positive, negative = np.maximum(nus, 0.0), np.minimum(nus, 0.0)
         logs: FloatArray = positive @ self.high.T + negative @ self.low.T
-        return logs + nus**2 @ self.quadratic_high.T
+        return logs + nus**2 @ self.quadratic.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,17 +124,12 @@ class WeightTable:
         """
         return factors if self.parents is None else factors[:, self.parents]
 
-    def batches(self, without: Collection[int] = ()) -> Iterator[ResponseBatch]:
-        """Weights, responses and groups of successive events, without those of some groups."""
-        runs = [(0, len(self))]
-        if without:
-            left = [g for g in range(self.n_groups) if g not in without]
-            runs = [(int(self.edges[g]), int(self.edges[g + 1])) for g in left]
-        for first, stop in runs:
-            for start in range(first, stop, _CHUNK):
-                some = slice(start, min(start + _CHUNK, stop))
-                weights = self.weights[some]
-                yield weights, event_responses(self.model, weights), self.groups[some]
+    def batches(self) -> Iterator[ResponseBatch]:
+        """Weights, responses and groups of successive events."""
+        for start in range(0, len(self), _CHUNK):
+            some = slice(start, start + _CHUNK)
+            weights = self.weights[some]
+            yield weights, event_responses(self.model, weights), self.groups[some]
 
 
 def refined(table: WeightTable) -> WeightTable:
@@ -220,12 +213,11 @@ def _deviation(batch: ResponseBatch) -> FloatArray:
 def _bounds(table: WeightTable) -> ResponseBounds:
     shape = (table.n_groups, len(table.model.columns))
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
-    quadratic_low, quadratic_high = low.copy(), high.copy()
+    quadratic = high.copy()
     for _, responses, groups in table.batches():
         for group in np.unique(groups):
             a, b = responses.a[groups == group], responses.b[groups == group]
             low[group] = np.minimum(low[group], a.min(axis=0))
             high[group] = np.maximum(high[group], a.max(axis=0))
-            quadratic_low[group] = np.minimum(quadratic_low[group], b.min(axis=0))
-            quadratic_high[group] = np.maximum(quadratic_high[group], b.max(axis=0))
-    return ResponseBounds(low, high, quadratic_low, quadratic_high)
+            quadratic[group] = np.maximum(quadratic[group], b.max(axis=0))
+    return ResponseBounds(low, high, quadratic)
