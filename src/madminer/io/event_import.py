@@ -239,9 +239,13 @@ def _setup(
         for parameter in nuisance
         for name in parameter.benchmark_names
     }
+    benchmarks = {**given.benchmarks, **added}
+    if nuisance and not any(benchmark.is_reference for benchmark in benchmarks.values()):
+        first = next(iter(benchmarks))  # which variations then refer to; MadMiner 0.9 needs a flag
+        benchmarks[first] = replace(benchmarks[first], is_reference=True)
     whole = replace(
         given,
-        benchmarks={**given.benchmarks, **added},
+        benchmarks=benchmarks,
         nuisance_parameters={**given.nuisance_parameters, **{p.name: p for p in nuisance}},
         observables=definitions,
     )

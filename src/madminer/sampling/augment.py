@@ -31,8 +31,8 @@ class DrawnSample:
         table: What was drawn from.
         rows: Rows of the events in the file, shape ``(n_samples,)``.
         weights: Weights at the benchmarks, shape ``(n_samples, n_benchmarks)``.
-        factors: Factors of the groups of events that each set was drawn from, shape
-            ``(n_sets, n_groups)``.
+        factors: Factors of the groups of the file that each set was drawn from, shape
+            ``(n_sets, n_file_groups)``.
         sets: Set of points that each sample belongs to, shape ``(n_samples,)``.
         n_effective: Effective number of events at the point of each sample, or the smallest.
         is_negative: Whether the weight of each sample is negative.
@@ -79,7 +79,8 @@ def draw_sample(
     Args:
         table: Weights of the events to draw from.
         points: Points to draw at; set s takes number ``s % len(points)``.
-        factors: Factors of the groups of events at each point, shape ``(n_points, n_groups)``.
+        factors: Factors of the groups of the file at each point, shape
+            ``(n_points, n_file_groups)``.
         sets: Set that each sample belongs to, shape ``(n_samples,)``.
         rng: Source of randomness.
         n_eff_forced: See `madminer.sampling.draws.draw_events`.
@@ -94,7 +95,7 @@ def draw_sample(
     at = sets % len(points)
     draws = draw_events(
         table,
-        Targets(points.coefficients, factors, nuisances, xsecs),
+        Targets(points.coefficients, table.spread(factors), nuisances, xsecs),
         at,
         rng,
         n_eff_forced,

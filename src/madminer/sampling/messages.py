@@ -141,8 +141,9 @@ def _relative_uncertainty(sample: DrawnSample, points: Points, point: int) -> fl
         weights=table.weights[::step],
     )
     factors = sample.factors[point]
-    weights = point_weights(some, points.coefficients[point], factors)
-    total = float(points.coefficients[point] @ (factors @ table.sums))
+    of_groups = table.spread(factors[np.newaxis])[0]
+    weights = point_weights(some, points.coefficients[point], of_groups)
+    total = float(points.coefficients[point] @ (factors @ table.file_sums))
     return float(np.sqrt(step * np.sum(weights**2)) / total)
 
 

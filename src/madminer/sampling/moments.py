@@ -55,7 +55,7 @@ def point_moments(
     Args:
         table: Weights of the events.
         points: Parameter points.
-        factors: Factors of the groups of events at each point, shape ``(n, n_groups)``.
+        factors: Factors of the groups of the file at each point, shape ``(n, n_file_groups)``.
         by_theta: Whether gradients are wanted.
         by_nu: Whether they have components for nuisance parameters.
 
@@ -63,7 +63,7 @@ def point_moments(
         The moments.
     """
     if points.is_nominal and not by_nu:
-        sums = factors @ table.sums
+        sums = factors @ table.file_sums
         xsecs: FloatArray = np.einsum("nb,nb->n", points.coefficients, sums)
         slopes = np.einsum("npb,nb->np", points.gradients, sums) if by_theta else None
         return PointMoments(xsecs, slopes)
@@ -94,7 +94,7 @@ def _sums(
     if fit is not None:
         return fit.sums(points, with_slopes=with_slopes)
     return accumulate_nuisance_sums(
-        table.batches(), table.model, points, table.n_groups, with_slopes=with_slopes
+        table.batches(), table.model, points, table.n_file_groups, with_slopes=with_slopes
     )
 
 

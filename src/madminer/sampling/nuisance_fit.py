@@ -36,6 +36,7 @@ _MAX_TERMS = 800
 _MAX_DEGREE = 12
 _POINTS_PER_TERM = 2.0
 _N_CHECKS = 100
+_LARGEST_LOG = 600.0
 _GAIN = 4  # fewer passes than without a fit, for it to be tried
 
 
@@ -64,7 +65,8 @@ class NuisanceFit:
         """Sums at parameter points, as `accumulate_nuisance_sums` gives them."""
         values, slopes = _polynomials(self._scaled(points.nus), int(self.exponents.max()))
         terms = _products(values, self.exponents)
-        first = self.scale * np.exp(np.tensordot(terms, self.coefficients, axes=1))
+        logs = np.tensordot(terms, self.coefficients, axes=1)
+        first = self.scale * np.exp(np.clip(logs, -_LARGEST_LOG, _LARGEST_LOG))
         if not with_slopes:
             return NuisanceSums(self.n_events, first, None, None)
         p, v = points.setup.n_parameters, len(self.low)
@@ -131,7 +133,7 @@ def _agrees(
 
 def _exact(table: WeightTable, points: ParameterPoints, *, with_slopes: bool) -> NuisanceSums:
     return accumulate_nuisance_sums(
-        table.batches(), table.model, points, table.n_groups, with_slopes=with_slopes
+        table.batches(), table.model, points, table.n_file_groups, with_slopes=with_slopes
     )
 
 

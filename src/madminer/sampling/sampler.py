@@ -120,7 +120,7 @@ class Sampler(DataAnalyzer):
         sample = draw_sample(
             table,
             points,
-            table.spread(factors),
+            factors,
             np.repeat(np.arange(n_sets), n_per_set),
             rng,
             n_eff_forced=options.n_eff_forced,

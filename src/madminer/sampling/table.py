@@ -55,9 +55,10 @@ class WeightTable:
         weights: Weights in pb, contiguous in memory or mapped to a file, shape
             ``(n_events, n_benchmarks)``.
         model: Response to nuisance parameters.
-        parents: Group of `madminer.analysis.rescaling` that each group belongs to, shape
-            ``(n_groups,)``; None: the same.
+        parents: Group of the file, see `madminer.analysis.rescaling`, that each group belongs to,
+            shape ``(n_groups,)``; None: the same.
         bounds: Ranges of the responses in each group, None where groups are not `refined`.
+        n_groups_of_file: Number of groups of the file; None: the same.
     """
 
     rows: IntArray
@@ -66,6 +67,7 @@ class WeightTable:
     model: ResponseModel = field(default_factory=lambda: ResponseModel((), ()))
     parents: IntArray | None = None
     bounds: ResponseBounds | None = None
+    n_groups_of_file: int | None = None
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -113,6 +115,20 @@ class WeightTable:
             return RunningSums(self.weights, absolute, _MAPPED_LENGTH)
         return RunningSums(self.weights, absolute)
 
+    @cached_property
+    def file_sums(self) -> FloatArray:
+        """Sums of the weights of each group of the file, shape ``(n_file_groups, b)``."""
+        if self.parents is None:
+            return self.sums
+        total = np.zeros((self.n_file_groups, self.sums.shape[1]))
+        np.add.at(total, self.parents, self.sums)
+        return total
+
+    @property
+    def n_file_groups(self) -> int:
+        """Number of groups of the file."""
+        return self.n_groups if self.n_groups_of_file is None else self.n_groups_of_file
+
     def spread(self, factors: FloatArray) -> FloatArray:
         """Factors of the groups of the file as factors of the groups of this table.
 
@@ -125,11 +141,13 @@ class WeightTable:
         return factors if self.parents is None else factors[:, self.parents]
 
     def batches(self) -> Iterator[ResponseBatch]:
-        """Weights, responses and groups of successive events."""
+        """Weights, responses and groups of the file of successive events."""
         for start in range(0, len(self), _CHUNK):
             some = slice(start, start + _CHUNK)
-            weights = self.weights[some]
-            yield weights, event_responses(self.model, weights), self.groups[some]
+            weights, groups = self.weights[some], self.groups[some]
+            if self.parents is not None:
+                groups = self.parents[groups]
+            yield weights, event_responses(self.model, weights), groups
 
 
 def refined(table: WeightTable) -> WeightTable:
@@ -170,6 +188,7 @@ def refined(table: WeightTable) -> WeightTable:
         weights=weights,
         edges=np.append(0, np.cumsum(sizes)),
         parents=np.array(parents),
+        n_groups_of_file=table.n_groups,
     )
     return replace(result, bounds=_bounds(result))
 
@@ -214,7 +233,8 @@ def _bounds(table: WeightTable) -> ResponseBounds:
     shape = (table.n_groups, len(table.model.columns))
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     quadratic = high.copy()
-    for _, responses, groups in table.batches():
+    for i, (_, responses, _) in enumerate(table.batches()):
+        groups = table.groups[i * _CHUNK : (i + 1) * _CHUNK]
         for group in np.unique(groups):
             a, b = responses.a[groups == group], responses.b[groups == group]
             low[group] = np.minimum(low[group], a.min(axis=0))
