@@ -69,9 +69,17 @@ def tasks(folder: Path, lhe: Path, *, quick: bool) -> dict[str, Task]:
             f"{sampling}, 200,000 events",
             "sample_train_ratio",
             (events, *draws),
-            target=100,
+            target=200,
             tolerance=0.05,
             repetitions=2,
+        ),
+        "ratio_100": Task(
+            f"sample_train_ratio, {int(n_samples):,} samples, 100 thetas, 200,000 events",
+            "sample_train_ratio",
+            (events, n_samples, "100"),
+            target=30,
+            tolerance=0.05,
+            repetitions=3,
         ),
         "ratio_2M": Task(
             f"{sampling}: ours from 200,000 against ours from 2,000,000 events",
@@ -86,11 +94,18 @@ def tasks(folder: Path, lhe: Path, *, quick: bool) -> dict[str, Task]:
             f"sample_train_local, {int(n_samples):,} samples, 200,000 events",
             "sample_train_local",
             (events, n_samples),
+            target=5,
             tolerance=0.05,
+            repetitions=9,
         ),
         "xsecs": Task(
             f"cross_sections, {int(n_thetas):,} thetas, 200,000 events",
             "cross_sections",
+            (events, n_thetas),
+        ),
+        "xsecs_again": Task(
+            f"cross_sections again, at {int(n_thetas):,} other thetas, 200,000 events",
+            "cross_sections_again",
             (events, n_thetas),
         ),
         "truth": Task(

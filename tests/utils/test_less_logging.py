@@ -7,20 +7,28 @@ import pytest
 from madminer.utils.various import less_logging
 
 
+def speak() -> None:
+    logging.getLogger("madminer.sampling").info("inside")
+    logging.getLogger("madminer.sampling").warning("careful")
+    logging.getLogger("another").info("foreign")
+
+
 def test_messages_are_silent_inside_only(caplog: pytest.LogCaptureFixture) -> None:
-    logger = logging.getLogger("madminer.sampling")
     with caplog.at_level(logging.INFO):
-        logger.info("before")
-        with pytest.raises(ValueError, match="inside"), less_logging():
-            logger.info("inside")
-            logger.warning("careful")
-            logging.getLogger("another").info("foreign")
+        with less_logging():
+            speak()
+        speak()
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["careful", "foreign", "inside", "careful", "foreign"]
+
+
+def test_errors_end_the_silence(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        with less_logging():
             raise ValueError("inside")
-        logger.info("after")
-    assert [record.getMessage() for record in caplog.records] == [
-        "before",
-        "careful",
-        "foreign",
-        "after",
-    ]
-    assert logger.isEnabledFor(logging.ERROR)
+
+    with caplog.at_level(logging.INFO):
+        with pytest.raises(ValueError, match="inside"):
+            fail()
+        speak()
+    assert caplog.records[0].getMessage() == "inside"
