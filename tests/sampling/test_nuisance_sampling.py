@@ -280,8 +280,7 @@ def test_classes_hold_every_event_once(nuisance_event_file: MakeFile) -> None:
     bounds = table.bounds.largest_logs(nus)
     for _, responses, groups in table.batches():  # one batch
         logs = nus @ responses.a.T + nus**2 @ responses.b.T
-        assert np.all(logs <= bounds[:, table.groups] + 1e-12)
-        np.testing.assert_array_equal(groups, table.parents[table.groups])
+        assert np.all(logs <= bounds[:, groups] + 1e-12)
     np.testing.assert_allclose(table.file_sums, plain.sums, rtol=1e-12)
 
 
@@ -410,3 +409,36 @@ def test_no_space_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.posix_fallocate", full, raising=False)
     with pytest.raises(OutputError, match="set TMPDIR to a folder with space"):
         empty_weights((1000, 2), 100.0)
+
+
+def test_effective_number_where_groups_count_differently(nuisance_event_file: MakeFile) -> None:
+    """Only the closest benchmark and background are drawn from, so that most factors are zero."""
+    augmenter = SampleAugmenter(nuisance_event_file(600))
+    thetas, nus = [[0.0, 0.0], [0.3, -1.3], [-1.0, -1.3]], [NU, -NU, [3.0, 2.0]]
+    sample = augmenter.sample_train_ratio(
+        sampling.morphing_points(thetas),
+        sampling.benchmark("sm"),
+        6000,
+        sampling.morphing_points(nus),
+        seed=1,
+        partition="all",
+        return_individual_n_effective=True,
+        double_precision=True,
+    )
+    lowest = augmenter.sample_train_plain(
+        sampling.morphing_points(thetas),
+        300,
+        sampling.morphing_points(nus),
+        seed=1,
+        partition="all",
+    ).n_eff
+    events = augmenter.event_file.read()
+    ids, expected = events.sampling_benchmarks, []
+    assert ids is not None
+    for theta, nu, closest in zip(thetas, nus, (0, 3, 4), strict=True):
+        chosen = events.x[(ids == closest) | (ids < 0)]
+        weights = exact(augmenter, chosen, np.array(theta), np.array(nu))
+        expected.append(weights.sum() / weights.max())
+        rows = (sample.y[:, 0] == 0) & (sample.theta0[:, 2] == nu[0])
+        np.testing.assert_allclose(np.asarray(sample.n_eff)[rows], expected[-1], rtol=1e-9)
+    assert lowest == pytest.approx(min(expected), rel=1e-9)

@@ -94,7 +94,7 @@ def _sums(
     if fit is not None:
         return fit.sums(points, with_slopes=with_slopes)
     return accumulate_nuisance_sums(
-        table.batches(), table.model, points, table.n_file_groups, with_slopes=with_slopes
+        table.file_batches(), table.model, points, table.n_file_groups, with_slopes=with_slopes
     )
 
 

@@ -133,7 +133,7 @@ def _agrees(
 
 def _exact(table: WeightTable, points: ParameterPoints, *, with_slopes: bool) -> NuisanceSums:
     return accumulate_nuisance_sums(
-        table.batches(), table.model, points, table.n_file_groups, with_slopes=with_slopes
+        table.file_batches(), table.model, points, table.n_file_groups, with_slopes=with_slopes
     )
 
 

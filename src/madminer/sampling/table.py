@@ -141,13 +141,16 @@ class WeightTable:
         return factors if self.parents is None else factors[:, self.parents]
 
     def batches(self) -> Iterator[ResponseBatch]:
-        """Weights, responses and groups of the file of successive events."""
+        """Weights, responses and groups of successive events."""
         for start in range(0, len(self), _CHUNK):
             some = slice(start, start + _CHUNK)
-            weights, groups = self.weights[some], self.groups[some]
-            if self.parents is not None:
-                groups = self.parents[groups]
-            yield weights, event_responses(self.model, weights), groups
+            weights = self.weights[some]
+            yield weights, event_responses(self.model, weights), self.groups[some]
+
+    def file_batches(self) -> Iterator[ResponseBatch]:
+        """Weights, responses and groups of the file of successive events."""
+        for weights, responses, groups in self.batches():
+            yield weights, responses, groups if self.parents is None else self.parents[groups]
 
 
 def refined(table: WeightTable) -> WeightTable:
@@ -233,8 +236,7 @@ def _bounds(table: WeightTable) -> ResponseBounds:
     shape = (table.n_groups, len(table.model.columns))
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     quadratic = high.copy()
-    for i, (_, responses, _) in enumerate(table.batches()):
-        groups = table.groups[i * _CHUNK : (i + 1) * _CHUNK]
+    for _, responses, groups in table.batches():
         for group in np.unique(groups):
             a, b = responses.a[groups == group], responses.b[groups == group]
             low[group] = np.minimum(low[group], a.min(axis=0))
