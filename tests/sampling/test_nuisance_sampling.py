@@ -431,6 +431,7 @@ def test_effective_number_where_groups_count_differently(nuisance_event_file: Ma
         sampling.morphing_points(nus),
         seed=1,
         partition="all",
+        double_precision=True,
     ).n_eff
     events = augmenter.event_file.read()
     ids, expected = events.sampling_benchmarks, []
