@@ -102,9 +102,10 @@ class SampleAugmenter(Sampler):
             n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
             double_precision: Whether to return float64 instead of float32.
             seed: Source of randomness.
-            negative_weights: ``"sign"``: events are drawn by the absolute value, and the attribute `w` of the
-                result holds the signs; ``"drop"``: those of negative weight are never drawn, as in
-                MadMiner 0.9, and counted in a warning; ``"refuse"``: they are an error.
+            negative_weights: ``"sign"``: events are drawn by the absolute value of their weight,
+                and the attribute `w` of the result holds the signs; ``"drop"``: those of negative
+                weight are never drawn, as in MadMiner 0.9, and counted in a warning;
+                ``"refuse"``: they are an error.
             file_format: ``"npy"``: a file for each array; ``"parquet"``: one file
                 ``<filename>.parquet``.
 
