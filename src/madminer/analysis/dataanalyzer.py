@@ -286,22 +286,16 @@ class DataAnalyzer:
             ShapeError: If `thetas` is one position instead of a list, or `nus` does not fit.
             MorphingError: If weights are not known at a point.
         """
-        factors_of_groups = self._group_factors(generated_close_to)
+        factors = self._group_factors(generated_close_to)
         options = (partition, test_split, validation_split, batch_size)
-        if thetas is None:
-            if nus is not None:
-                raise OptionError("nus needs thetas, one for each nu; got thetas = None.")
-            n_points = self.n_benchmarks if include_nuisance_benchmarks else self.n_benchmarks_phys
-            coefficients: FloatArray = np.eye(n_points, self.n_benchmarks)
-        else:
+        if thetas is not None:
             _check_points(thetas, self.n_parameters)
-            points = parameter_points(self.setup, thetas, nus)
-            coefficients = points.coefficients
-            if not points.is_nominal:
-                sums, which, scale = self._sums_at(points, *options)
-                return nuisance_cross_sections(sums, which, coefficients, scale * factors_of_groups)
-        nominal, scale = self._partition_sums(*options)
-        return cross_sections(nominal, coefficients, scale * factors_of_groups)
+            return self._xsecs_at(parameter_points(self.setup, thetas, nus), factors, *options)
+        if nus is not None:
+            raise OptionError("nus needs thetas, one for each nu; got thetas = None.")
+        n_points = self.n_benchmarks if include_nuisance_benchmarks else self.n_benchmarks_phys
+        sums, scale = self._partition_sums(*options)
+        return cross_sections(sums, np.eye(n_points, self.n_benchmarks), scale * factors)
 
     def xsec_gradients(
         self,
@@ -352,6 +346,23 @@ class DataAnalyzer:
             return by_nu
         by_theta = theta_gradients(sums, which, points, scale * factors)
         return by_theta if not wants_nu else np.hstack([by_theta, by_nu])
+
+    def _xsecs_at(
+        self,
+        points: ParameterPoints,
+        factors: FloatArray,
+        partition: str = "all",
+        test_split: float | None = 0.2,
+        validation_split: float | None = 0.2,
+        batch_size: int | None = 100_000,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Cross sections and uncertainties at points, with a factor for each group of events."""
+        options = (partition, test_split, validation_split, batch_size)
+        if points.is_nominal:
+            sums, scale = self._partition_sums(*options)
+            return cross_sections(sums, points.coefficients, scale * factors)
+        nuisance_sums, which, scale = self._sums_at(points, *options)
+        return nuisance_cross_sections(nuisance_sums, which, points.coefficients, scale * factors)
 
     def _sums_at(
         self,

@@ -588,11 +588,7 @@ class SampleAugmenter(Sampler):
             OptionError: If a specification is not understood.
         """
         points = resolve_points(theta, nu, None, self.setup, np.random.default_rng(seed))
-        if points.is_nominal:
-            xsecs, uncertainties = self.xsecs(points.table.thetas)
-            xsecs, uncertainties = xsecs[points.which], uncertainties[points.which]
-        else:
-            xsecs, uncertainties = self.xsecs(points.positions, points.nus)
+        xsecs, uncertainties = self._xsecs_at(points, self._group_factors(None))
         columns = [points.positions] if nu is None else [points.positions, points.nus]
         return np.hstack(columns), xsecs, uncertainties
 
