@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from madminer.errors import MorphingError
+from madminer.errors import DataError, MorphingError
 from madminer.models import AnalysisSetup
 from madminer.morphing.weights import morphing_weight_gradients, morphing_weights
 from madminer.typing import FloatArray, ThetaLike
@@ -79,10 +79,19 @@ def weight_coefficients(setup: AnalysisSetup, thetas: Thetas, n_columns: int) ->
                 f"Without morphing, weights are known at the benchmarks only, not at theta = "
                 f"{points[free][0].tolist()}; use one of {list(setup.physical_benchmarks)}."
             )
-        morphed = morphing_weights(points[free], setup.morphing.components, setup.morphing.matrix)
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            morphed = morphing_weights(
+                points[free], setup.morphing.components, setup.morphing.matrix
+            )
         coefficients[free, : morphed.shape[1]] = morphed
     known = np.flatnonzero(~free)
     coefficients[known, columns[known]] = 1.0
+    is_finite = np.isfinite(coefficients).all(axis=1)
+    if not is_finite.all():
+        raise DataError(
+            f"Weights are beyond all numbers at theta = {points[np.argmin(is_finite)].tolist()}. "
+            f"Choose parameters in the range of the setup."
+        )
     return coefficients
 
 

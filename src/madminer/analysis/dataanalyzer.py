@@ -33,9 +33,9 @@ from madminer.analysis.response import (
     ParameterPoints,
     event_responses,
     every_pair,
-    log_factors,
     parameter_points,
     report_responses,
+    response_factors,
     response_model,
     weights_and_gradients,
 )
@@ -420,8 +420,8 @@ class DataAnalyzer:
         if point.is_nominal:
             return at_theta
         responses = self._event_responses(weights)
-        logs = log_factors(every_pair, self.response, point, weights, responses)
-        at_point: FloatArray = at_theta * np.exp(logs[0])
+        factors = response_factors(every_pair, self.response, point, weights, responses)
+        at_point: FloatArray = at_theta * factors[0]
         return at_point
 
     def _partition_sums(
@@ -516,6 +516,17 @@ def _check_points(thetas: Thetas, n_parameters: int) -> None:
     """Refuse a single point where a list of points belongs."""
     if isinstance(thetas, str | int | np.integer):
         raise OptionError(f"thetas must be a list of points; give [{thetas!r}].")
+    if isinstance(thetas, np.ndarray) and thetas.ndim == 1:
+        raise ShapeError(
+            f"thetas must be an array (n_thetas, {n_parameters}) or a list of points, got the "
+            f"array {thetas.tolist()}; give it in one more pair of brackets."
+        )
+    if len(thetas) == n_parameters > 1 and all(type(theta) is int for theta in thetas):
+        names = [f"number {theta}" for theta in thetas]
+        raise ShapeError(
+            f"thetas = {list(thetas)} can be one position or the benchmarks {' and '.join(names)}. "
+            f"Give [{list(thetas)}] for the position, or the names of benchmarks."
+        )
     if any(isinstance(theta, float | np.floating) for theta in thetas):
         numbers = [float(np.asarray(theta).flat[0]) for theta in thetas]
         points = [[number] for number in numbers] if n_parameters == 1 else [numbers]

@@ -24,8 +24,8 @@ from madminer.analysis.response import (
     ParameterPoints,
     ResponseModel,
     every_pair,
-    log_factors,
     log_slopes,
+    response_factors,
 )
 from madminer.analysis.sums import EventSums, cross_sections
 from madminer.errors import MorphingError
@@ -146,8 +146,7 @@ def accumulate_nuisance_sums(
         products = _products(weights) if with_second else None
         for i, part in enumerate(parts):
             at = slice(i * step, i * step + len(part))
-            factors = log_factors(every_pair, model, part, weights, responses)
-            np.exp(factors, out=factors)
+            factors = response_factors(every_pair, model, part, weights, responses)
             first[at, group, physical] += factors @ weights[:, physical]
             if second is not None and products is not None:
                 second[at, group] += factors**2 @ products

@@ -34,7 +34,7 @@ from madminer.analysis.coefficients import (
     positions,
     weight_coefficients,
 )
-from madminer.errors import MorphingError, SetupError, ShapeError
+from madminer.errors import DataError, MorphingError, SetupError, ShapeError
 from madminer.models import AnalysisSetup, NuisanceParameter
 from madminer.morphing.nuisance import NuisanceColumns, nuisance_columns, nuisance_response
 from madminer.typing import ArrayLike, FloatArray, IntArray
@@ -53,12 +53,15 @@ __all__ = [
     "one_each",
     "parameter_points",
     "report_responses",
+    "response_factors",
     "response_model",
     "varied_coefficients",
     "weights_and_gradients",
 ]
 
 logger = logging.getLogger(__name__)
+
+_LARGEST_LOG = 600.0
 
 Form = Callable[[FloatArray, FloatArray], FloatArray]
 """Contraction of coefficients ``(n, k)`` with rows ``(m, k)``."""
@@ -352,6 +355,28 @@ def log_factors(
     return logs
 
 
+def response_factors(
+    form: Form,
+    model: ResponseModel,
+    points: ParameterPoints,
+    weights: FloatArray,
+    responses: EventResponses,
+) -> FloatArray:
+    """Factors f(nu) on the weights; see `log_factors` for arguments and shapes.
+
+    Raises:
+        DataError: If a factor is larger than any number.
+    """
+    logs = log_factors(form, model, points, weights, responses)
+    if not np.max(logs, initial=0.0) < _LARGEST_LOG:
+        raise DataError(
+            f"Weights grow beyond all numbers at nuisance parameters as large as "
+            f"{np.abs(points.nus).max():.3g}. They are in units of standard deviations: stay "
+            f"within a few of them."
+        )
+    return np.exp(logs, out=logs)
+
+
 def log_slopes(
     form: Form,
     model: ResponseModel,
@@ -410,7 +435,7 @@ def weights_and_gradients(
     if point.is_nominal and not by_nu:
         return at_point, gradients
     responses = event_responses(model, weights)
-    factors = np.exp(log_factors(every_pair, model, point, weights, responses)[0])
+    factors = response_factors(every_pair, model, point, weights, responses)[0]
     at_point, gradients = at_point * factors, gradients * factors[:, np.newaxis]
     slopes = log_slopes(every_pair, model, point, weights, responses)
     p = point.setup.n_parameters

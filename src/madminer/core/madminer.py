@@ -353,7 +353,7 @@ class MadMiner:
         norm_variation: float = 1.1,
         scale: str = "mu",
         scale_variations: Sequence[float] = (0.5, 1.0, 2.0),
-        pdf_variation: str = "CT10",
+        pdf_variation: str | int = "CT10",
     ) -> None:
         r"""Add a systematic uncertainty; several of each effect are possible.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container, Iterable, Sequence
 from itertools import count
 
@@ -10,6 +11,11 @@ from madminer.errors import SetupError
 from madminer.models import Systematic, SystematicScale, SystematicType
 
 __all__ = ["make_systematic"]
+
+logger = logging.getLogger(__name__)
+
+UNLIKELY = 3.0
+"""Factor on a cross section beyond which a norm systematic is hardly meant."""
 
 
 def make_systematic(
@@ -20,7 +26,7 @@ def make_systematic(
     norm_variation: float,
     scale: str,
     scale_variations: Sequence[float],
-    pdf_variation: str,
+    pdf_variation: str | int,
 ) -> Systematic:
     """Make a systematic uncertainty from the arguments of `MadMiner.add_systematics`.
 
@@ -31,7 +37,7 @@ def make_systematic(
         norm_variation: Factor on all weights at nu = 1.
         scale: "mu", "muf" or "mur".
         scale_variations: Factors on the scale; the last belongs to nu = 1, the first to nu = -1.
-        pdf_variation: Name of the set of parton densities.
+        pdf_variation: Name or LHAPDF number of the set of parton densities.
 
     Returns:
         The systematic uncertainty.
@@ -56,7 +62,9 @@ def make_systematic(
     if kind is SystematicType.NORM:
         return Systematic(name, kind, _norm_factor(norm_variation))
     if kind is SystematicType.PDF:
-        return Systematic(name, kind, text(pdf_variation, "pdf_variation"))
+        is_number = isinstance(pdf_variation, int) and not isinstance(pdf_variation, bool)
+        pdf = str(pdf_variation) if is_number else pdf_variation
+        return Systematic(name, kind, text(pdf, "pdf_variation"))
     return Systematic(name, kind, _scale_factors(scale_variations), _scale(scale))
 
 
@@ -71,6 +79,15 @@ def _norm_factor(variation: float) -> float:
         raise SetupError(
             "norm_variation is the factor on all weights at nu = 1, so 1.0 varies nothing. Give "
             "1.1 for an uncertainty of 10 %."
+        )
+    if not 1.0 / UNLIKELY < factor < UNLIKELY:
+        logger.warning(
+            "norm_variation = %g multiplies all weights by %g at nu = 1. For an uncertainty of "
+            "%g %% give %g.",
+            factor,
+            factor,
+            100.0 * factor,
+            1.0 + factor,
         )
     return factor
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from madminer.errors import OutputError
 from madminer.typing import StrPath
 
-__all__ = ["atomic_path", "require_space"]
+__all__ = ["atomic_path", "refuse_same_file", "require_space"]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -89,6 +89,8 @@ def require_space(path: StrPath, n_bytes: int) -> None:
 def _create(target: Path, temporary: Path) -> None:
     if target.is_dir():
         raise OutputError(f"Cannot write {target}: it is a folder. Give the name of a file.")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"Cannot write {target}: it is a device or a pipe. Give a file.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
@@ -134,3 +136,20 @@ def _output_error(target: Path, error: OSError) -> OutputError:
         f"Cannot write {target} ({reason}). Choose a folder that exists or can be "
         f"made, is writable and has space."
     )
+
+
+def refuse_same_file(output: StrPath, source: object, what: str) -> None:
+    """Refuse to write over what is read, where the result is of another kind.
+
+    Args:
+        output: File to write.
+        source: What is read, perhaps a file.
+        what: What the source is, for the message.
+
+    Raises:
+        OutputError: If both are the same file.
+    """
+    if isinstance(source, str | os.PathLike) and os.path.realpath(output) == os.path.realpath(
+        source
+    ):
+        raise OutputError(f"The output {output} is the {what} itself. Give another file name.")

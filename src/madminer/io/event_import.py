@@ -12,6 +12,7 @@ import awkward as ak
 import numpy as np
 
 from madminer.errors import NoEventsError, OptionError, SetupError
+from madminer.io.atomic import refuse_same_file
 from madminer.io.awkward_events import EventFields
 from madminer.io.event_columns import (
     columns_of,
@@ -167,6 +168,8 @@ def import_events(
         raise OptionError(
             f"k_factor must be positive and batch_size at least 1, got {k_factor} and {batch_size}."
         )
+    refuse_same_file(output, source, "source")
+    refuse_same_file(output, setup, "setup")
     table = _open(source)
     fields = EventFields() if table.notes is None else table.notes.fields
     whole, named = _setup(setup, table, observables, nuisance_parameters)
@@ -228,6 +231,9 @@ def _setup(
     definitions = {name: given.observables.get(name, "_") for name in named}
     nuisance = list(nuisance_parameters)
     known = [*given.nuisance_parameters, *given.physical_benchmarks]
+    names = [p.name for p in nuisance]
+    if len(set(names)) < len(names):
+        raise SetupError(f"Nuisance parameters need different names, got {names}.")
     taken = [n for p in nuisance for n in (p.name, *p.benchmark_names) if n in known]
     if taken:
         raise SetupError(
@@ -302,15 +308,25 @@ def _write(
 ) -> None:
     n_physical = len(plan.setup.physical_benchmarks)
     signal, background = np.zeros(n_physical, dtype=np.int64), 0
+    n_undefined = np.zeros(len(plan.observables), dtype=np.int64)
     with EventWriter(output, plan.setup, n_events=table.n_events) as writer:
         n_batches = -(-table.n_events // batch_size)
         for columns in track(table.iterate(plan.columns, batch_size), "Importing", total=n_batches):
             events = plan.events(columns)
+            n_undefined += np.count_nonzero(~np.isfinite(events.x), axis=0)
             writer.append(events)
             if events.sampling_benchmarks is not None:
                 counted = EventSummary.count(events.sampling_benchmarks, n_physical)
                 signal += counted.signal_events
                 background += counted.background_events
+        if n_undefined.any():
+            pairs = zip(plan.observables, n_undefined.tolist(), strict=True)
+            logger.warning(
+                "Observables are not finite in some of %d events: %s. Such a file cannot be "
+                "sampled: fill the values or leave the events out.",
+                table.n_events,
+                ", ".join(f"{name} ({count})" for name, count in pairs if count),
+            )
         notes = table.notes
         if keep_summary and notes is not None and notes.n_events == table.n_events:
             writer.set_summary(notes.summary)

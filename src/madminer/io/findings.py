@@ -91,6 +91,8 @@ def check_closure(setup: AnalysisSetup, events: EventStatistics) -> Iterator[Fin
         return
     weights = events.sampled_weights[:, : len(thetas)]
     weights = weights[np.isfinite(weights).all(axis=1)]
+    size = np.abs(weights).max(axis=1, initial=0.0)
+    weights = weights[np.ptp(weights, axis=1) > 1e-12 * size]  # background proves nothing
     if not np.all(weights.sum(axis=0)):
         return  # without cross section, which is reported
     closure = morphing_closure(weights, thetas, setup.morphing.components, setup.morphing.matrix)
@@ -309,7 +311,7 @@ def check_variations(events: EventStatistics) -> Iterator[Finding]:
 
 
 def _variation(v: VariationStatistics, events: EventStatistics) -> Finding:
-    what = f"Nuisance parameter {v.parameter} at nu = {v.nu:+d}"
+    what = f"Nuisance parameter {v.parameter} at nu = {v.nu:+d} ({v.benchmark})"
     if np.isnan(v.minimum):
         return Finding(
             Level.PROBLEM,
@@ -321,8 +323,12 @@ def _variation(v: VariationStatistics, events: EventStatistics) -> Finding:
         text += f" (median; {v.minimum:.3g} to {v.maximum:.3g})"
     if v.n_undefined:
         text += f"; undefined in {_of(v.n_undefined, events)}, which count as not varied"
-    if v.minimum == v.maximum == 1.0:
-        return Finding(Level.WARNING, f"{what}: it varies nothing.", "Leave the systematic out.")
+    if np.isclose(v.minimum, 1.0) and np.isclose(v.maximum, 1.0):
+        return Finding(
+            Level.WARNING,
+            f"{what}: it varies nothing.",
+            "Leave the systematic out, unless its weights at other benchmarks vary.",
+        )
     if v.n_undefined or v.maximum > LARGE_RATIO or v.minimum < 1.0 / LARGE_RATIO:
         return Finding(
             Level.WARNING,

@@ -17,7 +17,7 @@ import awkward as ak
 import numpy as np
 
 from madminer.errors import FileFormatError, MissingDependencyError, MissingFileError, OptionError
-from madminer.io.atomic import atomic_path
+from madminer.io.atomic import atomic_path, refuse_same_file
 from madminer.io.awkward_events import EventFields
 from madminer.io.event_columns import with_fields
 from madminer.io.event_reader import EventFile
@@ -124,6 +124,7 @@ def export_parquet(
         OutputError: If the result cannot be written.
     """
     pq = _pyarrow().parquet
+    refuse_same_file(output, filename, "event file")
     file = EventFile(filename)
     fields = EventFields(weights, sampling_benchmark)
     fields.check(file.setup)

@@ -66,6 +66,10 @@ def open_hdf5(path: StrPath) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             read_format_version(file)
             yield file
+    except PermissionError as error:
+        raise FileFormatError(
+            f"{path} may not be read (permission denied). Change its permissions, or copy it."
+        ) from error
     except OSError as error:
         raise FileFormatError(
             f"{path} cannot be read as an HDF5 file ({error}). It is truncated, damaged or another "

@@ -76,12 +76,14 @@ class LHEReader(EventReader):
     ) -> None:
         """Declare a sample.
 
-        The cross sections of samples add up; runs that repeat each other need a k-factor of one
-        over their number.
+        Samples generated at the same benchmark add up, as does background; runs that repeat each
+        other need a k-factor of one over their number. Signal samples generated at different
+        benchmarks describe the same process each, in full: they need no k-factor, and the
+        analysis takes each with its share of the signal events (`DataAnalyzer.event_loader`).
 
         Args:
             lhe_filename: Event file, plain or compressed.
-            sampled_from_benchmark: Benchmark that the events were generated at.
+            sampled_from_benchmark: Benchmark that the events were generated at, of background too.
             is_background: Whether the process does not depend on the parameters; then the nominal
                 weight serves for all benchmarks.
             k_factor: Factor on all weights.

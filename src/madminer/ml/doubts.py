@@ -100,12 +100,13 @@ def _scores_in_strange_units(family: str, method: str, sample: Sample) -> str | 
     scaling = fit_standardization(sample["t_xz"])
     sizes = np.hypot(scaling.means, scaling.stds)
     low, high = _SCORES
-    if np.all((sizes >= low) & (sizes <= high)):
+    is_zero = ~(np.sqrt(np.mean(sample["t_xz"] ** 2, axis=0)) > 0.0)
+    if np.all(is_zero | ((sizes >= low) & (sizes <= high))):
         return None
     return (
         f"The joint scores have the typical sizes {_listed(sizes)}, but a score estimator learns "
-        f"numbers of order one: small components hardly count in its loss. Divide t_xz by these "
-        f"sizes and multiply the estimated scores by them, or choose other units of the parameters."
+        f"numbers of order one: small components hardly count in its loss. Train with "
+        f"scale_scores=True, or choose other units of the parameters."
     )
 
 

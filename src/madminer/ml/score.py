@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, final
 
 import numpy as np
@@ -102,6 +103,7 @@ class ScoreEstimator(Estimator):
         checkpoint_every: int = 10,
         resume: bool = False,
         theta_ref: DataLike | None = None,
+        scale_scores: bool = False,
     ) -> TrainingHistory:
         r"""Train the network; a second call continues from the present weights and scaling.
 
@@ -147,6 +149,9 @@ class ScoreEstimator(Estimator):
             theta_ref: Parameter point that the scores belong to, shape ``(n_parameters,)``, or the
                 theta of the sample, shape ``(n, n_parameters)``. It is kept in the files, and a
                 Fisher information at another point is refused. None if it does not matter.
+            scale_scores: Whether to divide each component of the scores by its root mean square
+                for the training, so that all count alike in the loss; the network then gives
+                scores in the original units.
 
         Returns:
             The losses; unpacks as (train losses, validation losses).
@@ -192,9 +197,41 @@ class ScoreEstimator(Estimator):
             resume=resume,
         )
         reference = None if theta_ref is None else _reference(theta_ref, t_xz)
-        history = self._train(request)
+        sizes = _score_sizes(t_xz) if scale_scores else None
+        history = self._train(request) if sizes is None else self._train_scaled(request, sizes)
         self.theta_ref = reference or self.theta_ref
         return history
+
+    def _train_scaled(self, request: TrainingRequest, sizes: FloatArray) -> TrainingHistory:
+        """Train on scores in units of their sizes; the last layer then returns to their own."""
+
+        def scaled(data: Mapping[str, DataLike | None]) -> dict[str, DataLike | None]:
+            scores = data["t_xz"]
+            return {
+                **data,
+                "t_xz": None if scores is None else load_columns(scores, "t_xz") / sizes,
+            }
+
+        self._stretch_output(1.0 / sizes)
+        try:
+            return self._train(
+                replace(
+                    request,
+                    data=scaled(request.data),
+                    validation_data=scaled(request.validation_data),
+                )
+            )
+        finally:
+            self._stretch_output(sizes)
+
+    def _stretch_output(self, factors: FloatArray) -> None:
+        """Multiply the outputs of the network, if there is one."""
+        if isinstance(self._network, MLP):
+            last = self._network.layer(len(self._network.layers) - 1)
+            stretch = torch.as_tensor(factors, dtype=last.weight.dtype, device=last.weight.device)
+            with torch.no_grad():
+                last.weight.mul_(stretch[:, None])
+                last.bias.mul_(stretch)
 
     def set_nuisance(
         self, fisher_information: DataLike, parameters_of_interest: Sequence[int]
@@ -348,6 +385,12 @@ class ScoreEstimator(Estimator):
         self.nuisance_mode_default = model.settings.get("nuisance_mode_default", "keep")
         reference = model.settings.get("theta_ref")
         self.theta_ref = None if reference is None else tuple(float(t) for t in reference)
+
+
+def _score_sizes(t_xz: DataLike) -> FloatArray:
+    """Root mean square of each component of the scores, one where it is rounding or zero."""
+    sizes: FloatArray = np.sqrt(np.mean(load_columns(t_xz, "t_xz") ** 2, axis=0))
+    return np.where(sizes > 1e-10 * sizes.max(initial=0.0), sizes, 1.0)
 
 
 def _reference(theta_ref: DataLike, t_xz: DataLike) -> tuple[float, ...]:

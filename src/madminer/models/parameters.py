@@ -81,6 +81,11 @@ class NuisanceParameter:
     def __post_init__(self) -> None:
         if not self.name:
             raise SetupError("A nuisance parameter needs a name, got an empty one.")
+        if self.benchmark_pos is not None and self.benchmark_pos == self.benchmark_neg:
+            raise SetupError(
+                f"Nuisance parameter {self.name!r} needs different benchmarks at nu = +1 and -1, "
+                f"got {self.benchmark_pos!r} for both."
+            )
 
     @property
     def depends_on_theta(self) -> bool:

@@ -138,6 +138,10 @@ class AnalysisSetup:
                 f"but the setup only has {list(self.benchmarks)}."
             )
 
+        if both := sorted(set(self.parameters) & set(self.nuisance_parameters)):
+            raise SetupError(
+                f"Theory and nuisance parameters need different names, but {both} are both."
+            )
         for nuisance in self.nuisance_parameters.values():
             points = {*(nuisance.benchmarks_pos or ()), *(nuisance.benchmarks_neg or ())}
             if lost := sorted(points - set(self.physical_benchmarks)):
@@ -210,14 +214,17 @@ class AnalysisSetup:
             UnknownNameError: If there is no such benchmark.
             ShapeError: If an array has the wrong shape or values that are not finite.
         """
-        if isinstance(theta, str | int | np.integer):
+        if isinstance(theta, str | int | np.integer) and not isinstance(theta, bool):
             key = theta if isinstance(theta, str) else int(theta)
             position: FloatArray = self.benchmark_thetas[self.benchmark_index(key)]
             return position
-        point = np.asarray(theta, dtype=np.float64)
+        try:
+            point = np.asarray(theta, dtype=np.float64)
+        except (TypeError, ValueError):
+            point = np.empty(0)
         if point.shape != (self.n_parameters,) or not np.all(np.isfinite(point)):
             raise ShapeError(
                 f"theta must be finite with shape ({self.n_parameters},), one value for each of "
-                f"{list(self.parameters)}; got {point.tolist()}."
+                f"{list(self.parameters)}; got {theta!r:.200}."
             )
         return point

@@ -153,8 +153,9 @@ def optimize_basis(
     if n_missing < 0:
         raise MorphingError(
             f"The basis has {n_bases * len(components)} benchmarks, but {len(kept)} are given. "
-            f"Remove benchmarks, raise max_overall_power or the parameters' max_power, or choose a "
-            f"new basis with include_existing_benchmarks=False."
+            f"Use them all with least_squares=True, add those for tests after set_morphing, remove "
+            f"some, raise max_overall_power or the parameters' max_power, or choose a new basis "
+            f"with include_existing_benchmarks=False."
         )
     if n_missing == 0:
         morphing_matrix(kept, components, n_bases)  # refuses singular ones

@@ -21,6 +21,7 @@ from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.envelope import acceptances, draw_from_envelope
 from madminer.sampling.extremes import Extremes, find_extremes, largest_probability
 from madminer.sampling.nuisance_extremes import (
+    absolute_nuisance_totals,
     find_nuisance_extremes,
     largest_nuisance_probability,
 )
@@ -189,7 +190,12 @@ def _totals(table: WeightTable, targets: Targets, *, drop_negative: bool) -> Flo
 
 def _absolute_totals(table: WeightTable, targets: Targets, points: IntArray) -> FloatArray:
     if targets.points is not None:
-        return np.array([np.abs(targets.weights_of_all(table, i)).sum() for i in points])
+        return absolute_nuisance_totals(
+            table,
+            targets.points.take(points),
+            targets.coefficients[points],
+            targets.factors[points],
+        )
     coefficients, totals = targets.coefficients[points], np.zeros(len(points))
     step = max(_BLOCK // max(len(points), 1), 1)
     for group in range(table.n_groups):

@@ -121,7 +121,8 @@ def report_reliability(sample: DrawnSample, points: Points) -> None:
         )
     farthest = int(np.argmax(np.sum(points.coefficients**2, axis=1)))
     uncertainty = _relative_uncertainty(sample, points, farthest)
-    if uncertainty > LARGE_UNCERTAINTY:
+    extrapolates = np.abs(points.coefficients[farthest]).max() > 1.0 + 1e-9
+    if extrapolates and uncertainty > LARGE_UNCERTAINTY:
         logger.warning(
             "At theta = %s the morphing weights are as large as %.3g, so that the cross section is "
             "known to %.0f%% only: the point lies far from the events and benchmarks. Generate "

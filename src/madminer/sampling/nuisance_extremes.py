@@ -28,7 +28,11 @@ from madminer.sampling.extremes import Extremes
 from madminer.sampling.table import ResponseBounds, WeightTable
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["find_nuisance_extremes", "largest_nuisance_probability"]
+__all__ = [
+    "absolute_nuisance_totals",
+    "find_nuisance_extremes",
+    "largest_nuisance_probability",
+]
 
 _EVENTS = 1 << 11  # events looked at together
 _POINTS = 1 << 8  # points looked at together
@@ -67,6 +71,25 @@ def find_nuisance_extremes(
                 weights[over] = 0.0
             heaviest[at] = np.maximum(heaviest[at], weights.max(axis=1, initial=0.0))
     return Extremes(heaviest, removed)
+
+
+def absolute_nuisance_totals(
+    table: WeightTable, points: ParameterPoints, coefficients: FloatArray, factors: FloatArray
+) -> FloatArray:
+    """Sums of the absolute weights at many points, by a scan, shape ``(n_points,)``.
+
+    Args:
+        table: Weights of the events.
+        points: Points of theta and nu.
+        coefficients: Coefficients of the weights, shape ``(n_points, n_benchmarks)``.
+        factors: Factors of the groups of events, shape ``(n_points, n_groups)``.
+    """
+    totals = np.zeros(len(coefficients))
+    for start in range(0, len(table), _EVENTS):
+        events = np.arange(start, min(start + _EVENTS, len(table)))
+        for at, found in _weights(table, points, coefficients, factors, events):
+            totals[at] += np.abs(found, out=found).sum(axis=1)
+    return totals
 
 
 def largest_nuisance_probability(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -55,8 +56,10 @@ def resolve_points(
         UnknownNameError: If there is no such benchmark.
         ShapeError: If a point has the wrong number of parameters.
     """
-    if n_samples is not None and n_samples < 1:
-        raise OptionError(f"n_samples must be at least 1, got {n_samples}.")
+    number: object = n_samples  # users pass all kinds
+    is_whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    if number is not None and (not is_whole or operator.index(n_samples or 0) < 1):
+        raise OptionError(f"n_samples must be a whole number of at least 1, got {n_samples!r}.")
     kind, value = _pair(theta)
     resolver = _RESOLVERS.get(kind)
     if resolver is None:

@@ -8,8 +8,8 @@ from madminer.analysis.response import (
     ParameterPoints,
     event_responses,
     every_pair,
-    log_factors,
     one_each,
+    response_factors,
 )
 from madminer.sampling.table import WeightTable
 from madminer.typing import FloatArray, IntArray
@@ -24,7 +24,7 @@ def factors_of_all(
     one = points.take(np.array([point]))
     return np.concatenate(
         [
-            np.exp(log_factors(every_pair, table.model, one, weights, responses)[0])
+            response_factors(every_pair, table.model, one, weights, responses)[0]
             for weights, responses, _ in table.batches()
         ]
     )
@@ -46,8 +46,7 @@ def factors_of_each(
     """
     responses = event_responses(table.model, weights)
     each = points.take(which)
-    factors: FloatArray = np.exp(log_factors(one_each, table.model, each, weights, responses))
-    return factors
+    return response_factors(one_each, table.model, each, weights, responses)
 
 
 def factor_bounds(table: WeightTable, points: ParameterPoints) -> FloatArray:

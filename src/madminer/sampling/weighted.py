@@ -30,11 +30,22 @@ class WeightedSample:
         t_xz: Joint score at the parameter point, shape ``(n, p)``, or ``(n, p + v)`` with
             components for nuisance parameters.
         w: Weights, negative ones included, with mean one, shape ``(n, 1)``.
+        theta: The parameter point, followed by the nuisance parameters if the score has components
+            for them, shape ``(p,)`` or ``(p + v,)``. Give it as `theta_ref` to the training.
     """
 
     x: FloatArray
     t_xz: FloatArray
     w: FloatArray
+    theta: FloatArray
+
+    def __repr__(self) -> str:
+        """Shapes instead of numbers."""
+        shapes = f"x {self.x.shape}, t_xz {self.t_xz.shape}, w {self.w.shape}"
+        return (
+            f"WeightedSample({shapes}; theta {self.theta.tolist()}, "
+            f"n_effective {self.n_effective:.6g})"
+        )
 
     @property
     def probabilities(self) -> FloatArray:
@@ -82,6 +93,8 @@ def weighted_sample(
             defined.
         NegativeWeightError: If the weights do not add up to a positive cross section.
     """
+    if isinstance(theta, tuple) and theta and theta[0] in {"benchmark", "morphing_point"}:
+        theta = theta[1]  # as the sampling functions specify points
     start, stop, _ = partition_range(analyzer.n_samples, partition, test_split, validation_split)
     x, benchmark_weights = analyzer.weighted_events(
         start_event=start,
@@ -107,4 +120,5 @@ def weighted_sample(
         )
     # events without weight and gradient do not count; their score may be anything finite
     t_xz = gradients / np.where(is_zero, 1.0, w)[:, np.newaxis] - gradients.sum(axis=0) / sigma
-    return WeightedSample(x, t_xz, w[:, np.newaxis] * (len(w) / sigma))
+    position = np.concatenate([point.positions[0], *([point.nus[0]] if nuisance_score else [])])
+    return WeightedSample(x, t_xz, w[:, np.newaxis] * (len(w) / sigma), position)

@@ -8,7 +8,8 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -132,11 +133,15 @@ def as_components(components: Sequence[int], n: int) -> list[int]:
     Raises:
         OptionError: If there are none, or one is repeated or not between 0 and ``n - 1``.
     """
-    kept = [int(i) for i in components]
+    raw: object = components  # users pass all kinds
+    given: list[object] = list(raw) if isinstance(raw, Iterable) else []
+    kept = [operator.index(i) if isinstance(i, int | np.integer) else -1 for i in given]
+    if any(isinstance(i, bool) for i in given):
+        kept = []
     if not kept or len(set(kept)) != len(kept) or not all(0 <= i < n for i in kept):
         raise OptionError(
-            f"remaining_components must be different numbers from 0 to {n - 1}, "
-            f"got {list(components)}."
+            f"remaining_components must be a list of different numbers from 0 to {n - 1}, the "
+            f"positions of the parameters that remain; got {components!r}."
         )
     return kept
 
