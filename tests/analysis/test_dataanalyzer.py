@@ -260,6 +260,9 @@ def test_events_are_counted_where_there_is_no_summary(toy: DataAnalyzer, tmp_pat
         (0, OptionError, r"give \[0\]"),
         ([0.1, 0.0], ShapeError, r"give \[\[0.1, 0.0\]\]"),
         (np.array([0.1, 0.0]), ShapeError, r"give \[\[0.1, 0.0\]\]"),
+        ([1, 0], ShapeError, "can be one position or the benchmarks number 1 and number 0"),
+        (np.array([1, 0]), ShapeError, r"give \[\[1, 0\]\]"),
+        ([True], ShapeError, "theta must be finite"),
     ],
 )
 def test_single_points_are_refused(

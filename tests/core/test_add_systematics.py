@@ -87,7 +87,7 @@ def test_names_are_cleaned_and_unique(miner: MadMiner) -> None:
         ("scale", {"scale_variations": 2.0}, "must be a list of factors"),
         ("scale", {"scale_variations": ("0.5", 2.0)}, "scale_variations must be a number"),
         ("pdf", {"pdf_variation": " "}, "pdf_variation must be a text that is not empty"),
-        ("pdf", {"pdf_variation": 306000}, "pdf_variation must be a text"),
+        ("pdf", {"pdf_variation": 3.5}, "pdf_variation must be a text"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

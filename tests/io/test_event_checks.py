@@ -204,9 +204,19 @@ RARE = np.r_[10.0, np.full(N - 1, 1e-4)]
         (with_sampling(UNBALANCED), "warning", r"at w \(50\), but 1,950", "generate more there"),
         (with_sampling(np.full(N, -1)), "ok", "All events are background", ""),
         (with_sampling(UNBALANCED + 1), "problem", "50 .* at a benchmark that does not", "setup"),
-        (with_weights(-1e-9, [0, 1], 2), "warning", "nu = .1: .*; undefined in 2 of 2,0", "zero"),
-        (with_weights(0.0, slice(None), 3), "problem", "nu = -1: no event has weights", "leave"),
-        (with_weights(1e9, [0], 3), "warning", r"nu = -1: .* to \d.*e\+\d\d\)", "clipped"),
+        (
+            with_weights(-1e-9, [0, 1], 2),
+            "warning",
+            r"\(\w+\): .*; undefined in 2 of 2,0",
+            "zero",
+        ),
+        (
+            with_weights(0.0, slice(None), 3),
+            "problem",
+            r"\(\w+\): no event has weights",
+            "leave",
+        ),
+        (with_weights(1e9, [0], 3), "warning", r"nu = -1 \(\w+\): .* to \d.*e\+\d\d\)", "clipped"),
     ],
 )
 def test_planted_faults(tmp_path: Path, events: Events, level: str, text: str, remedy: str) -> None:
@@ -246,10 +256,11 @@ def test_nuisance_variations(tmp_path: Path) -> None:
     same = make_events()
     same.weights[:, 2] = same.weights[:, 0]
     report = report_of(tmp_path / "a.h5", same)
-    assert "nu = +1: it varies nothing" in report.of_level("warning")[0].text
+    assert "nu = +1 (up): it varies nothing" in report.of_level("warning")[0].text
     norm = make_events()
     norm.weights[:, 2] = 1.1 * norm.weights[:, 0]
-    assert "nu = +1: weights change by the factor 1.1." in str(report_of(tmp_path / "a.h5", norm))
+    report = str(report_of(tmp_path / "a.h5", norm))
+    assert "nu = +1 (up): weights change by the factor 1.1." in report
     several = NuisanceParameter("nu", "pdf", "up", None, {"sm": "up", "w": "down"})
     setup = replace(SETUP, nuisance_parameters={"nu": several})
     statistics = report_of(tmp_path / "a.h5", make_events(), setup).statistics

@@ -163,3 +163,48 @@ def test_scaling_is_measured_on_the_training_events_only(tmp_path: Path) -> None
     estimator.train("sally", x, x, n_epochs=1, x_val=x + 1000.0, t_xz_val=x)
     estimator.save(tmp_path / "model")
     assert np.load(tmp_path / "model_x_means.npy")[0] == pytest.approx(x.mean())
+
+
+def test_scaled_scores_learn_small_components(tmp_path: Path) -> None:
+    """Of two components of very different size, the small one is learned as well."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(4000, 2))
+    t_xz = np.column_stack([x[:, 0], 1e-3 * x[:, 1], np.zeros(4000)])
+    correlation = {}
+    for scale_scores in (False, True):
+        estimator = ScoreEstimator(n_hidden=(10,))
+        estimator.train(
+            "sally",
+            x,
+            t_xz,
+            n_epochs=5,
+            initial_lr=0.01,
+            seed=1,
+            scale_scores=scale_scores,
+            verbose="none",
+        )
+        scores = estimator.evaluate_score(x)
+        correlation[scale_scores] = np.corrcoef(scores[:, 1], t_xz[:, 1])[0, 1]
+        if scale_scores:
+            assert np.abs(scores[:, 2]).max() < 0.3
+            assert scores[:, 1].std() == pytest.approx(1e-3, rel=0.2)
+            estimator.save(tmp_path / "model")
+            copy = load_estimator(tmp_path / "model")
+            np.testing.assert_array_equal(copy.evaluate_score(x), scores)
+    assert correlation[True] > 0.99 > correlation[False]
+
+
+def test_scaled_training_in_the_original_units_continues() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(1000, 1))
+    estimator = ScoreEstimator(n_hidden=(5,))
+    settings = {"n_epochs": 3, "seed": 1, "scale_scores": True, "verbose": "none"}
+    estimator.train("sally", x, 100.0 * x, **settings)
+    before = estimator.evaluate_score(x)
+    history = estimator.train("sally", x, 100.0 * x, **{**settings, "n_epochs": 1})
+    after = estimator.evaluate_score(x)
+    assert np.abs(after - before).max() < 0.5 * np.abs(before).max()
+    assert history.train_losses[0] < 3.0  # in units of the size of the scores, 100
+    with pytest.raises(DataError):
+        estimator.train("sally", np.full((100, 1), np.nan), np.ones((100, 1)), **settings)
+    np.testing.assert_allclose(estimator.evaluate_score(x), after, rtol=1e-6)

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import chi2, kstest
 
 from madminer import sampling
-from madminer.errors import NegativeWeightError, OptionError, OutputError, ShapeError
+from madminer.errors import DataError, NegativeWeightError, OptionError, OutputError, ShapeError
 from madminer.morphing.weights import monomials
 from madminer.sampling import SampleAugmenter, moments, nuisance_fit, sampler
 from madminer.sampling.columns import SamplingOptions
@@ -443,3 +443,23 @@ def test_effective_number_where_groups_count_differently(nuisance_event_file: Ma
         rows = (sample.y[:, 0] == 0) & (sample.theta0[:, 2] == nu[0])
         np.testing.assert_allclose(np.asarray(sample.n_eff)[rows], expected[-1], rtol=1e-9)
     assert lowest == pytest.approx(min(expected), rel=1e-9)
+
+
+def test_nuisance_parameters_beyond_all_numbers_are_refused(
+    nuisance_event_file: MakeFile,
+) -> None:
+    augmenter = SampleAugmenter(nuisance_event_file(200))
+    far = sampling.morphing_point([1e5, 0.0])
+    with pytest.raises(DataError, match=r"as large as 1e\+05\. They are in units"):
+        augmenter.sample_train_plain(sampling.benchmark("sm"), 10, far)
+    with pytest.raises(DataError, match="beyond all numbers at theta"):
+        augmenter.xsecs([[1e200, 0.0]])
+
+
+def test_weighted_events_know_their_point(nuisance_event_file: MakeFile) -> None:
+    augmenter = SampleAugmenter(nuisance_event_file(200))
+    events = augmenter.weighted_local(sampling.morphing_point(POINT), nu=NU)
+    np.testing.assert_array_equal(events.theta, [*POINT, *NU])
+    without = augmenter.weighted_local("w3", nuisance_score=False)
+    np.testing.assert_array_equal(without.theta, [0.3, -1.4])
+    assert f"t_xz ({len(events.x)}, 4)" in repr(events)

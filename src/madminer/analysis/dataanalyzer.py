@@ -519,7 +519,7 @@ def _check_points(thetas: Thetas, n_parameters: int) -> None:
     if isinstance(thetas, np.ndarray) and thetas.ndim == 1:
         raise ShapeError(
             f"thetas must be an array (n_thetas, {n_parameters}) or a list of points, got the "
-            f"array {thetas.tolist()}; give it in one more pair of brackets."
+            f"array {thetas.tolist()}; give [{thetas.tolist()}] for one position."
         )
     if len(thetas) == n_parameters > 1 and all(type(theta) is int for theta in thetas):
         names = [f"number {theta}" for theta in thetas]
