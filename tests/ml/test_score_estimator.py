@@ -191,7 +191,7 @@ def test_scaled_scores_learn_small_components(tmp_path: Path) -> None:
             estimator.save(tmp_path / "model")
             copy = load_estimator(tmp_path / "model")
             np.testing.assert_array_equal(copy.evaluate_score(x), scores)
-    assert correlation[True] > 0.99 > correlation[False]
+    assert correlation[True] > 0.95 > correlation[False]
 
 
 def test_scaled_training_in_the_original_units_continues() -> None:

@@ -166,7 +166,7 @@ def _weights(
     responses = event_responses(table.model, rows)
     for start in range(0, len(coefficients), _POINTS):
         at = np.arange(start, min(start + _POINTS, len(coefficients)))
-        weights = (coefficients[at] @ rows.T) * factors[at][:, groups]
+        weights = (coefficients[at] @ rows.T) * np.take(factors[at], groups, axis=1)
         if points is not None:
             logs = log_factors(every_pair, table.model, points.take(at), rows, responses)
             weights *= np.exp(logs)
