@@ -463,3 +463,19 @@ def test_weighted_events_know_their_point(nuisance_event_file: MakeFile) -> None
     without = augmenter.weighted_local("w3", nuisance_score=False)
     np.testing.assert_array_equal(without.theta, [0.3, -1.4])
     assert f"t_xz ({len(events.x)}, 4)" in repr(events)
+
+
+def test_undefined_responses_of_drawn_events_are_reported(
+    nuisance_event_file: MakeFile, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = EventFile(nuisance_event_file(200))
+    events = file.read()
+    weights = events.weights.copy()
+    weights[:, list(file.setup.benchmarks).index("nu0_up")] *= -1.0
+    changed = type(events)(events.x, weights, events.sampling_benchmarks)
+    write_events(tmp_path / "bad.h5", file.setup, changed, file.summary)
+    augmenter = SampleAugmenter(tmp_path / "bad.h5")
+    with caplog.at_level(logging.WARNING):
+        augmenter.sample_train_plain(sampling.benchmark("sm"), 20, seed=1)
+        augmenter.sample_train_local(sampling.benchmark("sm"), 20, seed=1)
+    assert "nu0: among 20 events, 20 have weights that are zero or change sign" in caplog.text

@@ -128,6 +128,8 @@ class Sampler(DataAnalyzer):
             drop_negative=options.negative_weights == "drop" and table.is_signed,
         )
         report_reliability(sample, points)
+        if not points.is_nominal or self._wants_nuisance_score(options.nuisance_score):
+            self._event_responses(sample.weights)  # reports those that are undefined
         return sample
 
     def _table(
