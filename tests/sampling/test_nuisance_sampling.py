@@ -12,6 +12,7 @@ from scipy.stats import chi2, kstest
 
 from madminer import sampling
 from madminer.errors import DataError, NegativeWeightError, OptionError, OutputError, ShapeError
+from madminer.io.event_file import EventFile, write_events
 from madminer.morphing.weights import monomials
 from madminer.sampling import SampleAugmenter, moments, nuisance_fit, sampler
 from madminer.sampling.columns import SamplingOptions
@@ -479,3 +480,37 @@ def test_undefined_responses_of_drawn_events_are_reported(
         augmenter.sample_train_plain(sampling.benchmark("sm"), 20, seed=1)
         augmenter.sample_train_local(sampling.benchmark("sm"), 20, seed=1)
     assert "nu0: among 20 events, 20 have weights that are zero or change sign" in caplog.text
+
+
+# --- warnings that help
+
+
+def test_points_far_from_the_events_are_named(
+    nuisance_event_file: MakeFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    augmenter = SampleAugmenter(nuisance_event_file(200))
+    with caplog.at_level(logging.WARNING):
+        augmenter.sample_train_plain(sampling.benchmark("sm"), 10, seed=1, **ALL)
+        assert "lies far" not in caplog.text
+        augmenter.sample_train_plain(sampling.morphing_point([30.0, 0.0]), 10, seed=1, **ALL)
+    assert "At theta = [30.0, 0.0] the morphing weights are as large as" in caplog.text
+    events, shares = all_events(augmenter)
+    weights = shares * exact(augmenter, events, np.array([30.0, 0.0]), np.zeros(2))
+    percent = 100 * np.sqrt(np.sum(weights**2)) / weights.sum()
+    assert f"known to {percent:.0f}% only" in caplog.text
+    assert "effective events" in caplog.text
+
+
+def test_unbalanced_benchmarks_are_named(
+    nuisance_event_file: MakeFile, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = EventFile(nuisance_event_file(600))
+    events = file.read()
+    ids = events.sampling_benchmarks
+    assert ids is not None
+    kept = (ids != 4) | (np.cumsum(ids == 4) <= 3)
+    some = type(events)(events.x[kept], events.weights[kept], ids[kept])
+    write_events(tmp_path / "few.h5", file.setup, some, None)
+    with caplog.at_level(logging.WARNING):
+        SampleAugmenter(tmp_path / "few.h5")
+    assert "Only 3 events were generated at w4" in caplog.text
