@@ -369,8 +369,8 @@ RAGGED = [[1.0, 2.0], [3.0]]
             OptionError,
             "one of sampling_benchmark",
         ),
-        ({}, {"k_factor": 0.0}, OptionError, "k_factor must be positive"),
-        ({}, {"batch_size": 0}, OptionError, "batch_size at least 1"),
+        ({}, {"k_factor": 0.0}, OptionError, "k_factor must be a positive number"),
+        ({}, {"batch_size": 0}, OptionError, "batch_size must be a whole number"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -304,3 +305,11 @@ def test_damaged_input_leaves_the_old_output(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="truncated"):
         combine_and_shuffle([good, bad], out)
     assert out.read_bytes() == before
+
+
+def test_a_file_given_twice_is_refused(tmp_path: Path, toy_event_file: Callable[..., Path]) -> None:
+    path = toy_event_file(100)
+    with pytest.raises(OptionError, match="must not be counted twice"):
+        combine_and_shuffle([path, str(path)], tmp_path / "out.h5")
+    with pytest.raises(OptionError, match="k_factors must be"):
+        combine_and_shuffle([path], tmp_path / "out.h5", k_factors="2")  # type: ignore[arg-type]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 
 from madminer.errors import SetupError
 
-__all__ = ["clean_name", "lha_entry", "number", "shortened", "text", "whole"]
+__all__ = ["clean_name", "collection", "lha_entry", "number", "shortened", "text", "whole"]
 
 SHOWN = 8
 
@@ -72,6 +72,16 @@ def lha_entry(entry: tuple[str, int]) -> tuple[str, int]:
             f"lha_id), got the entry {entry!r}."
         ) from error
     return block, lha_id
+
+
+def collection(value: object, what: str) -> None:
+    """Check that a value is a dictionary or a list.
+
+    Raises:
+        SetupError: If it is not; the message begins with `what`.
+    """
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise SetupError(f"{what} are set as a dictionary or a list, got {value!r}.")
 
 
 def shortened(names: Sequence[str]) -> str:

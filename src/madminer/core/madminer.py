@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from madminer.core.checks import clean_name, lha_entry, number, shortened, text, whole
+from madminer.core.checks import clean_name, collection, lha_entry, number, shortened, text, whole
 from madminer.core.finite_differences import shift_benchmarks
 from madminer.core.morphing import complete_basis
 from madminer.core.systematics import make_systematic
@@ -145,11 +145,11 @@ class MadMiner:
             raise SetupError(
                 f"Parameter {name!r} needs a range (low, high), got {parameter_range!r}."
             )
-        self._check_lha_entry(name, lha_block, lha_id)
+        self._check_lha_entry(name, text(lha_block, "lha_block"), lha_id)
         low, high = parameter_range
         parameter = AnalysisParameter(
             name=name,
-            lha_block=text(lha_block, "lha_block"),
+            lha_block=lha_block,
             lha_id=whole(lha_id, "lha_id"),
             max_power=whole(morphing_max_power, "morphing_max_power"),
             val_range=(number(low, "parameter_range"), number(high, "parameter_range")),
@@ -171,6 +171,7 @@ class MadMiner:
             SetupError: If names are repeated or an entry is of another form.
         """
         new = MadMiner()
+        collection(parameters, "Parameters")
         entries = parameters.values() if isinstance(parameters, Mapping) else parameters
         for entry in entries:
             if isinstance(entry, AnalysisParameter):
@@ -254,6 +255,7 @@ class MadMiner:
         """
         new = MadMiner()
         new.parameters = self.parameters
+        collection(benchmarks, "Benchmarks")
         if isinstance(benchmarks, Mapping):
             for name, values in benchmarks.items():
                 new.add_benchmark(values, name, verbose=verbose)

@@ -83,7 +83,7 @@ def train_score(
         final_lr=FINAL_LR,
         scheduler="one-cycle",
         seed=settings.seed,
-        theta_ref=sampler.setup.theta(reference),
+        theta_ref=train.theta,
     )
     model_file = settings.out / "models" / f"sally_{name}"
     estimator.save(model_file)

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import awkward as ak
 import numpy as np
@@ -104,7 +105,7 @@ def import_events(
     sampled_from_benchmark: str | int | None = None,
     k_factor: float = 1.0,
     is_background: bool = False,
-    nuisance_parameters: Iterable[NuisanceParameter] = (),
+    nuisance_parameters: Sequence[NuisanceParameter] = (),
     batch_size: int = 100_000,
 ) -> None:
     r"""Make an event file of events from any source.
@@ -164,10 +165,7 @@ def import_events(
         ...     sampled_from_benchmark="sm",
         ... )  # doctest: +SKIP
     """
-    if not 0.0 < k_factor < math.inf or batch_size < 1:
-        raise OptionError(
-            f"k_factor must be positive and batch_size at least 1, got {k_factor} and {batch_size}."
-        )
+    _check_options(k_factor, batch_size, weights, nuisance_parameters)
     refuse_same_file(output, source, "source")
     refuse_same_file(output, setup, "setup")
     table = _open(source)
@@ -199,6 +197,27 @@ def import_events(
     is_original = (setup, sampling_benchmark, sampled_from_benchmark) == (None, None, None)
     _write(output, plan, table, batch_size, keep_summary=is_original and not is_background)
     logger.info("Imported %d events into %s", table.n_events, output)
+
+
+def _check_options(
+    k_factor: object, batch_size: object, weights: object, nuisance_parameters: object
+) -> None:
+    """Refuse what would only fail far from here."""
+    if not isinstance(k_factor, Real) or not 0.0 < float(k_factor) < math.inf:
+        raise OptionError(f"k_factor must be a positive number, got {k_factor!r}.")
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise OptionError(f"batch_size must be a whole number of at least 1, got {batch_size!r}.")
+    if not isinstance(weights, str | Mapping | None):
+        raise OptionError(
+            f"weights must be the name of a column or {{benchmark: column}}, got {weights!r:.200}."
+        )
+    if not isinstance(nuisance_parameters, Iterable) or not all(
+        isinstance(parameter, NuisanceParameter) for parameter in nuisance_parameters
+    ):
+        raise OptionError(
+            f"nuisance_parameters must be a list of NuisanceParameter, got "
+            f"{nuisance_parameters!r:.200}."
+        )
 
 
 def _open(source: ak.Array | Mapping[str, object] | StrPath) -> Table:

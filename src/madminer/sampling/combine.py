@@ -123,12 +123,23 @@ def _cut(files: list[EventFile], factors: list[float], size: int) -> list[_Piece
 def _open(filenames: Sequence[StrPath]) -> list[EventFile]:
     if isinstance(filenames, str | os.PathLike) or len(filenames) == 0:
         raise OptionError(f"A list of at least one event file is needed, got {filenames!r}.")
+    paths = [os.path.realpath(filename) for filename in filenames]
+    if repeated := sorted({path for path in paths if paths.count(path) > 1}):
+        raise OptionError(
+            f"The same events must not be counted twice, but {repeated} are given more than once. "
+            f"Remove them, or use k_factors."
+        )
     return [EventFile(filename) for filename in filenames]
 
 
 def _factors(k_factors: Sequence[float] | float | None, n_files: int) -> list[float]:
-    given = np.asarray(1.0 if k_factors is None else k_factors, dtype=np.float64)
-    if given.shape not in {(), (n_files,)} or not np.all((given > 0) & (given < math.inf)):
+    given = np.asarray(1.0 if k_factors is None else k_factors)
+    is_number = given.dtype.kind in "iuf"
+    if (
+        not is_number
+        or given.shape not in {(), (n_files,)}
+        or not np.all((given > 0) & (given < math.inf))
+    ):
         raise OptionError(
             f"k_factors must be one positive number, or one for each of {n_files} files; got "
             f"{k_factors!r}."

@@ -24,6 +24,8 @@ __all__ = [
 
 _SCORE_METHODS = ("sally", "sallino")
 _DENSITY_METHODS = ("nde", "scandal")
+_METHODS_WITH_SCORES = ("sally", "sallino", "scandal", "cascal", "rascal", "alices")
+_SCORES = ("t_xz", "t_xz0", "t_xz1")
 _RATIO_METHODS = ("carl", "cascal", "rolr", "rascal", "alice", "alices")
 
 
@@ -74,6 +76,13 @@ class Sample:
         if method is None:
             return arrays
         keywords = {**self._keywords(method), "sample_weight": "w"}
+        lost = [name for name in _SCORES if name in keywords.values() and name not in arrays]
+        if method in _METHODS_WITH_SCORES and lost:
+            raise OptionError(
+                f"{method} needs the joint score, which this sample lacks: the derivatives of the "
+                f"weights were not known at its points. Set up morphing, or take a method without "
+                f"scores."
+            )
         if keywords.get("theta") == "theta0":
             _check_reference(arrays["theta1"])
         return {keyword: arrays[name] for keyword, name in keywords.items() if name in arrays}
