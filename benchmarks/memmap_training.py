@@ -12,16 +12,15 @@ Exit status 1 if a peak lies above ``--limit``. The files are removed at the end
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from memory import PeakMemory, resident_bytes
 
 from madminer.ml import ScoreEstimator
 
@@ -51,40 +50,6 @@ def write_sample(folder: Path, n_events: int) -> None:
         t_xz[start : start + n] = z
     x.flush()
     t_xz.flush()
-
-
-class PeakMemory(threading.Thread):
-    """Follow the pages that belong to the process alone, in bytes; files do not count."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.anonymous = 0
-        self._done = threading.Event()
-
-    def run(self) -> None:
-        """Look a hundred times a second."""
-        while not self._done.wait(0.01):
-            self.anonymous = max(self.anonymous, anonymous_bytes())
-
-    def stop(self) -> None:
-        """End it."""
-        self._done.set()
-        self.join()
-
-
-def anonymous_bytes() -> int:
-    """Pages of this process that are of no file, now; 0 where the system does not tell."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
-
-
-def peak_bytes() -> int:
-    """Largest resident size so far, pages of files included."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def train(folder: Path, batch_size: int) -> tuple[ScoreEstimator, float]:
@@ -122,7 +87,7 @@ def main() -> int:
         writer.join()
         size = (folder / "x.npy").stat().st_size
         print(f"x: {size / GB:.2f} GB, written in {time.perf_counter() - start:.0f} s")
-        before = peak_bytes()
+        before = resident_bytes()
         memory = PeakMemory()
         memory.start()
         start, cpu = time.perf_counter(), time.process_time()
@@ -134,7 +99,7 @@ def main() -> int:
     x = np.zeros((1, N_OBSERVABLES))
     x[0, 0] = 1.0
     score = estimator.evaluate_score(x)[0, 0]
-    peak = peak_bytes()
+    peak = resident_bytes()
     print(f"one epoch and its preparation: {seconds:.0f} s, {cpu:.0f} s of them computing")
     print(f"validation loss {loss:.4f} (least possible 0.5), score at x_0 = 1: {score:.3f} (0.5)")
     print(f"peak memory: {peak / GB:.2f} GB resident, {memory.anonymous / GB:.2f} GB anonymous")
