@@ -155,3 +155,16 @@ def test_damaged_systematics_are_refused(
         file[f"systematics/{section}"][0] = text
     with pytest.raises(FileFormatError, match="no valid setup"):
         read_setup(tmp_path / "setup.h5")
+
+
+def test_an_unlikely_norm_is_questioned(miner: MadMiner, caplog: pytest.LogCaptureFixture) -> None:
+    miner.add_systematics("norm", norm_variation=1.02)
+    assert "multiplies all weights" not in caplog.text
+    miner.add_systematics("norm", norm_variation=0.02)
+    assert "norm_variation = 0.02 multiplies all weights by 0.02 at nu = 1" in caplog.text
+    assert "For an uncertainty of 2 % give 1.02" in caplog.text
+
+
+def test_sets_of_parton_densities_may_be_numbers(miner: MadMiner) -> None:
+    miner.add_systematics("pdf", "pdf", pdf_variation=325100)
+    assert miner.systematics["pdf"].value == "325100"

@@ -10,7 +10,7 @@ import pytest
 
 from madminer.errors import OutputError
 from madminer.io import atomic_path
-from madminer.io.atomic import require_space
+from madminer.io.atomic import refuse_same_file, require_space
 
 
 def test_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -134,3 +134,24 @@ def test_missing_space_is_named(tmp_path: Path) -> None:
     require_space(tmp_path / "new" / "file.txt", 1_000)
     with pytest.raises(OutputError, match=rf"takes 1e\+09 GB, and {tmp_path} has space for .* GB"):
         require_space(tmp_path / "new" / "file.txt", 10**18)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(OutputError, match="it is a device or a pipe"),
+        atomic_path(tmp_path / "pipe") as temporary,
+    ):
+        temporary.write_text("x")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_source_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    refuse_same_file(tmp_path / "b", tmp_path / "a", "source")
+    refuse_same_file(tmp_path / "a", {"x": [1.0]}, "source")
+    for source in (tmp_path / "a", tmp_path / "link", str(tmp_path / "." / "a")):
+        with pytest.raises(OutputError, match="is the source itself"):
+            refuse_same_file(tmp_path / "a", source, "source")

@@ -327,3 +327,25 @@ def test_layouts_that_cannot_be_read(tmp_path: Path) -> None:
         file.attrs["madminer_format"] = 99
     with pytest.raises(FileFormatError, match="Update it"):
         check_event_file(path)
+
+
+def test_background_does_not_dilute_the_closure(tmp_path: Path) -> None:
+    events = make_events()
+    benchmarks = {**SETUP.benchmarks}
+    nuisances = {name: benchmarks.pop(name) for name in ("up", "down")}
+    setup = replace(
+        SETUP, benchmarks={**benchmarks, "test": Benchmark("test", {"a": 2.0}), **nuisances}
+    )
+    wrong = 1.5 * (2 * events.weights[:, 1] - events.weights[:, 0])
+    weights = np.insert(events.weights, 2, wrong, axis=1)
+    texts = []
+    for n_background in (0, 10 * N):
+        background = np.full((n_background, 5), 10.0 / N)
+        x = np.concatenate([events.x, np.tile(events.x, (n_background // N, 1)) + 1.0])
+        everyone = Events(x, np.concatenate([weights, background]), None)
+        report = report_of(tmp_path / "a.h5", everyone, setup, summary=None)
+        texts += [f.text for f in report.findings if "Morphing predicts" in f.text]
+    assert len(texts) == 2
+    shares = [float(text.split(" to ")[1].split(" %")[0]) for text in texts]
+    assert shares[0] > 10.0
+    assert shares[1] == pytest.approx(shares[0], rel=0.2)

@@ -141,3 +141,13 @@ def test_differences_are_named(changes: dict[str, Any], message: str) -> None:
     (text,) = setup_differences(SETUP, replace(SETUP, **changes))
     with pytest.raises(SetupError, match=message):
         raise SetupError(text)
+
+
+def test_nuisance_parameters_need_names_and_benchmarks_of_their_own() -> None:
+    with pytest.raises(SetupError, match="needs different benchmarks"):
+        NuisanceParameter("nu", "scale", "up", "up")
+    name = next(iter(SETUP.parameters))
+    up = {**SETUP.benchmarks, "up": Benchmark("up", {}, is_nuisance=True)}
+    clash = {name: NuisanceParameter(name, "scale", "up")}
+    with pytest.raises(SetupError, match="are both"):
+        replace(SETUP, benchmarks=up, nuisance_parameters=clash)

@@ -168,3 +168,10 @@ def test_samples_are_saved(tmp_path: Path, kind: type[Sample], w: np.ndarray) ->
     loaded = load_sample(tmp_path / "new" / "train.parquet")
     for name, values in expected.items():
         np.testing.assert_array_equal(loaded[name], values)
+
+
+@pytest.mark.parametrize("method", ["alices", "rascal", "cascal"])
+def test_methods_with_scores_need_them(method: str) -> None:
+    sample = RatioSample.of((*A[:5], None, 1.5), POSITIVE)
+    with pytest.raises(OptionError, match=f"{method} needs the joint score"):
+        sample.to_dict(method)

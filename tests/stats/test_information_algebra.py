@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -172,7 +174,8 @@ def test_refused() -> None:
         as_information([[np.nan]])
     with pytest.raises(ShapeError, match="covariance"):
         as_covariance(np.ones((2, 2)), 2)
-    for components in ([], [0, 0], [2], [-1]):
+    mask: tuple[Any, ...] = ([True, False], np.array([False, True]), [0.7], ["a", "b"], 0)
+    for components in ([], [0, 0], [2], [-1], *mask):
         with pytest.raises(OptionError, match="from 0 to 1"):
             as_components(components, 2)
 
