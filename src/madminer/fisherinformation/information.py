@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-import numpy as np
-
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.luminosity import positive_luminosity
 from madminer.analysis.partitions import partition_range
@@ -41,7 +39,7 @@ from madminer.fisherinformation.selection import (
     event_selection,
 )
 from madminer.fisherinformation.slices import model_slices, truth_slices
-from madminer.stats import BinnedMoments, cell_information
+from madminer.stats import BinnedMoments, cell_information, constraint_information
 from madminer.typing import ArrayLike, FloatArray, StrPath, ThetaLike
 
 __all__ = ["FisherInformation"]
@@ -464,7 +462,7 @@ class FisherInformation(DataAnalyzer):
         Returns:
             Diagonal matrix: zero for theta, one for nu, shape ``(p + k, p + k)``.
         """
-        return np.diag([0.0] * self.n_parameters + [1.0] * self.n_nuisance_parameters)
+        return constraint_information(self.n_parameters, self.n_nuisance_parameters)
 
     # Names of the first releases
 

@@ -1,7 +1,12 @@
-"""Statistics: weighted histograms and quantiles, information algebra, Wilks, Poisson."""
+"""Statistics: histograms, quantiles, information algebra, constraints, Wilks, Poisson."""
 
 from __future__ import annotations
 
+from madminer.stats.constraints import (
+    constraint_information,
+    constraint_score,
+    log_constraint,
+)
 from madminer.stats.histogram import BinnedMoments, as_edges, bin_indices, binned_moments
 from madminer.stats.information import (
     cell_information,
@@ -26,9 +31,12 @@ __all__ = [
     "binned_moments",
     "cell_information",
     "cell_information_covariance",
+    "constraint_information",
+    "constraint_score",
     "contour_level",
     "event_information",
     "event_information_covariance",
+    "log_constraint",
     "log_poisson",
     "log_ratio_to_best",
     "p_values_from_log_r",
