@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -243,3 +244,38 @@ def test_sampling_does_not_import_torch() -> None:
         [sys.executable, "-c", command], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "False"
+
+
+def test_warnings_come_with_the_first_chunk_only(
+    toy_event_file: MakeFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    augmenter = SampleAugmenter(toy_event_file(300, negative_share=0.2))
+    stream = SampleStream(
+        augmenter.sample_train_plain,
+        theta=sampling.benchmark("sm"),
+        nu=sampling.nominal_nuisance_parameters(),
+        n_samples=90,
+        chunk_size=30,
+        seed=1,
+    )
+    with caplog.at_level(logging.WARNING):
+        for epoch in (0, 1):
+            stream.set_epoch(epoch)
+            assert len(joined(stream)["x"]) == 90
+        assert caplog.text.count("have negative weights") == 1
+        augmenter.sample_train_plain(sampling.benchmark("sm"), 30, seed=1)
+    assert caplog.text.count("have negative weights") == 2
+
+
+def test_every_sample_of_a_stream_has_a_nu_of_its_own(nuisance_event_file: MakeFile) -> None:
+    stream = SampleStream(
+        SampleAugmenter(nuisance_event_file(300)).sample_train_local,
+        theta=sampling.benchmark("sm"),
+        nu=sampling.iid_nuisance_parameters(),
+        n_samples=120,
+        chunk_size=50,
+        seed=1,
+    )
+    sample = joined(stream)
+    assert sample["theta"].shape == sample["t_xz"].shape == (120, 4)
+    assert len(np.unique(sample["theta"][:, 2])) == 120

@@ -9,7 +9,9 @@ This module imports torch, and ``madminer.sampling`` does not import this module
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from madminer.errors import DataError, OptionError
+from madminer.sampling.messages import logger
 from madminer.sampling.results import Sample
 from madminer.typing import Seed
 
@@ -126,8 +129,9 @@ class SampleStream(IterableDataset[dict[str, Tensor]]):
         return self._batches(int(self._epoch), range(start, len(self._sizes), step))
 
     def _batches(self, epoch: int, numbers: Iterable[int]) -> Iterator[dict[str, Tensor]]:
-        for number in numbers:
-            chunk = self._chunk(epoch, number)
+        for i, number in enumerate(numbers):
+            with nullcontext() if (epoch, i) == (0, 0) else _silent():
+                chunk = self._chunk(epoch, number)
             yield from split(chunk, self.batch_size or len(chunk["x"]))
 
     def _chunk(self, epoch: int, number: int) -> dict[str, Tensor]:
@@ -161,6 +165,20 @@ def split(chunk: Mapping[str, Tensor], batch_size: int) -> Iterator[dict[str, Te
     parts = [torch.split(values, batch_size) for values in chunk.values()]
     for views in zip(*parts, strict=True):
         yield dict(zip(chunk, views, strict=True))
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Say nothing of later chunks: what is said of the first holds for all."""
+    logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
 
 
 def _check_number(name: str, number: object, least: int) -> None:
