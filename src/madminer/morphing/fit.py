@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc
 
 from madminer.errors import DataError, NotAvailableError, ShapeError
 from madminer.morphing.least_squares import least_squares_matrix, whitening_matrix
@@ -60,6 +59,8 @@ class ComponentFit:
                 "A p-value needs uncertainties or a covariance, and more benchmarks than "
                 "components. Give them to fit_components."
             )
+        from scipy.special import chdtrc  # takes a fifth of a second
+
         p_value: FloatArray = np.asarray(chdtrc(self.n_degrees_of_freedom, self.chi2))
         return p_value
 

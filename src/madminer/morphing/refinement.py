@@ -12,7 +12,6 @@ With the monomials :math:`m_c(\theta)` at test points and their mean products
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize
 
 from madminer.morphing.weights import monomial_gradients, monomials
 from madminer.typing import FloatArray, IntArray
@@ -52,6 +51,8 @@ def refine_basis(
     Returns:
         The basis that was reached, shape as `basis`.
     """
+    from scipy.optimize import minimize  # takes half a second, which few programs need
+
     low, high = ranges.T
     width = np.where(high > low, high - low, 1.0)
     obstacles = (others - low) / width

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize
 
 from madminer.morphing.weights import morphing_weight_gradients, morphing_weights
 from madminer.typing import ArrayLike, FloatArray, IntArray, Seed
@@ -36,6 +35,8 @@ def largest_squared_weights(
         >>> largest_squared_weights(components, matrix, [(-1.0, 2.0)])
         (19.0, array([2.]))
     """
+    from scipy.optimize import minimize  # takes half a second, which few programs need
+
     low, high = np.asarray(ranges, dtype=np.float64).T
     rng = np.random.default_rng(seed)
     size = (N_POINTS, len(low))
