@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,14 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from madminer.io.setup_file import read_setup
-from madminer.simulate import (
-    DrellYan,
-    PartonEvents,
-    Process,
-    WeakBosonFusion,
-    simulate,
-    write_parton_events,
-)
+
+if TYPE_CHECKING:  # the generator would slow down the other commands
+    from madminer.simulate import PartonEvents, Process
 
 __all__ = ["app"]
 
@@ -56,6 +51,8 @@ def wbf(
     sampled_from: SampledFrom = None,
 ) -> None:
     """Higgs in weak-boson fusion, decaying to two photons, with CWL2 and CPWL2."""
+    from madminer.simulate import WeakBosonFusion
+
     process = WeakBosonFusion(channel=channel, energy=energy, branching_ratio=branching_ratio)
     _run(process, out, events, seed, setup, sampled_from)
 
@@ -72,6 +69,8 @@ def drell_yan(
     sampled_from: SampledFrom = None,
 ) -> None:
     """Pairs of muons from photon and Z, with the four-fermion operators clq1 and clq3."""
+    from madminer.simulate import DrellYan
+
     process = DrellYan(energy=energy, mass_min=mass_min, mass_max=mass_max)
     _run(process, out, events, seed, setup, sampled_from)
 
@@ -84,6 +83,8 @@ def _run(
     setup: Path | None,
     sampled_from: str | None,
 ) -> None:
+    from madminer.simulate import simulate, write_parton_events
+
     analysis = None if setup is None else read_setup(setup)
     events = simulate(process, n_events, analysis, seed=seed)
     write_parton_events(out, events, sampled_from=0 if sampled_from is None else sampled_from)
