@@ -16,12 +16,13 @@ from typing import Any, Self
 import awkward as ak
 import numpy as np
 
-from madminer.errors import FileFormatError, MissingDependencyError, MissingFileError, OptionError
+from madminer.errors import FileFormatError, MissingFileError, OptionError
 from madminer.io.atomic import atomic_path, refuse_same_file
 from madminer.io.awkward_events import EventFields
 from madminer.io.event_columns import with_fields
 from madminer.io.event_reader import EventFile
 from madminer.io.events import Events, EventSummary
+from madminer.io.pyarrow_package import pyarrow_package
 from madminer.io.setup_json import setup_from_json, setup_to_json
 from madminer.models import AnalysisSetup
 from madminer.progress import track
@@ -123,7 +124,7 @@ def export_parquet(
         FileFormatError: If it is no event file.
         OutputError: If the result cannot be written.
     """
-    pq = _pyarrow().parquet
+    pq = pyarrow_package().parquet
     refuse_same_file(output, filename, "event file")
     file = EventFile(filename)
     fields = EventFields(weights, sampling_benchmark)
@@ -157,7 +158,7 @@ class ParquetFile:
     """
 
     def __init__(self, path: StrPath) -> None:
-        pa = _pyarrow()
+        pa = pyarrow_package()
         self.path = Path(path)
         if not self.path.is_file():
             raise MissingFileError(f"There is no file {path}. Check the path and the folder.")
@@ -184,7 +185,7 @@ class ParquetFile:
         Raises:
             FileFormatError: If the file is damaged.
         """
-        pa = _pyarrow()
+        pa = pyarrow_package()
         try:
             with pa.parquet.ParquetFile(self.path) as file:
                 for group in range(file.num_row_groups):  # all at once would stay in memory
@@ -202,7 +203,7 @@ class ParquetFile:
 
 
 def _names(schema: Any) -> list[str]:
-    types = _pyarrow().types
+    types = pyarrow_package().types
     structures = [field for field in schema if types.is_struct(field.type)]
     return [
         *schema.names,
@@ -211,7 +212,7 @@ def _names(schema: Any) -> list[str]:
 
 
 def _schema(file: EventFile, fields: EventFields) -> Any:
-    pa = _pyarrow()
+    pa = pyarrow_package()
 
     def numbers(names: Any) -> list[Any]:
         return [pa.field(name, pa.float64(), nullable=False) for name in names]
@@ -226,7 +227,7 @@ def _schema(file: EventFile, fields: EventFields) -> Any:
 
 
 def _record_batch(events: Events, schema: Any) -> Any:
-    pa = _pyarrow()
+    pa = pyarrow_package()
     columns = [pa.array(column) for column in events.x.T.copy()]
     weights = [pa.array(column) for column in events.weights.T.copy()]
     kind = schema.field(len(columns)).type
@@ -234,15 +235,3 @@ def _record_batch(events: Events, schema: Any) -> Any:
     if events.sampling_benchmarks is not None:
         columns.append(pa.array(events.sampling_benchmarks, type=pa.int64()))
     return pa.record_batch(columns, schema=schema)
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Parquet files are read and written with the package pyarrow, which is not installed; "
-            'run: pip install "madminer[parquet]"'
-        ) from error
-    return pa

@@ -16,12 +16,12 @@ import numpy as np
 from madminer.errors import (
     DataError,
     FileFormatError,
-    MissingDependencyError,
     MissingFileError,
     OptionError,
     ShapeError,
 )
 from madminer.io.atomic import atomic_path
+from madminer.io.pyarrow_package import pyarrow_package
 from madminer.typing import FloatArray, StrPath
 
 __all__ = ["ARRAYS", "FILE_FORMATS", "check_destination", "load_sample", "save_arrays"]
@@ -59,7 +59,7 @@ def check_destination(
             f"file_format must be one of {', '.join(FILE_FORMATS)}; got {file_format!r}."
         )
     if folder is not None and file_format == "parquet":
-        _pyarrow()
+        pyarrow_package()
 
 
 def save_arrays(
@@ -121,7 +121,7 @@ def load_sample(path: StrPath) -> dict[str, FloatArray]:
         FileFormatError: If it is no parquet file, or has columns that belong to no array.
         DataError: If values are missing.
     """
-    pa = _pyarrow()
+    pa = pyarrow_package()
     try:
         with pa.parquet.ParquetFile(path) as file:
             return _read_parquet(file, path)
@@ -145,7 +145,7 @@ def _save_npy(folder: Path, filename: str, arrays: Mapping[str, FloatArray | Non
 
 
 def _save_parquet(path: Path, columns: Mapping[str, FloatArray]) -> None:
-    pa = _pyarrow()
+    pa = pyarrow_package()
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) != 1:
         raise ShapeError(f"All arrays must have one row for each sample, got {lengths}.")
@@ -220,15 +220,3 @@ def _members(file: Any, path: StrPath) -> dict[str, list[str]]:
     if not members:
         raise FileFormatError(f"{path} has no columns. Save the sample again.")
     return members
-
-
-def _pyarrow() -> Any:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Parquet files are read and written with the package pyarrow, which is not installed; "
-            'run: pip install "madminer[parquet]"'
-        ) from error
-    return pa
