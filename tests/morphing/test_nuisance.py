@@ -80,7 +80,7 @@ def test_undefined_and_clipped_responses_are_reported(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.WARNING):
         a = morpher.calculate_a(weights)
     np.testing.assert_allclose(a, [[0.0, 0.0, 10.0, np.log(1.1)]])
-    assert "of 4 events, 2 have weights that are zero or change sign" in caplog.text
+    assert "among 4 events, 2 have weights that are zero or change sign" in caplog.text
     assert "1 vary by more" in caplog.text
 
 

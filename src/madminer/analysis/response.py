@@ -20,7 +20,6 @@ events: `every_pair` of point and event, or `one_each`, the i-th point with the 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,7 +35,12 @@ from madminer.analysis.coefficients import (
 )
 from madminer.errors import DataError, MorphingError, SetupError, ShapeError
 from madminer.models import AnalysisSetup, NuisanceParameter
-from madminer.morphing.nuisance import NuisanceColumns, nuisance_columns, nuisance_response
+from madminer.morphing.nuisance import (
+    NuisanceColumns,
+    nuisance_columns,
+    nuisance_response,
+    report_response,
+)
 from madminer.typing import ArrayLike, FloatArray, IntArray
 
 __all__ = [
@@ -58,8 +62,6 @@ __all__ = [
     "varied_coefficients",
     "weights_and_gradients",
 ]
-
-logger = logging.getLogger(__name__)
 
 _LARGEST_LOG = 600.0
 
@@ -544,15 +546,7 @@ def report_responses(model: ResponseModel, responses: EventResponses, reported: 
     ):
         if (n_undefined or n_clipped) and name not in reported:
             reported.add(name)
-            logger.warning(
-                "Nuisance parameter %s: among %s events, %s have weights that are zero or change "
-                "sign and get no response, and %s vary by more than a factor exp(10) and are "
-                "clipped to it. Check these variations.",
-                name,
-                len(responses.a),
-                n_undefined,
-                n_clipped,
-            )
+            report_response(name, len(responses.a), n_undefined, n_clipped)
 
 
 def _ratio(top: FloatArray, bottom: FloatArray) -> FloatArray:

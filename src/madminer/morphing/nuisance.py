@@ -18,6 +18,7 @@ References:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -33,7 +34,10 @@ __all__ = [
     "Response",
     "nuisance_columns",
     "nuisance_response",
+    "report_response",
 ]
+
+logger = logging.getLogger(__name__)
 
 MAX_RESPONSE = 10.0
 """Largest absolute value of a and b."""
@@ -142,6 +146,20 @@ def nuisance_response(
     else:
         raise SetupError("A nuisance parameter needs weights at nu = +1 or nu = -1, got neither.")
     return _clipped(a, np.zeros_like(a), undefined)
+
+
+def report_response(name: str, n_events: int, n_undefined: int, n_clipped: int) -> None:
+    """Warn of events whose response to a nuisance parameter is undefined or clipped, if any."""
+    if n_undefined or n_clipped:
+        logger.warning(
+            "Nuisance parameter %s: among %s events, %s have weights that are zero or change sign "
+            "and get no response, and %s vary by more than a factor exp(10) and are clipped to it. "
+            "Check these variations.",
+            name,
+            n_events,
+            n_undefined,
+            n_clipped,
+        )
 
 
 def _log_ratio(top: FloatArray, bottom: FloatArray) -> tuple[FloatArray, BoolArray]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from madminer.errors import ShapeError
 from madminer.models import NuisanceParameter
-from madminer.morphing.nuisance import Response, nuisance_columns, nuisance_response
+from madminer.morphing.nuisance import (
+    Response,
+    nuisance_columns,
+    nuisance_response,
+    report_response,
+)
 from madminer.typing import ArrayLike, FloatArray
 
 __all__ = ["NuisanceMorpher"]
-
-logger = logging.getLogger(__name__)
 
 
 class NuisanceMorpher:
@@ -165,17 +167,8 @@ class NuisanceMorpher:
                 None if columns.negative is None else weights[:, columns.negative],
                 weights[:, columns.reference],
             )
-            n_undefined, n_clipped = response.is_undefined.sum(), response.is_clipped.sum()
-            if n_undefined or n_clipped:
-                logger.warning(
-                    "Nuisance parameter %s: of %s events, %s have weights that are zero or change "
-                    "sign and get no response, and %s vary by more than a factor exp(10) and are "
-                    "clipped to it. Check these variations.",
-                    name,
-                    len(weights),
-                    n_undefined,
-                    n_clipped,
-                )
+            counts = int(response.is_undefined.sum()), int(response.is_clipped.sum())
+            report_response(name, len(weights), *counts)
             responses.append(response)
         return responses
 

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from madminer.analysis.response import (
+    EventResponses,
     ParameterPoints,
     event_responses,
     log_slopes,
     one_each,
+    response_factors,
 )
 from madminer.sampling.draws import Targets, draw_events
 from madminer.sampling.joint import joint_score
 from madminer.sampling.moments import PointMoments, point_moments
 from madminer.sampling.points import Points
-from madminer.sampling.responses import factors_of_each
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["DrawnSample", "SampleAt", "draw_sample", "sample_at", "signs"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class DrawnSample:
     """Events drawn at several parameter points, in equal numbers for each set of points.
 
@@ -45,6 +47,11 @@ class DrawnSample:
     sets: IntArray
     n_effective: FloatArray
     is_negative: BoolArray
+
+    @cached_property
+    def responses(self) -> EventResponses:
+        """Responses of the events to nuisance parameters."""
+        return event_responses(self.table.model, self.weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +144,10 @@ def sample_at(
     )
     weights = _form(of_sets.coefficients, sample.sets, sample.weights)
     if not points.is_nominal:
-        weights *= factors_of_each(sample.table, of_sets, sample.sets, sample.weights)
+        each = of_sets.take(sample.sets)
+        weights *= response_factors(
+            one_each, sample.table.model, each, sample.weights, sample.responses
+        )
     score = None
     if moments.gradients is not None:
         score = _score(sample, of_sets, weights, moments, moments.gradients)
@@ -167,8 +177,7 @@ def _score(
         gradients[:, :p] *= factors[:, np.newaxis]
     if xsec_gradients.shape[1] > p or sample.table.model.varying:
         each = points.take(sample.sets)
-        responses = event_responses(sample.table.model, sample.weights)
-        slopes = log_slopes(one_each, sample.table.model, each, sample.weights, responses)
+        slopes = log_slopes(one_each, sample.table.model, each, sample.weights, sample.responses)
         for j, found in enumerate(slopes[: xsec_gradients.shape[1]]):
             if found is not None:
                 gradients[:, j] = weights * found + (gradients[:, j] if j < p else 0.0)
