@@ -13,7 +13,11 @@ import pytest
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.nuisance_sums import accumulate_nuisance_sums
-from madminer.analysis.response import event_responses, parameter_points, response_model
+from madminer.analysis.points import parameter_points
+from madminer.analysis.response import (
+    event_responses,
+    response_model,
+)
 from madminer.errors import MorphingError, OptionError, SetupError, ShapeError
 from madminer.io.event_file import EventFile, write_events
 from madminer.models import FiniteDiffBenchmark, FiniteDifferences

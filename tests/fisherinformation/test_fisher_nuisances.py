@@ -23,7 +23,10 @@ import pytest
 from numpy.polynomial.legendre import leggauss
 from scipy.optimize import minimize
 
-from madminer.analysis.response import parameter_points, weights_and_gradients
+from madminer.analysis.points import parameter_points
+from madminer.analysis.response import (
+    weights_and_gradients,
+)
 from madminer.errors import OptionError
 from madminer.fisherinformation import FisherInformation, profile_information, project_information
 from madminer.fisherinformation import information as information_module

@@ -22,6 +22,7 @@ from madminer.analysis.nuisance_sums import (
     theta_gradients,
 )
 from madminer.analysis.partitions import partition_range
+from madminer.analysis.points import ParameterPoints, parameter_points
 from madminer.analysis.rescaling import (
     closest_benchmarks,
     closest_factors,
@@ -30,10 +31,8 @@ from madminer.analysis.rescaling import (
 )
 from madminer.analysis.response import (
     EventResponses,
-    ParameterPoints,
     event_responses,
     every_pair,
-    parameter_points,
     report_responses,
     response_factors,
     response_model,

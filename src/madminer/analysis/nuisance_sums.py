@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from madminer.analysis.points import ParameterPoints
 from madminer.analysis.response import (
     EventResponses,
-    ParameterPoints,
     ResponseModel,
     every_pair,
     log_slopes,

@@ -16,9 +16,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from madminer.analysis import DataAnalyzer
+from madminer.analysis.points import ParameterPoints, ThetaTable
 from madminer.analysis.response import (
-    ParameterPoints,
-    ThetaTable,
     event_responses,
     every_pair,
     log_factors,

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from madminer.analysis.points import ParameterPoints
 from madminer.analysis.response import (
     EventResponses,
-    ParameterPoints,
     event_responses,
     log_slopes,
     one_each,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.analysis.response import ParameterPoints
+from madminer.analysis.points import ParameterPoints
 from madminer.errors import NegativeWeightError, NoEventsError, OptionError
 from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.envelope import acceptances, draw_from_envelope

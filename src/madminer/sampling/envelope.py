@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.analysis.response import ParameterPoints
+from madminer.analysis.points import ParameterPoints
 from madminer.sampling.responses import factors_of_each
 from madminer.sampling.table import WeightTable
 from madminer.typing import FloatArray, IntArray

@@ -13,7 +13,7 @@ from madminer.analysis.nuisance_sums import (
     nuisance_gradients,
     theta_gradients,
 )
-from madminer.analysis.response import ParameterPoints
+from madminer.analysis.points import ParameterPoints
 from madminer.progress import track
 from madminer.sampling.nuisance_fit import NuisanceFit, fit_nuisance_sums
 from madminer.sampling.table import WeightTable

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from madminer.analysis.points import ParameterPoints
 from madminer.analysis.response import (
     EventResponses,
-    ParameterPoints,
     event_responses,
     every_pair,
     log_factors,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.analysis.coefficients import Thetas
-from madminer.analysis.response import ParameterPoints, ThetaTable, checked_nu
+from madminer.analysis.points import ParameterPoints, ThetaTable, checked_nu
 from madminer.errors import OptionError
 from madminer.models import AnalysisSetup
 from madminer.sampling.parameters import NuSpecification, Prior, ThetaSpecification, check_prior

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from madminer.analysis.points import ParameterPoints
 from madminer.analysis.response import (
-    ParameterPoints,
     event_responses,
     every_pair,
     one_each,

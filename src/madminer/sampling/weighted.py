@@ -14,7 +14,10 @@ import numpy as np
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
-from madminer.analysis.response import parameter_points, weights_and_gradients
+from madminer.analysis.points import parameter_points
+from madminer.analysis.response import (
+    weights_and_gradients,
+)
 from madminer.errors import DataError, NegativeWeightError
 from madminer.typing import ArrayLike, FloatArray, ThetaLike
 
