@@ -20,7 +20,7 @@ logger = logging.getLogger("madminer.ml")
 _BALANCE = 0.05  # deviation of the share of a class from one half
 _SIGNIFICANT = 5.0  # standard errors
 _ENOUGH = 1_000_000  # events
-_SCORES = 0.05, 50.0  # root mean square that SALLY learns with the usual learning rates
+_SCORES = 0.05, 20.0  # root mean square that SALLY learns with the usual learning rates
 _PARAMETERS = 0.1, 10.0  # largest size that is of order one
 
 Sample = Mapping[str, FloatArray]
