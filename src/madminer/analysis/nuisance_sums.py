@@ -54,12 +54,12 @@ class NuisanceSums:
 
     Args:
         n_events: Number of events, shape ``(n_groups,)``.
-        first: Sums of weights, shape ``(K, n_groups, n_benchmarks)``; zero at the benchmarks of
-            nuisance parameters, which no coefficients refer to.
-        second: Sums of products, shape ``(K, n_groups, n_benchmarks, n_benchmarks)``; None where
-            not wanted.
+        first: Sums of weights at the physical benchmarks, to which all coefficients refer, shape
+            ``(K, n_groups, n_physical)``.
+        second: Sums of products, shape ``(K, n_groups, n_physical, n_physical)``; None where not
+            wanted.
         slopes: Sums with the derivatives of log f by theta and nu, shape
-            ``(K, n_groups, p + v, n_benchmarks)``; None where not wanted.
+            ``(K, n_groups, p + v, n_physical)``; None where not wanted.
     """
 
     n_events: IntArray
@@ -132,30 +132,30 @@ def accumulate_nuisance_sums(
     Returns:
         The sums.
     """
-    n_points, n_benchmarks = len(points), len(points.setup.benchmarks)
-    physical = slice(0, len(points.setup.physical_benchmarks))  # all that coefficients refer to
+    n_points, n_physical = len(points), len(points.setup.physical_benchmarks)
     n_slopes = points.setup.n_parameters + len(model.columns)
     n_events = np.zeros(n_groups, dtype=np.int64)
-    first = np.zeros((n_points, n_groups, n_benchmarks))
-    second = np.zeros((n_points, n_groups, n_benchmarks**2)) if with_second else None
-    slopes = np.zeros((n_points, n_groups, n_slopes, n_benchmarks)) if with_slopes else None
+    first = np.zeros((n_points, n_groups, n_physical))
+    second = np.zeros((n_points, n_groups, n_physical**2)) if with_second else None
+    slopes = np.zeros((n_points, n_groups, n_slopes, n_physical)) if with_slopes else None
     step = max(_CELLS // _CHUNK, 1)
     parts = [points.take(np.arange(i, min(i + step, n_points))) for i in range(0, n_points, step)]
     for weights, responses, group in _pieces(batches, n_groups):
         n_events[group] += len(weights)
-        products = _products(weights) if with_second else None
+        physical = np.ascontiguousarray(weights[:, :n_physical])
+        products = _products(physical) if with_second else None
         for i, part in enumerate(parts):
             at = slice(i * step, i * step + len(part))
             factors = response_factors(every_pair, model, part, weights, responses)
-            first[at, group, physical] += factors @ weights[:, physical]
+            first[at, group] += factors @ physical
             if second is not None and products is not None:
                 second[at, group] += factors**2 @ products
             if slopes is not None:
                 found = log_slopes(every_pair, model, part, weights, responses)
                 for j, slope in enumerate(found):
                     if slope is not None:
-                        slopes[at, group, j, physical] += (factors * slope) @ weights[:, physical]
-    shape = (n_points, n_groups, n_benchmarks, n_benchmarks)
+                        slopes[at, group, j] += (factors * slope) @ physical
+    shape = (n_points, n_groups, n_physical, n_physical)
     return NuisanceSums(n_events, first, None if second is None else second.reshape(shape), slopes)
 
 
@@ -181,7 +181,8 @@ def nuisance_cross_sections(
         rows = np.flatnonzero(which == k)
         second = np.empty(0) if part.second is None else part.second[0]
         moments = EventSums(part.n_events, part.first[0], second)
-        xsecs[rows], uncertainties[rows] = cross_sections(moments, coefficients[rows], factors)
+        physical = coefficients[rows, : part.first.shape[-1]]
+        xsecs[rows], uncertainties[rows] = cross_sections(moments, physical, factors)
     return xsecs, uncertainties
 
 
@@ -201,7 +202,7 @@ def theta_gradients(
     """
     each = np.broadcast_to(factors, (len(which), factors.shape[-1]))
     first = np.einsum("ng,ngb->nb", each, sums.first[which])
-    direct: FloatArray = np.einsum("npb,nb->np", points.gradients, first)
+    direct: FloatArray = np.einsum("npb,nb->np", points.gradients[..., : first.shape[1]], first)
     return direct + _slopes(sums, which, points, each)[:, : points.setup.n_parameters]
 
 
@@ -221,8 +222,9 @@ def _slopes(
             "Gradients with respect to nuisance parameters whose response depends on theta need "
             "morphing. Call set_morphing when setting up the analysis."
         )
+    physical = points.coefficients[:, : sums.slopes.shape[-1]]
     slopes: FloatArray = np.einsum(
-        "ng,ngjb,nb->nj", factors, sums.slopes[which], points.coefficients, optimize=True
+        "ng,ngjb,nb->nj", factors, sums.slopes[which], physical, optimize=True
     )
     return slopes
 

@@ -82,7 +82,7 @@ def point_moments(
         sums_of_some = _sums(table, points.take(some), fit, with_slopes=by_theta or by_nu)
         part, at = points.take(mine), which[mine] - start
         first = np.einsum("ng,ngb->nb", factors[mine], sums_of_some.first[at])
-        xsecs[mine] = np.einsum("nb,nb->n", part.coefficients, first)
+        xsecs[mine] = np.einsum("nb,nb->n", part.coefficients[:, : first.shape[1]], first)
         if gradients is not None:
             gradients[mine] = _gradients(sums_of_some, at, part, factors[mine], by_nu=by_nu)
     return PointMoments(xsecs, gradients)

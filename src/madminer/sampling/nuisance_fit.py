@@ -48,9 +48,9 @@ class NuisanceFit:
         exponents: Degrees of the terms, shape ``(n_terms, v)``.
         low: Smallest nu, shape ``(v,)``.
         high: Largest nu, shape ``(v,)``.
-        coefficients: Coefficients, shape ``(n_terms, n_groups, n_benchmarks)``.
+        coefficients: Coefficients, shape ``(n_terms, n_groups, n_physical)``.
         scale: Sums at which the logarithm is zero, with their signs, zero where there are no
-            events, shape ``(n_groups, n_benchmarks)``.
+            events, shape ``(n_groups, n_physical)``.
         n_events: Number of events of each group, shape ``(n_groups,)``.
     """
 

@@ -541,7 +541,8 @@ class SampleAugmenter(Sampler):
         all count. New in version 1.0.
 
         Args:
-            theta: Parameter point, shape ``(n_parameters,)``, or name or index of a benchmark.
+            theta: Parameter point, shape ``(n_parameters,)``, or name or index of a benchmark, or
+                what `benchmark` and `morphing_point` return.
             partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``.
             test_split: Fraction of events kept for testing.
             validation_split: Fraction of events kept for validation.
