@@ -36,7 +36,7 @@ class DrawnSample:
         factors: Factors of the groups of the file that each set was drawn from, shape
             ``(n_sets, n_file_groups)``.
         sets: Set of points that each sample belongs to, shape ``(n_samples,)``.
-        n_effective: Effective number of events at the point of each sample, or the smallest.
+        n_effective: Effective number of events at the point of each sample, shape ``(n_samples,)``.
         is_negative: Whether the weight of each sample is negative.
     """
 
@@ -78,7 +78,6 @@ def draw_sample(
     rng: np.random.Generator,
     *,
     n_eff_forced: float | None,
-    individually: bool,
     drop_negative: bool,
 ) -> DrawnSample:
     """Draw events at the points of each set.
@@ -91,7 +90,6 @@ def draw_sample(
         sets: Set that each sample belongs to, shape ``(n_samples,)``.
         rng: Source of randomness.
         n_eff_forced: See `madminer.sampling.draws.draw_events`.
-        individually: See there.
         drop_negative: See there.
 
     Returns:
@@ -106,7 +104,6 @@ def draw_sample(
         at,
         rng,
         n_eff_forced,
-        individually=individually,
         drop_negative=drop_negative,
     )
     return DrawnSample(

@@ -29,8 +29,6 @@ class SamplingOptions:
         validation_split: Fraction of events kept for validation.
         n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
         double_precision: Whether arrays are float64 instead of float32.
-        individual_n_effective: Whether the effective number of samples is wanted at each point;
-            otherwise the smallest stands for all.
         nuisance_score: Whether scores have components for nuisance parameters; ``"auto"``: if
             there are any.
         negative_weights: ``"sign"``: events are drawn by |w| and their signs handed out;
@@ -46,7 +44,6 @@ class SamplingOptions:
     validation_split: float | None
     n_eff_forced: float | None
     double_precision: bool
-    individual_n_effective: bool = False
     nuisance_score: str | bool = "auto"
     negative_weights: str = "sign"
 
@@ -81,7 +78,7 @@ class Columns:
         r_xz: Joint likelihood ratios.
         t_xz0: Joint scores at theta0.
         t_xz1: Joint scores at theta1.
-        n_effective: Effective number of samples at the point that was drawn from, or the smallest.
+        n_effective: Effective number of samples at the point that was drawn from.
         w: Signs of the weights.
     """
 

@@ -3,6 +3,8 @@ r"""Draws: events chosen with probability proportional to their weight at many p
 .. math:: p_i = \frac{f_i |w_i(\theta)|}{\sum_j f_j |w_j(\theta)|}, \qquad
     n_\mathrm{eff} = \frac{1}{\max_i p_i}
 
+The maximum is taken over all events where there are few points, otherwise over the events that
+were drawn: an upper bound of the effective number, and sharp, since a heavy event is drawn often.
 Each point takes the cheaper of two exact routes: the running sum of the weights of all events
 (`madminer.sampling.direct`) or proposals from the benchmark distributions
 (`madminer.sampling.envelope`).
@@ -16,16 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.analysis.points import ParameterPoints
+from madminer.analysis.response import event_responses, every_pair, response_factors
 from madminer.errors import NegativeWeightError, NoEventsError, OptionError
 from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.envelope import acceptances, draw_from_envelope
-from madminer.sampling.extremes import Extremes, find_extremes, largest_probability
-from madminer.sampling.nuisance_extremes import (
-    absolute_nuisance_totals,
-    find_nuisance_extremes,
-    largest_nuisance_probability,
-)
-from madminer.sampling.responses import factor_bounds, factors_of_all
+from madminer.sampling.responses import factor_bounds, factors_of_all, factors_of_each
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
@@ -39,6 +36,7 @@ _EVENT_COST = 0.03
 _RESPONSE_COST = 0.3
 
 _BLOCK = 1 << 18  # weights calculated at once
+_SCANNED = 1 << 24  # weights that are all looked at for the effective number of events
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +66,24 @@ class Targets:
         xsecs: FloatArray = np.einsum("tb,tb->t", self.coefficients, self.factors @ sums)
         return xsecs
 
+    def take(self, points: IntArray) -> Targets:
+        """Some of the distributions."""
+        return Targets(
+            self.coefficients[points],
+            self.factors[points],
+            None if self.points is None else self.points.take(points),
+            None if self.known_xsecs is None else self.known_xsecs[points],
+        )
+
+    def weights_of_each(self, table: WeightTable, points: IntArray, events: IntArray) -> FloatArray:
+        """Weights of chosen events, each at its own point, shape ``(n,)``."""
+        rows = np.take(table.weights, events, axis=0)
+        weights = np.einsum("nb,nb->n", np.take(self.coefficients, points, axis=0), rows)
+        weights *= self.factors[points, table.groups[events]]
+        if self.points is not None:
+            weights *= factors_of_each(table, self.points, points, rows)
+        return weights
+
     def weights_of_all(self, table: WeightTable, point: int | np.integer) -> FloatArray:
         """Weights of all events at one point, shape ``(n_events,)``."""
         responses = None if self.points is None else factors_of_all(table, self.points, point)
@@ -82,7 +98,8 @@ class Draws:
         events: Positions in the table, shape ``(n_samples,)``.
         points: Point that each was drawn at, shape ``(n_samples,)``.
         is_negative: Whether its weight there is negative, shape ``(n_samples,)``.
-        n_effective: Effective number of events at each point, shape ``(n_points,)``.
+        n_effective: Effective number of events at each point, shape ``(n_points,)``; infinite at a
+            point without samples, if there are many.
     """
 
     events: IntArray
@@ -98,7 +115,6 @@ def draw_events(
     rng: np.random.Generator,
     n_eff_forced: float | None = None,
     *,
-    individually: bool = True,
     drop_negative: bool = False,
 ) -> Draws:
     """Draw one event for each sample, with replacement.
@@ -109,8 +125,6 @@ def draw_events(
         points: Index of the distribution that each sample follows, shape ``(n_samples,)``.
         rng: Source of randomness.
         n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
-        individually: Whether the effective number of events is wanted at each point; otherwise
-            the smallest stands for all, which is far cheaper.
         drop_negative: Whether events of negative weight are never drawn, instead of by |w|.
 
     Returns:
@@ -128,43 +142,21 @@ def draw_events(
             raise OptionError(f"n_eff_forced must be positive, or None; got {n_eff_forced}.")
         limits = totals / n_eff_forced
     events = _draw(table, targets, points, limits, rng, drop_negative=drop_negative)
-    coefficients = np.take(targets.coefficients, points, axis=0)
-    weights = np.einsum("nb,nb->n", coefficients, np.take(table.weights, events, axis=0))
+    weights = targets.weights_of_each(table, points, events)
     is_negative = weights < 0.0
     if is_negative.any() and not table.is_signed:
         signed = np.unique(points[is_negative])
-        totals[signed] = _absolute_totals(table, targets, signed)
-    n_effective = _n_effective(
-        table, targets, totals, limits, individually=individually, drop_negative=drop_negative
+        totals[signed] = _look_at_all(table, targets, signed)[1]
+    if len(targets) * len(table) <= _SCANNED:
+        everywhere = np.arange(len(targets))
+        heaviest, totals = _look_at_all(table, targets, everywhere, limits, drop_negative)
+    else:
+        heaviest = np.zeros(len(targets))
+        np.maximum.at(heaviest, points, np.abs(weights))
+    n_effective = np.divide(
+        totals, heaviest, out=np.full(len(targets), np.inf), where=heaviest > 0.0
     )
     return Draws(events, points, is_negative, n_effective)
-
-
-def _n_effective(
-    table: WeightTable,
-    targets: Targets,
-    totals: FloatArray,
-    limits: FloatArray | None,
-    *,
-    individually: bool,
-    drop_negative: bool,
-) -> FloatArray:
-    forms = targets.coefficients, targets.factors
-    if not individually and limits is None and not drop_negative:
-        if targets.points is None:
-            largest = largest_probability(table, *forms, totals)
-        else:
-            largest = largest_nuisance_probability(table, targets.points, *forms, totals)
-        return np.full(len(totals), 1.0 / largest)
-    extremes: Extremes
-    if targets.points is None and not drop_negative:
-        extremes = find_extremes(table, *forms, limits)
-    else:
-        extremes = find_nuisance_extremes(
-            table, targets.points, *forms, limits, drop_negative=drop_negative
-        )
-    n_effective: FloatArray = (totals - extremes.removed) / extremes.heaviest
-    return n_effective
 
 
 def _totals(table: WeightTable, targets: Targets, *, drop_negative: bool) -> FloatArray:
@@ -184,26 +176,36 @@ def _totals(table: WeightTable, targets: Targets, *, drop_negative: bool) -> Flo
         )
     if not table.is_signed and not drop_negative:
         return np.array(xsecs)
-    totals = _absolute_totals(table, targets, np.arange(len(targets)))
-    return 0.5 * (totals + xsecs) if drop_negative else totals
+    everywhere = np.arange(len(targets))
+    return _look_at_all(table, targets, everywhere, drop_negative=drop_negative)[1]
 
 
-def _absolute_totals(table: WeightTable, targets: Targets, points: IntArray) -> FloatArray:
-    if targets.points is not None:
-        return absolute_nuisance_totals(
-            table,
-            targets.points.take(points),
-            targets.coefficients[points],
-            targets.factors[points],
-        )
-    coefficients, totals = targets.coefficients[points], np.zeros(len(points))
+def _look_at_all(
+    table: WeightTable,
+    targets: Targets,
+    points: IntArray,
+    limits: FloatArray | None = None,
+    drop_negative: bool = False,
+) -> tuple[FloatArray, FloatArray]:
+    """Largest absolute weight of any event at some points, and their sums; none above limits."""
+    chosen = targets.take(points)
+    heaviest, totals = np.zeros(len(points)), np.zeros(len(points))
     step = max(_BLOCK // max(len(points), 1), 1)
     for group in range(table.n_groups):
+        factors = chosen.factors[:, group]
         for start in range(table.edges[group], table.edges[group + 1], step):
             rows = table.weights[start : min(start + step, table.edges[group + 1])]
-            found = np.abs(coefficients @ rows.T).sum(axis=1)
-            totals += targets.factors[points, group] * found
-    return totals
+            weights = chosen.coefficients @ rows.T
+            if chosen.points is not None:
+                responses = event_responses(table.model, rows)
+                weights *= response_factors(every_pair, table.model, chosen.points, rows, responses)
+            np.maximum(weights, 0.0, out=weights) if drop_negative else np.abs(weights, out=weights)
+            weights *= factors[:, np.newaxis]
+            if limits is not None:
+                weights[weights > limits[points, np.newaxis]] = 0.0
+            np.maximum(heaviest, weights.max(axis=1), out=heaviest)
+            totals += weights.sum(axis=1)
+    return heaviest, totals
 
 
 def _draw(

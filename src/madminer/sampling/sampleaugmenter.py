@@ -331,7 +331,7 @@ class SampleAugmenter(Sampler):
             partition: See there.
             n_processes: Accepted, no longer needed.
             return_individual_n_effective: Whether to return the effective number of samples at
-                the point of each sample.
+                the point of each sample, instead of the smallest; see `madminer.sampling.draws`.
             n_eff_forced: See there.
             double_precision: See there.
             seed: Source of randomness.
@@ -359,7 +359,6 @@ class SampleAugmenter(Sampler):
             double_precision=double_precision,
             nuisance_score=nuisance_score,
             negative_weights=negative_weights,
-            individual_n_effective=return_individual_n_effective,
         )
         rng = np.random.default_rng(seed)
         report_extraction(

@@ -125,7 +125,6 @@ class Sampler(DataAnalyzer):
             np.repeat(np.arange(n_sets), n_per_set),
             rng,
             n_eff_forced=options.n_eff_forced,
-            individually=options.individual_n_effective,
             drop_negative=options.negative_weights == "drop" and table.is_signed,
         )
         report_reliability(sample, points)
