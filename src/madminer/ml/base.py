@@ -43,11 +43,11 @@ from madminer.ml.training import (
     make_datasets,
 )
 from madminer.nn.activations import activation as find_activation
-from madminer.nn.checkpoints import Plain
 from madminer.nn.conditional import ConditionalNetwork, row_blocks
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import fit
 from madminer.nn.randomness import draw_generator
+from madminer.nn.run_state import Plain
 from madminer.nn.scaling import Standardization
 from madminer.typing import FloatArray, StrPath
 

@@ -20,8 +20,8 @@ import torch
 
 from madminer.errors import FileFormatError, OutputError, TrainingError
 from madminer.io.atomic import atomic_path
-from madminer.nn.checkpoints import CheckpointSettings, Plain, RunState
 from madminer.nn.mapped import release_pages
+from madminer.nn.run_state import CheckpointSettings, Plain, RunState
 from madminer.typing import FloatArray, StrPath
 
 __all__ = ["CheckpointFile", "fingerprint", "open_checkpoint", "read_checkpoint"]

@@ -28,10 +28,10 @@ from madminer.ml.inputs import (
 )
 from madminer.ml.methods import LossTerm
 from madminer.ml.scaling import SCORES, THETAS, Prepare
-from madminer.nn.checkpoints import Plain
 from madminer.nn.data import Dataset, MappedColumn, gather
 from madminer.nn.history import EpochCallback, check_callbacks
 from madminer.nn.loop import TrainingSettings
+from madminer.nn.run_state import Plain
 from madminer.nn.scaling import Standardization, fit_standardization
 from madminer.typing import FloatArray, IntArray, Seed, StrPath
 

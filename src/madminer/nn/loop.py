@@ -13,7 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from madminer.errors import OptionError, TrainingError
-from madminer.nn.checkpoints import (
+from madminer.nn.data import Batch, Dataset
+from madminer.nn.history import EpochCallback, EpochReport, TrainingHistory, check_callbacks
+from madminer.nn.optimizers import check_optimizer, make_optimizer
+from madminer.nn.parameters import FlatParameters
+from madminer.nn.randomness import drawing_from
+from madminer.nn.run_state import (
     CheckpointSettings,
     Plain,
     RunState,
@@ -23,11 +28,6 @@ from madminer.nn.checkpoints import (
     restore_optimizer,
     set_random_state,
 )
-from madminer.nn.data import Batch, Dataset
-from madminer.nn.history import EpochCallback, EpochReport, TrainingHistory, check_callbacks
-from madminer.nn.optimizers import check_optimizer, make_optimizer
-from madminer.nn.parameters import FlatParameters
-from madminer.nn.randomness import isolated_randomness
 from madminer.nn.schedules import check_schedule, learning_rates_of_epoch
 from madminer.nn.threads import threads_for_step
 from madminer.progress import progress_bar
@@ -149,11 +149,10 @@ def fit(
     """
     check_callbacks(callbacks)
     run = _Run(network, batch_loss, training, validation, settings, generator)
-    device = next(network.parameters()).device
     bar = progress_bar(settings.n_epochs, "Training", unit="epochs")
     logger.debug("Training on %d events for %d epochs", len(training), settings.n_epochs)
     step = settings.batch_size * sum(p.numel() for p in network.parameters())
-    with isolated_randomness(generator.initial_seed(), device), threads_for_step(step):
+    with drawing_from(run.noise), threads_for_step(step):
         try:
             if checkpoint is not None and checkpoint.resume_from is not None:
                 run.resume(checkpoint, checkpoint.resume_from)
@@ -194,8 +193,10 @@ class _Run:
         self.training = training
         self.validation = validation
         self.settings = settings
-        self.generator = generator
+        self.order = generator
         self.parameters = FlatParameters(network)
+        self.noise = torch.Generator(self.parameters.vector.device)
+        self.noise.manual_seed(generator.initial_seed())
         self.optimizer = make_optimizer(
             settings.optimizer,
             self.parameters.vector,
@@ -272,7 +273,7 @@ class _Run:
             best_epoch=self.best_epoch,
             best_loss=self.best_loss,
             optimizer=copy_optimizer(self.optimizer, self.parameters.vector),
-            random=get_random_state(self.generator, vector.device),
+            random=get_random_state(self._generators()),
             train_losses=list(self.train_losses),
             validation_losses=list(self.validation_losses),
             seconds=self._seconds(),
@@ -290,7 +291,7 @@ class _Run:
         self.learning_rates = [self._rates(epoch)[0] for epoch in range(state.n_epochs)]
         self.seconds_before = state.seconds
         restore_optimizer(self.optimizer, self.parameters.vector, state.optimizer)
-        set_random_state(state.random, self.generator, self.parameters.vector.device)
+        set_random_state(state.random, self._generators())
         if self.settings.verbose != "none":
             logger.info("Continuing after epoch %d of %d", state.n_epochs, self.settings.n_epochs)
 
@@ -346,6 +347,9 @@ class _Run:
             "network": shapes,
         }
 
+    def _generators(self) -> dict[str, torch.Generator]:
+        return {"order": self.order, "noise": self.noise}
+
     def _rates(self, epoch: int) -> list[float]:
         """Learning rates of the steps of an epoch."""
         settings = self.settings
@@ -373,7 +377,7 @@ class _Run:
         group = self.optimizer.param_groups[0]
         gradient, clip = self.parameters.gradient, self.settings.clip_gradient
         total = torch.zeros((), dtype=gradient.dtype, device=gradient.device)
-        batches = self.training.batches(self.settings.batch_size, self.generator)
+        batches = self.training.batches(self.settings.batch_size, self.order)
         for batch, rate in zip(batches, rates, strict=True):
             gradient.zero_()
             loss = self.batch_loss(batch)
