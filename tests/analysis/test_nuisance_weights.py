@@ -15,7 +15,7 @@ from madminer.analysis import DataAnalyzer
 from madminer.analysis.nuisance_sums import accumulate_nuisance_sums
 from madminer.analysis.points import parameter_points
 from madminer.analysis.response import (
-    event_responses,
+    EventResponse,
     response_model,
 )
 from madminer.errors import MorphingError, OptionError, SetupError, ShapeError
@@ -140,9 +140,7 @@ def test_group_sums_add_up(nuisance_event_file: MakeFile) -> None:
     model = response_model(setup)
     points = parameter_points(setup, THETAS, NUS)
     whole, split = (
-        accumulate_nuisance_sums(
-            [(weights, event_responses(model, weights), groups)], model, points, 3
-        )
+        accumulate_nuisance_sums([(EventResponse.of(model, weights), groups)], model, points, 3)
         for groups in (np.zeros(300, dtype=int), np.arange(300) % 3)
     )
     np.testing.assert_allclose(split.first.sum(axis=1), whole.first.sum(axis=1), rtol=1e-12)

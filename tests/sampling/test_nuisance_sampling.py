@@ -279,8 +279,8 @@ def test_classes_hold_every_event_once(nuisance_event_file: MakeFile) -> None:
     )
     nus = np.random.default_rng(1).normal(0.0, 2.0, (50, 2))
     bounds = table.bounds.largest_logs(nus)
-    for _, responses, groups in table.batches():  # one batch
-        logs = nus @ responses.a.T + nus**2 @ responses.b.T
+    for response, groups in table.batches():  # one batch
+        logs = nus @ response.a.T + nus**2 @ response.b.T
         assert np.all(logs <= bounds[:, groups] + 1e-12)
     np.testing.assert_allclose(table.file_sums, plain.sums, rtol=1e-12)
 

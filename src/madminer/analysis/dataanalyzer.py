@@ -29,15 +29,7 @@ from madminer.analysis.rescaling import (
     group_indices,
     share_factors,
 )
-from madminer.analysis.response import (
-    EventResponses,
-    event_responses,
-    every_pair,
-    report_responses,
-    response_factors,
-    response_model,
-    weights_and_gradients,
-)
+from madminer.analysis.response import EventResponse, response_model, weights_and_gradients
 from madminer.analysis.sums import EventSums, accumulate_sums, cross_sections
 from madminer.errors import FileFormatError, OptionError, ShapeError
 from madminer.io.event_file import EventFile, EventSummary
@@ -405,22 +397,20 @@ class DataAnalyzer:
         self, start: int, stop: int, batch_size: int | None
     ) -> Iterator[ResponseBatch]:
         for weights, groups in self._weights_and_groups(start, stop, batch_size):
-            yield weights, self._event_responses(weights), groups
+            yield self._respond(weights), groups
 
-    def _event_responses(self, weights: FloatArray) -> EventResponses:
-        """Responses of events; what is wrong with them is reported once."""
-        responses = event_responses(self.response, weights)
-        report_responses(self.response, responses, self._reported)
-        return responses
+    def _respond(self, weights: FloatArray) -> EventResponse:
+        """Response of events; what is wrong with it is reported once."""
+        response = EventResponse.of(self.response, weights)
+        response.report(self._reported)
+        return response
 
     def _weights_at(self, point: ParameterPoints, weights: FloatArray) -> FloatArray:
         """Weights of events at one point, shape ``(n,)``."""
         at_theta: FloatArray = weights @ point.coefficients[0]
         if point.is_nominal:
             return at_theta
-        responses = self._event_responses(weights)
-        factors = response_factors(every_pair, self.response, point, weights, responses)
-        at_point: FloatArray = at_theta * factors[0]
+        at_point: FloatArray = at_theta * self._respond(weights).factors(point)[0]
         return at_point
 
     def _partition_sums(

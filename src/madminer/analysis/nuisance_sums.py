@@ -20,13 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.analysis.points import ParameterPoints
-from madminer.analysis.response import (
-    EventResponses,
-    ResponseModel,
-    every_pair,
-    log_slopes,
-    response_factors,
-)
+from madminer.analysis.response import EventResponse, ResponseModel
 from madminer.analysis.sums import EventSums, cross_sections
 from madminer.errors import MorphingError
 from madminer.typing import FloatArray, IntArray
@@ -44,8 +38,8 @@ __all__ = [
 _CHUNK = 1 << 12  # events at once
 _CELLS = 1 << 19  # pairs of point and event at once
 
-ResponseBatch = tuple[FloatArray, EventResponses, IntArray]
-"""Weights ``(n, n_benchmarks)``, responses and groups ``(n,)`` of successive events."""
+ResponseBatch = tuple[EventResponse, IntArray]
+"""Successive events with their weights and response, and their groups ``(n,)``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,19 +134,18 @@ def accumulate_nuisance_sums(
     slopes = np.zeros((n_points, n_groups, n_slopes, n_physical)) if with_slopes else None
     step = max(_CELLS // _CHUNK, 1)
     parts = [points.take(np.arange(i, min(i + step, n_points))) for i in range(0, n_points, step)]
-    for weights, responses, group in _pieces(batches, n_groups):
-        n_events[group] += len(weights)
-        physical = np.ascontiguousarray(weights[:, :n_physical])
+    for response, group in _pieces(batches, n_groups):
+        n_events[group] += len(response)
+        physical = np.ascontiguousarray(response.weights[:, :n_physical])
         products = _products(physical) if with_second else None
         for i, part in enumerate(parts):
             at = slice(i * step, i * step + len(part))
-            factors = response_factors(every_pair, model, part, weights, responses)
+            factors = response.factors(part)
             first[at, group] += factors @ physical
             if second is not None and products is not None:
                 second[at, group] += factors**2 @ products
             if slopes is not None:
-                found = log_slopes(every_pair, model, part, weights, responses)
-                for j, slope in enumerate(found):
+                for j, slope in enumerate(response.slopes(part)):
                     if slope is not None:
                         slopes[at, group, j] += (factors * slope) @ physical
     shape = (n_points, n_groups, n_physical, n_physical)
@@ -229,19 +222,13 @@ def _slopes(
     return slopes
 
 
-def _pieces(
-    batches: Iterable[ResponseBatch], n_groups: int
-) -> Iterable[tuple[FloatArray, EventResponses, int]]:
+def _pieces(batches: Iterable[ResponseBatch], n_groups: int) -> Iterable[tuple[EventResponse, int]]:
     """Events of one group, few at a time."""
-    for weights, responses, groups in batches:
-        for start in range(0, len(weights), _CHUNK):
+    for response, groups in batches:
+        for start in range(0, len(response), _CHUNK):
             chunk = slice(start, start + _CHUNK)
             for group in np.flatnonzero(np.bincount(groups[chunk], minlength=n_groups)):
-                rows = start + np.flatnonzero(groups[chunk] == group)
-                some = EventResponses(
-                    responses.a[rows], responses.b[rows], responses.n_undefined, responses.n_clipped
-                )
-                yield weights[rows], some, int(group)
+                yield response.take(start + np.flatnonzero(groups[chunk] == group)), int(group)
 
 
 def _products(weights: FloatArray) -> FloatArray:

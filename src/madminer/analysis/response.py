@@ -14,14 +14,14 @@ variation are known at several benchmarks, morphing gives the varied weights eve
 
 and a and b follow from them at that theta, exact at :math:`\nu_j = 0, \pm 1` for every theta.
 
-The functions take a *form*, the contraction of coefficients of parameter points with rows of
+Factors and slopes take a *form*, the contraction of coefficients of parameter points with rows of
 events: `every_pair` of point and event, or `one_each`, the i-th point with the i-th event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,16 +37,11 @@ from madminer.morphing.nuisance import (
 from madminer.typing import FloatArray, IntArray
 
 __all__ = [
-    "EventResponses",
+    "EventResponse",
     "Form",
     "ResponseModel",
-    "event_responses",
     "every_pair",
-    "log_factors",
-    "log_slopes",
     "one_each",
-    "report_responses",
-    "response_factors",
     "response_model",
     "varied_coefficients",
     "weights_and_gradients",
@@ -102,20 +97,124 @@ class ResponseModel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EventResponses:
-    """Coefficients of the responses that do not depend on theta, zero for the others.
+class EventResponse:
+    """Weights of events, and the coefficients of their response to nuisance parameters.
 
     Args:
-        a: Linear coefficients, shape ``(n, v)``.
+        model: Which weights determine the response.
+        weights: Weights at all benchmarks, shape ``(n, n_benchmarks)``.
+        a: Linear coefficients, zero where the response depends on theta, shape ``(n, v)``.
         b: Quadratic coefficients, shape ``(n, v)``.
         n_undefined: Events whose response is undefined, for each parameter, shape ``(v,)``.
         n_clipped: Events whose response is clipped, shape ``(v,)``.
     """
 
+    model: ResponseModel
+    weights: FloatArray
     a: FloatArray
     b: FloatArray
     n_undefined: IntArray
     n_clipped: IntArray
+
+    @classmethod
+    def of(cls, model: ResponseModel, weights: FloatArray) -> EventResponse:
+        """The response of events with these weights."""
+        n, v = len(weights), len(model.columns)
+        a, b = np.zeros((n, v)), np.zeros((n, v))
+        n_undefined, n_clipped = np.zeros(v, dtype=np.int64), np.zeros(v, dtype=np.int64)
+        for j, columns in enumerate(model.columns):
+            if any(j == varying.parameter for varying in model.varying):
+                continue
+            response = nuisance_response(
+                None if columns.positive is None else weights[:, columns.positive],
+                None if columns.negative is None else weights[:, columns.negative],
+                weights[:, columns.reference],
+            )
+            a[:, j], b[:, j] = response.a, response.b
+            n_undefined[j], n_clipped[j] = response.is_undefined.sum(), response.is_clipped.sum()
+        return cls(model, weights, a, b, n_undefined, n_clipped)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def take(self, events: IntArray) -> EventResponse:
+        """The response of some of the events; the numbers stay those of all."""
+        return replace(self, weights=self.weights[events], a=self.a[events], b=self.b[events])
+
+    def factors(self, points: ParameterPoints, form: Form = every_pair) -> FloatArray:
+        """Factors f(nu) on the weights, see `log_factors`.
+
+        Raises:
+            DataError: If a factor is larger than any number.
+        """
+        logs = self.log_factors(points, form)
+        if not np.max(logs, initial=0.0) < _LARGEST_LOG:
+            raise DataError(
+                f"Weights grow beyond all numbers at nuisance parameters as large as "
+                f"{np.abs(points.nus).max():.3g}. They are in units of standard deviations: stay "
+                f"within a few of them."
+            )
+        return np.exp(logs, out=logs)
+
+    def log_factors(self, points: ParameterPoints, form: Form = every_pair) -> FloatArray:
+        """Logarithms of the factors on the weights, log f(nu).
+
+        Args:
+            points: Parameter points.
+            form: `every_pair` or `one_each`.
+
+        Returns:
+            Logarithms, shape ``(n_points, n)`` or ``(n,)`` by the form.
+        """
+        powers = np.hstack([points.nus, points.nus**2])
+        logs = form(powers, np.hstack([self.a, self.b]))
+        for varying in self.model.varying:
+            local = _LocalResponse.of(form, varying, points, self.weights)
+            nu = _spread(points.nus[:, varying.parameter], local.a)
+            logs = logs + local.a * nu + local.b * nu**2
+        return logs
+
+    def slopes(self, points: ParameterPoints, form: Form = every_pair) -> list[FloatArray | None]:
+        r"""Derivatives of log f by theta and by nu.
+
+        Args:
+            points: Parameter points.
+            form: `every_pair` or `one_each`.
+
+        Returns:
+            For each theta, then each nu, the derivatives, shape ``(n_points, n)`` or ``(n,)`` by
+            the form; None where they vanish because the response does not depend on theta.
+        """
+        p, v = points.setup.n_parameters, len(self.model.columns)
+        one = np.ones(len(points))
+        slopes: list[FloatArray | None] = [None] * p
+        for j in range(v):
+            pair = np.stack([one, 2.0 * points.nus[:, j]], axis=1)
+            slopes.append(form(pair, np.stack([self.a[:, j], self.b[:, j]], axis=1)))
+        for varying in self.model.varying:
+            local = _LocalResponse.of(form, varying, points, self.weights)
+            nu = _spread(points.nus[:, varying.parameter], local.a)
+            slopes[p + varying.parameter] = local.a + 2.0 * local.b * nu
+            if np.any(points.nus[:, varying.parameter]):
+                for k in range(p):
+                    step_a, step_b = local.derivative(form, points.gradients[:, k], self.weights)
+                    added = step_a * nu + step_b * nu**2
+                    known = slopes[k]
+                    slopes[k] = added if known is None else known + added
+        return slopes
+
+    def report(self, reported: set[str]) -> None:
+        """Warn of nuisance parameters whose response is undefined or clipped for some events.
+
+        Args:
+            reported: Names of nuisance parameters not to be reported again; added to.
+        """
+        for name, n_undefined, n_clipped in zip(
+            self.model.names, self.n_undefined.tolist(), self.n_clipped.tolist(), strict=True
+        ):
+            if (n_undefined or n_clipped) and name not in reported:
+                reported.add(name)
+                report_response(name, len(self), n_undefined, n_clipped)
 
 
 def response_model(setup: AnalysisSetup) -> ResponseModel:
@@ -166,121 +265,6 @@ def _varying_columns(
     return VaryingColumns(index, *sides)
 
 
-def event_responses(model: ResponseModel, weights: FloatArray) -> EventResponses:
-    """Coefficients of events.
-
-    Args:
-        model: Which weights to compare.
-        weights: Weights at all benchmarks, shape ``(n, n_benchmarks)``.
-
-    Returns:
-        The coefficients.
-    """
-    n, v = len(weights), len(model.columns)
-    a, b = np.zeros((n, v)), np.zeros((n, v))
-    n_undefined, n_clipped = np.zeros(v, dtype=np.int64), np.zeros(v, dtype=np.int64)
-    for j, columns in enumerate(model.columns):
-        if any(j == varying.parameter for varying in model.varying):
-            continue
-        response = nuisance_response(
-            None if columns.positive is None else weights[:, columns.positive],
-            None if columns.negative is None else weights[:, columns.negative],
-            weights[:, columns.reference],
-        )
-        a[:, j], b[:, j] = response.a, response.b
-        n_undefined[j], n_clipped[j] = response.is_undefined.sum(), response.is_clipped.sum()
-    return EventResponses(a, b, n_undefined, n_clipped)
-
-
-def log_factors(
-    form: Form,
-    model: ResponseModel,
-    points: ParameterPoints,
-    weights: FloatArray,
-    responses: EventResponses,
-) -> FloatArray:
-    """Logarithms of the factors on the weights, log f(nu).
-
-    Args:
-        form: `every_pair` or `one_each`.
-        model: Which weights to compare.
-        points: Parameter points.
-        weights: Weights of events at all benchmarks, shape ``(m, n_benchmarks)``.
-        responses: Their coefficients.
-
-    Returns:
-        Logarithms, shape ``(n, m)`` or ``(n,)`` by the form.
-    """
-    powers = np.hstack([points.nus, points.nus**2])
-    logs = form(powers, np.hstack([responses.a, responses.b]))
-    for varying in model.varying:
-        local = _LocalResponse.of(form, varying, points, weights)
-        nu = _spread(points.nus[:, varying.parameter], local.a)
-        logs = logs + local.a * nu + local.b * nu**2
-    return logs
-
-
-def response_factors(
-    form: Form,
-    model: ResponseModel,
-    points: ParameterPoints,
-    weights: FloatArray,
-    responses: EventResponses,
-) -> FloatArray:
-    """Factors f(nu) on the weights; see `log_factors` for arguments and shapes.
-
-    Raises:
-        DataError: If a factor is larger than any number.
-    """
-    logs = log_factors(form, model, points, weights, responses)
-    if not np.max(logs, initial=0.0) < _LARGEST_LOG:
-        raise DataError(
-            f"Weights grow beyond all numbers at nuisance parameters as large as "
-            f"{np.abs(points.nus).max():.3g}. They are in units of standard deviations: stay "
-            f"within a few of them."
-        )
-    return np.exp(logs, out=logs)
-
-
-def log_slopes(
-    form: Form,
-    model: ResponseModel,
-    points: ParameterPoints,
-    weights: FloatArray,
-    responses: EventResponses,
-) -> list[FloatArray | None]:
-    r"""Derivatives of log f by theta and by nu.
-
-    Args:
-        form: `every_pair` or `one_each`.
-        model: Which weights to compare.
-        points: Parameter points.
-        weights: Weights of events at all benchmarks, shape ``(m, n_benchmarks)``.
-        responses: Their coefficients.
-
-    Returns:
-        For each theta, then each nu, the derivatives, shape ``(n, m)`` or ``(n,)`` by the form;
-        None where they vanish because the response does not depend on theta.
-    """
-    p, v = points.setup.n_parameters, len(model.columns)
-    one = np.ones(len(points))
-    slopes: list[FloatArray | None] = [None] * p
-    for j in range(v):
-        pair = np.stack([one, 2.0 * points.nus[:, j]], axis=1)
-        slopes.append(form(pair, np.stack([responses.a[:, j], responses.b[:, j]], axis=1)))
-    for varying in model.varying:
-        local = _LocalResponse.of(form, varying, points, weights)
-        nu = _spread(points.nus[:, varying.parameter], local.a)
-        slopes[p + varying.parameter] = local.a + 2.0 * local.b * nu
-        if np.any(points.nus[:, varying.parameter]):
-            for k in range(p):
-                step_a, step_b = local.derivative(form, points.gradients[:, k], weights)
-                added = step_a * nu + step_b * nu**2
-                known = slopes[k]
-                slopes[k] = added if known is None else known + added
-    return slopes
-
-
 def weights_and_gradients(
     model: ResponseModel, point: ParameterPoints, weights: FloatArray, *, by_nu: bool
 ) -> tuple[FloatArray, FloatArray]:
@@ -299,10 +283,10 @@ def weights_and_gradients(
     gradients: FloatArray = weights @ point.gradients[0].T
     if point.is_nominal and not by_nu:
         return at_point, gradients
-    responses = event_responses(model, weights)
-    factors = response_factors(every_pair, model, point, weights, responses)[0]
+    response = EventResponse.of(model, weights)
+    factors = response.factors(point)[0]
     at_point, gradients = at_point * factors, gradients * factors[:, np.newaxis]
-    slopes = log_slopes(every_pair, model, point, weights, responses)
+    slopes = response.slopes(point)
     p = point.setup.n_parameters
     for j, slope in enumerate(slopes[:p]):
         if slope is not None:
@@ -394,22 +378,6 @@ def _moved(columns: IntArray, coefficients: FloatArray, setup: AnalysisSetup) ->
     moved = np.zeros_like(coefficients)
     moved[..., columns[known]] = physical[..., known]
     return moved
-
-
-def report_responses(model: ResponseModel, responses: EventResponses, reported: set[str]) -> None:
-    """Warn of nuisance parameters whose response is undefined or clipped for some events.
-
-    Args:
-        model: The response.
-        responses: Coefficients of events.
-        reported: Names of nuisance parameters not to be reported again; added to.
-    """
-    for name, n_undefined, n_clipped in zip(
-        model.names, responses.n_undefined.tolist(), responses.n_clipped.tolist(), strict=True
-    ):
-        if (n_undefined or n_clipped) and name not in reported:
-            reported.add(name)
-            report_response(name, len(responses.a), n_undefined, n_clipped)
 
 
 def _ratio(top: FloatArray, bottom: FloatArray) -> FloatArray:

@@ -17,12 +17,7 @@ from scipy.sparse import csr_array
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.points import ParameterPoints, ThetaTable
-from madminer.analysis.response import (
-    event_responses,
-    every_pair,
-    log_factors,
-    report_responses,
-)
+from madminer.analysis.response import EventResponse
 from madminer.errors import OptionError
 from madminer.typing import FloatArray, IntArray, Seed, ThetaLike
 
@@ -107,13 +102,13 @@ def toy_histograms(
     sums = np.zeros((len(thetas), len(columns), len(nus), len(edges[0]) - 1))
     reported: set[str] = set()
     for x, weights in batches:
-        responses = event_responses(analyzer.response, weights)
-        report_responses(analyzer.response, responses, reported)
+        response = EventResponse.of(analyzer.response, weights)
+        response.report(reported)
         bins = [_bins(x[:, column], edge) for column, edge in zip(columns, edges, strict=True)]
         factors: FloatArray | None = None
         for point, of_theta in zip(points, sums, strict=True):
             if factors is None or analyzer.response.varying:
-                logs = log_factors(every_pair, analyzer.response, point, weights, responses)
+                logs = response.log_factors(point)
                 factors = np.exp(np.clip(logs.T, *np.log(FACTOR_RANGE)))
             at_theta = weights @ point.table.coefficients[0]
             for of_column, bin_ in zip(of_theta, bins, strict=True):

@@ -8,13 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from madminer.analysis.points import ParameterPoints
-from madminer.analysis.response import (
-    EventResponses,
-    event_responses,
-    log_slopes,
-    one_each,
-    response_factors,
-)
+from madminer.analysis.response import EventResponse, one_each
 from madminer.sampling.draws import Targets, draw_events
 from madminer.sampling.joint import joint_score
 from madminer.sampling.moments import PointMoments, point_moments
@@ -49,9 +43,9 @@ class DrawnSample:
     is_negative: BoolArray
 
     @cached_property
-    def responses(self) -> EventResponses:
-        """Responses of the events to nuisance parameters."""
-        return event_responses(self.table.model, self.weights)
+    def response(self) -> EventResponse:
+        """Response of the events to nuisance parameters."""
+        return EventResponse.of(self.table.model, self.weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,10 +135,7 @@ def sample_at(
     )
     weights = _form(of_sets.coefficients, sample.sets, sample.weights)
     if not points.is_nominal:
-        each = of_sets.take(sample.sets)
-        weights *= response_factors(
-            one_each, sample.table.model, each, sample.weights, sample.responses
-        )
+        weights *= sample.response.factors(of_sets.take(sample.sets), one_each)
     score = None
     if moments.gradients is not None:
         score = _score(sample, of_sets, weights, moments, moments.gradients)
@@ -173,8 +164,7 @@ def _score(
         factors = np.divide(weights, nominal, out=np.ones_like(weights), where=nominal != 0.0)
         gradients[:, :p] *= factors[:, np.newaxis]
     if xsec_gradients.shape[1] > p or sample.table.model.varying:
-        each = points.take(sample.sets)
-        slopes = log_slopes(one_each, sample.table.model, each, sample.weights, sample.responses)
+        slopes = sample.response.slopes(points.take(sample.sets), one_each)
         for j, found in enumerate(slopes[: xsec_gradients.shape[1]]):
             if found is not None:
                 gradients[:, j] = weights * found + (gradients[:, j] if j < p else 0.0)

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.analysis.points import ParameterPoints
-from madminer.analysis.response import event_responses, every_pair, response_factors
+from madminer.analysis.response import EventResponse, one_each
 from madminer.errors import NegativeWeightError, NoEventsError, OptionError
 from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.envelope import acceptances, draw_from_envelope
-from madminer.sampling.responses import factor_bounds, factors_of_all, factors_of_each
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
@@ -78,16 +77,19 @@ class Targets:
     def weights_of_each(self, table: WeightTable, points: IntArray, events: IntArray) -> FloatArray:
         """Weights of chosen events, each at its own point, shape ``(n,)``."""
         rows = np.take(table.weights, events, axis=0)
-        weights = np.einsum("nb,nb->n", np.take(self.coefficients, points, axis=0), rows)
+        weights: FloatArray = one_each(np.take(self.coefficients, points, axis=0), rows)
         weights *= self.factors[points, table.groups[events]]
         if self.points is not None:
-            weights *= factors_of_each(table, self.points, points, rows)
+            response = EventResponse.of(table.model, rows)
+            weights *= response.factors(self.points.take(points), one_each)
         return weights
 
     def weights_of_all(self, table: WeightTable, point: int | np.integer) -> FloatArray:
         """Weights of all events at one point, shape ``(n_events,)``."""
-        responses = None if self.points is None else factors_of_all(table, self.points, point)
-        return point_weights(table, self.coefficients[point], self.factors[point], responses)
+        factors = None
+        if self.points is not None:
+            factors = table.factors(self.points.take(np.array([point])))
+        return point_weights(table, self.coefficients[point], self.factors[point], factors)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,8 +199,7 @@ def _look_at_all(
             rows = table.weights[start : min(start + step, table.edges[group + 1])]
             weights = chosen.coefficients @ rows.T
             if chosen.points is not None:
-                responses = event_responses(table.model, rows)
-                weights *= response_factors(every_pair, table.model, chosen.points, rows, responses)
+                weights *= EventResponse.of(table.model, rows).factors(chosen.points)
             np.maximum(weights, 0.0, out=weights) if drop_negative else np.abs(weights, out=weights)
             weights *= factors[:, np.newaxis]
             if limits is not None:
@@ -259,7 +260,7 @@ def _routes(
     if targets.points is not None:
         if table.bounds is None or table.model.varying:
             return np.zeros(len(targets), dtype=np.bool_), None
-        bounds = factor_bounds(table, targets.points)
+        bounds = table.factor_bounds(targets.points.nus)
         cost, factors = _RESPONSE_COST, factors * bounds
     accepted = acceptances(
         table.sums, targets.coefficients, factors, xsecs=targets.xsecs(table.sums)

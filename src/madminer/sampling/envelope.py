@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.analysis.points import ParameterPoints
-from madminer.sampling.responses import factors_of_each
+from madminer.analysis.response import EventResponse, one_each
 from madminer.sampling.table import WeightTable
 from madminer.typing import FloatArray, IntArray
 
@@ -157,7 +157,8 @@ class _Acceptance:
         terms = np.take(self.coefficients, at, axis=0) * rows
         weights, envelope = terms.sum(axis=1), np.abs(terms).sum(axis=1)
         if self.points is not None and self.bounds is not None:
-            weights *= factors_of_each(self.table, self.points, at, rows)
+            response = EventResponse.of(self.table.model, rows)
+            weights *= response.factors(self.points.take(at), one_each)
             envelope *= self.bounds[at, self.table.groups[events]]
         if not self.drop_negative:
             np.abs(weights, out=weights)

@@ -10,7 +10,6 @@ import numpy as np
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
 from madminer.analysis.rescaling import closest_benchmarks, closest_factors, share_factors
-from madminer.analysis.response import report_responses
 from madminer.errors import OptionError
 from madminer.progress import track
 from madminer.sampling.augment import DrawnSample, draw_sample, sample_at, signs
@@ -129,7 +128,7 @@ class Sampler(DataAnalyzer):
         )
         report_reliability(sample, points)
         if not points.is_nominal or self._wants_nuisance_score(options.nuisance_score):
-            report_responses(self.response, sample.responses, self._reported)
+            sample.response.report(self._reported)
         return sample
 
     def _table(

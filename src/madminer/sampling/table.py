@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from madminer.analysis.nuisance_sums import ResponseBatch
-from madminer.analysis.response import ResponseModel, event_responses
+from madminer.analysis.points import ParameterPoints
+from madminer.analysis.response import EventResponse, ResponseModel
 from madminer.errors import OutputError
 from madminer.sampling.running import RunningSums
 from madminer.typing import FloatArray, IntArray
@@ -141,16 +142,29 @@ class WeightTable:
         return factors if self.parents is None else factors[:, self.parents]
 
     def batches(self) -> Iterator[ResponseBatch]:
-        """Weights, responses and groups of successive events."""
+        """Successive events and their groups."""
         for start in range(0, len(self), _CHUNK):
             some = slice(start, start + _CHUNK)
-            weights = self.weights[some]
-            yield weights, event_responses(self.model, weights), self.groups[some]
+            yield EventResponse.of(self.model, self.weights[some]), self.groups[some]
+
+    def factors(self, point: ParameterPoints) -> FloatArray:
+        """Factors f(nu) of all events at one point, shape ``(n_events,)``."""
+        return np.concatenate([response.factors(point)[0] for response, _ in self.batches()])
+
+    def factor_bounds(self, nus: FloatArray) -> FloatArray:
+        """Factors that no event of a group exceeds, shape ``(n_points, n_groups)``.
+
+        The response must not depend on theta, and the groups must be `refined`.
+        """
+        if self.bounds is None:
+            raise RuntimeError("The groups of this table have no bounds.")
+        bounds: FloatArray = np.exp(self.bounds.largest_logs(nus))
+        return bounds
 
     def file_batches(self) -> Iterator[ResponseBatch]:
-        """Weights, responses and groups of the file of successive events."""
-        for weights, responses, groups in self.batches():
-            yield weights, responses, groups if self.parents is None else self.parents[groups]
+        """Successive events and their groups of the file."""
+        for response, groups in self.batches():
+            yield response, groups if self.parents is None else self.parents[groups]
 
 
 def refined(table: WeightTable) -> WeightTable:
@@ -227,8 +241,8 @@ def empty_weights(shape: tuple[int, ...], memory_limit: float) -> FloatArray:
 
 def _deviation(batch: ResponseBatch) -> FloatArray:
     """How much the responses of events differ from none, shape ``(n,)``."""
-    _, responses, _ = batch
-    deviation: FloatArray = (np.abs(responses.a) + np.abs(responses.b)).max(axis=1, initial=0.0)
+    response, _ = batch
+    deviation: FloatArray = (np.abs(response.a) + np.abs(response.b)).max(axis=1, initial=0.0)
     return np.round(deviation, 12)  # rounding must not divide equal responses
 
 
@@ -236,9 +250,9 @@ def _bounds(table: WeightTable) -> ResponseBounds:
     shape = (table.n_groups, len(table.model.columns))
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     quadratic = high.copy()
-    for _, responses, groups in table.batches():
+    for response, groups in table.batches():
         for group in np.unique(groups):
-            a, b = responses.a[groups == group], responses.b[groups == group]
+            a, b = response.a[groups == group], response.b[groups == group]
             low[group] = np.minimum(low[group], a.min(axis=0))
             high[group] = np.maximum(high[group], a.max(axis=0))
             quadratic[group] = np.maximum(quadratic[group], b.max(axis=0))
