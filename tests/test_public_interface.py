@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import madminer
+from madminer.deprecation import REMEDIES
+from madminer.errors import MadMinerError, UnavailableAttributeError, UnavailableNameError
 
 DOCUMENTED = json.loads((Path(__file__).parent / "data" / "public_interface.json").read_text())
 CASES = [
@@ -76,3 +78,69 @@ def test_top_level_names_are_what_the_stub_lists() -> None:
 def test_unknown_top_level_name() -> None:
     with pytest.raises(AttributeError, match="NoSuchThing"):
         madminer.NoSuchThing  # noqa: B018
+
+
+def import_from(module: str, name: str) -> object:
+    """What the statement ``from module import name`` does."""
+    return getattr(__import__(module, fromlist=[name]), name)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "remedy"),
+    [
+        ("delphes", "DelphesReader", "LHEReader"),
+        ("delphes.delphes_reader", "DelphesReader", "LHEReader"),
+        ("likelihood", "fix_params", "log likelihoods"),
+        ("fisherinformation", "InformationGeometry", "FisherInformation"),
+        ("fisherinformation.geometry", "InformationGeometry", "FisherInformation"),
+        ("limits", "AsymptoticLimits", "expected_limit_grid"),
+        ("plotting", "plot_histograms", "plot_distributions"),
+        ("plotting.distributions", "plot_histograms", "plot_distributions"),
+        ("models", "SystematicValue", r"str \| float"),
+        ("utils.interfaces.hdf5", "load_events", "madminer.io"),
+        ("utils.various", "weighted_quantile", "weighted_quantiles"),
+    ],
+)
+def test_imports_of_0_9_that_are_missing_name_what_to_use(
+    module: str, name: str, remedy: str
+) -> None:
+    with pytest.raises(UnavailableNameError, match=rf"MadMiner 0\.9 had madminer\..*{remedy}"):
+        import_from(f"madminer.{module}", name)
+
+
+def test_names_of_0_9_at_the_top() -> None:
+    for name in ("DelphesReader", "NeuralLikelihood", "AsymptoticLimits", "plot_histograms"):
+        with pytest.raises(UnavailableNameError, match=r"a later version\. Until then"):
+            import_from("madminer", name)
+        with pytest.raises(UnavailableAttributeError, match=r"a later version\. Until then"):
+            getattr(madminer, name)
+        assert not hasattr(madminer, name)
+
+
+def test_other_missing_imports_are_those_of_python() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'madminer\.no_such'") as caught:
+        importlib.import_module("madminer.no_such")
+    assert not isinstance(caught.value, MadMinerError)
+    for module in ("madminer", "madminer.limits", "madminer.utils.various"):
+        with pytest.raises(AttributeError, match="no_such"):
+            import_from(module, "no_such")
+
+
+def test_methods_of_0_9_that_are_missing_name_what_to_use() -> None:
+    miner = madminer.MadMiner()
+    with pytest.raises(UnavailableAttributeError, match=r"madminer\.MadMiner\.run\. MadGraph"):
+        miner.run("mg5", "proc_card.dat", "param_card.dat")
+    assert not hasattr(miner, "run_multiple")
+    with pytest.raises(AttributeError, match=r"madminer\.MadMiner has no 'no_such'"):
+        getattr(miner, "no_such")  # noqa: B009
+
+
+def test_what_is_said_to_be_missing_is_missing() -> None:
+    for path in REMEDIES:
+        module, _, name = path.rpartition(".")
+        owner = (
+            madminer.MadMiner
+            if module == "MadMiner"
+            else importlib.import_module(f"madminer.{module}" if module else "madminer")
+        )
+        assert name not in dir(owner), path

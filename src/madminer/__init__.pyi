@@ -1,3 +1,4 @@
+from .analysis import DataAnalyzer as DataAnalyzer
 from .core import MadMiner as MadMiner
 from .fisherinformation import (
     FisherInformation as FisherInformation,
@@ -70,7 +71,28 @@ from .sampling import (
     SampleAugmenter as SampleAugmenter,
 )
 from .sampling import (
+    benchmark as benchmark,
+)
+from .sampling import (
+    benchmarks as benchmarks,
+)
+from .sampling import (
     combine_and_shuffle as combine_and_shuffle,
+)
+from .sampling import (
+    iid_nuisance_parameters as iid_nuisance_parameters,
+)
+from .sampling import (
+    morphing_point as morphing_point,
+)
+from .sampling import (
+    morphing_points as morphing_points,
+)
+from .sampling import (
+    nominal_nuisance_parameters as nominal_nuisance_parameters,
+)
+from .sampling import (
+    random_morphing_points as random_morphing_points,
 )
 
 __version__: str

@@ -1,34 +1,41 @@
-"""Names of the first releases: they work as before and name their replacement."""
+"""Names of other versions: renamed ones still work, and those that are missing say what to use."""
 
 from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["renamed"]
+from madminer.errors import OptionError, UnavailableAttributeError, UnavailableNameError
+
+__all__ = ["REMEDIES", "UnavailableFinder", "missing_attribute", "remedy", "renamed"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def renamed(replacement: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def renamed(
+    replacement: str, keywords: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function warn that it has a new name.
 
     Args:
         replacement: What to write instead. A class is decorated at its ``__init__``.
+        keywords: Other names of arguments that are accepted, and what they are called here.
 
     Returns:
-        The decorator; the caller of the function sees a `DeprecationWarning`.
+        The decorator; the caller of the function sees a `DeprecationWarning`, and an `OptionError`
+        where an argument is given under two names.
 
     Examples:
-        >>> @renamed("new")
+        >>> @renamed("new", {"value": "x"})
         ... def old(x):
         ...     return 2 * x
         >>> with warnings.catch_warnings(record=True) as caught:
         ...     warnings.simplefilter("always")
-        ...     old(3)
+        ...     old(value=3)
         6
         >>> print(caught[0].message)
         old is deprecated since MadMiner 1.0 and will be removed in 2.0; use new.
@@ -44,8 +51,119 @@ def renamed(replacement: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             warnings.warn(message, DeprecationWarning, stacklevel=2)
-            return function(*args, **kwargs)
+            given: dict[str, Any] = {}
+            for keyword, value in kwargs.items():
+                known = keywords.get(keyword, keyword)
+                if known in given:
+                    raise OptionError(f"{name} takes {known} once, under one of its names.")
+                given[known] = value
+            return function(*args, **given)
 
         return wrapper
 
     return decorate
+
+
+_LATER: Mapping[str, str] = MappingProxyType(
+    {
+        "delphes, DelphesReader": (
+            "Files of Delphes are read by a later version. Until then read parton-level events "
+            "with madminer.LHEReader, whose set_smearing imitates a detector, or give observables "
+            "and weights from elsewhere to madminer.io.import_events."
+        ),
+        "likelihood, HistoLikelihood, NeuralLikelihood, fix_params, project_log_likelihood, "
+        "profile_log_likelihood": (
+            "Likelihood functions come in a later version. Until then the estimators of "
+            "madminer.ml give log likelihoods and ratios of observed events, and madminer.limits "
+            "expected ones."
+        ),
+        "InformationGeometry, fisherinformation.InformationGeometry, fisherinformation.geometry": (
+            "Distances along geodesics come in a later version. Until then take the local "
+            "distance d^2 = dtheta I dtheta with the I of madminer.FisherInformation."
+        ),
+        "AsymptoticLimits, limits.AsymptoticLimits, limits.asymptotic_limits": (
+            "It comes in a later version. Until then expected_limit_grid and truth_limit_grid of "
+            "madminer.limits give expected limits, and limit_grid those of log likelihoods that "
+            "you have."
+        ),
+        "plot_histograms, plotting.plot_histograms, plotting.distributions.plot_histograms": (
+            "It comes in a later version. Until then madminer.plot_distributions draws histograms "
+            "of an event file."
+        ),
+        "MadMiner.run, MadMiner.run_multiple, MadMiner.reweight_existing_sample": (
+            "MadGraph is run by a later version. Until then run it yourself, with weights at the "
+            "benchmarks from its reweighting, and read the events with madminer.LHEReader; or use "
+            "the generator of madminer.simulate."
+        ),
+        "models.SystematicValue": "Annotate with str | float.",
+        "utils.interfaces": (
+            "Files are read and written by madminer.io: read_setup, write_setup, EventFile, "
+            "write_events, import_events."
+        ),
+        "utils.ml": "Networks, losses and training are in madminer.nn, estimators in madminer.ml.",
+        "utils.histo": "Weighted histograms are in madminer.stats.",
+        "utils.particle": "Functions for observables get particles with the same attributes.",
+        "utils.various.weighted_quantile": "Use madminer.stats.weighted_quantiles.",
+        "utils.various.separate_information_blocks": "Use madminer.profile_information.",
+        "utils.various.mdot": "Use numpy.einsum.",
+    }
+)
+"""What MadMiner 0.9 had and this version has not: paths in the package, and what to do instead."""
+
+REMEDIES = {path: remedy for paths, remedy in _LATER.items() for path in paths.split(", ")}
+
+
+def remedy(path: str) -> str | None:
+    """What to do without a name of MadMiner 0.9.
+
+    Args:
+        path: Path of a module or name, as ``"madminer.delphes.delphes_reader"``.
+
+    Returns:
+        A sentence for a message, None if 0.9 had no such name or this version has it.
+
+    Examples:
+        >>> print(remedy("madminer.utils.various.weighted_quantile"))
+        MadMiner 0.9 had madminer.utils.various.weighted_quantile. Use
+        madminer.stats.weighted_quantiles.
+    """
+    package, *parts = path.split(".")
+    beginnings = (".".join(parts[: i + 1]) for i in range(len(parts)))
+    found = next((REMEDIES[name] for name in beginnings if name in REMEDIES), None)
+    return None if found is None or package != "madminer" else f"MadMiner 0.9 had {path}. {found}"
+
+
+def missing_attribute(
+    owner: str,
+    name: str,
+    error: type[UnavailableAttributeError | UnavailableNameError] = UnavailableAttributeError,
+) -> Exception:
+    """The error of a name that does not exist, to be raised by ``__getattr__``.
+
+    Args:
+        owner: Path of the module or class.
+        name: The name.
+        error: Type of the error if 0.9 had it: from a module without submodules an
+            `UnavailableNameError`, as Python's ``from ... import`` hides what an `AttributeError`
+            says.
+    """
+    message = remedy(f"{owner}.{name}")
+    return AttributeError(f"{owner} has no {name!r}") if message is None else error(message)
+
+
+class UnavailableFinder:
+    """Last resort of imports: modules and names that 0.9 had are refused with what to do instead.
+
+    Python asks it only for what no other finder knows, so that it never stands before a module.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:  # noqa: ARG004
+        """Find no module.
+
+        Raises:
+            UnavailableNameError: If MadMiner 0.9 had one of this name.
+        """
+        message = remedy(name)
+        if message is not None:
+            raise UnavailableNameError(message)

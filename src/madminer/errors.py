@@ -10,6 +10,7 @@ __all__ = [
     "DataError",
     "EnsembleError",
     "ExpressionError",
+    "FileChangedError",
     "FileFormatError",
     "MadMinerError",
     "MissingDependencyError",
@@ -25,6 +26,8 @@ __all__ = [
     "SetupError",
     "ShapeError",
     "TrainingError",
+    "UnavailableAttributeError",
+    "UnavailableNameError",
     "UnknownNameError",
 ]
 
@@ -73,6 +76,10 @@ class FileFormatError(MadMinerError, ValueError):
     """A file is truncated or not of the expected layout."""
 
 
+class FileChangedError(FileFormatError):
+    """A file was written to, or replaced, while it was in use."""
+
+
 class MissingFileError(MadMinerError, FileNotFoundError):
     """A file that should be read does not exist."""
 
@@ -103,6 +110,14 @@ class EnsembleError(MadMinerError, RuntimeError):
 
 class MissingDependencyError(MadMinerError, ImportError):
     """An optional package is needed; the message names the extra to install."""
+
+
+class UnavailableNameError(MadMinerError, ModuleNotFoundError):
+    """A module or name of another version is imported; the message says what to use instead."""
+
+
+class UnavailableAttributeError(MadMinerError, AttributeError):
+    """The same of an attribute or method."""
 
 
 class ClosureError(MadMinerError, RuntimeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
-from madminer.errors import OptionError, UnknownNameError
+from madminer.deprecation import missing_attribute
+from madminer.errors import OptionError, UnavailableNameError, UnknownNameError
 from madminer.plotting.nuisance_toys import (
     BAND_68,
     ratios,
@@ -318,3 +320,9 @@ def _draw_band(
         panel.stairs(
             high, edges, baseline=low, fill=True, color=line.get_color(), alpha=alpha, linewidth=0.0
         )
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of this module
+
+    def __getattr__(name):
+        raise missing_attribute(__name__, name, UnavailableNameError)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from madminer.deprecation import missing_attribute
+from madminer.errors import UnavailableNameError
 
 __all__ = ["less_logging"]
 
@@ -35,3 +39,9 @@ def less_logging() -> Iterator[None]:
     finally:
         for handler in handlers:
             handler.removeFilter(only)
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of this module
+
+    def __getattr__(name):
+        raise missing_attribute(__name__, name, UnavailableNameError)
