@@ -19,8 +19,7 @@ from madminer.morphing import (
     morphing_matrix,
     optimize_basis,
 )
-from madminer.morphing.basis import squared_weights
-from madminer.morphing.refinement import _repulsion, mean_squared_weights, refine_basis
+from madminer.morphing.basis import _repulsion, mean_squared_weights, refine_basis, squared_weights
 from madminer.typing import FloatArray, IntArray
 
 COMPONENTS = morphing_components([2, 2], 2)

@@ -9,8 +9,7 @@ import pytest
 
 from madminer.errors import MorphingError
 from madminer.morphing import least_squares_matrix, monomials, morphing_components, morphing_matrix
-from madminer.morphing.basis import _costs
-from madminer.morphing.conditioning import condition_numbers
+from madminer.morphing.basis import _costs, condition_numbers
 
 COMPONENTS = morphing_components([2, 2], 2)
 GOOD = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.2], [0.1, 1.0], [0.2, -1.0], [0.7, 0.8]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from madminer.simulate.adaptation import AdaptiveGrid, adapt_grid
+from madminer.simulate.vegas import AdaptiveGrid, adapt_grid
 from madminer.typing import FloatArray
 
 

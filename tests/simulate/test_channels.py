@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from madminer.simulate.channels import ChannelTable
 from madminer.simulate.electroweak import TUTORIAL_INPUTS
-from madminer.simulate.wbf_channels import WBF_CHANNELS, fusion_channels
+from madminer.simulate.process import ChannelTable
+from madminer.simulate.wbf import WBF_CHANNELS, fusion_channels
 
 
 def charge(flavour: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from madminer.simulate.decay import boost, decay_to_massless_pair, rotate_about_beam
+from madminer.simulate.phase_space import boost, decay_to_massless_pair, rotate_about_beam
 
 RNG = np.random.default_rng(7)
 MASS = 125.0

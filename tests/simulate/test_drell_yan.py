@@ -10,7 +10,7 @@ import pytest
 from madminer.errors import OptionError
 from madminer.io.lhe import read_lhe
 from madminer.simulate import DrellYan, integrate, simulate, write_parton_events
-from madminer.simulate.drell_yan_amplitude import drell_yan_components
+from madminer.simulate.drell_yan import drell_yan_components
 from madminer.simulate.electroweak import GEV2_PB, Electroweak
 from madminer.simulate.parton_densities import load_parton_densities
 

@@ -9,11 +9,14 @@ import pytest
 from scipy.integrate import quad
 
 from madminer.errors import OptionError
-from madminer.simulate.adaptation import adapt_grid
 from madminer.simulate.currents import lorentz
-from madminer.simulate.cuts import GeneratorCuts
-from madminer.simulate.fusion_phase_space import FUSION_DIMENSIONS, fusion_phase_space
-from madminer.simulate.phase_space import PhaseSpacePoints
+from madminer.simulate.phase_space import (
+    FUSION_DIMENSIONS,
+    GeneratorCuts,
+    PhaseSpacePoints,
+    fusion_phase_space,
+)
+from madminer.simulate.vegas import adapt_grid
 from madminer.typing import FloatArray
 
 ENERGY, MASS = 2_000.0, 125.0

@@ -26,7 +26,7 @@ from madminer.simulate import (
     tutorial_setup,
     wbf_setup,
 )
-from madminer.simulate.parametrisation import parametrise
+from madminer.simulate.process import parametrise
 
 
 @pytest.fixture(scope="module")

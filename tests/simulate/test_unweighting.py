@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from madminer.errors import NoEventsError
-from madminer.simulate.unweighting import accept, reference_weight
+from madminer.simulate.generate import accept, reference_weight
 
 weights = st.lists(st.floats(0.0, 100.0), min_size=1, max_size=50).filter(lambda w: max(w) > 0)
 

@@ -35,7 +35,7 @@ from madminer.errors import FileFormatError, OptionError, ShapeError
 from madminer.io.event_file import EventFile, EventSummary
 from madminer.models import AnalysisSetup
 from madminer.morphing.morpher import PhysicsMorpher
-from madminer.morphing.nuisance_morpher import NuisanceMorpher
+from madminer.morphing.nuisance import NuisanceMorpher
 from madminer.typing import ArrayLike, FloatArray, IntArray, Seed, StrPath, ThetaLike
 
 __all__ = ["DataAnalyzer"]

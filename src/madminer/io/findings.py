@@ -10,8 +10,8 @@ import numpy as np
 
 from madminer.io.event_statistics import EventStatistics, VariationStatistics
 from madminer.models import AnalysisSetup
+from madminer.morphing.basis import MAX_CONDITION, condition_numbers
 from madminer.morphing.closure import morphing_closure
-from madminer.morphing.conditioning import MAX_CONDITION, condition_numbers
 from madminer.morphing.weights import monomials
 
 __all__ = [

@@ -18,7 +18,7 @@ from madminer.errors import (
 from madminer.io.event_columns import fields_of, number_column, number_table
 from madminer.io.events import describe_not_finite
 from madminer.models import AnalysisSetup, MorphingSetup
-from madminer.morphing.coefficients import benchmark_weights_from_coefficients
+from madminer.morphing.components import benchmark_weights_from_coefficients
 from madminer.typing import FloatArray
 
 __all__ = ["WeightColumns"]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from madminer.morphing.basis import morphing_matrix, optimize_basis
+from madminer.morphing.basis import largest_squared_weights, morphing_matrix, optimize_basis
 from madminer.morphing.closure import (
     MorphingClosure,
     morphing_closure,
     morphing_closure_of_batches,
 )
-from madminer.morphing.coefficients import (
+from madminer.morphing.components import (
     benchmark_weights_from_coefficients,
     coefficients_from_benchmark_weights,
+    coupling_components,
+    morphing_components,
 )
-from madminer.morphing.components import coupling_components, morphing_components
-from madminer.morphing.fit import ComponentFit, fit_components
-from madminer.morphing.least_squares import least_squares_matrix
+from madminer.morphing.least_squares import ComponentFit, fit_components, least_squares_matrix
 from madminer.morphing.morpher import PhysicsMorpher
 from madminer.morphing.weights import (
     monomial_gradients,
@@ -22,7 +22,6 @@ from madminer.morphing.weights import (
     morphing_weight_gradients,
     morphing_weights,
 )
-from madminer.morphing.worst_case import largest_squared_weights
 
 __all__ = [
     "ComponentFit",

@@ -1,4 +1,15 @@
-"""Morphing basis: the benchmarks whose weights determine those everywhere else."""
+r"""Morphing basis: the benchmarks whose weights determine those everywhere else.
+
+A basis is judged by its condition number, by the mean over test points of the squared weights, and
+by their largest value. It is the best of random draws, or these refined: the benchmarks move until
+the mean is least. With the monomials :math:`m_c(\theta)` at test points and their mean products
+:math:`A_{cc'} = \langle m_c m_{c'} \rangle`, a basis with the matrix :math:`M = F^{-1}` has
+
+.. math::
+
+    J = \Bigl\langle \sum_b W_b(\theta)^2 \Bigr\rangle = \operatorname{tr} M^T A M, \qquad
+    \frac{\partial J}{\partial F} = -2 \left(M M^T A M\right)^T
+"""
 
 from __future__ import annotations
 
@@ -7,24 +18,232 @@ from typing import Literal
 
 import numpy as np
 
-from madminer.errors import MorphingError, OptionError
-from madminer.morphing.conditioning import (
-    MAX_CONDITION,
-    basis_points,
-    check_condition,
-    condition_numbers,
+from madminer.errors import MorphingError, OptionError, ShapeError
+from madminer.morphing.weights import (
+    monomial_gradients,
+    monomials,
+    morphing_weight_gradients,
+    morphing_weights,
 )
-from madminer.morphing.refinement import refine_basis
-from madminer.morphing.weights import monomials
 from madminer.typing import ArrayLike, BoolArray, FloatArray, IntArray, Seed
 
 __all__ = [
     "MAX_CONDITION",
     "Optimizer",
+    "basis_points",
+    "check_condition",
+    "condition_numbers",
+    "largest_squared_weights",
+    "mean_squared_weights",
     "morphing_matrix",
     "optimize_basis",
+    "refine_basis",
     "squared_weights",
 ]
+
+MAX_CONDITION = 1e12
+"""Condition number beyond which a basis is refused: fewer than four digits would be left."""
+
+SMALL_PART = 1e-3
+"""Smaller entries of a null vector, relative to its largest, do not count."""
+
+
+def basis_points(basis: ArrayLike, components: IntArray) -> FloatArray:
+    """Benchmarks as an array.
+
+    Args:
+        basis: Benchmarks, shape ``(n_basis, n_parameters)``.
+        components: Powers, shape ``(n_components, n_parameters)``.
+
+    Returns:
+        The benchmarks, shape ``(n_basis, n_parameters)``.
+
+    Raises:
+        ShapeError: If they have another number of parameters or are not finite.
+    """
+    points = np.asarray(basis, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != components.shape[1] or not np.isfinite(points).all():
+        raise ShapeError(
+            f"A morphing basis must be finite with the shape (n, {components.shape[1]}), one row "
+            f"for each benchmark; got the shape {points.shape}."
+        )
+    return points
+
+
+def condition_numbers(factors: FloatArray) -> FloatArray:
+    """Condition numbers once every component is scaled to a largest value of one.
+
+    Scaling removes the units of the parameters, which spoil no digits.
+
+    Args:
+        factors: Monomials at the benchmarks of each basis, shape ``(..., n_basis, n_components)``.
+
+    Returns:
+        Ratios of the largest to the smallest singular value, infinite for singular bases.
+
+    Examples:
+        >>> condition_numbers(np.array([[[1.0, 0.0], [1.0, 1e6]]])).round(3)
+        array([2.618])
+    """
+    condition: FloatArray = np.linalg.cond(_scaled(factors))
+    return np.where(np.isfinite(condition), condition, np.inf)
+
+
+def check_condition(
+    factors: FloatArray,
+    points: FloatArray,
+    components: IntArray,
+    names: Sequence[str] | None = None,
+) -> None:
+    r"""Refuse a singular basis and name what is wrong with it.
+
+    If :math:`u^T F = 0`, the benchmarks with :math:`u_b \neq 0` depend on each other; if
+    :math:`F v = 0`, the components with :math:`v_c \neq 0` are not determined.
+
+    Args:
+        factors: Monomials :math:`F_{bc}` at the benchmarks, shape ``(n_basis, n_components)``.
+        points: The benchmarks, shape ``(n_basis, n_parameters)``.
+        components: Powers, shape ``(n_components, n_parameters)``.
+        names: Names of the benchmarks; None: their positions in the basis.
+
+    Raises:
+        MorphingError: If the condition number lies above `MAX_CONDITION`.
+    """
+    condition = float(condition_numbers(factors))
+    if condition <= MAX_CONDITION:
+        return
+    left, sizes, right = np.linalg.svd(_scaled(factors), full_matrices=False)
+    is_null = sizes <= sizes[0] / MAX_CONDITION
+    dependent = ""
+    if len(points) == len(components):
+        labels = [f"number {b}" for b in range(len(points))] if names is None else names
+        listed = [f"{labels[b]} at {points[b].tolist()}" for b in _parts(left[:, is_null])]
+        dependent = f" These benchmarks depend on each other: {', '.join(listed)};"
+    powers = components[_parts(right[is_null].T)].tolist()
+    raise MorphingError(
+        f"The morphing basis is singular: its condition number is {condition:.1e}, more than "
+        f"{MAX_CONDITION:.0e}.{dependent} move or remove one, or add others. The components with "
+        f"the powers {powers} are not determined: give each parameter as many different values as "
+        f"its max_power needs, or let the missing benchmarks be chosen with set_morphing."
+    )
+
+
+def _scaled(factors: FloatArray) -> FloatArray:
+    scales = np.abs(factors).max(axis=-2, keepdims=True)
+    return factors / np.where(scales > 0, scales, 1.0)
+
+
+def _parts(null_vectors: FloatArray) -> IntArray:
+    """Rows that take part in null vectors of shape (n, n_null)."""
+    sizes = np.linalg.norm(null_vectors, axis=1)
+    return np.flatnonzero(sizes > SMALL_PART * sizes.max())
+
+
+SINGULAR_COST = 1e300
+SMALLEST_COST = 1e-300
+REPULSION_LENGTH = 0.1
+
+
+def refine_basis(
+    basis: FloatArray,
+    n_fixed: int,
+    components: IntArray,
+    ranges: FloatArray,
+    test_thetas: FloatArray,
+    others: FloatArray,
+    max_evaluations: int = 100,
+) -> FloatArray:
+    r"""Move the benchmarks of a basis to a local minimum of the mean squared weights.
+
+    L-BFGS-B of SciPy with exact gradients, on the logarithm of the mean plus a repulsion
+    :math:`\sum \exp(-d^2 / 2 \ell^2)` at distances d to other benchmarks, where :math:`\ell` is
+    a tenth of the ranges.
+
+    Args:
+        basis: Where to start, shape ``(n_components, n_parameters)``.
+        n_fixed: Number of benchmarks, the first ones, that stay.
+        components: Powers, shape ``(n_components, n_parameters)``.
+        ranges: Lower and upper end of each parameter, shape ``(n_parameters, 2)``.
+        test_thetas: Test points, shape ``(n, n_parameters)``.
+        others: Benchmarks to keep away from, shape ``(n_others, n_parameters)``, since the same
+            benchmark in two bases adds nothing.
+        max_evaluations: Largest number of evaluations of the mean, about.
+
+    Returns:
+        The basis that was reached, shape as `basis`.
+    """
+    from scipy.optimize import minimize  # takes half a second, which few programs need
+
+    low, high = ranges.T
+    width = np.where(high > low, high - low, 1.0)
+    obstacles = (others - low) / width
+    products = _mean_products(test_thetas, components)
+
+    def place(position: FloatArray) -> FloatArray:
+        moved = low + (high - low) * position.reshape(-1, len(low))
+        return np.concatenate([basis[:n_fixed], moved])
+
+    def objective(position: FloatArray) -> tuple[float, FloatArray]:
+        cost, gradient = mean_squared_weights(place(position), components, products)
+        cost = max(cost, SMALLEST_COST)  # zero if all test points are
+        repulsion, push = _repulsion(position.reshape(-1, len(low)), obstacles)
+        slope = gradient[n_fixed:] * (high - low) / cost + push
+        return float(np.log(cost)) + repulsion, slope.ravel()
+
+    start = np.clip((basis[n_fixed:] - low) / width, 0.0, 1.0).ravel()
+    bounds = [(0.0, 1.0)] * len(start)
+    outcome = minimize(
+        objective,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxfun": max_evaluations, "maxiter": max_evaluations},
+    )
+    return np.clip(place(outcome.x), np.minimum(basis, low), np.maximum(basis, high))
+
+
+def mean_squared_weights(
+    basis: FloatArray, components: IntArray, products: FloatArray
+) -> tuple[float, FloatArray]:
+    """Mean squared morphing weights of a basis and their derivatives.
+
+    Args:
+        basis: Benchmarks, shape ``(n_components, n_parameters)``.
+        components: Powers, shape ``(n_components, n_parameters)``.
+        products: Mean products of the monomials, shape ``(n_components, n_components)``.
+
+    Returns:
+        The mean; and its derivatives with respect to `basis`, shape as `basis`. A singular basis
+        has a huge mean and no derivatives.
+    """
+    scales = np.sqrt(np.diagonal(products))  # removes the units of the parameters
+    scales = np.where(scales > 0, scales, 1.0)
+    try:
+        matrix = np.linalg.inv(monomials(basis, components) / scales)
+    except np.linalg.LinAlgError:
+        return SINGULAR_COST, np.zeros_like(basis)
+    projected = (products / np.outer(scales, scales)) @ matrix
+    cost = float(np.sum(matrix * projected))
+    if not np.isfinite(cost) or cost > SINGULAR_COST:
+        return SINGULAR_COST, np.zeros_like(basis)
+    by_factors = -2.0 * (matrix @ matrix.T @ projected).T  # (b, c)
+    by_basis = monomial_gradients(basis, components) / scales  # (b, p, c)
+    return cost, np.einsum("bc,bpc->bp", by_factors, by_basis)
+
+
+def _repulsion(positions: FloatArray, obstacles: FloatArray) -> tuple[float, FloatArray]:
+    """Sum of exp(-d^2 / 2 l^2) over pairs, and its derivatives (n_positions, n_parameters)."""
+    steps = (positions[:, np.newaxis] - obstacles) / REPULSION_LENGTH
+    terms = np.exp(-0.5 * np.sum(steps**2, axis=-1))
+    return float(terms.sum()), -np.sum(terms[..., np.newaxis] * steps, axis=1) / REPULSION_LENGTH
+
+
+def _mean_products(thetas: FloatArray, components: IntArray) -> FloatArray:
+    values = monomials(thetas, components)
+    products: FloatArray = values.T @ values / len(values)
+    return products
+
 
 Optimizer = Literal["random", "scipy"]
 """How a basis is chosen: the best of random draws, or draws refined by SciPy."""
@@ -214,3 +433,56 @@ def _inverse(factors: FloatArray) -> FloatArray:
     scaled = np.linalg.inv(factors / scales[..., np.newaxis, :])
     inverses: FloatArray = scaled / scales[..., :, np.newaxis]
     return inverses
+
+
+N_POINTS = 1000
+N_CLIMBS = 5
+
+
+def largest_squared_weights(
+    components: IntArray, matrix: FloatArray, ranges: ArrayLike, *, seed: Seed = 0
+) -> tuple[float, FloatArray]:
+    r"""Find the maximum of :math:`\sum_b W_b(\theta)^2` over the parameter ranges.
+
+    The best of random points and corners are starts of L-BFGS-B of SciPy.
+
+    Args:
+        components: Powers, shape ``(n_components, n_parameters)``.
+        matrix: Morphing matrix, shape ``(n_components, n_basis)``.
+        ranges: Lower and upper end of each parameter, shape ``(n_parameters, 2)``.
+        seed: Source of randomness.
+
+    Returns:
+        The maximum; and the point, shape ``(n_parameters,)``.
+
+    Examples:
+        >>> components = np.array([[0], [1], [2]])
+        >>> matrix = np.array([[0.0, 1.0, 0.0], [-0.5, 0.0, 0.5], [0.5, -1.0, 0.5]])  # -1, 0, 1
+        >>> largest_squared_weights(components, matrix, [(-1.0, 2.0)])
+        (19.0, array([2.]))
+    """
+    from scipy.optimize import minimize  # takes half a second, which few programs need
+
+    low, high = np.asarray(ranges, dtype=np.float64).T
+    rng = np.random.default_rng(seed)
+    size = (N_POINTS, len(low))
+    positions = np.concatenate([rng.uniform(size=size), rng.integers(0, 2, size=size)])
+
+    def place(position: FloatArray) -> FloatArray:
+        inside: FloatArray = np.clip(low + (high - low) * position, low, high)
+        return inside
+
+    def objective(position: FloatArray) -> tuple[float, FloatArray]:
+        weights = morphing_weights(place(position), components, matrix)
+        gradients = morphing_weight_gradients(place(position), components, matrix)
+        size = 1.0 + float(weights @ weights)
+        return -float(np.log(size)), -2.0 * (high - low) * (gradients @ weights) / size
+
+    sums = np.sum(morphing_weights(place(positions), components, matrix) ** 2, axis=-1)
+    starts = positions[np.argsort(sums)[::-1][:N_CLIMBS]]
+    bounds = [(0.0, 1.0)] * len(low)
+    ends = [minimize(objective, start, jac=True, bounds=bounds).x for start in starts]
+    points = place(np.concatenate([starts, ends]))
+    sums = np.sum(morphing_weights(points, components, matrix) ** 2, axis=-1)
+    best = int(np.argmax(sums))
+    return float(sums[best]), points[best]

@@ -11,11 +11,16 @@ import numpy as np
 
 from madminer.errors import MorphingError, OptionError, SetupError, ShapeError
 from madminer.models import AnalysisParameter, Benchmark
-from madminer.morphing.basis import Optimizer, morphing_matrix, optimize_basis, squared_weights
+from madminer.morphing.basis import (
+    Optimizer,
+    largest_squared_weights,
+    morphing_matrix,
+    optimize_basis,
+    squared_weights,
+)
 from madminer.morphing.components import coupling_components, morphing_components
 from madminer.morphing.least_squares import least_squares_matrix
 from madminer.morphing.weights import monomials, morphing_weight_gradients, morphing_weights
-from madminer.morphing.worst_case import largest_squared_weights
 from madminer.typing import ArrayLike, FloatArray, IntArray, Seed
 
 __all__ = ["PhysicsMorpher"]

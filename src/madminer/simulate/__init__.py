@@ -13,17 +13,16 @@ work for it as they are.
 
 from __future__ import annotations
 
-from madminer.simulate.cuts import GeneratorCuts
 from madminer.simulate.drell_yan import DrellYan
 from madminer.simulate.electroweak import TUTORIAL_INPUTS, Electroweak
 from madminer.simulate.events import GenerationSummary, PartonEvents
 from madminer.simulate.generate import CrossSections, integrate, simulate
 from madminer.simulate.lhe_output import write_parton_events
-from madminer.simulate.observables import COMPLETE_OBSERVABLES, complete_observables
+from madminer.simulate.phase_space import GeneratorCuts
 from madminer.simulate.process import Process
 from madminer.simulate.registry import PROCESSES, ProcessOption, make_process
 from madminer.simulate.setups import drell_yan_setup, tutorial_setup, wbf_setup
-from madminer.simulate.wbf import WeakBosonFusion
+from madminer.simulate.wbf import COMPLETE_OBSERVABLES, WeakBosonFusion, complete_observables
 
 __all__ = [
     "COMPLETE_OBSERVABLES",

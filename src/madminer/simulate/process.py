@@ -1,4 +1,4 @@
-"""What a process has to provide so that the rest of this package can generate its events.
+r"""What a process has to provide so that the rest of this package can generate its events.
 
 A process is a frozen value: its options are its fields. It gives
 
@@ -9,7 +9,13 @@ A process is a frozen value: its options are its fields. It gives
 * what is left to do for single events: decays, names of particles (`complete`).
 
 Parton densities, adaptation, unweighting, the choice of the flavours and the output know nothing
-else of it.
+else of it. The squared amplitudes of all channels are combinations of few classes, so that the sum
+over flavours of a hundred channels costs as much as that over the classes:
+
+.. math::
+
+    \sum_{ij} f_i(x_1) f_j(x_2) |M_{ij}|^2 = \sum_k L_k\, |M_k|^2, \qquad
+    L_k = \sum_c a_{ck}\, f_{i_c}(x_1)\, f_{j_c}(x_2)
 """
 
 from __future__ import annotations
@@ -20,12 +26,92 @@ from typing import ClassVar
 
 import numpy as np
 
-from madminer.models import AnalysisSetup
-from madminer.simulate.channels import ChannelTable
+from madminer.errors import SetupError
+from madminer.expressions import compile_transform
+from madminer.models import AnalysisParameter, AnalysisSetup
 from madminer.simulate.phase_space import PhaseSpacePoints
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["ParticleRecord", "Process", "TheoryParameter"]
+__all__ = [
+    "ChannelTable",
+    "Parametrisation",
+    "ParticleRecord",
+    "Process",
+    "TheoryParameter",
+    "parametrise",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelTable:
+    """The flavour channels of a process.
+
+    Args:
+        names: Unique name of each channel, as ``"u d > d u h (WW)"``.
+        incoming: PDG numbers of the partons of beam 1 and 2, shape ``(n_channels, 2)``.
+        outgoing: PDG numbers of the outgoing particles that depend on the channel, shape
+            ``(n_channels, n_outgoing)``.
+        couplings: Factor :math:`a_{ck}` of each class of amplitudes, shape
+            ``(n_channels, n_classes)``.
+    """
+
+    names: tuple[str, ...]
+    incoming: IntArray
+    outgoing: IntArray
+    couplings: FloatArray
+
+    @property
+    def flavours(self) -> tuple[int, ...]:
+        """Partons that occur, in increasing PDG number."""
+        return tuple(int(flavour) for flavour in np.unique(self.incoming))
+
+    @property
+    def columns(self) -> IntArray:
+        """Positions of the incoming partons among `flavours`, shape ``(n_channels, 2)``."""
+        return np.searchsorted(self.flavours, self.incoming)
+
+    @property
+    def flavour_couplings(self) -> FloatArray:
+        """Couplings by class and pair of partons, shape ``(n_classes, n_flavours, n_flavours)``."""
+        n_flavours, (_, n_classes) = len(self.flavours), self.couplings.shape
+        table = np.zeros((n_classes, n_flavours, n_flavours))
+        for column, row in zip(self.columns, self.couplings, strict=True):
+            table[:, column[0], column[1]] += row
+        return table
+
+    def luminosities(self, f1: FloatArray, f2: FloatArray) -> FloatArray:
+        """Products of densities, summed over the channels with their couplings.
+
+        Args:
+            f1: Densities of `flavours` in beam 1, shape ``(n, n_flavours)``.
+            f2: Densities of `flavours` in beam 2, shape ``(n, n_flavours)``.
+
+        Returns:
+            Luminosities of the classes, shape ``(n_classes, n)``.
+        """
+        return np.stack([np.sum((f1 @ table) * f2, axis=1) for table in self.flavour_couplings])
+
+    def draw(
+        self, f1: FloatArray, f2: FloatArray, densities: FloatArray, rng: np.random.Generator
+    ) -> IntArray:
+        """Draw the channel of each event in proportion to its share of the density.
+
+        Args:
+            f1: Densities of `flavours` in beam 1, shape ``(n, n_flavours)``.
+            f2: Densities of `flavours` in beam 2, shape ``(n, n_flavours)``.
+            densities: Sampled density of each class, shape ``(n_classes, n)``.
+            rng: Source of randomness.
+
+        Returns:
+            Channels, shape ``(n,)``.
+        """
+        first, second = self.columns.T
+        shares = f1[:, first] * f2[:, second] * (densities.T @ self.couplings.T)
+        cumulative = np.cumsum(shares, axis=1)
+        thresholds = rng.random(len(f1)) * cumulative[:, -1]
+        # strict: a channel with zero share is never drawn
+        channels: IntArray = np.sum(cumulative <= thresholds[:, np.newaxis], axis=1)
+        return np.minimum(channels, len(self.names) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +270,101 @@ class Process(ABC):
     @abstractmethod
     def default_setup(self) -> AnalysisSetup:
         """Parameters and benchmarks for those who give none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parametrisation:
+    r"""A polynomial of a process, written in the parameters of an analysis.
+
+    Args:
+        setup: The analysis.
+        components: Powers of these, shape ``(n_components, n_parameters)``.
+        factors: Values in the card per unit of the parameter, shape ``(n_parameters,)``.
+        columns: Components of the process that these are, shape ``(n_components,)``; those with
+            parameters that the analysis leaves at zero are absent.
+    """
+
+    setup: AnalysisSetup
+    components: IntArray
+    factors: FloatArray
+    columns: IntArray
+
+    def convert(self, coefficients: FloatArray) -> FloatArray:
+        """Convert coefficients of the process, shape ``(n, n_process_components)``.
+
+        Returns:
+            Coefficients of `components`, shape ``(n, n_components)``.
+        """
+        scales = np.prod(self.factors**self.components, axis=1)
+        converted: FloatArray = coefficients[:, self.columns] * scales
+        return converted
+
+
+def parametrise(process: Process, setup: AnalysisSetup) -> Parametrisation:
+    """Match the parameters of a setup with those of a process.
+
+    They are matched by their place in the parameter card, block and id: names are the user's.
+    Parameters of the process that the setup does not have stay zero.
+
+    Args:
+        process: The process.
+        setup: The setup.
+
+    Returns:
+        The parametrisation.
+
+    Raises:
+        SetupError: If a parameter is not one of the process, or its transform is not a factor.
+    """
+    if not setup.parameters:
+        raise SetupError(
+            f"The setup has no theory parameters; {process.name} depends on {_known(process)}."
+        )
+    positions = [_position(process, parameter) for parameter in setup.parameters.values()]
+    if len(set(positions)) != len(positions):
+        raise SetupError(
+            f"Two parameters of the setup stand in the same place of the parameter card: "
+            f"{list(setup.parameters)}."
+        )
+    powers = process.components
+    others = [i for i in range(powers.shape[1]) if i not in positions]
+    columns = np.flatnonzero(np.all(powers[:, others] == 0, axis=1))
+    return Parametrisation(
+        setup=setup,
+        components=powers[columns][:, positions],
+        factors=np.array([_factor(parameter) for parameter in setup.parameters.values()]),
+        columns=columns,
+    )
+
+
+def _position(process: Process, parameter: AnalysisParameter) -> int:
+    place = (parameter.lha_block.lower(), parameter.lha_id)
+    places = [(known.lha_block, known.lha_id) for known in process.parameters]
+    if place not in places:
+        raise SetupError(
+            f"The process {process.name} does not depend on parameter {parameter.name!r} (block "
+            f"{parameter.lha_block!r}, id {parameter.lha_id}); it depends on {_known(process)}."
+        )
+    return places.index(place)
+
+
+def _factor(parameter: AnalysisParameter) -> float:
+    if parameter.transform is None:
+        return 1.0
+    transform = compile_transform(parameter.transform)
+    factor = float(transform(1.0))
+    probes = np.array([0.0, -1.0, 0.5, 3.0])
+    values = np.array([float(transform(float(probe))) for probe in probes])
+    if factor == 0.0 or not np.allclose(values, factor * probes, rtol=1e-9, atol=0.0):
+        raise SetupError(
+            f"Parameter {parameter.name!r} has the transform {parameter.transform!r}. The embedded "
+            "generator writes weights as polynomials of the parameters and therefore takes "
+            'factors only, as "16.52*theta".'
+        )
+    return factor
+
+
+def _known(process: Process) -> str:
+    return ", ".join(
+        f"{p.name} (block {p.lha_block!r}, id {p.lha_id}, {p.unit})" for p in process.parameters
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 
 from madminer.errors import OptionError, UnknownNameError
-from madminer.simulate.cuts import GeneratorCuts
 from madminer.simulate.drell_yan import DrellYan
 from madminer.simulate.electroweak import Electroweak
+from madminer.simulate.phase_space import GeneratorCuts
 from madminer.simulate.process import Process
 from madminer.simulate.wbf import WeakBosonFusion
 

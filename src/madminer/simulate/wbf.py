@@ -1,24 +1,51 @@
-r"""Weak-boson fusion, ``q q' -> q q' H``, with ``H -> gamma gamma``."""
+r"""Weak-boson fusion, ``q q' -> q q' H``, with ``H -> gamma gamma``.
+
+**Channels.** An antiquark is counted as the opposite helicity of its quark. W bosons couple to
+left-handed quarks only, hence W W fusion of two quarks or two antiquarks is of class "same", of a
+quark and an antiquark "opposite". Z Z fusion has all combinations:
+
+.. math::
+
+    a_{\text{same}} = g_{L1}^2 g_{L2}^2 + g_{R1}^2 g_{R2}^2, \qquad
+    a_{\text{opposite}} = g_{L1}^2 g_{R2}^2 + g_{R1}^2 g_{L2}^2
+
+for two quarks, exchanged for a quark and an antiquark. The mixing of generations is neglected.
+
+**Complete observables.** The squared amplitude of one class depends on the momenta up to a rotation
+about and a boost along the beam: of the three outgoing particles five numbers remain. Which jet
+comes from which quark line matters; in the channel "tutorial" the flavours tell, since line 1
+(beam 1) ends in a d and line 2 (beam 2) in a u. Ordering the jets by transverse momentum or
+rapidity instead loses this information where the lines cross. The mass of the two quarks follows
+from the others. It is added for the sake of networks: the standard-model amplitude vanishes with
+it, and the score grows without bound there.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
+from functools import cache
+from itertools import product
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
+from particle import Particle
 
 from madminer.errors import OptionError, UnknownNameError
 from madminer.models import AnalysisSetup
-from madminer.simulate.channels import ChannelTable
 from madminer.simulate.currents import lorentz
-from madminer.simulate.cuts import GeneratorCuts
-from madminer.simulate.decay import decay_to_massless_pair
 from madminer.simulate.electroweak import TUTORIAL_INPUTS, Electroweak
-from madminer.simulate.fusion_phase_space import FUSION_DIMENSIONS, fusion_phase_space
+from madminer.simulate.events import PartonEvents
 from madminer.simulate.parton_densities import DEFAULT_PDF
-from madminer.simulate.phase_space import PhaseSpacePoints
-from madminer.simulate.process import ParticleRecord, Process, TheoryParameter
+from madminer.simulate.phase_space import (
+    FUSION_DIMENSIONS,
+    GeneratorCuts,
+    PhaseSpacePoints,
+    decay_to_massless_pair,
+    fusion_phase_space,
+)
+from madminer.simulate.process import ChannelTable, ParticleRecord, Process, TheoryParameter
 from madminer.simulate.setups import wbf_setup
 from madminer.simulate.wbf_amplitude import (
     WBF_COMPONENTS,
@@ -28,10 +55,130 @@ from madminer.simulate.wbf_amplitude import (
     w_fusion_factor,
     z_fusion_factor,
 )
-from madminer.simulate.wbf_channels import WBF_CHANNELS, FusionClass, fusion_channels
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["WeakBosonFusion"]
+__all__ = [
+    "COMPLETE_OBSERVABLES",
+    "FusionChannelSet",
+    "FusionClass",
+    "WBF_CHANNELS",
+    "WeakBosonFusion",
+    "complete_observables",
+    "fusion_channels",
+]
+
+# quark lines that emit a W+, from and to; the others emit a W-
+_W_PLUS = {2: 1, 4: 3, -1: -2, -3: -4}
+_W_MINUS = {after: before for before, after in _W_PLUS.items()}
+_FLAVOURS = (1, 2, 3, 4, 5, -1, -2, -3, -4, -5)
+
+
+@dataclass(frozen=True, slots=True)
+class FusionClass:
+    """A class of squared amplitudes.
+
+    Args:
+        boson: The bosons that fuse.
+        is_opposite: Whether the helicities of the quark lines are opposite.
+    """
+
+    boson: Literal["w", "z"]
+    is_opposite: bool
+
+
+class _Row(NamedTuple):
+    """A channel: partons, quarks after the exchange, couplings of the classes `_ALL`."""
+
+    incoming: tuple[int, int]
+    outgoing: tuple[int, int]
+    couplings: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FusionChannelSet:
+    """A set of flavour channels that users choose by name.
+
+    Args:
+        description: The process in the syntax of MadGraph.
+        classes: The classes of squared amplitudes that occur.
+    """
+
+    description: str
+    classes: tuple[FusionClass, ...]
+
+
+_WW = (FusionClass("w", is_opposite=False), FusionClass("w", is_opposite=True))
+_ZZ = (FusionClass("z", is_opposite=False), FusionClass("z", is_opposite=True))
+_ALL = _WW + _ZZ
+
+WBF_CHANNELS = {
+    "tutorial": FusionChannelSet("u d > d u h / z a QCD=0, h > a a", _WW[:1]),
+    "ww": FusionChannelSet("p p > h j j $$ z w+ w- / a z QCD=0, h > a a", _WW),
+    "zz": FusionChannelSet("p p > h j j $$ z w+ w- / a w+ w- QCD=0, h > a a", _ZZ),
+    "pp": FusionChannelSet("p p > h j j $$ z w+ w- / a QCD=0, h > a a", _ALL),
+}
+"""Sets of channels by name."""
+
+
+@cache
+def fusion_channels(name: str, electroweak: Electroweak) -> ChannelTable:
+    """Make the table of channels.
+
+    Args:
+        name: Key of `WBF_CHANNELS`.
+        electroweak: Gives the couplings to the Z.
+
+    Returns:
+        The table; its classes are those of the set, in this order.
+    """
+    rows = _rows(name, electroweak)
+    incoming = [row.incoming for row in rows]
+    outgoing = [row.outgoing for row in rows]
+    columns = [_ALL.index(kind) for kind in WBF_CHANNELS[name].classes]
+    couplings = np.array([row.couplings for row in rows])[:, columns]
+    return ChannelTable(
+        names=tuple(map(_name, rows)),
+        incoming=np.array(incoming),
+        outgoing=np.array(outgoing),
+        couplings=couplings,
+    )
+
+
+def _rows(name: str, electroweak: Electroweak) -> list[_Row]:
+    if name == "tutorial":
+        return [_Row((2, 1), (1, 2), (1.0, 0.0, 0.0, 0.0))]
+    w_rows, z_rows = list(_w_rows()), list(_z_rows(electroweak))
+    return {"ww": w_rows, "zz": z_rows, "pp": w_rows + z_rows}[name]
+
+
+def _w_rows() -> Iterator[_Row]:
+    for first, second in ((_W_PLUS, _W_MINUS), (_W_MINUS, _W_PLUS)):
+        for one, two in product(first, second):
+            couplings = (1.0, 0.0) if one * two > 0 else (0.0, 1.0)
+            yield _Row((one, two), (first[one], second[two]), (*couplings, 0.0, 0.0))
+
+
+def _z_rows(electroweak: Electroweak) -> Iterator[_Row]:
+    for one, two in product(_FLAVOURS, _FLAVOURS):
+        (left1, right1), (left2, right2) = (_z_squares(f, electroweak) for f in (one, two))
+        same = left1 * left2 + right1 * right2
+        opposite = left1 * right2 + right1 * left2
+        couplings = (same, opposite) if one * two > 0 else (opposite, same)
+        yield _Row((one, two), (one, two), (0.0, 0.0, *couplings))
+
+
+def _z_squares(flavour: int, electroweak: Electroweak) -> tuple[float, float]:
+    is_up = abs(flavour) % 2 == 0
+    isospin, charge = (0.5, 2.0 / 3.0) if is_up else (-0.5, -1.0 / 3.0)
+    left, right = electroweak.z_couplings(isospin, charge)
+    return left**2, right**2
+
+
+def _name(row: _Row) -> str:
+    one, two = (Particle.from_pdgid(i).name for i in row.incoming)
+    three, four = (Particle.from_pdgid(i).name for i in row.outgoing)
+    bosons = "WW" if any(row.couplings[:2]) else "ZZ"
+    return f"{one} {two} > {three} {four} h ({bosons})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,3 +363,63 @@ class WeakBosonFusion(Process):
 def _check_positive(name: str, value: float, unit: str = "") -> None:
     if not (math.isfinite(value) and value > 0.0):
         raise OptionError(f"{name} must be positive, got {value} {unit}".rstrip() + ".")
+
+
+COMPLETE_OBSERVABLES = {
+    "log_pt_1": "log(p[0].pt)",
+    "log_pt_2": "log(p[1].pt)",
+    "delta_y_1": "p[0].rapidity - (a[0] + a[1]).rapidity",
+    "delta_y_2": "(a[0] + a[1]).rapidity - p[1].rapidity",
+    "cos_delta_phi": "cos(p[0].deltaphi(p[1]))",
+    "sin_delta_phi": "sin(p[0].deltaphi(p[1]))",
+    "log_m_jj": (
+        "0.5 * log(2.0 * p[0].pt * p[1].pt"
+        " * (cosh(p[0].deltaeta(p[1])) - cos(p[0].deltaphi(p[1]))))"
+    ),
+}
+"""Expressions for readers of LHE files that were written by this package.
+
+The first final-state particles in the files are the quarks of lines 1 and 2. In other programs'
+files the flavour tells in the channel "tutorial":
+``(j[0] if j[0].pdgid == 1 else j[1])`` is the quark of line 1.
+"""
+
+
+def complete_observables(events: PartonEvents) -> tuple[FloatArray, list[str]]:
+    r"""Compute the complete observables from the momenta of the quark lines.
+
+    They are :math:`\ln p_{T1}`, :math:`\ln p_{T2}` (GeV), :math:`y_1 - y_H`, :math:`y_H - y_2`,
+    the cosine and sine of :math:`\phi_1 - \phi_2`, and :math:`\ln m_{12}` (GeV), with 1 and 2 the
+    outgoing quarks of lines 1 and 2.
+
+    Args:
+        events: Events of weak-boson fusion, any channel. Only in "tutorial" do these observables
+            determine the score; elsewhere the flavour channel matters too.
+
+    Returns:
+        Observables, shape ``(n, 7)``, and their names, the keys of `COMPLETE_OBSERVABLES`.
+
+    Raises:
+        OptionError: If the events are of another process.
+    """
+    if not isinstance(events.process, WeakBosonFusion):
+        raise OptionError(
+            f"Complete observables are defined for {WeakBosonFusion.name!r} events, got "
+            f"{events.process.name!r}."
+        )
+    # order of WeakBosonFusion.record
+    jet1, jet2, higgs = (events.momenta[:, i] for i in (2, 3, 4))
+    y_higgs, y1, y2 = (_rapidity(p) for p in (higgs, jet1, jet2))
+    pt1, pt2 = np.hypot(jet1[:, 1], jet1[:, 2]), np.hypot(jet2[:, 1], jet2[:, 2])
+    cosine = (jet1[:, 1] * jet2[:, 1] + jet1[:, 2] * jet2[:, 2]) / (pt1 * pt2)
+    sine = (jet1[:, 2] * jet2[:, 1] - jet1[:, 1] * jet2[:, 2]) / (pt1 * pt2)
+    log_mass = 0.5 * np.log(2.0 * pt1 * pt2 * (np.cosh(y1 - y2) - cosine))
+    columns = [np.log(pt1), np.log(pt2), y1 - y_higgs, y_higgs - y2, cosine, sine, log_mass]
+    return np.stack(columns, axis=1), list(COMPLETE_OBSERVABLES)
+
+
+def _rapidity(p: FloatArray) -> FloatArray:
+    # arsinh(z / mT) keeps digits where E - z would cancel
+    mt = np.sqrt(np.maximum(p[:, 0] ** 2 - p[:, 3] ** 2, 0.0))
+    rapidity: FloatArray = np.arcsinh(p[:, 3] / mt)
+    return rapidity

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from madminer.morphing.morpher import PhysicsMorpher
-from madminer.morphing.nuisance_morpher import NuisanceMorpher
+from madminer.morphing.nuisance import NuisanceMorpher
 
 __all__ = ["NuisanceMorpher", "PhysicsMorpher"]

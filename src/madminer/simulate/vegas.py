@@ -19,7 +19,10 @@ import numpy as np
 
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["AdaptiveGrid", "adapt_grid"]
+__all__ = [
+    "AdaptiveGrid",
+    "adapt_grid",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
