@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import awkward as ak
 import numpy as np
+import vector
 
 from madminer.errors import ShapeError
 from madminer.expressions.kinematics import (
@@ -34,6 +35,9 @@ _QUANTITIES: Final[dict[str, tuple[Callable[..., FloatArray], tuple[str, ...]]]]
     "rapidity": (rapidity, ("pz", "E")),
     "m": (invariant_mass, ("px", "py", "pz", "E")),
 }
+"""Quantities with formulas of their own, where speed matters; others are those of *vector*."""
+
+_MOMENTUM: Final = ("px", "py", "pz", "E")
 
 
 class ParticleColumns:
@@ -70,10 +74,22 @@ class ParticleColumns:
         return self._columns[name]
 
     def _computed(self, name: str) -> FloatArray:
-        if name not in _QUANTITIES:
+        if name in PARTICLE_FIELDS:
             return self._load(name)
-        function, fields = _QUANTITIES[name]
-        return finite(function(*(self[field] for field in fields)))
+        if name in _QUANTITIES:
+            function, fields = _QUANTITIES[name]
+            return finite(function(*(self[field] for field in fields)))
+        return self.where_defined(getattr(self.vectors, name))
+
+    @property
+    def vectors(self) -> vector.MomentumNumpy4D:
+        """The four-momenta as *vector* has them, shape ``(n_rows,)``."""
+        return vector.array({name: self[name] for name in _MOMENTUM})
+
+    def where_defined(self, values: Any) -> FloatArray:
+        """Values of shape ``(n_rows,)``, undefined where a particle is, also for *vector*."""
+        undefined = np.isnan(self["E"]) | np.isnan(self["px"])
+        return np.where(undefined, np.nan, finite(values))
 
     def take(self, rows: IntArray) -> ParticleColumns:
         """The particles of the given rows, shape ``(n,)``; undefined where the row is -1."""

@@ -49,6 +49,10 @@ def _of_particles(function: Callable[..., Any], result: Kind = _NUMBER) -> Overl
     return (Overload(function, (_PARTICLE, _PARTICLE), result),)
 
 
+def _of_particle(function: Callable[..., Any]) -> Overloads:
+    return (Overload(function, (_PARTICLE,)),)
+
+
 def _extreme(of_list: Callable[..., Any], of_numbers: Callable[..., Any]) -> Overloads:
     several = Overload(of_numbers, (_NUMBER, _NUMBER), is_variadic=True)
     return (Overload(of_list, (_NUMBERS,)), several)
@@ -152,30 +156,53 @@ METHODS: Final[dict[str, Overloads]] = {
         Overload(momenta.boost_along, (_PARTICLE, _PARTICLE), _PARTICLE),
         Overload(momenta.boost, (_PARTICLE, _NUMBER, _NUMBER, _NUMBER), _PARTICLE),
     ),
+    "boostCM_of": _of_particles(momenta.boost_into, _PARTICLE),
+    "boostCM_of_p4": _of_particles(momenta.boost_into, _PARTICLE),
+    "boostX": (Overload(momenta.boost_x, (_PARTICLE, _NUMBER), _PARTICLE),),
+    "boostY": (Overload(momenta.boost_y, (_PARTICLE, _NUMBER), _PARTICLE),),
+    "boostZ": (Overload(momenta.boost_z, (_PARTICLE, _NUMBER), _PARTICLE),),
+    "boost_p4": _of_particles(momenta.boost_along, _PARTICLE),
     "deltaR": _of_particles(momenta.delta_r),
     "deltaeta": _of_particles(momenta.delta_eta),
     "deltaphi": _of_particles(momenta.delta_phi),
+    **{name: _of_particles(momenta.VectorMethod(name)) for name in momenta.PAIR_QUANTITIES},
+    **{name: _of_particle(momenta.VectorMethod(name)) for name in momenta.VERDICTS},
 }
 """Methods of particles by name."""
 
+_SPELLINGS: Final = (
+    "px x",
+    "py y",
+    "pz z",
+    "E e energy t",
+    "E2 e2 energy2 t2",
+    "pt rho",
+    "pt2 rho2",
+    "p mag",
+    "p2 mag2",
+    "m M mass tau",
+    "m2 M2 mass2 tau2",
+    "et Et transverse_energy",
+    "et2 Et2 transverse_energy2",
+    "mt Mt transverse_mass",
+    "mt2 Mt2 transverse_mass2",
+    "eta pseudorapidity",
+    "phi",
+    "rapidity",
+    "theta",
+    "costheta",
+    "cottheta",
+    "beta",
+    "gamma",
+    "charge",
+    "pdgid pdg_id",
+    "spin",
+    "b_tag",
+    "tau_tag",
+    "t_tag",
+)
+
 ATTRIBUTES: Final[dict[str, str]] = {
-    "pt": "pt",
-    "eta": "eta",
-    "phi": "phi",
-    "e": "E",
-    "E": "E",
-    "m": "m",
-    "mass": "m",
-    "px": "px",
-    "py": "py",
-    "pz": "pz",
-    "rapidity": "rapidity",
-    "charge": "charge",
-    "pdgid": "pdgid",
-    "pdg_id": "pdgid",
-    "spin": "spin",
-    "b_tag": "b_tag",
-    "tau_tag": "tau_tag",
-    "t_tag": "t_tag",
+    name: spellings.split()[0] for spellings in _SPELLINGS for name in spellings.split()
 }
-"""Attributes of particles: name in expressions, name of the column."""
+"""Attributes of particles: name in expressions, name of the column; those of *vector*, and more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,9 +12,16 @@ from madminer.expressions.kinematics import angular_distance, azimuthal_differen
 from madminer.typing import FloatArray
 
 __all__ = [
+    "PAIR_QUANTITIES",
+    "VERDICTS",
+    "VectorMethod",
     "add",
     "boost",
     "boost_along",
+    "boost_into",
+    "boost_x",
+    "boost_y",
+    "boost_z",
     "choose",
     "delta_eta",
     "delta_phi",
@@ -22,7 +30,42 @@ __all__ = [
 ]
 
 _MOMENTUM: Final = ("px", "py", "pz", "E")
+_ZERO: Final = np.zeros(1)
 _TAGS: Final = frozenset({"b_tag", "tau_tag", "t_tag"})
+
+PAIR_QUANTITIES: Final = (
+    "deltaR2",
+    "deltaRapidityPhi",
+    "deltaRapidityPhi2",
+    "deltaangle",
+    "dot",
+    "is_antiparallel",
+    "is_parallel",
+    "is_perpendicular",
+)
+"""Methods of *vector* that take two particles and give a number or a truth value."""
+
+VERDICTS: Final = ("is_lightlike", "is_spacelike", "is_timelike")
+"""Methods of *vector* that take one particle and give a truth value."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorMethod:
+    """A method of the package *vector* with a number or truth value as its result.
+
+    Args:
+        name: Name of the method.
+    """
+
+    name: str
+
+    def __call__(self, particle: ParticleColumns, *others: ParticleColumns) -> FloatArray:
+        """Evaluate, shape ``(n_rows,)``."""
+        method = getattr(particle.vectors, self.name)
+        values = particle.where_defined(method(*(other.vectors for other in others)))
+        for other in others:
+            values = other.where_defined(values)
+        return values
 
 
 def add(left: ParticleColumns, right: ParticleColumns) -> ParticleColumns:
@@ -60,6 +103,11 @@ def boost_along(particle: ParticleColumns, frame: ParticleColumns) -> ParticleCo
     return boost(particle, *(frame[name] / frame["E"] for name in _MOMENTUM[:3]))
 
 
+def boost_into(particle: ParticleColumns, other: ParticleColumns) -> ParticleColumns:
+    """Boost to the rest frame of another particle, ``particle.boostCM_of(other)``."""
+    return boost(particle, *(-other[name] / other["E"] for name in _MOMENTUM[:3]))
+
+
 def boost(
     particle: ParticleColumns, beta_x: FloatArray, beta_y: FloatArray, beta_z: FloatArray
 ) -> ParticleColumns:
@@ -72,6 +120,21 @@ def boost(
     return ParticleColumns(
         particle.n_rows, lambda field: np.where(outside, np.nan, particle[field]), columns
     )
+
+
+def boost_x(particle: ParticleColumns, beta: FloatArray) -> ParticleColumns:
+    """Boost along the x axis by a velocity in units of the speed of light."""
+    return boost(particle, beta, _ZERO, _ZERO)
+
+
+def boost_y(particle: ParticleColumns, beta: FloatArray) -> ParticleColumns:
+    """Boost along the y axis by a velocity in units of the speed of light."""
+    return boost(particle, _ZERO, beta, _ZERO)
+
+
+def boost_z(particle: ParticleColumns, beta: FloatArray) -> ParticleColumns:
+    """Boost along the beam by a velocity in units of the speed of light."""
+    return boost(particle, _ZERO, _ZERO, beta)
 
 
 def choose(
