@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 import madminer
 from madminer.cli.main import app, main
 from madminer.core import MadMiner
+from madminer.lhe import LHEReader
+from madminer.simulate.setups import drell_yan_setup
 
 
 def test_version() -> None:
@@ -35,7 +37,85 @@ def test_expected_errors_become_one_message(
     assert stop.value.code == 1
     message = capsys.readouterr().err
     assert "OptionError: The demonstration needs at least 1000 events" in message
-    assert "Traceback" not in message
+    assert message.count("\n") == 1
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "madminer", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["frob"], 2, "No such command 'frob'"),
+        (["demo"], 2, "Missing option '--out'"),
+        (["demo", "--out", "x", "--seed", "-1"], 2, "Invalid value for '--seed'"),
+        (["simulate", "wbf", "--out", "x", "--events", "0"], 2, "Invalid value for '--events'"),
+        (["simulate", "wbf", "--out", "x", "--channel", "tt"], 2, "'tt' is not one of"),
+        (["inspect", "a\x1b[2Jb"], 1, r"no file or folder a\x1b[2Jb"),
+        (["--quiet", "inspect", "x", "--verbose"], 1, "no file or folder x"),
+        (["inspect", "x", "--verbose", "--quiet"], 1, "not both"),
+    ],
+)
+def test_errors_are_one_line(
+    arguments: list[str], status: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.returncode == status
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faults_are_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("a\nb")
+
+    monkeypatch.setattr("madminer.cli.main.app", fail)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    message = capsys.readouterr().err
+    assert message.startswith("KeyError: 'a")
+    assert message.count("\n") == 1
+
+
+def test_options_stand_where_people_put_them(tmp_path: Path) -> None:
+    out = tmp_path / "x.lhe"
+    simulate = ["simulate", "drell-yan", "--events", "20", "--out", out]
+    assert "benchmark" in run(*simulate).stdout
+    for arguments in (["--quiet", *simulate], [*simulate, "--quiet"]):
+        result = run(*arguments)
+        assert result.returncode == 0
+        assert result.stdout == result.stderr == ""
+    for arguments in (["inspect", "--verbose", out], ["inspect", out, "--verbose"]):
+        assert "Les Houches events of MadMiner" in run(*arguments).stdout
+
+
+def test_events_have_the_setup_that_fits_them(tmp_path: Path) -> None:
+    out = tmp_path / "x.lhe.gz"
+    assert run("simulate", "drell-yan", "--events", 50, "--out", out).returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"x.lhe.gz", "x.setup.h5"}
+    reader = LHEReader(tmp_path / "x.setup.h5")
+    reader.add_sample(out, sampled_from_benchmark="sm")
+    reader.add_observable("m", "(mu[0] + mu[1]).m", required=True)
+    reader.analyse_samples()
+    assert set(reader.weights) == set(drell_yan_setup().benchmarks)
+    refused = run("simulate", "drell-yan", "--sampled-from", "smm", "--out", tmp_path / "y.lhe")
+    assert "smm" in refused.stderr
+    assert not (tmp_path / "y.setup.h5").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["inspect"], ["simulate", "wbf"]])
+def test_help_tells_flags_from_values(command: list[str]) -> None:
+    output = CliRunner().invoke(app, [*command, "--help"]).output
+    assert "--quiet    " in output
+    assert "<bool>" not in output
 
 
 def test_module_is_the_command() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +13,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from madminer.cli.kinds import describe
 from madminer.cli.main import app, main
+from madminer.errors import FileFormatError
 from madminer.io import EventFile, write_events, write_setup
+from madminer.ml import ScoreEstimator
 
 
 def inspect(*arguments: object, width: int = 80) -> Result:
@@ -103,3 +107,77 @@ def test_errors_are_one_message(
         message = capsys.readouterr().err
         assert ("FileFormatError" if content else "MissingFileError") in message
         assert "Traceback" not in message
+
+
+def event_in(path: Path) -> Path:
+    simulate = ["simulate", "drell-yan", "--events", "20", "--seed", "2", "--out", str(path)]
+    assert CliRunner().invoke(app, simulate).exit_code == 0
+    return path
+
+
+def test_files_are_known_by_their_content(tmp_path: Path) -> None:
+    text = inspect(event_in(tmp_path / "a.txt")).output
+    for words in ("Les Houches events of MadMiner", "events       20", "p p > mu- mu+", "6500 GeV"):
+        assert words in text
+    assert "neg_triplet" in inspect(event_in(tmp_path / "b.lhe.gz")).output
+    np.save(tmp_path / "x.npy", np.zeros((7, 3), dtype=np.float32))
+    assert "NumPy array of shape (7, 3), float32" in inspect(tmp_path / "x.npy", width=200).output
+    (tmp_path / "c").write_text("HepMC::Version 3.02.05\nHepMC::Asciiv3-START_EVENT_LISTING\n")
+    assert "HepMC events (HepMC::Version 3.02.05)" in inspect(tmp_path / "c", width=200).output
+    with gzip.open(tmp_path / "d", "wt") as file:
+        file.write("HepMC::Version 2.06.09\n")
+    assert "Version 2.06.09" in inspect(tmp_path / "d", width=200).output
+    text = inspect(tmp_path, width=200).output
+    assert "folder with 7 entries" in text
+    assert ".lhe.gz: 1" in text
+
+
+def test_models_and_ensembles(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x, t_xz = rng.normal(size=(200, 3)), rng.normal(size=(200, 2))
+    estimator = ScoreEstimator(n_hidden=(4,))
+    estimator.train("sally", x, t_xz, n_epochs=1, seed=1)
+    estimator.save(tmp_path / "sally")
+    for path in (tmp_path / "sally", tmp_path / "sally_settings.json"):
+        text = " ".join(inspect(path, width=200).output.split())
+        assert "model: score estimator of 3 observables, 2 parameters, hidden layers [4]" in text
+        assert "load_estimator('sally') loads it" in text
+    assert "models: sally" in inspect(tmp_path, width=200).output
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "ensemble.json").write_text('{"estimator_type": "score", "n_estimators": 5}')
+    assert "ensemble of 5 estimators (score)" in inspect(tmp_path / "e", width=200).output
+
+
+def test_root_files(tmp_path: Path) -> None:
+    uproot = pytest.importorskip("uproot")
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file["Delphes"] = {"x": np.zeros(3)}
+    text = inspect(tmp_path / "a.root", width=200).output
+    assert "Delphes: 3 entries" in text
+    assert "read it with DelphesReader" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "It is empty"),
+        (b"\x1b]0;x\x07", "of no kind that this program knows"),
+        (b"{", "begins as JSON but is damaged"),
+        (b"\x93NUMPY\x01\x00", "begins as a NumPy array but is damaged"),
+        (b"[" * 100_000, "no kind"),
+        (b"\x1f\x8b\x08\x00aaaaaaaaaaa", "no kind"),
+    ],
+)
+def test_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(FileFormatError, match=message):
+        describe(tmp_path / "a")
+
+
+def test_text_of_files_moves_no_cursor(tmp_path: Path, toy_event_file: Callable[..., Path]) -> None:
+    file = EventFile(toy_event_file())
+    setup = replace(file.setup, observables={f"{k}\x1b[2J": "_" for k in file.setup.observables})
+    write_events(tmp_path / "a.h5", setup, file.read(), file.summary)
+    output = inspect(tmp_path / "a.h5", width=200).output
+    assert "\x1b[2J" not in output
+    assert r"k3\x1b[2J" in output

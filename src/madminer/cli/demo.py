@@ -15,7 +15,9 @@ def demo(
     events: Annotated[
         int | None, typer.Option(help="Number of events to generate.", show_default="200000")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same report.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="The same seed gives the same report.")
+    ] = 1,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer events and epochs: under a minute.")
     ] = False,

@@ -1,4 +1,4 @@
-"""``madminer inspect``: what is in a setup or event file, and what is wrong with it."""
+"""``madminer inspect``: what a file is; of setup and event files, what is in them and wrong."""
 
 from __future__ import annotations
 
@@ -13,26 +13,41 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from madminer.cli.kinds import describe, is_hdf5
 from madminer.io.checks import EventFileReport, Finding, Level, check_event_file
 from madminer.io.event_statistics import BenchmarkStatistics, EventStatistics
 from madminer.io.schema import WEIGHTS, open_hdf5
 from madminer.io.setup_file import read_setup
 from madminer.models.tables import setup_tables
+from madminer.text import one_line, printable
 
 __all__ = ["inspect"]
 
 STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
 
-File = Annotated[Path, typer.Argument(help="Setup or event file, also of MadMiner 0.9.")]
-NoEvents = Annotated[bool, typer.Option("--no-events", help="Show the setup only.")]
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="Setup or event file, also of MadMiner 0.9; LHE, HepMC, ROOT or npy file, model or "
+        "folder.",
+    ),
+]
+NoEvents = Annotated[
+    bool, typer.Option("--no-events", help="Of an event file, show the setup only.")
+]
 
 
 def inspect(file: File, no_events: NoEvents = False) -> None:
-    """Show the setup and the events of a file, check it, and say what to do.
+    """Say what a file is and check its events.
 
-    The exit status is 1 if there are problems that make results wrong or stop them.
+    Of a setup or event file, show the setup and the events, and what to do about them. The exit
+    status is 1 if there are problems that make results wrong or stop them.
     """
     console = Console()
+    if not is_hdf5(file):
+        console.print(Text(printable(f"{file}: {describe(file)}")), soft_wrap=True)
+        return
     setup = read_setup(file)
     with open_hdf5(file) as hdf5:
         n_events = int(hdf5[WEIGHTS].shape[0]) if WEIGHTS in hdf5 else None
@@ -50,7 +65,9 @@ def inspect(file: File, no_events: NoEvents = False) -> None:
 
 def _headline(file: Path, n_events: int | None) -> RenderableType:
     kind = "setup" if n_events is None else f"{n_events:,} events"
-    return Padding(Text.assemble((str(file), "bold"), f", {kind}", overflow="fold"), (0, 0, 1, 0))
+    return Padding(
+        Text.assemble((one_line(file), "bold"), f", {kind}", overflow="fold"), (0, 0, 1, 0)
+    )
 
 
 def _parts(report: EventFileReport) -> Iterator[RenderableType]:
@@ -66,7 +83,7 @@ def _benchmarks(events: EventStatistics) -> Table:
     table = _table(f"Weights of {events.n_events:,} events", "benchmark", heads)
     for b in events.benchmarks:
         table.add_row(
-            Text(b.name),
+            Text(one_line(b.name)),
             f"{b.xsec:#.4g} ± {_relative(b)}",
             f"{b.n_effective:,.0f}",
             _percent(b.negative_share),
@@ -83,7 +100,7 @@ def _observables(events: EventStatistics) -> Table:
         n_undefined = o.n_nan + o.n_infinite
         numbers = (f"{number:.4g}" for number in (o.minimum, o.mean, o.maximum))
         undefined = Text(f"{n_undefined:,}", style="bold red" if n_undefined else "")
-        table.add_row(Text(o.name), *numbers, undefined)
+        table.add_row(Text(one_line(o.name)), *numbers, undefined)
     return table
 
 
@@ -116,9 +133,9 @@ def _findings(report: EventFileReport) -> Table:
 
 
 def _finding(finding: Finding) -> Text:
-    text = Text(finding.text)
+    text = Text(printable(finding.text))
     if finding.remedy:
-        text.append(f" {finding.remedy}", style="bold")
+        text.append(f" {printable(finding.remedy)}", style="bold")
     return text
 
 

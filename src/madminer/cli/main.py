@@ -2,52 +2,93 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from madminer.cli import demo, inspect, simulate
+from madminer.cli.verbosity import (
+    Quiet,
+    Verbose,
+    has_verbosity,
+    log_to_terminal,
+    logger,
+    set_verbosity,
+)
 from madminer.errors import MadMinerError
+from madminer.text import one_line
 
 __all__ = ["app", "main"]
+
+# typer may carry a click of its own: this is the base of the errors of the one that it uses
+_CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="madminer",
     help="From matrix-element weights to the strongest limits on new physics they allow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 app.add_typer(simulate.app, name="simulate")
-app.command(name="demo")(demo.demo)
-app.command(name="inspect")(inspect.inspect)
+app.command(name="demo")(has_verbosity(demo.demo))
+app.command(name="inspect")(has_verbosity(inspect.inspect))
 
 
-@app.callback(invoke_without_command=True)
-def _options(
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.")
-    ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show the log of each step.")] = False,
-) -> None:
-    if show_version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"madminer {version('madminer')}")
         raise typer.Exit
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and stop.",
+            callback=_print_version,
+            is_eager=True,
+        ),
+    ] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    set_verbosity(verbose, quiet)
 
 
 def main() -> None:
-    """Run the command; an expected error becomes one message and exit status 1."""
+    """Run the command; an error becomes one line on standard error and an exit status.
+
+    The status is 0; 1 after an error, or if a problem was found; 2 if the command line is wrong;
+    130 after an interruption.
+    """
+    log_to_terminal()
+    arguments = sys.argv[1:]
+    if not arguments or arguments == ["simulate"]:
+        arguments.append("--help")
     try:
-        app()
-    except MadMinerError as error:
-        console = Console(stderr=True)
-        console.print(f"[bold red]{type(error).__name__}[/]", highlight=False, end=": ")
-        console.print(str(error), markup=False, highlight=False)
-        sys.exit(1)
+        status = app(arguments, standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        _stop("Interrupted.", 130)
+    except _CommandLineError as error:
+        _stop(f"{error.format_message().rstrip('.')}. See --help.", 2)  # type: ignore[attr-defined]
+    except (MadMinerError, OSError) as error:
+        _stop(f"{type(error).__name__}: {error}", 1)
+    except Exception as error:  # noqa: BLE001 # no command ends in a traceback
+        logger.info("Where it happened:", exc_info=error)
+        _stop(
+            f"{type(error).__name__}: {error}. This is unexpected, a fault of the program; "
+            "--verbose shows its place.",
+            1,
+        )
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    typer.echo(one_line(message), err=True)
+    sys.exit(status)

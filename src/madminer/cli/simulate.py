@@ -3,45 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from madminer.io.setup_file import read_setup
+from madminer.cli.verbosity import has_verbosity, is_quiet
+from madminer.io.setup_file import read_setup, write_setup
+from madminer.text import one_line
 
 if TYPE_CHECKING:  # the generator would slow down the other commands
     from madminer.simulate import PartonEvents, Process
 
-__all__ = ["app"]
+__all__ = ["app", "setup_beside"]
 
 app = typer.Typer(
-    help="Generate events of an embedded process, as MadGraph would.", no_args_is_help=True
+    help="Generate events of an embedded process, as MadGraph would.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 Out = Annotated[Path, typer.Option(help="The LHE file; compressed if it ends with .gz.")]
-Events = Annotated[int, typer.Option(help="Number of unweighted events.")]
-RandomSeed = Annotated[int, typer.Option(help="The same seed gives the same file.")]
+Events = Annotated[int, typer.Option(metavar="N", min=1, help="Number of unweighted events.")]
+RandomSeed = Annotated[
+    int, typer.Option(metavar="N", min=0, help="The same seed gives the same file.")
+]
 Energy = Annotated[float, typer.Option(help="Energy of the beams in their centre of mass, GeV.")]
 Setup = Annotated[
     Path | None,
-    typer.Option(help="File with parameters and benchmarks (default: built-in benchmarks)."),
+    typer.Option(
+        help="File with parameters and benchmarks.",
+        show_default="built-in benchmarks, written beside the events",
+    ),
 ]
 SampledFrom = Annotated[
     str | None,
-    typer.Option(help="Benchmark whose weight stands in the event line (default: the first)."),
+    typer.Option(help="Benchmark whose weight stands in the event line.", show_default="the first"),
 ]
 
 
 @app.command()
+@has_verbosity
 def wbf(
     out: Out,
     events: Events = 50_000,
     seed: RandomSeed = 1,
     channel: Annotated[
-        str, typer.Option(help="tutorial (u d, W W), ww, zz or pp (both, all flavours).")
+        Literal["tutorial", "ww", "zz", "pp"],
+        typer.Option(help="tutorial (u d, through W), ww, zz, or pp (both, all flavours)."),
     ] = "tutorial",
     energy: Energy = 13_000.0,
     branching_ratio: Annotated[
@@ -58,6 +69,7 @@ def wbf(
 
 
 @app.command()
+@has_verbosity
 def drell_yan(
     out: Out,
     events: Events = 50_000,
@@ -85,30 +97,48 @@ def _run(
 ) -> None:
     from madminer.simulate import simulate, write_parton_events
 
-    analysis = None if setup is None else read_setup(setup)
+    analysis = process.default_setup() if setup is None else read_setup(setup)
+    sampled = next(iter(analysis.physical_benchmarks), "") if sampled_from is None else sampled_from
+    analysis.benchmark_index(sampled)
     events = simulate(process, n_events, analysis, seed=seed)
-    write_parton_events(out, events, sampled_from=0 if sampled_from is None else sampled_from)
-    console = Console()
-    table = _table(events, out)
-    wide = console.options.update(width=1000)
-    console.width = max(console.width, console.measure(table, options=wide).maximum)
-    console.print(table)  # names are never cut
+    if setup is None:
+        setup = setup_beside(out)
+        write_setup(setup, analysis)
+    write_parton_events(out, events, sampled_from=sampled)
+    if not is_quiet():
+        console = Console()
+        table = _table(events, out)
+        wide = console.options.update(width=1000)
+        console.width = max(console.width, console.measure(table, options=wide).maximum)
+        console.print(table)  # names are never cut
+        text = f"They belong to the setup {setup} and are sampled from the benchmark {sampled!r}."
+        console.print(Text(one_line(text)), soft_wrap=True)
+
+
+def setup_beside(out: Path) -> Path:
+    """Where the setup of a file of events goes: ``x.lhe.gz`` has ``x.setup.h5``.
+
+    Examples:
+        >>> setup_beside(Path("events.lhe.gz")).name
+        'events.setup.h5'
+    """
+    return out.with_name(f"{out.name.removesuffix('.gz').removesuffix('.lhe')}.setup.h5")
 
 
 def _table(events: PartonEvents, out: Path) -> Table:
-    table = Table(title=f"{events.n_events} events in {escape(str(out))}")
+    table = Table(title=Text(f"{events.n_events:,} events in {one_line(out)}"))
     table.add_column("benchmark", no_wrap=True)
     for name in events.parameters:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(Text(one_line(name)), justify="right", no_wrap=True)
     table.add_column("cross section (pb)", justify="right", no_wrap=True)
     table.add_column("effective events", justify="right", no_wrap=True)
     for name, benchmark in events.setup.physical_benchmarks.items():
         theta = [benchmark.values[parameter] for parameter in events.parameters]
         value, error = events.cross_section(theta)
         table.add_row(
-            name,
+            Text(one_line(name)),
             *(f"{number:g}" for number in theta),
             f"{value:.4e} ± {error:.1e}",
-            f"{events.effective_size(theta):.0f}",
+            f"{events.effective_size(theta):,.0f}",
         )
     return table

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
+from madminer.text import printable
+
 if TYPE_CHECKING:
     from rich.console import Group
 
@@ -125,9 +127,11 @@ def _rich_section(section: _Section) -> Group:
     for i, column in enumerate(section.columns):
         is_number = i in section.numeric
         justify: Literal["left", "right"] = "right" if is_number else "left"
-        table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=is_number)
+        table.add_column(
+            Text(printable(column)), justify=justify, overflow="fold", no_wrap=is_number
+        )
     for row in section.shown:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     more = [Text(section.more, style="dim")] if section.more else []
     return Group(Text(section.title, style="bold"), table, *more, Text())
 

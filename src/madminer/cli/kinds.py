@@ -1,0 +1,188 @@
+"""What a file or folder is, seen from its content: the beginning is read, never all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from madminer.errors import FileFormatError, MissingDependencyError, MissingFileError
+from madminer.io.lhe import LHEFile
+
+__all__ = ["describe", "is_hdf5"]
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_HEAD = 1 << 16
+_LONGEST_SETTINGS = 1 << 20
+_MOST_ENTRIES = 10_000
+_MOST_NAMES = 8
+_SETTINGS = "_settings.json"
+
+_KNOWN = (
+    "setup and event files, LHE, HepMC and ROOT files, models and ensembles, npy arrays, Parquet "
+    "files, and folders of them"
+)
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5, the form of setup and event files."""
+    return path.is_file() and _start(path).startswith(_HDF5)
+
+
+def describe(path: Path) -> str:
+    """Say what a file or folder is, in a line or a few.
+
+    Args:
+        path: File, folder, or the name that a model was saved under.
+
+    Returns:
+        The description.
+
+    Raises:
+        MissingFileError: If there is nothing.
+        FileFormatError: If its content is of no known kind.
+    """
+    if path.is_dir():
+        return _folder(path)
+    settings = path.with_name(path.name + _SETTINGS)
+    if not path.exists() and settings.is_file():
+        return _json(settings)
+    if not path.is_file():
+        raise MissingFileError(f"There is no file or folder {path}.")
+    start = _start(path)
+    text = _uncompressed(start).lstrip()
+    if text.startswith(b"<LesHouchesEvents"):
+        return _lhe(path)
+    if text.startswith((b"HepMC::", b"E ")) and b"HepMC" in text:
+        return _hepmc(text)
+    if start.startswith(b"root"):
+        return _root(path)
+    if start.startswith(b"\x93NUMPY"):
+        return _npy(path)
+    if start.startswith(b"PAR1"):
+        return "Parquet file: a table; load_events or read_parquet of madminer.io read it"
+    if start.startswith(b"PK\x03\x04"):
+        return "archive of PyTorch or NumPy: perhaps the network of a model; inspect its settings"
+    if text.startswith(b"{"):
+        return _json(path)
+    raise FileFormatError(
+        f"{path} is of no kind that this program knows: {_KNOWN}. "
+        + (f"It begins with {start[:20]!r}." if start else "It is empty.")
+    )
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _uncompressed(start: bytes) -> bytes:
+    """The beginning of what may be compressed by gzip."""
+    if not start.startswith(b"\x1f\x8b"):
+        return start
+    try:
+        return zlib.decompressobj(wbits=31).decompress(start, _HEAD)
+    except zlib.error:
+        return b""
+
+
+def _lhe(path: Path) -> str:
+    header = LHEFile(path).header
+    process = next((line.strip() for line in header.process.splitlines() if "generate" in line), "")
+    names = header.weight_ids
+    lines = [
+        f"Les Houches events of {header.generator or 'an unknown generator'} {header.version}",
+        f"events       {'not said' if header.n_events is None else f'{header.n_events:,}'}",
+        f"process      {process.removeprefix('generate').strip() or 'not said'}",
+        f"beams        {' + '.join(f'{energy:g} GeV' for energy in header.energies)}",
+        f"weights      {_names(names) if names else 'only those of the generator'}",
+        "Read them with LHEReader, or DelphesReader after shower and detector.",
+    ]
+    return "\n".join(lines)
+
+
+def _hepmc(text: bytes) -> str:
+    version = text.split(b"\n", 1)[0].decode("ascii", "replace").strip()
+    return f"HepMC events ({version})\nDelphes reads them; its ROOT file goes to DelphesReader."
+
+
+def _root(path: Path) -> str:
+    try:
+        import uproot  # type: ignore[import-untyped] # optional
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path} is a ROOT file; pip install 'madminer[delphes]' to look inside."
+        ) from error
+    with uproot.open(path) as file:
+        trees = {
+            name: file[name].num_entries
+            for name, kind in islice(file.classnames(cycle=False).items(), _MOST_NAMES)
+            if kind.endswith(("Tree", "NTuple", "RNTuple"))
+        }
+    lines = [f"ROOT file with {len(trees)} trees"]
+    lines += [f"{name}: {n:,} entries" for name, n in trees.items()]
+    if "Delphes" in trees:
+        lines.append("It is an output of Delphes: read it with DelphesReader.")
+    return "\n".join(lines)
+
+
+def _npy(path: Path) -> str:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise FileFormatError(f"{path} begins as a NumPy array but is damaged: {error}.") from error
+    return f"NumPy array of shape {array.shape}, {array.dtype}"
+
+
+def _json(path: Path) -> str:
+    if path.stat().st_size > _LONGEST_SETTINGS:
+        raise FileFormatError(f"{path} looks like JSON but is too long for settings of a model.")
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} begins as JSON but is damaged: {error}.") from error
+    if not isinstance(content, dict) or "estimator_type" not in content:
+        return "JSON file, not of a model"
+    kind = content["estimator_type"]
+    if "n_estimators" in content:
+        return f"ensemble of {content['n_estimators']} estimators ({kind}); load it with Ensemble"
+    inputs = {"n_observables": "observables", "n_parameters": "parameters"}
+    sizes = [f"{content[key]} {word}" for key, word in inputs.items() if key in content]
+    layers = content.get("n_hidden")
+    return (
+        f"model: {kind} estimator of {', '.join(sizes) or 'unknown size'}, hidden layers {layers}\n"
+        f"load_estimator({path.name.removesuffix(_SETTINGS)!r}) loads it."
+    )
+
+
+def _folder(path: Path) -> str:
+    index = path / "ensemble.json"
+    if index.is_file():
+        return _json(index)
+    with os.scandir(path) as entries:
+        names = sorted(entry.name for entry in islice(entries, _MOST_ENTRIES))
+    models = [name.removesuffix(_SETTINGS) for name in names if name.endswith(_SETTINGS)]
+    counts = Counter(_ending(name) for name in names)
+    lines = [f"folder with {len(names):,}{' or more' * (len(names) == _MOST_ENTRIES)} entries"]
+    lines += [f"{ending}: {n:,}" for ending, n in counts.most_common(_MOST_NAMES)]
+    if models:
+        lines.append(f"models: {_names(models)}")
+    if {"Cards", "SubProcesses"} <= set(names):
+        lines.append("It is a process folder of MadGraph; its events are in Events/run_*/.")
+    return "\n".join(lines)
+
+
+def _ending(name: str) -> str:
+    suffixes = Path(name).suffixes
+    return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:]) or "no ending"
+
+
+def _names(names: list[str] | tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_MOST_NAMES])
+    return shown + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
