@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from madminer.io.event_file import EventFile, Events, EventSummary, write_events
 from madminer.models import (
@@ -19,6 +20,22 @@ from madminer.models import (
     NuisanceParameter,
 )
 from madminer.morphing.weights import monomials as theta_monomials
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the command line name where networks are trained."""
+    parser.addoption("--device", default="cpu", help="device of the networks: cpu or cuda")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Train there also in processes and in fixtures of modules."""
+    os.environ["MADMINER_DEVICE"] = config.getoption("--device")
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> torch.device:
+    """The device that the option --device names."""
+    return torch.device(pytestconfig.getoption("--device"))
 
 
 @pytest.fixture(scope="session")

@@ -143,7 +143,7 @@ def test_torch_agrees_and_is_differentiable(
         torch.as_tensor(values).requires_grad_() for values in (X, thetas, THETA1[0])
     )
     values = estimator.evaluate_log_likelihood_ratio_torch(x, theta0, theta1, all_combinations)
-    np.testing.assert_allclose(values.detach().numpy(), log_r, rtol=1e-10)
+    np.testing.assert_allclose(values.detach().cpu().numpy(), log_r, rtol=1e-10)
     gradients = torch.autograd.grad(values.sum(), (x, theta0, theta1))
     assert gradients[0][:, 1].abs().max() == 0.0  # not among the features
     assert gradients[0][:, [0, 2]].abs().min() > 0.0

@@ -144,7 +144,7 @@ def test_ratio_times_cross_section_is_a_polynomial_of_theta() -> None:
     estimator = MorphingAwareRatioEstimator(morphing=MORPHING, n_hidden=(8,))
     estimator.train("alice", **draw_sample(600), **QUICK, dtype="float64")
     network = estimator._conditional_network()
-    sigma = network.log_sigma.detach().exp().numpy()  # type: ignore[operator]
+    sigma = network.log_sigma.detach().exp().cpu().numpy()  # type: ignore[operator]
     x = draw_sample(40, seed=3)["x"]
 
     def density(theta: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_torch_agrees_and_is_differentiable(
     x = torch.as_tensor(X).requires_grad_()
     theta = torch.as_tensor(thetas).requires_grad_()
     values = estimator.evaluate_log_likelihood_ratio_torch(x, theta, all_combinations)
-    np.testing.assert_allclose(values.detach().numpy(), log_r, rtol=1e-10)
+    np.testing.assert_allclose(values.detach().cpu().numpy(), log_r, rtol=1e-10)
     values.sum().backward()
     assert theta.grad is not None
     assert x.grad is not None
@@ -96,7 +96,7 @@ def test_torch_with_one_theta_for_all(estimator: ParameterizedRatioEstimator) ->
         torch.as_tensor(X), torch.as_tensor(THETAS[2]), test_all_combinations=False
     )
     expected, _ = estimator.evaluate_log_likelihood_ratio(X, THETAS[2], False)
-    np.testing.assert_allclose(values.detach().numpy(), expected, rtol=1e-10)
+    np.testing.assert_allclose(values.detach().cpu().numpy(), expected, rtol=1e-10)
     with pytest.raises(ShapeError, match="Pairwise evaluation needs one theta"):
         estimator.evaluate_log_likelihood_ratio_torch(
             torch.as_tensor(X), torch.as_tensor(THETAS), test_all_combinations=False

@@ -6,21 +6,26 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn, optim
+from torch import Tensor, nn, optim
 
 from madminer.nn.adam import Adam
+
+
+def draw(generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+    values = torch.randn(50, generator=generator, dtype=dtype, device="cpu")
+    return values.to(torch.get_default_device())
 
 
 @pytest.mark.parametrize("settings", [{}, {"amsgrad": True}, {"weight_decay": 0.1}])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_steps_are_those_of_torch(settings: dict[str, Any], dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(1)
-    start = torch.randn(50, generator=generator, dtype=dtype)
+    start = draw(generator, dtype)
     ours, twin = nn.Parameter(start.clone()), nn.Parameter(start.clone())
     kind = optim.AdamW if "weight_decay" in settings else optim.Adam
     optimizers = Adam(ours, 0.01, **settings), kind([twin], lr=0.01, **settings)
     for step in range(30):
-        gradient = torch.randn(50, generator=generator, dtype=dtype) * 10.0 ** (step % 5 - 3)
+        gradient = draw(generator, dtype) * 10.0 ** (step % 5 - 3)
         for vector, optimizer in zip((ours, twin), optimizers, strict=True):
             vector.grad = gradient.clone()
             optimizer.param_groups[0]["lr"] = 0.01 * 0.9**step

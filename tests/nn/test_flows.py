@@ -25,17 +25,24 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
+    values = torch.randn(*shape, generator=seeded(seed), dtype=torch.float64, device="cpu")
+    return values.to(torch.get_default_device())
 
 
-THETA, X = normal(N, P, seed=1), normal(N, D, seed=2)
+def thetas() -> Tensor:
+    return normal(N, P, seed=1)
+
+
+def events() -> Tensor:
+    return normal(N, D, seed=2)
 
 
 def make_flow(n_features: int = D, **settings: Any) -> ConditionalFlow:
     """A random network that is far from the identity, its running moments not trivial."""
     settings = {"n_hidden": (9, 8), "n_mades": 3, "activation": "tanh", **settings}
     n_hidden = settings.pop("n_hidden")
-    flow = ConditionalFlow(P, n_features, n_hidden, **settings, generator=seeded(5)).double()
+    flow = ConditionalFlow(P, n_features, n_hidden, **settings, generator=seeded(5))
+    flow.to(torch.get_default_device(), torch.float64)
     with torch.no_grad():
         for parameter in flow.parameters():
             parameter.mul_(2.0)
@@ -63,8 +70,9 @@ def test_outputs_see_theta_and_the_dimensions_before(
     n_hidden: tuple[int, ...], is_reversed: bool
 ) -> None:
     made = MADE(P, D, n_hidden, 3, is_reversed=is_reversed, generator=seeded(1)).double()
+    made.to(torch.get_default_device())
     of_theta, of_x = torch.autograd.functional.jacobian(
-        lambda theta, x: made(theta[None], x[None])[0], (THETA[0], X[0])
+        lambda theta, x: made(theta[None], x[None])[0], (thetas()[0], events()[0])
     )
     assert torch.all(of_theta != 0.0)
     for output in of_x.reshape(3, D, D):
@@ -78,7 +86,7 @@ def test_order_alternates() -> None:
     flow = make_flow(n_mades=4)
     for k, made in enumerate(flow.mades):
         jacobian = torch.autograd.functional.jacobian(
-            lambda x, made=made: standardize(made(THETA[:1], x[None])[0], x)[0], X[0]
+            lambda x, made=made: standardize(made(thetas()[:1], x[None])[0], x)[0], events()[0]
         )
         ordered = jacobian.T if k % 2 else jacobian
         assert torch.all(ordered.triu(1) == 0.0)
@@ -92,8 +100,8 @@ def test_log_density_has_the_determinant_of_the_full_jacobian(
     n_mades: int, batch_norm: float | None
 ) -> None:
     flow = make_flow(n_mades=n_mades, batch_norm=batch_norm)
-    found = flow.log_f(THETA, X)
-    for theta, x, value in zip(THETA, X, found, strict=True):
+    found = flow.log_f(thetas(), events())
+    for theta, x, value in zip(thetas(), events(), found, strict=True):
         jacobian = torch.autograd.functional.jacobian(
             lambda x, theta=theta: transform(flow, theta, x), x
         )
@@ -118,11 +126,11 @@ def test_density_integrates_to_one(
 ) -> None:
     settings = {"n_mades": n_mades, "n_components": n_components, "batch_norm": batch_norm}
     line = torch.linspace(-200.0, 200.0, 20001, dtype=torch.float64)[:, None]
-    density = make_flow(1, **settings).log_f_grid(THETA, line).exp()
+    density = make_flow(1, **settings).log_f_grid(thetas(), line).exp()
     torch.testing.assert_close(torch.trapezoid(density, line[:, 0]), torch.ones(N).double())
     axis = torch.linspace(-60.0, 60.0, 401, dtype=torch.float64)
     plane = torch.cartesian_prod(axis, axis)
-    density = make_flow(2, **settings).log_f_grid(THETA[:1], plane).exp().reshape(401, 401)
+    density = make_flow(2, **settings).log_f_grid(thetas()[:1], plane).exp().reshape(401, 401)
     integral = torch.trapezoid(torch.trapezoid(density, axis), axis)
     assert integral.item() == pytest.approx(1.0, abs=2e-3)
 
@@ -135,11 +143,11 @@ def test_scores_are_those_of_autograd(
 ) -> None:
     settings: dict[str, Any] = {"activation": activation, "n_hidden": n_hidden, "batch_norm": 0.1}
     flow = make_flow(n_components=n_components, **settings)
-    values, scores = flow.log_f_and_score(THETA, X)
-    expected = ConditionalNetwork.log_f_and_score(flow, THETA, X)
+    values, scores = flow.log_f_and_score(thetas(), events())
+    expected = ConditionalNetwork.log_f_and_score(flow, thetas(), events())
     torch.testing.assert_close((values, scores), expected)
     with torch.no_grad():
-        torch.testing.assert_close(flow.log_f_and_score(THETA, X), (values, scores))
+        torch.testing.assert_close(flow.log_f_and_score(thetas(), events()), (values, scores))
 
 
 @pytest.mark.parametrize("activation", ["tanh", "prelu"])
@@ -150,8 +158,8 @@ def test_scores_can_be_trained(activation: str, n_components: int) -> None:
     gradients = [
         torch.autograd.grad((score**2).sum() + value.sum(), parameters)
         for value, score in (
-            flow.log_f_and_score(THETA, X),
-            ConditionalNetwork.log_f_and_score(flow, THETA, X),
+            flow.log_f_and_score(thetas(), events()),
+            ConditionalNetwork.log_f_and_score(flow, thetas(), events()),
         )
     ]
     torch.testing.assert_close(*gradients)
@@ -163,13 +171,13 @@ def test_scores_can_be_trained(activation: str, n_components: int) -> None:
 def test_combinations_are_pairs(n_components: int, n_x: int) -> None:
     flow = make_flow(n_components=n_components, batch_norm=0.1)
     x = normal(n_x, D, seed=3)
-    rows = THETA.repeat_interleave(n_x, dim=0), x.repeat(N, 1)
+    rows = thetas().repeat_interleave(n_x, dim=0), x.repeat(N, 1)
     with torch.no_grad():
         values, scores = flow.log_f_and_score(*rows)
         torch.testing.assert_close(flow.log_f(*rows), values)
-        torch.testing.assert_close(flow.log_f_combinations(THETA, x), values.reshape(N, n_x))
-    torch.testing.assert_close(flow.log_f_grid(THETA, x), values.reshape(N, n_x))
-    grid = flow.log_f_score_grid(THETA, x)
+        torch.testing.assert_close(flow.log_f_combinations(thetas(), x), values.reshape(N, n_x))
+    torch.testing.assert_close(flow.log_f_grid(thetas(), x), values.reshape(N, n_x))
+    grid = flow.log_f_score_grid(thetas(), x)
     torch.testing.assert_close(grid, (values.reshape(N, n_x), scores.reshape(N, n_x, P)))
 
 
@@ -182,6 +190,7 @@ def test_outliers_and_bad_weights_stay_finite(
     flow = ConditionalFlow(
         P, D, (20, 20), n_components=n_components, activation=activation, generator=seeded(1)
     ).eval()
+    flow.to(torch.get_default_device())
     with torch.no_grad():
         for parameter in flow.parameters():
             parameter.mul_(growth)
@@ -230,10 +239,10 @@ def test_running_moments() -> None:
 def test_scores_while_training_do_not_depend_on_the_batch(n_components: int) -> None:
     """With alpha = 1 the running moments are those of the last batch."""
     flow = make_flow(n_components=n_components, batch_norm=1.0).train()
-    values, scores = flow.log_f_and_score(THETA, X)
-    torch.testing.assert_close(flow.log_f(THETA, X), values)
-    torch.testing.assert_close(flow.eval().log_f_and_score(THETA, X), (values, scores))
-    autograd = ConditionalNetwork.log_f_and_score(flow.train(), THETA, X)[1]
+    values, scores = flow.log_f_and_score(thetas(), events())
+    torch.testing.assert_close(flow.log_f(thetas(), events()), values)
+    torch.testing.assert_close(flow.eval().log_f_and_score(thetas(), events()), (values, scores))
+    autograd = ConditionalNetwork.log_f_and_score(flow.train(), thetas(), events())[1]
     assert (autograd - scores).abs().max() > 0.01  # the gradient through the moments
 
 
@@ -241,11 +250,13 @@ def test_running_moments_are_restored_with_the_weights() -> None:
     flow = make_flow(batch_norm=0.5)
     parameters = FlatParameters(flow)
     kept = parameters.copy()
-    expected = flow.log_f(THETA, X).detach()
-    flow.train().log_f(THETA, 5.0 * X)
-    assert (flow.eval().log_f(THETA, X) - expected).abs().max() > 0.1
+    expected = flow.log_f(thetas(), events()).detach()
+    flow.train().log_f(thetas(), 5.0 * events())
+    assert (flow.eval().log_f(thetas(), events()) - expected).abs().max() > 0.1
     parameters.restore(kept)
-    torch.testing.assert_close(flow.log_f(THETA, X).detach(), expected, rtol=0.0, atol=0.0)
+    torch.testing.assert_close(
+        flow.log_f(thetas(), events()).detach(), expected, rtol=0.0, atol=0.0
+    )
 
 
 def test_mixture_alone_and_gaussian_layers() -> None:

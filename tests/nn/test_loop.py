@@ -29,6 +29,10 @@ class Line(nn.Module):
         return self.a * x + self.b
 
 
+def make_network(n_inputs: int, n_hidden: tuple[int, ...], **settings: Any) -> MLP:
+    return MLP(n_inputs, n_hidden, 1, **settings).to(torch.get_default_device())
+
+
 def line_data(n: int = 8, seed: int = 0) -> Dataset:
     x = torch.as_tensor(np.random.default_rng(seed).normal(size=n))
     return Dataset({"x": x, "t": 2.0 * x + 1.0})
@@ -61,7 +65,7 @@ def run(
 def test_one_step_of_gradient_descent_by_hand() -> None:
     network, data = Line(), line_data()
     history = run(network, data, optimizer="sgd", n_epochs=1, batch_size=8, initial_lr=0.1)
-    x, t = (data.columns[name].numpy() for name in ("x", "t"))  # type: ignore[union-attr]
+    x, t = (data.columns[name].cpu().numpy() for name in ("x", "t"))  # type: ignore[union-attr]
     # d/da mean (a x + b - t)^2 = -2 mean(x t) at a = b = 0, d/db = -2 mean(t)
     assert network.a.item() == pytest.approx(0.1 * 2 * np.mean(x * t))
     assert network.b.item() == pytest.approx(0.1 * 2 * np.mean(t))
@@ -110,7 +114,7 @@ def test_amsgrad_agrees_with_a_plain_loop() -> None:
     x = torch.as_tensor(rng.normal(size=(32, 3)))
     data = Dataset({"x": x, "t": x[:, :1].square()})
     ours, plain = (
-        MLP(3, (5,), 1, generator=torch.Generator().manual_seed(1)).double() for _ in range(2)
+        make_network(3, (5,), generator=torch.Generator().manual_seed(1)).double() for _ in range(2)
     )
     history = run(ours, data, n_epochs=3, batch_size=8, early_stopping=False, seed=4)
     optimizer = torch.optim.Adam(plain.parameters(), amsgrad=True)
@@ -118,7 +122,7 @@ def test_amsgrad_agrees_with_a_plain_loop() -> None:
     for epoch in range(3):
         optimizer.param_groups[0]["lr"] = 1e-3 * 0.1 ** (epoch / 2)
         losses = []
-        for rows in torch.randperm(32, generator=generator).split(8):
+        for rows in torch.randperm(32, generator=generator, device="cpu").split(8):
             optimizer.zero_grad()
             loss = (plain(x[rows]) - x[rows, :1].square()).square().mean()
             loss.backward()
@@ -275,7 +279,9 @@ def test_interruption_keeps_the_best_weights() -> None:
 def test_same_seed_same_result() -> None:
     results = []
     for seed in (1, 1, 2):
-        network = MLP(1, (4,), 1, dropout_prob=0.3, generator=torch.Generator().manual_seed(0))
+        network = make_network(
+            1, (4,), dropout_prob=0.3, generator=torch.Generator().manual_seed(0)
+        )
         x = torch.linspace(-1, 1, 40).unsqueeze(1)
         run(network, Dataset({"x": x, "t": x}), n_epochs=2, batch_size=8, seed=seed)
         results.append(network.layer(0).weight.detach().clone())
@@ -286,7 +292,7 @@ def test_same_seed_same_result() -> None:
 def test_global_state_of_torch_is_untouched() -> None:
     before = torch.random.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()
     grad = torch.is_grad_enabled()
-    network = MLP(1, (4,), 1, dropout_prob=0.3)
+    network = make_network(1, (4,), dropout_prob=0.3)
     x = torch.linspace(-1, 1, 40).unsqueeze(1)
     run(network, Dataset({"x": x, "t": x}), n_epochs=2)
     after = torch.random.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()
@@ -296,7 +302,7 @@ def test_global_state_of_torch_is_untouched() -> None:
 
 
 def test_parameters_own_their_memory_afterwards() -> None:
-    network = MLP(1, (4,), 1)
+    network = make_network(1, (4,))
     x = torch.linspace(-1, 1, 40).unsqueeze(1)
     run(network, Dataset({"x": x, "t": x}), n_epochs=1)
     for parameter in network.parameters():
@@ -338,7 +344,7 @@ def test_reports_of_callbacks() -> None:
 
 
 def test_callbacks_see_a_network_that_evaluates() -> None:
-    network = MLP(1, (4,), 1, dropout_prob=0.5)
+    network = make_network(1, (4,), dropout_prob=0.5)
     x = torch.linspace(-1, 1, 40).unsqueeze(1)
     modes: list[bool] = []
     run(

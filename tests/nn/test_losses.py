@@ -76,7 +76,7 @@ def test_every_loss_is_tested() -> None:
 @pytest.mark.parametrize("name", SLOW)
 def test_against_the_formula_event_by_event(name: str, weighted: bool) -> None:
     data = make_data()
-    arrays = {key: value.numpy() for key, value in data.items()}
+    arrays = {key: value.cpu().numpy() for key, value in data.items()}
     weights = arrays["weight"] if weighted else np.ones(N)
     expected = np.mean([weights[e] * SLOW[name](arrays, e) for e in range(N)])
     assert call(name, data, weighted=weighted).item() == pytest.approx(expected, rel=1e-12)

@@ -23,6 +23,7 @@ from madminer.nn.morphing_weights import MorphingWeights
 from madminer.nn.networks import MLP
 from madminer.nn.parallel_networks import ParallelMLPs
 from madminer.nn.quadratic_ratios import QuadraticRatioNetwork
+from madminer.nn.randomness import drawing_from
 
 COMPONENTS = morphing_components((2, 2), 2)
 BASIS = np.array([[0, 0], [1, 0], [0, 1], [0.3, -1.4], [-1.1, -1.4], [-1.2, 0.4]])
@@ -32,7 +33,8 @@ N_FEATURES = 3
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+    values = torch.randn(*shape, generator=generator, dtype=torch.float64, device="cpu")
+    return values.to(torch.get_default_device())
 
 
 def randomize(network: nn.Module, size: float, seed: int = 1) -> None:
@@ -40,8 +42,10 @@ def randomize(network: nn.Module, size: float, seed: int = 1) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
-            noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
-            parameter.add_(size * noise)
+            noise = torch.randn(
+                parameter.shape, generator=generator, dtype=parameter.dtype, device="cpu"
+            )
+            parameter.add_(size * noise.to(parameter.device))
 
 
 def make(kind: str, size: float = 0.2) -> ConditionalNetwork:
@@ -51,7 +55,7 @@ def make(kind: str, size: float = 0.2) -> ConditionalNetwork:
         network = MorphingRatioNetwork(COMPONENTS, MATRIX, N_FEATURES, (7, 6))
     else:
         network = QuadraticRatioNetwork(N_FEATURES, (7, 6))
-    network.double()
+    network.to(torch.get_default_device(), torch.float64)
     randomize(network, size)
     return network.eval()
 
@@ -83,7 +87,7 @@ def slow_log_ratio(network: ConditionalNetwork, theta: Tensor, x: Tensor) -> flo
     def log(value: float) -> float:
         return limited(math.log(value)) if value > 0 else -5.0
 
-    weights = morphing_weights(theta.numpy(), COMPONENTS, MATRIX)
+    weights = morphing_weights(theta.cpu().numpy(), COMPONENTS, MATRIX)
     pairs = zip(weights, of_x, network.log_sigma.tolist(), strict=True)
     terms = [(w * math.exp(limited(f)), w * math.exp(limited(g))) for w, f, g in pairs]
     return limited(log(sum(t[0] for t in terms)) - log(sum(t[1] for t in terms)))
@@ -98,10 +102,10 @@ def test_weights_are_those_of_numpy(max_powers: tuple[int, ...], total: int) -> 
     morphing = MorphingWeights(components, matrix)
     theta = normal(9, len(max_powers))
     theta[0] = 0.0  # powers zero and one at zero
-    expected = morphing_weights(theta.numpy(), components, matrix)
-    gradients = morphing_weight_gradients(theta.numpy(), components, matrix)
-    np.testing.assert_allclose(morphing.weights(theta), expected, rtol=1e-12, atol=1e-12)
-    both = morphing.weights_and_gradients(theta)
+    expected = morphing_weights(theta.cpu().numpy(), components, matrix)
+    gradients = morphing_weight_gradients(theta.cpu().numpy(), components, matrix)
+    np.testing.assert_allclose(morphing.weights(theta).cpu(), expected, rtol=1e-12, atol=1e-12)
+    both = morphing.weights_and_gradients(theta).cpu()
     np.testing.assert_allclose(both[:, 0], expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(both[:, 1:], gradients, rtol=1e-12, atol=1e-12)
 
@@ -130,12 +134,13 @@ def test_parameters_in_tiny_units_keep_single_precision() -> None:
 @pytest.mark.parametrize("n_hidden", [(), (4,), (5, 3)])
 def test_parallel_networks_are_separate_networks(n_hidden: tuple[int, ...]) -> None:
     parallel = ParallelMLPs(4, N_FEATURES, n_hidden).double()
+    parallel.to(torch.get_default_device())
     randomize(parallel, 0.5)
     x = normal(11, N_FEATURES)
     found = parallel(x)
     assert found.shape == (11, 4)
     for b in range(4):
-        single = MLP(N_FEATURES, n_hidden, 1).double()
+        single = MLP(N_FEATURES, n_hidden, 1).double().to(torch.get_default_device())
         single.load_state_dict({k: v[b] for k, v in parallel.state_dict().items()})
         torch.testing.assert_close(found[:, b], single(x)[:, 0])
 
@@ -152,7 +157,7 @@ def test_initial_parameters_come_from_the_generator_only() -> None:
         assert torch.equal(value, twin)
         assert torch.equal(value, different) == name.startswith("layers.2")
     assert torch.equal(state, torch.random.get_rng_state())
-    assert torch.equal(first(normal(5, 2).float()), torch.zeros(5, 3))
+    assert torch.equal(first(normal(5, 2).cpu().float()), torch.zeros(5, 3, device="cpu"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -169,7 +174,7 @@ def test_ratio_against_the_formula_in_scalars(kind: str, size: float) -> None:
     with torch.no_grad():
         found = network.log_f(theta, x)
         slow = [slow_log_ratio(network, t, row) for t, row in zip(theta, x, strict=True)]
-    np.testing.assert_allclose(found, slow, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.cpu(), slow, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("kind", "size"), CASES)
@@ -240,7 +245,7 @@ def test_numerator_is_a_polynomial_in_theta() -> None:
     with torch.no_grad():
         ratio = network.log_f_grid(theta, normal(20, N_FEATURES)).exp()
         below = network.morphing.weights(theta) @ network.log_sigma.exp()
-    above = (ratio * below[:, None]).numpy()
+    above = (ratio * below[:, None]).cpu().numpy()
     assert np.abs(np.diff(above, n=2, axis=0)).max() > 1e-3
     np.testing.assert_allclose(np.diff(above, n=3, axis=0), 0.0, atol=1e-12)
 
@@ -268,7 +273,7 @@ def test_nothing_becomes_nan(kind: str, width: float, training: bool) -> None:
 
 
 def test_zeros_of_the_quadratic_ratio_are_finite() -> None:
-    network = make("quadratic", 0.0).double()
+    network = make("quadratic", 0.0)
     assert isinstance(network, QuadraticRatioNetwork)
     with torch.no_grad():
         network.coefficients.copy_(torch.tensor([1.0, 0.0]))  # denominator 0 at theta = -1
@@ -316,6 +321,7 @@ def test_training_damps_gradients_of_scores_but_not_scores(kind: str) -> None:
 def test_training_leaves_a_clamp() -> None:
     """All densities start at the lower clamp; descending the loss brings them back."""
     network = MorphingRatioNetwork(COMPONENTS, MATRIX, N_FEATURES, (5,)).double()
+    network.to(torch.get_default_device())
     with torch.no_grad():
         last(network).bias.fill_(-8.0)
     theta, x = 0.2 * normal(30, 2), normal(30, N_FEATURES)
@@ -333,9 +339,9 @@ def test_training_leaves_a_clamp() -> None:
 
 def test_dropout_acts_in_training_only() -> None:
     network = MorphingRatioNetwork(COMPONENTS, MATRIX, N_FEATURES, (50,), dropout_prob=0.5)
+    network.to(torch.get_default_device())
     randomize(network, 0.2)
     theta, x = points("morphing", 30).float(), normal(30, N_FEATURES).float()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with drawing_from(torch.Generator(torch.get_default_device()).manual_seed(0)):
         assert not torch.equal(network.train().log_f(theta, x), network.log_f(theta, x))
     assert torch.equal(network.eval().log_f(theta, x), network.log_f(theta, x))

@@ -8,6 +8,7 @@ from torch import Tensor
 from madminer.errors import OptionError
 from madminer.nn.activations import ACTIVATIONS
 from madminer.nn.conditional import ConditionalNetwork
+from madminer.nn.randomness import drawing_from
 from madminer.nn.ratios import DoubleRatioNetwork, RatioNetwork
 
 N, P, F = 5, 2, 3
@@ -20,7 +21,8 @@ def make_network(
     dropout_prob: float = 0.0,
 ) -> RatioNetwork:
     generator = torch.Generator().manual_seed(5)
-    return RatioNetwork(n_inputs, n_hidden, 1, activation, dropout_prob, generator).double()
+    network = RatioNetwork(n_inputs, n_hidden, 1, activation, dropout_prob, generator)
+    return network.to(torch.get_default_device(), torch.float64)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -35,11 +37,11 @@ def test_parameters_have_the_documented_names() -> None:
 def test_against_matrix_products() -> None:
     network = make_network()
     z = draw(N, P + F)
-    values = z.numpy()
+    values = z.cpu().numpy()
     for i in range(3):
-        weight, bias = (p.detach().numpy() for p in network.layer(i).parameters())
+        weight, bias = (p.detach().cpu().numpy() for p in network.layer(i).parameters())
         values = (np.tanh(values) if i else values) @ weight.T + bias
-    np.testing.assert_allclose(network(z).detach().numpy(), values, rtol=1e-12)
+    np.testing.assert_allclose(network(z).detach().cpu().numpy(), values, rtol=1e-12)
 
 
 def test_initial_parameters_lie_within_the_bound_and_follow_the_generator() -> None:
@@ -95,16 +97,18 @@ def test_score_is_differentiable_by_the_parameters(activation: str) -> None:
 def test_score_with_dropout_uses_the_same_mask_as_the_ratio() -> None:
     network = make_network(dropout_prob=0.5).train()
     theta, x = draw(N, P).requires_grad_(), draw(N, F, seed=1)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(3)
+    generator = torch.Generator(torch.get_default_device())
+    with drawing_from(generator):
+        generator.manual_seed(3)
         (expected,) = torch.autograd.grad(network.log_f(theta, x).sum(), theta)
-        torch.default_generator.manual_seed(3)
+        generator.manual_seed(3)
         _, score = network.log_f_and_score(theta, x)
     torch.testing.assert_close(score, expected)
 
 
 def test_double_ratio_is_antisymmetric_and_has_the_right_scores() -> None:
     network = DoubleRatioNetwork(2 * P + F, (6, 4), 1).double()
+    network.to(torch.get_default_device())
     theta0, theta1, x = draw(N, P), draw(N, P, seed=1), draw(N, F, seed=2)
     theta0.requires_grad_()
     theta1.requires_grad_()

@@ -53,7 +53,7 @@ def test_mapped_column_equals_a_tensor(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", values)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     rows = np.array([5, 3, 29, 0, 7])
-    column = MappedColumn(mapped, rows, lambda a: 2 * a, torch.float64, torch.device("cpu"))
+    column = MappedColumn(mapped, rows, lambda a: 2 * a, torch.float64, torch.get_default_device())
     tensor = torch.as_tensor(2 * values[rows])
     assert len(column) == 5
     torch.testing.assert_close(column[1:4], tensor[1:4])
@@ -69,7 +69,11 @@ def test_mapped_column_equals_a_tensor(tmp_path: Path) -> None:
 def mapped_column(path: Path, n: int) -> MappedColumn:
     np.save(path, np.arange(float(n)))
     return MappedColumn(
-        np.load(path, mmap_mode="r"), np.arange(n), lambda a: a, torch.float64, torch.device("cpu")
+        np.load(path, mmap_mode="r"),
+        np.arange(n),
+        lambda a: a,
+        torch.float64,
+        torch.get_default_device(),
     )
 
 

@@ -181,12 +181,16 @@ def normalized_weights(weights: DataLike, n: int, name: str = "weights") -> Floa
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
-    """Take the given device, or with None the graphics processor if there is one.
+    """Take the given device, or with None the best.
+
+    The best is the one that the environment variable ``MADMINER_DEVICE`` names, or else the
+    graphics processor if there is one.
 
     Raises:
         OptionError: If there is no such device on this machine.
     """
-    if device is None:
+    device = os.environ.get("MADMINER_DEVICE") if device is None else device
+    if not device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from madminer.errors import OptionError
+from madminer.nn.randomness import RandomizedReLU
 
 __all__ = ["ACTIVATIONS", "Activation", "activation"]
 
@@ -82,7 +83,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "lrelu": Activation(nn.LeakyReLU, _leaky_relu),
     "prelu": Activation(nn.PReLU),
     "relu": Activation(nn.ReLU, _relu),
-    "rrelu": Activation(nn.RReLU),
+    "rrelu": Activation(RandomizedReLU),
     "selu": Activation(nn.SELU, _selu),
     "sigmoid": Activation(nn.Sigmoid, _sigmoid),
     "softplus": Activation(nn.Softplus, _softplus),

@@ -79,6 +79,6 @@ class Adam:
     def _start(self) -> dict[str, Tensor]:
         names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if self._amsgrad else [])]
         state = {name: torch.zeros_like(self._vector, requires_grad=False) for name in names}
-        state["step"] = torch.zeros(())
+        state["step"] = torch.zeros((), device="cpu")
         self.state[self._vector] = state
         return state

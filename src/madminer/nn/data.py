@@ -112,18 +112,22 @@ class Dataset:
         elif in_runs and n > size:
             yield from _blocks_of_runs(n, size, generator)
         else:
-            yield from torch.split(torch.randperm(n, generator=generator), size)
+            yield from torch.split(_permutation(n, generator), size)
 
 
 def _blocks_of_runs(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Permute runs of rows, cut them into blocks, and permute every block."""
     n_runs = n // _RUN
-    runs = torch.randperm(n_runs, generator=generator)
-    runs = torch.cat((runs, torch.tensor([n_runs])))  # what is left over comes last
+    runs = _permutation(n_runs, generator)
+    runs = torch.cat((runs, runs.new_tensor([n_runs])))  # what is left over comes last
     for start in range(0, n, size):
-        position = torch.arange(start, min(start + size, n))
+        position = torch.arange(start, min(start + size, n), device=runs.device)
         rows = runs[position // _RUN] * _RUN + position % _RUN
-        yield rows[torch.randperm(len(rows), generator=generator)]
+        yield rows[_permutation(len(rows), generator)]
+
+
+def _permutation(n: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(n, generator=generator, device=generator.device)
 
 
 def gather(
@@ -144,7 +148,7 @@ def gather(
         The prepared rows, in the order of `rows`.
     """
     shape = prepare(values[:0]).shape[1:]
-    result = torch.empty((len(rows), *shape), dtype=dtype)
+    result = torch.empty((len(rows), *shape), dtype=dtype, device="cpu")
     place, start = result.numpy(), 0
     for part in chunks(values, rows):
         place[start : start + len(part)] = prepare(part)

@@ -16,7 +16,7 @@ from zuko.nn import MaskedMLP
 
 from madminer.nn.activations import Slope
 from madminer.nn.activations import activation as find_activation
-from madminer.nn.randomness import isolated_randomness
+from madminer.nn.randomness import WithoutDraws
 
 __all__ = ["MADE", "Pullback"]
 
@@ -59,14 +59,14 @@ class MADE(nn.Module):
     ) -> None:
         super().__init__()
         found = find_activation(activation)
-        before = torch.ones(n_features, n_features, dtype=torch.bool).tril(-1)
-        of_theta = torch.ones(n_features, n_parameters, dtype=torch.bool)
-        sees = torch.cat((of_theta, before.T if is_reversed else before), dim=1)
-        with isolated_randomness(0, torch.device("cpu")):  # zuko draws from the global generator
+        source = torch.Generator().manual_seed(0) if generator is None else generator
+        with source.device, WithoutDraws():  # zuko would draw from the global generator
+            before = torch.ones(n_features, n_features, dtype=torch.bool).tril(-1)
+            of_theta = torch.ones(n_features, n_parameters, dtype=torch.bool)
+            sees = torch.cat((of_theta, before.T if is_reversed else before), dim=1)
             self.layers = MaskedMLP(sees.repeat(n_outputs, 1), n_hidden, found.module)
         self._slope = found.slope
         self._n_parameters = n_parameters
-        source = torch.Generator().manual_seed(0) if generator is None else generator
         for layer in self._linear():
             mask = layer.get_buffer("mask").to(layer.weight)  # multiplies faster than booleans
             layer.register_buffer("mask", mask)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from madminer.nn.activations import activation as find_activation
+from madminer.nn.randomness import dropout
 
 __all__ = ["MLP"]
 
@@ -67,8 +68,8 @@ class MLP(nn.Module):
         """
         for act, layer in zip(self.activations, self.layers[1:], strict=True):
             a = act(z)
-            if self.dropout_prob > 0.0:
-                a = nn.functional.dropout(a, self.dropout_prob, self.training)
+            if self.dropout_prob > 0.0 and self.training:
+                a = dropout(a, self.dropout_prob)
             z = layer(a)
         return z
 

@@ -33,8 +33,13 @@ def _of_torch(kind: Callable[..., optim.Optimizer], **settings: Any) -> Callable
     return lambda vector, lr, **more: kind([vector], lr=lr, **settings, **more)
 
 
+def _adagrad(vector: nn.Parameter, lr: float) -> Optimizer:
+    is_fused = vector.device.type == "cpu"  # torch has this fused kernel for processors only
+    return optim.Adagrad([vector], lr=lr, fused=is_fused)
+
+
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "adagrad": _of_torch(optim.Adagrad, fused=True),
+    "adagrad": _adagrad,
     "adam": Adam,
     "adamax": _of_torch(optim.Adamax),
     "adamw": partial(Adam, weight_decay=0.01),

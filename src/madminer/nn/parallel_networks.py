@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from madminer.nn.activations import activation as find_activation
+from madminer.nn.randomness import dropout
 
 __all__ = ["ParallelMLPs"]
 
@@ -59,8 +60,8 @@ class ParallelMLPs(nn.Module):
         z = first(x.expand(len(first.weight), -1, -1))
         for act, layer in zip(self.activations, self.layers[1:], strict=True):
             a = act(z)
-            if self.dropout_prob > 0.0:
-                a = nn.functional.dropout(a, self.dropout_prob, self.training)
+            if self.dropout_prob > 0.0 and self.training:
+                a = dropout(a, self.dropout_prob)
             z = layer(a)
         values: Tensor = z.squeeze(-1).T
         return values
@@ -74,12 +75,13 @@ class _Linear(nn.Module):
     ) -> None:
         super().__init__()
         bound = 1.0 / math.sqrt(n_inputs)
-        weight, bias = (
-            torch.empty(n_networks, n_outputs, n_inputs),
-            torch.empty(n_networks, n_outputs),
-        )
-        self.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
-        self.bias = nn.Parameter(bias.uniform_(-bound, bound, generator=generator))
+
+        def draw(*shape: int) -> nn.Parameter:
+            values = torch.empty(shape, device=generator.device)
+            return nn.Parameter(values.uniform_(-bound, bound, generator=generator))
+
+        self.weight = draw(n_networks, n_outputs, n_inputs)
+        self.bias = draw(n_networks, n_outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.baddbmm(self.bias[:, None], inputs, self.weight.transpose(1, 2))

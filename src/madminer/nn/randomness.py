@@ -1,16 +1,28 @@
-"""Random numbers of torch without touching its global state."""
+"""Random numbers of torch without touching its global state.
+
+A network draws while it trains: dropout and randomised activations. It draws from the generator of
+the training run, which the run makes known with `drawing_from` to its own thread only; trainings in
+several threads therefore draw as if each were alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-__all__ = ["draw_generator", "isolated_randomness"]
+__all__ = ["RandomizedReLU", "WithoutDraws", "draw_generator", "drawing_from", "dropout"]
 
 _LARGEST_SEED = 2**63 - 1
+_LOWER, _UPPER = 1.0 / 8.0, 1.0 / 3.0  # slopes of randomised units, as in torch
+_DRAWS = (Tensor.uniform_, nn.init.uniform_, nn.init.kaiming_uniform_)  # of linear layers
+_source: ContextVar[torch.Generator | None] = ContextVar("source", default=None)
 
 
 def draw_generator(rng: np.random.Generator) -> torch.Generator:
@@ -19,19 +31,72 @@ def draw_generator(rng: np.random.Generator) -> torch.Generator:
 
 
 @contextmanager
-def isolated_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators inside this context and restore them behind it.
+def drawing_from(generator: torch.Generator) -> Iterator[None]:
+    """Let networks draw from a generator inside this context, in this thread.
 
-    Dropout and randomised activations can draw from the global generators only.
+    Without it they draw from torch's global generator, as other networks do.
 
     Args:
-        seed: Seed inside the context.
-        device: The device on which random numbers are drawn.
+        generator: Source of random numbers, on the device of the network.
     """
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+    token = _source.set(generator)
+    try:
         yield
+    finally:
+        _source.reset(token)
+
+
+def dropout(values: Tensor, probability: float) -> Tensor:
+    r"""Set values to zero at random, and divide the others by :math:`1 - p`.
+
+    Args:
+        values: Activations, any shape.
+        probability: Probability p of zero, below 1.
+
+    Returns:
+        The values, of the same shape.
+
+    References:
+        Srivastava et al., *Dropout*, JMLR 15 (2014) 1929.
+    """
+    kept = torch.empty_like(values, requires_grad=False)
+    kept.bernoulli_(1.0 - probability, generator=_source.get()).div_(1.0 - probability)
+    return values * kept
+
+
+class RandomizedReLU(nn.Module):
+    r"""Leaky rectified units whose slope is random while training.
+
+    .. math:: a(z) = \max(z, 0) + s \min(z, 0), \qquad s \sim U(1/8, 1/3)
+
+    Outside of training s is the mean of the two ends.
+
+    References:
+        Xu et al., arXiv:1505.00853.
+    """
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Evaluate, any shape."""
+        if not self.training:
+            return nn.functional.leaky_relu(z, (_LOWER + _UPPER) / 2.0)
+        slopes = torch.empty_like(z, requires_grad=False)
+        slopes.uniform_(_LOWER, _UPPER, generator=_source.get())
+        return torch.where(z < 0.0, slopes * z, z)
+
+
+class WithoutDraws(TorchFunctionMode):
+    """Layers that are made inside this context, in this thread, draw no initial parameters."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call everything but what draws; that returns its tensor as it is."""
+        del types
+        named = kwargs or {}
+        if func in _DRAWS:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)

@@ -171,26 +171,22 @@ def restore_optimizer(
     }
 
 
-def get_random_state(generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
-    """States of the order of events, and of torch's generators, from which dropout draws."""
-    state = {"order": generator.get_state(), "default": torch.random.get_rng_state()}
-    if device.type == "cuda":
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
+def get_random_state(generators: Mapping[str, torch.Generator]) -> dict[str, Tensor]:
+    """States of random generators, by name."""
+    return {name: generator.get_state() for name, generator in generators.items()}
 
 
 def set_random_state(
-    state: Mapping[str, Tensor], generator: torch.Generator, device: torch.device
+    state: Mapping[str, Tensor], generators: Mapping[str, torch.Generator]
 ) -> None:
     """Continue the random numbers where `get_random_state` saw them.
 
     Raises:
+        KeyError: If a state is missing.
         RuntimeError: If a state is damaged.
     """
-    generator.set_state(state["order"])
-    torch.random.set_rng_state(state["default"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
+    for name, generator in generators.items():
+        generator.set_state(state[name])
 
 
 def _show(value: object) -> str:
