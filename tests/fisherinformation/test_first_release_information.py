@@ -96,6 +96,48 @@ def test_renamed_bins(fisher: FisherInformation) -> None:
     assert_same(result, fisher.histo_information_2d(THETA, L, "z0", 3, "z1", 2))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ("hist1d", "histo_information", ("bins",)),
+        ("hist2d", "histo_information_2d", ("bins1", "bins2")),
+    ],
+)
+def test_keywords_of_0_3(
+    fisher: FisherInformation, old: str, new: str, names: tuple[str, ...]
+) -> None:
+    name = f"calculate_fisher_information_{old}"
+    observables = {name.replace("bins", "observable"): "z0" for name in names}
+    edges = {name: [0.0, 1.0, 2.0] for name in names}
+    given = {"theta": [0, 0], "luminosity": 3e5, **observables, **edges}
+    result = call(fisher, name, f"FisherInformation.{new}", **given)
+    assert_same(result, getattr(fisher, new)(**given))
+    both = {f"n{key}": value for key, value in edges.items()}
+    with pytest.raises(OptionError, match=rf"{name} takes n{names[0]} once"):
+        call(fisher, name, f"FisherInformation.{new}", **given, **both)
+
+
+def test_slices_and_detector_level_of_0_3(fisher: FisherInformation, model: Path) -> None:
+    given: dict[str, Any] = {"theta": "b0", "observable": "z0", "nbins": 20, "histrange": (-2, 2)}
+    given |= {"luminosity": 1e5, "model_file": model}
+    names = "histogram_of_fisher_information", "FisherInformation.histogram_of_information"
+    assert_same(call(fisher, *names, **given), fisher.histogram_of_information(**given))
+    names = "calculate_fisher_information_full_detector", "FisherInformation.full_information"
+    given = {"theta": THETA, "model_file": model, "calculate_covariance": False, "test_split": 0.2}
+    assert_same(call(fisher, *names, **given), fisher.full_information(**given))
+
+
+def test_debug_by_position(
+    fisher: FisherInformation, nuisance_event_file: Callable[..., Path]
+) -> None:
+    path = nuisance_event_file(50)
+    with pytest.warns(UserWarning, match="not debug as in MadMiner 0.2: nu0, nu1 are left out"):
+        assert FisherInformation(path, False).n_nuisance_parameters == 0
+    assert FisherInformation(path, True).n_nuisance_parameters == 2  # either meaning
+    assert FisherInformation(path, include_nuisance_parameters=False).n_nuisance_parameters == 0
+    FisherInformation(fisher.madminer_filename, False)  # no nuisance parameters: either meaning
+
+
 def test_detector_level_takes_half_of_the_file(fisher: FisherInformation, model: Path) -> None:
     names = "calculate_fisher_information_full_detector", "FisherInformation.full_information"
     result = call(fisher, *names, THETA, model, luminosity=L)
@@ -126,7 +168,7 @@ def test_detector_level_with_a_sample(
 
 
 def test_option_that_was_given_up(fisher: FisherInformation, model: Path) -> None:
-    with pytest.raises(OptionError, match="uncertainty must be 'ensemble' or 'none'"):
+    with pytest.raises(OptionError, match="uncertainty must be one of 'ensemble', 'none'"):
         call(
             fisher,
             "calculate_fisher_information_full_detector",

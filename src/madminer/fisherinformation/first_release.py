@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec
 
 import numpy as np
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.coefficients import Thetas, weight_coefficients
+from madminer.checks import one_of
 from madminer.deprecation import renamed
-from madminer.errors import OptionError
 from madminer.fisherinformation.binning import Bins
 from madminer.fisherinformation.selection import EventFunction
 from madminer.ml.first_release_ensemble import saved_votes
@@ -27,6 +29,7 @@ __all__ = [
     "calculate_fisher_information_hist2d",
     "calculate_fisher_information_nuisance_constraints",
     "calculate_fisher_information_rate",
+    "debug_was_second",
     "extract_observables_and_weights",
     "extract_raw_data",
     "histogram_of_fisher_information",
@@ -34,6 +37,29 @@ __all__ = [
 
 Definitions = Sequence[str | EventFunction]
 Range = tuple[float, float]
+P = ParamSpec("P")
+
+
+def debug_was_second(
+    init: Callable[Concatenate[FisherInformation, P], None],
+) -> Callable[Concatenate[FisherInformation, P], None]:
+    """Let ``FisherInformation(filename, False)`` warn where the first releases meant `debug`."""
+
+    @functools.wraps(init)
+    def wrapper(fisher: FisherInformation, *args: P.args, **kwargs: P.kwargs) -> None:
+        init(fisher, *args, **kwargs)
+        left_out = set(fisher.event_file.setup.nuisance_parameters) - set(
+            fisher.nuisance_parameters
+        )
+        if len(args) > 1 and left_out:
+            warnings.warn(
+                f"The second argument of FisherInformation is include_nuisance_parameters, not "
+                f"debug as in MadMiner 0.2: {', '.join(sorted(left_out))} are left out. Write "
+                f"include_nuisance_parameters=False if you mean it, and leave debug away.",
+                stacklevel=2,
+            )
+
+    return wrapper
 
 
 @renamed("FisherInformation.truth_information")
@@ -59,11 +85,13 @@ def calculate_fisher_information_full_detector(
     unweighted_x_sample_file: StrPath | None = None,
     luminosity: float = 300000.0,
     include_xsec_info: bool = True,
-    mode: Literal["score", "information"] = "score",
+    mode: Literal["score", "information", "modified_score"] = "score",
     uncertainty: str = "ensemble",
     ensemble_vote_expectation_weight: float | None = None,
     batch_size: int = 100000,
     test_split: float | None = 0.5,
+    *,
+    calculate_covariance: bool | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Deprecated name of `FisherInformation.full_information`.
 
@@ -81,6 +109,7 @@ def calculate_fisher_information_full_detector(
             saved with its expectations; None for equal votes.
         batch_size: Events evaluated at once.
         test_split: Fraction of the file, at its end, over which to average.
+        calculate_covariance: What `uncertainty` became: True for "ensemble", False for "none".
 
     Returns:
         Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
@@ -88,11 +117,9 @@ def calculate_fisher_information_full_detector(
     Raises:
         OptionError: If an option is used that was given up, or expectations are not saved.
     """
-    if uncertainty not in {"ensemble", "none"}:
-        raise OptionError(
-            f"uncertainty must be 'ensemble' or 'none', got {uncertainty!r}; other estimates were "
-            f"given up."
-        )
+    one_of(uncertainty, "uncertainty", ["ensemble", "none"])
+    if calculate_covariance is None:
+        calculate_covariance = uncertainty == "ensemble"
     c = ensemble_vote_expectation_weight
     return fisher.full_information(
         theta,
@@ -101,7 +128,7 @@ def calculate_fisher_information_full_detector(
         luminosity,
         include_xsec_info,
         mode,
-        calculate_covariance=uncertainty == "ensemble",
+        calculate_covariance=calculate_covariance,
         batch_size=batch_size,
         test_split=test_split,
         estimator_weights=None if c is None else saved_votes(model_file, c),
@@ -123,7 +150,7 @@ def calculate_fisher_information_rate(
     )
 
 
-@renamed("FisherInformation.histo_information")
+@renamed("FisherInformation.histo_information", {"bins": "nbins"})
 def calculate_fisher_information_hist1d(
     fisher: FisherInformation,
     theta: ThetaLike,
@@ -135,7 +162,7 @@ def calculate_fisher_information_hist1d(
     efficiency_functions: Definitions | None = None,
     n_events_dynamic_binning: int | None = 100000,
 ) -> tuple[FloatArray, FloatArray]:
-    """Deprecated name of `FisherInformation.histo_information`; `nbins` is now `bins`."""
+    """Deprecated name of `FisherInformation.histo_information`; takes `nbins` or `bins`."""
     return fisher.histo_information(
         theta,
         luminosity,
@@ -148,7 +175,7 @@ def calculate_fisher_information_hist1d(
     )
 
 
-@renamed("FisherInformation.histo_information_2d")
+@renamed("FisherInformation.histo_information_2d", {"bins1": "nbins1", "bins2": "nbins2"})
 def calculate_fisher_information_hist2d(
     fisher: FisherInformation,
     theta: ThetaLike,
@@ -163,7 +190,7 @@ def calculate_fisher_information_hist2d(
     efficiency_functions: Definitions | None = None,
     n_events_dynamic_binning: int | None = 100000,
 ) -> tuple[FloatArray, FloatArray]:
-    """Deprecated name of `FisherInformation.histo_information_2d`; `nbins1` is now `bins1`."""
+    """Deprecated name of `FisherInformation.histo_information_2d`, also with its `bins1`."""
     return fisher.histo_information_2d(
         theta,
         luminosity,
@@ -189,6 +216,10 @@ def histogram_of_fisher_information(
     histrange: Range | None,
     cuts: Definitions | None = None,
     efficiency_functions: Definitions | None = None,
+    *,
+    model_file: StrPath | None = None,
+    batch_size: int = 100000,
+    test_split: float | None = 0.2,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Deprecated name of `FisherInformation.histogram_of_information`; mind the other order.
 
@@ -201,6 +232,9 @@ def histogram_of_fisher_information(
         histrange: Range of the slices; None for slices of equal content.
         cuts: Conditions that events must fulfil.
         efficiency_functions: Factors on the weights of events.
+        model_file: Saved estimator or ensemble; None for the truth.
+        batch_size: Events evaluated at once.
+        test_split: Fraction of the file, at its end, over which scores are averaged.
 
     Returns:
         Edges, cross sections, information in the rate of each slice and full information in it.
@@ -210,9 +244,12 @@ def histogram_of_fisher_information(
         observable,
         nbins,
         histrange,
-        luminosity=luminosity,
-        cuts=cuts,
-        efficiency_functions=efficiency_functions,
+        model_file,
+        luminosity,
+        cuts,
+        efficiency_functions,
+        batch_size,
+        test_split,
     )
 
 

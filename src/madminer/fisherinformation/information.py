@@ -92,6 +92,7 @@ class FisherInformation(DataAnalyzer):
         arXiv:1612.05261; Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 3.
     """
 
+    @first_release.debug_was_second
     def __init__(
         self,
         filename: StrPath,
