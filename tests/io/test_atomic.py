@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,7 @@ import pytest
 
 from madminer.errors import OutputError
 from madminer.io import atomic_path
-from madminer.io.atomic import refuse_same_file, require_space
+from madminer.io.atomic import refuse_same_file, require_space, temporary_folder
 
 
 def test_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -115,19 +119,84 @@ def test_full_disk_while_writing_is_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_killed_processes_left_is_removed_a_day_later(tmp_path: Path) -> None:
-    names = [
-        ".file.0123abcd.tmp.txt",  # of a killed process
-        ".file.89ef0123.tmp.txt",  # of a process that runs
-        ".other.0123abcd.tmp.txt",  # of another file
-    ]
-    for name in names:
-        (tmp_path / name).touch()
-    for name in (names[0], names[2]):
-        os.utime(tmp_path / name, (1e9, 1e9))
+def test_what_killed_processes_left_is_removed_at_the_next_save(tmp_path: Path) -> None:
     with atomic_path(tmp_path / "file.txt") as temporary:
-        assert temporary.match(".file.????????.tmp.txt")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [*sorted(names[1:]), "file.txt"]
+        own, machine, _ = temporary.name.removeprefix(".file.").split("-")
+    assert own == str(os.getpid())
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = f".file.{ended.pid}-{machine}-0123ab.tmp.txt"
+    old = ".file.1-ffffff-0123ab.tmp.txt"  # of another machine, long ago
+    others = [
+        f".file.{os.getpid()}-{machine}-0123ab.tmp.txt",  # of a process that runs
+        f".other.{ended.pid}-{machine}-0123ab.tmp.txt",  # of other files
+        f".file.new.{ended.pid}-{machine}-0123ab.tmp.txt",
+        ".file.1-fffffe-0123ab.tmp.txt",  # of another machine
+    ]
+    for name in (left, old, *others):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / old, (1e9, 1e9))
+    with atomic_path(tmp_path / "file.txt"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "file.txt"])
+
+
+def test_folders_go_at_the_end_and_those_of_killed_processes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary_folder("members") as folder:
+        (folder / "x.npy").touch()
+        _, machine, _ = folder.name.split("-")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / f".members.{ended.pid}-{machine}-0123ab.tmp" / "full").mkdir(parents=True)
+    with temporary_folder("members"):
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+SLEEPER = """
+import sys, time
+from madminer.io.atomic import atomic_path
+with atomic_path(sys.argv[1]) as path:
+    path.write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_nothing_is_left_after_sigterm(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SLEEPER, str(tmp_path / "file.txt")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+    assert process.returncode == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_handlers_of_others_stay(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with atomic_path(tmp_path / "file.txt"):
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with atomic_path(tmp_path / "file.txt"):
+            assert callable(signal.getsignal(signal.SIGTERM))
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_permissions_of_a_replaced_file_stay(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    target.touch()
+    target.chmod(0o640)
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+    assert target.stat().st_mode & 0o777 == 0o640
 
 
 def test_missing_space_is_named(tmp_path: Path) -> None:

@@ -3,34 +3,56 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import platform
+import re
+import secrets
 import shutil
+import signal
+import tempfile
+import threading
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from glob import escape
 from pathlib import Path
+from types import FrameType
 
 from madminer.errors import OutputError
 from madminer.typing import StrPath
 
-__all__ = ["atomic_path", "refuse_same_file", "require_space"]
+__all__ = [
+    "atomic_path",
+    "flush_to_disk",
+    "output_errors",
+    "prepare_target",
+    "refuse_same_file",
+    "removed_at_end",
+    "replace_file",
+    "require_space",
+    "temporary_folder",
+    "write_to_disk",
+]
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 STALE_SECONDS = 24 * 3600.0
-"""Age from which on a temporary file is that of a killed process."""
+"""Age from which on a temporary file is that of a process that has ended, on whatever machine."""
+
+_opened: dict[int, tuple[int, set[Path]]] = {}  # what goes with which process
 
 
 @contextmanager
 def atomic_path(path: StrPath) -> Iterator[Path]:
     """Write a file under a temporary name; give it its own name only when it is complete.
 
-    The temporary file lies in the same folder and has the same suffix. After an error or an
-    interruption it is removed, and an older file at `path` is intact. Only a killed process leaves
-    it behind, as ``.<stem>.<random>.tmp<suffix>``; it is removed when the same file is written a
-    day later or after.
+    The temporary file lies in the same folder and has the same suffix. After an error, an
+    interruption or SIGTERM it is removed, and an older file at `path` is intact. Only SIGKILL
+    leaves it behind, as ``.<stem>.<process>-<machine>-<random>.tmp<suffix>``, until the same file
+    is written again on this machine, or a day later on another. A new file has the permissions of
+    the one that it replaces.
 
     Args:
         path: File to write; its folder is created where it is missing.
@@ -51,19 +73,82 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         >>> target.read_text()
         'complete'
     """
-    target = Path(os.path.realpath(path))  # write through links
-    temporary = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.tmp{target.suffix}")
-    _create(target, temporary)
-    _remove_stale(target)
-    try:
+    target = prepare_target(path)
+    temporary = target.with_name(_temporary_name(target.stem, target.suffix))
+    with removed_at_end() as paths, output_errors(target, FULL):
+        with output_errors(target):
+            _remove_left(target.parent, target.stem, target.suffix)
+            paths.add(temporary)
+            temporary.touch(exist_ok=False)
         yield temporary
-        _replace(temporary, target)
-    except OSError as error:
-        if error.errno in FULL:
-            raise _output_error(target, error) from error
-        raise
+        with output_errors(target):
+            flush_to_disk(temporary)
+            replace_file(temporary, target)
+            flush_to_disk(target.parent)
+
+
+@contextmanager
+def temporary_folder(name: str) -> Iterator[Path]:
+    """Make a folder for the time of a block, among the temporary files of the system.
+
+    Args:
+        name: What its name begins with; folders of this name that killed processes left go, too.
+
+    Yields:
+        The folder.
+
+    Raises:
+        OutputError: If there is no space for it.
+    """
+    parent = Path(tempfile.gettempdir())
+    folder = parent / _temporary_name(name, "")
+    with removed_at_end() as paths:
+        with output_errors(folder):
+            _remove_left(parent, name, "")
+            paths.add(folder)
+            folder.mkdir(mode=0o700)
+        yield folder
+
+
+@contextmanager
+def removed_at_end() -> Iterator[set[Path]]:
+    """Remove files and folders at the end of a block, also when SIGTERM ends the process in it.
+
+    A handler of SIGTERM is set only within the block, in the main thread, and where there is none.
+
+    Yields:
+        Paths to remove; it begins empty.
+    """
+    paths: set[Path] = set()
+    _opened[id(paths)] = (os.getpid(), paths)
+    is_main = threading.current_thread() is threading.main_thread()
+    is_free = is_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if is_free:
+        signal.signal(signal.SIGTERM, _end)
+    try:
+        yield paths
     finally:
-        temporary.unlink(missing_ok=True)
+        if is_free:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _remove(paths)
+        del _opened[id(paths)]
+
+
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (form of a handler)
+    """Remove what is temporary, and end as without a handler."""
+    for process, paths in list(_opened.values()):
+        if process == os.getpid():  # not those of a process that forked this one
+            _remove(paths)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _remove(paths: set[Path]) -> None:
+    for path in list(paths):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def require_space(path: StrPath, n_bytes: int) -> None:
@@ -86,58 +171,6 @@ def require_space(path: StrPath, n_bytes: int) -> None:
         )
 
 
-def _create(target: Path, temporary: Path) -> None:
-    if target.is_dir():
-        raise OutputError(f"Cannot write {target}: it is a folder. Give the name of a file.")
-    if target.exists() and not target.is_file():
-        raise OutputError(f"Cannot write {target}: it is a device or a pipe. Give a file.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(exist_ok=False)
-    except (NotADirectoryError, FileExistsError) as error:
-        file = next((parent for parent in target.parents if parent.is_file()), target.parent)
-        raise OutputError(
-            f"Cannot write {target}: {file} is a file, not a folder. Choose another folder."
-        ) from error
-    except OSError as error:
-        raise _output_error(target, error) from error
-
-
-def _remove_stale(target: Path) -> None:
-    """Remove what killed processes left of the same file."""
-    for left in target.parent.glob(f".{escape(target.stem)}.????????.tmp{escape(target.suffix)}"):
-        with suppress(OSError):  # another process may remove it too
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                left.unlink()
-
-
-def _replace(temporary: Path, target: Path) -> None:
-    try:
-        _flush_to_disk(temporary)
-        temporary.replace(target)
-        _flush_to_disk(target.parent)
-    except OSError as error:
-        raise _output_error(target, error) from error
-
-
-def _flush_to_disk(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _output_error(target: Path, error: OSError) -> OutputError:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return OutputError(
-        f"Cannot write {target} ({reason}). Choose a folder that exists or can be "
-        f"made, is writable and has space."
-    )
-
-
 def refuse_same_file(output: StrPath, source: object, what: str) -> None:
     """Refuse to write over what is read, where the result is of another kind.
 
@@ -153,3 +186,122 @@ def refuse_same_file(output: StrPath, source: object, what: str) -> None:
         source
     ):
         raise OutputError(f"The output {output} is the {what} itself. Give another file name.")
+
+
+# Steps that sets of files share
+
+
+def prepare_target(path: StrPath) -> Path:
+    """Make the folder of a file that will be written, and refuse what is no file.
+
+    Args:
+        path: The file, perhaps a link to it.
+
+    Returns:
+        The file itself.
+
+    Raises:
+        OutputError: If it is a folder, a device or a pipe, or its folder cannot be made.
+    """
+    target = Path(os.path.realpath(path))  # write through links
+    if target.is_dir():
+        raise OutputError(f"Cannot write {target}: it is a folder. Give the name of a file.")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"Cannot write {target}: it is a device or a pipe. Give a file.")
+    with output_errors(target):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (NotADirectoryError, FileExistsError) as error:
+            file = next((parent for parent in target.parents if parent.is_file()), target.parent)
+            raise OutputError(
+                f"Cannot write {target}: {file} is a file, not a folder. Choose another folder."
+            ) from error
+    return target
+
+
+@contextmanager
+def output_errors(target: Path, only: Collection[int] | None = None) -> Iterator[None]:
+    """Name what the system says of a file that cannot be written, with a remedy.
+
+    Args:
+        target: The file.
+        only: Numbers of the errors that are meant, None for all.
+
+    Raises:
+        OutputError: Instead of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, OutputError) or (only is not None and error.errno not in only):
+            raise
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OutputError(
+            f"Cannot write {target} ({reason}). Choose a folder that exists or can be made, is "
+            f"writable and has space."
+        ) from error
+
+
+def write_to_disk(path: Path, content: bytes) -> None:
+    """Write a file so that it outlasts a loss of power."""
+    with path.open("wb") as file:
+        file.write(content)
+    flush_to_disk(path)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Make what a file holds, or the names in a folder, outlast a loss of power."""
+    if path.is_dir() and os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(new: Path, old: Path) -> None:
+    """Give a file the name and permissions of another, which it replaces if there is one."""
+    with suppress(OSError):  # there is none, or the file system knows no permissions
+        shutil.copymode(old, new)
+    new.replace(old)
+
+
+# Temporary names
+
+
+def _temporary_name(stem: str, suffix: str) -> str:
+    return f".{stem}.{os.getpid()}-{_machine()}-{secrets.token_hex(3)}.tmp{suffix}"
+
+
+def _remove_left(folder: Path, stem: str, suffix: str) -> None:
+    """Remove what processes left that ended in the middle of writing the same file."""
+    own = re.compile(rf"\.{re.escape(stem)}\.(\d+)-(\w{{6}})-\w{{6}}\.tmp{re.escape(suffix)}")
+    for path in folder.glob(f".{escape(stem)}.*.tmp{escape(suffix)}"):
+        with suppress(OSError):  # another process may remove it too
+            if (match := own.fullmatch(path.name)) is not None:
+                process, machine = match.groups()
+                is_old = time.time() - path.stat().st_mtime > STALE_SECONDS
+                if is_old or (machine == _machine() and not _is_running(int(process))):
+                    _remove({path})
+
+
+@cache
+def _machine() -> str:
+    """A short name of the machine, or of the container, whose processes have numbers of its own."""
+    name = platform.node()
+    with suppress(OSError):
+        name += os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (it is no path)
+    return hashlib.sha256(name.encode()).hexdigest()[:6]
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # where asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it belongs to another user
+        return True
+    return True
