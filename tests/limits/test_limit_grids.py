@@ -9,12 +9,18 @@ import pytest
 from scipy import integrate, stats
 
 from madminer.analysis import DataAnalyzer
-from madminer.errors import DataError, NoEventsError, OptionError, ShapeError
+from madminer.errors import (
+    DataError,
+    MissingFileError,
+    NoEventsError,
+    OptionError,
+    ShapeError,
+)
 from madminer.fisherinformation import FisherInformation
 from madminer.limits import expected_limit_grid, limit_grid, regular_grid, truth_limit_grid
 from madminer.limits.asimov import asimov_sample, log_rate_probability
 from madminer.limits.expected import mean_log_ratio
-from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
+from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator
 from madminer.stats import log_poisson
 
 L = 500.0
@@ -152,11 +158,13 @@ def test_events_without_finite_ratio_count_nowhere() -> None:
     assert left_out == pytest.approx(0.3)
 
 
-def test_left_out_events_are_reported(analyzer: DataAnalyzer) -> None:
+def test_left_out_events_are_reported(
+    analyzer: DataAnalyzer, caplog: pytest.LogCaptureFixture
+) -> None:
     x = analyzer.event_file.read(16_000).x
     zero = np.array([[-1.0 / x[5, 0], 0.0]])  # the ratio of this event vanishes here
-    with pytest.warns(RuntimeWarning, match="have no finite log ratio"):
-        expected_limit_grid(analyzer, ExactRatio(), ORIGIN, zero, L)
+    expected_limit_grid(analyzer, ExactRatio(), ORIGIN, zero, L)
+    assert "have no finite log ratio" in caplog.text
 
     class Broken(ExactRatio):
         def evaluate_log_likelihood_ratio(self, x, theta, **_):  # type: ignore[no-untyped-def]
@@ -173,8 +181,14 @@ def test_refused(analyzer: DataAnalyzer) -> None:
         truth_limit_grid(analyzer, [0.0], [[0.0, 0.0]], L)
     with pytest.raises(OptionError, match="luminosity must be positive"):
         truth_limit_grid(analyzer, ORIGIN, [[0.0, 0.0]], 0.0)
-    with pytest.raises(OptionError, match="single ratio estimator, got ScoreEstimator"):
-        expected_limit_grid(analyzer, ScoreEstimator(), ORIGIN, [[0.0, 0.0]], L)  # type: ignore[arg-type]
+    wrong = ScoreEstimator(), Ensemble([ScoreEstimator()])
+    for estimator in wrong:
+        with pytest.raises(OptionError, match=r"single ratio estimator .*, got ScoreEstimator"):
+            expected_limit_grid(analyzer, estimator, ORIGIN, [[0.0, 0.0]], L)  # type: ignore[arg-type]
+    with pytest.raises(MissingFileError):
+        expected_limit_grid(analyzer, "no/such/model", ORIGIN, [[0.0, 0.0]], L)
+    with pytest.raises(ShapeError, match="must be finite"):
+        truth_limit_grid(analyzer, ORIGIN, [[0.0, np.nan]], L)
     with pytest.raises(ShapeError, match="log likelihoods"):
         limit_grid(np.zeros((2, 1)), np.zeros(3), np.zeros(2), 1.0)
     with pytest.raises(DataError, match="not a number"):
@@ -188,3 +202,98 @@ def test_refused(analyzer: DataAnalyzer) -> None:
     ):
         with pytest.raises(OptionError, match="grid"):
             regular_grid(ranges, numbers)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def trained(analyzer: DataAnalyzer) -> list[ParameterizedRatioEstimator]:
+    """Two small networks of the ratio."""
+    x, _ = analyzer.weighted_events(end_event=2000)
+    members = []
+    for seed in (1, 2):
+        rng = np.random.default_rng(seed)
+        theta = rng.normal(scale=0.3, size=(len(x), 2))
+        r_xz = (1.0 + np.sum(theta * x[:, :2], axis=1, keepdims=True)) ** 2
+        estimator = ParameterizedRatioEstimator(n_hidden=(10,))
+        y = rng.integers(0, 2, (len(x), 1))
+        estimator.train("alice", x, y, theta, r_xz, n_epochs=2, verbose="none", seed=seed)
+        members.append(estimator)
+    return members
+
+
+def test_ensemble_takes_the_mean_log_ratio(
+    analyzer: DataAnalyzer, trained: list[ParameterizedRatioEstimator], tmp_path: Path
+) -> None:
+    thetas = regular_grid([(-0.3, 0.3)] * 2, 3)
+    singles = [expected_limit_grid(analyzer, one, ORIGIN, thetas, L) for one in trained]
+    ensemble = Ensemble(list(trained))
+    result = expected_limit_grid(analyzer, ensemble, ORIGIN, thetas, L)
+    mean = np.mean([single.llr_kin for single in singles], axis=0)
+    np.testing.assert_allclose(result.llr_kin, mean, rtol=1e-6)
+    ensemble.save(tmp_path / "ensemble")
+    trained[0].save(tmp_path / "single")
+    loaded = expected_limit_grid(analyzer, tmp_path / "ensemble", ORIGIN, thetas, L)
+    np.testing.assert_array_equal(loaded.llr_kin, result.llr_kin)
+    loaded = expected_limit_grid(analyzer, str(tmp_path / "single"), ORIGIN, thetas, L)
+    np.testing.assert_array_equal(loaded.llr_kin, singles[0].llr_kin)
+
+
+def test_names_indices_and_lists_are_the_same_truth(analyzer: DataAnalyzer) -> None:
+    thetas = regular_grid([(-0.3, 0.3)] * 2, 3)
+    expected = truth_limit_grid(analyzer, ORIGIN, thetas, L)
+    for theta in ("b0", 0, [0, 0], (0.0, 0.0)):
+        for grid in (thetas, thetas.tolist()):
+            result = truth_limit_grid(analyzer, theta, grid, L)  # type: ignore[arg-type]
+            np.testing.assert_allclose(result.p_values, expected.p_values)
+
+
+class BiasedRatio(ExactRatio):
+    """The exact ratio for a value that is off by 0.3."""
+
+    def evaluate_log_likelihood_ratio(self, x, theta, **_):  # type: ignore[no-untyped-def]
+        return super().evaluate_log_likelihood_ratio(x, np.asarray(theta) - [0.3, 0.0])
+
+
+def test_excluded_truth_is_reported(
+    analyzer: DataAnalyzer, caplog: pytest.LogCaptureFixture
+) -> None:
+    thetas = regular_grid([(-0.9, 0.9)] * 2, 7)
+    truth_limit_grid(analyzer, ORIGIN, thetas, L)
+    expected_limit_grid(analyzer, ExactRatio(), ORIGIN, thetas, L)
+    assert not caplog.text
+    result = expected_limit_grid(analyzer, BiasedRatio(), ORIGIN, thetas, L, include_xsec=False)
+    np.testing.assert_allclose(result.best_theta, [0.3, 0.0], atol=1e-12)
+    assert "truth theta = [0.0, 0.0] is excluded by the limits expected from it" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_truth_between_grid_points_is_not_excluded(
+    analyzer: DataAnalyzer, caplog: pytest.LogCaptureFixture
+) -> None:
+    thetas = regular_grid([(-0.9, 0.9)] * 2, 4)  # 0 is not in it, and far from it
+    truth_limit_grid(analyzer, ORIGIN, thetas, 1e5)
+    assert not caplog.text
+
+
+def test_best_fit_at_the_border_is_reported(
+    analyzer: DataAnalyzer, caplog: pytest.LogCaptureFixture
+) -> None:
+    thetas = regular_grid([(-0.9, 0.9), (0.3, 0.9)], 5)
+    result = truth_limit_grid(analyzer, ORIGIN, thetas, L)
+    np.testing.assert_allclose(result.best_theta, [0.0, 0.3], atol=1e-12)
+    assert "best fit theta = [0.0, 0.3] lies at the border of the grid in b:" in caplog.text
+    caplog.clear()
+    truth_limit_grid(analyzer, ORIGIN, thetas[[0, 12]], L)  # two points have no border
+    assert not caplog.text
+
+
+def test_display() -> None:
+    thetas = regular_grid([(0.0, 1.0)], 4)
+    grid = limit_grid(thetas, np.array([0.0, -0.4, -1.0, -9.0]), np.zeros(4), 12.5)
+    expected = (
+        "LimitGrid(grid points 4, best fit (0), within 68 % CL 50 % of them, within 95 % CL 75 % "
+        "of them, events 12.5, degrees of freedom 1)"
+    )
+    assert repr(grid) == expected
+    assert grid.share_within(0.95) == np.mean(grid.p_values >= 0.05)
+    html = grid._repr_html_()
+    assert "<td>best fit</td><td>(0)</td>" in html

@@ -46,7 +46,7 @@ def debug_was_second(
     """Let ``FisherInformation(filename, False)`` warn where the first releases meant `debug`."""
 
     @functools.wraps(init)
-    def wrapper(fisher: FisherInformation, *args: P.args, **kwargs: P.kwargs) -> None:
+    def wrapper(fisher: FisherInformation, /, *args: P.args, **kwargs: P.kwargs) -> None:
         init(fisher, *args, **kwargs)
         left_out = set(fisher.event_file.setup.nuisance_parameters) - set(
             fisher.nuisance_parameters

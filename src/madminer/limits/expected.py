@@ -11,21 +11,29 @@ References:
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
 from madminer.analysis.coefficients import weight_coefficients
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.luminosity import positive_luminosity
+from madminer.checks import shown
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.limits.asimov import AsimovSample, asimov_sample, log_rate_probability
-from madminer.limits.grid import LimitGrid, limit_grid
-from madminer.ml import ParameterizedRatioEstimator
-from madminer.typing import ArrayLike, FloatArray, ThetaLike
+from madminer.limits.grid import LimitGrid, limit_grid, parameters_at_border
+from madminer.ml import Ensemble, Estimator, ParameterizedRatioEstimator, load_estimator
+from madminer.stats import p_values_from_log_r
+from madminer.typing import ArrayLike, FloatArray, StrPath, ThetaLike
 
 __all__ = ["expected_limit_grid", "mean_log_ratio", "truth_limit_grid"]
+
+logger = logging.getLogger(__name__)
+
+CONFIDENCE_LEVEL = 0.68
+"""The assumed truth must lie within the limits expected from it at this confidence level."""
 
 _BUDGET = 2**22  # log ratios held at once
 
@@ -35,7 +43,7 @@ LogRatios = Callable[[slice], FloatArray]
 
 def expected_limit_grid(
     analyzer: DataAnalyzer,
-    estimator: ParameterizedRatioEstimator,
+    estimator: ParameterizedRatioEstimator | Ensemble | StrPath,
     theta_true: ThetaLike,
     theta_grid: ArrayLike,
     luminosity: float = 300000.0,
@@ -49,7 +57,8 @@ def expected_limit_grid(
 
     Args:
         analyzer: Event file; its test events with weights at `theta_true` are the expected data.
-        estimator: Trained single ratio estimator.
+        estimator: Trained single ratio estimator, an ensemble of them, whose mean log ratio is
+            taken, or the file or folder of either.
         theta_true: Assumed true parameter point.
         theta_grid: Parameter points to test, shape ``(n, p)``, as from `regular_grid`.
         luminosity: Integrated luminosity in pb^-1.
@@ -65,23 +74,21 @@ def expected_limit_grid(
     Raises:
         ShapeError: If the grid has the wrong shape.
         OptionError: If the estimator is of another type or an option is not valid.
+        MissingFileError: If there is no such estimator.
         DataError: If log ratios are not finite for most of the events, or a cross section is
             negative.
     """
-    thetas = _as_grid(analyzer, theta_grid)
-    if not isinstance(estimator, ParameterizedRatioEstimator):
-        raise OptionError(
-            f"Log ratios need a single ratio estimator, got {type(estimator).__name__}."
-        )
+    thetas = _with_truth(analyzer, theta_grid, theta_true)
+    model = _ratio_model(estimator)
     data = asimov_sample(analyzer, theta_true, test_split, sample_only_from_closest_benchmark)
 
     def log_ratios(events: slice) -> FloatArray:
-        log_r, _ = estimator.evaluate_log_likelihood_ratio(
-            data.x[events], thetas, test_all_combinations=True, evaluate_score=False
+        log_r, _ = model.evaluate_log_likelihood_ratio(
+            x=data.x[events], theta=thetas, test_all_combinations=True, evaluate_score=False
         )
         return np.asarray(log_r, dtype=np.float64)
 
-    return _limits(analyzer, data, log_ratios, theta_true, thetas, luminosity, include_xsec, dof)
+    return _limits(analyzer, data, log_ratios, thetas, luminosity, include_xsec, dof)
 
 
 def truth_limit_grid(
@@ -124,7 +131,7 @@ def truth_limit_grid(
         DataError: If weights are not positive for most of the events, or a cross section is
             negative.
     """
-    thetas = _as_grid(analyzer, theta_grid)
+    thetas = _with_truth(analyzer, theta_grid, theta_true)
     data = asimov_sample(analyzer, theta_true, test_split, sample_only_from_closest_benchmark)
     n_columns = data.benchmark_weights.shape[1]
     coefficients = weight_coefficients(analyzer.setup, list(thetas), n_columns)
@@ -139,7 +146,7 @@ def truth_limit_grid(
             ratio = coefficients @ data.benchmark_weights[events].T / at_truth[events]
             return np.asarray(np.log(ratio) - log_norm[:, np.newaxis], dtype=np.float64)
 
-    return _limits(analyzer, data, log_ratios, theta_true, thetas, luminosity, include_xsec, dof)
+    return _limits(analyzer, data, log_ratios, thetas, luminosity, include_xsec, dof)
 
 
 def mean_log_ratio(
@@ -173,14 +180,14 @@ def _limits(
     analyzer: DataAnalyzer,
     data: AsimovSample,
     log_ratios: LogRatios,
-    theta_true: ThetaLike,
     thetas: FloatArray,
     luminosity: float,
     include_xsec: bool,
     dof: int | None,
 ) -> LimitGrid:
+    """Limits on a grid that ends with the assumed truth, which is no point of the result."""
     luminosity = positive_luminosity(luminosity)
-    n_expected = luminosity * float(analyzer.xsecs([theta_true])[0][0])
+    n_expected = luminosity * float(analyzer.xsecs([thetas[-1]])[0][0])
     log_p_rate = log_rate_probability(analyzer, thetas, n_expected, luminosity, include_xsec)
     mean, left_out = mean_log_ratio(log_ratios, data.probabilities, len(thetas))
     if left_out > 0.5:
@@ -189,22 +196,73 @@ def _limits(
             "choose a smaller grid, or check estimator and weights."
         )
     if left_out > 0.0:
-        warnings.warn(
-            f"{100 * left_out:.3g} % of the expected events have no finite log ratio at some grid "
-            "point and are left out.",
-            RuntimeWarning,
-            stacklevel=3,
+        logger.warning(
+            "%.3g %% of the expected events have no finite log ratio at some grid point and are "
+            "left out.",
+            100 * left_out,
         )
-    return limit_grid(thetas, n_expected * mean, log_p_rate, n_expected, dof)
+    log_likelihood = n_expected * mean
+    grid = limit_grid(thetas[:-1], log_likelihood[:-1], log_p_rate[:-1], n_expected, dof)
+    log_r_true = float(log_likelihood[-1] + log_p_rate[-1]) - float(
+        grid.llr_kin[grid.i_best] + grid.log_p_rate[grid.i_best]
+    )
+    _report(grid, thetas[-1], min(log_r_true, 0.0), list(analyzer.parameters))
+    return grid
 
 
-def _as_grid(analyzer: DataAnalyzer, theta_grid: ArrayLike) -> FloatArray:
-    thetas = np.asarray(theta_grid, dtype=np.float64)
-    if thetas.ndim != 2 or thetas.shape[1] != analyzer.n_parameters or not len(thetas):
+def _report(grid: LimitGrid, theta_true: FloatArray, log_r_true: float, names: list[str]) -> None:
+    """Warn of limits that cannot be right."""
+    p_value = float(p_values_from_log_r([log_r_true], grid.dof)[0])
+    if p_value < 1.0 - CONFIDENCE_LEVEL:
+        logger.warning(
+            "The assumed truth theta = %s is excluded by the limits expected from it, with p = "
+            "%.2g where it should be 1; the best fit is %s. The estimator is biased or the events "
+            "are few: train it longer or on more samples, or use more test events.",
+            theta_true.tolist(),
+            p_value,
+            grid.best_theta.tolist(),
+        )
+    at_border = parameters_at_border(grid)
+    if at_border:
+        logger.warning(
+            "The best fit theta = %s lies at the border of the grid in %s: the likelihood may be "
+            "larger outside, so that p-values are too large. Widen the grid, unless the parameter "
+            "ends there.",
+            grid.best_theta.tolist(),
+            ", ".join(names[i] for i in at_border),
+        )
+
+
+def _ratio_model(
+    estimator: Estimator | Ensemble | StrPath,
+) -> ParameterizedRatioEstimator | Ensemble:
+    """Load an estimator of the ratio where a path is given, and check its type."""
+    model = load_estimator(estimator) if isinstance(estimator, str | Path) else estimator
+    members = model.estimators if isinstance(model, Ensemble) else [model]
+    if isinstance(model, Ensemble | ParameterizedRatioEstimator) and all(
+        isinstance(member, ParameterizedRatioEstimator) for member in members
+    ):
+        return model
+    raise OptionError(
+        "Log ratios need a single ratio estimator or an ensemble of them, got "
+        f"{' and '.join(sorted({type(member).__name__ for member in members}))}."
+    )
+
+
+def _with_truth(analyzer: DataAnalyzer, theta_grid: ArrayLike, theta_true: ThetaLike) -> FloatArray:
+    """The grid, followed by the assumed truth, shape ``(n + 1, p)``."""
+    try:
+        thetas = np.asarray(theta_grid, dtype=np.float64)
+    except (TypeError, ValueError):
+        thetas = np.empty(0)
+    p = analyzer.n_parameters
+    if thetas.ndim != 2 or thetas.shape[1] != p or not len(thetas):
         raise ShapeError(
-            f"The grid must have shape (n, {analyzer.n_parameters}), got {thetas.shape}."
+            f"The grid must have shape (n, {p}), as from regular_grid; got {shown(theta_grid)}."
         )
-    return thetas
+    if not np.all(np.isfinite(thetas)):
+        raise ShapeError("The grid must be finite, but holds values that are not.")
+    return np.vstack([thetas, analyzer.setup.theta(theta_true)])
 
 
 def _batches(n: int, size: int) -> Iterator[slice]:

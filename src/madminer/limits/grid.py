@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.errors import DataError, OptionError, ShapeError
+from madminer.checks import interval, refusal, sequence, whole
+from madminer.errors import DataError, ShapeError
+from madminer.models.tables import Section, tables_html
 from madminer.stats import log_ratio_to_best, p_values_from_log_r
 from madminer.typing import FloatArray
 
-__all__ = ["LimitGrid", "limit_grid", "regular_grid"]
+__all__ = ["LimitGrid", "limit_grid", "parameters_at_border", "regular_grid"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LimitGrid:
     r"""Log likelihood ratios and asymptotic p-values on a grid of parameter points.
 
@@ -45,6 +47,33 @@ class LimitGrid:
         """The best grid point, shape ``(p,)``."""
         theta: FloatArray = self.theta_grid[self.i_best]
         return theta
+
+    def share_within(self, confidence_level: float) -> float:
+        """Share of the grid points that are not excluded at a confidence level.
+
+        Args:
+            confidence_level: Between 0 and 1.
+        """
+        excluded = self.p_values < 1.0 - confidence_level
+        return 1.0 - float(np.mean(excluded))
+
+    def _numbers(self) -> dict[str, str]:
+        return {
+            "grid points": str(len(self.theta_grid)),
+            "best fit": f"({', '.join(f'{value:.4g}' for value in self.best_theta)})",
+            **{
+                f"within {100 * level:.0f} % CL": f"{100 * self.share_within(level):.3g} % of them"
+                for level in (0.68, 0.95)
+            },
+            "events": f"{self.n_observed:.6g}",
+            "degrees of freedom": str(self.dof),
+        }
+
+    def __repr__(self) -> str:
+        return f"LimitGrid({', '.join(f'{k} {v}' for k, v in self._numbers().items())})"
+
+    def _repr_html_(self) -> str:
+        return tables_html([Section("Limits", ("", ""), list(self._numbers().items()))])
 
 
 def limit_grid(
@@ -87,7 +116,7 @@ def limit_grid(
     if np.any(np.isnan(llr_kin)) or np.any(np.isnan(log_p_rate)):
         raise DataError("A log likelihood is not a number at some grid points.")
     log_r, i_best = log_ratio_to_best(llr_kin + log_p_rate)
-    degrees = theta_grid.shape[1] if dof is None else dof
+    degrees = theta_grid.shape[1] if dof is None else whole(dof, "dof", 1)
     return LimitGrid(
         theta_grid=theta_grid,
         log_r=log_r,
@@ -113,7 +142,8 @@ def regular_grid(
         Parameter points, shape ``(n, p)``.
 
     Raises:
-        OptionError: If a range is not finite and increasing, or the numbers do not fit.
+        OptionError: If there is no range, one is not finite and increasing, or the numbers do not
+            fit.
 
     Examples:
         >>> regular_grid([(0.0, 1.0), (2.0, 3.0)], [2, 2])
@@ -122,20 +152,37 @@ def regular_grid(
                [1., 2.],
                [1., 3.]])
     """
-    ranges = np.asarray(grid_ranges, dtype=np.float64)
-    if ranges.ndim != 2 or ranges.shape[1] != 2 or not len(ranges):
-        raise OptionError(f"grid_ranges must be a list of (low, high), got {grid_ranges}.")
-    if not np.all(np.isfinite(ranges)) or np.any(ranges[:, 0] >= ranges[:, 1]):
-        raise OptionError(f"Every grid range must be finite and increase, got {grid_ranges}.")
+    ranges = sequence(grid_ranges, "grid_ranges", interval)
     if isinstance(grid_resolutions, int | np.integer):
-        numbers = [int(grid_resolutions)] * len(ranges)
+        numbers = [whole(grid_resolutions, "grid_resolutions", 1)] * len(ranges)
     else:
-        numbers = [int(n) for n in grid_resolutions]
-    if len(numbers) != len(ranges) or min(numbers) < 1:
-        raise OptionError(
-            f"grid_resolutions must be a positive number or {len(ranges)} of them, "
-            f"got {grid_resolutions}."
-        )
+        numbers = sequence(grid_resolutions, "grid_resolutions", _positive_whole)
+    if not ranges or len(numbers) != len(ranges):
+        expected = f"a positive whole number, or one for each of {len(ranges)} ranges"
+        raise refusal("grid_resolutions", expected, grid_resolutions)
     axes = [np.linspace(low, high, n) for (low, high), n in zip(ranges, numbers, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     return grid.reshape(-1, len(ranges))
+
+
+def parameters_at_border(grid: LimitGrid) -> list[int]:
+    """Parameters whose best value is the smallest or largest of the grid.
+
+    Args:
+        grid: The grid; parameters with fewer than three values have no border.
+
+    Examples:
+        >>> thetas = regular_grid([(0.0, 1.0), (0.0, 1.0)], 3)
+        >>> best_at = np.where((thetas == [0.5, 1.0]).all(axis=1), 0.0, -1.0)
+        >>> parameters_at_border(limit_grid(thetas, best_at, np.zeros(9), 1.0))
+        [1]
+    """
+    return [
+        i
+        for i, values in enumerate(grid.theta_grid.T)
+        if len(np.unique(values)) > 2 and values[grid.i_best] in (values.min(), values.max())
+    ]
+
+
+def _positive_whole(value: object, name: str) -> int:
+    return whole(value, name, 1)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from madminer.models.setup import AnalysisSetup
     from madminer.models.systematics import Systematic
 
-__all__ = ["setup_html", "setup_tables"]
+__all__ = ["Section", "setup_html", "setup_tables", "tables_html"]
 
 MAX_ROWS = 20
 MAX_DIFFERENCES = 6
@@ -40,8 +40,16 @@ STYLE = """
 
 
 @dataclass(frozen=True, slots=True)
-class _Section:
-    """One table: its title, the heads of its columns, and texts in rows of equal length."""
+class Section:
+    """One table: its title, the heads of its columns, and texts in rows of equal length.
+
+    Args:
+        title: What stands above it.
+        columns: Heads of the columns.
+        rows: Texts, each row as long as `columns`.
+        numeric: Columns of numbers, which are aligned to the right.
+        max_rows: How many rows are shown; of a longer list the first, and how many are left.
+    """
 
     title: str
     columns: Sequence[str]
@@ -105,13 +113,30 @@ def setup_html(setup: AnalysisSetup) -> str:
         >>> "No parameters yet" in setup_html(AnalysisSetup())
         True
     """
-    tables = "\n".join(_html_table(section) for section in _sections(setup))
-    return (
-        f'<div class="madminer-setup">\n<style>{STYLE}</style>\n{tables or escape(EMPTY)}\n</div>'
-    )
+    sections = _sections(setup)
+    return tables_html(sections, "" if sections else EMPTY)
 
 
-def _rich_section(section: _Section) -> Group:
+def tables_html(sections: Iterable[Section], text: str = "") -> str:
+    """Show tables in a notebook, in the colours of the page around them.
+
+    Args:
+        sections: The tables.
+        text: A line above them.
+
+    Returns:
+        HTML in which all texts are escaped.
+
+    Examples:
+        >>> "&lt;b&gt;" in tables_html([Section("Observables", ("name",), [("<b>",)])])
+        True
+    """
+    line = [f"<p>{escape(text)}</p>"] if text else []
+    tables = "\n".join([*line, *(_html_table(section) for section in sections)])
+    return f'<div class="madminer-setup">\n<style>{STYLE}</style>\n{tables}\n</div>'
+
+
+def _rich_section(section: Section) -> Group:
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table
@@ -136,7 +161,7 @@ def _rich_section(section: _Section) -> Group:
     return Group(Text(section.title, style="bold"), table, *more, Text())
 
 
-def _html_table(section: _Section) -> str:
+def _html_table(section: Section) -> str:
     def cells(tag: str, row: Sequence[str]) -> str:
         classes = [' class="number"' if i in section.numeric else "" for i in range(len(row))]
         texts = (f"<{tag}{c}>{escape(cell)}</{tag}>" for c, cell in zip(classes, row, strict=True))
@@ -155,8 +180,8 @@ def _html_table(section: _Section) -> str:
     return "\n".join([*lines, "</tbody>", "</table>"])
 
 
-def _sections(setup: AnalysisSetup) -> list[_Section]:
-    makers: Iterable[Callable[[AnalysisSetup], _Section]] = (
+def _sections(setup: AnalysisSetup) -> list[Section]:
+    makers: Iterable[Callable[[AnalysisSetup], Section]] = (
         _parameters,
         _benchmarks,
         _morphing,
@@ -168,7 +193,7 @@ def _sections(setup: AnalysisSetup) -> list[_Section]:
     return [section for make in makers if (section := make(setup)).rows]
 
 
-def _parameters(setup: AnalysisSetup) -> _Section:
+def _parameters(setup: AnalysisSetup) -> Section:
     rows = [
         (
             p.name,
@@ -181,10 +206,10 @@ def _parameters(setup: AnalysisSetup) -> _Section:
         for p in setup.parameters.values()
     ]
     columns = ("name", "block", "id", "max. power", "range", "value in the card")
-    return _Section(f"Parameters ({len(rows)})", columns, rows, frozenset({2, 3}))
+    return Section(f"Parameters ({len(rows)})", columns, rows, frozenset({2, 3}))
 
 
-def _benchmarks(setup: AnalysisSetup) -> _Section:
+def _benchmarks(setup: AnalysisSetup) -> Section:
     names = list(setup.parameters)
     in_columns = len(names) <= MAX_VALUE_COLUMNS
     roles = _roles(setup)
@@ -194,7 +219,7 @@ def _benchmarks(setup: AnalysisSetup) -> _Section:
         rows.append((name, *values, ", ".join(roles[name])))
     heads = names if in_columns else ["values (others are 0)"]
     numeric = frozenset(range(1, 1 + len(names))) if in_columns else frozenset[int]()
-    return _Section(f"Benchmarks ({len(rows)})", ("name", *heads, "role"), rows, numeric)
+    return Section(f"Benchmarks ({len(rows)})", ("name", *heads, "role"), rows, numeric)
 
 
 def _value_cells(benchmark: Benchmark, names: Sequence[str]) -> list[str]:
@@ -230,16 +255,16 @@ def _roles(setup: AnalysisSetup) -> dict[str, list[str]]:
     return roles
 
 
-def _morphing(setup: AnalysisSetup) -> _Section:
+def _morphing(setup: AnalysisSetup) -> Section:
     if setup.morphing is None:
-        return _Section("Morphing", (), ())
+        return Section("Morphing", (), ())
     names = list(setup.parameters)
     terms = [_monomial(names, powers) for powers in setup.morphing.components.tolist()]
     title = (
         f"Morphing ({setup.morphing.n_components} components from "
         f"{setup.morphing.n_basis} benchmarks)"
     )
-    return _Section(title, ("components",), [(_joined(terms, MAX_ROWS),)])
+    return Section(title, ("components",), [(_joined(terms, MAX_ROWS),)])
 
 
 def _monomial(names: Sequence[str], powers: Sequence[int]) -> str:
@@ -251,9 +276,9 @@ def _monomial(names: Sequence[str], powers: Sequence[int]) -> str:
     return " ".join(factors) or "1"
 
 
-def _finite_differences(setup: AnalysisSetup) -> _Section:
+def _finite_differences(setup: AnalysisSetup) -> Section:
     if setup.finite_differences is None:
-        return _Section("Finite differences", (), ())
+        return Section("Finite differences", (), ())
     differences = setup.finite_differences
     names = list(setup.parameters)
     rows = [
@@ -262,12 +287,12 @@ def _finite_differences(setup: AnalysisSetup) -> _Section:
     ]
     title = f"Finite differences (step {differences.epsilon:g})"
     columns = ("benchmark", "with one parameter raised")
-    return _Section(title, columns, rows, max_rows=MAX_DIFFERENCES)
+    return Section(title, columns, rows, max_rows=MAX_DIFFERENCES)
 
 
-def _systematics(setup: AnalysisSetup) -> _Section:
+def _systematics(setup: AnalysisSetup) -> Section:
     rows = [(s.name, s.type.value, _variation(s)) for s in setup.systematics.values()]
-    return _Section(f"Systematics ({len(rows)})", ("name", "effect", "variation"), rows)
+    return Section(f"Systematics ({len(rows)})", ("name", "effect", "variation"), rows)
 
 
 def _variation(systematic: Systematic) -> str:
@@ -277,7 +302,7 @@ def _variation(systematic: Systematic) -> str:
     return f"{scale}{systematic.value.replace(',', ', ')}"
 
 
-def _nuisance_parameters(setup: AnalysisSetup) -> _Section:
+def _nuisance_parameters(setup: AnalysisSetup) -> Section:
     rows = [
         (
             p.name,
@@ -288,7 +313,7 @@ def _nuisance_parameters(setup: AnalysisSetup) -> _Section:
         for p in setup.nuisance_parameters.values()
     ]
     columns = ("name", "systematic", "weights at nu = +1", "weights at nu = -1")
-    return _Section(f"Nuisance parameters ({len(rows)})", columns, rows)
+    return Section(f"Nuisance parameters ({len(rows)})", columns, rows)
 
 
 def _variations(benchmark: str | None, at_points: Mapping[str, str] | None) -> str:
@@ -296,9 +321,9 @@ def _variations(benchmark: str | None, at_points: Mapping[str, str] | None) -> s
     return ", ".join(filter(None, [benchmark, several]))
 
 
-def _observables(setup: AnalysisSetup) -> _Section:
+def _observables(setup: AnalysisSetup) -> Section:
     rows = [(name, _short(definition)) for name, definition in setup.observables.items()]
-    return _Section(f"Observables ({len(rows)})", ("name", "definition"), rows)
+    return Section(f"Observables ({len(rows)})", ("name", "definition"), rows)
 
 
 def _joined(texts: Sequence[str], at_most: int) -> str:
