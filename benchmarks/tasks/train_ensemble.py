@@ -5,7 +5,9 @@ Arguments: folder of the training sample, number of epochs, number of members.
 
 from __future__ import annotations
 
+import os
 import sys
+from inspect import signature
 
 import numpy as np
 from stopwatch import Stopwatch
@@ -18,6 +20,8 @@ def main(folder: str, n_epochs: int, n_members: int) -> None:
     """Time everything from the files on disk to the trained networks."""
     ensemble = Ensemble([make_estimator("sally") for _ in range(n_members)])
     options = {**seeding(ensemble.train_all, 1), **columns(folder, "sally")}
+    if "n_processes" in signature(ensemble.train_all).parameters:
+        options["n_processes"] = os.cpu_count()
     import_optimizers()
     with Stopwatch() as watch:
         results = ensemble.train_all(

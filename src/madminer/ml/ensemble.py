@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from inspect import signature
 from typing import Any, cast, final
 
@@ -12,14 +13,19 @@ import numpy as np
 from madminer.errors import DataError, EnsembleError, NotTrainedError, OptionError, ShapeError
 from madminer.ml.base import Estimator
 from madminer.ml.ensemble_files import read_ensemble, write_ensemble
-from madminer.ml.ensemble_members import check_members, common_number, mixture_error
 from madminer.ml.ensemble_statistics import (
     ensemble_information,
     member_covariance,
     member_mean,
     normalized_votes,
 )
-from madminer.ml.ensemble_training import member_arguments, train_members
+from madminer.ml.ensemble_training import (
+    check_members,
+    common_number,
+    member_arguments,
+    mixture_error,
+    train_members,
+)
 from madminer.ml.information import kinematic_information
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_thetas, normalized_weights
 from madminer.ml.registry import ESTIMATORS, family_of_method, load_single_estimator
@@ -172,26 +178,30 @@ class Ensemble:
         *args: Any,
         n_processes: int | None = None,
         seed: Seed | list[Seed] = None,
+        executor: Executor | None = None,
         **kwargs: Any,
     ) -> list[TrainingHistory]:
-        """Train all estimators, several at once where it pays.
+        """Train all estimators, one after the other or several at once.
 
         A value that is a list has one entry for each estimator; every other value, as an array, a
         path or a tuple, is used for all. So ``n_epochs=[10, 20]`` or ``x=[x_0, x_1]`` treat two
         estimators differently, and data that all share are given as arrays or files. Exceptions:
         all callbacks are called for every estimator, and the path of a checkpoint gets its number.
 
-        Processes start afresh, each with one thread. They give the same networks as training one
-        after the other, exactly for networks that are trained by one thread anyway. A script that
-        uses them keeps its steps below ``if __name__ == "__main__":``; without this line, and with
-        callbacks or random generators as seeds, one process trains all. Notebooks need nothing.
+        Processes start afresh, which takes some seconds, and use one thread each. They give the
+        same networks as training one after the other, exactly for networks that are trained by one
+        thread anyway. A script that uses them keeps its steps below
+        ``if __name__ == "__main__":``; notebooks need nothing. Callbacks run in these processes,
+        hence must be functions of a module.
 
         Args:
             *args: Arguments of ``train`` by position, as the method.
-            n_processes: Number of processes; 1 for none besides this one; None: one for each core
-                that this process may use, if the work takes longer than starting them.
+            n_processes: Number of processes; None or 1 for none besides this one.
             seed: Source of all randomness, from which every estimator gets its own seed; or a list
                 of their seeds.
+            executor: Instead of processes of this machine, any `concurrent.futures.Executor`, as
+                those of Dask and MPI. Its workers must see the folder for temporary files, which
+                the environment variable ``TMPDIR`` names.
             **kwargs: Arguments of ``train`` by name.
 
         Returns:
@@ -199,7 +209,7 @@ class Ensemble:
 
         Raises:
             OptionError: If a list does not have one entry for each estimator, or a method or
-                option is unknown.
+                option is unknown or outside its range.
             MadMinerError: If estimators fail, of the type of their error; says which. The others
                 are trained.
             EnsembleError: If there are no estimators, or they do not fit together afterwards.
@@ -208,7 +218,9 @@ class Ensemble:
         if not self.estimators:
             raise EnsembleError(f"There is nothing to train. {_EMPTY}")
         arguments = member_arguments(self.estimators, args, kwargs, seed)
-        histories = train_members(self.estimators, arguments, n_processes)
+        histories = train_members(
+            self.estimators, arguments, n_processes=n_processes, executor=executor
+        )
         check_members(self.estimators)
         return histories
 

@@ -1,29 +1,108 @@
-"""Training of the members of an ensemble: arguments, seeds, progress and failures."""
+"""Members of an ensemble: what they have in common, and their training through any executor.
+
+Without an executor the members train one after the other, in place. Through one, each is a job that
+is a value: arrays travel as files that are mapped, a trained estimator comes back through the files
+of `Estimator.save`, so that processes of this machine, Dask and MPI serve alike.
+"""
 
 from __future__ import annotations
 
 import inspect
 import logging
+import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
+import platform
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from pickle import PicklingError
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 
-from madminer.errors import MadMinerError, OptionError, TrainingError
+from madminer.errors import EnsembleError, MadMinerError, OptionError, TrainingError
 from madminer.ml.base import Estimator
-from madminer.ml.parallel import Outcome, train_in_processes
-from madminer.ml.process_count import count_processes, obstacle
+from madminer.ml.registry import ESTIMATORS
 from madminer.nn.history import TrainingHistory, check_callbacks
 from madminer.progress import progress_bar, silence_progress
-from madminer.typing import Seed
+from madminer.typing import FloatArray, Seed
 
-__all__ = ["member_arguments", "member_seeds", "train_members"]
+__all__ = [
+    "check_members",
+    "common_number",
+    "member_arguments",
+    "member_seeds",
+    "mixture_error",
+    "train_members",
+]
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("madminer")
 
 Arguments = dict[str, Any]
 """Arguments of ``train`` by name."""
+
+_ADVICE = (
+    "Either the memory was exhausted: use fewer processes. Or the script runs again in every "
+    'process: put its steps below if __name__ == "__main__".'
+)
+
+
+# What members have in common
+
+
+def check_members(estimators: Sequence[Estimator]) -> None:
+    """Refuse estimators that do not fit together; untrained ones have no sizes yet.
+
+    Raises:
+        EnsembleError: If they are of different types or sizes; says which.
+    """
+    families = list(dict.fromkeys(estimator.family for estimator in estimators))
+    if len(families) > 1:
+        raise mixture_error(families)
+    for name in ("n_parameters", "n_observables"):
+        common_number(estimators, name)
+
+
+def common_number(estimators: Sequence[Estimator], name: str) -> int | None:
+    """Number that all trained estimators have in common.
+
+    Args:
+        estimators: The estimators.
+        name: Attribute, "n_parameters" or "n_observables".
+
+    Returns:
+        The number, None if none of them is trained.
+
+    Raises:
+        EnsembleError: If they differ.
+    """
+    values = [getattr(estimator, name) for estimator in estimators]
+    different = sorted({value for value in values if value is not None})
+    if len(different) > 1:
+        raise EnsembleError(
+            f"All estimators of an ensemble must have the same {name}, got {values}. Train them on "
+            f"samples of one analysis, and remove the others from estimators."
+        )
+    return different[0] if different else None
+
+
+def mixture_error(families: Sequence[str]) -> EnsembleError:
+    """Error that names the classes of estimators that do not go together."""
+    names = " and ".join(ESTIMATORS[f].__name__ if f in ESTIMATORS else f for f in families)
+    return EnsembleError(
+        f"All estimators of an ensemble must be of one type, got {names}. Give each its own."
+    )
+
+
+# Arguments
 
 
 def member_seeds(seed: Seed | list[Seed], n_estimators: int) -> list[Seed]:
@@ -92,72 +171,6 @@ def member_arguments(
     return [{name: column[i] for name, column in columns.items()} for i in range(n)]
 
 
-def train_members(
-    estimators: Sequence[Estimator], arguments: Sequence[Arguments], n_processes: int | None
-) -> list[TrainingHistory]:
-    """Train all members, in several processes where it pays.
-
-    Args:
-        estimators: The members, changed in place.
-        arguments: Arguments of ``train`` for each of them.
-        n_processes: Number of processes, None for as many as pay.
-
-    Returns:
-        The losses of each member.
-
-    Raises:
-        MadMinerError: If a member fails, of the type of its error; all others are trained.
-    """
-    n = len(estimators)
-    n_parallel = count_processes(n_processes, estimators, arguments)
-    problem = obstacle(estimators, arguments) if n_parallel > 1 else None
-    if problem is not None:
-        level = logging.INFO if n_processes is None else logging.WARNING
-        logger.log(level, "The estimators are trained one after the other: %s.", problem)
-        n_parallel = 1
-    epochs = [_epochs(e, given) for e, given in zip(estimators, arguments, strict=True)]
-    done, outcomes = [0] * n, dict[int, Outcome]()
-    bar = progress_bar(sum(epochs), f"Training {n} estimators", unit="epochs")
-
-    def on_epoch(index: int) -> None:
-        done[index] += 1
-        bar.update()
-
-    def on_end(index: int, outcome: Outcome) -> None:
-        outcomes[index] = outcome
-        bar.update(max(0, epochs[index] - done[index]))  # of early stopping
-
-    logger.info("Training %d estimators in an ensemble", n)
-    try:
-        if n_parallel == 1:
-            _train_in_sequence(estimators, arguments, on_epoch, on_end)
-        else:
-            train_in_processes(estimators, arguments, n_parallel, on_epoch, on_end)
-    finally:
-        bar.close()
-    errors = {i: o.error for i, o in sorted(outcomes.items()) if o.error is not None}
-    if errors:
-        raise _summary(errors, n) from next(iter(errors.values()))
-    return [outcomes[i].history for i in range(n)]  # type: ignore[misc]  # no error: a history
-
-
-def _train_in_sequence(
-    estimators: Sequence[Estimator],
-    arguments: Sequence[Arguments],
-    on_epoch: Callable[[int], None],
-    on_end: Callable[[int, Outcome], None],
-) -> None:
-    for i, (estimator, given) in enumerate(zip(estimators, arguments, strict=True)):
-        logger.info("Estimator %d: training (%d of %d)", i, i + 1, len(estimators))
-        callbacks = [*given.get("callbacks", ()), lambda _, i=i: on_epoch(i)]
-        with silence_progress():
-            try:
-                outcome = Outcome(history=estimator.train(**{**given, "callbacks": callbacks}))
-            except MadMinerError as error:
-                outcome = Outcome(error=error)
-        on_end(i, outcome)
-
-
 def _entries(name: str, values: list[Any], n_estimators: int) -> list[Any]:
     if len(values) != n_estimators:
         raise OptionError(
@@ -166,6 +179,100 @@ def _entries(name: str, values: list[Any], n_estimators: int) -> list[Any]:
             f"all estimators share as a tuple."
         )
     return values
+
+
+# Training
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ended:
+    """How the training of a member ended: its losses, or why it failed."""
+
+    history: TrainingHistory | None = None
+    error: MadMinerError | None = None
+
+
+def train_members(
+    estimators: Sequence[Estimator],
+    arguments: Sequence[Arguments],
+    *,
+    n_processes: int | None = None,
+    executor: Executor | None = None,
+) -> list[TrainingHistory]:
+    """Train all members, one after the other or through an executor.
+
+    Args:
+        estimators: The members, changed in place.
+        arguments: Arguments of ``train`` for each of them.
+        n_processes: Number of processes of this machine; None or 1: no other than this one.
+        executor: Instead, what runs the trainings; it is not shut down.
+
+    Returns:
+        The losses of each member.
+
+    Raises:
+        OptionError: If `n_processes` is not a positive whole number, or both are given.
+        MadMinerError: If members fail, of the type of their error; all others are trained.
+    """
+    _check_processes(n_processes, executor)
+    n = len(estimators)
+    epochs = [_epochs(e, given) for e, given in zip(estimators, arguments, strict=True)]
+    done, ended = [0] * n, dict[int, _Ended]()
+    bar = progress_bar(sum(epochs), f"Training {n} estimators", unit="epochs")
+
+    def on_epoch(index: int) -> None:
+        done[index] += 1
+        bar.update()
+
+    def on_end(index: int, how: _Ended) -> None:
+        ended[index] = how
+        bar.update(max(0, epochs[index] - done[index]))  # of early stopping
+
+    logger.info("Training %d estimators in an ensemble", n)
+    try:
+        if executor is None and n_processes in {None, 1}:
+            _train_in_sequence(estimators, arguments, on_epoch, on_end)
+        else:
+            with (
+                nullcontext(executor) if executor else _processes(min(n, n_processes or 1)) as pool
+            ):
+                _train_through(pool, estimators, arguments, on_end)
+    finally:
+        bar.close()
+    errors = {i: how.error for i, how in sorted(ended.items()) if how.error is not None}
+    if errors:
+        raise _summary(errors, n) from next(iter(errors.values()))
+    return [ended[i].history for i in range(n)]  # type: ignore[misc]  # no error: a history
+
+
+def _check_processes(n_processes: int | None, executor: Executor | None) -> None:
+    if n_processes is not None and (
+        isinstance(n_processes, bool) or n_processes != int(n_processes) or n_processes < 1
+    ):
+        raise OptionError(f"n_processes must be None or at least 1, got {n_processes}.")
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise OptionError(
+            f"executor must be a concurrent.futures.Executor or None, got {executor!r}."
+        )
+    if executor is not None and n_processes is not None:
+        raise OptionError("Give executor or n_processes, not both.")
+
+
+def _train_in_sequence(
+    estimators: Sequence[Estimator],
+    arguments: Sequence[Arguments],
+    on_epoch: Callable[[int], None],
+    on_end: Callable[[int, _Ended], None],
+) -> None:
+    for i, (estimator, given) in enumerate(zip(estimators, arguments, strict=True)):
+        logger.info("Estimator %d: training (%d of %d)", i, i + 1, len(estimators))
+        callbacks = [*given.get("callbacks", ()), lambda _, i=i: on_epoch(i)]
+        with silence_progress():
+            try:
+                how = _Ended(history=estimator.train(**{**given, "callbacks": callbacks}))
+            except MadMinerError as error:
+                how = _Ended(error=error)
+        on_end(i, how)
 
 
 def _epochs(estimator: Estimator, arguments: Arguments) -> int:
@@ -184,3 +291,243 @@ def _summary(errors: Mapping[int, MadMinerError], n_estimators: int) -> MadMiner
         return kind(f"All {n_estimators} estimators failed alike: {texts[0]}")
     failures = " ".join(f"Estimator {i}: {text}" for i, text in texts.items())
     return kind(f"{len(errors)} of {n_estimators} estimators failed. {failures}")
+
+
+# Through an executor
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredArray:
+    """An array that lies in a file; `is_mapped`: the caller's was mapped and is never loaded."""
+
+    path: Path
+    is_mapped: bool
+
+    def open(self) -> FloatArray:
+        array: FloatArray = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return array if self.is_mapped else array.view(np.ndarray)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """Training of one member.
+
+    Args:
+        kind: Class of the estimator.
+        untrained: The estimator, None if it was trained before.
+        before: Its files if it was trained before.
+        after: Where the trained one is saved.
+        arguments: Arguments of ``train``.
+        home: Process that asks for the training.
+    """
+
+    kind: type[Estimator]
+    untrained: Estimator | None
+    before: Path
+    after: Path
+    arguments: Mapping[str, object]
+    home: str
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether a trained estimator lies in the files, also one whose training has failed."""
+        return Path(f"{self.after}_settings.json").exists()
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a training in another process logged and warned of."""
+
+    records: tuple[tuple[str, int, str], ...] = ()
+    warned: tuple[tuple[str, type[Warning]], ...] = ()
+
+    def repeat(self, index: int) -> None:
+        for name, level, text in self.records:
+            logging.getLogger(name).log(level, "Estimator %d: %s", index, text)
+        for text, category in self.warned:
+            warnings.warn(text, category, stacklevel=2)
+
+
+def _train_through(
+    pool: Executor,
+    estimators: Sequence[Estimator],
+    arguments: Sequence[Arguments],
+    on_end: Callable[[int, _Ended], None],
+) -> None:
+    """Train through an executor; an interruption keeps those that had ended by then."""
+    with TemporaryDirectory(prefix="madminer_ensemble_") as folder:
+        jobs = _prepare(estimators, arguments, Path(folder))
+        futures: dict[Future[tuple[_Ended, _Told]], int] = {}
+        try:
+            with _without_interrupts():  # new processes inherit that
+                for i, job in enumerate(jobs):
+                    futures[pool.submit(_train_elsewhere, job)] = i
+            for future in as_completed(futures):
+                index = futures[future]
+                how, told = _outcome(future)
+                told.repeat(index)
+                if jobs[index].is_saved:
+                    estimators[index].load(jobs[index].after)
+                on_end(index, how)
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _outcome(future: Future[tuple[_Ended, _Told]]) -> tuple[_Ended, _Told]:
+    try:
+        return future.result()
+    except BrokenExecutor as error:
+        text = f"Its process ended before the training did ({error}). {_ADVICE}"
+    except (PicklingError, TypeError, AttributeError) as error:
+        text = (
+            f"It cannot be sent to another process ({type(error).__name__}: {error}). Train the "
+            f"estimators one after the other, with n_processes=1."
+        )
+    return _Ended(error=TrainingError(text)), _Told()
+
+
+def _prepare(
+    estimators: Sequence[Estimator], arguments: Sequence[Arguments], folder: Path
+) -> list[_Job]:
+    """Write what other processes need into a folder."""
+    files: dict[int, _StoredArray] = {}
+    jobs = []
+    for i, (estimator, given) in enumerate(zip(estimators, arguments, strict=True)):
+        before = folder / f"before_{i}"
+        if estimator.is_trained:
+            estimator.save(before)
+        jobs.append(
+            _Job(
+                kind=type(estimator),
+                untrained=None if estimator.is_trained else estimator,
+                before=before,
+                after=folder / f"after_{i}",
+                arguments={name: _store(value, files, folder) for name, value in given.items()},
+                home=_this_process(),
+            )
+        )
+    return jobs
+
+
+def _store(value: object, files: dict[int, _StoredArray], folder: Path) -> object:
+    """Write an array into a file, unless it is there already."""
+    if isinstance(value, torch.Tensor):
+        array = value.detach().cpu().numpy()
+    elif isinstance(value, np.ndarray):
+        array = value
+    else:
+        return value
+    if id(value) not in files:
+        path = folder / f"array_{len(files)}.npy"
+        np.save(path, array, allow_pickle=False)
+        files[id(value)] = _StoredArray(path, isinstance(value, np.memmap))
+    return files[id(value)]
+
+
+def _this_process() -> str:
+    return f"{platform.node()}:{os.getpid()}"
+
+
+def _train_elsewhere(job: _Job) -> tuple[_Ended, _Told]:
+    """Train a member where the executor runs this, and save it."""
+    if job.home == _this_process():  # as in an executor of threads: all is told at once
+        with silence_progress():
+            return _train_and_save(job), _Told()
+    records: list[tuple[str, int, str]] = []
+    handler = _Collector(records)
+    logger.addHandler(handler)
+    try:
+        with silence_progress(), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            how = _train_and_save(job)
+    finally:
+        logger.removeHandler(handler)
+    warned = tuple((str(warning.message), warning.category) for warning in caught)
+    return how, _Told(tuple(records), warned)
+
+
+def _train_and_save(job: _Job) -> _Ended:
+    estimator = job.untrained or job.kind()
+    try:
+        if job.untrained is None:
+            estimator.load(job.before)
+        given = {
+            name: value.open() if isinstance(value, _StoredArray) else value
+            for name, value in job.arguments.items()
+        }
+        try:
+            return _Ended(history=estimator.train(**given))
+        finally:
+            if estimator.is_trained:  # also the best weights of a training that failed
+                estimator.save(job.after)
+    except MadMinerError as error:
+        return _Ended(error=error)
+    except Exception as error:  # noqa: BLE001 (told by the process that asked for the training)
+        return _Ended(error=TrainingError(f"{type(error).__name__}: {error}"))
+
+
+class _Collector(logging.Handler):
+    """Keeps log records as text."""
+
+    def __init__(self, records: list[tuple[str, int, str]]) -> None:
+        super().__init__()
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append((record.name, record.levelno, record.getMessage()))
+
+
+# Processes of this machine
+
+
+@contextmanager
+def _processes(number: int) -> Iterator[Executor]:
+    """Processes that start afresh and never outlive this context, nor this process."""
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        number,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin_process,
+        initargs=(logger.getEffectiveLevel(),),
+    )
+    try:
+        yield pool
+    except RuntimeError as error:
+        if multiprocessing.parent_process() is None:
+            raise
+        raise TrainingError(f"Processes cannot start others while they start. {_ADVICE}") from error
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin_process(level: int) -> None:
+    torch.set_num_threads(1)
+    logger.setLevel(level)
+    logger.propagate = False  # records are told by the process that started this one
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """End this process when another one does, even if that was killed."""
+    wait([sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment; only the main thread hears of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
