@@ -5,11 +5,12 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
+import vector
 
 from madminer.errors import DataError, MadMinerError, SetupError, ShapeError
 from madminer.expressions import make_particles
+from madminer.reading import EventParticle
 from madminer.reading.functions import (
-    EventParticle,
     check_function,
     evaluate_columnar,
     evaluate_event_by_event,
@@ -124,3 +125,46 @@ def test_particles_know_what_is_documented(objects: dict[str, Any]) -> None:
     assert isinstance(total, EventParticle)
     assert total.E == 20.0
     assert first.boost(second).E > 0.0
+
+
+def test_particles_that_do_not_exist_are_undefined(objects: dict[str, Any]) -> None:
+    functions = [
+        lambda p, l, a, j, met: j[1].pt,  # noqa: ARG005, E741
+        lambda p, l, a, j, met: next(jet for jet in j if jet.pz == 1.0).pt,  # noqa: ARG005, E741
+    ]
+    for function in functions:
+        values = evaluate_event_by_event("f", function, objects, 3)
+        np.testing.assert_allclose(values, [2.0, np.nan, np.nan])
+
+
+def test_errors_of_the_package_are_no_verdict(objects: dict[str, Any]) -> None:
+    def refused(*_: Any) -> float:
+        raise SetupError("a mistake")
+
+    with pytest.raises(MadMinerError, match="SetupError: a mistake"):
+        evaluate_event_by_event("f", refused, objects, 3)
+
+
+def test_four_vectors_beside_particles_of_functions(objects: dict[str, Any]) -> None:
+    def mass(p: Any, leptons: Any, a: Any, jets: Any, met: Any) -> float:
+        neutrino = vector.obj(px=met.px, py=met.py, pz=10.0, m=0.0)
+        assert (neutrino + jets[0]).mt == pytest.approx((jets[0] + neutrino).mt)
+        return float((jets[0] + neutrino).m)
+
+    px, py, pz, energy = 3.0 + 1.0, 4.0, 10.0, 5.0 + np.sqrt(101.0)
+    expected = np.sqrt(energy**2 - px**2 - py**2 - pz**2)
+    values = evaluate_event_by_event("f", mass, objects, 3)
+    assert values[0] == pytest.approx(expected)
+    assert np.isnan(values[1])
+
+
+@pytest.mark.parametrize("coordinates", ["px py pz E", "pt phi eta mass"])
+def test_four_vectors_beside_columnar_particles(objects: dict[str, Any], coordinates: str) -> None:
+    jets = objects["j"]
+    others = vector.zip({name: getattr(jets, name) for name in coordinates.split()})
+    both = jets + others
+    np.testing.assert_allclose(ak.flatten(both.E), 2 * ak.flatten(jets.E))
+    np.testing.assert_allclose(ak.flatten(both.px), 2 * ak.flatten(jets.px), atol=1e-12)
+    assert both.charge.tolist() == jets.charge.tolist()
+    assert both.b_tag.tolist() == jets.b_tag.tolist()
+    np.testing.assert_allclose(ak.flatten((others + jets).mt), ak.flatten(both.mt), atol=1e-6)

@@ -36,6 +36,7 @@ PARTICLE_FIELDS: Final = (
 )
 """Fields of a particle record; momenta and energy in GeV, charge in units of the positron's."""
 
+_MOMENTUM: Final = ("px", "py", "pz", "E")
 _TAGS: Final = ("b_tag", "tau_tag", "t_tag")
 
 
@@ -138,12 +139,20 @@ def _subtract(left: Any, right: Any) -> ParticleArray:
 
 
 def _combine(left: Any, right: Any, operation: np.ufunc) -> ParticleArray:
-    """Add or subtract momenta and charges, or the tags; the result has no code and no spin."""
-    columns = {name: operation(left[name], right[name]) for name in PARTICLE_FIELDS[:5]}
-    columns["pdgid"] = ak.zeros_like(columns["px"], dtype=np.int64)
-    columns["spin"] = ak.full_like(columns["px"], np.nan)
-    columns |= {name: left[name] | right[name] for name in _TAGS}
+    """Add or subtract momenta and charges, or the tags; the result has no code and no spin.
+
+    Either may be four-momenta of *vector* in any coordinates, which have no charge and no tags.
+    """
+    columns = {name: operation(getattr(left, name), getattr(right, name)) for name in _MOMENTUM}
+    columns["charge"] = operation(_field(left, "charge", 0.0), _field(right, "charge", 0.0))
+    columns["pdgid"] = 0
+    columns["spin"] = np.nan
+    columns |= {name: _field(left, name, False) | _field(right, name, False) for name in _TAGS}
     return ak.zip(columns, with_name="Momentum4D", behavior=PARTICLE_BEHAVIOR)
+
+
+def _field(particles: Any, name: str, default: float | bool) -> Any:
+    return particles[name] if name in ak.fields(particles) else default
 
 
 PARTICLE_BEHAVIOR: Final[dict[Any, Any]] = {

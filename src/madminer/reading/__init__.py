@@ -1,1 +1,7 @@
 """What the readers of all event formats share: objects, observables, cuts, smearing, weights."""
+
+from __future__ import annotations
+
+from madminer.reading.event_particle import EventParticle
+
+__all__ = ["EventParticle"]

@@ -8,85 +8,18 @@ from typing import Any, Final
 
 import awkward as ak
 import numpy as np
-import vector
 
 from madminer.errors import DataError, MadMinerError, SetupError, ShapeError
 from madminer.expressions import PARTICLE_FIELDS, ParticleArray
 from madminer.progress import track
+from madminer.reading.event_particle import EventParticle
 from madminer.typing import FloatArray
 
-__all__ = ["EventParticle", "check_function", "evaluate_columnar", "evaluate_event_by_event"]
+__all__ = ["check_function", "evaluate_columnar", "evaluate_event_by_event"]
 
 _ARGUMENTS: Final = ("p_truth", "l", "a", "j", "met")
-_FAULTS: Final = (NotImplementedError, RecursionError)  # RuntimeErrors that are mistakes
-
-
-class EventParticle(vector.MomentumObject4D):  # type: ignore[misc]
-    """A particle of one event, with everything that the package *vector* offers.
-
-    Args:
-        px: Momentum in x direction in GeV.
-        py: Momentum in y direction in GeV.
-        pz: Momentum along the beam in GeV.
-        E: Energy in GeV.
-        charge: Electric charge in units of e.
-        pdgid: Particle code, 0 for sums of particles.
-        spin: Helicity.
-        b_tag: Whether it is a bottom quark or jet.
-        tau_tag: Whether it is a tau lepton or jet.
-        t_tag: Whether it is a top quark or jet.
-    """
-
-    __slots__ = ("b_tag", "charge", "pdgid", "spin", "t_tag", "tau_tag")
-
-    def __init__(
-        self,
-        px: float,
-        py: float,
-        pz: float,
-        E: float,
-        charge: float = 0.0,
-        pdgid: int = 0,
-        spin: float = np.nan,
-        b_tag: bool = False,
-        tau_tag: bool = False,
-        t_tag: bool = False,
-    ) -> None:
-        super().__init__(px=px, py=py, pz=pz, E=E)
-        self.charge = charge
-        self.pdgid = pdgid
-        self.spin = spin
-        self.b_tag = b_tag
-        self.tau_tag = tau_tag
-        self.t_tag = t_tag
-
-    @property
-    def pdg_id(self) -> int:
-        """Particle code."""
-        return self.pdgid
-
-    def __add__(self, other: EventParticle) -> EventParticle:
-        return self._combined(other, 1.0)
-
-    def __sub__(self, other: EventParticle) -> EventParticle:
-        return self._combined(other, -1.0)
-
-    def __radd__(self, other: object) -> EventParticle:
-        """Allow ``sum(particles)``, which begins with 0."""
-        return self if other == 0 else NotImplemented
-
-    def _combined(self, other: EventParticle, sign: float) -> EventParticle:
-        """Momenta and charges add, tags are or-ed."""
-        return EventParticle(
-            self.px + sign * other.px,
-            self.py + sign * other.py,
-            self.pz + sign * other.pz,
-            self.E + sign * other.E,
-            self.charge + sign * other.charge,
-            b_tag=self.b_tag or other.b_tag,
-            tau_tag=self.tau_tag or other.tau_tag,
-            t_tag=self.t_tag or other.t_tag,
-        )
+_UNDEFINED: Final = (RuntimeError, IndexError, StopIteration)
+_MISTAKES: Final = (NotImplementedError, RecursionError, MadMinerError)  # also RuntimeErrors
 
 
 def check_function(name: str, function: Callable[..., Any]) -> None:
@@ -125,7 +58,8 @@ def evaluate_event_by_event(
     Args:
         name: Name of the observable.
         function: ``function(particles, leptons, photons, jets, met)`` with lists of
-            `EventParticle`, the first before smearing; raises RuntimeError where undefined.
+            `EventParticle`, the first before smearing; raises RuntimeError where undefined, or
+            IndexError or StopIteration for a particle that does not exist.
         objects: Records by name.
         n_events: Number of events.
 
@@ -142,12 +76,12 @@ def evaluate_event_by_event(
         try:
             value = function(*(argument[event] for argument in arguments))
         except Exception as error:
-            if isinstance(error, RuntimeError) and not isinstance(error, _FAULTS):
+            if isinstance(error, _UNDEFINED) and not isinstance(error, _MISTAKES):
                 continue
             raise MadMinerError(
                 f"The function of observable {name!r} fails in event {event} of this part of the "
-                f"file (the first one is 0): {type(error).__name__}: {error}. Only RuntimeError "
-                f"says that an observable is undefined."
+                f"file (the first one is 0): {type(error).__name__}: {error}. Only RuntimeError, "
+                f"or an index beyond the particles, says that an observable is undefined."
             ) from error
         try:
             values[event] = np.nan if value is None else float(value)
