@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from madminer.analysis import DataAnalyzer
-from madminer.errors import OptionError, UnknownNameError
+from madminer.errors import NoEventsError, OptionError, UnknownNameError
+from madminer.io import EventFile, write_events
 from madminer.plotting import plot_distributions
+from madminer.plotting.units import unit
 
 THETA = np.array([0.3, -0.2])
 
@@ -107,3 +110,90 @@ def test_refused(path: Path) -> None:
 
 def test_the_default_is_silent(path: Path) -> None:
     plot_distributions(path, ["z0"], ["b0"])  # warnings are errors
+
+
+def test_signal_and_background_are_split(toy_event_file: Callable[..., Path]) -> None:
+    path = toy_event_file(2000)
+    figure = plot_distributions(
+        path,
+        ["k1"],
+        ["sm", THETA],
+        uncertainties="none",
+        n_bins=4,
+        quantiles_for_range=(0.0, 1.0),
+        sample_only_from_closest_benchmark=False,
+        split_background=True,
+    )
+    background, *lines = (patch.get_data().values for patch in figure.axes[0].patches)  # type: ignore[attr-defined]
+    analyzer = DataAnalyzer(path)
+    for line, theta in zip(lines, ["sm", THETA], strict=True):
+        total = analyzer.weighted_events(theta)[1].sum()
+        assert line.sum() + background.sum() == pytest.approx(total)
+    (_, _, sampled) = next(analyzer.event_loader(batch_size=None, return_sampling_ids=True))
+    assert sampled is not None
+    expected = analyzer.weighted_events("sm")[1][sampled < 0].sum()
+    assert background.sum() == pytest.approx(expected)
+    assert [t.get_text() for t in figure.legends[0].get_texts()][-1] == "background"
+    with pytest.raises(OptionError, match="all events"):
+        plot_distributions(path, ["k1"], ["sm"], "none", n_events=10, split_background=True)
+
+
+def test_a_file_without_background_has_nothing_to_split(path: Path) -> None:
+    with pytest.raises(NoEventsError, match="no background events"):
+        plot_distributions(path, ["z0"], ["b0"], split_background=True)
+
+
+def test_text_of_files_is_not_mathtext(tmp_path: Path, toy_event_file: Callable[..., Path]) -> None:
+    file = EventFile(toy_event_file())
+    definitions = {"$x^{$": "j[0].pt", "phi": "j[0].phi"}
+    names = dict(zip(file.setup.observables, definitions, strict=False))
+    setup = replace(
+        file.setup,
+        observables={
+            names.get(k, k): definitions.get(names.get(k, k), "_") for k in file.setup.observables
+        },
+    )
+    write_events(tmp_path / "a.h5", setup, file.read(), file.summary)
+    figure = plot_distributions(tmp_path / "a.h5", list(definitions), ["sm"], "none")
+    figure.canvas.draw()  # mathtext would not parse
+    assert [axes.get_xlabel() for axes in figure.axes] == [r"\$x^{\$ [GeV]", "phi [rad]"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "expected"),
+    [
+        ("met.pt", "GeV"),
+        ("(a[0] + a[1]).m", "GeV"),
+        ("abs(j[0].eta - j[1].eta)", ""),
+        ("j[0].deltaphi(j[1]) * (1 if j[0].eta < j[1].eta else -1)", "rad"),
+        ("log(j[0].pt)", ""),
+        ("j[0].pt / j[1].pt", ""),
+        ("j[0].pt / 1000", "GeV"),
+        ("j[0].pt * j[1].pt", None),
+        ("sum(x.pt for x in j)", None),
+        ("len(j)", ""),
+        ("not an expression", None),
+        ("(" * 1000, None),
+        ("-" * 200_000 + "1", None),
+    ],
+)
+def test_units_of_observables(definition: str, expected: str | None) -> None:
+    assert unit(definition) == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("n_bins", 2.5),
+        ("n_cols", 0),
+        ("n_events", -1),
+        ("seed", -1),
+        ("alpha", 2.0),
+        ("draw_nuisance_toys", -2),
+        ("quantiles_for_range", (0.5, 2.0)),
+        ("n_toys", "many"),
+    ],
+)
+def test_odd_options_are_named(option: str, value: object, path: Path) -> None:
+    with pytest.raises(OptionError, match=option):
+        plot_distributions(path, ["z0"], ["b0"], **{option: value})  # type: ignore[arg-type]

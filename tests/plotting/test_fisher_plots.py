@@ -102,9 +102,9 @@ def test_contours_outside_the_figure_are_reported() -> None:
         ({"labels": ["a", "b"]}, OptionError, "labels must have one entry for each of 1"),
         ({"colors": ["red", "blue"]}, OptionError, "colors must be one value or a list of 1"),
         ({"reference_thetas": [[0.0]]}, ShapeError, "reference theta"),
-        ({"contour_distance": 0.0}, OptionError, "contour_distance must be positive"),
-        ({"xrange": (1.0, -1.0)}, OptionError, "xrange must be finite and increasing"),
-        ({"resolution": 1}, OptionError, "resolution at least 2"),
+        ({"contour_distance": 0.0}, OptionError, "contour_distance must be a number above 0"),
+        ({"xrange": (1.0, -1.0)}, OptionError, "xrange must be a pair of finite numbers"),
+        ({"resolution": 1}, OptionError, "resolution must be a whole number from 2"),
     ],
 )
 def test_contours_refuse(keywords: dict[str, object], error: type[Exception], message: str) -> None:
@@ -159,7 +159,7 @@ def test_style_is_left_alone_and_panels_fill_rows() -> None:
     figure, panels = figure_grid(5, n_cols=3)
     assert len(panels) == len(figure.axes) == 5
     assert len(set(COLORS)) == len(COLORS)
-    with pytest.raises(OptionError, match="panels and columns"):
+    with pytest.raises(OptionError, match="n_panels must be a whole number"):
         figure_grid(0)
 
 
@@ -167,3 +167,30 @@ def test_information_on_one_direction_is_drawn() -> None:
     direction = np.array([1.3, 2.1])  # as from a rate
     figure = plot_fisher_information_contours_2d([np.outer(direction, direction)])
     assert contour_sets(figure.axes[0])
+
+
+def test_bars_take_names_that_do_not_collide() -> None:
+    labels = [f"a long name {i}" for i in range(5)]
+    figure = plot_fisherinfo_barplot(
+        [np.eye(2)] * 5, labels, parameter_labels=["CWL2", r"$\tilde c$"]
+    )
+    above, below = figure.axes
+    legend = above.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["CWL2", r"$\tilde c$"]
+    figure.canvas.draw()
+    ticks = below.get_xticklabels()
+    assert all(tick.get_rotation() > 0 for tick in ticks)
+    with pytest.raises(OptionError, match="parameter_labels must name 2"):
+        plot_fisherinfo_barplot([np.eye(2)], ["a"], parameter_labels=["b"])
+
+
+def test_the_legend_hides_no_contour() -> None:
+    figure = plot_fisher_information_contours_2d([MATRIX] * 4, labels=["rate", "b", "c", "d"])
+    assert isinstance(figure, Figure)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert legend.get_window_extent().y0 >= axes.get_window_extent().y1
+    assert figure.bbox.containsx(legend.get_window_extent().x1)

@@ -103,8 +103,18 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         plot_nd_morphing_basis_scatter(make_morpher(1))
     with pytest.raises(OptionError, match="low < high"):
         plot_1d_morphing_basis(make_morpher(1), xrange=(1.0, 0.0))
-    with pytest.raises(OptionError, match="0 < low < high"):
+    with pytest.raises(OptionError, match=r"crange\[0\] must be a number above 0"):
         plot_2d_morphing_basis(make_morpher(2), crange=(0.0, 1.0))
     empty = PhysicsMorpher(parameter_max_power=[2], parameter_range=[(0.0, 1.0)])
     with pytest.raises(MorphingError, match="no basis to plot"):
         plot_1d_morphing_basis(empty)
+
+
+def test_corner_plots_take_labels() -> None:
+    labels = [r"$\alpha$", "b", "c"]
+    for plot in (plot_nd_morphing_basis_scatter, plot_nd_morphing_basis_slices):
+        figure = plot(make_morpher(3), parameter_labels=labels)
+        texts = {axes.get_xlabel() for axes in figure.axes if axes.get_visible()}
+        assert {r"$\alpha$", "b"} <= texts
+        with pytest.raises(OptionError, match="must name the 3 parameters"):
+            plot(make_morpher(3), parameter_labels=["a"])

@@ -305,9 +305,9 @@ def test_refused(path: Path, toy_event_file: Callable[..., Path]) -> None:
         uncertainty(systematics=["lumi", "pdf"])
     with pytest.raises(UnknownNameError, match="no systematics"):
         uncertainty(systematics=[])
-    with pytest.raises(OptionError, match="range must be finite and increase"):
+    with pytest.raises(OptionError, match="range must be a pair of finite numbers"):
         uncertainty(obs_range=(1.0, 0.0))
-    with pytest.raises(OptionError, match="range must be finite and increase"):
+    with pytest.raises(OptionError, match="range must be a pair of finite numbers"):
         uncertainty(ratio_range=(1.0, 1.0))
     with pytest.raises(OptionError, match="n_bins"):
         uncertainty(n_bins=0)
@@ -333,3 +333,15 @@ def test_a_warning_only_if_asked_for(toy_event_file: Callable[..., Path]) -> Non
     assert bands(figure.axes[0]) == []
     with pytest.warns(UserWarning, match="No bands from nuisance parameters"):
         plot_distributions(without, ["k5"], ["sm"], draw_nuisance_toys=2)
+
+
+def test_the_range_of_ratios_is_that_of_the_bands(norm_path: Path) -> None:
+    options = OPTIONS | {"theta": "sm", "n_toys": 200, "seed": 3}
+    rate, shape = plot_uncertainty(norm_path, systematics=["lumi"], **options).axes[2:]  # type: ignore[arg-type]
+    low, high = rate.get_ylim()
+    # 95 % of exp(nu log(1.1)) reach to 1.1^1.96 = 1.205
+    assert high == pytest.approx(1.0 + 1.15 * 0.205, abs=0.05)
+    assert low == pytest.approx(2.0 - high)
+    assert shape.get_ylim() == (0.99, 1.01)  # a norm does not change the shape
+    given = plot_systematics(norm_path, ratio_range=(0.5, 1.5), **options)  # type: ignore[arg-type]
+    assert given.axes[2].get_ylim() == given.axes[3].get_ylim() == (0.5, 1.5)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
+from madminer.analysis.points import ThetaTable
+from madminer.checks import fraction, interval, one_of, whole
+from madminer.checks import seed as check_seed
 from madminer.deprecation import missing_attribute
-from madminer.errors import OptionError, UnavailableNameError, UnknownNameError
+from madminer.errors import NoEventsError, OptionError, UnavailableNameError, UnknownNameError
 from madminer.plotting.nuisance_toys import (
     BAND_68,
     ratios,
@@ -29,8 +35,10 @@ from madminer.plotting.style import (
     figure_grid,
     line_styles,
     per_item,
+    plain,
     plot_style,
 )
+from madminer.plotting.units import axis_label
 from madminer.stats import weighted_quantiles
 from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 
@@ -44,6 +52,10 @@ class _Default(str):
 
 
 _NUISANCE_IF_ANY = _Default("nuisance")
+_GREY = "#C8C8C8"
+
+Weighted = tuple[FloatArray, FloatArray]
+"""Observables ``(n, n_observables)`` and weights."""
 
 
 @plot_style
@@ -72,6 +84,7 @@ def plot_distributions(
     sample_only_from_closest_benchmark: bool = True,
     *,
     seed: Seed = None,
+    split_background: bool = False,
 ) -> Figure:
     """Distributions of observables at several parameter points, a panel for each observable.
 
@@ -90,7 +103,8 @@ def plot_distributions(
             thin lines; None for none.
         normalize: Whether histograms have unit area; otherwise they show pb per bin.
         log: Whether the vertical axis is logarithmic.
-        observable_labels: Axis labels; None for the names.
+        observable_labels: Axis labels; None for the names, with the unit (GeV, rad) where the
+            definition of the observable tells it.
         n_bins: Number of bins.
         line_labels: Legend entries; None for names of benchmarks or values of parameters.
         colors: Colour of each point, or one for all.
@@ -108,6 +122,8 @@ def plot_distributions(
         sample_only_from_closest_benchmark: Whether each point is drawn from the events of its
             closest benchmark (and background) only.
         seed: Source of randomness for `n_events` and nuisance parameters.
+        split_background: Whether lines and bands show the signal only, and a grey area the
+            background; otherwise they show the sum.
 
     Returns:
         The figure.
@@ -116,12 +132,21 @@ def plot_distributions(
         UnknownNameError: If there is no such observable or benchmark.
         OptionError: If an option is unknown or a list has the wrong length.
         MorphingError: If weights are not known at a point.
+        NoEventsError: If there is no background to split.
     """
-    if uncertainties not in {"none", "statistical", "nuisance"}:
-        raise OptionError(
-            f"uncertainties must be 'none', 'statistical' or 'nuisance', got {uncertainties!r}."
-        )
-    n_drawn = _n_drawn(draw_nuisance_toys)
+    one_of(uncertainties, "uncertainties", ("none", "statistical", "nuisance"))
+    n_drawn = 0 if draw_nuisance_toys is None else draw_nuisance_toys
+    whole(n_drawn, "draw_nuisance_toys", 0)
+    seed = check_seed(seed)
+    for count, name in ((n_bins, "n_bins"), (n_cols, "n_cols"), (n_toys, "n_toys")):
+        whole(count, name, 1)
+    for opacity, name in ((alpha, "alpha"), (toy_alpha, "toy_alpha")):
+        fraction(opacity, name)
+    if n_events is not None:
+        whole(n_events, "n_events", 1)
+        if split_background:
+            raise OptionError("split_background needs all events; leave n_events at None.")
+    _check_quantiles(quantiles_for_range)
     varies = uncertainties == "nuisance" or n_drawn > 0
     is_asked_for = uncertainties == "nuisance" and not isinstance(uncertainties, _Default)
     analyzer = DataAnalyzer(filename, include_nuisance_parameters=varies)
@@ -138,13 +163,15 @@ def plot_distributions(
     points = list(
         analyzer.setup.physical_benchmarks if parameter_points is None else parameter_points
     )
-    names = list(analyzer.observables)
+    defaults = [axis_label(name, text) for name, text in analyzer.setup.observables.items()]
     labels = per_item(
-        "observable_labels", observable_labels, [names[i] for i in columns], len(columns)
+        "observable_labels", observable_labels, [defaults[i] for i in columns], len(columns)
     )
+    sample = _signal if split_background else partial(_sample, n_events=n_events, seed=seed)
+    close = sample_only_from_closest_benchmark
     curves = [
         _Curve(
-            *_weighted_sample(analyzer, point, n_events, sample_only_from_closest_benchmark, seed),
+            *sample(analyzer, point, close),
             Line2D([], [], color=color, ls=style, lw=width, label=label, zorder=2),
             Line2D([], [], color=color, ls=style, lw=toy_width, alpha=toy_alpha, zorder=1.5),
         )
@@ -158,16 +185,27 @@ def plot_distributions(
             strict=True,
         )
     ]
+    background = _background(analyzer, points[0]) if split_background else None
+    shown = curves if background is None else [*curves, background]
     edges = [
-        _edges([(c.x[:, column], c.weights) for c in curves], n_bins, quantiles_for_range)
+        _edges([(c.x[:, column], c.weights) for c in shown], n_bins, quantiles_for_range)
         for column in columns
     ]
     variations: FloatArray = np.empty((len(points), len(columns), 0, n_bins))
     if varies:
         nus = _nus(analyzer, nuisance_parameters, max(n_toys, n_drawn), seed)
-        variations = _variations(analyzer, points, nus, columns, edges, normalize)
+        size = toy_batch_size(len(nus))
+        batches = (
+            _batches(analyzer, size, of_signal=True)
+            if split_background
+            else analyzer.event_loader(batch_size=size)
+        )
+        variations = _variations(analyzer, batches, points, nus, columns, edges, normalize)
     figure, panels = figure_grid(len(columns), n_cols)
     for k, panel in enumerate(panels):
+        if background is not None:
+            contents, _ = _histogram(background, columns[k], edges[k], normalize)
+            panel.stairs(contents, edges[k], fill=True, color=_GREY)
         for curve, variation in zip(curves, variations[:, k], strict=True):
             contents, errors = _histogram(curve, columns[k], edges[k], normalize)
             _draw_steps(panel, contents, edges[k], curve.line)
@@ -185,10 +223,13 @@ def plot_distributions(
         panel.set_yscale("log" if log else "linear")
         if not log and panel.dataLim.y0 >= 0.0:
             panel.set_ylim(bottom=0.0)
+    handles: list[Artist] = [curve.line for curve in curves]
+    if background is not None:
+        handles.append(Patch(color=_GREY, label="background"))
     figure.legend(
-        handles=[curve.line for curve in curves],
+        handles=handles,
         loc="outside upper center",
-        ncols=min(len(curves), 2 * min(len(panels), n_cols)),
+        ncols=min(len(handles), 2 * min(len(panels), n_cols)),
     )
     return figure
 
@@ -203,9 +244,49 @@ class _Curve:
     toy_line: Line2D
 
 
-def _weighted_sample(
-    analyzer: DataAnalyzer, theta: ThetaLike, n_events: int | None, close: bool, seed: Seed
-) -> tuple[FloatArray, FloatArray]:
+def _signal(analyzer: DataAnalyzer, theta: ThetaLike, close: bool) -> Weighted:
+    """Signal events with their weights at theta."""
+    batches = _batches(analyzer, None, of_signal=True, close_to=theta if close else None)
+    return _at(analyzer, theta, batches)
+
+
+def _background(analyzer: DataAnalyzer, theta: ThetaLike) -> _Curve:
+    """Background events, which do not depend on theta."""
+    x, weights = _at(analyzer, theta, _batches(analyzer, None, of_signal=False))
+    if not len(x):
+        raise NoEventsError(
+            "The file has no background events to split; leave split_background at False, or give "
+            "is_background to the reader's samples."
+        )
+    return _Curve(x, weights, Line2D([], []), Line2D([], []))
+
+
+def _at(analyzer: DataAnalyzer, theta: ThetaLike, batches: Iterator[Weighted]) -> Weighted:
+    x, weights = next(batches)
+    return x, weights @ ThetaTable(analyzer.setup, [theta]).coefficients[0]
+
+
+def _batches(
+    analyzer: DataAnalyzer,
+    size: int | None,
+    *,
+    of_signal: bool,
+    close_to: ThetaLike | None = None,
+) -> Iterator[Weighted]:
+    """Events of signal or background, with their weights at all benchmarks."""
+    loader = analyzer.event_loader(
+        batch_size=size, generated_close_to=close_to, return_sampling_ids=True
+    )
+    for x, weights, sampled in loader:
+        if sampled is None:
+            raise NoEventsError("The file does not tell its background events from the signal.")
+        wanted = (sampled >= 0) == of_signal
+        yield x[wanted], weights[wanted]
+
+
+def _sample(
+    analyzer: DataAnalyzer, theta: ThetaLike, close: bool, n_events: int | None, seed: Seed
+) -> Weighted:
     close_to = theta if close else None
     x, weights = analyzer.weighted_events(
         theta, generated_close_to=close_to, n_draws=n_events, seed=seed
@@ -228,18 +309,21 @@ def _columns(analyzer: DataAnalyzer, observables: Sequence[str] | None) -> list[
 
 
 def _name(analyzer: DataAnalyzer, theta: ThetaLike) -> str:
-    if isinstance(theta, str):
-        return theta
-    if isinstance(theta, int | np.integer):
-        return list(analyzer.setup.physical_benchmarks)[int(theta)]
+    if isinstance(theta, str | int | np.integer):
+        names = list(analyzer.setup.physical_benchmarks)
+        return plain(names[analyzer.setup.benchmark_index(theta)])
     return r"$\theta$ = (" + ", ".join(f"{value:.3g}" for value in np.asarray(theta)) + ")"
+
+
+def _check_quantiles(quantiles: tuple[float, float]) -> None:
+    low, high = interval(quantiles, "quantiles_for_range")
+    if low < 0.0 or high > 1.0:
+        raise OptionError(f"quantiles_for_range must lie between 0 and 1, got {quantiles}.")
 
 
 def _edges(
     samples: Sequence[tuple[FloatArray, FloatArray]], n_bins: int, quantiles: tuple[float, float]
 ) -> FloatArray:
-    if n_bins < 1:
-        raise OptionError(f"n_bins must be positive, got {n_bins}.")
     ends = np.array([weighted_quantiles(x, quantiles, np.abs(w)) for x, w in samples])
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     margin = 0.1 * (high - low)
@@ -248,13 +332,6 @@ def _edges(
     if not low < high:  # one value only
         low, high = low - 0.5, high + 0.5
     return np.linspace(low, high, n_bins + 1)
-
-
-def _n_drawn(draw_nuisance_toys: int | None) -> int:
-    n_drawn = 0 if draw_nuisance_toys is None else draw_nuisance_toys
-    if n_drawn < 0:
-        raise OptionError(f"draw_nuisance_toys must be None, zero or positive, got {n_drawn}.")
-    return n_drawn
 
 
 def _nus(
@@ -274,6 +351,7 @@ def _nus(
 
 def _variations(
     analyzer: DataAnalyzer,
+    batches: Iterator[Weighted],
     points: Sequence[ThetaLike],
     nus: FloatArray,
     columns: Sequence[int],
@@ -281,7 +359,6 @@ def _variations(
     normalize: bool,
 ) -> FloatArray:
     """Histograms of toys relative to the first, ``(n_points, n_columns, n_toys, n_bins)``."""
-    batches = analyzer.event_loader(batch_size=toy_batch_size(len(nus)))
     histograms = toy_histograms(analyzer, batches, points, nus, columns, edges)
     if normalize:
         by_column = [unit_area(histograms[:, k], edges[k]) for k in range(len(columns))]

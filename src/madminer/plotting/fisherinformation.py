@@ -11,12 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from madminer.checks import interval, number, positive, sequence, whole
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.plotting.contours import InformationContour, draw_contour
 from madminer.plotting.style import (
     COLORS,
     LineStyle,
     figure_grid,
+    legend_above,
     line_styles,
     per_item,
     plot_style,
@@ -131,9 +133,11 @@ def plot_fisher_information_contours_2d(
         )
         for i in range(n)
     ]
-    x, y = _axis("xrange", xrange, resolution), _axis("yrange", yrange, resolution)
-    if not contour_distance > 0.0:
-        raise OptionError(f"contour_distance must be positive, got {contour_distance}.")
+    whole(resolution, "resolution", 2)
+    x = np.linspace(*interval(xrange, "xrange"), resolution)
+    y = np.linspace(*interval(yrange, "yrange"), resolution)
+    positive(contour_distance, "contour_distance")
+    number(sigma_uncertainties, "sigma_uncertainties", 0.0)
     figure, panel = (None, ax) if ax is not None else _single_panel()
     for contour in contours:
         draw_contour(panel, x, y, contour, contour_distance**2, sigma_uncertainties)
@@ -141,8 +145,10 @@ def plot_fisher_information_contours_2d(
         panel.plot(*centre, marker="+", color="#333333", markersize=7, linestyle="none", zorder=1)
     panel.set(xlabel=xlabel, ylabel=ylabel, xlim=xrange, ylim=yrange)
     handles = [contour.line for contour, name in zip(contours, names, strict=True) if name]
-    if handles:
+    if handles and figure is None:
         panel.legend(handles=handles)
+    elif handles:
+        legend_above(panel, handles)
     return panel if figure is None else figure
 
 
@@ -188,16 +194,6 @@ def _centre(centre: ArrayLike | None) -> FloatArray:
     return point
 
 
-def _axis(name: str, limits: tuple[float, float], resolution: int) -> FloatArray:
-    low, high = limits
-    if not (np.isfinite(low) and np.isfinite(high) and low < high) or resolution < 2:
-        raise OptionError(
-            f"{name} must be finite and increasing and resolution at least 2, got {limits} and "
-            f"{resolution}."
-        )
-    return np.linspace(low, high, resolution)
-
-
 @plot_style
 def plot_fisherinfo_barplot(
     fisher_information_matrices: Sequence[ArrayLike],
@@ -205,6 +201,8 @@ def plot_fisherinfo_barplot(
     determinant_indices: Sequence[int] | None = None,
     eigenvalue_colors: Sequence[str] | None = None,
     bar_colors: str | Sequence[str] | None = None,
+    *,
+    parameter_labels: Sequence[str] | None = None,
 ) -> Figure:
     r"""Eigenvalues and determinants of Fisher informations, side by side.
 
@@ -218,6 +216,7 @@ def plot_fisherinfo_barplot(
         determinant_indices: Parameters whose submatrix gives the determinant; None for all.
         eigenvalue_colors: Colour of each parameter.
         bar_colors: Colour of the bar of each matrix, or one for all.
+        parameter_labels: Name of each parameter in the legend; None: :math:`\theta_0` and so on.
 
     Returns:
         The figure.
@@ -238,6 +237,10 @@ def plot_fisherinfo_barplot(
     kept = as_components(range(n) if determinant_indices is None else determinant_indices, n)
     parameter_colors = per_item("eigenvalue_colors", eigenvalue_colors, COLORS, n)
     fills = per_item("bar_colors", bar_colors, COLORS[-1:], len(matrices))
+    symbols = [rf"$\theta_{{{i}}}$" for i in range(n)]
+    names = symbols if parameter_labels is None else list(parameter_labels)
+    if len(names) != n:
+        raise OptionError(f"parameter_labels must name {n} parameters, got {len(names)}.")
 
     figure, (above, below) = plt.subplots(
         2, 1, sharex=True, figsize=(1.6 + 1.1 * len(matrices), 5.6), height_ratios=(3, 2)
@@ -247,16 +250,21 @@ def plot_fisherinfo_barplot(
     bars = [_mean_eigenvalue(matrix[np.ix_(kept, kept)]) for matrix in matrices]
     below.bar(range(len(matrices)), bars, width=0.7, color=fills)
     above.set(yscale="log", ylabel="eigenvalues")
-    above.legend(
-        handles=[
-            Line2D([], [], color=color, linewidth=3, label=rf"$\theta_{{{j}}}$")
-            for j, color in enumerate(parameter_colors)
-        ]
+    legend_above(
+        above,
+        [
+            Line2D([], [], color=color, linewidth=3, label=name)
+            for color, name in zip(parameter_colors, names, strict=True)
+        ],
+        n_cols=min(n, 4),
     )
     below.set(
         ylabel=rf"$(\det I)^{{1/{len(kept)}}}$", xlim=(-0.6, len(matrices) - 0.4), ylim=(0, None)
     )
-    below.set_xticks(range(len(matrices)), labels, rotation=30 if len(matrices) > 3 else 0)
+    is_long = sum(map(len, labels)) > 12 * len(labels) or len(labels) > 3
+    below.set_xticks(range(len(matrices)), labels)
+    if is_long:  # slanted texts end below their bars
+        plt.setp(below.get_xticklabels(), rotation=30, ha="right", rotation_mode="anchor")
     for panel in (above, below):
         panel.tick_params(axis="x", which="both", length=0)
         panel.grid(visible=False, axis="x")
@@ -302,6 +310,8 @@ def plot_distribution_of_information(
     Raises:
         ShapeError: If the numbers of edges, cross sections and matrices do not fit.
     """
+    positive(epsilon, "epsilon")
+    sequence(figsize, "figsize", positive)
     edges = as_edges(xbins)
     sigma = np.asarray(xsecs, dtype=np.float64)
     matrices = _slice_matrices(fisher_information_matrices, len(edges) + 1)

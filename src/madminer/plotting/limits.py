@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,8 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from madminer.checks import interval, number, positive, sequence, whole
 from madminer.errors import DataError, OptionError, ShapeError
-from madminer.plotting.style import COLORS, LINESTYLES, SEQUENTIAL, figure_grid, plot_style
+from madminer.plotting.style import (
+    COLORS,
+    LINESTYLES,
+    SEQUENTIAL,
+    figure_grid,
+    legend_above,
+    plot_style,
+)
 from madminer.typing import ArrayLike, FloatArray
 
 __all__ = ["plot_pvalue_limits"]
@@ -65,13 +74,11 @@ def plot_pvalue_limits(
     names, values, best = _analyses(p_values, best_fits, labels)
     axes = _grid_axes(grid_ranges, grid_resolutions)
     maps = [_as_map(p, axes) for p in values]
-    if show_index is not None and not -len(maps) <= show_index < len(maps):
-        raise OptionError(f"show_index must point to one of {len(maps)}, got {show_index}.")
-    if not 0.0 < p_val_min < p_val_max:
-        raise OptionError(
-            f"Colours need 0 < p_val_min < p_val_max, got {p_val_min} and {p_val_max}."
-        )
-    norm = LogNorm(p_val_min, p_val_max)
+    if show_index is not None:
+        show_index = whole(show_index, "show_index", -len(maps), len(maps) - 1)
+    norm = LogNorm(
+        positive(p_val_min, "p_val_min"), number(p_val_max, "p_val_max", above=p_val_min)
+    )
     sorted_levels = _levels(levels)
 
     n_panels = 1 if single_plot else 1 + len(maps)
@@ -130,19 +137,16 @@ def _analyses(
 def _grid_axes(
     grid_ranges: Sequence[tuple[float, float]], grid_resolutions: int | Sequence[int]
 ) -> tuple[FloatArray, FloatArray]:
-    ranges: FloatArray = np.asarray(grid_ranges, dtype=np.float64)
-    numbers = np.broadcast_to(np.asarray(grid_resolutions, dtype=np.int64), (2,))
-    if ranges.shape != (2, 2) or not np.all(np.isfinite(ranges)) or np.any(numbers < 2):
+    ranges = sequence(grid_ranges, "grid_ranges", interval)
+    if isinstance(grid_resolutions, int | np.integer):
+        grid_resolutions = [grid_resolutions] * 2
+    numbers = sequence(grid_resolutions, "grid_resolutions", partial(whole, low=2))
+    if not len(ranges) == len(numbers) == 2:
         raise OptionError(
-            "The grid needs two finite ranges and at least two points along each, got "
-            f"{grid_ranges} and {grid_resolutions}."
+            f"The grid needs the ranges and resolutions of two parameters, got {len(ranges)} and "
+            f"{len(numbers)}."
         )
-    if np.any(ranges[:, 0] >= ranges[:, 1]):
-        raise OptionError(f"The grid ranges must increase, got {grid_ranges}.")
-    first, second = (
-        np.linspace(float(ends[0]), float(ends[1]), int(n))
-        for ends, n in zip(ranges, numbers, strict=True)
-    )
+    first, second = (np.linspace(*ends, n) for ends, n in zip(ranges, numbers, strict=True))
     return first, second
 
 
@@ -160,10 +164,10 @@ def _as_map(p_values: ArrayLike, axes: tuple[FloatArray, FloatArray]) -> FloatAr
 
 
 def _levels(levels: Sequence[float]) -> list[float]:
-    ordered = sorted({float(level) for level in levels}, reverse=True)
-    if not ordered or not all(0.0 < level < 1.0 for level in ordered):
-        raise OptionError(f"levels must be p-values between 0 and 1, got {list(levels)}.")
-    return ordered
+    checked = sequence(levels, "levels", partial(number, above=0.0, below=1.0))
+    if not checked:
+        raise OptionError("levels must list at least one p-value, such as [0.32].")
+    return sorted(set(checked), reverse=True)
 
 
 def _contours(
@@ -235,11 +239,4 @@ def _legend(panel: Axes, names: Sequence[str], levels: Sequence[float]) -> None:
                 [], [], color="#777777", linestyle=style, label=f"{100.0 * (1.0 - level):.4g} % CL"
             )
         )
-    # above the panel, where it hides no contour
-    panel.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.01),
-        borderaxespad=0.0,
-        ncols=2 if len(handles) <= 6 else 3,
-    )
+    legend_above(panel, handles, n_cols=2 if len(handles) <= 6 else 3)

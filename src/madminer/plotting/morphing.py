@@ -7,6 +7,7 @@ large, benchmarks cancel and other ones should be chosen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -18,8 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
 
+from madminer.checks import interval, positive, random_generator, whole
 from madminer.errors import MorphingError, OptionError
 from madminer.morphing import PhysicsMorpher
+from madminer.plotting.style import plain
 from madminer.typing import FloatArray, Seed
 
 __all__ = [
@@ -125,6 +128,7 @@ def plot_nd_morphing_basis_scatter(
     n_test_thetas: int = 1000,
     *,
     seed: Seed = None,
+    parameter_labels: Sequence[str] | None = None,
 ) -> Figure:
     """Show the size of the morphing weights at random points, projected on pairs of parameters.
 
@@ -133,6 +137,7 @@ def plot_nd_morphing_basis_scatter(
         crange: Sizes at the ends of the colour bar, which is logarithmic.
         n_test_thetas: Number of points, uniform in the ranges of the parameters.
         seed: Source of randomness.
+        parameter_labels: Label of each parameter; None for the names.
 
     Returns:
         The figure, a panel for each pair of parameters, with the benchmarks as dots.
@@ -143,10 +148,11 @@ def plot_nd_morphing_basis_scatter(
     """
     basis, ranges, names = _content(morpher)
     low, high = ranges.T
-    points = np.random.default_rng(seed).uniform(low, high, size=(n_test_thetas, len(ranges)))
+    n_points = whole(n_test_thetas, "n_test_thetas", 1)
+    points = random_generator(seed).uniform(low, high, size=(n_points, len(ranges)))
     sizes = _sizes(morpher, points)
     order = np.argsort(sizes)  # large ones on top
-    figure, panels = _corner(names)
+    figure, panels = _corner(_labels(names, parameter_labels))
     for (i, j), axes in panels.items():
         mesh = axes.scatter(
             points[order, i],
@@ -168,6 +174,8 @@ def plot_nd_morphing_basis_slices(
     morpher: PhysicsMorpher,
     crange: tuple[float, float] = (1.0, 100.0),
     resolution: int = 50,
+    *,
+    parameter_labels: Sequence[str] | None = None,
 ) -> Figure:
     """Map the size of the morphing weights in planes of two parameters.
 
@@ -177,6 +185,7 @@ def plot_nd_morphing_basis_slices(
         morpher: Morpher with two or more parameters and a basis.
         crange: Sizes at the ends of the colour bar, which is logarithmic.
         resolution: Number of points along each axis.
+        parameter_labels: Label of each parameter; None for the names.
 
     Returns:
         The figure, a panel for each pair of parameters; dots are the benchmarks, projected.
@@ -188,7 +197,7 @@ def plot_nd_morphing_basis_slices(
     basis, ranges, names = _content(morpher)
     low, high = ranges.T
     center = np.where((low <= 0) & (high >= 0), 0.0, (low + high) / 2)
-    figure, panels = _corner(names)
+    figure, panels = _corner(_labels(names, parameter_labels))
     for (i, j), axes in panels.items():
         x, y = _line(tuple(ranges[i]), resolution), _line(tuple(ranges[j]), resolution)
         thetas = np.tile(center, (resolution, resolution, 1))
@@ -223,20 +232,22 @@ def _sizes(morpher: PhysicsMorpher, thetas: FloatArray) -> FloatArray:
 
 
 def _line(limits: tuple[float, float], resolution: int) -> FloatArray:
-    low, high = limits
-    if not (low < high and resolution > 1):
-        raise OptionError(
-            f"A plot needs a range (low, high) with low < high and a resolution of two or more, "
-            f"got {limits} and {resolution}."
-        )
-    return np.linspace(low, high, resolution)
+    low, high = interval(limits, "the range")
+    return np.linspace(low, high, whole(resolution, "resolution", 2))
 
 
 def _norm(crange: tuple[float, float]) -> LogNorm:
-    low, high = crange
-    if not 0 < low < high:
-        raise OptionError(f"crange must be (low, high) with 0 < low < high, got {crange}.")
-    return LogNorm(low, high, clip=True)
+    low, high = interval(crange, "crange")
+    return LogNorm(positive(low, "crange[0]"), high, clip=True)
+
+
+def _labels(names: list[str], given: Sequence[str] | None) -> list[str]:
+    labels = [plain(name) for name in names] if given is None else list(given)
+    if len(labels) != len(names):
+        raise OptionError(
+            f"parameter_labels must name the {len(names)} parameters {names}, got {labels}."
+        )
+    return labels
 
 
 def _corner(names: list[str]) -> tuple[Figure, dict[tuple[int, int], Axes]]:

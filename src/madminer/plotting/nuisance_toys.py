@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.points import ParameterPoints, ThetaTable
 from madminer.analysis.response import EventResponse
-from madminer.errors import OptionError
+from madminer.checks import random_generator, whole
 from madminer.typing import FloatArray, IntArray, Seed, ThetaLike
 
 __all__ = [
@@ -62,9 +62,8 @@ def toy_nus(n_toys: int, n_nuisance_parameters: int, seed: Seed = None) -> Float
         >>> toy_nus(3, 2, seed=1).shape
         (3, 2)
     """
-    if n_toys < 1:
-        raise OptionError(f"Bands from nuisance parameters need n_toys >= 1, got {n_toys}.")
-    return np.random.default_rng(seed).standard_normal((n_toys, n_nuisance_parameters))
+    shape = whole(n_toys, "n_toys", 1), n_nuisance_parameters
+    return random_generator(seed).standard_normal(shape)
 
 
 def toy_batch_size(n_nus: int) -> int:

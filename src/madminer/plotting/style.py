@@ -9,10 +9,13 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from madminer.checks import positive, whole
 from madminer.errors import OptionError
+from madminer.text import one_line
 
 __all__ = [
     "COLORS",
@@ -20,8 +23,10 @@ __all__ = [
     "LineStyle",
     "SEQUENTIAL",
     "figure_grid",
+    "legend_above",
     "line_styles",
     "per_item",
+    "plain",
     "plot_style",
 ]
 
@@ -110,11 +115,9 @@ def figure_grid(
     Raises:
         OptionError: If a number is not positive.
     """
-    if n_panels < 1 or n_cols < 1:
-        raise OptionError(f"A figure needs panels and columns, got {n_panels} and {n_cols}.")
-    columns = min(n_panels, n_cols)
+    columns = min(whole(n_panels, "n_panels", 1), whole(n_cols, "n_cols", 1))
     rows = -(-n_panels // columns)
-    width, height = panel_size
+    width, height = (positive(size, "panel_size") for size in panel_size)
     figure, axes = plt.subplots(
         rows, columns, figsize=(width * columns, height * rows), squeeze=False
     )
@@ -122,6 +125,33 @@ def figure_grid(
     for unused in panels[n_panels:]:
         unused.remove()
     return figure, panels[:n_panels]
+
+
+def legend_above(panel: Axes, handles: Sequence[Artist], n_cols: int = 2) -> None:
+    """Draw a legend above a panel, where it hides no curve.
+
+    Args:
+        panel: The panel.
+        handles: Entries with their labels.
+        n_cols: Number of columns.
+    """
+    panel.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.01),
+        borderaxespad=0.0,
+        ncols=n_cols,
+    )
+
+
+def plain(text: str) -> str:
+    r"""Text that comes from a file, as matplotlib shows it: without mathtext and controls.
+
+    Examples:
+        >>> print(plain("cost$^2$"))
+        cost\$^2\$
+    """
+    return one_line(text).replace("$", r"\$")
 
 
 def line_styles(n: int) -> list[LineStyle]:

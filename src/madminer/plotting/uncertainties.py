@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.points import ThetaTable
-from madminer.errors import NoEventsError, OptionError, SetupError, UnknownNameError
+from madminer.checks import fraction, interval, random_generator, whole
+from madminer.errors import NoEventsError, SetupError, UnknownNameError
 from madminer.plotting.nuisance_toys import (
     BAND_68,
     BAND_95,
@@ -24,10 +25,13 @@ from madminer.plotting.nuisance_toys import (
     toy_nus,
     unit_area,
 )
-from madminer.plotting.style import COLORS, per_item, plot_style
+from madminer.plotting.style import COLORS, per_item, plain, plot_style
 from madminer.typing import BoolArray, FloatArray, Seed, StrPath, ThetaLike
 
 __all__ = ["plot_systematics", "plot_uncertainty"]
+
+_RATIO_RANGE = (0.8, 1.2)
+_SMALLEST_REACH = 0.01
 
 
 @plot_style
@@ -44,7 +48,7 @@ def plot_uncertainty(
     linecolor: str = "black",
     bandcolor1: str = "#CC002E",
     bandcolor2: str = "orange",
-    ratio_range: tuple[float, float] = (0.8, 1.2),
+    ratio_range: tuple[float, float] = _RATIO_RANGE,
     *,
     seed: Seed = None,
 ) -> Figure:
@@ -66,7 +70,8 @@ def plot_uncertainty(
         linecolor: Colour of the histogram at nominal nuisance parameters.
         bandcolor1: Colour of the band of 68 %.
         bandcolor2: Colour of the band of 95 %.
-        ratio_range: Vertical range of the lower panels.
+        ratio_range: Vertical range of the lower panels. If it is not given, it is as wide as the
+            bands, at least 1 % to both sides.
         seed: Source of randomness.
 
     Returns:
@@ -79,7 +84,7 @@ def plot_uncertainty(
         NoEventsError: If no cross section lies in the range.
         OptionError: If a range or number is not valid.
     """
-    sample = _Sample.open(filename, theta, observable, (obs_range, ratio_range), n_bins)
+    sample = _Sample.open(filename, theta, observable, obs_range, ratio_range, n_bins)
     masks = list(_masks(sample.analyzer, systematics).values())
     nominal, (toys,) = sample.histograms([np.any(masks, axis=0)], n_toys, n_events, seed)
     bands = [
@@ -102,7 +107,7 @@ def plot_systematics(
     linecolor: str = "black",
     bandcolors: str | Sequence[str] | None = None,
     band_alpha: float = 0.2,
-    ratio_range: tuple[float, float] = (0.8, 1.2),
+    ratio_range: tuple[float, float] = _RATIO_RANGE,
     *,
     seed: Seed = None,
 ) -> Figure:
@@ -122,7 +127,8 @@ def plot_systematics(
         bandcolors: Colours of the systematics and, last, of all combined, repeated in turn if
             there are fewer; or one for all. None: distinct colours, and grey for all combined.
         band_alpha: Opacity of the bands.
-        ratio_range: Vertical range of the lower panels.
+        ratio_range: Vertical range of the lower panels. If it is not given, it is as wide as the
+            bands, at least 1 % to both sides.
         seed: Source of randomness.
 
     Returns:
@@ -135,9 +141,10 @@ def plot_systematics(
         NoEventsError: If no cross section lies in the range.
         OptionError: If a range or number is not valid.
     """
-    sample = _Sample.open(filename, theta, observable, (obs_range, ratio_range), n_bins)
+    sample = _Sample.open(filename, theta, observable, obs_range, ratio_range, n_bins)
+    fraction(band_alpha, "band_alpha")
     by_name = _masks(sample.analyzer, None)
-    names, masks = [*by_name, "combined"], list(by_name.values())
+    names, masks = [*map(plain, by_name), "combined"], list(by_name.values())
     masks.append(np.any(masks, axis=0))
     nominal, toys = sample.histograms(masks, n_toys, n_events, seed)
     colors = _band_colors(bandcolors, len(names))
@@ -175,15 +182,13 @@ class _Sample:
         filename: StrPath,
         theta: ThetaLike,
         observable: str,
-        ranges: Sequence[tuple[float, float]],
+        obs_range: tuple[float, float],
+        ratio_range: tuple[float, float],
         n_bins: int,
     ) -> _Sample:
-        """Check the options that both figures have; the first range is that of the observable."""
-        for low, high in ranges:
-            if not (np.isfinite(low) and np.isfinite(high) and low < high):
-                raise OptionError(f"A range must be finite and increase, got {(low, high)}.")
-        if n_bins < 1:
-            raise OptionError(f"n_bins must be positive, got {n_bins}.")
+        """Check the options that both figures have."""
+        interval(ratio_range, "ratio_range")
+        edges = np.linspace(*interval(obs_range, "obs_range"), whole(n_bins, "n_bins", 1) + 1)
         analyzer = DataAnalyzer(filename)
         names = list(analyzer.observables)
         if observable not in names:
@@ -193,7 +198,6 @@ class _Sample:
                 f"{filename} has no nuisance parameters, so there are no systematic uncertainties "
                 "to show; give systematics to MadMiner.add_systematics and to the samples."
             )
-        edges = np.linspace(*ranges[0], n_bins + 1)
         return cls(analyzer, theta, names.index(observable), edges)
 
     def histograms(
@@ -203,7 +207,7 @@ class _Sample:
 
         Masks say which nuisance parameters vary; all have the same toys.
         """
-        rng = np.random.default_rng(seed)
+        rng = random_generator(seed)
         toys = toy_nus(n_toys, self.analyzer.n_nuisance_parameters, rng)
         nus = np.concatenate([np.zeros((1, toys.shape[1])), *(toys * mask for mask in masks)])
         batches, scale = self._batches(toy_batch_size(len(nus)), n_events, rng)
@@ -222,9 +226,8 @@ class _Sample:
         """Events, and the factor that scales them to the full cross section."""
         if n_events is None:
             return self.analyzer.event_loader(batch_size=batch_size), 1.0
-        if n_events < 1:
-            raise OptionError(f"n_events must be positive or None, got {n_events}.")
-        x, weights = self.analyzer.weighted_events(n_draws=n_events, seed=rng)
+        n_draws = whole(n_events, "n_events", 1)
+        x, weights = self.analyzer.weighted_events(n_draws=n_draws, seed=rng)
         drawn = float(
             np.sum(weights @ ThetaTable(self.analyzer.setup, [self.theta]).coefficients[0])
         )
@@ -269,16 +272,19 @@ def _draw(
     units = r"$\Delta\sigma$ per bin [pb]", "normalized"
     for (top, bottom), unit, is_shape in zip(panels.T, units, (False, True), strict=True):
         line = unit_area(nominal, edges) if is_shape else nominal
+        ends = []
         for band in reversed(bands):
             toys = unit_area(band.toys, edges) if is_shape else band.toys
             _draw_band(top, band, toys, edges)
-            _draw_band(bottom, band, ratios(toys, line), edges, outlined=band.is_outlined)
+            relative = ratios(toys, line)
+            ends.append(_draw_band(bottom, band, relative, edges, outlined=band.is_outlined))
         top.stairs(line, edges, baseline=None, color=linecolor, linewidth=1.5, zorder=3)
         bottom.axhline(1.0, color=linecolor, linewidth=1.5, zorder=3)
         top.set(ylabel=unit, xlim=(edges[0], edges[-1]))
         if np.all(line >= 0.0):
             top.set_ylim(bottom=0.0)
-        bottom.set(xlabel=label, ylabel="ratio", ylim=ratio_range)
+        shown = _range_of(np.array(ends)) if ratio_range is _RATIO_RANGE else ratio_range
+        bottom.set(xlabel=label, ylabel="ratio", ylim=shown)
     figure.align_ylabels(panels)
     handles = [
         Line2D([], [], color=linecolor, linewidth=1.5, label="nominal"),
@@ -297,7 +303,8 @@ def _draw(
 
 def _draw_band(
     panel: Axes, band: _Band, values: FloatArray, edges: FloatArray, *, outlined: bool = False
-) -> None:
+) -> tuple[FloatArray, FloatArray]:
+    """Draw a band; its ends are returned, shape ``(n_bins,)`` each."""
     low, high = np.quantile(values, band.quantiles, axis=0)
     panel.stairs(
         high, edges, baseline=low, fill=True, color=band.color, alpha=band.alpha, linewidth=0.0
@@ -305,3 +312,12 @@ def _draw_band(
     if outlined:
         for end in (low, high):
             panel.stairs(end, edges, baseline=None, color=band.color, linewidth=1.0, zorder=2)
+    return low, high
+
+
+def _range_of(ends: FloatArray) -> tuple[float, float]:
+    """Range around one that shows the ends of bands, but not those of a few wild bins."""
+    deviations = np.abs(ends[np.isfinite(ends)] - 1.0)
+    reach = 1.15 * float(np.quantile(deviations, 0.98)) if deviations.size else 0.0
+    reach = max(reach, _SMALLEST_REACH)
+    return 1.0 - reach, 1.0 + reach
