@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,28 @@ def test_callers_arrays_and_global_random_numbers_are_untouched(case: Case) -> N
     np.testing.assert_array_equal(x, X)
     assert torch.equal(state, torch.random.get_rng_state())
     np.testing.assert_array_equal(numpy_state, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_trainings_in_threads_are_those_alone(case: Case) -> None:
+    """Also of networks that draw while they train; nothing global changes."""
+    settings: dict[str, Any] = {"activation": "rrelu"}
+    if case.estimator is not LikelihoodEstimator:
+        settings["dropout_prob"] = 0.3
+    data = case.data()
+
+    def train(seed: int) -> np.ndarray:
+        estimator = case.make(**settings)
+        estimator.train(case.method, **data, **{**QUICK, "n_epochs": 3 + seed % 3}, seed=seed)
+        return case.predict(estimator, X)
+
+    state, n_threads = torch.random.get_rng_state(), torch.get_num_threads()
+    alone = [train(seed) for seed in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(train, range(6)))
+    np.testing.assert_array_equal(alone, together)
+    assert len(np.unique([values.ravel()[0] for values in alone])) == 6
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.get_num_threads() == n_threads
 
 
 def test_lists_tensors_and_files_are_like_arrays(case: Case, tmp_path: Path) -> None:

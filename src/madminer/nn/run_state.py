@@ -182,11 +182,16 @@ def set_random_state(
     """Continue the random numbers where `get_random_state` saw them.
 
     Raises:
-        KeyError: If a state is missing.
-        RuntimeError: If a state is damaged.
+        FileFormatError: If a state is missing or damaged.
     """
     for name, generator in generators.items():
-        generator.set_state(state[name])
+        try:
+            generator.set_state(state[name])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise FileFormatError(
+                f"The state of the random numbers {name!r} is missing or damaged. Start afresh "
+                f"with resume=False."
+            ) from error
 
 
 def _show(value: object) -> str:

@@ -18,8 +18,8 @@ step wait for each other, and where another program needs a core, they wait for 
 class _Number:
     """The number of threads that the program has chosen, while trainings change it.
 
-    A new thread starts with the number that any thread has set last, so what trainings in several
-    threads find is not what the program has chosen; only the first of them knows.
+    Every thread has its own number, and starts with the one that any thread has set last. So what
+    trainings in several threads find is not what the program has chosen; only the first one knows.
     """
 
     def __init__(self) -> None:
@@ -31,8 +31,9 @@ class _Number:
     def kept(self) -> Iterator[int]:
         """Give the number, and restore it in this thread at the end."""
         with self._lock:
+            present = torch.get_num_threads()  # asked first, a thread keeps what is set later
             if self._n_trainings == 0:
-                self._chosen = torch.get_num_threads()
+                self._chosen = present
             self._n_trainings += 1
             chosen = self._chosen
         try:
