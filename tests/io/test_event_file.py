@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from madminer.errors import (
     DataError,
+    FileChangedError,
     FileFormatError,
     MissingFileError,
     MissingWeightsError,
@@ -32,10 +33,8 @@ from madminer.io import (
     write_events,
     write_setup,
 )
-from madminer.io.rows import gather_rows
-from madminer.io.schema import FORMAT_VERSION, create_hdf5, read_format_version
+from madminer.io.schema import FORMAT_VERSION, create_hdf5
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
-from madminer.typing import IntArray
 
 SETUP = AnalysisSetup(
     parameters={"a": AnalysisParameter("a", "dim6", 1)},
@@ -156,14 +155,6 @@ def test_memory_of_batches(tmp_path: Path) -> None:
             file.iterate(memory_limit=limit)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.integers(1, 300_000), st.integers(0, 2_000), st.integers(0, 100))
-def test_gathered_rows_are_those_of_fancy_indexing(n: int, m: int, seed: int) -> None:
-    array = np.arange(2.0 * n).reshape(n, 2)
-    indices: IntArray = np.random.default_rng(seed).integers(0, n, size=m)
-    np.testing.assert_array_equal(gather_rows(array, indices), array[indices])
-
-
 def test_rows_and_take(tmp_path: Path) -> None:
     file, events = make_file(tmp_path / "events.h5")
     indices = np.array([49, 0, 7, 7, 30])
@@ -192,6 +183,7 @@ def test_undefined_observables_are_counted_and_named(tmp_path: Path) -> None:
     events.x[[3, 5], 1] = np.nan
     events.x[7, 2] = np.inf
     write_events(file.path, SETUP, events, None)
+    file = EventFile(file.path)
     for read in (file.read, lambda: file.rows(np.arange(50)), lambda: list(file.iterate())):
         with pytest.raises(DataError, match=r"met \(2\), phi \(1\)\. Give these observables"):
             read()
@@ -209,6 +201,7 @@ def test_infinite_weights_are_refused(tmp_path: Path) -> None:
     assert file.path.read_bytes() == before
     with h5py.File(file.path, "a") as stored:
         stored["samples/weights"][4, 1] = np.inf
+    file = EventFile(file.path)
     with pytest.raises(DataError, match=r"Weights in .*: w \(1\)"):
         file.read_weights()
     with pytest.raises(DataError, match=r"Weights in .*: w \(1\)"):
@@ -241,7 +234,7 @@ def test_columns_that_do_not_fit_are_refused(
     with h5py.File(file.path, "a") as stored:
         del stored[f"samples/{name}"]
         if shape is not None:
-            stored[f"samples/{name}"] = np.zeros(shape)
+            stored[f"samples/{name}"] = np.zeros(shape, dtype=np.int64)
     with pytest.raises(error, match=message):
         EventFile(file.path)
 
@@ -251,7 +244,7 @@ def test_wrong_summary_and_unknown_sampling_benchmarks_are_refused(tmp_path: Pat
     with h5py.File(file.path, "a") as stored:
         stored["samples/sampling_benchmarks"][3] = 2
     with pytest.raises(FileFormatError, match="generated at benchmark 2, but only 2"):
-        file.read()
+        EventFile(file.path).read()
     with h5py.File(file.path, "a") as stored:
         stored["sample_summary/signal_events"] = [1, 2, 3]
         stored["sample_summary/background_events"] = 0
@@ -264,7 +257,7 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
     file.path.write_bytes(file.path.read_bytes()[:3000])
     with pytest.raises(FileFormatError, match=r"events\.h5 cannot be read.*truncated"):
         EventFile(file.path)
-    with pytest.raises(FileFormatError, match="truncated"):
+    with pytest.raises(FileChangedError, match="written to while it was in use"):
         file.read()
 
 
@@ -284,8 +277,7 @@ def test_files_of_a_newer_format_are_refused(tmp_path: Path, reader: Any) -> Non
     with h5py.File(file.path, "a") as stored:
         del stored.attrs["madminer_format"]  # as in files of MadMiner 0.9
     reader(file.path)
-    with h5py.File(file.path) as stored:
-        assert read_format_version(stored) == 0
+    assert EventFile(file.path).version == 0
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

@@ -136,10 +136,10 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
     ("name", "values", "message"),
     [
         ("parameters/val_ranges", [[1.0, 0.0]], "low < high"),
-        ("parameters/lha_ids", [1, 2], "no valid setup"),
-        ("benchmarks/values", [[0.0, 1.0]], "no valid setup"),
-        ("benchmarks/values", [[np.nan]], "finite values"),
-        ("benchmarks/is_nuisance", [0, 0], "no valid setup"),
+        ("parameters/lha_ids", [1, 2], r"shape \(1\), got \(2,\)"),
+        ("benchmarks/values", [[0.0, 1.0]], r"shape \(1, 1\), got \(1, 2\)"),
+        ("benchmarks/values", [[np.nan]], "finite numbers"),
+        ("benchmarks/is_nuisance", [0, 0], r"shape \(1\)"),
     ],
 )
 def test_contradictions_are_refused(
@@ -167,12 +167,12 @@ def test_half_a_section_is_refused(tmp_path: Path) -> None:
     ("name", "value", "message"),
     [
         ("finite_differences/epsilon", 0.0, "positive step"),
-        ("finite_differences/epsilon", np.nan, "positive step"),
-        ("finite_differences/base_benchmarks", [b"sm", b"sm"], "base benchmark once"),
+        ("finite_differences/epsilon", np.nan, "finite numbers"),
+        ("finite_differences/base_benchmarks", [b"sm", b"sm"], "different names"),
         ("finite_differences/shifted_benchmarks", [[b"x"], [b"y"]], "refer to the benchmarks"),
-        ("finite_differences/shifted_benchmarks", [[b"w"]], "no valid setup"),
-        ("systematics/names", [b"s", b"s"], "a name of its own"),
-        ("systematics/scales", [b"mu"], "no valid setup"),
+        ("finite_differences/shifted_benchmarks", [[b"w"]], r"shape \(2, 1\)"),
+        ("systematics/names", [b"s", b"s"], "different names"),
+        ("systematics/scales", [b"mu"], r"shape \(2\)"),
         ("systematics/types", [b"scale", b"typo"], "no valid setup"),
     ],
 )

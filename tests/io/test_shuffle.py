@@ -95,7 +95,7 @@ def test_order_depends_on_the_seed_alone(tmp_path: Path) -> None:
 
 def test_every_place_is_equally_probable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over many seeds, with several buckets: where an event goes, and who follows whom."""
-    monkeypatch.setattr("madminer.io.atomic._flush_to_disk", lambda _: None)  # takes most time
+    monkeypatch.setattr("madminer.io.atomic.flush_to_disk", lambda _: None)  # takes most time
     n, n_groups, n_seeds = 240, 24, 60
     group = np.arange(n) * n_groups // n
     places = np.zeros((n_groups, n_groups), dtype=int)

@@ -172,7 +172,7 @@ def outcome(last=None, seconds=None):
     assert np.array_equal(numbers, np.arange(len(numbers)))
     assert not (ended and result == "old")
     for left in target.parent.iterdir():
-        assert left == target or left.match(".target.????????.tmp.h5"), left
+        assert left == target or left.match(".target.*.tmp.h5"), left
         if left != target:
             left.unlink()
     return result

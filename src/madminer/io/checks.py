@@ -20,7 +20,6 @@ from madminer.io.findings import (
     check_variations,
     check_weights,
 )
-from madminer.io.schema import open_hdf5, read_format_version
 from madminer.io.setup_file import read_setup
 from madminer.models import AnalysisSetup
 from madminer.typing import StrPath
@@ -72,7 +71,7 @@ def check_event_file(filename: StrPath) -> EventFileReport:
     All events are read once, in pieces; memory does not grow with the file.
 
     Args:
-        filename: Event file of this version or of MadMiner 0.9.
+        filename: Event file of this version or of MadMiner 0.2 to 0.9.
 
     Returns:
         The report; printed, it lists the findings.
@@ -92,7 +91,7 @@ def check_event_file(filename: StrPath) -> EventFileReport:
         file = EventFile(path)
     except FileFormatError as error:
         return EventFileReport(path, setup, None, (Finding(Level.PROBLEM, str(error)),))
-    findings = [_version(path), *check_morphing(setup)]
+    findings = [_version(file.version), *check_morphing(setup)]
     if file.n_events == 0:
         text = "The file has the layout of an event file, but no events."
         findings.append(Finding(Level.PROBLEM, text, "Check the cuts, and read the sample again."))
@@ -104,9 +103,7 @@ def check_event_file(filename: StrPath) -> EventFileReport:
     return EventFileReport(path, setup, statistics, tuple(findings))
 
 
-def _version(path: Path) -> Finding:
-    with open_hdf5(path) as file:
-        version = read_format_version(file)
+def _version(version: int) -> Finding:
     kind = f"of format {version}" if version else "that of MadMiner 0.9"
     text = f"The layout is {kind}, with one column for each observable and benchmark."
     return Finding(Level.OK, text)

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from madminer.errors import DataError, FileFormatError, MissingWeightsError, OptionError
-from madminer.io.events import Events, EventSummary, describe_not_finite
-from madminer.io.rows import gather_rows
+from madminer.errors import (
+    DataError,
+    FileChangedError,
+    FileFormatError,
+    MissingWeightsError,
+    OptionError,
+)
+from madminer.io.events import Events, EventSummary, all_finite, describe_not_finite
+from madminer.io.rows import gather_rows, read_rows
 from madminer.io.schema import (
     BACKGROUND_EVENTS,
     OBSERVATIONS,
+    OLD_SIGNAL_EVENTS,
     SAMPLING_BENCHMARKS,
     SIGNAL_EVENTS,
     WEIGHTS,
-    open_hdf5,
-    read_array,
+    HDF5Reader,
 )
 from madminer.io.setup_file import read_setup_group
 from madminer.models import AnalysisSetup
@@ -30,18 +36,23 @@ from madminer.typing import FloatArray, IntArray, StrPath
 
 __all__ = ["EventFile"]
 
+Rows = slice | IntArray
+
 
 class EventFile:
     """Events on disk: observables and weights at every benchmark.
 
-    The layout is checked once, when the file is named; the events are read when they are asked
-    for, and the file is open only while they are.
+    The file is opened and its layout checked once; the events are read when they are asked for.
+    It stays open until nothing refers to it any more, and holds what it held when it was opened:
+    if another file takes its place, the old one is still read; if it is written to, reading is
+    refused. Copies in other processes open it again, if it is still the same.
 
     Args:
-        path: Event file of this version or of MadMiner 0.9.
+        path: Event file of this version or of MadMiner 0.2 to 0.9.
 
     Attributes:
         path: The file.
+        version: Version of the layout; 0 for files of MadMiner 0.9 and before.
         setup: Setup of the analysis; its benchmarks are the columns of the weights, its
             observables those of x.
         n_events: Number of events.
@@ -54,16 +65,21 @@ class EventFile:
         MissingFileError: If there is no such file.
         MissingWeightsError: If it has no events or not one weight for each benchmark.
         FileFormatError: If it is truncated or of another layout.
+        FileChangedError: If it is written to while it is read, now or later.
     """
 
     def __init__(self, path: StrPath) -> None:
         self.path: Final = Path(path)
-        with open_hdf5(path) as file:
-            self.setup: Final[AnalysisSetup] = read_setup_group(file)
-            _check_layout(file, self.setup)
-            self.n_events: Final = int(file[WEIGHTS].shape[0])
-            self.summary: Final = _read_summary(file, len(self.setup.physical_benchmarks))
-            self.has_sampling_benchmarks: Final = _has_sampling_benchmarks(file)
+        self._file: HDF5Reader | None = HDF5Reader(self.path)
+        self._identity: Final = self._file.source.identity
+        self.version: Final = self._file.version
+        with self._file.reading():
+            self.setup: Final[AnalysisSetup] = read_setup_group(self._file)
+            self.n_events: Final = _check_layout(self._file, self.setup)
+            self.summary: Final = _read_summary(self._file, self.setup)
+            self.has_sampling_benchmarks: Final = _has_sampling_benchmarks(
+                self._file, self.n_events
+            )
         self.n_observables: Final = len(self.setup.observables)
         self.n_benchmarks: Final = len(self.setup.benchmarks)
 
@@ -75,6 +91,28 @@ class EventFile:
 
     def __len__(self) -> int:
         return self.n_events
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_file": None}
+
+    def close(self) -> None:
+        """Close the file for now: it is opened again, if it is still the same, to be read."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    @contextmanager
+    def _opened(self) -> Iterator[HDF5Reader]:
+        if self._file is None:
+            file = HDF5Reader(self.path)
+            if file.source.identity != self._identity:
+                raise FileChangedError(
+                    f"{self.path} has changed, or was replaced, since it was read first. Make the "
+                    f"object that reads it again."
+                )
+            self._file = file
+        with self._file.reading():
+            yield self._file
 
     def read(self, start: int = 0, stop: int | None = None, *, allow_nan: bool = False) -> Events:
         """Read consecutive events.
@@ -92,7 +130,7 @@ class EventFile:
             DataError: If weights, or observables without `allow_nan`, are not finite.
         """
         first, last = self._range(start, stop)
-        return self._read(lambda dataset: dataset[first:last], allow_nan)
+        return self._read(slice(first, last), allow_nan)
 
     def read_weights(self, start: int = 0, stop: int | None = None) -> FloatArray:
         """Read only the weights of consecutive events.
@@ -108,11 +146,7 @@ class EventFile:
             OptionError: If the range is not in the file.
             DataError: If weights are not finite.
         """
-        start, stop = self._range(start, stop)
-        with open_hdf5(self.path) as file:
-            weights: FloatArray = file[WEIGHTS][start:stop]
-        self._check_weights(weights)
-        return weights
+        return self._weights(slice(*self._range(start, stop)))
 
     def read_sampling_benchmarks(self, start: int = 0, stop: int | None = None) -> IntArray | None:
         """Read only where consecutive events were generated.
@@ -128,13 +162,7 @@ class EventFile:
         Raises:
             OptionError: If the range is not in the file.
         """
-        start, stop = self._range(start, stop)
-        if not self.has_sampling_benchmarks:
-            return None
-        with open_hdf5(self.path) as file:
-            sampled: IntArray = file[SAMPLING_BENCHMARKS][start:stop]
-        self._check_sampling_benchmarks(sampled)
-        return sampled
+        return self._sampled(slice(*self._range(start, stop)))
 
     def iterate(
         self,
@@ -192,11 +220,7 @@ class EventFile:
             OptionError: If an event is not in the file.
             DataError: If observables are not finite, without `allow_nan`.
         """
-        wanted = self._wanted(indices)
-        with open_hdf5(self.path) as file:
-            x = gather_rows(file[OBSERVATIONS], wanted)
-        self._check_observables(x, allow_nan)
-        return x
+        return self._observables(self._wanted(indices), allow_nan)
 
     def weights(self, indices: IntArray) -> FloatArray:
         """Read the weights of chosen events, as `rows` does their observables.
@@ -211,11 +235,7 @@ class EventFile:
             OptionError: If an event is not in the file.
             DataError: If weights are not finite.
         """
-        wanted = self._wanted(indices)
-        with open_hdf5(self.path) as file:
-            weights = gather_rows(file[WEIGHTS], wanted)
-        self._check_weights(weights)
-        return weights
+        return self._weights(self._wanted(indices))
 
     def take(self, indices: IntArray, *, allow_nan: bool = False) -> Events:
         """Read chosen events with their weights, as `rows` does their observables.
@@ -231,19 +251,64 @@ class EventFile:
             OptionError: If an event is not in the file.
             DataError: If weights, or observables without `allow_nan`, are not finite.
         """
-        wanted = self._wanted(indices)
-        return self._read(lambda dataset: gather_rows(dataset, wanted), allow_nan)
+        return self._read(self._wanted(indices), allow_nan)
 
-    def _read(self, pick: Callable[[Any], NDArray[Any]], allow_nan: bool) -> Events:
-        with open_hdf5(self.path) as file:
-            x = pick(file[OBSERVATIONS])
-            weights = pick(file[WEIGHTS])
-            sampled = pick(file[SAMPLING_BENCHMARKS]) if self.has_sampling_benchmarks else None
-        self._check_observables(x, allow_nan)
-        self._check_weights(weights)
-        if sampled is not None:
-            self._check_sampling_benchmarks(sampled)
-        return Events(x, weights, sampled)
+    def iterate_unchecked(self, batch_size: int) -> Iterator[Events]:
+        """Read all events in batches, whatever their numbers are; see `iterate`.
+
+        Sampling benchmarks need not exist.
+        """
+        for start in range(0, self.n_events, batch_size):
+            rows = slice(start, min(start + batch_size, self.n_events))
+            yield Events(
+                self._values(OBSERVATIONS, rows),
+                self._values(WEIGHTS, rows),
+                self._values(SAMPLING_BENCHMARKS, rows) if self.has_sampling_benchmarks else None,
+            )
+
+    def _read(self, rows: Rows, allow_nan: bool) -> Events:
+        return Events(self._observables(rows, allow_nan), self._weights(rows), self._sampled(rows))
+
+    def _values(self, name: str, rows: Rows) -> NDArray[Any]:
+        with self._opened() as file:
+            dataset = file[name]
+            if isinstance(rows, slice):
+                values = read_rows(dataset, rows.start, rows.stop, file.source)
+            else:
+                values = gather_rows(dataset, rows, file.source)
+        return values.astype(np.int64 if name == SAMPLING_BENCHMARKS else np.float64, copy=False)
+
+    def _observables(self, rows: Rows, allow_nan: bool) -> FloatArray:
+        x = self._values(OBSERVATIONS, rows)
+        if not allow_nan and not all_finite(x):
+            raise DataError(
+                f"Observables in {self.path} are not finite for some of {len(x)} events: "
+                f"{describe_not_finite(x, list(self.setup.observables))}. Give these observables a "
+                f"default, or make them required, when the events are read into the file."
+            )
+        return x
+
+    def _weights(self, rows: Rows) -> FloatArray:
+        weights = self._values(WEIGHTS, rows)
+        if not all_finite(weights):
+            raise DataError(
+                f"Weights in {self.path} are not finite for some of {len(weights)} events: "
+                f"{describe_not_finite(weights, list(self.setup.benchmarks))}. Remove these events "
+                f"from the sample, or repeat the reweighting."
+            )
+        return weights
+
+    def _sampled(self, rows: Rows) -> IntArray | None:
+        if not self.has_sampling_benchmarks:
+            return None
+        sampled = self._values(SAMPLING_BENCHMARKS, rows)
+        n_physical = len(self.setup.physical_benchmarks)
+        if sampled.size and sampled.max() >= n_physical:
+            raise FileFormatError(
+                f"{self.path} has events generated at benchmark {sampled.max()}, but only "
+                f"{n_physical} physical benchmarks. Read the sample again."
+            )
+        return sampled
 
     def _wanted(self, indices: IntArray) -> IntArray:
         wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
@@ -275,43 +340,18 @@ class EventFile:
             )
         return int(memory_limit // needed)
 
-    def _check_sampling_benchmarks(self, sampled: IntArray) -> None:
-        n_physical = len(self.setup.physical_benchmarks)
-        if sampled.size and sampled.max() >= n_physical:
-            raise FileFormatError(
-                f"{self.path} has events generated at benchmark {sampled.max()}, but only "
-                f"{n_physical} physical benchmarks. Read the sample again."
-            )
 
-    def _check_observables(self, x: FloatArray, allow_nan: bool) -> None:
-        if not allow_nan and not np.isfinite(x).all():
-            raise DataError(
-                f"Observables in {self.path} are not finite for some of {len(x)} events: "
-                f"{describe_not_finite(x, list(self.setup.observables))}. Give these observables a "
-                f"default, or make them required, when the events are read into the file."
-            )
-
-    def _check_weights(self, weights: FloatArray) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            is_certain = np.isfinite(weights.sum())  # of one pass; finite terms may overflow
-        if not is_certain and not np.isfinite(weights).all():
-            raise DataError(
-                f"Weights in {self.path} are not finite for some of {len(weights)} events: "
-                f"{describe_not_finite(weights, list(self.setup.benchmarks))}. Remove these events "
-                f"from the sample, or repeat the reweighting."
-            )
-
-
-def _check_layout(file: h5py.File, setup: AnalysisSetup) -> None:
-    if WEIGHTS not in file or file[WEIGHTS].ndim != 2:
+def _check_layout(file: HDF5Reader, setup: AnalysisSetup) -> int:
+    """Check that everything has the right shape and type; returns the number of events."""
+    if WEIGHTS not in file or len(file[WEIGHTS].shape or ()) != 2:
         raise MissingWeightsError(
-            f"{file.filename} has a setup, but no event weights ({WEIGHTS!r}). Read a sample into "
+            f"{file.path} has a setup, but no event weights ({WEIGHTS!r}). Read a sample into "
             f"an event file first, with LHEReader or DelphesReader."
         )
     n_events, n_columns = file[WEIGHTS].shape
     if n_columns != len(setup.benchmarks):
         raise MissingWeightsError(
-            f"{file.filename} has {n_columns} weights for each event, but {len(setup.benchmarks)} "
+            f"{file.path} has {n_columns} weights for each event, but {len(setup.benchmarks)} "
             f"benchmarks: {list(setup.benchmarks)}. Read the sample again with the setup it was "
             f"made with."
         )
@@ -319,30 +359,36 @@ def _check_layout(file: h5py.File, setup: AnalysisSetup) -> None:
     shape = file[OBSERVATIONS].shape if OBSERVATIONS in file else None
     if shape != expected:
         raise FileFormatError(
-            f"{file.filename} must hold observables of the shape {expected}, one row for each "
+            f"{file.path} must hold observables of the shape {expected}, one row for each "
             f"weight and one column for each of {list(setup.observables)}; got {shape}. Read the "
             f"sample again."
         )
     sampled = file[SAMPLING_BENCHMARKS].shape if SAMPLING_BENCHMARKS in file else (0,)
     if sampled not in {(n_events,), (0,)}:
         raise FileFormatError(
-            f"{file.filename} must name the sampling benchmark of all {n_events} events or of "
+            f"{file.path} must name the sampling benchmark of all {n_events} events or of "
             f"none, got the shape {sampled}. Read the sample again."
         )
+    kinds = {OBSERVATIONS: "fiu", WEIGHTS: "fiu"}
+    if _has_sampling_benchmarks(file, n_events):
+        kinds[SAMPLING_BENCHMARKS] = "iu"
+    for name, kind in kinds.items():
+        if file[name].dtype.kind not in kind:
+            raise FileFormatError(
+                f"{file.path} must hold {'whole ' if kind == 'iu' else ''}numbers as {name!r}, got "
+                f"the type {file[name].dtype}. Read the sample again."
+            )
+    return int(n_events)
 
 
-def _has_sampling_benchmarks(file: h5py.File) -> bool:
-    n_events = file[WEIGHTS].shape[0]
+def _has_sampling_benchmarks(file: HDF5Reader, n_events: int) -> bool:
     return SAMPLING_BENCHMARKS in file and file[SAMPLING_BENCHMARKS].shape == (n_events,)
 
 
-def _read_summary(file: h5py.File, n_physical: int) -> EventSummary | None:
-    if SIGNAL_EVENTS not in file:
+def _read_summary(file: HDF5Reader, setup: AnalysisSetup) -> EventSummary | None:
+    """Numbers of generated events; None where there are none, or an empty list."""
+    name = SIGNAL_EVENTS if SIGNAL_EVENTS in file else OLD_SIGNAL_EVENTS
+    if name not in file or file[name].shape == (0,):
         return None
-    signal_events = read_array(file, SIGNAL_EVENTS).astype(np.int64)
-    if signal_events.shape != (n_physical,):
-        raise FileFormatError(
-            f"{file.filename} must count the events generated at each of {n_physical} physical "
-            f"benchmarks, got the shape {signal_events.shape}. Read the sample again."
-        )
-    return EventSummary(signal_events, int(read_array(file, BACKGROUND_EVENTS)))
+    background = file.numbers(BACKGROUND_EVENTS, [], np.zeros(()))
+    return EventSummary.checked(file.numbers(name, [None]), float(background), setup)

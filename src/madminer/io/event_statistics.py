@@ -5,7 +5,6 @@ Nothing is refused here: what is not finite is counted and left out of sums.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +19,9 @@ from madminer.io.column_statistics import (
 )
 from madminer.io.event_reader import EventFile
 from madminer.io.events import EventSummary
-from madminer.io.schema import OBSERVATIONS, SAMPLING_BENCHMARKS, WEIGHTS, open_hdf5
 from madminer.io.variation_statistics import RatioExtremes, VariationStatistics
 from madminer.progress import track
-from madminer.typing import FloatArray, IntArray
+from madminer.typing import FloatArray
 
 __all__ = [
     "BenchmarkStatistics",
@@ -90,7 +88,10 @@ def event_statistics(file: EventFile) -> EventStatistics:
     stride = -(-file.n_events // MAX_RATIOS)
     kept: list[FloatArray] = []
     extremes = RatioExtremes(file.setup)
-    for start, x, w, sampled in _batches(file):
+    step = max(BATCH_BYTES // (8 * (file.n_observables + file.n_benchmarks)), 1)
+    batches = track(file.iterate_unchecked(step), "Checking", total=-(-file.n_events // step))
+    for start, events in zip(range(0, file.n_events, step), batches, strict=True):
+        x, w, sampled = events.x, events.weights, events.sampling_benchmarks
         groups = np.full(len(w), n_physical) if sampled is None else sampling.add(sampled)
         observables.add(start, x)
         weights.add(w, groups)
@@ -112,16 +113,3 @@ def event_statistics(file: EventFile) -> EventStatistics:
         n_repeated=repeated.n_repeated,
         sampled_weights=sample,
     )
-
-
-def _batches(
-    file: EventFile,
-) -> Iterator[tuple[int, FloatArray, FloatArray, IntArray | None]]:
-    """First event, observables, weights and sampling benchmarks, without any checks."""
-    step = max(BATCH_BYTES // (8 * (file.n_observables + file.n_benchmarks)), 1)
-    with open_hdf5(file.path) as hdf5:
-        for start in track(range(0, file.n_events, step), "Checking"):
-            rows = slice(start, start + step)
-            sampled = hdf5[SAMPLING_BENCHMARKS][rows] if file.has_sampling_benchmarks else None
-            x = np.asarray(hdf5[OBSERVATIONS][rows], dtype=np.float64)
-            yield start, x, np.asarray(hdf5[WEIGHTS][rows], dtype=np.float64), sampled

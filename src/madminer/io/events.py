@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.errors import ShapeError
-from madminer.typing import FloatArray, IntArray
+from madminer.errors import FileFormatError, ShapeError
+from madminer.models import AnalysisSetup
+from madminer.typing import ArrayLike, FloatArray, IntArray
 
-__all__ = ["EventSummary", "Events", "describe_not_finite"]
+__all__ = ["EventSummary", "Events", "all_finite", "describe_not_finite"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +41,30 @@ class EventSummary:
         signal = sampling_benchmarks[sampling_benchmarks >= 0]
         counts = np.bincount(signal, minlength=n_physical)
         return cls(counts, int(sampling_benchmarks.size - signal.size))
+
+    @classmethod
+    def checked(
+        cls, signal_events: ArrayLike, background_events: float, setup: AnalysisSetup
+    ) -> EventSummary:
+        """Numbers as a file has them.
+
+        Args:
+            signal_events: Events generated at each physical benchmark, shape ``(n_physical,)``.
+            background_events: Background events.
+            setup: Setup of the analysis.
+
+        Raises:
+            FileFormatError: If they are no numbers of events, or not one for each benchmark.
+        """
+        signal, n_physical = np.asarray(signal_events), len(setup.physical_benchmarks)
+        numbers = np.append(signal, background_events)
+        if signal.shape != (n_physical,) or np.any(numbers < 0) or np.any(numbers % 1 != 0):
+            raise FileFormatError(
+                f"Numbers of events generated at each of {n_physical} physical benchmarks are "
+                f"needed, got {numbers.tolist()}, the last one of background. Read the sample "
+                f"again."
+            )
+        return cls(signal.astype(np.int64), int(background_events))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +137,18 @@ class Events:
         self.weights[start:stop] = events.weights
         if self.sampling_benchmarks is not None and events.sampling_benchmarks is not None:
             self.sampling_benchmarks[start:stop] = events.sampling_benchmarks
+
+
+def all_finite(values: FloatArray) -> bool:
+    """Whether all numbers are finite.
+
+    Examples:
+        >>> all_finite(np.array([1.0, np.nan])), all_finite(np.array([1e308, 1e308]))
+        (False, True)
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_certain = np.isfinite(values.sum())  # in one pass; finite terms may overflow
+    return bool(is_certain) or bool(np.isfinite(values).all())
 
 
 def describe_not_finite(columns: FloatArray, names: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,12 +17,13 @@ from typing import Any, Self
 import awkward as ak
 import numpy as np
 
-from madminer.errors import FileFormatError, MissingFileError, OptionError
+from madminer.errors import FileFormatError, MadMinerError, OptionError
 from madminer.io.atomic import atomic_path, refuse_same_file
 from madminer.io.awkward_events import EventFields
 from madminer.io.event_columns import with_fields
 from madminer.io.event_reader import EventFile
 from madminer.io.events import Events, EventSummary
+from madminer.io.opened import DAMAGES, OpenedFile
 from madminer.io.pyarrow_package import pyarrow_package
 from madminer.io.setup_json import setup_from_json, setup_to_json
 from madminer.models import AnalysisSetup
@@ -78,22 +80,23 @@ class ParquetNotes:
         """
         try:
             notes = json.loads(text)
-            version, n_events, summary = notes["format"], int(notes["n_events"]), notes["summary"]
+            version, n_events = int(notes["format"]), int(notes["n_events"])
+            if version > FORMAT_VERSION:
+                raise FileFormatError(
+                    f"The metadata of MadMiner are of version {version}, but this MadMiner reads "
+                    f"versions up to {FORMAT_VERSION}. Update it."
+                )
             fields = EventFields(str(notes["weights"]), str(notes["sampling_benchmark"]))
-            setup = notes["setup"]
-            if summary is not None:
-                signal = np.array(summary["signal_events"], dtype=np.int64)
-                summary = EventSummary(signal, int(summary["background_events"]))
-        except (ValueError, KeyError, TypeError) as error:
+            setup = setup_from_json(json.dumps(notes["setup"]))
+            counts = notes["summary"]
+            summary = None if counts is None else EventSummary.checked(**counts, setup=setup)
+        except MadMinerError:
+            raise
+        except DAMAGES as error:
             raise FileFormatError(
-                f"The metadata of MadMiner are damaged ({error!r}). Export the events again."
+                f"The metadata of MadMiner are damaged ({error!r:.300}). Export the events again."
             ) from error
-        if version > FORMAT_VERSION:
-            raise FileFormatError(
-                f"The metadata of MadMiner are of version {version}, but this MadMiner reads "
-                f"versions up to {FORMAT_VERSION}. Update it."
-            )
-        return cls(setup_from_json(json.dumps(setup)), summary, fields, n_events)
+        return cls(setup, summary, fields, n_events)
 
 
 def export_parquet(
@@ -160,17 +163,14 @@ class ParquetFile:
     def __init__(self, path: StrPath) -> None:
         pa = pyarrow_package()
         self.path = Path(path)
-        if not self.path.is_file():
-            raise MissingFileError(f"There is no file {path}. Check the path and the folder.")
-        try:
-            with pa.parquet.ParquetFile(self.path) as file:
-                schema = file.schema_arrow
-                self.n_events = int(file.metadata.num_rows)
-        except (pa.ArrowException, OSError) as error:
-            raise self._format_error(error) from error
-        self.columns = _names(schema)
-        text = (schema.metadata or {}).get(KEY)
-        self.notes = None if text is None else ParquetNotes.from_json(text.decode())
+        self._source = OpenedFile(self.path)
+        with self._reading(), pa.parquet.ParquetFile(self._source) as file:
+            schema = file.schema_arrow
+            self.n_events = int(file.metadata.num_rows)
+            self.columns = _names(schema)
+            text = (schema.metadata or {}).get(KEY)
+            self.notes = None if text is None else ParquetNotes.from_json(text.decode())
+        self._source.require_size(8 * self.n_events * len(schema.names), "columns")
 
     def iterate(self, columns: list[str], batch_size: int) -> Iterator[dict[str, ak.Array]]:
         """Read chosen columns piece by piece.
@@ -185,21 +185,14 @@ class ParquetFile:
         Raises:
             FileFormatError: If the file is damaged.
         """
-        pa = pyarrow_package()
-        try:
-            with pa.parquet.ParquetFile(self.path) as file:
-                for group in range(file.num_row_groups):  # all at once would stay in memory
-                    for batch in file.iter_batches(batch_size, [group], columns):
-                        events = ak.from_arrow(batch)
-                        yield with_fields({name: events[name] for name in events.fields})
-        except (pa.ArrowException, OSError) as error:
-            raise self._format_error(error) from error
+        with self._reading(), pyarrow_package().parquet.ParquetFile(self._source) as file:
+            for group in range(file.num_row_groups):  # all at once would stay in memory
+                for batch in file.iter_batches(batch_size, [group], columns):
+                    events = ak.from_arrow(batch)
+                    yield with_fields({name: events[name] for name in events.fields})
 
-    def _format_error(self, error: Exception) -> FileFormatError:
-        return FileFormatError(
-            f"{self.path} cannot be read as a Parquet file ({error}). It is truncated, damaged or "
-            f"another kind of file: write it again."
-        )
+    def _reading(self) -> AbstractContextManager[None]:
+        return self._source.reading("a Parquet file")
 
 
 def _names(schema: Any) -> list[str]:

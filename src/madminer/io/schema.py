@@ -7,34 +7,33 @@ group ``madminer``, which older versions do not look at.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from madminer.errors import FileFormatError, MissingFileError, OutputError
-from madminer.typing import StrPath
+from madminer.errors import FileFormatError, OutputError
+from madminer.io.opened import OpenedFile
+from madminer.typing import FloatArray, IntArray, StrPath
 
 __all__ = [
     "BACKGROUND_EVENTS",
     "FORMAT_ATTRIBUTE",
     "FORMAT_VERSION",
     "OBSERVATIONS",
+    "OLD_SIGNAL_EVENTS",
     "SAMPLING_BENCHMARKS",
     "SIGNAL_EVENTS",
     "STRING_BYTES",
     "WEIGHTS",
+    "HDF5Reader",
     "create_hdf5",
-    "decode_strings",
     "encode_strings",
     "open_hdf5",
-    "read_array",
-    "read_format_version",
-    "read_strings",
 ]
 
 FORMAT_VERSION = 1
@@ -51,30 +50,184 @@ SAMPLING_BENCHMARKS = "samples/sampling_benchmarks"
 SIGNAL_EVENTS = "sample_summary/signal_events"
 BACKGROUND_EVENTS = "sample_summary/background_events"
 
+OLD_SIGNAL_EVENTS = "sample_summary/signal_events_per_benchmark"
+"""What MadMiner 0.2 to 0.8 called it."""
 
-@contextmanager
-def open_hdf5(path: StrPath) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading.
+LARGEST_WHOLE = 2**53
+"""Whole numbers up to here are numbers without rounding."""
+
+
+class HDF5Reader:
+    """An HDF5 file that is opened once, and refused by name wherever it is not what it should be.
+
+    For use in a ``with`` statement, or kept open as long as somebody reads.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        source: Its bytes.
 
     Raises:
         MissingFileError: If there is no such file.
         FileFormatError: If it is truncated, damaged, not HDF5, or of a newer format.
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f"There is no file {path}. Check the path and the working folder.")
-    try:
-        with h5py.File(path, "r") as file:
-            read_format_version(file)
-            yield file
-    except PermissionError as error:
-        raise FileFormatError(
-            f"{path} may not be read (permission denied). Change its permissions, or copy it."
-        ) from error
-    except OSError as error:
-        raise FileFormatError(
-            f"{path} cannot be read as an HDF5 file ({error}). It is truncated, damaged or another "
-            f"kind of file: copy it again, or make it again with the save method that wrote it."
-        ) from error
+
+    def __init__(self, path: StrPath) -> None:
+        self.source: Final = OpenedFile(path)
+        with self.reading():
+            self._file: Final = h5py.File(self.source, "r")
+            self.version: Final = _format_version(self._file.attrs, self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.source.path
+
+    def close(self) -> None:
+        """Close the file; also done when nothing refers to it any more."""
+        self._file.close()
+        self.source.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Whatever goes wrong inside is the fault of the file; see `OpenedFile.reading`."""
+        with self.source.reading("an HDF5 file of MadMiner"):
+            yield
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a dataset or group, or a link in its place."""
+        place = self._file
+        for part in name.split("/"):
+            if not isinstance(place, h5py.Group) or not place.id.links.exists(part.encode()):
+                return False
+            place = self._linked(place, part)
+        return True
+
+    def __getitem__(self, name: str) -> h5py.Dataset:
+        """A dataset of which all values are in this file.
+
+        Raises:
+            FileFormatError: If there is none, it leads to another file, or announces far more
+                values than the file can hold.
+        """
+        if name not in self:
+            raise FileFormatError(
+                f"{self.path} lacks the dataset {name!r}, so it is no complete setup or event file "
+                f"of MadMiner. Make it again with the save method of MadMiner or of a reader."
+            )
+        dataset = self._file[name]
+        if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+            raise FileFormatError(
+                f"{self.path} must hold the values of {name!r} itself, but it is a group or leads "
+                f"to another file. Make it again with the save method of MadMiner or of a reader."
+            )
+        size = dataset.size or 0
+        self.source.require_size(size * dataset.dtype.itemsize, name)
+        if size > 0 and dataset.id.get_storage_size() == 0:
+            raise FileFormatError(
+                f"{self.path} announces {dataset.shape} values of {name!r}, but holds none: it was "
+                f"not written to its end. Make it again."
+            )
+        return dataset
+
+    def numbers(
+        self, name: str, shape: Sequence[int | None], default: NDArray[Any] | None = None
+    ) -> FloatArray:
+        """Read a whole dataset of finite numbers.
+
+        Args:
+            name: The dataset.
+            shape: Its shape, None for any length.
+            default: What a file without it means; None: it is needed.
+
+        Raises:
+            FileFormatError: If it is missing or something else.
+        """
+        if default is not None and name not in self:
+            return default
+        dataset = self[name]
+        self._check_shape(dataset, name, shape)
+        values = np.asarray(dataset[()])
+        if values.dtype.kind not in "biuf" or not np.all(np.isfinite(values)):
+            raise FileFormatError(
+                f"{self.path} must hold finite numbers as {name!r}, got the type {values.dtype}"
+                f"{' with infinite or undefined ones' if values.dtype.kind == 'f' else ''}. Make "
+                f"it again."
+            )
+        return values.astype(np.float64)
+
+    def whole_numbers(
+        self, name: str, shape: Sequence[int | None], default: NDArray[Any] | None = None
+    ) -> IntArray:
+        """Read a whole dataset of whole numbers; see `numbers`."""
+        values = self.numbers(name, shape, default)
+        if np.any(values % 1 != 0) or np.any(np.abs(values) > LARGEST_WHOLE):
+            raise FileFormatError(f"{self.path} must hold whole numbers as {name!r}, got others.")
+        return values.astype(np.int64)
+
+    def texts(
+        self, name: str, shape: Sequence[int | None] = (None,), default: list[str] | None = None
+    ) -> list[Any]:
+        """Read a whole dataset of texts, as lists of lists where it has several axes.
+
+        See `numbers`.
+        """
+        if default is not None and name not in self:
+            return default
+        dataset = self[name]
+        self._check_shape(dataset, name, shape)
+        if h5py.check_string_dtype(dataset.dtype) is None:
+            raise FileFormatError(
+                f"{self.path} must hold texts as {name!r}, got the type {dataset.dtype}. Make it "
+                f"again."
+            )
+        try:
+            texts: list[Any] = decode_strings(dataset[()])
+        except UnicodeDecodeError as error:
+            raise FileFormatError(
+                f"{self.path} holds text as {name!r} that is not UTF-8 ({error}). Make it again "
+                f"with names in UTF-8."
+            ) from error
+        return texts
+
+    def _check_shape(self, dataset: h5py.Dataset, name: str, shape: Sequence[int | None]) -> None:
+        got = dataset.shape
+        fits = got is not None and len(got) == len(shape)
+        if not fits or any(n not in {None, m} for n, m in zip(shape, got, strict=True)):
+            expected = ", ".join("any" if n is None else str(n) for n in shape)
+            raise FileFormatError(
+                f"{self.path} must hold {name!r} with the shape ({expected}), got {got}. Parts of "
+                f"it do not belong together: make it again."
+            )
+
+    def _linked(self, group: h5py.Group, part: str) -> h5py.HLObject:
+        """What is behind a link, which must not lead anywhere else."""
+        if group.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
+            raise FileFormatError(
+                f"{self.path} must hold {part!r} itself, but it is a link to another place. Make "
+                f"the file again, for example with h5repack of the place that it leads to."
+            )
+        return group[part]
+
+
+@contextmanager
+def open_hdf5(path: StrPath) -> Iterator[HDF5Reader]:
+    """Open an HDF5 file for reading; whatever goes wrong meanwhile is the fault of the file.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        FileFormatError: If it is truncated, damaged, not HDF5, or of a newer format.
+        FileChangedError: If it changes meanwhile.
+    """
+    with HDF5Reader(path) as file, file.reading():
+        yield file
 
 
 @contextmanager
@@ -109,51 +262,21 @@ def _flush(file: h5py.File) -> None:
         ) from error
 
 
-def read_format_version(file: h5py.File) -> int:
-    """Version of the layout of an open file.
-
-    Returns:
-        The version; 0 for files of MadMiner 0.9, which do not tell.
-
-    Raises:
-        FileFormatError: If it is newer than this program, or no version.
-    """
-    version = file.attrs.get(FORMAT_ATTRIBUTE, 0)
+def _format_version(attributes: h5py.AttributeManager, path: Path) -> int:
+    """Version of the layout; 0 for files of MadMiner 0.9 and before, which do not tell."""
+    version = attributes.get(FORMAT_ATTRIBUTE, 0)
     if not isinstance(version, int | np.integer) or version < 0:
         raise FileFormatError(
-            f"{file.filename} must have a version number as its attribute {FORMAT_ATTRIBUTE!r}, "
-            f"got {version!r}. Make the file again."
+            f"{path} must have a version number as its attribute {FORMAT_ATTRIBUTE!r}, got "
+            f"{version!r:.100}. Make the file again."
         )
     if version > FORMAT_VERSION:
         raise FileFormatError(
-            f"{file.filename} has format version {version}, written by a newer MadMiner; this one "
-            f"reads up to version {FORMAT_VERSION}. Update it (pip install --upgrade madminer), "
-            f"or make the file again with this version."
+            f"{path} has format version {version}, written by a newer MadMiner; this one reads up "
+            f"to version {FORMAT_VERSION}. Update it (pip install --upgrade madminer), or make the "
+            f"file again with this version."
         )
     return int(version)
-
-
-def read_array(file: h5py.File, name: str) -> NDArray[Any]:
-    """Read a whole dataset.
-
-    Raises:
-        FileFormatError: If the file lacks it.
-    """
-    if not isinstance(file.get(name), h5py.Dataset):
-        raise FileFormatError(
-            f"{file.filename} lacks the dataset {name!r}, so it is no complete setup or event file "
-            f"of MadMiner. Make it again with the save method of MadMiner or of a reader."
-        )
-    return np.asarray(file[name][()])
-
-
-def read_strings(file: h5py.File, name: str) -> list[str]:
-    """Read a whole dataset of strings.
-
-    Raises:
-        FileFormatError: If the file lacks it.
-    """
-    return decode_strings(read_array(file, name))
 
 
 def encode_strings(texts: Iterable[str]) -> NDArray[np.bytes_]:
@@ -182,11 +305,18 @@ def encode_strings(texts: Iterable[str]) -> NDArray[np.bytes_]:
     return np.array(encoded, dtype=f"S{STRING_BYTES}")
 
 
-def decode_strings(encoded: NDArray[Any]) -> list[str]:
+def decode_strings(encoded: NDArray[Any]) -> list[Any]:
     """Decode what `encode_strings` or another HDF5 writer encoded.
 
     Examples:
         >>> decode_strings(np.array([b"sm", b"w"]))
         ['sm', 'w']
     """
-    return [text.decode() if isinstance(text, bytes) else str(text) for text in encoded.tolist()]
+    return [
+        decode_strings(part)
+        if isinstance(part, np.ndarray)
+        else part.decode()
+        if isinstance(part, bytes)
+        else str(part)
+        for part in encoded
+    ]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
-from madminer.errors import FileFormatError, SetupError
+from madminer.errors import FileFormatError, MadMinerError, SetupError
 from madminer.io.atomic import atomic_path
 from madminer.io.schema import (
     FORMAT_VERSION,
     STRING_BYTES,
-    decode_strings,
+    HDF5Reader,
     encode_strings,
     open_hdf5,
-    read_array,
-    read_strings,
 )
 from madminer.models import (
     AnalysisParameter,
@@ -34,6 +32,9 @@ from madminer.typing import StrPath
 __all__ = ["read_setup", "read_setup_group", "write_setup"]
 
 NO_TRANSFORM = "_"
+OLD_RANGES = "parameters/ranges"
+"""What MadMiner 0.2 to 0.8 called the ranges."""
+
 NONE = "None"
 
 TOLERANCE = 1e-6
@@ -45,7 +46,7 @@ VARIATION_COLUMNS = ("parameters", "signs", "physical_benchmarks", "benchmarks")
 
 
 def read_setup(path: StrPath) -> AnalysisSetup:
-    """Read the setup from a setup file or an event file, of this version or of MadMiner 0.9.
+    """Read the setup from a setup file or an event file, of this version or of MadMiner 0.2 to 0.9.
 
     Args:
         path: The file.
@@ -61,7 +62,7 @@ def read_setup(path: StrPath) -> AnalysisSetup:
         return read_setup_group(file)
 
 
-def read_setup_group(file: h5py.File) -> AnalysisSetup:
+def read_setup_group(file: HDF5Reader) -> AnalysisSetup:
     """Read the setup from an open file; see `read_setup`."""
     try:
         parameters = _read_parameters(file)
@@ -77,9 +78,9 @@ def read_setup_group(file: h5py.File) -> AnalysisSetup:
         _check_morphing(setup)
     except FileFormatError:
         raise
-    except (SetupError, ValueError, TypeError, IndexError, OverflowError) as error:
+    except (MadMinerError, ValueError) as error:
         raise FileFormatError(
-            f"{file.filename} holds no valid setup: {error} Make the file again."
+            f"{file.path} holds no valid setup: {error} Make the file again."
         ) from error
     return setup
 
@@ -124,27 +125,29 @@ def _write_parameters(file: h5py.Group, setup: AnalysisSetup) -> None:
     file["parameters/transforms"] = encode_strings(transforms)
 
 
-def _read_parameters(file: h5py.File) -> dict[str, AnalysisParameter]:
-    names = read_strings(file, "parameters/names")
+def _read_parameters(file: HDF5Reader) -> dict[str, AnalysisParameter]:
+    names = _names(file, "parameters/names")
+    n = len(names)
+    ranges = "parameters/val_ranges"
     columns = zip(
         names,
-        read_strings(file, "parameters/lha_blocks"),
-        read_array(file, "parameters/lha_ids").tolist(),
-        read_array(file, "parameters/max_power").tolist(),
-        read_array(file, "parameters/val_ranges").tolist(),
-        read_strings(file, "parameters/transforms"),
+        file.texts("parameters/lha_blocks", [n]),
+        file.whole_numbers("parameters/lha_ids", [n]).tolist(),
+        file.whole_numbers("parameters/max_power", [n]).tolist(),
+        file.numbers(ranges if ranges in file else OLD_RANGES, [n, 2]).tolist(),
+        file.texts("parameters/transforms", [n], [NO_TRANSFORM] * n),
         strict=True,
     )
     return {
         name: AnalysisParameter(
             name=name,
             lha_block=block,
-            lha_id=int(lha_id),
-            max_power=int(max_power),
-            val_range=(float(val_range[0]), float(val_range[1])),
-            transform=None if transform == NO_TRANSFORM else transform,
+            lha_id=lha_id,
+            max_power=max_power,
+            val_range=(low, high),
+            transform=None if transform in {NO_TRANSFORM, ""} else transform,
         )
-        for name, block, lha_id, max_power, val_range, transform in columns
+        for name, block, lha_id, max_power, (low, high), transform in columns
     }
 
 
@@ -158,17 +161,20 @@ def _write_benchmarks(file: h5py.Group, setup: AnalysisSetup) -> None:
     file["benchmarks/is_reference"] = np.array([b.is_reference for b in benchmarks], dtype=np.int64)
 
 
-def _read_benchmarks(file: h5py.File, parameters: list[str]) -> dict[str, Benchmark]:
-    names = read_strings(file, "benchmarks/names")
+def _read_benchmarks(file: HDF5Reader, parameters: list[str]) -> dict[str, Benchmark]:
+    names = _names(file, "benchmarks/names")
+    n = len(names)
     columns = zip(
         names,
-        read_array(file, "benchmarks/values").tolist(),
-        read_array(file, "benchmarks/is_nuisance").astype(bool).tolist(),
-        read_array(file, "benchmarks/is_reference").astype(bool).tolist(),
+        file.numbers("benchmarks/values", [n, len(parameters)]).tolist(),
+        file.numbers("benchmarks/is_nuisance", [n], np.zeros(n)).tolist(),
+        file.numbers("benchmarks/is_reference", [n], np.zeros(n)).tolist(),
         strict=True,
     )
     return {
-        name: Benchmark(name, dict(zip(parameters, values, strict=True)), is_nuisance, is_reference)
+        name: Benchmark(
+            name, dict(zip(parameters, values, strict=True)), bool(is_nuisance), bool(is_reference)
+        )
         for name, values, is_nuisance, is_reference in columns
     }
 
@@ -179,13 +185,12 @@ def _write_morphing(file: h5py.Group, setup: AnalysisSetup) -> None:
         file["morphing/morphing_matrix"] = setup.morphing.matrix.astype(np.float64)
 
 
-def _read_morphing(file: h5py.File) -> MorphingSetup | None:
+def _read_morphing(file: HDF5Reader) -> MorphingSetup | None:
     if "morphing" not in file:
         return None
-    return MorphingSetup(
-        components=read_array(file, "morphing/components").astype(np.int64),
-        matrix=read_array(file, "morphing/morphing_matrix").astype(np.float64),
-    )
+    components = file.whole_numbers("morphing/components", [None, None])
+    matrix = file.numbers("morphing/morphing_matrix", [len(components), None])
+    return MorphingSetup(components, matrix)
 
 
 def _check_morphing(setup: AnalysisSetup) -> None:
@@ -198,10 +203,11 @@ def _check_morphing(setup: AnalysisSetup) -> None:
     components, matrix = setup.morphing.components, setup.morphing.matrix
     if not np.all(np.isfinite(matrix)) or np.any(components < 0):
         raise SetupError("The morphing matrix must be finite, and powers 0 or more.")
-    factors = monomials(setup.benchmark_thetas[: setup.morphing.n_basis], components)
-    deviations = np.abs(matrix @ factors - np.eye(len(components)))
-    terms = np.abs(matrix) @ np.abs(factors)  # rounding is relative to these, in the same units
-    if np.any(deviations > TOLERANCE * terms):
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        factors = monomials(setup.benchmark_thetas[: setup.morphing.n_basis], components)
+        deviations = np.abs(matrix @ factors - np.eye(len(components)))
+        terms = np.abs(matrix) @ np.abs(factors)  # rounding is relative to these, in the same units
+    if not np.all(deviations <= TOLERANCE * terms):
         largest = np.max(deviations / np.where(terms > 0, terms, 1.0))
         names = list(setup.physical_benchmarks)[: setup.morphing.n_basis]
         raise SetupError(
@@ -222,21 +228,20 @@ def _write_finite_differences(file: h5py.Group, setup: AnalysisSetup) -> None:
     file["finite_differences/epsilon"] = float(setup.finite_differences.epsilon)
 
 
-def _read_finite_differences(file: h5py.File, parameters: list[str]) -> FiniteDifferences | None:
+def _read_finite_differences(file: HDF5Reader, parameters: list[str]) -> FiniteDifferences | None:
     if "finite_differences" not in file:
         return None
-    bases = read_strings(file, "finite_differences/base_benchmarks")
-    shifted = read_array(file, "finite_differences/shifted_benchmarks")
+    bases = _names(file, "finite_differences/base_benchmarks")
+    shape = [len(bases), len(parameters)]
     benchmarks = {
-        base: FiniteDiffBenchmark.from_params(base, parameters, decode_strings(names))
-        for base, names in zip(bases, shifted, strict=True)
-    }
-    epsilon = float(read_array(file, "finite_differences/epsilon"))
-    if len(benchmarks) != len(bases) or not 0.0 < epsilon < np.inf:
-        raise SetupError(
-            f"Finite differences need a positive step and each base benchmark once, got the step "
-            f"{epsilon} and {bases}."
+        base: FiniteDiffBenchmark.from_params(base, parameters, names)
+        for base, names in zip(
+            bases, file.texts("finite_differences/shifted_benchmarks", shape), strict=True
         )
+    }
+    epsilon = float(file.numbers("finite_differences/epsilon", []))
+    if not epsilon > 0.0:
+        raise SetupError(f"Finite differences need a positive step, got {epsilon}.")
     return FiniteDifferences(benchmarks, epsilon)
 
 
@@ -251,16 +256,15 @@ def _write_systematics(file: h5py.Group, setup: AnalysisSetup) -> None:
     file["systematics/scales"] = encode_strings(scales)
 
 
-def _read_systematics(file: h5py.File) -> dict[str, Systematic]:
+def _read_systematics(file: HDF5Reader) -> dict[str, Systematic]:
     if "systematics" not in file:
         return {}
-    sections = ("names", "types", "values", "scales")
-    columns = [read_strings(file, f"systematics/{section}") for section in sections]
-    if len(set(columns[0])) != len(columns[0]):
-        raise SetupError(f"Each systematic needs a name of its own, got {columns[0]}.")
+    names = _names(file, "systematics/names")
+    sections = ("types", "values", "scales")
+    columns = [file.texts(f"systematics/{section}", [len(names)]) for section in sections]
     return {
         name: _systematic(name, type_, value, scale)
-        for name, type_, value, scale in zip(*columns, strict=True)
+        for name, type_, value, scale in zip(names, *columns, strict=True)
     }
 
 
@@ -295,30 +299,37 @@ def _write_nuisance_parameters(file: h5py.Group, setup: AnalysisSetup) -> None:
             file[f"{VARIATIONS}/{section}"] = encode_strings(texts)
 
 
-def _read_nuisance_parameters(file: h5py.File) -> dict[str, NuisanceParameter]:
+def _read_nuisance_parameters(file: HDF5Reader) -> dict[str, NuisanceParameter]:
     if "nuisance_parameters" not in file:
         return {}
-    sections = ("names", "systematics", "benchmark_positive", "benchmark_negative")
-    columns = [read_strings(file, f"nuisance_parameters/{section}") for section in sections]
+    names = _names(file, "nuisance_parameters/names")
+    n = len(names)
+    columns = zip(
+        names,
+        file.texts("nuisance_parameters/systematics", [n], names),  # before 0.6 there were none
+        file.texts("nuisance_parameters/benchmark_positive", [n]),
+        file.texts("nuisance_parameters/benchmark_negative", [n]),
+        strict=True,
+    )
     variations = _read_variations(file)
     return {
         name: NuisanceParameter(
             name=name,
             systematic=systematic,
-            benchmark_pos=None if positive == NONE else positive,
-            benchmark_neg=None if negative == NONE else negative,
+            benchmark_pos=None if positive in {NONE, ""} else positive,
+            benchmark_neg=None if negative in {NONE, ""} else negative,
             benchmarks_pos=variations.get((name, "+")),
             benchmarks_neg=variations.get((name, "-")),
         )
-        for name, systematic, positive, negative in zip(*columns, strict=True)
+        for name, systematic, positive, negative in columns
     }
 
 
-def _read_variations(file: h5py.File) -> dict[tuple[str, str], dict[str, str]]:
+def _read_variations(file: HDF5Reader) -> dict[tuple[str, str], dict[str, str]]:
     """Benchmarks of responses that depend on theta, by nuisance parameter and sign."""
     variations: dict[tuple[str, str], dict[str, str]] = {}
     if VARIATIONS in file:
-        columns = [read_strings(file, f"{VARIATIONS}/{section}") for section in VARIATION_COLUMNS]
+        columns = [file.texts(f"{VARIATIONS}/{section}") for section in VARIATION_COLUMNS]
         for name, sign, physical, benchmark in zip(*columns, strict=True):
             variations.setdefault((name, sign), {})[physical] = benchmark
     return variations
@@ -335,12 +346,23 @@ def _write_observables(file: h5py.Group, setup: AnalysisSetup) -> None:
         file[FULL_DEFINITIONS] = np.array(definitions, dtype=h5py.string_dtype())
 
 
-def _read_observables(file: h5py.File) -> dict[str, str]:
+def _read_observables(file: HDF5Reader) -> dict[str, str]:
     if "observables" not in file:
         return {}
     full = FULL_DEFINITIONS if FULL_DEFINITIONS in file else "observables/definitions"
-    names = read_strings(file, "observables/names")
-    return dict(zip(names, read_strings(file, full), strict=True))
+    names = _names(file, "observables/names")
+    return dict(zip(names, file.texts(full, [len(names)]), strict=True))
+
+
+def _names(file: HDF5Reader, dataset: str) -> list[str]:
+    """Names that must differ from each other."""
+    names = file.texts(dataset)
+    if len(set(names)) != len(names):
+        raise FileFormatError(
+            f"{file.path} must hold different names as {dataset!r}, got {names!r:.200}. Make it "
+            f"again."
+        )
+    return names
 
 
 def _shorten(text: str) -> str:

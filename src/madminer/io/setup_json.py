@@ -17,7 +17,8 @@ from typing import Any, get_args, get_origin
 import numpy as np
 from numpy.typing import NDArray
 
-from madminer.errors import FileFormatError, OutputError, SetupError
+from madminer.errors import FileFormatError, MadMinerError, OutputError, SetupError
+from madminer.io.opened import DAMAGES
 from madminer.models import AnalysisSetup
 
 __all__ = ["setup_from_json", "setup_to_json"]
@@ -69,9 +70,9 @@ def setup_from_json(text: str) -> AnalysisSetup:
         setup = _value(AnalysisSetup, json.loads(text), "setup")
     except FileFormatError:
         raise
-    except (SetupError, ValueError, TypeError, AttributeError) as error:
+    except (MadMinerError, *DAMAGES) as error:
         raise FileFormatError(
-            f"The text holds no valid setup: {error} Write it again with setup_to_json."
+            f"The text holds no valid setup: {error!s:.300} Write it again with setup_to_json."
         ) from error
     return typing.cast("AnalysisSetup", setup)
 
@@ -131,7 +132,10 @@ def _record(kind: Any, plain: Any, where: str) -> Any:
 
 def _array(arguments: tuple[Any, ...], plain: Any) -> NDArray[Any]:
     is_whole = get_args(arguments[1])[0] is np.integer
-    return np.array(plain, dtype=np.int64 if is_whole else np.float64)
+    array = np.array(plain, dtype=np.int64 if is_whole else np.float64)
+    if not np.all(np.isfinite(array)):
+        raise SetupError(f"Numbers must be finite, got {plain!r:.100}.")
+    return array
 
 
 def _scalar(kind: Any, plain: Any, where: str) -> Any:
