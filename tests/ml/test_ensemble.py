@@ -30,6 +30,7 @@ from madminer.errors import (
     ShapeError,
     TrainingError,
 )
+from madminer.io import file_sets
 from madminer.ml import (
     DoubleParameterizedRatioEstimator,
     Ensemble,
@@ -638,7 +639,11 @@ def test_saved_and_loaded_ensembles_agree_exactly(
         np.testing.assert_array_equal(loaded.evaluate_score(x=X, theta=theta)[0], expected)
         np.testing.assert_array_equal(again.evaluate_score(x=X, theta=theta)[0], expected)
     index = json.loads((tmp_path / "models" / "ensemble.json").read_text())
-    assert index == {"format_version": 1, "estimator_type": "score", "n_estimators": 2}
+    files = index.pop("files")
+    assert index == {"format_version": 2, "estimator_type": "score", "n_estimators": 2}
+    assert {"ensemble.json", "notes.txt", *files} == {
+        path.name for path in (tmp_path / "models").iterdir()
+    }
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == [
         "ensemble.json",
         *(
@@ -658,10 +663,12 @@ def test_failed_save_leaves_the_old_ensemble(
     before = {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()}
     with pytest.raises(NotTrainedError, match=r"Estimators \[1\]"):
         Ensemble([scores.estimators[0], ScoreEstimator()]).save(tmp_path / "models")
-    monkeypatch.setattr(
-        type(scores.estimators[2]), "save", lambda *_, **__: (_ for _ in ()).throw(OSError(28))
-    )
-    with pytest.raises(OutputError, match="Cannot write the folder"):
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(file_sets, "write_to_disk", fail)
+    with pytest.raises(OutputError, match=r"Cannot write .*ensemble\.json \(No space left"):
         scores.save(tmp_path / "models")
     after = {path.name: path.read_bytes() for path in (tmp_path / "models").iterdir()}
     assert after == before
@@ -687,6 +694,38 @@ def test_bad_folders(scores: Ensemble, ratios: Ensemble, tmp_path: Path) -> None
     path.write_text('{"estimator_type": "score", "n_estimators": 4}')
     with pytest.raises(MissingFileError, match="estimator_3"):
         load_estimator(tmp_path / "models")
+    path.write_text('{"estimator_type": "score", "n_estimators": 1000000000}')
+    with pytest.raises(MissingFileError, match="announces 1000000000 estimators"):
+        load_estimator(tmp_path / "models")
     path.write_text('{"estimator_type": "likelihood", "n_estimators": 3}')
     with pytest.raises(FileFormatError, match="is of type 'score', but"):
         load_estimator(tmp_path / "models")
+
+
+def test_nothing_else_in_the_folder_is_touched(scores: Ensemble, tmp_path: Path) -> None:
+    others = ["estimator_7_settings.json", "estimator_0_notes.npy", "estimator_01_model.pt"]
+    others += [".estimator_0_x_means.npy.swp", "sally_settings.json"]
+    for name in others:
+        (tmp_path / name).write_text(name)
+    scores.save(tmp_path)
+    old = json.loads((tmp_path / "ensemble.json").read_text())
+    for key in ("files", "format_version"):  # as MadMiner 0.9 writes it
+        del old[key]
+    (tmp_path / "ensemble.json").write_text(json.dumps(old))
+    Ensemble(scores.estimators[:1]).save(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {*others, "ensemble.json"} < names
+    assert all(name.startswith("estimator_0_") for name in names - {*others, "ensemble.json"})
+    for name in others:
+        assert (tmp_path / name).read_text() == name
+
+
+def test_members_load_alone_and_only_together_in_an_ensemble(
+    scores: Ensemble, tmp_path: Path
+) -> None:
+    scores.save(tmp_path)
+    alone = load_estimator(tmp_path / "estimator_2")
+    np.testing.assert_array_equal(alone.evaluate_score(X), scores.estimators[2].evaluate_score(X))
+    scores.estimators[0].save(tmp_path / "estimator_2")
+    with pytest.raises(FileFormatError, match=r"estimator_2.* is not the file that was saved with"):
+        load_estimator(tmp_path)

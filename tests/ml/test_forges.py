@@ -243,7 +243,8 @@ def write_old(path: Path, estimator: Estimator, method: str, method_type: str) -
     """Write the files that the first releases wrote for such a network."""
     estimator.save(path)
     settings = json.loads(Path(f"{path}_settings.json").read_text())
-    for name in ("format_version", "estimator_type", "dropout_prob", "nuisance_mode_default"):
+    later = ("format_version", "estimator_type", "dropout_prob", "nuisance_mode_default", "files")
+    for name in later:
         settings.pop(name, None)
     settings.update(method=method, method_type=method_type)
     Path(f"{path}_settings.json").write_text(json.dumps(settings))
@@ -438,10 +439,13 @@ def test_ensemble_files(ensemble: EnsembleForge, files: dict[str, str], tmp_path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not a JSON file"),
-        ("[3]", "positive n_estimators"),
+        ("{", r"ensemble\.json is damaged"),
+        ("[3]", "values by name, not a list"),
         ('{"n_estimators": 0}', "positive n_estimators"),
-        ('{"n_estimators": 2, "expectations": [[0.0]]}', "expectations of 2 estimators, got 1"),
+        (
+            '{"n_estimators": 2, "expectations": [[0.0]]}',
+            r"expectations of 2 estimators, got \(1, 1\)",
+        ),
     ],
 )
 def test_damaged_index(text: str, message: str, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_ratios_are_differences(correlated: LikelihoodEstimator) -> None:
     np.testing.assert_array_equal(log_r, log_p0 - log_p1[rows])
     np.testing.assert_array_equal(t0, scores0)
     np.testing.assert_array_equal(t1, scores1[rows])
-    swapped, t1, t0 = correlated.evaluate_log_likelihood_ratio(x, theta1, theta0, True)
+    swapped, t1, t0 = correlated.evaluate_log_likelihood_ratio(x, theta1, theta0)
     np.testing.assert_allclose(swapped, -log_r, atol=1e-5)
     assert t0 is None
     assert t1 is None
@@ -243,7 +243,7 @@ def test_files_of_the_old_program_are_refused(tmp_path: Path) -> None:
     estimator.train("nde", sample["x"], sample["theta"], **QUICK)
     estimator.save(tmp_path / "model")
     settings = tmp_path / "model_settings.json"
-    settings.write_text(settings.read_text().replace('"format_version": 1', '"format_version": 0'))
+    settings.write_text(settings.read_text().replace('"format_version": 2', '"format_version": 0'))
     with pytest.raises(FileFormatError, match="Train the estimator again"):
         load_estimator(tmp_path / "model")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, cast, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from madminer.checks import whole
 from madminer.errors import (
     DataError,
     FileFormatError,
@@ -19,10 +21,11 @@ from madminer.errors import (
     OptionError,
     ShapeError,
 )
+from madminer.io.file_sets import reading
 from madminer.ml.checkpoints import open_checkpoint
 from madminer.ml.doubts import doubts
 from madminer.ml.evaluation import ScaledParameters, evaluate_combinations, evaluate_pairs
-from madminer.ml.export import SIGNATURES, Exported, write_onnx, write_program
+from madminer.ml.export import SIGNATURES, Exported, program, write_onnx
 from madminer.ml.inputs import (
     DataLike,
     check_finite,
@@ -94,13 +97,10 @@ class Estimator(ABC):
         dropout_prob: float = 0.0,
     ) -> None:
         find_activation(activation)
-        is_number = isinstance(dropout_prob, int | float | np.number)
-        if not is_number or not 0.0 <= dropout_prob < 1.0:
-            raise OptionError(f"dropout_prob must be from 0 to below 1, got {dropout_prob!r}.")
         self.features = _check_features(features)
         self.n_hidden = _check_n_hidden(n_hidden)
         self.activation = activation
-        self.dropout_prob = float(dropout_prob)
+        self.dropout_prob = _check_dropout(dropout_prob)
         self.n_observables: int | None = None
         self.n_parameters: int | None = None
         self._network: nn.Module | None = None
@@ -173,15 +173,29 @@ class Estimator(ABC):
             NotTrainedError: If it was never trained.
             OutputError: If the files cannot be written.
         """
+        write_model(filename, self.stored(save_model))
+
+    @final
+    def stored(self, save_model: bool = False) -> StoredModel:
+        """What `save` writes.
+
+        Args:
+            save_model: Whether the program of `torch.export` is part of it.
+
+        Raises:
+            NotTrainedError: If it was never trained.
+        """
         network, x_scaling = self._trained()
         arrays = {"x_means": x_scaling.means, "x_stds": x_scaling.stds}
         if self._theta_scaling is not None:
             arrays["theta_means"] = self._theta_scaling.means
             arrays["theta_stds"] = self._theta_scaling.stds
-        arrays.update(self._more_arrays())
-        write_model(filename, StoredModel(self._settings(), network.state_dict(), arrays))
-        if save_model:
-            write_program(f"{filename}_model.pt", self._exported())
+        return StoredModel(
+            settings=self._settings(),
+            state=network.state_dict(),
+            arrays=arrays | self._more_arrays(),
+            program=program(self._exported()) if save_model else None,
+        )
 
     @final
     def to_onnx(self, path: StrPath) -> None:
@@ -212,19 +226,28 @@ class Estimator(ABC):
             MissingFileError: If a file is missing.
             FileFormatError: If a file is damaged or holds another type of estimator.
         """
-        model = read_model(filename)
+        self.restore(read_model(filename), filename)
+
+    @final
+    def restore(self, model: StoredModel, filename: StrPath) -> None:
+        """Take what `load` read; after an error the estimator is as before.
+
+        Args:
+            model: What the files hold.
+            filename: Where they are, for messages.
+
+        Raises:
+            FileFormatError: If they hold another type of estimator, or do not fit together.
+        """
         if model.settings.get("estimator_type") != self.family:
             raise FileFormatError(
                 f"{filename} holds an estimator of type {model.settings.get('estimator_type')!r}, "
                 f"but this is {self.family!r}. Use madminer.ml.load_estimator."
             )
-        try:
-            self._restore(model)
-        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise FileFormatError(
-                f"The files of {filename} do not fit together ({error!r}). Save the estimator "
-                f"again, or copy all of its files."
-            ) from error
+        restored = type(self)()
+        with reading(f"The estimator {filename}", "Save it again, or copy all of its files."):
+            restored._restore(model)
+        vars(self).update(vars(restored))
 
     # What subclasses tell
 
@@ -233,6 +256,10 @@ class Estimator(ABC):
         self, n_features: int, n_parameters: int, generator: torch.Generator | None = None
     ) -> nn.Module:
         """Make an untrained network."""
+
+    @abstractmethod
+    def _dense_networks(self, n_features: int, n_parameters: int) -> list[tuple[int, int, int]]:
+        """Dense networks that the network has: numbers of inputs, of outputs, and of networks."""
 
     def _more_settings(self) -> dict[str, Any]:
         return {}
@@ -407,21 +434,35 @@ class Estimator(ABC):
         self.features = _check_features(settings["features"])
         self.n_hidden = _check_n_hidden(settings["n_hidden"])
         self.activation = "relu" if is_old_sigmoid else settings["activation"]
-        self.dropout_prob = float(settings.get("dropout_prob", 0.0))
+        self.dropout_prob = _check_dropout(settings.get("dropout_prob", 0.0))
         self._restore_settings(settings)
         x_scaling = Standardization(arrays["x_means"], arrays["x_stds"])
+        n_features = whole(settings["n_observables"], "n_observables", 1)
+        n_parameters = whole(settings["n_parameters"], "n_parameters", 1)
         theta_scaling = None
         if "theta_means" in arrays:
             theta_scaling = Standardization(arrays["theta_means"], arrays["theta_stds"])
-        n_features, n_parameters = int(settings["n_observables"]), int(settings["n_parameters"])
+            if theta_scaling.n_columns != n_parameters:
+                raise ShapeError(f"{n_parameters} parameters, but the scaling of another number")
         if x_scaling.select(self.features).n_columns != n_features:
-            raise ValueError(f"{n_features} observables, but the scaling of another number")
+            raise ShapeError(f"{n_features} observables, but the scaling of another number")
+        announced = self._least_numbers(n_features, n_parameters)
+        stored = sum(value.numel() for value in state.values())
+        if announced > stored:
+            raise ShapeError(f"a network of {announced} numbers or more, but {stored} of them")
         network = self._make_network(n_features, n_parameters)
-        network.to(device=pick_device(None), dtype=next(iter(state.values())).dtype)
+        network.to(device=pick_device(None), dtype=_precision(state))
         network.load_state_dict(state)
         network.eval()
         self._adopt(network, x_scaling, theta_scaling, n_parameters)
         self._restore_more(model)
+
+    def _least_numbers(self, n_features: int, n_parameters: int) -> int:
+        """Numbers that the network of files has at least, found before it is made."""
+        return sum(
+            number * sum(m * n for m, n in pairwise((inputs, *self.n_hidden, outputs)))
+            for inputs, outputs, number in self._dense_networks(n_features, n_parameters)
+        )
 
 
 class ConditionalEstimator(Estimator, ABC):
@@ -445,6 +486,9 @@ class ConditionalEstimator(Estimator, ABC):
             array = load_columns(theta, "theta")
             check_finite(array, "theta")
             self._theta_scaling = fit_scaling(array, transform=transform and self.scales_parameters)
+
+    def _dense_networks(self, n_features: int, n_parameters: int) -> list[tuple[int, int, int]]:
+        return [(n_parameters + n_features, 1, 1)]
 
     @final
     def _load_theta(self, theta: DataLike, name: str = "theta") -> FloatArray:
@@ -479,6 +523,13 @@ class ConditionalEstimator(Estimator, ABC):
         )
 
 
+def _check_dropout(dropout_prob: object) -> float:
+    is_number = isinstance(dropout_prob, int | float | np.number)
+    if not is_number or not 0.0 <= cast("float", dropout_prob) < 1.0:
+        raise OptionError(f"dropout_prob must be from 0 to below 1, got {dropout_prob!r}.")
+    return float(cast("float", dropout_prob))
+
+
 def _check_features(features: Sequence[int] | None) -> list[int] | None:
     if features is None:
         return None
@@ -500,6 +551,14 @@ def _check_n_hidden(n_hidden: Sequence[int]) -> tuple[int, ...]:
     if any(n < 1 for n in units):
         raise OptionError(f"n_hidden must hold positive numbers of units, got {units}.")
     return units
+
+
+def _precision(state: Mapping[str, Tensor]) -> torch.dtype:
+    """Precision of stored parameters."""
+    kinds = {v.dtype for v in state.values() if v.is_floating_point() or v.is_complex()}
+    if len(kinds) != 1 or not kinds <= {torch.float32, torch.float64}:
+        raise DataError(f"numbers of one precision, float32 or float64, not {kinds}")
+    return kinds.pop()
 
 
 def _whole_numbers(values: object, name: str) -> list[int]:

@@ -359,6 +359,9 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
             "ScoreEstimator or a ParameterizedRatioEstimator."
         )
 
+    def _dense_networks(self, n_features: int, n_parameters: int) -> list[tuple[int, int, int]]:
+        return [(2 * n_parameters + n_features, 1, 1)]
+
     def _make_network(
         self, n_features: int, n_parameters: int, generator: torch.Generator | None = None
     ) -> DoubleRatioNetwork:

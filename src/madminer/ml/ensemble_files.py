@@ -1,34 +1,35 @@
 """Folders that hold an ensemble: ``ensemble.json``, and ``estimator_<i>`` with the usual suffixes.
 
-A folder is written beside its place and then renamed, so that it holds the old ensemble or the new
-one and never a mixture. Other files in it are kept.
+All of them are one set of files: saving replaces the ensemble as a whole or not at all, and touches
+nothing else in the folder.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from madminer.errors import FileFormatError, MissingFileError, OutputError
-from madminer.io.atomic import atomic_path
+from madminer.io.file_sets import FileSet, read_json, reading
 from madminer.ml.base import Estimator
-from madminer.ml.persistence import FORMAT_VERSION
-from madminer.ml.registry import load_single_estimator
+from madminer.ml.persistence import (
+    FORMAT_VERSION,
+    PROGRAM,
+    SETTINGS,
+    SUFFIXES,
+    check_version,
+    decode_model,
+    encode_model,
+)
+from madminer.ml.registry import restore_estimator
 from madminer.typing import StrPath
 
-__all__ = ["is_ensemble", "read_ensemble", "write_ensemble"]
+__all__ = ["is_ensemble", "read_ensemble", "read_index", "write_ensemble"]
 
 _INDEX = "ensemble.json"
-_OWN_FILE = re.compile(
-    r"ensemble\.json|estimator_\d+_(settings\.json|state_dict\.p[lt]|model\.pt|\w+\.npy)"
-)
+_MEMBER = re.compile(rf"estimator_(0|[1-9]\d{{0,8}})({'|'.join(map(re.escape, SUFFIXES))})")
 
 
 def is_ensemble(folder: StrPath) -> bool:
@@ -37,7 +38,10 @@ def is_ensemble(folder: StrPath) -> bool:
 
 
 def write_ensemble(
-    folder: StrPath, estimators: Sequence[Estimator], save_model: bool = False
+    folder: StrPath,
+    estimators: Sequence[Estimator],
+    save_model: bool = False,
+    **more: Any,
 ) -> None:
     """Write trained estimators of one type into a folder.
 
@@ -45,20 +49,25 @@ def write_ensemble(
         folder: The folder; it is created where it is missing.
         estimators: What is saved, at least one.
         save_model: Whether to write ``_model.pt`` for each of them too.
+        **more: What else the index holds.
 
     Raises:
         OutputError: If the folder cannot be written.
     """
-    settings = {
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise OutputError(f"Cannot write {folder}: it is a file. Give the name of a folder.")
+    index = {
         "format_version": FORMAT_VERSION,
         "estimator_type": estimators[0].family,
         "n_estimators": len(estimators),
+        **more,
     }
-    with _new_folder(folder) as temporary:
-        for i, estimator in enumerate(estimators):
-            estimator.save(temporary / f"estimator_{i}", save_model=save_model)
-        with atomic_path(temporary / _INDEX) as path:
-            path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    members = {
+        f"estimator_{i}{suffix}": data
+        for i, estimator in enumerate(estimators)
+        for suffix, data in encode_model(estimator.stored(save_model)).items()
+    }
+    _files(folder).write(index, members)
 
 
 def read_ensemble(folder: StrPath) -> list[Estimator]:
@@ -74,76 +83,74 @@ def read_ensemble(folder: StrPath) -> list[Estimator]:
         MissingFileError: If there is no such folder, or a file is missing.
         FileFormatError: If a file is damaged, or an estimator is of another type than the ensemble.
     """
-    settings = _read_index(Path(folder) / _INDEX)
-    names = [Path(folder) / f"estimator_{i}" for i in range(settings["n_estimators"])]
-    estimators = [load_single_estimator(name) for name in names]
-    for name, estimator in zip(names, estimators, strict=True):
-        if estimator.family != settings["estimator_type"]:
-            raise FileFormatError(
-                f"{name} is of type {estimator.family!r}, but {_INDEX} of its folder says "
-                f"{settings['estimator_type']!r}. Save the ensemble again."
+    read_index(folder)  # says what is wrong with the name
+    with reading(folder, "Save the ensemble again, or copy all of its files."):
+        index, files = _files(folder).read(lambda name: not name.endswith(PROGRAM))
+    _check_index(index, Path(folder) / _INDEX)
+    members: dict[int, dict[str, bytes]] = {}
+    for name, data in files.items():
+        if (match := _MEMBER.fullmatch(name)) is not None:
+            members.setdefault(int(match[1]), {})[match[2]] = data
+    estimators: list[Estimator] = []
+    while len(estimators) < index["n_estimators"]:
+        i = len(estimators)
+        member = Path(folder) / f"estimator_{i}"
+        if SETTINGS not in members.get(i, {}):
+            raise MissingFileError(
+                f"{member}{SETTINGS} is missing: {_INDEX} of its folder announces "
+                f"{index['n_estimators']} estimators. Copy all files, or save the ensemble again."
             )
+        model = decode_model(members[i][SETTINGS], members[i], member)
+        estimator = restore_estimator(model, member)
+        announced = index.get("estimator_type", estimator.family)  # the first releases have none
+        if estimator.family != announced:
+            raise FileFormatError(
+                f"{member} is of type {estimator.family!r}, but {_INDEX} of its folder says "
+                f"{announced!r}. Save the ensemble again."
+            )
+        estimators.append(estimator)
     return estimators
 
 
-def _read_index(path: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+def read_index(folder: StrPath) -> dict[str, Any]:
+    """Read what ``ensemble.json`` holds.
+
+    Args:
+        folder: Folder of the ensemble.
+
+    Returns:
+        At least a positive number `n_estimators`.
+
+    Raises:
+        MissingFileError: If there is none.
+        FileFormatError: If it is damaged.
+    """
+    path = Path(folder) / _INDEX
+    if not path.exists():
         raise MissingFileError(
-            f"There is no ensemble {path.parent}: {path} does not exist. Give the folder that was "
+            f"There is no ensemble {folder}: {path} does not exist. Give the folder that was "
             f"given to save; a single estimator is loaded with madminer.ml.load_estimator."
-        ) from error
-    except ValueError as error:
-        raise FileFormatError(f"{path} is not a JSON file ({error}).") from error
-    index: dict[str, Any] = settings if isinstance(settings, dict) else {}
-    n_estimators = index.get("n_estimators")
-    if not isinstance(n_estimators, int) or n_estimators < 1 or "estimator_type" not in index:
-        raise FileFormatError(
-            f"{path} must hold the estimator_type and a positive n_estimators, got {settings}."
         )
-    version = index.get("format_version", 0)
-    if not isinstance(version, int) or not 0 <= version <= FORMAT_VERSION:
-        raise FileFormatError(
-            f"{path} has format version {version}, but this program reads up to {FORMAT_VERSION}. "
-            f"Update it."
-        )
+    index = read_json(path)
+    _check_index(index, path)
     return index
 
 
-@contextmanager
-def _new_folder(folder: StrPath) -> Iterator[Path]:
-    """Fill a folder beside its place, and move it there when it is complete."""
-    target = Path(os.path.realpath(folder))  # write through links
-    mark = uuid.uuid4().hex[:8]
-    temporary, old = (target.with_name(f".{target.name}.{mark}.{end}") for end in ("tmp", "old"))
-    try:
-        temporary.mkdir(parents=True)
-        if target.exists() and not target.is_dir():
-            raise OutputError(f"Cannot write {target}: it is a file. Give the name of a folder.")
-        yield temporary
-        if target.exists():
-            target.rename(old)
-            temporary.rename(target)
-            _keep_others(old, target)
-        else:
-            temporary.rename(target)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(
-            f"Cannot write the folder {target} ({error.strerror or error}). Choose one that exists "
-            f"or can be made, is writable and has space."
-        ) from error
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        shutil.rmtree(temporary, ignore_errors=True)
+def _check_index(index: Mapping[str, Any], path: Path) -> None:
+    n_estimators = index.get("n_estimators")
+    if type(n_estimators) is not int or n_estimators < 1:
+        raise FileFormatError(f"{path} must hold a positive n_estimators, got {n_estimators!r}.")
+    check_version(index, path)
 
 
-def _keep_others(old: Path, new: Path) -> None:
-    """Move what is no part of an ensemble to the new folder, and remove the old one."""
-    for path in old.iterdir():
-        if not _OWN_FILE.fullmatch(path.name):
-            path.rename(new / path.name)
-    shutil.rmtree(old)
+def _files(folder: StrPath) -> FileSet:
+    return FileSet(Path(folder), "", _INDEX, lambda index: _unlisted(Path(folder), index))
+
+
+def _unlisted(folder: Path, index: Mapping[str, Any]) -> Iterator[str]:
+    """Files of an ensemble whose index lists none."""
+    n_estimators = index.get("n_estimators")
+    for path in folder.iterdir():
+        match = _MEMBER.fullmatch(path.name)
+        if match is not None and isinstance(n_estimators, int) and int(match[1]) < n_estimators:
+            yield path.name

@@ -21,6 +21,7 @@ profiled, as in ``evaluate``.
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.scaling import Standardization, identity_standardization
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["SIGNATURES", "Exported", "Signature", "UserNetwork", "write_onnx", "write_program"]
+__all__ = ["SIGNATURES", "Exported", "Signature", "UserNetwork", "program", "write_onnx"]
 
 _EXAMPLE_EVENTS = 3  # torch.export takes 0 and 1 for constants
 
@@ -159,21 +160,20 @@ class UserNetwork(nn.Module):
         return ((values.to(means.dtype) - means) / stds).to(values.dtype)
 
 
-def write_program(filename: StrPath, exported: Exported) -> None:
-    """Write the network as a program of `torch.export`, for any number of events.
+def program(exported: Exported) -> bytes:
+    """The network as a program of `torch.export`, for any number of events.
 
-    ``torch.export.load(filename).module()`` gives a function of tensors.
+    In a file, ``torch.export.load(filename).module()`` gives a function of tensors.
 
     Args:
-        filename: File to write.
         exported: The network and its scaling.
 
-    Raises:
-        OutputError: If the file cannot be written.
+    Returns:
+        Content of the file.
     """
-    program = _trace(exported)
-    with atomic_path(Path(filename)) as path, path.open("wb") as file:
-        torch.export.save(program, file)
+    file = io.BytesIO()
+    torch.export.save(_trace(exported), file)
+    return file.getvalue()
 
 
 def write_onnx(filename: StrPath, exported: Exported) -> None:
@@ -197,11 +197,11 @@ def write_onnx(filename: StrPath, exported: Exported) -> None:
 
 
 def _convert(exported: Exported) -> torch.onnx.ONNXProgram:
-    program, names = _trace(exported), exported.signature.inputs
+    traced, names = _trace(exported), exported.signature.inputs
     try:
         with _quiet_exporter():
             model = torch.onnx.export(
-                program,
+                traced,
                 dynamo=True,
                 verbose=False,
                 input_names=names,
@@ -219,15 +219,15 @@ def _convert(exported: Exported) -> torch.onnx.ONNXProgram:
 def _trace(exported: Exported) -> torch.export.ExportedProgram:
     n = torch.export.Dim("n")
     with torch.no_grad():
-        program = torch.export.export(
+        traced = torch.export.export(
             UserNetwork(exported),
             exported.example(),
             dynamic_shapes=(tuple({0: n} for _ in exported.signature.inputs),),
             strict=False,
         )
-    for node in program.graph.nodes:
+    for node in traced.graph.nodes:
         node.meta.pop("stack_trace", None)  # names folders of this machine
-    return program
+    return traced
 
 
 def _without_randomness(network: nn.Module) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from madminer.deprecation import renamed
-from madminer.errors import FileFormatError, MissingFileError, OptionError
-from madminer.io.atomic import atomic_path
+from madminer.errors import OptionError, ShapeError
+from madminer.io.file_sets import reading
 from madminer.ml.ensemble import Ensemble
+from madminer.ml.ensemble_files import read_ensemble, read_index, write_ensemble
 from madminer.ml.ensemble_statistics import expectation_votes, normalized_votes
 from madminer.ml.first_release import Forge, name_thetas
 from madminer.ml.first_release_methods import KINDS, ForgeTraining
 from madminer.ml.inputs import DataLike
+from madminer.ml.persistence import read_settings
 from madminer.nn.history import TrainingHistory
 from madminer.typing import FloatArray, Seed, StrPath
 
 __all__ = ["EnsembleForge", "saved_votes"]
 
 Votes = float | Sequence[float] | None
-
-_INDEX = "ensemble.json"
 
 
 class EnsembleForge:
@@ -101,7 +100,8 @@ class EnsembleForge:
         members = zip(self.estimators, trainings, strict=True)
         ensemble = Ensemble([forge.prepare(training) for forge, training in members])
         arguments = [training.arguments for training in trainings]
-        spread = {name: [a[name] for a in arguments] for name in arguments[0] if name != "seed"}
+        names = [name for name in arguments[0] if name != "seed"]
+        spread: dict[str, Any] = {name: [a[name] for a in arguments] for name in names}
         self.expectations = None
         return ensemble.train_all(**spread, seed=seed, n_processes=n_processes)
 
@@ -252,19 +252,16 @@ class EnsembleForge:
 
     def save(self, folder: StrPath) -> None:
         """Save all forges and the expectations, in the files of today."""
-        self._ensemble().save(folder)
-        path = Path(folder) / _INDEX
         expectations = None if self.expectations is None else self.expectations.tolist()
-        index = {**json.loads(path.read_text(encoding="utf-8")), "expectations": expectations}
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        write_ensemble(folder, self._ensemble().estimators, expectations=expectations)
 
     def load(self, folder: StrPath) -> None:
         """Load an ensemble of today or of the first releases; it replaces the present forges."""
-        n_forges, expectations = _read_index(Path(folder) / _INDEX)
-        forges = [Forge() for _ in range(n_forges)]
-        for i, forge in enumerate(forges):
-            forge.load(Path(folder) / f"estimator_{i}")
+        expectations, forges = _expectations(folder), []
+        for i, estimator in enumerate(read_ensemble(folder)):
+            forges.append(Forge())
+            forges[i].estimator = estimator
+            forges[i].method = read_settings(Path(folder) / f"estimator_{i}").get("method")
         self.estimators, self.expectations = forges, expectations
 
     def _ensemble(self) -> Ensemble:
@@ -303,7 +300,7 @@ def saved_votes(folder: StrPath, vote_expectation_weight: float) -> FloatArray:
         OptionError: If no expectations were saved.
         MissingFileError: If there is no such ensemble.
     """
-    _, expectations = _read_index(Path(folder) / _INDEX)
+    expectations = _expectations(folder)
     if expectations is None:
         raise OptionError(
             f"Votes with vote_expectation_weight={vote_expectation_weight} need expectations, but "
@@ -316,24 +313,15 @@ def _lists(results: Iterable[tuple[Any, ...]]) -> tuple[list[Any], ...]:
     return tuple(list(column) for column in zip(*results, strict=True))
 
 
-def _read_index(path: Path) -> tuple[int, FloatArray | None]:
-    """Number of forges, and expectations where they are known."""
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingFileError(
-            f"There is no ensemble {path.parent}: {path} does not exist. Give the folder that was "
-            f"given to save."
-        ) from error
-    except ValueError as error:
-        raise FileFormatError(f"{path} is not a JSON file ({error}).") from error
-    n_estimators = index.get("n_estimators") if isinstance(index, dict) else None
-    if not isinstance(n_estimators, int) or n_estimators < 1:
-        raise FileFormatError(f"{path} must hold a positive n_estimators, got {index}.")
-    values = index.get("expectations")
-    expectations = None if values is None else np.asarray(values, dtype=np.float64)
-    if expectations is not None and len(expectations) != n_estimators:
-        raise FileFormatError(
-            f"{path} must hold expectations of {n_estimators} estimators, got {len(expectations)}."
-        )
-    return n_estimators, expectations
+def _expectations(folder: StrPath) -> FloatArray | None:
+    """Mean scores that were saved with an ensemble, None where there are none."""
+    index = read_index(folder)
+    if index.get("expectations") is None:
+        return None
+    with reading(Path(folder) / "ensemble.json", "Save the ensemble again."):
+        expectations = np.asarray(index["expectations"], dtype=np.float64)
+        if expectations.ndim != 2 or len(expectations) != index["n_estimators"]:
+            raise ShapeError(
+                f"expectations of {index['n_estimators']} estimators, got {expectations.shape}"
+            )
+        return expectations

@@ -252,7 +252,7 @@ class LikelihoodEstimator(ConditionalEstimator):
         x: DataLike,
         theta0: DataLike,
         theta1: DataLike,
-        test_all_combinations: bool,
+        test_all_combinations: bool = True,
         evaluate_score: bool = False,
     ) -> tuple[FloatArray, FloatArray | None, FloatArray | None]:
         r"""Evaluate the log likelihood ratio between theta0 and theta1, and the scores at both.
@@ -330,6 +330,12 @@ class LikelihoodEstimator(ConditionalEstimator):
             batch_norm=self.batch_norm,
             generator=generator,
         )
+
+    def _dense_networks(self, n_features: int, n_parameters: int) -> list[tuple[int, int, int]]:
+        inputs, last = n_parameters + n_features, 3 * self.n_components * n_features
+        if self.n_components == 1:
+            return [(inputs, 2 * n_features, self.n_mades)]
+        return [(inputs, 2 * n_features, self.n_mades - 1), (inputs, last, 1)]
 
     def _more_settings(self) -> dict[str, Any]:
         return {

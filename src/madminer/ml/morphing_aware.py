@@ -140,6 +140,9 @@ class MorphingAwareRatioEstimator(ParameterizedRatioEstimator):
             generator,
         )
 
+    def _dense_networks(self, n_features: int, n_parameters: int) -> list[tuple[int, int, int]]:  # noqa: ARG002
+        return [(n_features, 1, self.morphing.n_basis)]
+
     def _more_settings(self) -> dict[str, Any]:
         return {
             "components": self.morphing.components.tolist(),
@@ -207,6 +210,9 @@ class QuadraticMorphingAwareRatioEstimator(ParameterizedRatioEstimator):
         return QuadraticRatioNetwork(
             n_features, self.n_hidden, self.activation, self.dropout_prob, generator
         )
+
+    def _dense_networks(self, n_features: int, n_parameters: int) -> list[tuple[int, int, int]]:  # noqa: ARG002
+        return [(n_features, 1, 1)]
 
 
 def _read_morphing(filename: StrPath, optimize: bool, seed: Seed) -> MorphingSetup:

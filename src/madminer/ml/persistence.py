@@ -1,13 +1,14 @@
 """Files of trained estimators: settings as JSON, network as state dict, scaling as npy.
 
-No file can run code: the state dict is read with ``weights_only``, arrays without pickles.
+They are a set, with the settings as its head: saving replaces all of them or none. No file can run
+code: the state dict is read with ``weights_only``, arrays without pickles; and none takes more
+memory than its size.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import pickle
+import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +19,33 @@ import torch
 from torch import Tensor
 
 from madminer.errors import FileFormatError, MissingFileError, OutputError
-from madminer.io.atomic import atomic_path
+from madminer.io.file_sets import FileSet, digests, head_of, parse_json, read_json, reading
 from madminer.ml.first_release_settings import translate_settings
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["FORMAT_VERSION", "StoredModel", "read_model", "read_settings", "write_model"]
+__all__ = [
+    "FORMAT_VERSION",
+    "PROGRAM",
+    "SETTINGS",
+    "SUFFIXES",
+    "StoredModel",
+    "check_version",
+    "decode_model",
+    "encode_model",
+    "read_model",
+    "read_settings",
+    "read_tensors",
+    "write_model",
+]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the settings file; files of MadMiner 0.9 have none and count as 0."""
 
-_SETTINGS = "_settings.json"
+SETTINGS = "_settings.json"
+PROGRAM = "_model.pt"
+
 _STATE = "_state_dict.pl"
 _STATE_OLD = "_state_dict.pt"
-_PROGRAM = "_model.pt"
 _ARRAYS = (
     "x_means",
     "x_stds",
@@ -39,6 +54,8 @@ _ARRAYS = (
     "nuisance_profile_matrix",
     "nuisance_project_matrix",
 )
+SUFFIXES = (SETTINGS, _STATE, _STATE_OLD, *(f"_{name}.npy" for name in _ARRAYS), PROGRAM)
+"""What the names of all files of an estimator end with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,19 +66,19 @@ class StoredModel:
         settings: Constructor settings, sizes and type of the estimator.
         state: Parameters of the network by name.
         arrays: Scaling and nuisance matrices by name, those that exist.
+        program: The network as a program of `torch.export`, where it is saved, too.
     """
 
     settings: Mapping[str, Any]
     state: Mapping[str, Tensor]
     arrays: Mapping[str, FloatArray]
+    program: bytes | None = None
 
 
 def write_model(filename: StrPath, model: StoredModel) -> None:
     """Write the files ``<filename>_settings.json``, ``_state_dict.pl``, ``_x_means.npy`` etc.
 
-    Every file is written atomically, the settings last. They hold a digest of the others, so that
-    files of two models, mixed because saving was interrupted, are refused when they are read.
-    Files of an older model of the same name that this one does not have are removed.
+    They replace those of an older model of the same name, all at once.
 
     Raises:
         OutputError: If they cannot be written, or an ensemble is stored under this name.
@@ -71,25 +88,8 @@ def write_model(filename: StrPath, model: StoredModel) -> None:
             f"{str(filename)!r} is {'the folder of an ensemble' if str(filename) else 'empty'}; "
             f"give a path and the beginning of a file name, such as 'models/sally'."
         )
-    for name, array in model.arrays.items():
-        with atomic_path(_path(filename, f"_{name}.npy")) as path, path.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-    with atomic_path(_path(filename, _STATE)) as path:
-        try:
-            torch.save({name: value.detach().cpu() for name, value in model.state.items()}, path)
-        except RuntimeError as error:  # how torch reports a full disk
-            raise OutputError(f"Cannot write {_path(filename, _STATE)} ({error}).") from error
-    settings = {
-        "format_version": FORMAT_VERSION,
-        **model.settings,
-        "digest": _digest(model.state, model.arrays),
-    }
-    with atomic_path(_path(filename, _SETTINGS)) as path:
-        path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    for name in set(_ARRAYS) - set(model.arrays):
-        _path(filename, f"_{name}.npy").unlink(missing_ok=True)
-    for suffix in (_STATE_OLD, _PROGRAM):
-        _path(filename, suffix).unlink(missing_ok=True)
+    files = encode_model(model)
+    _files(filename).write(_content(model), {k: v for k, v in files.items() if k != SETTINGS})
 
 
 def read_settings(filename: StrPath) -> dict[str, Any]:
@@ -99,27 +99,12 @@ def read_settings(filename: StrPath) -> dict[str, Any]:
         MissingFileError: If there is no such file.
         FileFormatError: If it is no JSON or of a later version.
     """
-    path = _path(filename, _SETTINGS)
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    path = _files(filename).path
+    if not path.exists():
         raise MissingFileError(
             f"There is no estimator {filename}: {path} does not exist. {_remedy(filename)}"
-        ) from error
-    except (ValueError, OSError) as error:
-        raise FileFormatError(f"{path} is not a JSON file ({error}).") from error
-    if not isinstance(settings, dict):
-        raise FileFormatError(
-            f"{path} must hold settings by name, got a {type(settings).__name__}."
         )
-    settings = translate_settings(settings)
-    version = settings.setdefault("format_version", 0)
-    if not isinstance(version, int) or not 0 <= version <= FORMAT_VERSION:
-        raise FileFormatError(
-            f"{path} has format version {version}, but this program reads up to {FORMAT_VERSION}. "
-            f"Update it."
-        )
-    return settings
+    return _checked_settings(read_json(path), path)
 
 
 def read_model(filename: StrPath) -> StoredModel:
@@ -127,60 +112,138 @@ def read_model(filename: StrPath) -> StoredModel:
 
     Raises:
         MissingFileError: If a file is missing.
-        FileFormatError: If a file is truncated or of another layout, or a scaling is not usable.
+        FileFormatError: If a file is damaged or of another layout, or numbers are not finite.
     """
-    settings = read_settings(filename)
-    arrays = {name: _read_array(filename, name) for name in _ARRAYS if _has_array(filename, name)}
-    for name in ("x_means", "x_stds"):
-        if name not in arrays:
-            raise _missing(_path(filename, f"_{name}.npy"))
-    state = _read_state(filename)
-    if "digest" in settings and settings["digest"] != _digest(state, arrays):
+    read_settings(filename)  # says what is wrong with the name
+    with reading(f"The estimator {filename}", "Save it again, or copy all of its files."):
+        settings, members = _files(filename).read(lambda name: name != PROGRAM)
+    return decode_model(settings, members, filename)
+
+
+def encode_model(model: StoredModel) -> dict[str, bytes]:
+    """Content of the files of an estimator.
+
+    Args:
+        model: What they hold.
+
+    Returns:
+        Content by what the names end with, the settings first.
+    """
+    state = {name: value.detach().cpu() for name, value in model.state.items()}
+    files = {_STATE: _in_memory(torch.save, state)}
+    for name, array in model.arrays.items():
+        files[f"_{name}.npy"] = _in_memory(lambda a, file: np.save(file, a), array)
+    if model.program is not None:
+        files[PROGRAM] = model.program
+    return {SETTINGS: head_of(_content(model), digests(files)), **files}
+
+
+def decode_model(
+    settings: dict[str, Any] | bytes, members: Mapping[str, bytes], filename: StrPath
+) -> StoredModel:
+    """Take the files of an estimator apart.
+
+    Args:
+        settings: The settings, or the content of their file.
+        members: Content of the other files by what the names end with.
+        filename: What the names begin with.
+
+    Returns:
+        What they hold.
+
+    Raises:
+        MissingFileError: If one is missing.
+        FileFormatError: If one is damaged or of another layout, or numbers are not finite.
+    """
+    path = _files(filename).path
+    with reading(path, "Save the estimator again."):
+        values = parse_json(settings) if isinstance(settings, bytes) else settings
+        values = _checked_settings(values, path)
+    for suffix in ("_x_means.npy", "_x_stds.npy", *([] if _STATE_OLD in members else [_STATE])):
+        if suffix not in members:
+            raise MissingFileError(
+                f"{filename}{suffix} is missing. Copy all files of the estimator, or save it again."
+            )
+    suffix = _STATE if _STATE in members else _STATE_OLD
+    with reading(f"{filename}{suffix}", "Save the estimator again."):
+        state = read_tensors(members[suffix])
+        if not all(value.isfinite().all() for value in state.values()):
+            raise FileFormatError(
+                f"{filename}{suffix} must hold finite numbers, but some are not. Train again."
+            )
+    arrays = {
+        name: _decode_array(members[f"_{name}.npy"], f"{filename}_{name}.npy")
+        for name in _ARRAYS
+        if f"_{name}.npy" in members
+    }
+    return StoredModel(values, state, arrays)
+
+
+def read_tensors(data: bytes) -> dict[str, Tensor]:
+    """Tensors by name from what `torch.save` wrote; they are not larger than their file.
+
+    Args:
+        data: Content of the file.
+
+    Returns:
+        The tensors.
+
+    Raises:
+        ValueError: If there is anything else, or a tensor announces more than is there. What torch
+            raises beside is left to `reading`.
+    """
+    file = io.BytesIO(data)
+    if zipfile.is_zipfile(file):  # not so before torch 1.6
+        with zipfile.ZipFile(file) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > len(data):
+                raise ValueError("it is compressed, or holds the same bytes twice")
+    file.seek(0)
+    tensors = torch.load(file, map_location="cpu", weights_only=True)
+    if not isinstance(tensors, dict):
+        raise TypeError(f"it must hold tensors by name, got a {type(tensors).__name__}")
+    for name, value in tensors.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise TypeError(f"{name!r} must be a tensor, got a {type(value).__name__}")
+        if value.layout is not torch.strided or value.is_meta or value.is_quantized:
+            raise TypeError(f"{name!r} is no tensor of numbers")
+    if sum(value.nbytes for value in tensors.values()) > len(data):
+        raise ValueError("it announces more numbers than it holds")
+    return tensors
+
+
+def check_version(content: Mapping[str, Any], path: Path) -> int:
+    """Version of the head of a set of files, 0 where it has none.
+
+    Raises:
+        FileFormatError: If it is of a later version, or lists no files.
+    """
+    version = content.get("format_version", 0)
+    if type(version) is not int or not 0 <= version <= FORMAT_VERSION:
         raise FileFormatError(
-            f"The files of {filename} belong to different models, or one is missing: saving was "
-            f"interrupted, or files were copied one by one. Save the estimator again."
+            f"{path} has format version {version!r}, but this program reads up to "
+            f"{FORMAT_VERSION}. Update it."
         )
-    return StoredModel(settings, state, arrays)
+    if version == FORMAT_VERSION and "files" not in content:
+        raise FileFormatError(f"{path} does not list the digests of its files. Save again.")
+    return version
 
 
-def _read_state(filename: StrPath) -> dict[str, Tensor]:
-    path = _path(filename, _STATE)
-    if not path.exists():
-        path = _path(filename, _STATE_OLD)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise _missing(_path(filename, _STATE)) from error
-    except (RuntimeError, EOFError, OSError, IndexError, pickle.UnpicklingError) as error:
-        raise FileFormatError(
-            f"{path} is truncated or holds more than the parameters of a network."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise FileFormatError(f"{path} must hold tensors by name.")
-    return state
+def _checked_settings(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    settings = translate_settings(content)
+    return {**settings, "format_version": check_version(settings, path)}
 
 
-def _digest(state: Mapping[str, Tensor], arrays: Mapping[str, FloatArray]) -> str:
-    """Tell models apart by everything that is stored beside the settings."""
-    digest = hashlib.sha256()
-    tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in state.items()}
-    for name, values in sorted({**tensors, **arrays}.items()):
-        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()[:32]
+def _content(model: StoredModel) -> dict[str, Any]:
+    return {"format_version": FORMAT_VERSION, **model.settings}
 
 
-def _has_array(filename: StrPath, name: str) -> bool:
-    return _path(filename, f"_{name}.npy").exists()
-
-
-def _read_array(filename: StrPath, name: str) -> FloatArray:
-    path = _path(filename, f"_{name}.npy")
-    try:
-        array = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-    except (ValueError, EOFError, OSError) as error:
-        raise FileFormatError(f"{path} is not a complete npy file of numbers.") from error
-    is_scale = name.endswith("_stds")
+def _decode_array(data: bytes, path: str) -> FloatArray:
+    with reading(path, "Save the estimator again."):
+        stored = np.load(io.BytesIO(data), allow_pickle=False)
+        if stored.dtype.kind not in "fiu":
+            raise TypeError(f"its numbers are of type {stored.dtype}")
+        array: FloatArray = stored.astype(np.float64)
+    is_scale = path.endswith("_stds.npy")
     n_bad = int(np.count_nonzero(~np.isfinite(array) | (is_scale & (array <= 0.0))))
     if n_bad:
         raise FileFormatError(
@@ -190,18 +253,20 @@ def _read_array(filename: StrPath, name: str) -> FloatArray:
     return array
 
 
-def _missing(path: Path) -> MissingFileError:
-    return MissingFileError(
-        f"{path} is missing. Copy all files of the estimator, or save it again."
-    )
+def _in_memory(save: Any, value: object) -> bytes:
+    """What a library writes into a file; it meets no disk that is full."""
+    file = io.BytesIO()
+    save(value, file)
+    return file.getvalue()
+
+
+def _files(filename: StrPath) -> FileSet:
+    path = Path(filename)
+    return FileSet(path.parent, path.name, SETTINGS, lambda _: SUFFIXES[1:])
 
 
 def _remedy(filename: StrPath) -> str:
-    for suffix in (_SETTINGS, _STATE, _STATE_OLD, *(f"_{name}.npy" for name in _ARRAYS)):
+    for suffix in SUFFIXES:
         if str(filename).endswith(suffix):
             return f"Give the path without suffix: {str(filename).removesuffix(suffix)!r}."
     return "Give the path that was given to save, without suffix."
-
-
-def _path(filename: StrPath, suffix: str) -> Path:
-    return Path(f"{Path(filename)}{suffix}")

@@ -12,11 +12,11 @@ from madminer.ml.morphing_aware import (
     QuadraticMorphingAwareRatioEstimator,
 )
 from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
-from madminer.ml.persistence import read_settings
+from madminer.ml.persistence import StoredModel, read_model
 from madminer.ml.score import ScoreEstimator
 from madminer.typing import StrPath
 
-__all__ = ["ESTIMATORS", "family_of_method", "load_single_estimator"]
+__all__ = ["ESTIMATORS", "family_of_method", "load_single_estimator", "restore_estimator"]
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     estimator.family: estimator
@@ -45,14 +45,30 @@ def load_single_estimator(filename: StrPath) -> Estimator:
         MissingFileError: If there is none, or one of its files is missing.
         FileFormatError: If a file is damaged or of an unknown type.
     """
-    estimator_type = read_settings(filename).get("estimator_type")
-    if estimator_type not in ESTIMATORS:
+    return restore_estimator(read_model(filename), filename)
+
+
+def restore_estimator(model: StoredModel, filename: StrPath) -> Estimator:
+    """Make the estimator that files hold.
+
+    Args:
+        model: What they hold.
+        filename: Where they are, for messages.
+
+    Returns:
+        The estimator.
+
+    Raises:
+        FileFormatError: If its type is unknown, or the files do not fit together.
+    """
+    estimator_type = model.settings.get("estimator_type")
+    if not isinstance(estimator_type, str) or estimator_type not in ESTIMATORS:
         raise FileFormatError(
             f"{filename} has the unknown estimator type {estimator_type!r}; known are "
             f"{', '.join(ESTIMATORS)}."
         )
     estimator = ESTIMATORS[estimator_type]()
-    estimator.load(filename)
+    estimator.restore(model, filename)
     return estimator
 
 

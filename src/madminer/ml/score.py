@@ -368,6 +368,9 @@ class ScoreEstimator(Estimator):
             n_features, self.n_hidden, n_parameters, self.activation, self.dropout_prob, generator
         )
 
+    def _dense_networks(self, n_features: int, n_parameters: int) -> list[tuple[int, int, int]]:
+        return [(n_features, n_parameters, 1)]
+
     def _score_matrix(self) -> FloatArray | None:
         return self._nuisance_matrix("auto")
 
@@ -383,8 +386,13 @@ class ScoreEstimator(Estimator):
         matrices = {mode: model.arrays.get(f"nuisance_{mode}_matrix") for mode in modes}
         self._nuisance_matrices = {mode: m for mode, m in matrices.items() if m is not None}
         self.nuisance_mode_default = model.settings.get("nuisance_mode_default", "keep")
+        self._nuisance_matrix("auto")
         reference = model.settings.get("theta_ref")
         self.theta_ref = None if reference is None else tuple(float(t) for t in reference)
+        shapes = [m.shape[1:] for m in self._nuisance_matrices.values()]
+        shapes += [] if self.theta_ref is None else [np.shape(self.theta_ref)]
+        if any(shape != (self.n_parameters,) for shape in shapes):
+            raise ShapeError(f"{self.n_parameters} parameters, but nuisance or theta_ref differ")
 
 
 def _score_sizes(t_xz: DataLike) -> FloatArray:
