@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CORES ?= 2
 OUT ?= demo
 
-.PHONY: demo test lint docs bench clean help
+.PHONY: demo test lint docs pages bench clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -43,10 +43,14 @@ lint: $(VENV)/.dev ## style, types, direction of imports
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.docs ## the documentation in docs/_build/html
+	rm -rf docs/reference
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+pages: $(VENV)/.dev ## the outputs and figures of the pages of the documentation
+	MADMINER_WRITE_PAGES=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q docs README.md
 
 bench: $(VENV)/.dev ## ratios to MadMiner 0.9.6, which gets an environment of its own
 	$(BIN)/python benchmarks/run.py
 
 clean: ## remove everything that the targets made
-	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build dist build
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build docs/reference dist build

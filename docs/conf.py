@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.ext.napoleon import GoogleDocstring
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.inspect import TypeAliasForwardRef
+from sphinx.util.nodes import make_refnode
+
+import madminer.typing
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
 project = "MadMiner"
 author = "The MadMiner developers"
@@ -13,18 +28,105 @@ version = release
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_codeautolink",
+    "sphinxcontrib.katex",
 ]
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+nitpicky = True
+nitpick_ignore_regex = [
+    # other packages, which have pages elsewhere
+    (
+        r"py:.*",
+        r"(abc|awkward|collections|concurrent|contextlib|dataclasses|enum|h5py|logging|matplotlib"
+        r"|numpy|os|pathlib|pyarrow|rich|scipy|torch|tqdm|types|typing)\..*|ArrayLike",
+    ),
+    # what stands in signatures, but is nothing that users call
+    ("py:class", r"madminer\.(analysis|expressions|ml|nn|progress|sampling|simulate)\..*|P"),
+]
+suppress_warnings = ["codeautolink.match_block"]  # examples whose doctest flags are not shown
+
 html_theme = "furo"
 html_title = "MadMiner"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+# Formulas are drawn by files of our own: the extension brings the program, docs/_static/katex
+# the style and the fonts of the same version.
+katex_css_path = "katex/katex.min.css"
+
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
+autosummary_generate = True
+autosummary_ignore_module_all = False
 autodoc_typehints = "description"
+autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {
+    "members": True,
+    "show-inheritance": True,
+    "inherited-members": "DataAnalyzer,BaseException,Enum,str,tuple,Module,IterableDataset",
+}
+# Types are shown by our names for them, not by what the names stand for.
+autodoc_type_aliases = {
+    **{name: f"~madminer.typing.{name}" for name in madminer.typing.__all__},
+    "ArrayLike": "~numpy.typing.ArrayLike",
+    "DataLike": "~madminer.ml.inputs.DataLike",
+    "Bins": "~madminer.fisherinformation.binning.Bins",
+    "EventFunction": "~madminer.fisherinformation.selection.EventFunction",
+}
+# What stands before a colon in the description of an attribute is not its type.
+GoogleDocstring._consume_inline_attribute = lambda self: ("", self._dedent(self._consume_to_end()))
+TypeAliasForwardRef.__repr__ = lambda self: self.name
 napoleon_google_docstring = True
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+default_role = "code"
+
+# Objects that names in the text can mean, and what can hardly be an argument or a column:
+# `ScoreEstimator`, `sample_test`, `benchmark("sm")`.
+LINKED = {"class", "exception", "function", "method", "data", "module"}
+NAME = re.compile(r"(?=.*[A-Z_.(])(?P<path>[A-Za-z_][\w.]*)(\(.*\))?")
+
+
+def _link(app: Sphinx, name: str, page: str, content: nodes.Node) -> nodes.Element | None:
+    """A link to the one documented object that a name can mean, whatever it leaves of the path."""
+    path = re.compile(r"(\w+\.)*" + r"\.(\w+\.)*".join(map(re.escape, name.split("."))))
+    found = [
+        entry
+        for known, entry in app.env.domains.python_domain.objects.items()
+        if entry.objtype in LINKED and path.fullmatch(known)
+    ]
+    if len(found) != 1:
+        return None
+    return make_refnode(app.builder, page, found[0].docname, found[0].node_id, content, name)
+
+
+def resolve_short_path(
+    app: Sphinx, _env: BuildEnvironment, node: pending_xref, content: nodes.Element
+) -> nodes.Element | None:
+    """References by the path that users import from, which is not where objects are defined."""
+    if node.get("refdomain") != "py":
+        return None
+    return _link(app, node["reftarget"], node["refdoc"], content)
+
+
+class LinkNames(SphinxPostTransform):
+    """Names of documented classes, functions and methods are links wherever they stand as code."""
+
+    default_priority = 5
+
+    def run(self, **_: object) -> None:
+        for node in list(self.document.findall(nodes.literal)):
+            name = NAME.fullmatch(node.astext())
+            if name and not isinstance(node.parent, (nodes.reference, nodes.title, pending_xref)):
+                reference = _link(self.app, name["path"], self.env.docname, node.deepcopy())
+                node.replace_self(reference or node)
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what links names."""
+    app.connect("missing-reference", resolve_short_path)
+    app.add_post_transform(LinkNames)

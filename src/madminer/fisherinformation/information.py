@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import numpy as np
+
 from madminer.analysis.dataanalyzer import DataAnalyzer
-from madminer.analysis.luminosity import positive_luminosity
 from madminer.analysis.partitions import partition_range
-from madminer.errors import OptionError
+from madminer.checks import flag, one_of, positive, whole
 from madminer.fisherinformation import first_release
 from madminer.fisherinformation.binning import (
     Bins,
@@ -17,7 +18,14 @@ from madminer.fisherinformation.binning import (
     slice_edges,
     warn_about_sparse_bins,
 )
-from madminer.fisherinformation.cells import Axis, cell_moments, quantile_sample, truth_information
+from madminer.fisherinformation.cells import (
+    Axis,
+    cell_moments,
+    mean_truth,
+    quantile_sample,
+    truth_information,
+    warn_above_truth,
+)
 from madminer.fisherinformation.kinematic import (
     check_reference,
     load_score_model,
@@ -45,7 +53,10 @@ from madminer.typing import ArrayLike, FloatArray, StrPath, ThetaLike
 __all__ = ["FisherInformation"]
 
 Definitions = Sequence[str | EventFunction]
+"""Cuts or efficiencies, as expressions in the observables or functions of them."""
+
 Range = tuple[float, float]
+"""Lower and upper end."""
 
 NuisanceResponse = Literal["cells", "events"]
 """Where the response to nuisance parameters is taken, see `FisherInformation`."""
@@ -138,7 +149,7 @@ class FisherInformation(DataAnalyzer):
         response = self._response(theta, include_nuisance_parameters)
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
         events = self._reported_events(selection, response)
-        return truth_information(events, response, positive_luminosity(luminosity))
+        return truth_information(events, response, positive(luminosity, "luminosity"))
 
     def rate_information(
         self,
@@ -169,7 +180,7 @@ class FisherInformation(DataAnalyzer):
             OptionError: If the luminosity is not positive, or an option is unknown.
             MorphingError: If weights and derivatives are not known at theta.
         """
-        luminosity = positive_luminosity(luminosity)
+        luminosity = positive(luminosity, "luminosity")
         response = self._response(theta, include_nuisance_parameters)
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
         moments, response = self._cells(selection, [], response, nuisance_response)
@@ -323,11 +334,9 @@ class FisherInformation(DataAnalyzer):
             OptionError: If an option is not valid or the estimator gives no score.
             ShapeError: If theta has the wrong shape.
         """
-        if mode not in {"score", "information", "modified_score"}:
-            raise OptionError(
-                f"mode must be 'score', 'information' or 'modified_score', got {mode!r}."
-            )
-        luminosity = positive_luminosity(luminosity)
+        one_of(mode, "mode", ["score", "information", "modified_score"])
+        flag(include_xsec_info, "include_xsec_info")
+        luminosity = positive(luminosity, "luminosity")
         estimator = load_score_model(model_file)
         point = model_point(self.setup, theta, estimator.n_parameters)
         check_reference(estimator, point)
@@ -335,12 +344,14 @@ class FisherInformation(DataAnalyzer):
         response = self._response(theta if isinstance(theta, str) else point[:p], len(point) > p)
         moments, total = self._cells(EventSelection(), [], response, nuisance_response)
         n_expected = luminosity * float(total.sigma(moments.sums)[0])
+        batch_size = whole(batch_size, "batch_size", 1)
         batches: Iterator[tuple[FloatArray, FloatArray]]
         if unweighted_x_sample_file is None:
             start, stop = self._test_range(test_split)
             events = self._events(EventSelection(), start, stop, batch_size)
             batches = ((x, response.sigma(weights)) for x, weights in events)
         else:
+            start, stop = 0, self.n_samples
             batches = read_samples(unweighted_x_sample_file, self.n_observables, batch_size)
         information, covariance = model_information(
             estimator,
@@ -348,9 +359,12 @@ class FisherInformation(DataAnalyzer):
             point,
             n_expected,
             mode,
-            calculate_covariance=calculate_covariance,
+            calculate_covariance=flag(calculate_covariance, "calculate_covariance"),
             estimator_weights=estimator_weights,
         )
+        truth, error, score = mean_truth(self._events(EventSelection(), start, stop), response)
+        with_rate = information / n_expected + np.outer(score, score)
+        warn_above_truth(n_expected * with_rate, n_expected * truth, n_expected**2 * error)
         if not include_xsec_info:
             return information, covariance
         rate, rate_covariance = cells_information(moments, total, luminosity)
@@ -399,7 +413,7 @@ class FisherInformation(DataAnalyzer):
         response = self._response(theta, include_nuisance_parameters=False)
         selection = event_selection(cuts, efficiency_functions, list(self.observables))
         axis = self._slices(observable, nbins, histrange, response, selection)
-        luminosity = positive_luminosity(luminosity)
+        luminosity = positive(luminosity, "luminosity")
         sums = self._cell_moments(selection, [axis]).sums
         sigma = response.sigma(sums)
         check_some_weight(sigma)
@@ -412,7 +426,7 @@ class FisherInformation(DataAnalyzer):
         check_reference(estimator, point)
         start, stop = self._test_range(test_split)
         outer, test_sigma = model_slices(
-            self._events(selection, start, stop, batch_size),
+            self._events(selection, start, stop, whole(batch_size, "batch_size", 1)),
             axis,
             response,
             estimator,
@@ -482,6 +496,7 @@ class FisherInformation(DataAnalyzer):
     extract_observables_and_weights = first_release.extract_observables_and_weights
 
     def _response(self, theta: ThetaLike, include_nuisance_parameters: bool = True) -> CellResponse:
+        flag(include_nuisance_parameters, "include_nuisance_parameters")
         return cell_response(self.setup, theta, include_nuisance_parameters)
 
     def _events(
@@ -525,10 +540,7 @@ class FisherInformation(DataAnalyzer):
         nuisance_response: NuisanceResponse,
     ) -> tuple[BinnedMoments, CellResponse]:
         """Sums over the events of each cell, and the response of the cells to them."""
-        if nuisance_response not in {"cells", "events"}:
-            raise OptionError(
-                f"nuisance_response must be 'cells' or 'events', got {nuisance_response!r}."
-            )
+        one_of(nuisance_response, "nuisance_response", ["cells", "events"])
         if nuisance_response == "events" and response.nuisances is not None:
             events = self._reported_events(selection, response)
             columns = ((x, response.event_columns(weights)) for x, weights in events)
@@ -546,7 +558,7 @@ class FisherInformation(DataAnalyzer):
         n_events_dynamic_binning: int | None,
         nuisance_response: NuisanceResponse,
     ) -> tuple[FloatArray, FloatArray]:
-        luminosity, response = positive_luminosity(luminosity), self._response(theta)
+        luminosity, response = positive(luminosity, "luminosity"), self._response(theta)
         resolved: list[Axis] = []
         for observable, bins, histrange in axes:
             function = event_function(observable, list(self.observables))
@@ -576,9 +588,9 @@ class FisherInformation(DataAnalyzer):
         n_events: int | None,
     ) -> Sample:
         """Gives an observable and the weights at theta of selected events, when called."""
-        if n_events is not None and n_events < 1:
-            raise OptionError(f"n_events_dynamic_binning must be positive, got {n_events}.")
-        end = None if n_events is None else min(int(n_events), self.n_samples)
+        end = None
+        if n_events is not None:
+            end = min(whole(n_events, "n_events_dynamic_binning", 1), self.n_samples)
         return lambda: quantile_sample(self._events(selection, 0, end), function, response)
 
     def _rate_score(self, theta: ThetaLike, n_parameters: int) -> FloatArray:

@@ -39,8 +39,8 @@ class LHEReader(EventReader):
     Args:
         filename: Setup file, or an event file whose setup is used.
 
-    Attributes:
-        observations, weights, cut_flow: Results, and more: see `EventReader`.
+    What it finds are the attributes of `EventReader`, its `observations`, `weights`, `cut_flow` and
+    more.
 
     Examples:
         .. code-block:: python

@@ -1,0 +1,56 @@
+"""The documentation is complete: every documented module has a page, every error a remedy."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import madminer.errors
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+if not PAGES:
+    pytest.skip("needs docs/, which installed packages do not have", allow_module_level=True)
+
+REFERENCE = re.findall(r"^   (madminer\.[\w.]+)$", (DOCS / "api.md").read_text(), re.MULTILINE)
+DOCUMENTED = json.loads((Path(__file__).parent / "data" / "public_interface.json").read_text())
+
+
+def test_reference_has_every_documented_name() -> None:
+    assert len(set(REFERENCE)) == len(REFERENCE)
+    for module, names in DOCUMENTED.items():
+        for name in {name.partition(".")[0] for name in names}:
+            home = getattr(importlib.import_module(module), name).__module__
+            assert {module, home} & set(REFERENCE), f"{module}.{name}"
+
+
+@pytest.mark.parametrize("module", REFERENCE)
+def test_modules_of_the_reference_introduce_themselves(module: str) -> None:
+    assert importlib.import_module(module).__doc__
+
+
+@pytest.mark.parametrize("name", madminer.errors.__all__)
+def test_every_error_has_cause_and_remedy(name: str) -> None:
+    row = re.search(
+        rf"^\| `{name}`[^|]*\|(.+)\|(.+)\|$", (DOCS / "errors.md").read_text(), re.MULTILINE
+    )
+    assert row, f"{name} is not on the page of errors"
+    assert all(cell.strip() for cell in row.groups())
+
+
+def test_every_page_is_in_the_index() -> None:
+    contents = (DOCS / "index.md").read_text().split()
+    assert {page.stem for page in PAGES} - {"index"} <= set(contents)
+
+
+def test_figures_are_used_and_exist() -> None:
+    texts = [page.read_text() for page in [*PAGES, ROOT / "README.md", *ROOT.glob("*/README.md")]]
+    used = {
+        name for text in texts for name in re.findall(r"figures/([\w.-]+\.(?:svg|png))\)", text)
+    }
+    assert used == {path.name for path in (DOCS / "figures").iterdir()}
