@@ -55,7 +55,7 @@ class Sampler:
         return theta, individually, w, Options(**options)
 
 
-@takes(Options, without=("seed",))
+@takes(Options, without=("seed",), defaults={"partition": "test"})
 def plain(**options: Unpack[Keywords]) -> Options:
     """Without arguments of its own.
 
@@ -71,14 +71,17 @@ def test_signature_has_the_documented_order() -> None:
     keyword_only = {p.name for p in found.values() if p.kind is inspect.Parameter.KEYWORD_ONLY}
     assert keyword_only == {"w", "seed"}
     assert found["partition"].default == "train"
-    assert list(inspect.signature(plain).parameters) == ["folder", "partition"]
+    assert str(inspect.signature(plain)).startswith(
+        "(folder: 'str | None' = None, partition: 'str' = 'test')"
+    )
 
 
 def test_arguments_arrive() -> None:
     assert Sampler().sample(0.5) == (0.5, False, 1, Options())
     by_position = Sampler().sample(0.5, "here", True, "test", w=2, seed=3)  # type: ignore[misc]
     assert by_position == (0.5, True, 2, Options("here", "test", seed=3))
-    assert plain("there") == Options("there")  # type: ignore[misc]
+    assert plain("there") == Options("there", "test")  # type: ignore[misc]
+    assert plain(partition="train") == Options()
     with pytest.raises(TypeError, match="unexpected keyword argument 'sed'"):
         Sampler().sample(0.5, sed=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected keyword argument 'seed'"):

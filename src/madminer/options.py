@@ -28,7 +28,11 @@ _ENTRY = re.compile(r"^    (\w+):", re.MULTILINE)
 
 
 def takes(
-    options: type, *, without: Collection[str] = (), after: Mapping[str, str] | None = None
+    options: type,
+    *,
+    without: Collection[str] = (),
+    after: Mapping[str, str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
     """Let a function with ``**options`` show the fields of a dataclass as its arguments.
 
@@ -37,6 +41,7 @@ def takes(
             not keyword-only may be given by position, behind the function's own.
         without: Fields that the function does not take.
         after: Arguments of the function that stand behind an option, where the order is documented.
+        defaults: Defaults of this function that differ from those of the dataclass.
 
     Returns:
         A decorator.
@@ -71,11 +76,12 @@ def takes(
     """
 
     def decorate(function: F) -> F:
-        signature = _signature(function, options, without, after or {})
+        others = dict(defaults or {})
+        signature = _signature(function, options, without, after or {}, others)
 
         @wraps(function)
         def with_options(*args: Any, **kwargs: Any) -> Any:
-            return function(**signature.bind(*args, **kwargs).arguments)
+            return function(**others | signature.bind(*args, **kwargs).arguments)
 
         with_options.__signature__ = signature  # type: ignore[attr-defined]  # read by inspect
         with_options.__doc__ = _docstring(function, options, list(signature.parameters))
@@ -89,6 +95,7 @@ def _signature(
     options: type,
     without: Collection[str],
     after: Mapping[str, str],
+    defaults: Mapping[str, Any],
 ) -> Signature:
     signature = inspect.signature(function)
     own = [p for p in signature.parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
@@ -99,7 +106,8 @@ def _signature(
             continue
         kind = Parameter.KEYWORD_ONLY if field.kw_only else Parameter.POSITIONAL_OR_KEYWORD
         group = keyword_only if field.kw_only else parameters
-        group.append(Parameter(field.name, kind, default=field.default, annotation=field.type))
+        default = defaults.get(field.name, field.default)
+        group.append(Parameter(field.name, kind, default=default, annotation=field.type))
         group += [
             signature.parameters[name].replace(kind=kind)
             for name, option in after.items()

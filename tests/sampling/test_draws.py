@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from madminer.errors import NegativeWeightError, NoEventsError, OptionError
+from madminer.errors import NegativeWeightError, NoEventsError
 from madminer.morphing.weights import monomials
 from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.draws import Targets, draw_events
@@ -212,8 +212,6 @@ def test_impossible_draws_are_refused() -> None:
         draw_events(table, Targets(np.eye(3), np.zeros((3, 4))), points, rng)
     with pytest.raises(NegativeWeightError, match="must be positive"):
         draw_events(table, Targets(-np.eye(3), np.ones((3, 4))), points, rng)
-    with pytest.raises(OptionError, match="n_eff_forced must be positive"):
-        draw_events(table, targets(), points, rng, n_eff_forced=0.0)
     with pytest.raises(NoEventsError, match="lower n_eff_forced"):
         draw_events(table, targets(), points, rng, n_eff_forced=1e9)
 

@@ -15,9 +15,9 @@ from madminer.errors import DataError, NegativeWeightError, OptionError, OutputE
 from madminer.io.event_file import EventFile, write_events
 from madminer.morphing.weights import monomials
 from madminer.sampling import SampleAugmenter, moments, nuisance_fit, sampler
-from madminer.sampling.columns import SamplingOptions
 from madminer.sampling.moments import point_moments
 from madminer.sampling.nuisance_fit import fit_nuisance_sums
+from madminer.sampling.options import SamplingOptions
 from madminer.sampling.points import Points, resolve_points
 from madminer.sampling.table import empty_weights
 
@@ -33,14 +33,7 @@ def augmenter(request: pytest.FixtureRequest, nuisance_event_file: MakeFile) -> 
 
 
 def options() -> SamplingOptions:
-    return SamplingOptions(
-        only_closest=False,
-        partition="all",
-        test_split=0.2,
-        validation_split=0.2,
-        n_eff_forced=None,
-        double_precision=False,
-    )
+    return SamplingOptions(sample_only_from_closest_benchmark=False, partition="all")
 
 
 def exact(

@@ -19,7 +19,7 @@ import numpy as np
 
 from madminer.analysis.points import ParameterPoints
 from madminer.analysis.response import EventResponse, one_each
-from madminer.errors import NegativeWeightError, NoEventsError, OptionError
+from madminer.errors import NegativeWeightError, NoEventsError
 from madminer.sampling.direct import draw_directly, point_weights
 from madminer.sampling.envelope import acceptances, draw_from_envelope
 from madminer.sampling.table import WeightTable
@@ -135,14 +135,9 @@ def draw_events(
     Raises:
         NoEventsError: If no event can be drawn at a point.
         NegativeWeightError: If the cross section at a point is not positive.
-        OptionError: If `n_eff_forced` is not positive.
     """
     totals = _totals(table, targets, drop_negative=drop_negative)
-    limits = None
-    if n_eff_forced is not None:
-        if not n_eff_forced > 0.0:
-            raise OptionError(f"n_eff_forced must be positive, or None; got {n_eff_forced}.")
-        limits = totals / n_eff_forced
+    limits = None if n_eff_forced is None else totals / n_eff_forced
     events = _draw(table, targets, points, limits, rng, drop_negative=drop_negative)
     weights = targets.weights_of_each(table, points, events)
     is_negative = weights < 0.0

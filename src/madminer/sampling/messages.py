@@ -11,14 +11,17 @@ from madminer.analysis import DataAnalyzer
 from madminer.errors import NegativeWeightError
 from madminer.sampling.augment import DrawnSample
 from madminer.sampling.direct import point_weights
+from madminer.sampling.options import SamplingOptions
 from madminer.sampling.parameters import ThetaSpecification
 from madminer.sampling.points import Points
+from madminer.sampling.results import Columns
 from madminer.sampling.table import WeightTable
 from madminer.typing import IntArray
 
 __all__ = [
     "logger",
     "report_contents",
+    "report_draws",
     "report_extraction",
     "report_negative_weights",
     "report_reliability",
@@ -34,6 +37,9 @@ FEW_EFFECTIVE = 100.0
 
 LARGE_UNCERTAINTY = 0.1
 """Relative uncertainty of the cross section at a point from which on there is a warning."""
+
+NEGATIVE_SHARE_THAT_WARNS = 0.01
+"""From this share of negative events on, their number is a warning, below a message."""
 
 _EVENTS_LOOKED_AT = 20_000
 
@@ -130,6 +136,31 @@ def report_reliability(sample: DrawnSample, points: Points) -> None:
             points.positions[farthest].tolist(),
             np.abs(points.coefficients[farthest]).max(),
             100.0 * uncertainty,
+        )
+
+
+def report_draws(columns: Columns, options: SamplingOptions, *, log_message: bool = True) -> None:
+    """Log the effective number of samples, the negative events and what was left out."""
+    if log_message:
+        logger.info("Effective number of samples: %.1f", columns.n_effective.min())
+    if options.n_eff_forced is not None:
+        logger.warning(
+            "Events with a probability above 1 / %g are never drawn: the samples do not follow "
+            "the full distribution, while joint ratios and scores do.",
+            options.n_eff_forced,
+        )
+    n_negative = int(np.count_nonzero(columns.w < 0.0))
+    if n_negative:
+        share = n_negative / len(columns.w)
+        level = logging.WARNING if share > NEGATIVE_SHARE_THAT_WARNS else logging.INFO
+        logger.log(
+            level,
+            "%s of %s drawn events (%.3g%%) have negative weights and are drawn by their absolute "
+            "value; weight the samples by their signs, the attribute w of the result and the "
+            "saved file w_*.npy.",
+            n_negative,
+            len(columns.w),
+            100.0 * share,
         )
 
 

@@ -1,7 +1,8 @@
 """Parameter points from which samples are drawn, as users specify them.
 
 Each function returns a small tuple that the functions of `SampleAugmenter` take as `theta` or
-`nu`.
+`nu`. They also take points as they are: the name or number of a benchmark, a position, or a list of
+these.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import TypeAlias
 import numpy as np
 
 from madminer.errors import OptionError, ShapeError
-from madminer.typing import ArrayLike, FloatArray
+from madminer.typing import ArrayLike, FloatArray, ThetaLike
 
 __all__ = [
     "NuSpecification",
     "Prior",
+    "Specification",
     "ThetaSpecification",
     "benchmark",
     "benchmarks",
@@ -27,16 +29,31 @@ __all__ = [
     "morphing_points",
     "nominal_nuisance_parameters",
     "random_morphing_points",
+    "specification",
 ]
 
 Prior: TypeAlias = tuple[str, float, float]
 """``("flat", low, high)`` or ``("gaussian", mean, standard deviation)``."""
 
-ThetaSpecification: TypeAlias = tuple[str, object]
-"""What the functions for theta return."""
+Specification: TypeAlias = tuple[str, object]
+"""What the functions here return."""
 
-NuSpecification: TypeAlias = tuple[str, object]
-"""What the functions for nu return."""
+ThetaSpecification: TypeAlias = Specification | ThetaLike | Sequence[ThetaLike]
+"""What the functions for theta return; a point, or a list of points."""
+
+NuSpecification: TypeAlias = Specification | Sequence[float] | FloatArray | Sequence[FloatArray]
+"""What the functions for nu return; values of the nuisance parameters, or a list of these."""
+
+KINDS = (
+    "benchmark",
+    "benchmarks",
+    "iid",
+    "morphing_point",
+    "morphing_points",
+    "nominal",
+    "random_morphing_points",
+)
+"""First entries of specifications."""
 
 
 def benchmark(benchmark_name: str) -> tuple[str, str]:
@@ -143,6 +160,38 @@ def nominal_nuisance_parameters() -> tuple[str, None]:
         ('nominal', None)
     """
     return "nominal", None
+
+
+def specification(points: object) -> Specification:
+    """What users give as points in the form that the functions here return.
+
+    Args:
+        points: A specification; the name or number of a benchmark, a position of shape ``(n,)``,
+            or a list of these.
+
+    Raises:
+        OptionError: If it is nothing of all that.
+
+    Examples:
+        >>> specification("sm"), specification([0.5, 1.0])
+        (('benchmark', 'sm'), ('morphing_point', [0.5, 1.0]))
+        >>> specification(["sm", [0.5, 1.0]])
+        ('morphing_points', ['sm', [0.5, 1.0]])
+    """
+    if isinstance(points, tuple) and len(points) == 2 and isinstance(points[0], str):
+        kind, value = points
+        if kind in KINDS or not isinstance(value, str):  # else two benchmarks
+            return kind, value
+    if isinstance(points, str | int | np.integer) and not isinstance(points, bool):
+        return "benchmark", points
+    if isinstance(points, list | tuple) or (isinstance(points, np.ndarray) and points.ndim):
+        is_list = any(isinstance(point, str) or np.ndim(point) > 0 for point in points)
+        return ("morphing_points" if is_list else "morphing_point"), points
+    raise OptionError(
+        f"Parameter points are the name of a benchmark, a position such as [0.5, 1.0], a list of "
+        f"these, or what a function of madminer.sampling returns, such as random_morphing_points; "
+        f"got {points!r:.200}."
+    )
 
 
 def check_prior(prior: object) -> Prior:

@@ -12,7 +12,13 @@ from madminer.analysis.coefficients import Thetas
 from madminer.analysis.points import ParameterPoints, ThetaTable, checked_nu
 from madminer.errors import OptionError
 from madminer.models import AnalysisSetup
-from madminer.sampling.parameters import NuSpecification, Prior, ThetaSpecification, check_prior
+from madminer.sampling.parameters import (
+    NuSpecification,
+    Prior,
+    ThetaSpecification,
+    check_prior,
+    specification,
+)
 from madminer.typing import FloatArray
 
 __all__ = ["Points", "resolve_points"]
@@ -39,9 +45,10 @@ def resolve_points(
     """Turn specifications into points; the shorter list of theta and nu is cycled.
 
     Args:
-        theta: A tuple made by a function for theta of `madminer.sampling.parameters`.
-        nu: A tuple made by a function for nu there, or one for theta with values of nu; None for
-            nominal values.
+        theta: What a function for theta of `madminer.sampling.parameters` returns, or points, see
+            `madminer.sampling.parameters.specification`.
+        nu: What a function for nu there returns, or one for theta with values of nu, or these
+            values; None for nominal values.
         n_samples: Number of samples over all points; None where no samples are drawn.
         setup: Setup of the analysis.
         rng: Source of randomness.
@@ -60,7 +67,7 @@ def resolve_points(
     is_whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
     if number is not None and (not is_whole or operator.index(n_samples or 0) < 1):
         raise OptionError(f"n_samples must be a whole number of at least 1, got {n_samples!r}.")
-    kind, value = _pair(theta)
+    kind, value = specification(theta)
     resolver = _RESOLVERS.get(kind)
     if resolver is None:
         raise OptionError(
@@ -87,7 +94,7 @@ def _resolve_nus(
     rng: np.random.Generator,
 ) -> FloatArray:
     """Values of the nuisance parameters, shape ``(n_nus, v)``."""
-    kind, value = ("nominal", None) if nu is None else _pair(nu)
+    kind, value = ("nominal", None) if nu is None else specification(nu)
     v = setup.n_nuisance_parameters
     if kind == "nominal":
         return np.zeros((1, v))
@@ -126,19 +133,6 @@ def _number(number: int | None, at_most: int | None, specification: object) -> i
             f"Random points without samples need a number of points, got {specification!r}."
         )
     return wanted if at_most is None else min(wanted, at_most)
-
-
-def _pair(specification: object) -> tuple[str, object]:
-    if not (
-        isinstance(specification, tuple)
-        and len(specification) == 2
-        and isinstance(specification[0], str)
-    ):
-        raise OptionError(
-            f"Parameter points are specified by a function of madminer.sampling, such as "
-            f"benchmark('sm') or morphing_point([0.5, 1.0]); got {specification!r}."
-        )
-    return specification[0], specification[1]
 
 
 def _one(value: object, _n: int | None, _setup: AnalysisSetup, _rng: np.random.Generator) -> Thetas:

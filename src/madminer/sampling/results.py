@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 
 from madminer.errors import OptionError
-from madminer.sampling.files import check_destination, save_arrays
+from madminer.sampling.files import save_arrays
 from madminer.typing import FloatArray, StrPath
 
 __all__ = [
+    "Columns",
     "LocalSample",
     "MoreRatiosSample",
     "PlainSample",
     "RatioSample",
     "Sample",
-    "check_destination",
     "given",
+    "join_columns",
     "save_arrays",
 ]
 
@@ -229,3 +231,72 @@ def given(values: FloatArray | None) -> FloatArray:
     if values is None:
         raise OptionError("This sample lacks an array that the function returns.")
     return values
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Columns:
+    """Arrays of a sample, one row a sample; what a function does not return is None.
+
+    Args:
+        x: Observables.
+        theta0: Points that were drawn from, or of the numerator.
+        theta1: Points of the denominator.
+        y: 0 where the event was drawn from theta0, 1 where from theta1.
+        r_xz: Joint likelihood ratios.
+        t_xz0: Joint scores at theta0.
+        t_xz1: Joint scores at theta1.
+        n_effective: Effective number of samples at the point that was drawn from.
+        w: Signs of the weights.
+    """
+
+    x: FloatArray
+    theta0: FloatArray
+    n_effective: FloatArray
+    w: FloatArray
+    theta1: FloatArray | None = None
+    y: FloatArray | None = None
+    r_xz: FloatArray | None = None
+    t_xz0: FloatArray | None = None
+    t_xz1: FloatArray | None = None
+
+    @property
+    def n_eff(self) -> float:
+        """Smallest effective number of samples."""
+        return float(self.n_effective.min())
+
+
+def join_columns(
+    pieces: Sequence[Columns], dtype: type[np.floating], rng: np.random.Generator | None
+) -> Columns:
+    """Join pieces of a sample and shuffle them.
+
+    Args:
+        pieces: The pieces.
+        dtype: Type of the arrays.
+        rng: Source of randomness; None: not shuffled.
+
+    Returns:
+        The joined columns.
+    """
+    n_samples = sum(len(piece.x) for piece in pieces)
+    order = slice(None) if rng is None else rng.permutation(n_samples)
+
+    def join(parts: Sequence[FloatArray]) -> FloatArray:
+        joined: FloatArray = np.concatenate(parts, dtype=dtype, casting="same_kind")[order]
+        return joined
+
+    def join_given(parts: Sequence[FloatArray | None]) -> FloatArray | None:
+        given = [part for part in parts if part is not None]
+        return join(given) if len(given) == len(parts) else None
+
+    return Columns(
+        x=join([piece.x for piece in pieces]),
+        theta0=join([piece.theta0 for piece in pieces]),
+        n_effective=join([piece.n_effective for piece in pieces]),
+        w=join([piece.w for piece in pieces]),
+        theta1=join_given([piece.theta1 for piece in pieces]),
+        y=join_given([piece.y for piece in pieces]),
+        r_xz=join_given([piece.r_xz for piece in pieces]),
+        t_xz0=join_given([piece.t_xz0 for piece in pieces]),
+        t_xz1=join_given([piece.t_xz1 for piece in pieces]),
+    )

@@ -7,21 +7,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from madminer import checks
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
 from madminer.analysis.rescaling import closest_benchmarks, closest_factors, share_factors
 from madminer.errors import OptionError
 from madminer.progress import track
 from madminer.sampling.augment import DrawnSample, draw_sample, sample_at, signs
-from madminer.sampling.columns import Columns, SamplingOptions, join_columns
 from madminer.sampling.joint import joint_ratio
 from madminer.sampling.messages import (
     report_contents,
+    report_draws,
+    report_extraction,
     report_negative_weights,
     report_reliability,
 )
+from madminer.sampling.options import SamplingOptions
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification
 from madminer.sampling.points import Points, resolve_points
+from madminer.sampling.results import Columns, join_columns
 from madminer.sampling.table import WeightTable, empty_weights, refined
 from madminer.typing import BoolArray, FloatArray, IntArray, StrPath
 
@@ -80,10 +84,10 @@ class Sampler(DataAnalyzer):
         nu: NuSpecification | None,
         n_samples: int,
         options: SamplingOptions,
-        rng: np.random.Generator,
         *,
         with_score: bool,
     ) -> Columns:
+        rng = checks.random_generator(options.seed)
         by_nu = self._wants_nuisance_score(options.nuisance_score)
         points = resolve_points(theta, nu, n_samples, self.setup, rng)
         if with_score:
@@ -108,7 +112,7 @@ class Sampler(DataAnalyzer):
         rng: np.random.Generator,
     ) -> DrawnSample:
         n_generated = self.n_events_generated_per_benchmark
-        if options.only_closest and self.event_file.has_sampling_benchmarks:
+        if options.sample_only_from_closest_benchmark and self.event_file.has_sampling_benchmarks:
             closest = closest_benchmarks(points.positions, self.setup.benchmark_thetas, n_generated)
             factors = closest_factors(closest, self.n_benchmarks_phys)
         else:
@@ -181,7 +185,6 @@ class Sampler(DataAnalyzer):
         nus: Sequence[NuSpecification | None],
         n_samples: int,
         options: SamplingOptions,
-        rng: np.random.Generator,
         *,
         with_score1: bool,
     ) -> Columns:
@@ -190,6 +193,12 @@ class Sampler(DataAnalyzer):
         The further ones take the place of the point that was not drawn from, with its nuisance
         parameters.
         """
+        rng = checks.random_generator(options.seed)
+        report_extraction(
+            "Extracting training sample for ratio-based methods. Numerator hypothesis: %s, "
+            "denominator hypothesis: %s",
+            *thetas[:2],
+        )
         by_nu = self._wants_nuisance_score(options.nuisance_score)
         n_half = n_samples // 2
         if n_half < 1:
@@ -213,7 +222,9 @@ class Sampler(DataAnalyzer):
             for y, (sample, pairs) in enumerate(halves)
             for pair in pairs
         ]
-        return join_columns(pieces, options.dtype, rng)
+        columns = join_columns(pieces, options.dtype, rng)
+        report_draws(columns, options)
+        return columns
 
     def _wants_nuisance_score(self, nuisance_score: str | bool) -> bool:
         if nuisance_score is True and self.n_nuisance_parameters == 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from madminer.errors import DataError, OptionError
 from madminer.sampling.messages import logger
+from madminer.sampling.parameters import specification
 from madminer.sampling.results import Sample
 from madminer.typing import Seed
 
@@ -220,12 +221,14 @@ def _chunk_sizes(arguments: dict[str, object], n_samples: int, chunk_size: int) 
     return sizes if total % full == 0 else [*sizes, total % full]
 
 
-def _n_points(specification: object, n_samples: int) -> int:
+def _n_points(points: object, n_samples: int) -> int:
     """Number of points that share the samples; 1 where each sample has a point of its own."""
-    if not (isinstance(specification, tuple) and len(specification) == 2):
-        return 1  # not given, or refused when the first chunk is drawn
-    kind, value = specification
-    if kind == "random_morphing_points":
+    if points is None:
+        return 1
+    kind, value = specification(points)
+    if kind == "random_morphing_points" and isinstance(value, tuple):
         number = value[0] or 0
         return number if 0 < number <= n_samples else 1
-    return len(value) if kind in {"benchmarks", "morphing_points"} else 1
+    if kind in {"benchmarks", "morphing_points"} and isinstance(value, Sized):
+        return len(value)
+    return 1  # or refused when the first chunk is drawn

@@ -9,6 +9,7 @@ the file allows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from madminer.analysis.points import parameter_points
 from madminer.analysis.response import (
     weights_and_gradients,
 )
-from madminer.errors import DataError, NegativeWeightError
+from madminer.errors import DataError, NegativeWeightError, OptionError
+from madminer.sampling.parameters import ThetaSpecification, specification
 from madminer.typing import ArrayLike, FloatArray, ThetaLike
 
 __all__ = ["WeightedSample", "weighted_sample"]
@@ -64,7 +66,7 @@ class WeightedSample:
 
 def weighted_sample(
     analyzer: DataAnalyzer,
-    theta: ThetaLike,
+    theta: ThetaSpecification,
     *,
     partition: str = "train",
     test_split: float | None = 0.2,
@@ -96,15 +98,17 @@ def weighted_sample(
             defined.
         NegativeWeightError: If the weights do not add up to a positive cross section.
     """
-    if isinstance(theta, tuple) and theta and theta[0] in {"benchmark", "morphing_point"}:
-        theta = theta[1]  # as the sampling functions specify points
+    kind, value = specification(theta)
+    if kind not in {"benchmark", "morphing_point"}:
+        raise OptionError(f"theta must be a single parameter point, got {theta!r:.200}.")
+    at = cast("ThetaLike", value)  # checked by parameter_points
     start, stop, _ = partition_range(analyzer.n_samples, partition, test_split, validation_split)
     x, benchmark_weights = analyzer.weighted_events(
         start_event=start,
         end_event=stop,
-        generated_close_to=theta if sample_only_from_closest_benchmark else None,
+        generated_close_to=at if sample_only_from_closest_benchmark else None,
     )
-    point = parameter_points(analyzer.setup, [theta], [nu])
+    point = parameter_points(analyzer.setup, [at], [nu])
     w, gradients = weights_and_gradients(
         analyzer.response, point, benchmark_weights, by_nu=nuisance_score
     )

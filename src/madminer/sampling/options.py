@@ -1,0 +1,100 @@
+"""Options of the functions that draw samples: meaning, default and check of each."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+
+from madminer import checks
+from madminer.sampling.files import check_destination
+from madminer.typing import Seed, StrPath
+
+__all__ = ["FileFormat", "NegativeWeights", "SamplingKeywords", "SamplingOptions"]
+
+FileFormat = Literal["npy", "parquet"]
+"""How samples are saved."""
+
+NegativeWeights = Literal["sign", "drop", "refuse"]
+"""What happens to negative weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """What the functions that draw samples have in common.
+
+    Args:
+        sample_only_from_closest_benchmark: Whether to draw only events generated at the benchmark
+            closest to the point, and background.
+        folder: Folder of the saved arrays; None: they are not saved.
+        filename: Common part of the names of the saved arrays.
+        nuisance_score: Whether scores have components for nuisance parameters; ``"auto"``: if
+            there are any.
+        test_split: Fraction of events kept for testing; None: none.
+        validation_split: Fraction of events kept for validation; None: none.
+        partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``.
+        n_processes: Accepted, no longer needed.
+        n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
+        double_precision: Whether to return float64 instead of float32.
+        seed: Source of randomness.
+        negative_weights: ``"sign"``: events are drawn by the absolute value of their weight, and
+            the attribute `w` of the result holds the signs; ``"drop"``: those of negative weight
+            are never drawn, as in MadMiner 0.9, and counted in a warning; ``"refuse"``: they are
+            an error.
+        file_format: ``"npy"``: a file for each array; ``"parquet"``: one file
+            ``<filename>.parquet``.
+
+    Raises:
+        OptionError: If an option lies outside its range.
+        MissingDependencyError: If a package that the file format needs is not installed.
+    """
+
+    sample_only_from_closest_benchmark: bool = True
+    folder: StrPath | None = None
+    filename: str | None = None
+    nuisance_score: str | bool = "auto"
+    test_split: float | None = 0.2
+    validation_split: float | None = 0.2
+    partition: str = "train"
+    n_processes: int = 1
+    n_eff_forced: float | None = None
+    double_precision: bool = False
+    _: KW_ONLY
+    seed: Seed = None
+    negative_weights: NegativeWeights = "sign"
+    file_format: FileFormat = "npy"
+
+    def __post_init__(self) -> None:
+        checks.flag(self.sample_only_from_closest_benchmark, "sample_only_from_closest_benchmark")
+        check_destination(self.folder, self.filename, self.file_format)
+        if self.nuisance_score != "auto" and not isinstance(self.nuisance_score, bool | np.bool_):
+            raise checks.refusal("nuisance_score", "'auto', True or False", self.nuisance_score)
+        if self.n_eff_forced is not None:
+            checks.positive(self.n_eff_forced, "n_eff_forced")
+        checks.flag(self.double_precision, "double_precision")
+        checks.seed(self.seed)
+        checks.one_of(self.negative_weights, "negative_weights", ("sign", "drop", "refuse"))
+
+    @property
+    def dtype(self) -> type[np.floating[Any]]:
+        """Type of all returned arrays."""
+        return np.float64 if self.double_precision else np.float32
+
+
+class SamplingKeywords(TypedDict, total=False):
+    """The same as keywords, for type checkers and editors."""
+
+    sample_only_from_closest_benchmark: bool
+    folder: StrPath | None
+    filename: str | None
+    nuisance_score: str | bool
+    test_split: float | None
+    validation_split: float | None
+    partition: str
+    n_processes: int
+    n_eff_forced: float | None
+    double_precision: bool
+    seed: Seed
+    negative_weights: NegativeWeights
+    file_format: FileFormat
