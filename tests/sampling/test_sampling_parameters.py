@@ -32,6 +32,33 @@ def test_one_point_gets_all_samples(setup) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ("w3", sampling.benchmark("w3")),
+        (3, sampling.benchmark("w3")),
+        (np.int64(3), sampling.benchmark("w3")),
+        ([0, 0], sampling.morphing_point([0.0, 0.0])),
+        ((0.1, 0.2), sampling.morphing_point([0.1, 0.2])),
+        (np.array([0.1, 0.2]), sampling.morphing_point([0.1, 0.2])),
+        (["sm", "w3"], sampling.benchmarks(["sm", "w3"])),
+        (("sm", "w3"), sampling.benchmarks(["sm", "w3"])),
+        ([[0, 0], (0.1, 0.2)], sampling.morphing_points([[0.0, 0.0], [0.1, 0.2]])),
+        (np.array([[0.0, 0.0], [0.1, 0.2]]), sampling.morphing_points([[0, 0], [0.1, 0.2]])),
+    ],
+)
+def test_points_are_taken_as_they_are(setup, given: object, same: object) -> None:
+    ours, theirs = resolve(given, 100, setup), resolve(same, 100, setup)
+    assert ours.n_per_point == theirs.n_per_point
+    np.testing.assert_array_equal(ours.positions, theirs.positions)
+    np.testing.assert_allclose(ours.coefficients, theirs.coefficients, atol=1e-12)
+
+
+def test_names_and_positions_can_be_mixed(setup) -> None:
+    points = resolve(["w3", [0.1, 0.2], 0], 99, setup)
+    np.testing.assert_allclose(points.positions, [[0.3, -1.4], [0.1, 0.2], [0.0, 0.0]])
+
+
 @pytest.mark.parametrize(("n_samples", "expected"), [(100, 33), (101, 34), (2, 1)])
 def test_samples_are_shared_out_and_rounded(setup, n_samples: int, expected: int) -> None:
     points = resolve(sampling.benchmarks(["sm", "w1", "w2"]), n_samples, setup)
@@ -83,7 +110,18 @@ def test_wrong_priors_are_refused(prior: object) -> None:
         (sampling.morphing_point([1.0]), ShapeError, r"shape \(2,\)"),
         (sampling.morphing_points([[1.0, 2.0], [1.0]]), ShapeError, r"shape \(2,\)"),
         (sampling.random_morphing_points(3, FLAT[:1]), OptionError, "One prior"),
-        ("sm", OptionError, "function of madminer.sampling"),
+        ("smm", UnknownNameError, "no benchmark 'smm'"),
+        (["sm", "smm"], UnknownNameError, "no benchmark 'smm'"),
+        (6, UnknownNameError, "no benchmark number 6"),
+        ([0.0], ShapeError, r"shape \(2,\)"),
+        ([[0.0, 1.0], [0.0]], ShapeError, r"shape \(2,\)"),
+        ([0.0, "sm"], ShapeError, r"shape \(2,\)"),
+        ([0.0, np.nan], ShapeError, "finite"),
+        ([], ShapeError, r"shape \(2,\)"),
+        (None, OptionError, "name of a benchmark, a position"),
+        (0.5, OptionError, "name of a benchmark, a position"),
+        (True, OptionError, "name of a benchmark, a position"),
+        ({"a": 0.0}, OptionError, "name of a benchmark, a position"),
         (("random", 3), OptionError, "must be specified as one of"),
         (("benchmarks", 3), OptionError, "list of parameter points"),
         (("random_morphing_points", 3), OptionError, "number, priors"),
