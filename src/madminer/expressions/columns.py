@@ -131,6 +131,11 @@ class Lists:
         """Number of lists."""
         return len(self.counts)
 
+    @property
+    def n_elements(self) -> int:
+        """Number of elements of all lists together."""
+        return int(np.maximum(self.counts, 0).sum())
+
     def take(self, rows: IntArray) -> Lists:
         """The lists of the given rows, all of which must exist, shape ``(n,)``."""
         return Lists(self.content, self.starts[rows], self.counts[rows])

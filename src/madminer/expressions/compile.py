@@ -23,7 +23,7 @@ from madminer.expressions.functions import (
     OPERATORS,
 )
 from madminer.expressions.grammar import parse
-from madminer.expressions.nodes import Apply, Comprehension, Constant, Name, Node, Variable
+from madminer.expressions.nodes import Apply, Comprehension, Constant, Name, Node, Variable, steps
 from madminer.expressions.overloads import Overload, choose
 from madminer.expressions.refusal import known, refuse
 from madminer.expressions.remedies import forbidden, mismatch, wrong_number
@@ -33,6 +33,9 @@ __all__ = ["compile_tree"]
 
 _MOST_LOOPS: Final = 3
 """Largest number of comprehensions inside each other."""
+
+_MOST_STEPS: Final = 10_000
+"""Largest number of values that an expression may compute in an event, see `steps`."""
 
 _LISTS: Final = frozenset({Kind.NUMBERS, Kind.PARTICLES})
 
@@ -51,7 +54,16 @@ def compile_tree(text: str, vocabulary: Vocabulary) -> Node:
         ExpressionError: If anything in it is unknown, forbidden or of the wrong kind.
     """
     syntax = parse(text)
-    return _Compiler(text, vocabulary).one(syntax, frozenset({Kind.NUMBER}), "the result")
+    root = _Compiler(text, vocabulary).one(syntax, frozenset({Kind.NUMBER}), "the result")
+    n_steps = steps(root)
+    if n_steps > _MOST_STEPS:
+        raise refuse(
+            text,
+            syntax,
+            f"it takes {n_steps} steps in an event, as its loops run over lists that are "
+            f"written out; up to {_MOST_STEPS} are allowed.",
+        )
+    return root
 
 
 class _Compiler:

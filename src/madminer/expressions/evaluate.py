@@ -7,18 +7,24 @@ is evaluated in the frame of its own depth and then spread to the frames inside.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import awkward as ak
 import numpy as np
 
-from madminer.errors import ShapeError, UnknownNameError
+from madminer.errors import DataError, ShapeError, UnknownNameError
 from madminer.expressions.columns import Lists, ParticleColumns, Value
 from madminer.expressions.nodes import Apply, Comprehension, Constant, Name, Node, Variable
 from madminer.expressions.vocabulary import Kind
 from madminer.typing import ArrayLike, FloatArray, IntArray
 
 __all__ = ["EventNamespace", "evaluate_numbers"]
+
+_MOST_VALUES: Final = 50_000_000
+"""Largest number of rows times nodes of an expression; more are evaluated part by part."""
+
+_MOST_ELEMENTS: Final = 10_000_000
+"""Largest number of elements of lists, of all rows together."""
 
 
 class EventNamespace:
@@ -38,13 +44,14 @@ class EventNamespace:
         >>> events.define("pt_j1", [25.0, 80.0])
     """
 
-    __slots__ = ("_source", "_values", "n_events", "shared")
+    __slots__ = ("_parent", "_source", "_values", "n_events", "shared")
 
     def __init__(self, n_events: int, source: Mapping[str, Any]) -> None:
         self.n_events = n_events
         self.shared: dict[Node, Value] = {}
         self._source = source
         self._values: dict[tuple[str, Kind], Value] = {}
+        self._parent: tuple[EventNamespace, int] | None = None
 
     def define(self, name: str, values: ArrayLike) -> None:
         """Add a number, such as an observable that later cuts use.
@@ -71,11 +78,20 @@ class EventNamespace:
             ShapeError: If they do not have one entry per event.
             UnknownNameError: If there is nothing of this name and kind.
         """
+        if (name, kind) not in self._values and self._parent is not None:
+            whole, first = self._parent
+            self._values[name, kind] = _part(whole.value(name, kind), first, self.n_events)
         if (name, kind) not in self._values:
             if name not in self._source or _kind(self._source[name]) is not kind:
                 raise UnknownNameError(f"The events have no {kind} called {name!r}.")
             self._values[name, kind] = self._columns(name, self._source[name])
         return self._values[name, kind]
+
+    def part(self, first: int, n_events: int) -> EventNamespace:
+        """The same for some successive events."""
+        part = EventNamespace(n_events, {})
+        part._parent = (self, first)
+        return part
 
     def _columns(self, name: str, value: Any) -> Value:
         is_records = isinstance(value, ak.Array)
@@ -100,9 +116,36 @@ def evaluate_numbers(root: Node, namespace: EventNamespace) -> FloatArray:
 
     Returns:
         Values, shape ``(n_events,)``; not-a-number where undefined, never infinite.
+
+    Raises:
+        DataError: If loops inside each other have too many elements in one event.
     """
+    try:
+        return _evaluated_at_once(root, namespace)
+    except _TooManyValuesError as error:
+        n_values = error.args[0]
+    n_events = namespace.n_events
+    if n_events == 1:
+        raise DataError(
+            f"An expression loops over {n_values} elements in one event, too many for one of its "
+            f"length. Loop over fewer, such as j[0:10], or write a function."
+        )
+    half = n_events // 2
+    parts = (namespace.part(0, half), namespace.part(half, n_events - half))
+    return np.concatenate([evaluate_numbers(root, part) for part in parts])
+
+
+class _TooManyValuesError(Exception):
+    """Values of a part of an expression would take too much memory."""
+
+
+def _most_rows(root: Node) -> int:
+    return max(_MOST_VALUES // root.size, 1)
+
+
+def _evaluated_at_once(root: Node, namespace: EventNamespace) -> FloatArray:
     with np.errstate(all="ignore"):
-        values = _evaluate(root, _Frame.of_events(namespace))
+        values = _evaluate(root, _Frame.of_events(namespace, _most_rows(root)))
         defined = np.isfinite(values)  # type: ignore[arg-type]
         numbers: FloatArray = np.where(defined, values, np.nan)  # type: ignore[arg-type]
     return np.array(np.broadcast_to(numbers, (namespace.n_events,)))
@@ -111,7 +154,10 @@ def evaluate_numbers(root: Node, namespace: EventNamespace) -> FloatArray:
 class _Frame:
     """Rows on which nodes of one depth are evaluated."""
 
-    __slots__ = ("element", "level", "n_rows", "namespace", "parent", "parent_rows", "shared")
+    __slots__ = (
+        *("element", "level", "most_rows", "n_rows"),
+        *("namespace", "parent", "parent_rows", "shared"),
+    )
 
     def __init__(
         self,
@@ -119,6 +165,7 @@ class _Frame:
         n_rows: int,
         namespace: EventNamespace,
         shared: dict[Node, Value],
+        most_rows: int,
         *,
         parent: _Frame | None = None,
         parent_rows: IntArray | None = None,
@@ -128,20 +175,27 @@ class _Frame:
         self.n_rows = n_rows
         self.namespace = namespace
         self.shared = shared
+        self.most_rows = most_rows
         self.parent = parent
         self.parent_rows = parent_rows
         self.element = element
 
     @classmethod
-    def of_events(cls, namespace: EventNamespace) -> _Frame:
-        return cls(0, namespace.n_events, namespace, namespace.shared)
+    def of_events(cls, namespace: EventNamespace, most_rows: int) -> _Frame:
+        if namespace.n_events > most_rows:
+            raise _TooManyValuesError(namespace.n_events)
+        return cls(0, namespace.n_events, namespace, namespace.shared, most_rows)
 
     def inside(self, level: int, lists: Lists) -> _Frame:
         """The frame of all elements of the lists."""
         rows = lists.rows()
-        elements = lists.elements()
+        if len(rows) > self.most_rows:
+            raise _TooManyValuesError(len(rows))
         return _Frame(
-            level, len(rows), self.namespace, {}, parent=self, parent_rows=rows, element=elements
+            *(level, len(rows), self.namespace, {}, self.most_rows),
+            parent=self,
+            parent_rows=rows,
+            element=lists.elements(),
         )
 
 
@@ -168,6 +222,20 @@ def _value(node: Node, frame: _Frame) -> Value:
     return frame.shared[node]
 
 
+def _checked(value: Value) -> Value:
+    """The value, unless it is lists with too many elements."""
+    if isinstance(value, Lists) and value.n_elements > _MOST_ELEMENTS:
+        raise _TooManyValuesError(value.n_elements)
+    return value
+
+
+def _part(value: Value, first: int, n_rows: int) -> Value:
+    """The values of some successive rows."""
+    if isinstance(value, np.ndarray):
+        return value[first : first + n_rows]
+    return value.take(np.arange(first, first + n_rows))
+
+
 def _is_shared(node: Node) -> bool:
     if isinstance(node, Apply):
         return any(argument.kind is not Kind.NUMBER for argument in node.arguments)
@@ -183,7 +251,7 @@ def _computed(node: Node, frame: _Frame) -> Value:
         case Variable():
             return frame.element  # type: ignore[return-value]
         case Apply():
-            arguments = (_evaluate(argument, frame) for argument in node.arguments)
+            arguments = (_checked(_evaluate(argument, frame)) for argument in node.arguments)
             result: Value = node.kernel(*arguments)
             return result
         case Comprehension():
@@ -192,6 +260,7 @@ def _computed(node: Node, frame: _Frame) -> Value:
 
 def _comprehension(node: Comprehension, frame: _Frame) -> Lists:
     source = _lists(_evaluate(node.iterable, frame), frame.n_rows)
+    _checked(source)
     inner = frame.inside(node.level, source)
     rows = source.rows()
     elements = _full(_evaluate(node.element, inner), inner.n_rows)

@@ -13,6 +13,7 @@ import numpy as np
 
 from madminer.expressions import arithmetic, lists, momenta
 from madminer.expressions.arithmetic import Comparison, Partial
+from madminer.expressions.nodes import LIST_SIGN, SLICE_SIGN
 from madminer.expressions.overloads import Overload
 from madminer.expressions.vocabulary import Kind
 
@@ -81,7 +82,7 @@ OPERATORS: Final[dict[type[ast.AST], tuple[str, Overloads]]] = {
             Overload(momenta.choose, (_NUMBER, _PARTICLE, _PARTICLE), _PARTICLE),
         ),
     ),
-    ast.List: ("[...]", (Overload(lists.list_of, (_NUMBER,), _NUMBERS, is_variadic=True),)),
+    ast.List: (LIST_SIGN, (Overload(lists.list_of, (_NUMBER,), _NUMBERS, is_variadic=True),)),
     ast.Subscript: (
         "[index]",
         (
@@ -90,7 +91,7 @@ OPERATORS: Final[dict[type[ast.AST], tuple[str, Overloads]]] = {
         ),
     ),
     ast.Slice: (
-        "[first:last]",
+        SLICE_SIGN,
         (
             Overload(lists.section, (_PARTICLES, _NUMBER, _NUMBER), _PARTICLES, is_lazy=False),
             Overload(lists.section, (_NUMBERS, _NUMBER, _NUMBER), _NUMBERS, is_lazy=False),

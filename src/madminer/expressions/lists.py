@@ -68,7 +68,10 @@ def _bound(bound: FloatArray, counts: IntArray) -> IntArray:
 
 def list_of(*numbers: FloatArray) -> Lists:
     """A list of given numbers in each row."""
-    table = np.stack(np.broadcast_arrays(*(np.atleast_1d(number) for number in numbers)), axis=-1)
+    (n_rows,) = np.broadcast_shapes((1,), *{np.shape(number) for number in numbers})
+    table = np.empty((n_rows, len(numbers)))
+    for column, number in enumerate(numbers):
+        table[:, column] = number
     undefined = np.isnan(table).any(axis=-1)
     starts = np.arange(len(table)) * len(numbers)
     return Lists(table.ravel(), starts, np.where(undefined, -1, len(numbers)))

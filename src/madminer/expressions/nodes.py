@@ -2,18 +2,32 @@
 
 Each node knows its kind and its *depth*: -1 for constants, 0 for what depends on the event only,
 k for what depends on the variable of the k-th nested comprehension. A node is evaluated once for
-the rows of its own depth. Equal nodes mean the same value, so that values can be shared.
+the rows of its own depth. Equal nodes mean the same value, so that values can be shared. The *size*
+of a node is the number of nodes in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from madminer.expressions.vocabulary import Kind
 
-__all__ = ["Apply", "Comprehension", "Constant", "Name", "Node", "Variable"]
+__all__ = [
+    "LIST_SIGN",
+    "SLICE_SIGN",
+    "Apply",
+    "Comprehension",
+    "Constant",
+    "Name",
+    "Node",
+    "Variable",
+]
+
+LIST_SIGN: Final = "[...]"
+SLICE_SIGN: Final = "[first:last]"
+"""Operations that make lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +38,7 @@ class Constant:
 
     kind: Kind = field(default=Kind.NUMBER, init=False)
     depth: int = field(default=-1, init=False)
+    size: int = field(default=1, init=False)
     free: frozenset[int] = field(default=frozenset(), init=False)
     names: frozenset[str] = field(default=frozenset(), init=False)
 
@@ -36,6 +51,7 @@ class Name:
     kind: Kind
 
     depth: int = field(default=0, init=False)
+    size: int = field(default=1, init=False)
     free: frozenset[int] = field(default=frozenset(), init=False)
 
     @property
@@ -51,6 +67,7 @@ class Variable:
     level: int
     kind: Kind
 
+    size: int = field(default=1, init=False)
     names: frozenset[str] = field(default=frozenset(), init=False)
 
     @property
@@ -81,6 +98,7 @@ class Apply:
     kind: Kind
 
     depth: int = field(init=False, compare=False)
+    size: int = field(init=False, compare=False)
     free: frozenset[int] = field(init=False, compare=False)
     names: frozenset[str] = field(init=False, compare=False)
 
@@ -108,6 +126,7 @@ class Comprehension:
 
     kind: Kind = field(init=False)
     depth: int = field(init=False, compare=False)
+    size: int = field(init=False, compare=False)
     free: frozenset[int] = field(init=False, compare=False)
     names: frozenset[str] = field(init=False, compare=False)
 
@@ -120,6 +139,34 @@ class Comprehension:
         object.__setattr__(self, "depth", max(self.depth, 0))
 
 
+def steps(node: Node) -> int:
+    """Number of values that are computed in an event, if all its lists have one element.
+
+    Loops over lists that are written out in the expression count each of their elements.
+    """
+    match node:
+        case Apply():
+            return 1 + sum(steps(argument) for argument in node.arguments)
+        case Comprehension():
+            body = steps(node.element) + (steps(node.condition) if node.condition else 0)
+            return steps(node.iterable) + _written_length(node.iterable) * body
+        case _:
+            return 1
+
+
+def _written_length(node: Node) -> int:
+    """Number of elements of a list that is written out; 1 for lists that the events have."""
+    match node:
+        case Comprehension():
+            return _written_length(node.iterable)
+        case Apply(operation=operation, arguments=arguments) if operation == LIST_SIGN:
+            return len(arguments)
+        case Apply(operation=operation, arguments=arguments) if operation == SLICE_SIGN:
+            return _written_length(arguments[0])
+        case _:
+            return 1
+
+
 Node: TypeAlias = Constant | Name | Variable | Apply | Comprehension
 """Any part of a compiled expression."""
 
@@ -127,10 +174,11 @@ Node: TypeAlias = Constant | Name | Variable | Apply | Comprehension
 def _summarise(
     node: Apply | Comprehension, children: tuple[Node, ...], bound: frozenset[int]
 ) -> None:
-    """Set what follows from the children: free variables, depth, names."""
+    """Set what follows from the children: size, free variables, depth, names."""
     free = frozenset[int]().union(*(child.free for child in children)) - bound
     names = frozenset[str]().union(*(child.names for child in children))
     depth = max(free, default=max(min(child.depth, 0) for child in children))
+    object.__setattr__(node, "size", 1 + sum(child.size for child in children))
     object.__setattr__(node, "free", free)
     object.__setattr__(node, "names", names)
     object.__setattr__(node, "depth", depth)

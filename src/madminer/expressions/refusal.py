@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable
 
 from madminer.errors import ExpressionError
+from madminer.text import printable
 
 __all__ = ["known", "refuse", "refuse_at"]
 
@@ -41,8 +42,10 @@ def refuse_at(text: str, line: int, column: int, width: int, reason: str) -> Exp
     shown = row[first : first + _LONGEST_LINE]
     offset = min(max(column - first, 0), len(shown))
     carets = "^" * max(1, min(width, len(shown) - offset))
+    line_shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
     return ExpressionError(
-        f"The expression is refused: {reason}\n{_MARGIN}{shown}\n{_MARGIN}{' ' * offset}{carets}"
+        f"The expression is refused: {printable(reason)}\n"
+        f"{_MARGIN}{line_shown}\n{_MARGIN}{' ' * offset}{carets}"
     )
 
 
