@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from madminer.errors import MadMinerError, OptionError
-from madminer.typing import Seed
+from madminer.errors import MadMinerError, OptionError, ShapeError
+from madminer.typing import FloatArray, Seed
 
 __all__ = [
     "flag",
@@ -25,6 +25,7 @@ __all__ = [
     "one_of",
     "positive",
     "random_generator",
+    "real_array",
     "refusal",
     "seed",
     "sequence",
@@ -234,6 +235,35 @@ def sequence(
     if elements is None:
         raise refusal(name, "a list", value, error)
     return [check(element, f"{name}[{i}]") for i, element in enumerate(elements)]
+
+
+def real_array(value: object, name: str, *, error: ErrorType = ShapeError) -> FloatArray:
+    """Check that a value is an array of real numbers, or a list that makes one.
+
+    Args:
+        value: What came; texts, truth values and lists of unequal lengths are refused.
+        name: Name of the argument.
+        error: Type of the error.
+
+    Returns:
+        The array, of any shape.
+
+    Raises:
+        MadMinerError: If it is something else, of the type `error`.
+
+    Examples:
+        >>> real_array([[1], [2.0, 3.0]], "theta")
+        Traceback (most recent call last):
+        madminer.errors.ShapeError: theta must be an array of numbers, got [[1], [2.0, 3.0]].
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        array = np.asarray("")
+    if array.dtype.kind not in "fiu":
+        raise refusal(name, "an array of numbers", value, error)
+    numbers: FloatArray = array.astype(np.float64, copy=False)
+    return numbers
 
 
 def seed(value: object, name: str = "seed", *, error: ErrorType = OptionError) -> Seed:

@@ -41,8 +41,8 @@ def test_none_means_no_such_part() -> None:
     ("arguments", "message"),
     [
         ((10, "training"), "partition must be one of"),
-        ((10, "train", -0.1, 0.2), "test_split must lie between 0 and 1"),
-        ((10, "train", 0.2, float("nan")), "validation_split must lie between 0 and 1"),
+        ((10, "train", -0.1, 0.2), "test_split must be a number from 0 to 1"),
+        ((10, "train", 0.2, float("nan")), "validation_split must be a number from 0 to 1"),
         ((10, "train", 0.6, 0.6), "at most 1"),
         ((0, "all"), "is empty"),
     ],

@@ -10,6 +10,7 @@ import pytest
 
 from madminer.errors import NoEventsError, OptionError, SetupError, ShapeError
 from madminer.fisherinformation import FisherInformation
+from madminer.fisherinformation.cells import warn_above_truth
 from madminer.fisherinformation.kinematic import kinematic_information
 from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
 
@@ -63,11 +64,48 @@ def ratio_model(fisher: FisherInformation, tmp_path_factory: pytest.TempPathFact
     return path
 
 
-def test_good_network_reaches_the_closed_form(fisher: FisherInformation, score_model: Path) -> None:
+def test_good_network_reaches_the_closed_form(
+    fisher: FisherInformation, score_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     information, covariance = fisher.full_information(ORIGIN, score_model, luminosity=L)
+    assert not caplog.text  # although all latent variables are observed
     assert information == pytest.approx(4.0 * L * np.eye(2), abs=0.15 * 4.0 * L)
     rate = fisher.rate_information(ORIGIN, L)
     np.testing.assert_array_equal(covariance, rate[1])  # a single network adds nothing
+
+
+@pytest.mark.parametrize("with_rate", [True, False])
+def test_more_information_than_in_the_events_is_reported(
+    fisher: FisherInformation, tmp_path: Path, caplog: pytest.LogCaptureFixture, with_rate: bool
+) -> None:
+    x, _ = fisher.weighted_events(end_event=2000)
+    estimator = ScoreEstimator(n_hidden=(20,))
+    targets = x[:, :2] * [3.0, 1.0]  # the scores are 2 z
+    estimator.train(
+        "sally", x, targets, n_epochs=30, initial_lr=0.02, batch_size=64, verbose="none", seed=1
+    )
+    estimator.save(tmp_path / "model")
+    fisher.full_information("b0", tmp_path / "model", luminosity=L, include_xsec_info=with_rate)
+    assert len(caplog.records) == 1
+    estimated, direction, known, error = caplog.records[0].args  # type: ignore[misc]
+    assert estimated == pytest.approx(9.0 * L, rel=0.1)
+    np.testing.assert_allclose(direction, [1.0, 0.0], atol=0.1)  # type: ignore[arg-type]
+    assert known == pytest.approx(4.0 * L, rel=0.1)
+    assert error == pytest.approx(4.0 * L * np.sqrt(3.0 / 4000), rel=0.3)  # E[t^4] = 3 E[t^2]^2
+
+
+def test_units_do_not_change_what_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    truth, units = np.array([[4.0, 1.0], [1.0, 2.0]]), np.array([1e-6, 1e8])
+    for scale in (1.05, 1.2):
+        caplog.clear()
+        for unit in (np.ones(2), units):
+            scaled = truth * np.outer(unit, unit)
+            covariance = np.einsum("ij,kl->ijkl", scaled, scaled) * 0.02**2  # an error of 2 %
+            warn_above_truth(scaled * [[1.0, 1.0], [1.0, scale]], scaled, covariance)
+        assert len(caplog.records) == (2 if scale == 1.2 else 0)
+    caplog.clear()
+    warn_above_truth(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2, 2, 2)))
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("model", ["score_model", "ratio_model"])

@@ -604,7 +604,7 @@ def test_undefined_responses_are_reported_once(
 
 
 def test_unknown_response_is_refused(fisher: FisherInformation) -> None:
-    with pytest.raises(OptionError, match="'cells' or 'events', got 'bins'"):
+    with pytest.raises(OptionError, match="one of 'cells', 'events', got 'bins'"):
         fisher.rate_information(ORIGIN, L, nuisance_response="bins")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="'cells' or 'events'"):
+    with pytest.raises(OptionError, match="one of 'cells', 'events'"):
         fisher.histo_information(ORIGIN, L, "z0", 3, nuisance_response=None)  # type: ignore[arg-type]

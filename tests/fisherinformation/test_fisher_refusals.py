@@ -5,10 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
-from madminer.errors import FileFormatError, NoEventsError, OptionError
-from madminer.fisherinformation import FisherInformation
+from madminer.analysis import DataAnalyzer
+from madminer.errors import FileFormatError, MadMinerError, NoEventsError, OptionError
+from madminer.fisherinformation import (
+    FisherInformation,
+    profile_information,
+    project_information,
+)
+from madminer.limits import regular_grid, truth_limit_grid
+from madminer.ml import ScoreEstimator
+from madminer.stats import contour_level
 
 MakeFile = Callable[..., Path]
 ORIGIN = [0.0, 0.0]
@@ -36,7 +45,7 @@ def test_sparse_bins_are_reported(
 
 @pytest.mark.parametrize("luminosity", ["3", None, True, 0.0])
 def test_luminosity_is_a_number(fisher: FisherInformation, luminosity: Any) -> None:
-    with pytest.raises(OptionError, match="luminosity must be positive, a number"):
+    with pytest.raises(OptionError, match="luminosity must be a number above 0"):
         fisher.rate_information(ORIGIN, luminosity)
 
 
@@ -72,5 +81,122 @@ def test_damaged_morphing_is_refused(
     path = gaussian_event_file(20)
     with h5py.File(path, "r+") as file:
         file[dataset][1, 0] = value
-    with pytest.raises(FileFormatError, match=rf"{path.name} holds no valid setup"):
+    with pytest.raises(FileFormatError, match=path.name):
         FisherInformation(path)
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    2,
+    10**30,
+    0.5,
+    -0.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "sm",
+    b"x",
+    [],
+    [[1.0], [1.0, 2.0]],
+    {},
+    object(),
+    np.array("x"),
+    np.array([np.nan, np.nan]),
+    1j,
+]
+
+
+def complete(fisher: FisherInformation, model: Path) -> dict[Callable[..., Any], dict[str, Any]]:
+    """Calls that work."""
+    common = {"theta": ORIGIN, "luminosity": 10.0, "cuts": None, "efficiency_functions": None}
+    axis = {"observable": "z0", "histrange": (-1.0, 1.0)}
+    parts = {"test_split": 0.2, "batch_size": 100}
+    axis_2d = {"observable1": "z0", "bins1": 2, "observable2": "z1", "bins2": 2}
+    information = np.diag([2.0, 3.0])
+    toys = {"error_propagation_n_ensemble": 3, "error_propagation_factor": 0.1, "seed": 1}
+    analyzer = DataAnalyzer(fisher.madminer_filename)
+    return {
+        fisher.truth_information: {**common, "include_nuisance_parameters": True},
+        fisher.rate_information: {**common, "nuisance_response": "cells"},
+        fisher.histo_information: {**common, **axis, "bins": 2, "n_events_dynamic_binning": 50},
+        fisher.histo_information_2d: {**common, **axis_2d, "histrange1": None, "histrange2": None},
+        fisher.histogram_of_information: {
+            **common,
+            **axis,
+            **parts,
+            "nbins": 2,
+            "model_file": model,
+        },
+        fisher.full_information: {
+            "theta": ORIGIN,
+            "luminosity": 10.0,
+            **parts,
+            "model_file": model,
+            "unweighted_x_sample_file": None,
+            "include_xsec_info": True,
+            "mode": "score",
+            "calculate_covariance": True,
+            "estimator_weights": None,
+            "nuisance_response": "cells",
+        },
+        project_information: {"fisher_information": information, "remaining_components": [0]},
+        profile_information: {
+            "fisher_information": information,
+            "remaining_components": [0],
+            "covariance": np.zeros((2, 2, 2, 2)),
+            "error_propagation": "toys",
+            **toys,
+        },
+        truth_limit_grid: {
+            "analyzer": analyzer,
+            "theta_true": ORIGIN,
+            "theta_grid": [[0.0, 0.0], [0.1, 0.0]],
+            "luminosity": 10.0,
+            "include_xsec": True,
+            "test_split": 0.2,
+            "sample_only_from_closest_benchmark": True,
+            "dof": 1,
+        },
+        regular_grid: {"grid_ranges": [(0.0, 1.0)], "grid_resolutions": 2},
+        contour_level: {"confidence_level": 0.68, "dof": 2},
+    }
+
+
+N_CALLS = 11
+
+
+@pytest.fixture(scope="module")
+def calls(
+    fisher: FisherInformation, tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[Callable[..., Any], dict[str, Any]]]:
+    x, _ = fisher.weighted_events()
+    estimator = ScoreEstimator(n_hidden=(3,))
+    estimator.train("sally", x, x[:, :2], n_epochs=1, verbose="none", seed=1)
+    model = tmp_path_factory.mktemp("models") / "sally"
+    estimator.save(model)
+    return list(complete(fisher, model).items())
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("i", range(N_CALLS))
+def test_odd_arguments_work_or_are_refused_by_name(
+    calls: list[tuple[Callable[..., Any], dict[str, Any]]], i: int
+) -> None:
+    assert len(calls) == N_CALLS
+    call, arguments = calls[i]
+    call(**arguments)
+    raw = []
+    for name in arguments:
+        for value in ODD:
+            if name == "analyzer":
+                continue
+            try:
+                call(**(arguments | {name: value}))
+            except MadMinerError:
+                pass
+            except Exception as error:  # noqa: BLE001
+                raw.append(f"{name}={value!r}: {type(error).__name__}: {error}"[:160])
+    assert not raw, "\n".join(raw)

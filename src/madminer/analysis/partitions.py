@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from madminer.checks import fraction
 from madminer.errors import OptionError
 
 __all__ = ["PARTITIONS", "partition_range"]
@@ -42,8 +41,8 @@ def partition_range(
     """
     if partition not in PARTITIONS:
         raise OptionError(f"partition must be one of {list(PARTITIONS)}, got {partition!r}.")
-    test = _fraction("test_split", test_split)
-    validation = _fraction("validation_split", validation_split)
+    test = fraction(0.0 if test_split is None else test_split, "test_split")
+    validation = fraction(0.0 if validation_split is None else validation_split, "validation_split")
     if test + validation > 1.0 + 1e-9:
         raise OptionError(
             f"test_split and validation_split must add up to at most 1, got {test} and "
@@ -63,10 +62,3 @@ def partition_range(
             f"and validation_split = {validation}; change the fractions or use another partition."
         )
     return start, stop, n_events / (stop - start)
-
-
-def _fraction(name: str, value: float | None) -> float:
-    fraction = 0.0 if value is None else float(value)
-    if not (math.isfinite(fraction) and 0.0 <= fraction <= 1.0):
-        raise OptionError(f"{name} must lie between 0 and 1 (None: 0), got {value!r}.")
-    return fraction

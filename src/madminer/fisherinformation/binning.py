@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from madminer.checks import interval, whole
 from madminer.errors import OptionError
 from madminer.stats import as_edges, weighted_quantiles
 from madminer.typing import FloatArray
@@ -17,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 FEW_EVENTS = 5.0
 """Effective number of events in a bin below which it resolves the events themselves."""
+
+MOST_BINS = 1_000_000
+"""More bins than that cannot be filled with events, but fill the memory."""
 
 Bins = int | Sequence[float] | FloatArray
 """A number of bins, or edges."""
@@ -42,11 +46,11 @@ def cell_edges(bins: Bins, histrange: tuple[float, float] | None, sample: Sample
         OptionError: If number, range or edges are not valid.
     """
     if not isinstance(bins, int | np.integer) or isinstance(bins, bool):
-        edges = as_edges(np.asarray(bins, dtype=np.float64))
+        edges = as_edges(bins)
         if not len(edges):
             raise OptionError("Bins need at least one edge, got []. Give edges or a number.")
         return edges
-    n_bins = _positive(int(bins))
+    n_bins = whole(bins, "bins", 1, MOST_BINS)
     if histrange is not None:
         return _even_edges(n_bins, histrange)
     values, weights = sample()
@@ -68,7 +72,7 @@ def slice_edges(n_bins: int, histrange: tuple[float, float] | None, sample: Samp
         OptionError: If number or range is not valid, or the observable has too few values for
             that many bins of equal content.
     """
-    n_bins = _positive(n_bins)
+    n_bins = whole(n_bins, "nbins", 1, MOST_BINS)
     if histrange is not None:
         return _even_edges(n_bins, histrange)
     values, weights = sample()
@@ -99,16 +103,6 @@ def warn_about_sparse_bins(n_effective: FloatArray) -> None:
         )
 
 
-def _positive(n_bins: int) -> int:
-    if isinstance(n_bins, bool) or n_bins != int(n_bins) or n_bins < 1:
-        raise OptionError(f"The number of bins must be a positive integer, got {n_bins!r}.")
-    return int(n_bins)
-
-
 def _even_edges(n_bins: int, histrange: tuple[float, float]) -> FloatArray:
-    ends = np.asarray(histrange, dtype=np.float64)
-    if ends.shape != (2,) or not np.all(np.isfinite(ends)) or not ends[0] < ends[1]:
-        raise OptionError(
-            f"A histogram range must be (low, high), finite and increasing, got {histrange}."
-        )
-    return np.linspace(ends[0], ends[1], n_bins + 1)
+    low, high = interval(histrange, "histrange")
+    return np.linspace(low, high, n_bins + 1)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from madminer.checks import whole
 from madminer.errors import NoEventsError
+from madminer.fisherinformation.binning import MOST_BINS
 from madminer.fisherinformation.response import CellResponse, check_some_weight, events_information
 from madminer.fisherinformation.selection import EventFunction
 from madminer.stats import BinnedMoments, bin_indices, binned_moments
+from madminer.stats.information import direction_of_largest_ratio
 from madminer.typing import FloatArray, IntArray
 
 __all__ = [
@@ -17,9 +22,18 @@ __all__ = [
     "Batches",
     "cell_indices",
     "cell_moments",
+    "mean_truth",
     "quantile_sample",
     "truth_information",
+    "warn_above_truth",
 ]
+
+logger = logging.getLogger(__name__)
+
+N_SIGMA = 3.0
+"""Statistical errors of the truth by which an estimate may exceed it."""
+
+_TOLERANCE = 0.02  # and the noise of a good network
 
 Batches = Iterable[tuple[FloatArray, FloatArray]]
 """Batches of observables, shape ``(n, n_observables)``, and weights in pb, shape ``(n, b)``."""
@@ -61,6 +75,69 @@ def truth_information(
     return information, covariance
 
 
+def mean_truth(
+    batches: Batches, response: CellResponse
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    r"""Information of one fully observed event on average, its covariance, and the mean score.
+
+    .. math:: \frac{1}{\sigma} \sum_e w_e\, t_e t_e^T, \qquad
+              \frac{1}{\sigma} \sum_e w_e\, t_e = \frac{d \sigma}{\sigma}
+
+    Args:
+        batches: Events.
+        response: Cross section and gradient at the parameter point.
+
+    Returns:
+        Shapes ``(m, m)``, ``(m, m, m, m)`` and ``(m,)``.
+
+    Raises:
+        NoEventsError: If the cross section of the events is not positive.
+    """
+    m = response.n_parameters
+    information, covariance = np.zeros((m, m)), np.zeros((m, m, m, m))
+    sigma, gradient = 0.0, np.zeros(m)
+    for _, weights in batches:
+        sigma += float(response.sigma(weights).sum())
+        gradient += response.gradient(weights).sum(axis=0)
+        added = events_information(weights, response, 1.0)
+        information += added[0]
+        covariance += added[1]
+    if not sigma > 0.0:
+        raise NoEventsError(
+            f"The weights of the events at theta add up to {sigma} pb; a Fisher information needs "
+            "events with a positive total."
+        )
+    return information / sigma, covariance / sigma**2, gradient / sigma
+
+
+def warn_above_truth(information: FloatArray, truth: FloatArray, covariance: FloatArray) -> None:
+    """Log a warning if an estimated information is above that of the events themselves.
+
+    What a detector leaves of the events cannot tell more than the events (data processing
+    inequality), in no direction of the parameters.
+
+    Args:
+        information: Estimate, shape ``(m, m)``.
+        truth: Information of the same events with their latent variables, shape ``(m, m)``.
+        covariance: Covariance of the truth, shape ``(m, m, m, m)``.
+    """
+    v = direction_of_largest_ratio(information, truth)
+    estimated, known = float(v @ information @ v), float(v @ truth @ v)
+    error = float(np.sqrt(max(np.einsum("ijkl,i,j,k,l", covariance, v, v, v, v), 0.0)))
+    if estimated > (1.0 + _TOLERANCE) * known + N_SIGMA * error:
+        logger.warning(
+            "The estimated information is %.4g in the direction %s of the parameters, more than "
+            "the %.4g +- %.2g of the same events with all latent variables known, which is "
+            "impossible: the network is not converged, was trained at another point or on few "
+            "samples, or describes these events too well. Train it on more samples and on events "
+            "that are not averaged over.",
+            estimated,
+            np.round(v, 3).tolist(),
+            known,
+            error,
+        )
+
+
 def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:
     """Sums over the events of each cell of a histogram with open outermost cells.
 
@@ -75,7 +152,9 @@ def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:
         NoEventsError: If no event is left.
         DataError: If an observable is not a number.
     """
-    n_cells = int(np.prod([len(edges) + 1 for _, edges in axes], dtype=np.int64))
+    n_cells = whole(
+        math.prod(len(edges) + 1 for _, edges in axes), "The number of bins", 1, MOST_BINS
+    )
     total: BinnedMoments | None = None
     for x, weights in batches:
         if len(weights):

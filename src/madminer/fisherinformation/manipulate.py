@@ -7,7 +7,7 @@ from typing import Literal, overload
 
 import numpy as np
 
-from madminer.errors import OptionError
+from madminer.checks import one_of, positive, random_generator, whole
 from madminer.stats.matrices import (
     as_components,
     as_covariance,
@@ -20,6 +20,8 @@ from madminer.stats.matrices import (
 from madminer.typing import ArrayLike, FloatArray, Seed
 
 __all__ = ["profile_information", "project_information"]
+
+_MOST_TOYS = 10_000_000
 
 
 @overload
@@ -133,6 +135,7 @@ def profile_information(
     """
     information = as_information(fisher_information)
     kept = as_components(remaining_components, len(information))
+    one_of(error_propagation, "error_propagation", ["linear", "toys"])
     matrix = profile_matrix(information, kept)
     result = transform_information(information, matrix)
     if covariance is None:
@@ -140,10 +143,6 @@ def profile_information(
     tensor = as_covariance(covariance, len(information))
     if error_propagation == "linear":
         return result, transform_covariance(tensor, matrix)
-    if error_propagation != "toys":
-        raise OptionError(
-            f"error_propagation must be 'linear' or 'toys', got {error_propagation!r}."
-        )
     toys = _toy_informations(
         information, tensor, error_propagation_n_ensemble, error_propagation_factor, seed
     )
@@ -155,13 +154,9 @@ def profile_information(
 def _toy_informations(
     information: FloatArray, covariance: FloatArray, n_toys: int, factor: float, seed: Seed
 ) -> FloatArray:
-    if n_toys < 2 or not factor > 0.0:
-        raise OptionError(
-            "Toys need error_propagation_n_ensemble >= 2 and error_propagation_factor > 0, got "
-            f"{n_toys} and {factor}."
-        )
-    n = len(information)
-    rng = np.random.default_rng(seed)
+    n_toys = whole(n_toys, "error_propagation_n_ensemble", 2, _MOST_TOYS)
+    factor = positive(factor, "error_propagation_factor")
+    n, rng = len(information), random_generator(seed)
     toys = rng.multivariate_normal(
         information.ravel(), factor * covariance.reshape(n * n, n * n), size=n_toys, method="eigh"
     ).reshape(n_toys, n, n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from madminer.checks import real_array, shown
 from madminer.errors import SetupError, ShapeError
 from madminer.models import AnalysisSetup
 from madminer.typing import FloatArray, ThetaLike
@@ -37,11 +38,11 @@ def model_point(setup: AnalysisSetup, theta: ThetaLike, n_parameters: int | None
     if isinstance(theta, str | int | np.integer):
         theory = setup.theta(theta)
     else:
-        point = np.asarray(theta, dtype=np.float64)
+        point = real_array(theta, "theta")
         if point.shape not in {(p,), (p + k,)} or np.any(point[p:] != 0.0):
             raise ShapeError(
                 f"theta must have shape ({p},), or ({p + k},) with zeros for the nuisance "
-                f"parameters; got {point.tolist()}."
+                f"parameters; got {shown(theta)}."
             )
         theory = setup.theta(point[:p])
     return np.append(theory, np.zeros(n_parameters - p))

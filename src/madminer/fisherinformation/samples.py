@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from madminer.errors import OptionError, ShapeError
+from madminer.errors import ShapeError
+from madminer.ml.inputs import load_array
 from madminer.typing import FloatArray, StrPath
 
 __all__ = ["read_samples"]
@@ -27,16 +27,15 @@ def read_samples(
         Batches of observables and weights, shapes ``(m, n_observables)`` and ``(m,)``.
 
     Raises:
-        ShapeError: If the file has another shape.
-        OptionError: If `batch_size` is not positive.
+        MissingFileError: If there is no such file.
+        FileFormatError: If it is not an npy file of numbers.
+        ShapeError: If it has another shape.
     """
-    x = np.load(Path(filename), mmap_mode="r", allow_pickle=False)
+    x = load_array(filename, "unweighted_x_sample_file", memmap=True)
     if x.ndim != 2 or x.shape[1] != n_observables:
         raise ShapeError(
             f"{filename} must hold observables of shape (n, {n_observables}), got {x.shape}."
         )
-    if batch_size < 1:
-        raise OptionError(f"batch_size must be positive, got {batch_size}.")
     return (
         (np.array(x[i : i + batch_size]), np.ones(len(x[i : i + batch_size])))
         for i in range(0, len(x), batch_size)

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from madminer.errors import DataError, OptionError, ShapeError
+from madminer.checks import refusal, sequence
+from madminer.errors import DataError, ShapeError
 from madminer.expressions import compile_observable_expression
 from madminer.typing import FloatArray
 
@@ -23,7 +24,8 @@ class EventSelection:
     """Which events count, and how much.
 
     Args:
-        cuts: Conditions; an event counts where all of them are neither zero nor undefined.
+        cuts: Conditions; an event counts where all of them are neither zero nor undefined, as
+            with cuts of the readers whose `required` keeps its default, False.
         efficiencies: Factors on all weights of an event.
     """
 
@@ -78,7 +80,7 @@ def event_selection(
 
     Raises:
         ExpressionError: If an expression is refused.
-        OptionError: If a bare string is given where a list belongs.
+        OptionError: If one is neither an expression nor a function, or no list is given.
 
     Examples:
         >>> selection = event_selection(["pt > 20."], ["0.5"], ["pt", "eta"])
@@ -86,12 +88,15 @@ def event_selection(
         >>> selection.apply(x, weights)
         (array([[30.,  1.]]), array([[2.]]))
     """
-    for option in (cuts, efficiencies):
-        if isinstance(option, str):
-            raise OptionError(f"Cuts and efficiencies are lists of expressions, got {option!r}.")
+
+    def compiled(definition: object, name: str) -> EventFunction:
+        return event_function(definition, observables, name)
+
     return EventSelection(
-        tuple(event_function(cut, observables) for cut in cuts or ()),
-        tuple(event_function(efficiency, observables) for efficiency in efficiencies or ()),
+        tuple(sequence(() if cuts is None else cuts, "cuts", compiled)),
+        tuple(
+            sequence(() if efficiencies is None else efficiencies, "efficiency_functions", compiled)
+        ),
     )
 
 
@@ -101,22 +106,28 @@ def _compiled(text: str, observables: tuple[str, ...]) -> EventFunction:
     return compile_observable_expression(text, observables)
 
 
-def event_function(definition: str | EventFunction, observables: Sequence[str]) -> EventFunction:
+def event_function(
+    definition: object, observables: Sequence[str], name: str = "observable"
+) -> EventFunction:
     """Compile one expression, or guard one columnar function.
 
     Args:
         definition: Expression in the observables ("pt_j1", "pt_j1 > 30."), or a function of x,
             shape ``(n, n_observables)``, that returns shape ``(n,)``.
         observables: Names of the observables, in the order of x.
+        name: What it is for, in messages.
 
     Returns:
         The function.
 
     Raises:
         ExpressionError: If the expression is refused, as with an unknown observable.
+        OptionError: If it is neither an expression nor a function.
     """
     if isinstance(definition, str):
         return _compiled(definition, tuple(observables))
+    if not callable(definition):
+        raise refusal(name, "an expression or a function of all observables", definition)
 
     def checked(x: FloatArray) -> FloatArray:
         values = np.asarray(definition(x), dtype=np.float64)

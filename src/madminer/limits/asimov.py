@@ -8,8 +8,8 @@ import numpy as np
 
 from madminer.analysis.coefficients import weight_coefficients
 from madminer.analysis.dataanalyzer import DataAnalyzer
-from madminer.analysis.luminosity import positive_luminosity
 from madminer.analysis.partitions import partition_range
+from madminer.checks import flag, positive
 from madminer.errors import NoEventsError
 from madminer.stats import log_poisson
 from madminer.typing import FloatArray, ThetaLike
@@ -55,6 +55,7 @@ def asimov_sample(
     """
     partition = "all" if test_split is None else "test"
     start, stop, _ = partition_range(analyzer.n_samples, partition, test_split, 0.0)
+    flag(sample_only_from_closest_benchmark, "sample_only_from_closest_benchmark")
     close_to = theta_true if sample_only_from_closest_benchmark else None
     x, weights = analyzer.weighted_events(
         start_event=start, end_event=stop, generated_close_to=close_to
@@ -92,8 +93,8 @@ def log_rate_probability(
         OptionError: If the luminosity is not positive.
         DataError: If a cross section is negative.
     """
-    luminosity = positive_luminosity(luminosity)
-    if not include_xsec:
+    luminosity = positive(luminosity, "luminosity")
+    if not flag(include_xsec, "include_xsec"):
         return np.zeros(len(theta_grid))
     sigma, _ = analyzer.xsecs(list(theta_grid))
     return log_poisson(n_observed, luminosity * sigma)

@@ -19,8 +19,7 @@ import numpy as np
 
 from madminer.analysis.coefficients import weight_coefficients
 from madminer.analysis.dataanalyzer import DataAnalyzer
-from madminer.analysis.luminosity import positive_luminosity
-from madminer.checks import shown
+from madminer.checks import positive, real_array, shown
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.limits.asimov import AsimovSample, asimov_sample, log_rate_probability
 from madminer.limits.grid import LimitGrid, limit_grid, parameters_at_border
@@ -186,7 +185,7 @@ def _limits(
     dof: int | None,
 ) -> LimitGrid:
     """Limits on a grid that ends with the assumed truth, which is no point of the result."""
-    luminosity = positive_luminosity(luminosity)
+    luminosity = positive(luminosity, "luminosity")
     n_expected = luminosity * float(analyzer.xsecs([thetas[-1]])[0][0])
     log_p_rate = log_rate_probability(analyzer, thetas, n_expected, luminosity, include_xsec)
     mean, left_out = mean_log_ratio(log_ratios, data.probabilities, len(thetas))
@@ -251,10 +250,7 @@ def _ratio_model(
 
 def _with_truth(analyzer: DataAnalyzer, theta_grid: ArrayLike, theta_true: ThetaLike) -> FloatArray:
     """The grid, followed by the assumed truth, shape ``(n + 1, p)``."""
-    try:
-        thetas = np.asarray(theta_grid, dtype=np.float64)
-    except (TypeError, ValueError):
-        thetas = np.empty(0)
+    thetas = real_array(theta_grid, "theta_grid")
     p = analyzer.n_parameters
     if thetas.ndim != 2 or thetas.shape[1] != p or not len(thetas):
         raise ShapeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from madminer.stats import log_ratio_to_best, p_values_from_log_r
 from madminer.typing import FloatArray
 
 __all__ = ["LimitGrid", "limit_grid", "parameters_at_border", "regular_grid"]
+
+_MOST_POINTS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -160,6 +163,7 @@ def regular_grid(
     if not ranges or len(numbers) != len(ranges):
         expected = f"a positive whole number, or one for each of {len(ranges)} ranges"
         raise refusal("grid_resolutions", expected, grid_resolutions)
+    whole(math.prod(numbers), "The number of grid points", 1, _MOST_POINTS)
     axes = [np.linspace(low, high, n) for (low, high), n in zip(ranges, numbers, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     return grid.reshape(-1, len(ranges))

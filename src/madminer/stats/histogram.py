@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from madminer.checks import real_array
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.typing import ArrayLike, FloatArray, IntArray
 
@@ -49,7 +50,7 @@ def as_edges(edges: ArrayLike) -> FloatArray:
     Raises:
         OptionError: If they are not finite and strictly increasing.
     """
-    array: FloatArray = np.asarray(edges, dtype=np.float64)
+    array = real_array(edges, "Bin edges", error=OptionError)
     if array.ndim != 1 or not np.all(np.isfinite(array)) or np.any(np.diff(array) <= 0.0):
         raise OptionError(
             "Bin edges must be a list of finite, strictly increasing numbers, "

@@ -20,6 +20,7 @@ from madminer.typing import FloatArray, IntArray
 __all__ = [
     "cell_information",
     "cell_information_covariance",
+    "direction_of_largest_ratio",
     "event_information",
     "event_information_covariance",
     "symmetric_pairs",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _BUDGET = 2**21  # numbers held in temporary arrays
+_RESOLVED = 1e-4  # share of the largest information below which a direction holds none
 
 
 def cell_information(sigma: FloatArray, gradient: FloatArray, luminosity: float) -> FloatArray:
@@ -153,6 +155,38 @@ def event_information_covariance(
         single = score[events][:, rows] * gradient[events][:, columns]
         total += single.T @ single
     return luminosity**2 * unfold_pairs(total)
+
+
+def direction_of_largest_ratio(information: FloatArray, bound: FloatArray) -> FloatArray:
+    r"""Direction v in which an information is largest relative to another one.
+
+    .. math:: v = \arg\max \frac{v^T I v}{v^T B v}
+
+    It does not depend on the units of the parameters. Parameters without any information in the
+    bound are left out.
+
+    Args:
+        information: Information I, shape ``(m, m)``.
+        bound: Information B to compare with, shape ``(m, m)``.
+
+    Returns:
+        Unit vector, shape ``(m,)``; zero if there is no information in the bound.
+
+    Examples:
+        >>> direction_of_largest_ratio(np.diag([1.0, 3.0]), np.diag([1.0, 2.0])).round(6)
+        array([0., 1.])
+    """
+    diagonal = np.maximum(np.diagonal(bound), 0.0)
+    scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros(len(bound)), where=diagonal > 0.0)
+    values, vectors = np.linalg.eigh(bound * np.outer(scale, scale))
+    whitening = vectors / np.sqrt(np.maximum(values, _RESOLVED * max(values[-1], 1e-300)))
+    axes = scale[:, np.newaxis] * whitening
+    best: FloatArray = axes @ np.linalg.eigh(axes.T @ information @ axes)[1][:, -1]
+    length = float(np.linalg.norm(best))
+    if not length:
+        return best
+    direction: FloatArray = best / (length * np.sign(best[np.argmax(np.abs(best))]))
+    return direction
 
 
 def symmetric_pairs(m: int) -> tuple[IntArray, IntArray]:

@@ -8,12 +8,12 @@ References:
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from madminer.errors import DataError, OptionError, ShapeError
+from madminer.checks import real_array, refusal, sequence, whole
+from madminer.errors import DataError, ShapeError
 from madminer.typing import ArrayLike, FloatArray
 
 __all__ = [
@@ -99,7 +99,7 @@ def as_information(information: ArrayLike) -> FloatArray:
         ShapeError: If it is not a square matrix.
         DataError: If it is not finite and symmetric.
     """
-    matrix: FloatArray = np.asarray(information, dtype=np.float64)
+    matrix = real_array(information, "A Fisher information")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
         raise ShapeError(f"A Fisher information has shape (n, n), got {matrix.shape}.")
     if not np.all(np.isfinite(matrix)):
@@ -116,7 +116,7 @@ def as_covariance(covariance: ArrayLike, n: int) -> FloatArray:
         ShapeError: If the shape is another.
         DataError: If it is not finite.
     """
-    tensor: FloatArray = np.asarray(covariance, dtype=np.float64)
+    tensor = real_array(covariance, "The covariance of an information")
     if tensor.shape != (n, n, n, n):
         raise ShapeError(
             f"The covariance of an information ({n}, {n}) has shape {(n, n, n, n)}, "
@@ -133,16 +133,14 @@ def as_components(components: Sequence[int], n: int) -> list[int]:
     Raises:
         OptionError: If there are none, or one is repeated or not between 0 and ``n - 1``.
     """
-    raw: object = components  # users pass all kinds
-    given: list[object] = list(raw) if isinstance(raw, Iterable) else []
-    kept = [operator.index(i) if isinstance(i, int | np.integer) else -1 for i in given]
-    if any(isinstance(i, bool) for i in given):
-        kept = []
-    if not kept or len(set(kept)) != len(kept) or not all(0 <= i < n for i in kept):
-        raise OptionError(
-            f"remaining_components must be a list of different numbers from 0 to {n - 1}, the "
-            f"positions of the parameters that remain; got {components!r}."
-        )
+
+    def position(value: object, name: str) -> int:
+        return whole(value, name, 0, n - 1)
+
+    kept = sequence(components, "remaining_components", position)
+    if not kept or len(set(kept)) != len(kept):
+        expected = f"a list of different numbers from 0 to {n - 1}"
+        raise refusal("remaining_components", expected, components)
     return kept
 
 
