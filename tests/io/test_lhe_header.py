@@ -73,7 +73,7 @@ def test_values_of_run_cards_may_contain_equal_signs() -> None:
 
 def test_headers_of_other_dialects_are_read() -> None:
     text = (
-        '<LesHouchesEvents version="3.0">\n<!-- a comment with <init> and <event> -->\n<header>\n'
+        '<LesHouchesEvents version="3.0">\n<header>\n'
         "<MGRunCard>\n 7 = nevents ! number\n sum = event_norm\n</MGRunCard>\n<initrwgt>\n"
         '<weightgroup name="scale_variation   0 dyn=  0" combine="envelope">\n'
         '<weight id="1001" dyn="  0" MUR="0.10000E+01"> text </weight>\n</weightgroup> # scale\n'

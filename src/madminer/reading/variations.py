@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from madminer.io.lhe import LHEHeader, WeightDescription, WeightGroup
-from madminer.io.lhe.header import REWEIGHTING_GROUP, read_number
+from madminer.io.lhe.decimals import read_number
+from madminer.io.lhe.header import REWEIGHTING_GROUP
 
 __all__ = ["PDFMember", "find_pdf_members", "find_scale_weight", "list_weight_groups"]
 

@@ -7,7 +7,8 @@ Columns that do not have the expected form are read number by number instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -22,17 +23,56 @@ __all__ = [
     "format_integers",
     "parse_field",
     "parse_lines",
+    "read_number",
     "take_columns",
 ]
 
 Bytes = NDArray[np.uint8]
 """Characters of a text as numbers."""
 
-_BLANK, _ZERO, _NINE, _PLUS, _MINUS, _POINT, _EXPONENT = (ord(c) for c in " 09+-.e")
+_BLANK, _ZERO, _PLUS, _MINUS, _POINT, _EXPONENT = (ord(c) for c in " 0+-.e")
 _LARGEST_EXACT_POWER: Final = 22  # 10^22 is the largest power of ten that a float64 holds exactly
 _POWERS: Final = 10.0 ** np.arange(_LARGEST_EXACT_POWER + 1)
 _BLOCK: Final = 512
 _EXACT_DIGITS: Final = 15  # integers of so many digits are exact in float64
+_FEW_LINES: Final = 16  # columns pay for more
+_LONGEST_WORD: Final = 100  # no program writes longer numbers
+_LONGEST_LINE: Final = 10_000
+_FORTRAN: Final = re.compile(
+    r"([+-]?(?:\d+\.?|\d*\.\d+))(?:[deq]([+-]?\d+)|([+-]\d{3}))", re.IGNORECASE
+)  # the letter is missing before exponents of three digits
+
+
+def read_number(text: str) -> float:
+    """Read a number that Fortran or C has written.
+
+    Args:
+        text: Such as "1.5", "+1", ".5", "1.5D-02" or, with three digits of the exponent, "1.5-102".
+
+    Raises:
+        FileFormatError: If it is no number, such as "****", which Fortran writes for numbers that
+            do not fit their columns.
+
+    Examples:
+        >>> read_number("-.10658E+03"), read_number("1.5D-02"), read_number("1.5-102")
+        (-106.58, 0.015, 1.5e-102)
+    """
+    word = text.strip()
+    if len(word) <= _LONGEST_WORD and "_" not in word:
+        try:
+            return float(word)
+        except ValueError:
+            if found := _FORTRAN.fullmatch(word):
+                return float(f"{found[1]}e{found[2] or found[3]}")
+    raise FileFormatError(
+        f"Expected a number, got {shortened(word)!r}."
+        + (" Fortran writes * where a number does not fit its columns." if "*" in word else "")
+    )
+
+
+def shortened(text: str, at_most: int = 120) -> str:
+    """A text for a message: of a long one the beginning."""
+    return text if len(text) <= at_most else f"{text[:at_most]}..."
 
 
 def take_columns(buffer: Bytes, starts: IntArray, length: int) -> Bytes:
@@ -73,18 +113,26 @@ def parse_lines(
         FileFormatError: If a line has too few fields, or a field is not a number.
     """
     table = np.empty((len(wanted), len(starts)))
-    lengths = ends - starts
-    for length in np.unique(lengths):
-        chosen = slice(None) if np.all(lengths == length) else np.flatnonzero(lengths == length)
-        columns = take_columns(buffer, starts[chosen], int(length))
-        spans = _field_spans(columns)
-        if len(spans) == n_fields:
+    for chosen, length in _equally_long(ends - starts):
+        columns = take_columns(buffer, starts[chosen], length)
+        begins, finishes = _field_spans(columns)
+        if len(begins) == n_fields and columns.shape[1] >= _FEW_LINES:
             for row, position in enumerate(wanted):
-                begin, end = spans[position]
-                table[row, chosen] = parse_field(columns[begin:end])
+                table[row, chosen] = parse_field(columns[begins[position] : finishes[position]])
         else:
             table[:, chosen] = _parse_words(columns, n_fields, wanted)
     return table
+
+
+def _equally_long(lengths: IntArray) -> Iterator[tuple[IntArray | slice, int]]:
+    """Positions of the lines of each length."""
+    if not len(lengths) or np.all(lengths == lengths[0]):
+        groups: list[IntArray | slice] = [slice(None)] if len(lengths) else []
+    else:
+        order = np.argsort(lengths, kind="stable")
+        groups = list(np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1))
+    for group in groups:
+        yield group, int(lengths[group][0])
 
 
 def parse_field(field: Bytes) -> FloatArray:
@@ -188,18 +236,17 @@ def _digits(values: IntArray, n_digits: int) -> Bytes:
     return text
 
 
-def _field_spans(columns: Bytes) -> list[tuple[int, int]]:
+def _field_spans(columns: Bytes) -> tuple[IntArray, IntArray]:
     """Begin and end of the fields: columns between columns that are blank in all lines."""
     is_filled = np.max(columns, axis=1, initial=0) > _BLANK
     steps = np.diff(np.concatenate([[False], is_filled, [False]]).astype(np.int8))
-    begins, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
-    return list(zip(begins.tolist(), ends.tolist(), strict=True))
+    return np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
 
 
 def _parse_scientific(field: Bytes) -> FloatArray | None:
     """Numbers like +1.25e+01 with every character in its column, else None."""
     line, n_lines = field[:, 0].tobytes().lower(), field.shape[1]
-    point, exponent = line.find(b"."), line.find(b"e")
+    point, exponent = line.find(b"."), max(line.find(b"e"), line.find(b"d"))
     begin = 1 if point >= 1 and line[:1] in b"+- " else 0
     n_fraction = exponent - point - 1
     if not begin < point < exponent < len(line) - 2 or point - begin + n_fraction > _EXACT_DIGITS:
@@ -207,7 +254,7 @@ def _parse_scientific(field: Bytes) -> FloatArray | None:
     digits = field - np.uint8(_ZERO)  # wraps around below zero
     is_regular = (
         np.all(field[point] == _POINT)
-        and np.all(field[exponent] | 32 == _EXPONENT)  # 32: lower case
+        and np.all(field[exponent] | 32 == line[exponent])  # 32: lower case
         and _are_signs(field[exponent + 1])
         and (not begin or _are_signs(field[0]) or bool(np.all(field[0] == _BLANK)))
         and np.all(digits[begin:point] <= 9)
@@ -260,25 +307,18 @@ def _parse_integers(field: Bytes) -> FloatArray | None:
 
 def _parse_one_by_one(field: Bytes) -> FloatArray:
     words = np.ascontiguousarray(field.T).view(f"S{len(field)}").ravel().tolist()
-    return np.array([_parse_word(word) for word in words])
+    return np.array([read_number(word.decode("latin1")) for word in words])
 
 
 def _parse_words(columns: Bytes, n_fields: int, wanted: Sequence[int]) -> FloatArray:
     """The general case: fields anywhere in the line."""
     table = np.empty((len(wanted), columns.shape[1]))
-    for number, line in enumerate(np.ascontiguousarray(columns.T)):
-        words = line.tobytes().split(b"#")[0].split()
+    for number, column in enumerate(np.ascontiguousarray(columns.T)):
+        line = column.tobytes().split(b"#", 1)[0].decode("latin1")
+        words = line.split() if len(line) <= _LONGEST_LINE else []
         if len(words) != n_fields:
             raise FileFormatError(
-                f"Expected {n_fields} numbers in a line, got {line.tobytes().decode('latin1')!r}."
+                f"Expected {n_fields} numbers in a line, got {shortened(line)!r}."
             )
-        table[:, number] = [_parse_word(words[position]) for position in wanted]
+        table[:, number] = [read_number(words[position]) for position in wanted]
     return table
-
-
-def _parse_word(word: bytes) -> float:
-    """One number, also with a Fortran exponent."""
-    try:
-        return float(word.replace(b"D", b"E").replace(b"d", b"e"))
-    except ValueError as error:
-        raise FileFormatError(f"Expected a number, got {word.decode('latin1')!r}.") from error

@@ -24,7 +24,8 @@ class LHEEvents:
         n_particles: Number of particles in each event, shape ``(n_events,)``; their sum is
             ``n_total``, the length of the particle columns.
         pdgid: Particle codes, shape ``(n_total,)``.
-        status: -1 incoming, 1 final state, 2 decayed, shape ``(n_total,)``.
+        status: 1 final state, -1 incoming, -9 beam, 2 and -2 intermediate, 3 documentation, shape
+            ``(n_total,)``.
         px: Momentum in x direction in GeV, shape ``(n_total,)``.
         py: Momentum in y direction in GeV, shape ``(n_total,)``.
         pz: Momentum along the beam in GeV, shape ``(n_total,)``.
@@ -32,13 +33,15 @@ class LHEEvents:
         m: Mass in GeV, shape ``(n_total,)``.
         spin: Helicity, 9 for unknown, shape ``(n_total,)``.
         xwgtup: Weight of the event as the file gives it, shape ``(n_events,)``.
-        scale: Scale of the event in GeV, shape ``(n_events,)``.
-        alpha_qed: Electromagnetic coupling, shape ``(n_events,)``.
-        alpha_qcd: Strong coupling, shape ``(n_events,)``.
+        scale: Scale of the event in GeV, -1 for unknown, shape ``(n_events,)``.
+        alpha_qed: Electromagnetic coupling, -1 for unknown, shape ``(n_events,)``.
+        alpha_qcd: Strong coupling, -1 for unknown, shape ``(n_events,)``.
         weights: Further weights by id, each of shape ``(n_events,)``.
         mothers: Positions (from 1, 0 for none) of the first and last mother, shape
             ``(n_total, 2)``; None if not known or not read.
         colours: Colour and anticolour lines, shape ``(n_total, 2)``; None if not known or read.
+        trials: Number of attempts that an event took, shape ``(n_events,)``; the cross section is
+            the sum of the weights over that of the trials. None if the file does not give it.
 
     Raises:
         ShapeError: If the lengths do not fit together.
@@ -63,6 +66,7 @@ class LHEEvents:
     weights: Mapping[str, FloatArray] = field(default_factory=dict)
     mothers: IntArray | None = None
     colours: IntArray | None = None
+    trials: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n_events, n_total = len(self.n_particles), int(self.n_particles.sum())
@@ -75,6 +79,8 @@ class LHEEvents:
         for name in ("mothers", "colours"):
             if (lines := getattr(self, name)) is not None:
                 _check_shape(name, lines, (n_total, 2))
+        if self.trials is not None:
+            _check_shape("trials", self.trials, (n_events,))
 
     @property
     def n_events(self) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
+import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from madminer.errors import FileFormatError, MissingFileError, MissingWeightsError, NoEventsError
+from madminer.io.lhe.compression import uncompressed_blocks
 from madminer.io.lhe.events import LHEEvents, concatenate_lhe_events
 from madminer.io.lhe.header import LHEHeader, parse_header
 from madminer.io.lhe.parser import parse_events
@@ -15,19 +17,28 @@ from madminer.typing import StrPath
 
 __all__ = ["LHEFile", "read_lhe", "require_event_file"]
 
-_BLOCK: Final = 1 << 17
-_FIRST_BLOCK: Final = 1 << 15  # most headers end here, and they are read by themselves
 _PIECE: Final = 1 << 22
+_SHOWN: Final = 20  # names in a message
 _CHUNK: Final = 1 << 25
-_LONGEST_HEADER: Final = 1 << 28
-_GZIP: Final = b"\x1f\x8b"
+_LONGEST_HEADER: Final = 1 << 25
+_LONGEST_EVENT: Final = 1 << 24
+_END_OF_INIT: Final = re.compile(rb"</init[\s>]")
+_FIRST_EVENT: Final = re.compile(rb"<event[\s>/]|</event>|</LesHouchesEvents")
+_LONGEST_TAG: Final = len(b"</LesHouchesEvents")
+_COMMENT, _END_OF_CDATA = b"<!--", b"]]>"
+_ENDS: Final = {_COMMENT: b"-->", b"<![CDATA[": _END_OF_CDATA}
+_BEGIN: Final = re.compile(rb"<!(?:--|\[CDATA\[)")
+_LONGEST_BEGIN: Final = len(b"<![CDATA")
 
 
 class LHEFile:
     """A Les Houches event file; it is opened anew for each reading.
 
+    Time is proportional to the size of the file, and memory is bounded: headers of more than
+    32 MiB, events of more than 16 MiB and more than 100,000 weights are refused.
+
     Args:
-        path: The file; whether it is compressed is seen from its content.
+        path: The file; whether it is compressed (gzip, bzip2, xz or zstd) is seen from its content.
 
     Attributes:
         path: Where it lies.
@@ -36,12 +47,14 @@ class LHEFile:
     Raises:
         MissingFileError: If there is no such file.
         FileFormatError: If it is no Les Houches event file.
+        MissingDependencyError: If it is compressed and the package for that is not installed.
     """
 
     def __init__(self, path: StrPath) -> None:
         self.path = Path(path)
         require_event_file(self.path)
-        self.header: LHEHeader = parse_header(self._head(), self.path)
+        head, _ = _head_and_rest(_texts(self.path), self.path)
+        self.header: LHEHeader = parse_header(head.decode("utf-8", "replace"), self.path)
 
     def events(
         self, *, with_history: bool = False, chunk_size: int = _CHUNK
@@ -60,19 +73,22 @@ class LHEFile:
             MissingWeightsError: If some of the events lack a weight that others have.
         """
         parts: list[LHEEvents] = []
-        ids: set[str] | None = None
+        contents: set[str] | None = None
         n_events, size = 0, 0
         for text in _event_texts(self.path):
             try:
-                events = parse_events(text, with_history=with_history)
+                events = parse_events(
+                    text, with_history=with_history, weight_ids=self.header.weight_ids
+                )
             except FileFormatError as error:
                 raise type(error)(f"{self.path}, after {n_events} events: {error}") from error
-            ids = set(events.weights) if ids is None else ids
-            if ids != set(events.weights):
+            found = set(events.weights) | ({"trials"} if events.trials is not None else set())
+            contents = found if contents is None else contents
+            if contents != found:
                 raise MissingWeightsError(
                     f"{self.path}: from event {n_events} on there are the weights "
-                    f"{sorted(events.weights)}, before {sorted(ids)}. Every event needs all "
-                    f"weights: repeat the reweighting."
+                    f"{sorted(found)[:_SHOWN]}, before {sorted(contents)[:_SHOWN]}. Every event "
+                    f"needs all weights: repeat the reweighting."
                 )
             parts.append(events)
             n_events += events.n_events
@@ -82,15 +98,6 @@ class LHEFile:
                 parts, size = [], 0
         if parts:
             yield concatenate_lhe_events(parts)
-
-    def _head(self) -> str:
-        text = b""
-        for block in _blocks(self.path):
-            text += block
-            end = _find_event(text)
-            if end >= 0 or b"</LesHouchesEvents>" in text or len(text) > _LONGEST_HEADER:
-                return text[: end if end >= 0 else len(text)].decode("utf-8", "replace")
-        return text.decode("utf-8", "replace")
 
 
 def read_lhe(path: StrPath, *, with_history: bool = True) -> tuple[LHEHeader, LHEEvents]:
@@ -136,21 +143,48 @@ def require_event_file(path: Path) -> None:
 
 def _event_texts(path: Path) -> Iterator[bytes]:
     """Complete events, some megabytes at a time."""
-    text, is_started = b"", False
-    for piece in _joined(_blocks(path)):
+    texts = _texts(path)
+    _, text = _head_and_rest(texts, path)
+    searched = 0
+    for piece in chain([b""], _joined(texts)):
         text += piece
-        if not is_started:
-            text = text[max(_find_event(text), 0) :]
-            is_started = text.startswith(b"<event")
-        end = text.rfind(b"</event>") + len(b"</event>")
-        if is_started and end >= len(b"</event>"):
+        end = text.rfind(b"</event>", searched) + len(b"</event>")
+        if end >= len(b"</event>"):
             yield text[:end]
             text = text[end:]
-    if b"</LesHouchesEvents>" not in text:
+        searched = max(len(text) - len(b"</event>"), 0)
+        if len(text) > _LONGEST_EVENT:
+            raise FileFormatError(
+                f"{path} has {_LONGEST_EVENT >> 20} MiB of text without the end of an event, more "
+                f"than is read. Check the file."
+            )
+    if b"</LesHouchesEvents" not in text:
         raise FileFormatError(
             f"{path} is truncated: it does not end with </LesHouchesEvents>. Generate or copy it "
             f"again."
         )
+    if re.search(rb"<event[\s>/]", text):
+        raise FileFormatError(
+            f"{path}: the last <event> lacks its </event>. Copy or make it again."
+        )
+
+
+def _head_and_rest(texts: Iterator[bytes], path: Path) -> tuple[bytes, bytes]:
+    """What stands before the first event, and what was read behind it."""
+    head, searched, is_initialised = bytearray(), 0, False
+    for text in texts:
+        head += text
+        if not is_initialised and (found := _END_OF_INIT.search(head, searched)):
+            is_initialised, searched = True, found.start()
+        if is_initialised and (found := _FIRST_EVENT.search(head, searched)):
+            return bytes(head[: found.start()]), bytes(head[found.start() :])
+        searched = max(searched, len(head) - _LONGEST_TAG)
+        if len(head) > _LONGEST_HEADER:
+            raise FileFormatError(
+                f"{path} has no event within {_LONGEST_HEADER >> 20} MiB, the longest header that "
+                f"is read. Check that it is a Les Houches event file."
+            )
+    return bytes(head), b""
 
 
 def _joined(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -166,39 +200,36 @@ def _joined(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(parts)
 
 
-def _find_event(text: bytes) -> int:
-    """Where the first event begins, -1 if none does."""
-    init = max(text.find(b"</init>"), 0)
-    return text.find(b"<event", init)
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    """Text of a file, uncompressed, about a megabyte at a time."""
-    with path.open("rb") as file:
-        is_compressed = file.read(2) == _GZIP
-        file.seek(0)
-        if is_compressed:
-            yield from _uncompressed(file, path)
-        else:
-            while block := file.read(_BLOCK):
-                yield block
-
-
-def _uncompressed(file: IO[bytes], path: Path) -> Iterator[bytes]:
-    engine = zlib.decompressobj(wbits=31)
-    try:
-        data = file.read(_FIRST_BLOCK)
-        while data:
-            yield engine.decompress(data, 8 * _BLOCK)
-            data = engine.unconsumed_tail or engine.unused_data
-            if engine.eof and data[:2] == _GZIP:  # files joined with cat have several members
-                engine = zlib.decompressobj(wbits=31)
-            elif engine.eof:
-                data = b""
-            data = data or file.read(_BLOCK)
-    except zlib.error as error:
-        raise FileFormatError(f"{path} is damaged: {error}. Copy or make it again.") from error
-    if not engine.eof:
+def _texts(path: Path) -> Iterator[bytes]:
+    """The text without XML comments, block by block; what looks so in a CDATA section stays."""
+    text, end = b"", b""  # the end of the comment or section that is open
+    for block in uncompressed_blocks(path):
+        text += block
+        parts: list[bytes] = []
+        position = 0
+        while position < len(text):
+            start = position
+            if end:
+                found = text.find(end, position)
+                position = len(text) - len(end) + 1 if found < 0 else found + len(end)
+                parts += [text[start:position]] if end == _END_OF_CDATA else []
+                if found < 0:
+                    break
+                end = b""
+            elif b"!" in text and (begin := _BEGIN.search(text, position)):
+                position = begin.end() if begin[0] != _COMMENT else begin.start()
+                parts.append(text[start:position])
+                position, end = begin.end(), _ENDS[begin[0]]
+            else:
+                position = text.rfind(b"<", max(position, len(text) - _LONGEST_BEGIN))
+                position = len(text) if position < 0 else position  # a begin may be cut off
+                parts.append(text[start:position])
+                break
+        text = text[max(position, 0) :]
+        yield b"".join(parts)
+    if end:
         raise FileFormatError(
-            f"{path} is truncated: its compressed data end early. Copy or make it again."
+            f"{path} is truncated or damaged: it ends inside of a comment or CDATA section that "
+            f"lacks its {end.decode()}. Copy or make it again."
         )
+    yield text

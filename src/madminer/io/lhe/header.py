@@ -10,19 +10,33 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from madminer.errors import FileFormatError
+from madminer.io.lhe.decimals import read_number, shortened
 
 __all__ = [
     "REWEIGHTING_GROUP",
     "LHEHeader",
     "WeightDescription",
     "WeightGroup",
+    "parse_attributes",
     "parse_header",
-    "read_number",
     "reweighting_group",
 ]
 
 REWEIGHTING_GROUP: Final = "mg_reweighting"
 """Group of the weights at other parameter points, as MadGraph names it."""
+
+MOST_WEIGHTS: Final = 100_000
+"""More weights than this are refused, in the header and in an event."""
+
+_SECTION: Final = "MGVersion|MG5ProcCard|MGRunCard|MGGenerationInfo|slha|init"
+_TAG: Final = re.compile(rf"<(/?)({_SECTION})(?:\s[^<>]*)?>", re.IGNORECASE)
+_WEIGHT_TAG: Final = re.compile(r"<(/?)(weightgroup|weight)\b([^<>]*)>([^<]*)", re.IGNORECASE)
+_TAG_OF_GENERATOR: Final = re.compile(r"<generator\b([^<>]*)>")
+_TAG_OF_CROSS_SECTION: Final = re.compile(r"<xsecinfo\b([^<>]*)>")
+_ATTRIBUTE: Final = re.compile(
+    r"(?<![\w:.-])([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))"
+)
+_UNKNOWN: Final = -1.0  # programs write 0 or -1 for a cross section that they do not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,13 @@ class WeightGroup:
     name: str
     weights: tuple[WeightDescription, ...] = ()
 
+    @property
+    def is_reweighting(self) -> bool:
+        """Whether the weights are those at other parameter points, by name or by what they say."""
+        return self.name == REWEIGHTING_GROUP or any(
+            "set param_card" in weight.text for weight in self.weights
+        )
+
 
 def reweighting_group(descriptions: Mapping[str, str]) -> WeightGroup:
     """Group of weights at other parameter points.
@@ -79,7 +100,7 @@ class LHEHeader:
         pdf_groups: Author groups of the parton densities, 0 for LHAPDF.
         pdf_sets: Numbers of the parton densities.
         idwtup: Meaning of the weights: -4 or 4, their average is the cross section; -3 or 3,
-            their sum is.
+            their sum is, or they are 1 and -1; else it is that of ``event_norm`` in the run card.
         cross_section: Total cross section in pb, 0 if not known.
         cross_section_error: Its uncertainty in pb.
         n_events: Number of events that the generator reports, None if it does not.
@@ -115,7 +136,7 @@ class LHEHeader:
         return {
             weight.id: weight.text
             for group in self.weight_groups
-            if group.name == REWEIGHTING_GROUP
+            if group.is_reweighting
             for weight in group.weights
         }
 
@@ -145,113 +166,146 @@ def parse_header(text: str, path: object = "the file") -> LHEHeader:
     """Read what stands before the first event.
 
     Sections are searched by their tags, not by an XML parser: cards of MadGraph contain "<" and
-    "&" as they are, free text follows tags, and comments may come first.
+    "&" as they are, and free text follows tags. The time is proportional to the length.
 
     Args:
-        text: The file up to the first event.
+        text: The file up to the first event, without comments.
         path: Name of the file for error messages.
 
     Returns:
         The header; what is absent keeps its default.
 
     Raises:
-        FileFormatError: If there is no readable init block.
+        FileFormatError: If there is no readable init block, or more than `MOST_WEIGHTS` weights.
     """
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    info = _section(text, "MGGenerationInfo")
-    run_card = _section(text, "MGRunCard")
-    generator = re.search(r"<generator\b([^>]*)>", text)
-    attributes = _attributes(generator[1]) if generator else {}
-    version = _section(text, "MGVersion").strip("#* \n")
-    header = LHEHeader(
-        generator=attributes.get("NAME", "MadGraph5_aMC@NLO" if version else ""),
-        version=attributes.get("VERSION", version),
-        n_events=_number_after(r"Number of Events", info) or _nevents(run_card),
-        process=_section(text, "MG5ProcCard"),
-        run_card=run_card,
-        slha=_section(text, "slha"),
-        weight_groups=_weight_groups(_section(text, "initrwgt")),
-    )
-    return _with_init(header, text, path)
-
-
-def _with_init(header: LHEHeader, text: str, path: object) -> LHEHeader:
-    """Add the numbers of the init block."""
-    block = re.search(r"<init(?:\s[^>]*)?>([^<]*)", text)
-    if block is None:
+    sections = _sections(text)
+    if "init" not in sections:
         raise FileFormatError(
             f"{path} is no Les Houches event file: it has no <init> block before the events. "
             f"Check that the file is complete."
         )
-    lines = [line.split() for line in block[1].splitlines() if line.split("#")[0].strip()]
+    generator = _TAG_OF_GENERATOR.search(text)
+    attributes = parse_attributes(generator[1]) if generator else {}
+    version = sections.get("mgversion", "").strip("#* \n")
+    header = LHEHeader(
+        generator=attributes.get("NAME", "MadGraph5_aMC@NLO" if version else ""),
+        version=attributes.get("VERSION", version),
+        process=sections.get("mg5proccard", ""),
+        run_card=sections.get("mgruncard", ""),
+        slha=sections.get("slha", ""),
+        weight_groups=_weight_groups(text, path),
+    )
     try:
-        beams = lines[0]
-        processes = lines[1 : 1 + int(beams[9])]
-        sections = [(read_number(row[0]), read_number(row[1])) for row in processes]
-        return replace(
-            header,
-            beams=(int(beams[0]), int(beams[1])),
-            energies=(read_number(beams[2]), read_number(beams[3])),
-            pdf_groups=(int(beams[4]), int(beams[5])),
-            pdf_sets=(int(beams[6]), int(beams[7])),
-            idwtup=int(beams[8]),
-            cross_section=sum(section for section, _ in sections),
-            cross_section_error=math.hypot(*(error for _, error in sections)),
-        )
+        return _with_numbers(header, sections["init"], sections.get("mggenerationinfo", ""))
     except (IndexError, ValueError) as error:
         raise FileFormatError(
             f"{path}: the <init> block needs a line of ten numbers and one line of four for each "
-            f"process, got {block[1].strip()!r}."
+            f"process, got {shortened(sections['init'].strip())!r}."
         ) from error
 
 
-def read_number(text: str) -> float:
-    """Read a number that Fortran or C has written.
+def parse_attributes(text: str) -> dict[str, str]:
+    """Attributes of a tag by upper-case name, in quotes of both kinds or without.
 
     Examples:
-        >>> read_number("-.10658E+03"), read_number("1.5D-02")
-        (-106.58, 0.015)
+        >>> parse_attributes("id='a&gt;b' MUR = 2.0")
+        {'ID': 'a>b', 'MUR': '2.0'}
     """
-    return float(text.replace("D", "E").replace("d", "e"))
+    return {
+        name.upper(): _unescaped(double or single or bare)
+        for name, double, single, bare in _ATTRIBUTE.findall(text)
+    }
 
 
-def _section(text: str, tag: str) -> str:
-    """Content of the first section of this tag, empty if there is none."""
-    found = re.search(rf"<{tag}\b[^>]*>(.*?)</{tag}\s*>", text, flags=re.DOTALL | re.IGNORECASE)
-    return re.sub(r"<!\[CDATA\[|\]\]>", "", found[1]).strip("\n") if found else ""
+def _unescaped(text: str) -> str:
+    try:
+        return html.unescape(text)
+    except ValueError:  # a character with a number of thousands of digits
+        return text
 
 
-def _attributes(text: str) -> dict[str, str]:
-    """Attributes of a tag by upper-case name; quotes of both kinds."""
-    pairs = re.findall(r"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", text)
-    return {name.upper(): html.unescape(double or single) for name, double, single in pairs}
+def _sections(text: str) -> dict[str, str]:
+    """Contents of the first sections by lower-case tag, in one pass."""
+    begins: dict[str, int] = {}
+    sections: dict[str, str] = {}
+    for tag in _TAG.finditer(text):
+        name = tag[2].lower()
+        if not tag[1]:
+            begins.setdefault(name, tag.end())
+        elif name in begins and name not in sections:
+            content = text[begins[name] : tag.start()]
+            sections[name] = re.sub(r"<!\[CDATA\[|\]\]>", "", content).strip("\n")
+    return sections
 
 
-def _weight_groups(text: str) -> tuple[WeightGroup, ...]:
+def _weight_groups(text: str, path: object) -> tuple[WeightGroup, ...]:
     """Weight descriptions; weights outside of a group form one without a name."""
     groups: list[tuple[str, list[WeightDescription]]] = []
     is_inside = False
-    for end, kind, attribute_text, tail in re.findall(
-        r"<(/?)(weightgroup|weight)\b([^>]*)>([^<]*)", text, flags=re.IGNORECASE
-    ):
-        attributes = _attributes(attribute_text)
-        if kind.lower() == "weightgroup":
-            is_inside = not end
+    n_weights = 0
+    for tag in _WEIGHT_TAG.finditer(text):
+        attributes = parse_attributes(tag[3])
+        if tag[2].lower() == "weightgroup":
+            is_inside = not tag[1]
             if is_inside:
                 groups.append((attributes.get("NAME", attributes.get("TYPE", "")), []))
-        elif not end:
+        elif not tag[1]:
+            n_weights += 1
+            if n_weights > MOST_WEIGHTS:
+                raise FileFormatError(
+                    f"{path} describes more than {MOST_WEIGHTS} weights, more than are read. Leave "
+                    f"out those that are not needed."
+                )
             if not is_inside and (not groups or groups[-1][0]):
                 groups.append(("", []))
             name = attributes.pop("ID", "").strip()
-            groups[-1][1].append(WeightDescription(name, html.unescape(tail).strip(), attributes))
+            groups[-1][1].append(WeightDescription(name, _unescaped(tag[4]).strip(), attributes))
     return tuple(WeightGroup(name, tuple(weights)) for name, weights in groups)
 
 
+def _with_numbers(header: LHEHeader, init: str, info: str) -> LHEHeader:
+    """Add the numbers of the init block, and what else is said of the cross section."""
+    lines = [line.split("#", 1)[0].split() for line in init.splitlines() if "<" not in line]
+    beams, *processes = (words for words in lines if words)
+    pairs = [(read_number(row[0]), read_number(row[1])) for row in processes[: int(beams[9])]]
+    if len(pairs) != int(beams[9]):
+        raise IndexError
+    is_known = all(_is_known(section) for section, _ in pairs)
+    section = sum(section for section, _ in pairs) if is_known else 0.0
+    error = math.hypot(*(error for _, error in pairs if 0.0 < error < math.inf))
+    n_events = _number_after("Number of Events", info) or _nevents(header.run_card)
+    stated = re.search(r"Integrated weight[^:\n]*:\s*(\S+)", info)
+    if section == 0.0 and stated is not None:
+        section = read_number(stated[1])
+    xsecinfo = _TAG_OF_CROSS_SECTION.search(init)
+    if xsecinfo is not None:
+        attributes = parse_attributes(xsecinfo[1])
+        section = read_number(attributes.get("TOTXSEC", str(section)))
+        error = read_number(attributes.get("XSECERR", str(error)))
+        n_events = int(attributes.get("NEVE", 0)) or n_events
+    return replace(
+        header,
+        beams=(int(beams[0]), int(beams[1])),
+        energies=(read_number(beams[2]), read_number(beams[3])),
+        pdf_groups=(int(beams[4]), int(beams[5])),
+        pdf_sets=(int(beams[6]), int(beams[7])),
+        idwtup=int(beams[8]),
+        cross_section=section if _is_known(section) else 0.0,
+        cross_section_error=error,
+        n_events=n_events,
+    )
+
+
+def _is_known(cross_section: float) -> bool:
+    """Whether it is none of the numbers that programs write if they do not know it."""
+    return math.isfinite(cross_section) and cross_section != _UNKNOWN
+
+
 def _number_after(key: str, text: str) -> int | None:
-    found = re.search(rf"{key}\s*[:=]\s*(\d+)", text, flags=re.IGNORECASE)
+    found = re.search(rf"{key}\s*[:=]\s*(\d{{1,15}})\b", text, flags=re.IGNORECASE)
     return int(found[1]) if found else None
 
 
 def _nevents(run_card: str) -> int | None:
-    found = re.search(r"^\s*(\d+)\s*=\s*nevents\b", run_card, flags=re.MULTILINE)
+    found = re.search(r"^[ \t]*(\d{1,15})[ \t]*=[ \t]*nevents\b", run_card, flags=re.MULTILINE)
     return int(found[1]) if found else None

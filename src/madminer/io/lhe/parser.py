@@ -1,13 +1,13 @@
 """From the text of events to columns.
 
-No step runs once per particle: lines are found, sorted by what they hold, and read as tables.
+No step runs once per particle: lines are found, sorted by what they hold, and read as tables. The
+time is proportional to the size of the text, whatever it holds.
 """
 
 from __future__ import annotations
 
-import html
 import re
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from madminer.errors import FileFormatError, MissingWeightsError
-from madminer.io.lhe.decimals import Bytes, parse_field, parse_lines, take_columns
+from madminer.io.lhe.decimals import Bytes, parse_lines, read_number, shortened, take_columns
 from madminer.io.lhe.events import LHEEvents
-from madminer.io.lhe.header import read_number
+from madminer.io.lhe.header import MOST_WEIGHTS, parse_attributes
 from madminer.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["parse_events"]
@@ -26,9 +26,13 @@ _HEAD_FIELDS: Final = 6  # NUP IDPRUP XWGTUP SCALUP AQEDUP AQCDUP
 _PARTICLE_FIELDS: Final = 13  # IDUP ISTUP MOTHUP(2) ICOLUP(2) PUP(5) VTIMUP SPINUP
 _KINEMATICS: Final = (0, 1, 6, 7, 8, 9, 10, 12)
 _HISTORY: Final = (2, 3, 4, 5)
-_WEIGHT: Final = re.compile(
-    rb"<wgt\b[^>]*?\bid\s*=\s*(?:'([^']*)'|\"([^\"]*)\")[^>]*>([^<]*)</wgt>", re.IGNORECASE
-)
+_INSIDE: Final = rb"""((?:[^<>'"]++|'[^'<]*+'|"[^"<]*+")*+)"""  # of a tag; quotes may hold ">"
+_WEIGHT: Final = re.compile(rb"<wgt(?=[\s>])" + _INSIDE + rb">([^<]*+)</wgt\s*+>")
+_EVENT: Final = re.compile(rb"<event(?=[\s>])" + _INSIDE + rb">")
+_LIST: Final = re.compile(rb"<weights(?=[\s>])" + _INSIDE + rb">([^<]*+)</weights\s*+>")
+_END_OF_WEIGHT: Final = b"</wgt>"
+_BEGIN_OF_NUMBERS: Final = np.frombuffer(b" \t0123456789+-.", np.uint8)
+_LARGEST_INTEGER: Final = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,15 @@ class _Lines:
         return found
 
 
-def parse_events(text: bytes, *, with_history: bool = False) -> LHEEvents:
+def parse_events(
+    text: bytes, *, with_history: bool = False, weight_ids: Sequence[str] = ()
+) -> LHEEvents:
     """Read complete events.
 
     Args:
-        text: From an ``<event>`` to a ``</event>``.
+        text: From an ``<event>`` to a ``</event>``, without XML comments.
         with_history: Whether to read mothers and colour lines.
+        weight_ids: Ids of the weights that ``<weights>`` lists without ids, in their order.
 
     Returns:
         The events; their weights are not normalised.
@@ -81,7 +88,14 @@ def parse_events(text: bytes, *, with_history: bool = False) -> LHEEvents:
         FileFormatError: If the events are not of the expected form.
         MissingWeightsError: If some of the events lack a weight that others have.
     """
-    lines, events = _find_events(text)
+    try:
+        return _parse(_split(text), with_history=with_history, weight_ids=weight_ids)
+    except FileFormatError:  # indented, or several tags in one line?
+        return _parse(_split(_tidied(text)), with_history=with_history, weight_ids=weight_ids)
+
+
+def _parse(lines: _Lines, *, with_history: bool, weight_ids: Sequence[str]) -> LHEEvents:
+    events, ends = _find_events(lines)
     head = parse_lines(
         lines.buffer,
         lines.starts[events + 1],
@@ -89,53 +103,65 @@ def parse_events(text: bytes, *, with_history: bool = False) -> LHEEvents:
         _HEAD_FIELDS,
         (0, 2, 3, 4, 5),
     )
-    n_particles = head[0].astype(np.int64)
-    rows = _particle_rows(lines, events, n_particles)
+    n_particles = _whole(head[0], "numbers of particles")
+    rows = _particle_rows(lines, events, ends, n_particles)
     wanted = _KINEMATICS + (_HISTORY if with_history else ())
     table = parse_lines(
         lines.buffer, lines.starts[rows], lines.ends[rows], _PARTICLE_FIELDS, wanted
     )
-    history = table[len(_KINEMATICS) :].T.astype(np.int64)
+    history = _whole(table[len(_KINEMATICS) :].T, "mothers and colours")
     names = ("px", "py", "pz", "e", "m", "spin")
     return LHEEvents(
         n_particles=n_particles,
-        pdgid=table[0].astype(np.int64),
-        status=table[1].astype(np.int64),
+        pdgid=_whole(table[0], "particle codes"),
+        status=_whole(table[1], "status codes"),
         **dict(zip(names, table[2:8], strict=True)),
         xwgtup=head[1],
         scale=head[2],
         alpha_qed=head[3],
         alpha_qcd=head[4],
-        weights=_parse_weights(lines, events),
+        weights=_parse_weights(lines, events, weight_ids),
         mothers=history[:, :2] if with_history else None,
         colours=history[:, 2:] if with_history else None,
+        trials=_parse_trials(lines, events),
     )
 
 
-def _find_events(text: bytes) -> tuple[_Lines, IntArray]:
-    """Lines of the text and the numbers of those that open an event."""
-    lines = _split(text)
-    events = np.flatnonzero(lines.begin_with(b"<event"))
-    if not _follow_each_other(lines, events):  # tags inside lines or behind blanks
-        lines = _split(re.sub(rb"[ \t\r]*(</?event\b[^>]*>)\s*", rb"\n\1\n", text))
-        events = np.flatnonzero(lines.begin_with(b"<event"))
-        if not _follow_each_other(lines, events):
-            raise FileFormatError("Every <event> needs its </event>, and nothing between events.")
-    if np.any(events + 1 == len(lines)):
-        raise FileFormatError("The last event is empty.")
-    return lines, events
+def _whole(values: FloatArray, what: str) -> IntArray:
+    is_whole = (np.abs(values) < _LARGEST_INTEGER) & (values == np.rint(values))
+    if not np.all(is_whole):
+        raise FileFormatError(f"The {what} must be whole numbers, got {values[~is_whole][0]}.")
+    return values.astype(np.int64)
 
 
-def _follow_each_other(lines: _Lines, events: IntArray) -> bool:
-    """Whether each event begins in the line behind the end of the one before."""
-    ends = np.flatnonzero(lines.equal(b"</event>"))
-    borders = np.append(events[1:], len(lines))
-    return (
-        len(events) > 0
-        and events[0] == 0
-        and np.array_equal(ends + 1, borders)
-        and lines.text.count(b"</event>") == len(events)  # none is hidden inside a line
-    )
+def _find_events(lines: _Lines) -> tuple[IntArray, IntArray]:
+    """Numbers of the lines that open and close the events; between events anything may stand."""
+    is_event = lines.begin_with(b"<event>") | lines.begin_with(b"<event ")
+    events, ends = np.flatnonzero(is_event), np.flatnonzero(lines.equal(b"</event>"))
+    if (
+        len(events) != len(ends)
+        or not len(events)
+        or np.any(events[1:] < ends[:-1])
+        or np.any(ends < events)
+        or lines.text.count(b"</event>") != len(events)  # none is hidden inside a line
+    ):
+        raise FileFormatError("Every <event> needs its </event>, and no <event> inside of it.")
+    is_dense = events[0] == 0 and np.array_equal(events[1:], ends[:-1] + 1)
+    if not is_dense and b"LesHouchesEvents" in lines.text:
+        raise FileFormatError(
+            "There is another <LesHouchesEvents> before the last event: several files were joined "
+            "to one. Give them one by one, as samples of their own."
+        )
+    if np.any(events + 1 >= ends):
+        raise FileFormatError("An event is empty.")
+    return events, ends
+
+
+def _tidied(text: bytes) -> bytes:
+    """The same text without indentation, every tag but </wgt> at the begin of a line."""
+    text = re.sub(rb"<(?!/wgt)", b"\n<", text).replace(b"</event>", b"</event>\n")
+    text = _EVENT.sub(lambda tag: b" ".join(tag[0].split()) + b"\n", text)
+    return b"\n".join(map(bytes.strip, text.splitlines()))
 
 
 def _split(text: bytes) -> _Lines:
@@ -150,19 +176,25 @@ def _split(text: bytes) -> _Lines:
     return _Lines(text, buffer, starts[is_kept], ends[is_kept], words[is_kept])
 
 
-def _particle_rows(lines: _Lines, events: IntArray, n_particles: IntArray) -> IntArray:
-    """Numbers of the lines with particles."""
+def _particle_rows(
+    lines: _Lines, events: IntArray, ends: IntArray, n_particles: IntArray
+) -> IntArray:
+    """Numbers of the lines with particles.
+
+    Behind them other lines may follow, if they do not look like one more particle.
+    """
     first = events + 2
-    last = np.clip(first + n_particles, first, len(lines) - 1)
+    last = np.clip(first + n_particles, first, ends)
     is_tag = lines.begin_with(b"<")
     n_tags: IntArray = np.cumsum(is_tag) - is_tag
-    is_bad = (n_tags[last] > n_tags[first]) | ~is_tag[last] | (last != first + n_particles)
+    is_particle = np.isin(lines.buffer[lines.starts[last]], _BEGIN_OF_NUMBERS)
+    is_bad = (n_tags[last] > n_tags[first]) | is_particle | (last != first + n_particles)
     if np.any(is_bad):
         event = int(np.flatnonzero(is_bad)[0])
         line = lines.text[lines.starts[events[event] + 1] : lines.ends[events[event] + 1]]
         raise FileFormatError(
             f"Event {event} of this part of the file announces {n_particles[event]} particles in "
-            f"the line {line.decode('latin1').strip()!r}, but lists another number."
+            f"the line {shortened(line.decode('latin1').strip())!r}, but lists another number."
         )
     n_before = np.cumsum(n_particles) - n_particles
     position = np.arange(int(n_particles.sum())) - np.repeat(n_before, n_particles)
@@ -170,13 +202,31 @@ def _particle_rows(lines: _Lines, events: IntArray, n_particles: IntArray) -> In
     return rows
 
 
-def _parse_weights(lines: _Lines, events: IntArray) -> dict[str, FloatArray]:
+def _parse_trials(lines: _Lines, events: IntArray) -> FloatArray | None:
+    """Numbers of trials in the tags of the events, None if there are none."""
+    bounds = zip(lines.starts[events].tolist(), lines.ends[events].tolist(), strict=True)
+    tags = [lines.text[begin:end] for begin, end in bounds]
+    trials = [
+        parse_attributes(tag.decode("utf-8", "replace")).get("TRIALS") if b"trials" in tag else None
+        for tag in tags
+    ]
+    found = [read_number(text) for text in trials if text is not None]
+    if found and len(found) < len(trials):
+        raise FileFormatError(
+            f"{len(found)} of {len(trials)} events have a number of trials; all or none must."
+        )
+    return np.array(found) if found else None
+
+
+def _parse_weights(
+    lines: _Lines, events: IntArray, weight_ids: Sequence[str]
+) -> dict[str, FloatArray]:
     """Weights of all events by id."""
     rows = np.flatnonzero(lines.begin_with(b"<wgt"))
-    if not len(rows) and lines.text.find(b"<wgt") < 0:
-        return {}
-    weights = _parse_regular_weights(lines, events, rows)
-    return _parse_any_weights(lines, events) if weights is None else weights
+    if len(rows) or b"<wgt" in lines.text:
+        weights = _parse_regular_weights(lines, events, rows)
+        return _parse_any_weights(lines, events) if weights is None else weights
+    return _parse_weight_lists(lines, events, weight_ids) if b"<weights" in lines.text else {}
 
 
 def _parse_regular_weights(
@@ -194,51 +244,90 @@ def _parse_regular_weights(
         and np.all(lines.equal(b"<rwgt>")[table[:, 0] - 1])
         and np.all(lines.equal(b"</rwgt>")[table[:, -1] + 1])
     )
-    columns = [_parse_weight_lines(lines, column) for column in table.T] if is_regular else []
-    weights = dict(column for column in columns if column is not None)
-    return weights if len(weights) == n_weights else None
+    return _parse_weight_table(lines, table) if is_regular else None
 
 
-def _parse_weight_lines(lines: _Lines, rows: IntArray) -> tuple[str, FloatArray] | None:
-    """Id and values of a weight whose lines differ in the number only, else None."""
-    starts, ends = lines.starts[rows], lines.ends[rows]
-    first = lines.text[starts[0] : ends[0]]
-    found = _WEIGHT.fullmatch(first)
-    if found is None or np.any(ends - starts != len(first)):
+def _parse_weight_table(lines: _Lines, table: IntArray) -> dict[str, FloatArray] | None:
+    """Weights from the numbers of their lines by event and weight, None if the tags differ."""
+    bounds = zip(lines.starts[table[0]].tolist(), lines.ends[table[0]].tolist(), strict=True)
+    tags = [_WEIGHT.fullmatch(lines.text[begin:end]) for begin, end in bounds]
+    found = {_weight_id(tag[1]): tag.start(2) for tag in tags if tag is not None}
+    if len(found) != table.shape[1]:
         return None
-    begin, end = found.span(3)
-    text = take_columns(lines.buffer, starts, len(first))
-    if np.any(text[:begin] != text[:begin, :1]) or np.any(text[end:] != text[end:, :1]):
+    widths = np.array(list(found.values()))
+    starts, ends = lines.starts[table], lines.ends[table] - len(_END_OF_WEIGHT)
+    if np.any(starts + widths > ends):
         return None
-    begin += len(found[3]) - len(found[3].lstrip())
-    end -= len(found[3]) - len(found[3].rstrip())
-    return _weight_id(found), parse_field(text[begin:end])
+    for width in np.unique(widths):
+        same = starts[:, widths == width]
+        columns = take_columns(lines.buffer, same.ravel(), int(width)).reshape(-1, *same.shape)
+        if np.any(columns != columns[:, :1]):
+            return None
+    closing = take_columns(lines.buffer, ends.ravel(), len(_END_OF_WEIGHT))
+    if closing.T.tobytes() != _END_OF_WEIGHT * table.size:
+        return None
+    numbers = parse_lines(lines.buffer, (starts + widths).ravel(), ends.ravel(), 1, (0,))
+    return dict(zip(found, numbers.reshape(table.shape).T, strict=True))
 
 
 def _parse_any_weights(lines: _Lines, events: IntArray) -> dict[str, FloatArray]:
     """Weights in any order and form, one by one."""
-    weights: dict[str, FloatArray] = {}
-    counts: Counter[str] = Counter()
-    borders = lines.starts[events]
-    for found in _WEIGHT.finditer(lines.text):
-        name = _weight_id(found)
-        event = int(np.searchsorted(borders, found.start(), side="right")) - 1
-        column = weights.setdefault(name, np.full(len(events), np.nan))
-        counts[name] += int(np.isnan(column[event]))
-        try:
-            column[event] = read_number(found[3].decode("latin1"))
-        except ValueError as error:
-            raise FileFormatError(
-                f"Weight {name!r} must be a number, got {found[3].decode('latin1')!r}."
-            ) from error
-    for name, count in counts.items():
+    n_tags = len(re.findall(rb"<wgt(?=[\s>])", lines.text))
+    if n_tags > MOST_WEIGHTS * len(events):
+        raise FileFormatError(
+            f"An event has more than {MOST_WEIGHTS} weights, more than are read. Leave out those "
+            f"that are not needed."
+        )
+    ids: dict[bytes, str] = {}  # by the text of the tag
+    positions: dict[str, int] = {}
+    found: list[tuple[int, int, float]] = []
+    for weight in _WEIGHT.finditer(lines.text):
+        name = ids.get(weight[1])
+        if name is None:
+            name = ids[weight[1]] = _weight_id(weight[1])
+        number = read_number(weight[2].decode("latin1"))
+        found.append((weight.start(), positions.setdefault(name, len(positions)), number))
+    if len(found) != n_tags or not found:
+        raise FileFormatError(
+            "A weight needs the form <wgt id='name'> number </wgt>; some have not."
+        )
+    begins, where, numbers = (np.array(column) for column in zip(*found, strict=True))
+    owners = np.searchsorted(lines.starts[events], begins, side="right") - 1
+    given = np.unique(where * len(events) + owners)
+    counts = np.bincount(given // len(events), minlength=len(positions))
+    for name, count in zip(positions, counts.tolist(), strict=True):
         if count != len(events):
             raise MissingWeightsError(
                 f"Weight {name!r} is given for {count} of {len(events)} events in a part of the "
                 f"file. Every event needs all weights: repeat the reweighting."
             )
-    return weights
+    table = np.empty((len(positions), len(events)))
+    table[where, owners] = numbers
+    if np.any(is_other := (table[where, owners] != numbers) & ~np.isnan(numbers)):
+        name = list(positions)[where[is_other][0]]
+        raise FileFormatError(
+            f"An event has two different weights {name!r}. Keep the one that is meant."
+        )
+    return dict(zip(positions, table, strict=True))
 
 
-def _weight_id(found: re.Match[bytes]) -> str:
-    return html.unescape((found[1] or found[2] or b"").decode()).strip()
+def _parse_weight_lists(
+    lines: _Lines, events: IntArray, weight_ids: Sequence[str]
+) -> dict[str, FloatArray]:
+    """Weights that events list without ids: in the order of the header, else by position."""
+    lists = [found[2].split() for found in _LIST.finditer(lines.text)]
+    sizes = {len(words) for words in lists}
+    if len(lists) != len(events) or len(sizes) != 1:
+        raise MissingWeightsError(
+            f"Every event needs one list <weights> of the same number of weights; there are "
+            f"{len(lists)} lists for {len(events)} events, of {sorted(sizes)[:5]} weights."
+        )
+    table = np.array([[read_number(word.decode("latin1")) for word in row] for row in lists])
+    names = list(weight_ids)
+    if len(names) != table.shape[1] or len(set(names)) != len(names):
+        names = [f"<weights>[{position}]" for position in range(table.shape[1])]
+    return dict(zip(names, table.T, strict=True))
+
+
+def _weight_id(attributes: bytes) -> str:
+    return parse_attributes(attributes.decode("utf-8", "replace")).get("ID", "").strip()
