@@ -38,6 +38,10 @@ def squares(p: np.ndarray) -> np.ndarray:
     return p[..., 0] ** 2 - np.sum(p[..., 1:] ** 2, axis=-1)
 
 
+def test_short_display(events: PartonEvents) -> None:
+    assert repr(events) == ("PartonEvents: 20000 events of wbf at 14 TeV; parameters CWL2, CPWL2")
+
+
 def test_particles_and_momenta(events: PartonEvents) -> None:
     p, ids = events.momenta, events.pdgids
     assert p.shape == (20_000, 7, 4)

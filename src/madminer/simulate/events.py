@@ -49,7 +49,7 @@ class GenerationSummary:
     is_unweighted: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class PartonEvents:
     r"""Events of a process, with momenta, flavours and coefficients.
 
@@ -90,6 +90,13 @@ class PartonEvents:
                     f"{name} needs one entry for each of {len(self.momenta)} events, got "
                     f"{len(getattr(self, name))}."
                 )
+
+    def __repr__(self) -> str:
+        energy = self.process.energy / 1000.0
+        return (
+            f"PartonEvents: {self.n_events} events of {self.process.name} at {energy:g} TeV; "
+            f"parameters {', '.join(self.parameters)}"
+        )
 
     @property
     def n_events(self) -> int:
