@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import signal
 import subprocess
 import sys
@@ -203,9 +206,11 @@ def test_without_resume_an_old_checkpoint_is_replaced(tmp_path: Path) -> None:
 
 def test_checkpoints_hold_nothing_that_runs(tmp_path: Path) -> None:
     train(score(), checkpoint=tmp_path / "run.pt")
-    content = torch.load(tmp_path / "run.pt", weights_only=True)
-    assert content["format"] == "madminer training checkpoint"
-    assert content["version"] == 1
+    kind, digest, header, tensors = (tmp_path / "run.pt").read_bytes().split(b"\n", 3)
+    assert kind == b"MadMiner checkpoint 2"
+    assert hashlib.sha256(header + b"\n" + tensors).hexdigest() == digest.decode()
+    assert {"random_state", "description", "train_losses"} < json.loads(header).keys()
+    assert {"vector", "random.order"} < torch.load(io.BytesIO(tensors), weights_only=True).keys()
 
 
 @pytest.mark.parametrize(
@@ -214,9 +219,9 @@ def test_checkpoints_hold_nothing_that_runs(tmp_path: Path) -> None:
         ({}, {"seed": 4}, "seed was 3 and is now 4"),
         ({}, {"seed": None}, "seed was 3 and is now None"),
         ({}, {"n_epochs": 7, "optimizer": "adam"}, "optimizer was .* n_epochs was 6 and is now 7"),
-        ({}, {"x": X + 1.0}, "data x was '90 x 2, .*'; scaling of observables"),
+        ({}, {"x": X + 1.0}, "data x was '90 x 2 of .*'; scaling of observables"),
         ({}, {"t_xz": X}, "data t_xz was"),
-        ({}, {"limit_samplesize": 80}, "data x was '90 x 2, .*' and is now '80 x 2"),
+        ({}, {"limit_samplesize": 80}, "data x was '90 x 2 of .*' and is now '80 x 2 of"),
         ({}, {"validation_split": 0.5}, "validation_split was 0.25 and is now 0.5"),
         ({}, {"scale_inputs": False}, "scaling of observables was"),
         ({}, {"sample_weight": np.ones(90)}, "data sample_weight was not given and is now"),
@@ -268,9 +273,31 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
         with pytest.raises(FileFormatError, match=r"run\.pt is .* start afresh with resume=False"):
             train(score(), checkpoint=path, resume=True)
         assert path.read_bytes() == damage
-    values = torch.load(other, weights_only=True)
-    torch.save({**values, "format": "madminer training checkpoint", "version": 2}, path)
-    with pytest.raises(FileFormatError, match="of version 2, but this program reads version 1"):
+
+
+@pytest.mark.parametrize(
+    ("header", "tensors"),
+    [
+        (b"[]", None),
+        (b"{}", None),
+        (b'{"random_state": 1}', None),
+        (b'{"random_state": "{}", "best_loss": NaN}', None),
+        (None, b""),
+        (None, b"text"),
+        (None, np.arange(3).tobytes()),
+    ],
+)
+def test_checkpoints_of_strange_content_are_refused(
+    header: bytes | None, tensors: bytes | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.pt"
+    train(score(), checkpoint=path)
+    kind, _, old_header, old_tensors = path.read_bytes().split(b"\n", 3)
+    content = b"\n".join(
+        [old_header if header is None else header, old_tensors if tensors is None else tensors]
+    )
+    path.write_bytes(b"\n".join([kind, hashlib.sha256(content).hexdigest().encode(), content]))
+    with pytest.raises(FileFormatError, match=r"run\.pt is .* start afresh with resume=False"):
         train(score(), checkpoint=path, resume=True)
 
 
@@ -289,10 +316,24 @@ def test_wrong_options_of_checkpoints_are_refused(tmp_path: Path) -> None:
 
 def test_fingerprints() -> None:
     values = np.random.default_rng(1).normal(size=(5000, 2))
-    changed = values.copy()
-    changed[0, 1] += 1e-9
-    assert fingerprint(values) == fingerprint(values.copy())
-    assert len({fingerprint(v) for v in (values, changed, values[:-1], values[:, :1])}) == 4
+    assert fingerprint(values) == fingerprint(values.copy()) == fingerprint(values.T.copy().T)
+    others = [values[:-1], values[:, :1], values.astype(np.float32), values.reshape(-1, 1)]
+    for row in (0, 2345, 4999):
+        changed = values.copy()
+        changed[row, 1] = np.nextafter(changed[row, 1], np.inf)
+        others.append(changed)
+    assert len({fingerprint(v) for v in (values, *others)}) == 1 + len(others)
+
+
+def test_a_single_bit_of_a_mapped_file_is_seen(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).normal(size=(500_000, 2))
+    np.save(tmp_path / "x.npy", values)
+    first = fingerprint(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    assert first == fingerprint(values)
+    content = bytearray((tmp_path / "x.npy").read_bytes())
+    content[4_000_000] ^= 1
+    (tmp_path / "x.npy").write_bytes(content)
+    assert fingerprint(np.load(tmp_path / "x.npy", mmap_mode="r")) != first
 
 
 # Callbacks

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from madminer.errors import FileFormatError, OptionError, TrainingError
+from madminer.errors import DataError, FileFormatError, OptionError, TrainingError
 from madminer.nn.data import Batch, Dataset
 from madminer.nn.history import EpochReport, TrainingHistory
 from madminer.nn.loop import TrainingSettings, fit
@@ -93,10 +94,12 @@ def state_after(kill_after: int, /, *, every: int = 1, **settings: Any) -> RunSt
     checkpoint = CheckpointSettings(save=states.append, every=every)
     with pytest.raises(Killed):
         run(network, checkpoint, callbacks=[kill], **settings)
+    plain, tensors = states[-1].parts()
     file = io.BytesIO()
-    torch.save(states[-1].to_dict(), file)
+    torch.save(tensors, file)
     file.seek(0)
-    return RunState.from_dict(torch.load(file, map_location="cpu", weights_only=True))
+    tensors = torch.load(file, map_location="cpu", weights_only=True)
+    return RunState.from_parts(json.loads(json.dumps(plain)), tensors)
 
 
 def assert_same(
@@ -232,10 +235,57 @@ def test_other_verbosity_is_accepted() -> None:
 
 
 def test_incomplete_states_are_refused() -> None:
-    values = state_after(1).to_dict()
-    for name in values:
-        with pytest.raises(FileFormatError, match=f"{name} of the run are missing"):
-            RunState.from_dict({**values, name: None})
+    plain, tensors = state_after(1).parts()
+    for name in plain:
+        with pytest.raises(KeyError, match=name):
+            RunState.from_parts({k: v for k, v in plain.items() if k != name}, tensors)
+    for name in tensors:
+        others = {k: v for k, v in tensors.items() if k != name}
+        with pytest.raises((KeyError, FileFormatError), match=f"{name}|damaged"):
+            run(make_network(), resume_from(RunState.from_parts(plain, others)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("description", []),
+        ("best_epoch", 1),
+        ("best_epoch", 0.0),
+        ("best_epoch", -1),
+        ("best_loss", "low"),
+        ("train_losses", [0.5, 0.4]),
+        ("train_losses", ["low"]),
+        ("train_losses", []),
+        ("validation_losses", [1]),
+        ("seconds", None),
+    ],
+)
+def test_strange_values_of_states_are_refused(name: str, value: object) -> None:
+    plain, tensors = state_after(1).parts()
+    with pytest.raises(DataError, match="do not fit together"):
+        RunState.from_parts({**plain, name: value}, tensors)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_strange_tensors_of_states_are_refused(optimizer: str) -> None:
+    plain, tensors = state_after(1, optimizer=optimizer).parts()
+    for name in tensors:
+        strange = [torch.zeros(3), tensors[name].bool()]
+        if not name.startswith("random"):
+            strange.append(tensors[name][..., None])
+        if name.split(".")[0] in {"vector", "best_vector", "buffers", "best_buffers"}:
+            strange.append(tensors[name] * float("nan"))
+        for value in strange:
+            network = make_network()
+            before = [parameter.clone() for parameter in network.parameters()]
+            with pytest.raises(FileFormatError, match=r"damaged"):
+                run(
+                    network,
+                    resume_from(RunState.from_parts(plain, {**tensors, name: value})),
+                    optimizer=optimizer,
+                )
+            if "random" not in name:
+                assert all(map(torch.equal, before, network.parameters()))
 
 
 @pytest.mark.parametrize("every", [0, -1, 1.5])

@@ -1,42 +1,34 @@
 """Checkpoints of a training: a file from which it continues as if it had never been interrupted.
 
-The file holds tensors, numbers and strings only and is read with ``weights_only``.
+The first line of the file names its kind, the second the SHA-256 digest of all that follows: a line
+of JSON, and tensors as torch writes them, read with ``weights_only``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from madminer.errors import FileFormatError, OutputError, TrainingError
-from madminer.io.atomic import atomic_path
-from madminer.nn.mapped import release_pages
+from madminer.io.atomic import atomic_path, prepare_target
+from madminer.io.file_sets import parse_json, reading, sha256
+from madminer.ml.persistence import read_tensors
+from madminer.nn.mapped import chunks
 from madminer.nn.run_state import CheckpointSettings, Plain, RunState
 from madminer.typing import FloatArray, StrPath
 
 __all__ = ["CheckpointFile", "fingerprint", "open_checkpoint", "read_checkpoint"]
 
-_FORMAT = "madminer training checkpoint"
-_VERSION = 1
-_PLACES, _ROWS = 10, 100  # of each column enter its fingerprint
-_UNREADABLE = (
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    pickle.UnpicklingError,
-)
+_FORMAT = b"MadMiner checkpoint 2"
+_REMEDY = "Remove it, give another file, or start afresh with resume=False."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,14 +62,13 @@ class CheckpointFile:
         )
 
     def _write(self, state: RunState) -> None:
-        content = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "random_state": self.random_state,
-            "run": state.to_dict(),
-        }
+        plain, tensors = state.parts()
+        header = json.dumps({"random_state": self.random_state, **plain}).encode()
+        file = io.BytesIO()
+        torch.save({name: value.cpu() for name, value in tensors.items()}, file)
+        content = b"\n".join((header, file.getvalue()))
         with atomic_path(self.path) as path:
-            torch.save(content, path)
+            path.write_bytes(b"\n".join((_FORMAT, sha256(content).encode(), content)))
 
 
 def open_checkpoint(
@@ -123,75 +114,56 @@ def read_checkpoint(path: StrPath) -> tuple[str, RunState]:
     Raises:
         FileFormatError: If the file is damaged, no checkpoint or of a later version.
     """
-    if not zipfile.is_zipfile(path):
-        raise FileFormatError(f"{path} is truncated or no checkpoint. {_REMEDY}")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise FileFormatError(f"{path} is damaged or no checkpoint. {_REMEDY}") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise FileFormatError(f"{path} is no checkpoint of a training. {_REMEDY}")
-    if content.get("version") != _VERSION:
-        raise FileFormatError(
-            f"{path} is a checkpoint of version {content.get('version')}, but this program reads "
-            f"version {_VERSION}. {_REMEDY}"
-        )
-    random_state, run = content.get("random_state"), content.get("run")
-    if not isinstance(random_state, str) or not isinstance(run, dict):
-        raise FileFormatError(f"{path} is no complete checkpoint. {_REMEDY}")
-    try:
-        return random_state, RunState.from_dict(run)
-    except FileFormatError as error:
-        raise FileFormatError(f"{path} is no complete checkpoint: {error} {_REMEDY}") from error
+    with reading(path, _REMEDY):
+        kind, digest, content = (*Path(path).read_bytes().split(b"\n", 2), b"", b"")[:3]
+        if kind != _FORMAT:
+            raise FileFormatError(f"{path} is no checkpoint of this version. {_REMEDY}")
+        if sha256(content).encode() != digest:
+            raise FileFormatError(f"{path} is truncated or damaged. {_REMEDY}")
+        header, tensors = content.split(b"\n", 1)
+        plain = parse_json(header)
+        return plain["random_state"], RunState.from_parts(plain, read_tensors(tensors))
 
 
 def fingerprint(values: FloatArray) -> str:
-    """Tell arrays apart by their shape and a thousand of their rows.
+    """Tell arrays apart by every bit of them.
 
     Args:
-        values: The array, shape ``(n, ...)``.
+        values: The array, shape ``(n, ...)``; a mapped one is read piece by piece.
 
     Returns:
-        A text; equal values have equal ones.
+        A text; equal arrays have equal ones.
 
     Examples:
         >>> fingerprint(np.zeros((5, 2))) == fingerprint(np.zeros((5, 2)))
         True
     """
     digest = hashlib.sha256()
-    for start in np.linspace(0, max(0, len(values) - _ROWS), _PLACES, dtype=np.int64):
-        rows = values[int(start) : int(start) + _ROWS]
-        digest.update(np.ascontiguousarray(rows, dtype="<f8").tobytes())
-        release_pages(values)
-    return f"{' x '.join(map(str, values.shape))}, {digest.hexdigest()[:16]}"
-
-
-_REMEDY = "Remove it, give another file, or start afresh with resume=False."
+    little = values.dtype.newbyteorder("<")
+    for rows in chunks(values):
+        digest.update(np.ascontiguousarray(rows, dtype=little).data)
+    shape = " x ".join(map(str, values.shape))
+    return f"{shape} of {values.dtype.name}, {digest.hexdigest()[:16]}"
 
 
 def _set_generator(rng: np.random.Generator, random_state: str, file: Path) -> None:
-    try:
-        state = json.loads(random_state)
-        if state["bit_generator"] != rng.bit_generator.state["bit_generator"]:
-            raise TrainingError(
-                f"{file} is of a training with random numbers of {state['bit_generator']}, but "
-                f"seed is a generator of {rng.bit_generator.state['bit_generator']}. {_REMEDY}"
-            )
-        rng.bit_generator.state = state
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
-        raise FileFormatError(f"{file} is no complete checkpoint. {_REMEDY}") from error
+    generator = rng.bit_generator
+    with reading(file, _REMEDY):
+        state = parse_json(random_state.encode())
+        kind = state["bit_generator"]
+        if kind == generator.state["bit_generator"]:
+            generator.state = state
+            return
+    raise TrainingError(
+        f"{file} is of a training with random numbers of {kind}, but seed is a generator of "
+        f"{generator.state['bit_generator']}. {_REMEDY}"
+    )
 
 
 def _check_writable(file: Path) -> None:
     """Refuse at once what could not be written after hours of training."""
-    if file.is_dir():
-        raise OutputError(f"Cannot write {file}: it is a folder. Give the name of a file.")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Cannot write {file} ({error.strerror}). {_FOLDER}") from error
-    if not os.access(file.parent, os.W_OK):
-        raise OutputError(f"Cannot write {file}: its folder is not writable. {_FOLDER}")
-
-
-_FOLDER = "Choose a folder that exists or can be made, and is writable."
+    if not os.access(prepare_target(file).parent, os.W_OK):
+        raise OutputError(
+            f"Cannot write {file}: its folder is not writable. Choose a folder that exists or can "
+            f"be made, and is writable."
+        )

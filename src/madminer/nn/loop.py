@@ -51,17 +51,17 @@ class TrainingSettings:
     """How a network is trained.
 
     Args:
-        optimizer: Name of the optimiser.
+        optimizer: Name of the optimiser, see `madminer.nn.OPTIMIZERS`.
         n_epochs: Number of passes over the training sample.
         batch_size: Number of events in a step.
-        initial_lr: Learning rate at the start.
-        final_lr: Learning rate at the end.
-        nesterov_momentum: Momentum of optimizer 'sgd'.
-        scheduler: Name of the learning-rate schedule.
-        early_stopping: Whether to keep the weights of the epoch with the lowest validation loss.
+        initial_lr: Learning rate in the first epoch.
+        final_lr: Learning rate in the last epoch.
+        nesterov_momentum: Momentum of optimizer "sgd"; None for none.
+        scheduler: Learning-rate schedule, see `madminer.nn.SCHEDULES`.
+        early_stopping: Whether to keep the weights of the epoch of lowest validation loss.
         early_stopping_patience: Epochs without improvement after which to stop; None for never.
         clip_gradient: Largest norm of the gradient of all parameters; None for any.
-        verbose: How many reports are logged.
+        verbose: Reports in the log: "all", "many", "some", "few" or "none".
 
     Raises:
         OptionError: If an option lies outside its range.
@@ -271,7 +271,7 @@ class _Run:
             best_vector=best_vector,
             best_buffers=best_buffers,
             best_epoch=self.best_epoch,
-            best_loss=self.best_loss,
+            best_loss=None if self.validation is None else self.best_loss,
             optimizer=copy_optimizer(self.optimizer, self.parameters.vector),
             random=get_random_state(self._generators()),
             train_losses=list(self.train_losses),
@@ -282,10 +282,12 @@ class _Run:
     def resume(self, checkpoint: CheckpointSettings, state: RunState) -> None:
         """Continue from a state."""
         check_same_run(state, self._description(checkpoint), checkpoint.name)
+        state.check_sizes(*self.parameters.copy(), self._remembered(), checkpoint.name)
         self.parameters.restore((state.best_vector, state.best_buffers))
         self.best = self.parameters.copy()
         self.parameters.restore((state.vector, state.buffers))
-        self.best_epoch, self.best_loss = state.best_epoch, state.best_loss
+        self.best_epoch = state.best_epoch
+        self.best_loss = math.inf if state.best_loss is None else state.best_loss
         self.train_losses = list(state.train_losses)
         self.validation_losses = list(state.validation_losses)
         self.learning_rates = [self._rates(epoch)[0] for epoch in range(state.n_epochs)]
@@ -331,6 +333,15 @@ class _Run:
                 last,
                 self.best_epoch + 1,
             )
+
+    def _remembered(self) -> dict[str, Tensor]:
+        """What the optimiser remembers after a step; none is taken here."""
+        vector = nn.Parameter(torch.zeros_like(self.parameters.vector))
+        vector.grad = torch.zeros_like(vector)
+        name, momentum = self.settings.optimizer, self.settings.nesterov_momentum
+        optimizer = make_optimizer(name, vector, 1.0, momentum)
+        optimizer.step()
+        return copy_optimizer(optimizer, vector)
 
     def _description(self, checkpoint: CheckpointSettings) -> dict[str, Plain]:
         settings = asdict(self.settings)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from madminer.errors import FileFormatError, OptionError, TrainingError
+from madminer.errors import DataError, FileFormatError, OptionError, TrainingError
 from madminer.nn.optimizers import Optimizer
 
 __all__ = [
@@ -40,7 +40,7 @@ class RunState:
         best_vector: Trainable parameters of the best epoch.
         best_buffers: Buffers of the network after the best epoch.
         best_epoch: The best epoch, counted from 0.
-        best_loss: Its validation loss, infinite without validation.
+        best_loss: Its validation loss, None without validation.
         optimizer: What the optimiser remembers of earlier steps, by name.
         random: States of the random generators, by name.
         train_losses: Losses of the finished epochs.
@@ -54,7 +54,7 @@ class RunState:
     best_vector: Tensor
     best_buffers: list[Tensor]
     best_epoch: int
-    best_loss: float
+    best_loss: float | None
     optimizer: dict[str, Tensor]
     random: dict[str, Tensor]
     train_losses: list[float]
@@ -66,35 +66,102 @@ class RunState:
         """Number of finished epochs."""
         return len(self.train_losses)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain tensors, numbers and strings by name."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+    def parts(self) -> tuple[dict[str, Plain], dict[str, Tensor]]:
+        """Take the state apart, for a file.
+
+        Returns:
+            Plain values, and tensors, by name.
+        """
+        plain: dict[str, Plain] = {name: getattr(self, name) for name in _PLAIN}
+        tensors = {"vector": self.vector, "best_vector": self.best_vector}
+        for name in ("buffers", "best_buffers"):
+            tensors |= {f"{name}.{i}": value for i, value in enumerate(getattr(self, name))}
+        for name in ("optimizer", "random"):
+            tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).items()}
+        return plain, tensors
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> RunState:
-        """Make the state from what `to_dict` gave.
+    def from_parts(cls, plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> RunState:
+        """Make the state from its parts.
 
         Raises:
-            FileFormatError: If a value is missing or of another type.
+            KeyError: If something is missing.
+            DataError: If values are of another type, or contradict each other.
         """
-        kinds = {
-            "description": dict,
-            "vector": Tensor,
-            "buffers": list,
-            "best_vector": Tensor,
-            "best_buffers": list,
-            "best_epoch": int,
-            "best_loss": float,
-            "optimizer": dict,
-            "random": dict,
-            "train_losses": list,
-            "validation_losses": list,
-            "seconds": float,
-        }
-        bad = [name for name, kind in kinds.items() if not isinstance(values.get(name), kind)]
-        if bad:
-            raise FileFormatError(f"{', '.join(bad)} of the run are missing or of another type.")
-        return cls(**{name: values[name] for name in kinds})
+
+        def group(name: str) -> dict[str, Tensor]:
+            keys = (key for key in tensors if key.startswith(f"{name}."))
+            return {key.removeprefix(f"{name}."): tensors[key] for key in keys}
+
+        if not _fit_together(plain):
+            raise DataError("losses and epochs of the run do not fit together")
+        return cls(
+            **{name: plain[name] for name in _PLAIN},
+            vector=tensors["vector"],
+            best_vector=tensors["best_vector"],
+            buffers=list(group("buffers").values()),
+            best_buffers=list(group("best_buffers").values()),
+            optimizer=group("optimizer"),
+            random=group("random"),
+        )
+
+    def check_sizes(
+        self, vector: Tensor, buffers: Sequence[Tensor], optimizer: Mapping[str, Tensor], name: str
+    ) -> None:
+        """Refuse tensors that are not those of a run, before they take the place of its own.
+
+        Args:
+            vector: Trainable parameters of the run.
+            buffers: Buffers of its network.
+            optimizer: What its optimiser remembers after a step.
+            name: What the state is called in the message.
+
+        Raises:
+            FileFormatError: If sizes, types or names differ, or a parameter is not finite.
+        """
+        saved = [self.vector, self.best_vector, *self.buffers, *self.best_buffers]
+        present = [vector, vector, *buffers, *buffers]
+        if (
+            _kinds(saved) != _kinds(present)
+            or self.optimizer.keys() != optimizer.keys()
+            or _kinds(self.optimizer.values()) != _kinds(optimizer[key] for key in self.optimizer)
+            or not all(value.isfinite().all() for value in saved)
+        ):
+            raise FileFormatError(
+                f"{name} is damaged: its parameters are not finite, or not those of this network "
+                f"and optimizer. Remove it, give another file, or start afresh with resume=False."
+            )
+
+
+def _kinds(tensors: Iterable[Tensor]) -> list[tuple[torch.dtype, torch.Size]]:
+    return [(value.dtype, value.shape) for value in tensors]
+
+
+def _fit_together(plain: Mapping[str, Any]) -> bool:
+    """Whether plain values of a state are such as a run gives."""
+    train, validated = plain["train_losses"], plain["validation_losses"]
+    if not (isinstance(train, list) and isinstance(validated, list)):
+        return False
+    best, known = plain["best_loss"], [loss for loss in validated if loss is not None]
+    numbers = [*train, *known, *([] if best is None else [best]), plain["seconds"]]
+    return (
+        isinstance(plain["description"], dict)
+        and all(type(number) is float for number in numbers)
+        and len(train) == len(validated)
+        and len(known) in {0, len(train)}
+        and type(plain["best_epoch"]) is int
+        and 0 <= plain["best_epoch"] < len(train)
+    )
+
+
+_PLAIN = (
+    "description",
+    "best_epoch",
+    "best_loss",
+    "train_losses",
+    "validation_losses",
+    "seconds",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
