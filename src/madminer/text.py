@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["one_line", "printable"]
+from collections.abc import Sequence
+
+__all__ = ["one_line", "printable", "shortened"]
+
+_SHOWN = 8
 
 
 def printable(text: object) -> str:
@@ -36,3 +40,14 @@ def one_line(text: object) -> str:
         'a b'
     """
     return " ".join(printable(text).split())
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Join names, of many only the first.
+
+    Examples:
+        >>> shortened([f"b{i}" for i in range(30)])
+        'b0, b1, b2, b3, b4, b5, b6, b7 and 22 more'
+    """
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

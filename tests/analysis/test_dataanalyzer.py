@@ -17,9 +17,11 @@ from madminer.errors import (
     ShapeError,
     UnknownNameError,
 )
+from madminer.fisherinformation import FisherInformation
 from madminer.io.event_file import EventFile, Events, EventSummary, write_events
 from madminer.models import Benchmark, FiniteDiffBenchmark, FiniteDifferences
 from madminer.morphing.weights import monomials
+from madminer.sampling import SampleAugmenter
 
 MakeFile = Callable[..., Path]
 THETAS = [np.array([0.4, -0.3]), np.array([-0.2, 0.7])]
@@ -271,3 +273,16 @@ def test_single_points_are_refused(
     for method in (toy.xsecs, toy.xsec_gradients):
         with pytest.raises(error, match=message):
             method(thetas)  # type: ignore[operator]
+
+
+def test_display(toy_event_file: Callable[..., Path], tmp_path: Path) -> None:
+    path = tmp_path / "a<b>\x1b[2J.h5"
+    path.write_bytes(toy_event_file(50).read_bytes())
+    for kind in (DataAnalyzer, SampleAugmenter, FisherInformation):
+        shown = repr(kind(path))
+        assert shown.startswith(f"{kind.__name__}: 50 events of {tmp_path}/a<b>\\x1b[2J.h5; ")
+        assert "parameters a, b; benchmarks sm, w1, w2, w3, w4, w5; observables k0, k1" in shown
+        html = kind(path)._repr_html_()
+        assert f"{kind.__name__}: 50 events of {tmp_path}/a&lt;b&gt;" in html
+        assert "<b>" not in html
+        assert "Benchmarks (6)" in html

@@ -10,13 +10,17 @@ import pytest
 
 from madminer.analysis import DataAnalyzer
 from madminer.errors import FileFormatError, MadMinerError, NoEventsError, OptionError
+from madminer.expressions import EventNamespace, Vocabulary
 from madminer.fisherinformation import (
     FisherInformation,
     profile_information,
     project_information,
 )
+from madminer.fisherinformation.selection import event_selection
 from madminer.limits import regular_grid, truth_limit_grid
 from madminer.ml import ScoreEstimator
+from madminer.models import Cut
+from madminer.reading.cuts import compile_cut
 from madminer.stats import contour_level
 
 MakeFile = Callable[..., Path]
@@ -83,6 +87,22 @@ def test_damaged_morphing_is_refused(
         file[dataset][1, 0] = value
     with pytest.raises(FileFormatError, match=path.name):
         FisherInformation(path)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    ["pt > 30.", "not pt > 30.", "pt > 30. or njets > 1.", "log(pt) > 0.", "pt and njets"],
+)
+def test_cuts_mean_what_they_mean_to_readers(cut: str) -> None:
+    pt = np.array([20.0, 40.0, np.nan, np.nan, -1.0, 0.0])
+    njets = np.array([1.0, 2.0, 1.0, 2.0, 3.0, np.nan])
+    compiled = compile_cut(Cut("cut", cut), Vocabulary(numbers=frozenset({"pt", "njets"})))
+    passes = compiled.passes(EventNamespace(6, {"pt": pt, "njets": njets}))
+    events = np.column_stack([pt, njets])
+    selection = event_selection([cut], None, ["pt", "njets"])
+    np.testing.assert_array_equal(selection.apply(events, np.ones((6, 1)))[0], events[passes])
+    assert passes.any()
+    assert not passes[2]  # undefined
 
 
 ODD: list[Any] = [

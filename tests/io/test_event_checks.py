@@ -70,6 +70,15 @@ def report_of(
     return check_event_file(path)
 
 
+def test_display(tmp_path: Path) -> None:
+    report = report_of(tmp_path / "a.h5", make_events(3))
+    counts = {level: len(report.of_level(level)) for level in ("ok", "warning", "problem")}
+    assert repr(report).startswith(f"EventFileReport({tmp_path}/a.h5: {counts['ok']} ok")
+    html = replace(report, path=Path("<b>"))._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert html.count("<tr>") == 1 + len(report.findings)
+
+
 def test_healthy_file(tmp_path: Path) -> None:
     report = report_of(tmp_path / "a.h5", make_events())
     assert [finding.text for finding in report.findings if finding.level != "ok"] == []

@@ -34,8 +34,10 @@ from madminer.analysis.sums import EventSums, accumulate_sums, cross_sections
 from madminer.errors import FileFormatError, OptionError, ShapeError
 from madminer.io.event_file import EventFile, EventSummary
 from madminer.models import AnalysisSetup
+from madminer.models.tables import setup_html
 from madminer.morphing.morpher import PhysicsMorpher
 from madminer.morphing.nuisance import NuisanceMorpher
+from madminer.text import one_line, shortened
 from madminer.typing import ArrayLike, FloatArray, IntArray, Seed, StrPath, ThetaLike
 
 __all__ = ["DataAnalyzer"]
@@ -115,6 +117,22 @@ class DataAnalyzer:
         self._sums: dict[tuple[int, int], EventSums] = {}
         self._nuisance_sums: dict[tuple[int, int, bytes], NuisanceSums] = {}
         self._reported: set[str] = set()
+
+    def __repr__(self) -> str:
+        names = {
+            "parameters": list(self.parameters),
+            "nuisance parameters": list(self.nuisance_parameters),
+            "benchmarks": list(self.setup.physical_benchmarks),
+            "observables": list(self.observables),
+        }
+        parts = [f"{what} {shortened(values)}" for what, values in names.items() if values]
+        return one_line("; ".join([self._title(), *parts]))
+
+    def _repr_html_(self) -> str:
+        return setup_html(self.setup, self._title())
+
+    def _title(self) -> str:
+        return f"{type(self).__name__}: {self.n_samples} events of {self.madminer_filename}"
 
     @overload
     def event_loader(

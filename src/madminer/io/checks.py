@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from madminer.io.findings import (
 )
 from madminer.io.setup_file import read_setup
 from madminer.models import AnalysisSetup
+from madminer.models.tables import Section, tables_html
+from madminer.text import one_line
 from madminer.typing import StrPath
 
 __all__ = ["EventFileReport", "Finding", "Level", "check_event_file"]
@@ -36,7 +39,7 @@ CHECKS = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class EventFileReport:
     """What is in an event file and what is wrong with it.
 
@@ -54,6 +57,16 @@ class EventFileReport:
 
     def __str__(self) -> str:
         return "\n".join([str(self.path), *(str(finding) for finding in self.findings)])
+
+    def __repr__(self) -> str:
+        counts = Counter(str(finding.level) for finding in self.findings)
+        found = ", ".join(f"{n} {level}" for level, n in counts.items())
+        return one_line(f"EventFileReport({self.path}: {found})")
+
+    def _repr_html_(self) -> str:
+        rows = [(str(f.level), f"{f.text} {f.remedy}".rstrip()) for f in self.findings]
+        findings = Section("Findings", ("", ""), rows, max_rows=len(rows))
+        return tables_html([findings], str(self.path))
 
     @property
     def level(self) -> Level:

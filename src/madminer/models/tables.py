@@ -98,11 +98,12 @@ def setup_tables(setup: AnalysisSetup) -> Group:
     return Group(*(_rich_section(section) for section in sections)) if sections else Group(EMPTY)
 
 
-def setup_html(setup: AnalysisSetup) -> str:
+def setup_html(setup: AnalysisSetup, text: str = "") -> str:
     """Show a setup as tables in a notebook.
 
     Args:
         setup: Setup of an analysis.
+        text: A line above the tables.
 
     Returns:
         HTML with the tables of `setup_tables`, in the colours of the page around it; all names
@@ -114,7 +115,7 @@ def setup_html(setup: AnalysisSetup) -> str:
         True
     """
     sections = _sections(setup)
-    return tables_html(sections, "" if sections else EMPTY)
+    return tables_html(sections, text if sections else EMPTY)
 
 
 def tables_html(sections: Iterable[Section], text: str = "") -> str:
