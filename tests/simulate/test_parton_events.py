@@ -39,7 +39,7 @@ def squares(p: np.ndarray) -> np.ndarray:
 
 
 def test_short_display(events: PartonEvents) -> None:
-    assert repr(events) == ("PartonEvents: 20000 events of wbf at 14 TeV; parameters CWL2, CPWL2")
+    assert repr(events) == ("PartonEvents: 20000 events of wbf at 13 TeV; parameters CWL2, CPWL2")
 
 
 def test_particles_and_momenta(events: PartonEvents) -> None:
