@@ -28,6 +28,7 @@ from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator, inputs
 from madminer.ml.checkpoints import fingerprint, read_checkpoint
 from madminer.nn import OPTIMIZERS, SCHEDULES, EpochReport, TrainingHistory
 from madminer.nn import data as nn_data
+from madminer.sampling.files import save_arrays
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(2.0, 3.0, size=(90, 2))
@@ -323,6 +324,14 @@ def test_fingerprints() -> None:
         changed[row, 1] = np.nextafter(changed[row, 1], np.inf)
         others.append(changed)
     assert len({fingerprint(v) for v in (values, *others)}) == 1 + len(others)
+
+
+def test_files_of_two_samples_are_not_trained_on(tmp_path: Path) -> None:
+    for name in ("train", "other"):
+        save_arrays(tmp_path, name, {"x": X, "t_xz": X})
+    train(score(), x=tmp_path / "x_train.npy", t_xz=tmp_path / "t_xz_train.npy")
+    with pytest.raises(FileFormatError, match=r"t_xz_other\.npy belong to different samples"):
+        train(score(), x=tmp_path / "x_train.npy", t_xz=tmp_path / "t_xz_other.npy")
 
 
 def test_a_single_bit_of_a_mapped_file_is_seen(tmp_path: Path) -> None:

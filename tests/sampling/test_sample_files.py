@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import awkward as ak
@@ -21,7 +22,13 @@ from madminer.errors import (
     ShapeError,
 )
 from madminer.sampling import files
-from madminer.sampling.files import ARRAYS, check_destination, load_sample, save_arrays
+from madminer.sampling.files import (
+    ARRAYS,
+    check_destination,
+    load_sample,
+    one_sample,
+    save_arrays,
+)
 
 X = np.arange(6.0).reshape(3, 2)
 SAMPLE = {
@@ -75,6 +82,81 @@ def test_npy_files_of_an_earlier_sample_do_not_stay(tmp_path: Path) -> None:
     save_arrays(tmp_path, "train", {**SAMPLE, "w": None})
     assert not (tmp_path / "w_train.npy").exists()
     assert (tmp_path / "w_test.npy").exists()
+
+
+def test_marks_are_invisible_to_numpy(tmp_path: Path) -> None:
+    arrays = {"x": np.asfortranarray(X), "theta": X[:0], "w": np.arange(3, dtype=np.float32)}
+    save_arrays(tmp_path, "train", arrays)
+    for name, values in arrays.items():
+        path = tmp_path / f"{name}_train.npy"
+        assert path.read_bytes()[-32:-16] == b"MadMiner sample "
+        with path.open("rb") as file:
+            loaded = [np.load(path), np.load(path, allow_pickle=False), np.load(file)]
+        if values.size:
+            loaded.append(np.load(path, mmap_mode="r"))
+        for array in loaded:
+            assert array.dtype == values.dtype
+            np.testing.assert_array_equal(array, values)
+
+
+def test_files_of_two_samples_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        save_arrays(tmp_path, name, {"x": X, "y": X})
+    np.save(tmp_path / "w.npy", X)
+
+    def check(**names: object) -> None:
+        with one_sample({name: tmp_path / str(file) for name, file in names.items()}):
+            pass
+
+    check(x="x_train.npy", y="y_train.npy", w="w.npy", z="missing.npy")
+    with one_sample({"x": X, "y": str(tmp_path / "y_test.npy"), "n": 1, "w": None}):
+        pass
+    with pytest.raises(FileFormatError, match=r"x_train\.npy and .*y_test.npy belong to different"):
+        check(x="x_train.npy", w="w.npy", y="y_test.npy")
+
+
+def test_files_that_are_replaced_while_they_are_read_are_refused(tmp_path: Path) -> None:
+    save_arrays(tmp_path, "train", {"x": X, "y": X})
+    paths = {name: tmp_path / f"{name}_train.npy" for name in ("x", "y")}
+
+    def read() -> None:
+        with one_sample(paths):
+            save_arrays(tmp_path, "train", {"x": X, "y": X})
+
+    with pytest.raises(FileFormatError, match="were replaced while they were read"):
+        read()
+
+
+def test_a_sample_that_is_killed_at_any_step_is_refused_or_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {name: tmp_path / f"{name}_train.npy" for name in ("x", "y", "w")}
+
+    class Killed(BaseException):
+        pass
+
+    n_refused, replace = 0, Path.replace
+    for n_steps in range(3):
+        save_arrays(tmp_path, "train", {"x": X, "y": X, "w": X})
+        steps = iter(range(n_steps))
+
+        def step(path: Path, target: Path, steps: Iterator[int] = steps) -> None:
+            if next(steps, None) is None:
+                raise Killed
+            replace(path, target)
+
+        monkeypatch.setattr(Path, "replace", step)
+        with pytest.raises(Killed):
+            save_arrays(tmp_path, "train", {"x": X + 1, "y": X + 1, "w": X + 1})
+        monkeypatch.setattr(Path, "replace", replace)
+        try:
+            with one_sample(paths):
+                loaded = [np.load(path) for path in paths.values()]
+        except FileFormatError:
+            n_refused += 1
+        else:
+            assert len({array.tobytes() for array in loaded}) == 1
+    assert n_refused == 2
 
 
 @pytest.mark.parametrize("file_format", ["npy", "parquet"])

@@ -33,6 +33,7 @@ from madminer.nn.history import EpochCallback, check_callbacks
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import Standardization, fit_standardization
+from madminer.sampling.files import one_sample
 from madminer.typing import FloatArray, IntArray, Seed, StrPath
 
 __all__ = [
@@ -195,27 +196,29 @@ def load_sample(
 
     Raises:
         TrainingError: If a needed column was not given.
+        FileFormatError: If npy files belong to different samples.
         ShapeError: If columns differ in length.
         DataError: If there are NaN or infinities (counts them and names the columns), joint ratios
             that are not positive, or labels of one kind only.
     """
     sample: Sample = {}
     optional = () if "sample_weight" in names else ("sample_weight",)
-    for name in (*names, *optional):
-        values = data.get(name)
-        if values is None:
-            if name in optional:
-                continue
-            remedy = (
-                "Validation data are given for all columns of the training, or for none; use "
-                "validation_split instead."
-                if suffix
-                else "The sampling functions of SampleAugmenter provide it."
-            )
-            raise TrainingError(
-                f"Method {method!r} needs {name + suffix}, which was not given. {remedy}"
-            )
-        sample[name] = _LOADERS[name](values, name + suffix, memmap=memmap)[:limit]
+    with one_sample(data):
+        for name in (*names, *optional):
+            values = data.get(name)
+            if values is None:
+                if name in optional:
+                    continue
+                remedy = (
+                    "Validation data are given for all columns of the training, or for none; use "
+                    "validation_split instead."
+                    if suffix
+                    else "The sampling functions of SampleAugmenter provide it."
+                )
+                raise TrainingError(
+                    f"Method {method!r} needs {name + suffix}, which was not given. {remedy}"
+                )
+            sample[name] = _LOADERS[name](values, name + suffix, memmap=memmap)[:limit]
     lengths = {name + suffix: len(column) for name, column in sample.items()}
     if len(set(lengths.values())) != 1:
         raise ShapeError(f"All training data must have the same number of events, got {lengths}.")

@@ -1,14 +1,20 @@
 """Saved samples: an npy file for each array, or one parquet file for all of them.
 
+Behind its array, where numpy does not look, every npy file holds a mark of the sample, so that
+files of two samples are not taken for one.
+
 In a parquet file every observable and parameter is a column of its own, named by array and
 observable or parameter: ``x_met``, ``theta0_cWW``, ``t_xz_cWW``, and ``y``, ``r_xz``, ``w``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +30,14 @@ from madminer.io.atomic import atomic_path
 from madminer.io.pyarrow_package import pyarrow_package
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["ARRAYS", "FILE_FORMATS", "check_destination", "load_sample", "save_arrays"]
+__all__ = [
+    "ARRAYS",
+    "FILE_FORMATS",
+    "check_destination",
+    "load_sample",
+    "one_sample",
+    "save_arrays",
+]
 
 ARRAYS = ("x", "theta", "theta0", "theta1", "y", "r_xz", "t_xz", "t_xz0", "t_xz1", "w")
 """Names of all arrays that a sample can have."""
@@ -32,6 +45,7 @@ ARRAYS = ("x", "theta", "theta0", "theta1", "y", "r_xz", "t_xz", "t_xz0", "t_xz1
 FILE_FORMATS = ("npy", "parquet")
 """Kinds of files that samples are saved as."""
 
+_MARK = b"MadMiner sample "  # and 16 bytes that are those of no other sample
 _ROWS = 1 << 16  # rows of a parquet file that are written and read at once
 
 
@@ -134,14 +148,62 @@ def load_sample(path: StrPath) -> dict[str, FloatArray]:
         ) from error
 
 
+@contextmanager
+def one_sample(data: Mapping[str, object]) -> Iterator[None]:
+    """Refuse npy files of different samples, and files that are replaced while they are read.
+
+    Args:
+        data: Paths and other data by name, which are read within the block. Files that
+            `save_arrays` did not write are taken as they are.
+
+    Raises:
+        FileFormatError: If two files belong to different samples.
+    """
+    marks = _marks(data)
+    yield
+    first, *others = marks or [""]
+    for name in others:
+        if marks[name] != marks[first]:
+            raise FileFormatError(
+                f"{data[first]} and {data[name]} belong to different samples: saving was "
+                f"interrupted, or files were copied one by one. Draw or save the sample again; to "
+                f"combine samples on purpose, give arrays."
+            )
+    if _marks(data) != marks:
+        raise FileFormatError(
+            f"{', '.join(str(data[name]) for name in marks)} were replaced while they were read. "
+            f"Try again when the sample is complete."
+        )
+
+
+def _marks(data: Mapping[str, object]) -> dict[str, bytes]:
+    """Marks of the samples to which npy files belong, by the names of those that have one."""
+    marks = {}
+    for name, path in data.items():
+        if isinstance(path, str | os.PathLike):
+            with suppress(OSError), open(path, "rb") as file:  # noqa: PTH123
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - len(_MARK) - 16))
+                end = file.read()
+                if end.startswith(_MARK):
+                    marks[name] = end
+    return marks
+
+
 def _save_npy(folder: Path, filename: str, arrays: Mapping[str, FloatArray | None]) -> None:
+    mark = _MARK + secrets.token_bytes(16)
+    paths = {name: folder / f"{name}_{filename}.npy" for name in arrays}
     with ExitStack() as stack:
         for name, values in arrays.items():
-            path = folder / f"{name}_{filename}.npy"
-            if values is None:
-                path.unlink(missing_ok=True)  # else read as part of this sample
-            else:
-                np.save(stack.enter_context(atomic_path(path)), values)
+            if values is not None:
+                with stack.enter_context(atomic_path(paths[name])).open("wb") as file:
+                    # given no file, numpy leaves writing, and errors of the disk, to Python
+                    writer = SimpleNamespace(write=file.write)
+                    np.lib.format.write_array(writer, np.asarray(values), allow_pickle=False)
+                    file.write(mark)
+    for name, values in arrays.items():
+        if values is None:
+            paths[name].unlink(missing_ok=True)  # else read as part of this sample
 
 
 def _save_parquet(path: Path, columns: Mapping[str, FloatArray]) -> None:
