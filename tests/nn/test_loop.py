@@ -394,7 +394,7 @@ def test_growth_of_the_loss_is_told(caplog: pytest.LogCaptureFixture) -> None:
     losses = history.validation_losses
     assert "The validation loss was lowest in the first of 10 epochs" in message
     assert f"from {losses[0]:.5g} to {losses[-1]:.5g}; the weights of epoch 1" in message
-    assert "try a lower initial_lr" in message
+    assert "Try a lower initial_lr" in message
     caplog.clear()
     with caplog.at_level(logging.WARNING, "madminer.nn.loop"):
         run(Line(), **{**steep, "validation": None})

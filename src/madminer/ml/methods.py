@@ -20,6 +20,7 @@ at the denominator is added. `madminer.nn.losses` holds the formulas.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -31,10 +32,18 @@ from madminer.errors import OptionError
 from madminer.nn import losses
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.data import Batch
-from madminer.nn.loop import BatchLoss
+from madminer.nn.loop import BatchLoss, TrivialAnswer
 from madminer.nn.ratios import DoubleRatioNetwork
 
-__all__ = ["FAMILIES", "Family", "LossTerm", "find_method", "make_loss", "required_columns"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "LossTerm",
+    "find_method",
+    "make_loss",
+    "required_columns",
+    "trivial_answer",
+]
 
 Predict = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
 
@@ -65,12 +74,14 @@ class Family:
         predict: The cheapest predictions, as a function of network and batch.
         predict_scores: The predictions including scores.
         methods: Terms of the loss by name of the method.
+        trivial: What an estimator that has learned nothing says.
     """
 
     columns: tuple[str, ...]
     predict: Predict
     predict_scores: Predict
     methods: Mapping[str, tuple[LossTerm, ...]]
+    trivial: str = "r = 1 for every event"
 
 
 def find_method(family: str, method: str) -> tuple[LossTerm, ...]:
@@ -107,10 +118,32 @@ def make_loss(
     """
     wants_scores = any(term.prediction in _SCORES for term in terms)
     predict = FAMILIES[family].predict_scores if wants_scores else FAMILIES[family].predict
+    return _compose(terms, alpha, lambda batch: predict(network, batch))
+
+
+def trivial_answer(family: str, terms: tuple[LossTerm, ...], alpha: float) -> TrivialAnswer:
+    """What an estimator that has learned nothing would say, and its loss.
+
+    Args:
+        family: Name in `FAMILIES`.
+        terms: Terms of the loss, the first without alpha.
+        alpha: Factor of those terms that ask for it.
+
+    Returns:
+        The answer; its loss takes a batch that is large enough for means.
+    """
+    names = {term.prediction for term in terms}
+    loss = _compose(terms, alpha, lambda batch: {name: _TRIVIAL[name](batch) for name in names})
+    return TrivialAnswer(name=FAMILIES[family].trivial, loss=loss)
+
+
+def _compose(
+    terms: tuple[LossTerm, ...], alpha: float, predict: Callable[[Batch], Mapping[str, Tensor]]
+) -> BatchLoss:
     factors = [alpha if term.times_alpha else 1.0 for term in terms]
 
     def loss(batch: Batch) -> Tensor:
-        predictions = predict(network, batch)
+        predictions = predict(batch)
         weight = batch.get("sample_weight")
         values = [
             term.function(
@@ -169,6 +202,33 @@ def _likelihood_and_score(network: nn.Module, batch: Batch) -> Mapping[str, Tens
 
 _SCORES = frozenset({"t_hat", "t_hat0", "t_hat1"})
 
+
+def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    return values.mean(0) if weight is None else (weight[:, None] * values).sum(0) / weight.sum()
+
+
+def _mean_score(batch: Batch) -> Tensor:
+    scores = batch["t_xz"]
+    return _mean(scores, batch.get("sample_weight")).expand_as(scores)
+
+
+def _normal_distribution(batch: Batch) -> Tensor:
+    """Log density of independent normal distributions with the moments of the observables."""
+    x, weight = batch["x"], batch.get("sample_weight")
+    distance = (x - _mean(x, weight)).square()
+    variance = _mean(distance, weight).clamp_min(torch.finfo(x.dtype).tiny)
+    return -(distance / variance + (2.0 * math.pi * variance).log()).sum(-1) / 2.0
+
+
+_TRIVIAL: dict[str, Callable[[Batch], Tensor]] = {
+    "log_r_hat": lambda batch: torch.zeros_like(batch["y"]),
+    "t_hat0": lambda batch: torch.zeros_like(batch["t_xz0" if "t_xz0" in batch else "t_xz"]),
+    "t_hat1": lambda batch: torch.zeros_like(batch["t_xz1"]),
+    "t_hat": _mean_score,
+    "log_p_hat": _normal_distribution,
+}
+"""Predictions of an estimator that has learned nothing."""
+
 _XE = LossTerm(losses.cross_entropy, "log_r_hat", ("y",))
 _AXE = LossTerm(losses.augmented_cross_entropy, "log_r_hat", ("r_xz",))
 _MSE = LossTerm(losses.ratio_error, "log_r_hat", ("y", "r_xz"))
@@ -194,7 +254,13 @@ _SCANDAL = LossTerm(losses.score_error, "t_hat", ("t_xz",), times_alpha=True)
 _SINGLE = Family(("x", "theta", "y"), _ratio, _ratio_and_score, _ratio_methods(_T))
 
 FAMILIES: dict[str, Family] = {
-    "score": Family(("x",), _score, _score, {"sally": _SALLY, "sallino": _SALLY}),
+    "score": Family(
+        ("x",),
+        _score,
+        _score,
+        {"sally": _SALLY, "sallino": _SALLY},
+        trivial="the mean score for every event",
+    ),
     "parameterized_ratio": _SINGLE,
     "morphing_aware_ratio": _SINGLE,
     "quadratic_morphing_aware_ratio": _SINGLE,
@@ -209,6 +275,7 @@ FAMILIES: dict[str, Family] = {
         _likelihood,
         _likelihood_and_score,
         {"nde": (_NLL,), "scandal": (_NLL, _SCANDAL)},
+        trivial="a normal distribution of each observable, the same at every theta,",
     ),
 }
 """Families of methods by the type of the estimator."""

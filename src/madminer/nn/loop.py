@@ -32,7 +32,7 @@ from madminer.nn.schedules import check_schedule, learning_rates_of_epoch
 from madminer.nn.threads import threads_for_step
 from madminer.progress import progress_bar
 
-__all__ = ["VERBOSITY", "BatchLoss", "TrainingSettings", "fit"]
+__all__ = ["VERBOSITY", "BatchLoss", "TrainingSettings", "TrivialAnswer", "fit"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,11 @@ VERBOSITY: dict[str, float] = {"all": math.inf, "many": 50, "some": 20, "few": 5
 """Number of reports that a run logs, by the names that estimators accept."""
 
 _GROWTH = 10.0  # times its lowest value is a loss that has grown without bound
+_WORSE = 0.5  # of the trivial loss above it is the loss of a network that has learned nothing
+_TRY = (
+    "Try a lower initial_lr, clip_gradient=1.0, scaled inputs, or a lower alpha, and look for "
+    "outliers in r_xz and t_xz."
+)
 _VALIDATION_BATCH = 8192  # events; gradients are not needed, so batches only bound the memory
 
 
@@ -107,6 +112,19 @@ class TrainingSettings:
         check_optimizer(self.optimizer, self.nesterov_momentum)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrivialAnswer:
+    """What a network says that has learned nothing from its inputs.
+
+    Args:
+        name: The answer in words.
+        loss: Its loss, as a function of a batch.
+    """
+
+    name: str
+    loss: BatchLoss
+
+
 def fit(
     network: nn.Module,
     batch_loss: BatchLoss,
@@ -118,6 +136,7 @@ def fit(
     callbacks: Sequence[EpochCallback] = (),
     checkpoint: CheckpointSettings | None = None,
     on_epoch: Callable[[int], None] | None = None,
+    trivial: TrivialAnswer | None = None,
 ) -> TrainingHistory:
     """Train a network.
 
@@ -138,6 +157,8 @@ def fit(
             A resumed run ends exactly as one that was never interrupted.
         on_epoch: Called with the number of each finished epoch, and of the last one of the state
             that is continued; None for nothing.
+        trivial: Answer that a trained network must not be far worse than, else a warning is
+            logged; None for none.
 
     Returns:
         The losses of all epochs.
@@ -172,7 +193,9 @@ def fit(
         finally:
             bar.close()
             run.finish()
-    run.warn_of_growth()
+    doubt = run.doubt(trivial)
+    if doubt is not None:
+        logger.warning(doubt)
     return run.history()
 
 
@@ -223,7 +246,10 @@ class _Run:
         rates = self._rates(epoch)
         train = self._train(rates)
         self.network.eval()
-        validated = None if self.validation is None else self._validate(self.validation)
+        validated = None
+        if self.validation is not None:
+            least = self.settings.batch_size
+            validated = _mean_loss(self.batch_loss, self.validation, least)
         for name, loss in (("training", train), ("validation", validated)):
             if loss is not None and not math.isfinite(loss):
                 raise TrainingError(
@@ -314,34 +340,29 @@ class _Run:
             seconds=self._seconds(),
         )
 
-    def warn_of_growth(self) -> None:
-        """Tell of a loss that has only grown since the first epoch."""
+    def doubt(self, trivial: TrivialAnswer | None) -> str | None:
+        """What shows that the run has diverged: a loss above the trivial one, or that only grew."""
         name = "training" if self.validation is None else "validation"
         losses = [
             train if validated is None else validated
             for train, validated in zip(self.train_losses, self.validation_losses, strict=True)
         ]
-        first, last = losses[0], losses[-1]
+        first, last, kept = losses[0], losses[-1], losses[self.best_epoch]
+        if trivial is not None:
+            sample = self.training if self.validation is None else self.validation
+            expected = _mean_loss(trivial.loss, sample)
+            if kept > expected + _WORSE * abs(expected):
+                return (
+                    f"The {name} loss of the weights that were kept, {kept:.5g}, is far above "
+                    f"{expected:.5g}, which {trivial.name} would have: nothing was learned. {_TRY}"
+                )
         if first == min(losses) and last - first > (_GROWTH - 1.0) * abs(first):
-            logger.warning(
-                "The %s loss was lowest in the first of %d epochs and grew from %.5g to %.5g; the "
-                "weights of epoch %d were kept. The training diverges: try a lower initial_lr, "
-                "clip_gradient=1.0, scaled inputs, or a lower alpha.",
-                name,
-                len(losses),
-                first,
-                last,
-                self.best_epoch + 1,
+            return (
+                f"The {name} loss was lowest in the first of {len(losses)} epochs and grew from "
+                f"{first:.5g} to {last:.5g}; the weights of epoch {self.best_epoch + 1} were kept. "
+                f"The training diverges. {_TRY}"
             )
-
-    def _remembered(self) -> dict[str, Tensor]:
-        """What the optimiser remembers after a step; none is taken here."""
-        vector = nn.Parameter(torch.zeros_like(self.parameters.vector))
-        vector.grad = torch.zeros_like(vector)
-        name, momentum = self.settings.optimizer, self.settings.nesterov_momentum
-        optimizer = make_optimizer(name, vector, 1.0, momentum)
-        optimizer.step()
-        return copy_optimizer(optimizer, vector)
+        return None
 
     def _description(self, checkpoint: CheckpointSettings) -> dict[str, Plain]:
         settings = asdict(self.settings)
@@ -400,13 +421,6 @@ class _Run:
             total.add_(loss.detach(), alpha=_length(batch))
         return total.item() / len(self.training)
 
-    def _validate(self, validation: Dataset) -> float:
-        total = 0.0
-        with torch.no_grad():
-            for batch in validation.batches(max(_VALIDATION_BATCH, self.settings.batch_size)):
-                total += self.batch_loss(batch).item() * _length(batch)
-        return total / len(validation)
-
     def _log(self, report: EpochReport) -> None:
         """Log as many reports as were asked for, evenly spread, the last epoch always."""
         n_epochs = report.n_epochs
@@ -420,6 +434,15 @@ class _Run:
                 report.epoch + 1,
                 self.best_epoch + 1,
             )
+
+
+def _mean_loss(batch_loss: BatchLoss, sample: Dataset, batch_size: int = 0) -> float:
+    """Loss of a whole sample, without gradients."""
+    total = 0.0
+    with torch.no_grad():
+        for batch in sample.batches(max(_VALIDATION_BATCH, batch_size)):
+            total += batch_loss(batch).item() * _length(batch)
+    return total / len(sample)
 
 
 def _is_number(value: object) -> bool:
@@ -439,8 +462,4 @@ def _length(batch: Batch) -> int:
 
 def _divergence(what: str, epoch: int, best_epoch: int) -> str:
     kept = "the initial weights" if best_epoch < 0 else f"the weights of epoch {best_epoch + 1}"
-    return (
-        f"The {what} in epoch {epoch + 1}; {kept} were kept. Try a lower "
-        f"initial_lr, clip_gradient=1.0, scaled inputs, or a lower alpha, and look for outliers "
-        f"in r_xz and t_xz."
-    )
+    return f"The {what} in epoch {epoch + 1}; {kept} were kept. {_TRY}"
