@@ -653,7 +653,11 @@ def of_another_process(text: str) -> str:
 @pytest.mark.parametrize(
     ("edit", "error", "message"),
     [
-        (lambda t: t.replace("id='ww'", "id='WX'"), MissingWeightsError, r"\['ww'\].*'WX'"),
+        (
+            lambda t: t.replace("<wgt id='ww'", "<wgt id='WX'"),
+            MissingWeightsError,
+            r"\['ww'\].*'WX'",
+        ),
         (lambda t: t.replace("<wgt", "<xgt"), MissingWeightsError, "it has none"),
         (lambda t: t[:-3000], FileFormatError, "is truncated"),
         (lambda t: t.replace("</LesHouchesEvents>", ""), FileFormatError, "is truncated"),

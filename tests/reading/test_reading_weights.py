@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from madminer.errors import DataError, MissingWeightsError, SetupError
-from madminer.io.lhe import LHEHeader, WeightGroup, reweighting_group
+from madminer.io.lhe import LHEHeader, WeightDescription, WeightGroup, reweighting_group
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
 from madminer.reading.points import check_parameter_points
 from madminer.reading.samples import Sample
@@ -55,6 +55,97 @@ def test_a_wrong_sampled_benchmark_is_suspected() -> None:
     assert "Reweight" not in str(e.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "weight_id"),
+    [
+        ("W-1 b", "w_1_b"),
+        ("w_1", "W-1_"),
+        ("w.1", "w_1"),
+        ("w", "w_nlo"),
+        ("W-1", "w_1_tree"),
+        ("neg_w", "NEG_W"),
+    ],
+)
+def test_weights_are_found_under_names_that_programs_change(name: str, weight_id: str) -> None:
+    setup = replace(
+        SETUP, benchmarks={n: Benchmark(n, {"c": v}) for n, v in (("sm", 0.0), (name, 1.0))}
+    )
+    assert weight_ids(setup, SAMPLE, ["x_w", weight_id, "1"]) == {"sm": None, name: weight_id}
+
+
+def test_exact_names_come_first() -> None:
+    assert weight_ids(SETUP, SAMPLE, ["W", "w_nlo", "w", "v", "V"]) == {
+        "sm": None,
+        "w": "w",
+        "v": "v",
+    }
+    with pytest.raises(
+        MissingWeightsError, match=r"'w' may have any of the weights \['W_', '_W'\]"
+    ):
+        weight_ids(SETUP, SAMPLE, ["W_", "_W", "v"])
+    with pytest.raises(MissingWeightsError, match=r"any of the weights \['w_nlo', 'w_tree'\]"):
+        weight_ids(SETUP, SAMPLE, ["w_nlo", "w_tree", "v"])
+    with pytest.raises(MissingWeightsError, match=r"no weights for the benchmarks \['w'\]"):
+        weight_ids(SETUP, SAMPLE, ["neg_w", "w_2", "v"])  # weights of other points
+
+
+def test_two_benchmarks_need_two_weights() -> None:
+    points = {"sm": 0.0, "w-1": 1.0, "w_1": 2.0}
+    benchmarks = {name: Benchmark(name, {"c": value}) for name, value in points.items()}
+    with pytest.raises(MissingWeightsError, match="'W_1' may be that of the benchmarks"):
+        weight_ids(replace(SETUP, benchmarks=benchmarks), SAMPLE, ["W_1"])
+
+
+POINTS = {
+    "rwgt_1": "",
+    "rwgt_2": "set param_card dim6 2 165.2 # orig: 0.0",
+    "rwgt_3": "set param_card dim6 2 8.26D+01 # orig: 0.0",
+}
+
+
+def test_weights_are_found_by_their_values(caplog: pytest.LogCaptureFixture) -> None:
+    header = header_with(POINTS)
+    with caplog.at_level("INFO"):
+        assert weight_ids(SETUP, SAMPLE, list(POINTS), header) == {
+            "sm": None,
+            "w": "rwgt_2",
+            "v": "rwgt_3",
+        }
+    assert "{'w': 'rwgt_2', 'v': 'rwgt_3'}" in caplog.text
+    assert weight_ids(SETUP, replace(SAMPLE, sampled_from="w"), ["rwgt_1", "rwgt_3"], header)
+    with pytest.raises(MissingWeightsError, match=r"no weights for the benchmarks \['v'\]"):
+        weight_ids(SETUP, SAMPLE, ["rwgt_1", "rwgt_2"], header)
+    twice = header_with(POINTS | {"again": "set param_card dim6 2 165.2001"})
+    with pytest.raises(MissingWeightsError, match=r"any of the weights \['rwgt_2', 'again'\]"):
+        weight_ids(SETUP, SAMPLE, [*POINTS, "again"], twice)
+
+
+def test_groups_of_any_name_describe_points() -> None:
+    group = replace(reweighting_group(POINTS), name="my points")
+    header = LHEHeader(weight_groups=(group,), slha="BLOCK dim6\n 2 0.0")
+    assert weight_ids(SETUP, SAMPLE, list(POINTS), header)["w"] == "rwgt_2"
+    with pytest.raises(SetupError, match=r"'w' belong to DIM6 2 = 82.6"):
+        check_parameter_points(SETUP, SAMPLE, {"w": "rwgt_3"}, header)
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        WeightDescription("7", "w"),
+        WeightDescription("7", "", {"NAME": "W"}),
+        WeightDescription("7", "W_"),
+    ],
+)
+def test_weights_are_found_by_names_in_their_description(weight: WeightDescription) -> None:
+    header = LHEHeader(weight_groups=(WeightGroup("", (weight,)),))
+    assert weight_ids(SETUP, SAMPLE, ["7", "v"], header) == {"sm": None, "w": "7", "v": "v"}
+
+
+def test_backgrounds_that_are_not_declared_are_named_as_such() -> None:
+    with pytest.raises(MissingWeightsError, match=r"a background.*is_background=True"):
+        weight_ids(SETUP, SAMPLE, ["1", "2"])
+
+
 def test_weights_are_collected_in_the_order_of_the_setup() -> None:
     weights = {"w": np.array([3.0, 4.0]), "v": np.array([5.0, 6.0])}
     ids = {"sm": None, "w": "w", "v": "v"}
@@ -74,7 +165,8 @@ def test_bad_weights_are_refused() -> None:
 
 def normalise(header: LHEHeader, weights: list[float]) -> float:
     w = np.array(weights)
-    return normalisation(header, len(w), float(w.sum()), float((w**2).sum()), PATH)
+    is_unit = bool(np.all(np.abs(w) == 1.0))
+    return normalisation(header, len(w), float(w.sum()), float((w**2).sum()), PATH, is_unit=is_unit)
 
 
 def test_average_and_sum() -> None:
@@ -98,8 +190,45 @@ def test_parts_of_files_are_scaled_to_the_cross_section(idwtup: int) -> None:
 
 
 def test_another_convention_is_scaled_to_the_cross_section() -> None:
-    with pytest.warns(UserWarning, match="weights that sum to 4 pb, but its header gives 2 pb"):
-        assert normalise(LHEHeader(idwtup=3, cross_section=2.0), [1.0] * 4) == 0.5
+    with pytest.warns(UserWarning, match="weights that sum to 8 pb, but its header gives 2 pb"):
+        assert normalise(LHEHeader(idwtup=3, cross_section=2.0), [2.0] * 4) == 0.25
+
+
+@pytest.mark.parametrize("idwtup", [1, -1, 2, -2, 3, -3])
+def test_weights_of_one_are_shares_of_the_cross_section(idwtup: int) -> None:
+    """They carry no cross section, so that it must stand in the header."""
+    header = LHEHeader(idwtup=idwtup, cross_section=6.0, n_events=4)
+    assert normalise(header, [1.0] * 4) == 1.5
+    assert normalise(header, [1.0, 1.0, 1.0, -1.0]) == 3.0
+    with pytest.raises(DataError, match="all weights are 1 or -1, and the header gives no cross"):
+        normalise(replace(header, cross_section=0.0), [1.0] * 4)
+
+
+@pytest.mark.parametrize(
+    ("idwtup", "event_norm", "expected"),
+    [
+        (4, "", 0.25),
+        (-4, "sum", 0.25),
+        (3, "average", 1.0),
+        (-3, "", 1.0),
+        (1, "", 0.25),
+        (-1, "sum", 1.0),
+        (2, "average", 0.25),
+        (-2, "bias", 0.25),
+    ],
+)
+def test_weights_in_pb_need_no_cross_section(idwtup: int, event_norm: str, expected: float) -> None:
+    header = LHEHeader(idwtup=idwtup, run_card=f"{event_norm} = event_norm")
+    assert normalise(header, [1.0, 2.0, 3.0, -1.0]) == expected
+
+
+def test_trials_give_the_cross_section() -> None:
+    """Whatever the header says: programs that count trials often fill in a placeholder."""
+    header = LHEHeader(idwtup=3, cross_section=1.0, n_events=6)
+    factor = normalisation(header, 6, 3600.0, 6 * 600.0**2, PATH, sum_trials=21.0)
+    assert 3600.0 * factor == pytest.approx(171.428571)
+    with pytest.raises(DataError, match="numbers of trials must be positive"):
+        normalisation(header, 6, 3600.0, 6 * 600.0**2, PATH, sum_trials=0.0)
 
 
 def test_weights_that_cannot_be_normalised_are_refused() -> None:
@@ -180,3 +309,32 @@ def test_weights_keep_what_they_do_not_set(card: str) -> None:
     texts["w"] = "set param_card dim6 5 0.0"
     with pytest.raises(SetupError, match=r"benchmark 'w' belong to DIM6 2 = 0, but .* 165.2"):
         check_parameter_points(setup, SAMPLE, IDS, header_with(texts, "Block dim6\n 2 0.0\n 5 0.0"))
+
+
+@pytest.mark.parametrize(
+    ("values", "card", "is_accepted"),
+    [
+        ((0.0, 1.0, -1.0), 1e-5, True),  # programs write small numbers for zero
+        ((0.0, 1.0, -1.0), 1e-3, False),
+        ((0.0, 1e-4, -1e-4), 1e-5, True),  # the range counts too
+        ((0.0, 1e-5, -1e-5), 1e-5, False),  # as large as a benchmark
+        ((1.0, 1.001, 0.999), 1.00001, True),  # benchmarks for finite differences
+        ((1.0, 1.001, 0.999), 1.0005, False),
+        ((300.0, 0.0, -300.0), 300.2, True),
+    ],
+)
+def test_how_much_values_may_differ(
+    values: tuple[float, ...], card: float, is_accepted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    parameter = AnalysisParameter("c", "dim6", 2, val_range=(-1.0, 1.0))
+    benchmarks = {n: Benchmark(n, {"c": v}) for n, v in zip(("sm", "w", "v"), values, strict=True)}
+    setup = AnalysisSetup({"c": parameter}, benchmarks)
+    header = header_with({}, f"BLOCK dim6\n 2 {card!r}")
+    if is_accepted:
+        with caplog.at_level("INFO"):
+            check_parameter_points(setup, SAMPLE, IDS, header)
+        is_said = f"dim6 2 = {card:g} for {values[0]:g}" in caplog.text
+        assert is_said is (abs(card - values[0]) > 1e-3 * abs(values[0]))
+    else:
+        with pytest.raises(SetupError, match=r"'sm' belong to dim6 2"):
+            check_parameter_points(setup, SAMPLE, IDS, header)

@@ -51,6 +51,23 @@ def amcatnlo(dyn: str = "-1") -> str:
     return group + "\n".join(lines) + "\n</weightgroup>"
 
 
+def powheg() -> str:
+    lines = [
+        f"<weight id='{k + 1}'> lhapdf=260000 renscfact={mur}d0 facscfact={muf}d0 </weight>"
+        for k, (mur, muf) in enumerate((r, f) for r in FACTORS for f in FACTORS)
+    ]
+    return "<weightgroup name='x' combine='None'>\n" + "\n".join(lines) + "\n</weightgroup>"
+
+
+def sherpa() -> str:
+    lines = [
+        f'<weight id="MUR{mur:g}_MUF{muf:g}_PDF260000"> </weight>'
+        for mur in FACTORS
+        for muf in FACTORS
+    ]
+    return "\n".join(lines)
+
+
 def syscalc() -> str:
     lines = [
         f'<weight id="{k + 1}"> mur={mur:g} muf={muf:g} </weight>'
@@ -66,6 +83,21 @@ def syscalc() -> str:
         (madgraph, ["8", "1", "7", "2", "5", "4"]),
         (amcatnlo, ["1005", "1009", "1002", "1003", "1004", "1007"]),
         (syscalc, ["5", "9", "4", "7", "2", "3"]),
+        (powheg, ["5", "9", "4", "7", "2", "3"]),
+        (
+            sherpa,
+            [
+                f"MUR{mur}_MUF{muf}_PDF260000"
+                for mur, muf in (
+                    (2, 2),
+                    (0.5, 0.5),
+                    (2, 1),
+                    (0.5, 1),
+                    (1, 2),
+                    (1, 0.5),
+                )
+            ],
+        ),
     ],
 )
 def test_scale_weights_of_all_programs(dialect: Callable[[], str], expected: list[str]) -> None:
@@ -91,10 +123,12 @@ def test_only_the_dynamical_scale_of_the_events_counts(run_card: str, expected: 
     assert find_scale_weight(header(amcatnlo("3"), run_card), 2.0, 2.0) == expected
 
 
-def test_scale_weights_stand_in_groups_of_their_own() -> None:
-    assert (
-        find_scale_weight(header(madgraph().replace("Central scale", "Scheme")), 2.0, 2.0) is None
-    )
+def test_scale_weights_are_found_in_groups_of_any_name() -> None:
+    renamed = madgraph().replace("Central scale variation", "Sets")
+    assert find_scale_weight(header(renamed.replace("247000", "260000")), 2.0, 2.0) == "8"
+    assert find_scale_weight(header(renamed), 2.0, 2.0) is None  # of other parton densities
+    both = header(renamed.replace("247000", "260000") + amcatnlo())
+    assert find_scale_weight(both, 2.0, 2.0) == "1005"  # groups that say so come first
     upper = header(madgraph().replace("Central scale variation", "SCALE VARIATION x"))
     assert find_scale_weight(upper, 2.0, 2.0) == "8"
     odd = "<weightgroup name='scale variation'><weight id='1'> MUR=big </weight></weightgroup>"

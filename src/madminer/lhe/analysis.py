@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from madminer.reading.weights import (
     weight_ids,
 )
 from madminer.typing import FloatArray
+
+_UNKNOWN_SPIN: Final = 9.0
+_UNKNOWN_SCALE: Final = -1.0  # of couplings too
 
 __all__ = ["LHEAnalysis", "analyse_lhe_sample", "final_state"]
 
@@ -77,7 +81,7 @@ def analyse_lhe_sample(
     file = LHEFile(sample.path)
     sources: _Sources | None = None
     parts: list[SelectedEvents] = []
-    n_events, sum_weights, sum_squares = 0, 0.0, 0.0
+    n_events, sum_weights, sum_squares, sum_trials, is_unit = 0, 0.0, 0.0, 0.0, True
     bar = progress_bar(file.header.n_events, f"reading {sample.path.name}", unit=" events")
     with closing(bar):
         for events in file.events():
@@ -88,10 +92,20 @@ def analyse_lhe_sample(
             n_events += events.n_events
             sum_weights += float(events.xwgtup.sum())
             sum_squares += float((events.xwgtup**2).sum())
+            sum_trials += 0.0 if events.trials is None else float(events.trials.sum())
+            is_unit &= bool(np.all(np.abs(events.xwgtup) == 1.0))
             bar.update(events.n_events)
     if sources is None:
         raise NoEventsError(f"{sample.path} holds no events. Generate it again.")
-    factor = normalisation(file.header, n_events, sum_weights, sum_squares, sample.path)
+    factor = normalisation(
+        file.header,
+        n_events,
+        sum_weights,
+        sum_squares,
+        sample.path,
+        sum_trials=None if events.trials is None else sum_trials,
+        is_unit=is_unit,
+    )
     return _joined(parts, sources.nuisances, factor * sample.k_factor)
 
 
@@ -116,8 +130,13 @@ def final_state(events: LHEEvents) -> FlatParticles:
         energy=events.e[is_final],
         mass=events.m[is_final],
         charge=charges_of(pdgid),
-        spin=events.spin[is_final],
+        spin=_known(events.spin[is_final], _UNKNOWN_SPIN),
     )
+
+
+def _known(values: FloatArray, unknown: float) -> FloatArray:
+    """Values, not-a-number where the file says that they are not known."""
+    return np.where(values == unknown, np.nan, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +150,7 @@ class _Sources:
 def _find_sources(
     setup: AnalysisSetup, sample: Sample, header: LHEHeader, found: Collection[str]
 ) -> _Sources:
-    ids = weight_ids(setup, sample, found)
+    ids = weight_ids(setup, sample, found, header)
     check_parameter_points(setup, sample, ids, header)
     return _Sources(ids, find_nuisance_weights(setup, sample, header, found))
 
@@ -159,9 +178,9 @@ def _select(
     particles = smear_particles(truth, analysis.smearing, rng)
     numbers = {
         "n_particles": events.n_particles.astype(np.float64),
-        "scale": events.scale,
-        "alpha_qed": events.alpha_qed,
-        "alpha_qcd": events.alpha_qcd,
+        "scale": _known(events.scale, _UNKNOWN_SCALE),
+        "alpha_qed": _known(events.alpha_qed, _UNKNOWN_SCALE),
+        "alpha_qcd": _known(events.alpha_qcd, _UNKNOWN_SCALE),
     }
     noise = draw_met_noise(particles, analysis.met_noise, rng)
     objects = EventObjects(truth, particles, noise, numbers)

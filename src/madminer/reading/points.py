@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Final
 
-from madminer.errors import SetupError
+from madminer.errors import FileFormatError, SetupError
 from madminer.expressions import compile_transform
 from madminer.io.lhe import LHEHeader
+from madminer.io.lhe.decimals import read_number
 from madminer.models import AnalysisSetup
 from madminer.reading.samples import Sample
 
-__all__ = ["check_parameter_points"]
+__all__ = ["check_parameter_points", "weights_at_benchmarks"]
 
-_SET: Final = re.compile(r"set\s+param_card\s+(\w+)\s+(\d+)\s+([^\s#]+)\s*(?:#.*)?$", re.MULTILINE)
-_ROUNDING: Final = 1e-3
-"""Relative difference of parameter values that rounding in cards may explain."""
+logger = logging.getLogger(__name__)
+
+_SET: Final = re.compile(
+    r"set\s+param_card\s+(\w+)\s+(\d{1,9})\s+([^\s#]+)\s*(?:#.*)?$", re.MULTILINE | re.IGNORECASE
+)
+_INTEGER: Final = re.compile(r"[0-9]{1,9}")
+_ROUNDING: Final = 1e-3  # relative difference of values that rounding in cards may explain
+_NEGLIGIBLE: Final = 1e-4  # of the largest value of a parameter: cards write 1e-05 for zero
+_EXACT: Final = 1e-6  # of the largest value: nothing closer is told apart
 
 _Entry = tuple[str, int]  # block in lower case and number in a parameter card
 
@@ -33,7 +42,7 @@ def check_parameter_points(
 
     Raises:
         SetupError: If the header describes points of other parameters, or a value differs by more
-            than rounding.
+            than rounding, or than programs need that do not take zero for a value.
     """
     if sample.is_background:
         return
@@ -41,6 +50,8 @@ def check_parameter_points(
     commands = {name: _set_values(text) for name, text in header.reweighting.items()}
     _check_described_parameters(setup, sample, header, card, commands)
     original = _expected_entries(setup, sample.sampled_from) | card
+    tolerances = _tolerances(setup)
+    replaced: dict[_Entry, str] = {}
     for benchmark, weight_id in ids.items():
         if weight_id is None:
             values = card
@@ -50,18 +61,74 @@ def check_parameter_points(
         expected = _expected_entries(setup, benchmark)
         for name, parameter in setup.parameters.items():
             entry = parameter.lha_block.lower(), parameter.lha_id
-            value = values.get(entry)
-            if value is None or math.isclose(
-                value, expected[entry], rel_tol=_ROUNDING, abs_tol=1e-9
-            ):
-                continue
-            raise SetupError(
-                f"{sample.path}: the weights for benchmark {benchmark!r} belong to "
-                f"{parameter.lha_block} {parameter.lha_id} = {value:g}, but the benchmark has "
-                f"{expected[entry]:g} there ({name} = "
-                f"{setup.benchmarks[benchmark].values[name]:g}). Check the names of the "
-                f"benchmarks, sampled_from_benchmark and the transform of the parameter."
-            )
+            value = values.get(entry, expected[entry])
+            if not _is_close(value, expected[entry], tolerances[entry]):
+                raise SetupError(
+                    f"{sample.path}: the weights for benchmark {benchmark!r} belong to "
+                    f"{parameter.lha_block} {parameter.lha_id} = {value:g}, but the benchmark has "
+                    f"{expected[entry]:g} there ({name} = "
+                    f"{setup.benchmarks[benchmark].values[name]:g}). Check the names of the "
+                    f"benchmarks, sampled_from_benchmark and the transform of the parameter."
+                )
+            if not math.isclose(value, expected[entry], rel_tol=_ROUNDING, abs_tol=1e-9):
+                replaced[entry] = f"{_listed([entry], '')} = {value:g} for {expected[entry]:g}"
+    if replaced:
+        logger.info("%s: values are taken as %s", sample.path, "; ".join(replaced.values()))
+
+
+def weights_at_benchmarks(
+    setup: AnalysisSetup, sample: Sample, header: LHEHeader
+) -> dict[str, list[str]]:
+    """Ids of the weights whose parameter values in the header are those of a benchmark.
+
+    Args:
+        setup: Setup of the analysis.
+        sample: The sample.
+        header: What stands before the events.
+
+    Returns:
+        For each physical benchmark the ids.
+    """
+    original = _expected_entries(setup, sample.sampled_from) | _card_values(header.slha)
+    points = {
+        weight_id: original | values
+        for weight_id, text in header.reweighting.items()
+        if (values := _set_values(text)) or not text
+    }
+    tolerances = _tolerances(setup)
+    found: dict[str, list[str]] = {}
+    for name in setup.physical_benchmarks:
+        expected = _expected_entries(setup, name).items()
+        found[name] = [
+            weight_id
+            for weight_id, values in points.items()
+            if all(_is_close(values[entry], value, tolerances[entry]) for entry, value in expected)
+        ]
+    return found
+
+
+def _tolerances(setup: AnalysisSetup) -> dict[_Entry, tuple[float, float]]:
+    """By parameter, differences of values in a card that mean nothing, and that may mean something.
+
+    What is small beside the values of all benchmarks and the range means nothing, unless two
+    benchmarks differ by as little.
+    """
+    points = [_expected_entries(setup, name) for name in setup.physical_benchmarks]
+    tolerances = {}
+    for parameter in setup.parameters.values():
+        entry = parameter.lha_block.lower(), parameter.lha_id
+        values = sorted({point[entry] for point in points})
+        ends = parameter.val_range if parameter.transform is None else ()
+        scale = max(abs(value) for value in (*values, *ends))
+        distances = [b - a for a, b in pairwise(values) if b - a > _EXACT * scale]
+        closest = max(0.1 * min(distances, default=math.inf), _EXACT * scale)
+        tolerances[entry] = min(_NEGLIGIBLE * scale, closest), closest
+    return tolerances
+
+
+def _is_close(value: float, expected: float, tolerance: tuple[float, float]) -> bool:
+    negligible, closest = tolerance
+    return abs(value - expected) <= max(negligible, min(_ROUNDING * abs(expected), closest))
 
 
 def _check_described_parameters(
@@ -119,7 +186,7 @@ def _card_values(card: str) -> dict[_Entry, float]:
         if words and words[0].lower() in {"block", "decay"}:
             block = words[1].lower() if words[0].lower() == "block" and len(words) > 1 else "decay"
             words = words[1:] if block == "decay" else []
-        if len(words) == 2 and words[0].isdigit():
+        if len(words) == 2 and _INTEGER.fullmatch(words[0]):
             values[block, int(words[0])] = _number(words[1])
     return values
 
@@ -127,6 +194,6 @@ def _card_values(card: str) -> dict[_Entry, float]:
 def _number(text: str) -> float:
     """A number, not-a-number for other text."""
     try:
-        return float(text.replace("D", "E").replace("d", "e"))
-    except ValueError:
+        return read_number(text)
+    except FileFormatError:
         return math.nan

@@ -8,6 +8,9 @@ order                   ``<weight id="9" ... PDF="247001">PDF=247000 MemberID=1`
 aMC@NLO                 ``<weight id='1005'> dyn= -1 muR=0.20000E+01 muF=0.20000E+01``,
                         ``<weight id='2001'> PDF set = 260001``
 SysCalc                 ``<weight id="5"> mur=2 muf=2``, ``<weight id="11"> Member 1``
+POWHEG                  ``<weight id='2'> renscfact=2d0 facscfact=2d0``,
+                        ``<weight id='11'> lhapdf=260001``
+Sherpa                  ``<weight id="MUR2_MUF2_PDF261000">``
 ======================  =================================================================
 """
 
@@ -17,19 +20,23 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from madminer.errors import FileFormatError
 from madminer.io.lhe import LHEHeader, WeightDescription, WeightGroup
 from madminer.io.lhe.decimals import read_number
-from madminer.io.lhe.header import REWEIGHTING_GROUP
 
 __all__ = ["PDFMember", "find_pdf_members", "find_scale_weight", "list_weight_groups"]
 
 TOLERANCE: Final = 1e-6
 """How far a factor on a scale may be from the one that is searched."""
 
-_SCALE: Final = re.compile(r"\b(mur|muf)\s*=\s*([-+.\d]+(?:[ed][-+]?\d+)?)", re.IGNORECASE)
+_SCALE: Final = re.compile(
+    r"(?<![a-z])(mur|muf|renscfact|facscfact)(?:\s*=\s*|(?=\d))([-+.\d]+(?:[ed][-+]?\d+)?)",
+    re.IGNORECASE,
+)
+_SCALES: Final = {"RENSCFACT": "MUR", "FACSCFACT": "MUF"}  # as POWHEG calls them
 _DYNAMICAL: Final = re.compile(r"\bdyn\w*\s*=\s*([^\s=]+)", re.IGNORECASE)
-_PDF: Final = re.compile(r"\bpdf\s*(?:set)?\s*=\s*(\d+)", re.IGNORECASE)
-_MEMBER: Final = re.compile(r"\bmember(?:id)?\s*=?\s*(\d+)", re.IGNORECASE)
+_PDF: Final = re.compile(r"(?:\b(?:lha)?pdf\s*(?:set)?\s*=\s*|_pdf)(\d{1,9})(?!\d)", re.IGNORECASE)
+_MEMBER: Final = re.compile(r"\bmember(?:id)?\s*=?\s*(\d{1,9})(?!\d)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +57,9 @@ class PDFMember:
 def find_scale_weight(header: LHEHeader, mur: float, muf: float) -> str | None:
     """Id of the first weight with these scales.
 
-    Groups of scale variations have names that contain "scale variation", in any case. Weights of
-    another dynamical scale than that of the events are left out.
+    Groups of scale variations commonly have names that contain "scale variation"; those come
+    first, then weights of other groups that say so themselves, with the parton densities of the
+    events. Weights of another dynamical scale than that of the events are left out.
 
     Args:
         header: What stands before the events.
@@ -69,12 +77,14 @@ def find_scale_weight(header: LHEHeader, mur: float, muf: float) -> str | None:
     """
     choice = header.run_settings.get("dynamical_scale_choice", "-1")
     nominal = {"-1", choice.strip("[] ").split(",")[0].strip()}
-    for weight in (w for g in header.weight_groups if _is_scale_group(g) for w in g.weights):
+    groups = sorted(header.weight_groups, key=lambda group: not _is_scale_group(group))
+    for group, weight in ((g, w) for g in groups if not g.is_reweighting for w in g.weights):
         scales = _scale_factors(weight)
         if (
             scales is not None
             and max(abs(scales[0] - mur), abs(scales[1] - muf)) < TOLERANCE
             and _dynamical_scales(weight) <= nominal
+            and (_is_scale_group(group) or _has_nominal_pdf(weight, header))
         ):
             return weight.id
     return None
@@ -119,16 +129,23 @@ def _is_scale_group(group: WeightGroup) -> bool:
 
 
 def _is_pdf_group(group: WeightGroup) -> bool:
-    return group.name != REWEIGHTING_GROUP and not _is_scale_group(group)
+    return not group.is_reweighting and not _is_scale_group(group)
+
+
+def _has_nominal_pdf(weight: WeightDescription, header: LHEHeader) -> bool:
+    """Whether the parton densities are those of the events, as far as the file says."""
+    nominal = header.pdf_sets[0]
+    return nominal <= 0 or _pdf_number(weight) in {None, nominal}
 
 
 def _scale_factors(weight: WeightDescription) -> tuple[float, float] | None:
     """Factors on the renormalisation and factorisation scale, None for other weights."""
-    texts = {key.upper(): value for key, value in _SCALE.findall(weight.text)}
+    found = _SCALE.findall(f"{weight.id} {weight.text}")
+    texts = {_SCALES.get(key.upper(), key.upper()): value for key, value in found}
     texts |= {key: weight.attributes[key] for key in ("MUR", "MUF") if key in weight.attributes}
     try:
         factors = {key: read_number(text) for key, text in texts.items()}
-    except ValueError:
+    except FileFormatError:
         return None
     return (factors.get("MUR", 1.0), factors.get("MUF", 1.0)) if factors else None
 
@@ -172,9 +189,9 @@ def _set_number(group: WeightGroup, nominal: int) -> int | None:
 def _pdf_number(weight: WeightDescription) -> int | None:
     """LHAPDF number of a member; in text, the number of the set stands beside that of a member."""
     attribute = weight.attributes.get("PDF", "").strip()
-    if attribute.isdigit():
+    if re.fullmatch(r"[0-9]{1,9}", attribute):
         return int(attribute)
-    found = _PDF.search(weight.text)
+    found = _PDF.search(f"{weight.id} {weight.text}")
     return None if found is None else int(found[1]) + (_member_number(weight) or 0)
 
 

@@ -2,59 +2,129 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from madminer.errors import DataError, MissingWeightsError
 from madminer.io.lhe import LHEHeader
 from madminer.models import AnalysisSetup
+from madminer.reading.points import weights_at_benchmarks
 from madminer.reading.samples import Sample
 from madminer.typing import FloatArray
 
 __all__ = ["benchmark_weights", "check_weights", "normalisation", "weight_ids"]
 
+logger = logging.getLogger(__name__)
+
+_SHOWN: Final = 20  # names in a message
+_SUFFIX: Final = re.compile(r"_(?:nlo|lo|tree|loop)$")  # MadGraph tells kinds of reweighting so
+
 
 def weight_ids(
-    setup: AnalysisSetup, sample: Sample, found: Collection[str]
+    setup: AnalysisSetup,
+    sample: Sample,
+    found: Collection[str],
+    header: LHEHeader | None = None,
 ) -> dict[str, str | None]:
     """Where the weights of the physical benchmarks stand in the events.
 
     The benchmark that a sample was generated at has no weight of its own: its weight is the
-    nominal one. For background that holds for all benchmarks.
+    nominal one. For background that holds for all benchmarks. Other weights are found by the name
+    of the benchmark, as it is or as programs rename it, else by the parameter values that the
+    header gives for them.
 
     Args:
         setup: Setup of the analysis.
         sample: The sample.
         found: Ids of the weights in the events.
+        header: What stands before the events; None for ids alone.
 
     Returns:
         For each physical benchmark the id of its weight, None for the nominal weight.
 
     Raises:
-        MissingWeightsError: If a benchmark has no weight.
+        MissingWeightsError: If a benchmark has no weight, or several weights may be meant.
     """
     names = list(setup.physical_benchmarks)
     if sample.is_background:
         return dict.fromkeys(names)
-    lowered = {name.lower(): name for name in found}
-    ids = {name: name if name in found else lowered.get(name.lower()) for name in names}
-    missing = [name for name in names if ids[name] is None and name != sample.sampled_from]
+    header = LHEHeader() if header is None else header
+    candidates = _named_weights(names, found, header)
+    is_suspect = bool(candidates.pop(sample.sampled_from))
+    if not all(candidates.values()):
+        for name, ids in weights_at_benchmarks(setup, sample, header).items():
+            if not candidates.get(name, True):
+                candidates[name] = [weight_id for weight_id in ids if weight_id in found]
+    missing = [name for name, ids in candidates.items() if not ids]
     if missing:
-        is_suspect = ids[sample.sampled_from] is not None
         raise _missing_weights(sample, missing, found, is_suspect=is_suspect)
-    return {name: None if name == sample.sampled_from else ids[name] for name in names}
+    _check_unambiguous(sample, candidates)
+    renamed = {name: ids[0] for name, ids in candidates.items() if ids[0].lower() != name.lower()}
+    if renamed:
+        logger.info("%s: weights of the benchmarks are taken to be %s", sample.path, renamed)
+    return {name: None if name == sample.sampled_from else candidates[name][0] for name in names}
+
+
+def _named_weights(
+    names: Sequence[str], found: Collection[str], header: LHEHeader
+) -> dict[str, list[str]]:
+    """Ids of weights that bear the name of a benchmark; of the most similar kind there is."""
+    forms: tuple[dict[str, list[str]], ...] = ({}, {}, {}, {})
+    descriptions = {w.id: w for group in header.weight_groups for w in group.weights}
+    for weight_id in found:
+        described = descriptions.get(weight_id)
+        further = (described.attributes.get("NAME"), described.text) if described else ()
+        forms[0].setdefault(weight_id.lower(), []).append(weight_id)
+        forms[1].setdefault(_simplified(weight_id), []).append(weight_id)
+        forms[2].setdefault(_SUFFIX.sub("", _simplified(weight_id)), []).append(weight_id)
+        for text in {_simplified(text) for text in further if text}:
+            forms[3].setdefault(text, []).append(weight_id)
+    exact = set(names) & set(found)
+    candidates: dict[str, list[str]] = {}
+    for name in names:
+        spellings = (name.lower(), *[_simplified(name)] * 3)
+        similar = (form.get(key, []) for form, key in zip(forms, spellings, strict=True))
+        free = ([i for i in ids if i not in exact] for ids in similar)
+        candidates[name] = [name] if name in exact else next(filter(None, free), [])
+    return candidates
+
+
+def _simplified(name: str) -> str:
+    """A name as programs may change it: lower case, other characters replaced."""
+    return re.sub(r"\W+", "_", name.lower()).strip("_")
+
+
+def _check_unambiguous(sample: Sample, candidates: Mapping[str, Sequence[str]]) -> None:
+    for name, ids in candidates.items():
+        if len(ids) > 1:
+            raise MissingWeightsError(
+                f"{sample.path}: the benchmark {name!r} may have any of the weights {ids[:9]}. "
+                f"Give the weight that is meant the name of the benchmark."
+            )
+    owners = {ids[0]: name for name, ids in candidates.items()}
+    for name, ids in candidates.items():
+        if owners[ids[0]] != name:
+            raise MissingWeightsError(
+                f"{sample.path}: the weight {ids[0]!r} may be that of the benchmarks {name!r} and "
+                f"{owners[ids[0]]!r}. Give weights the names of the benchmarks."
+            )
 
 
 def _missing_weights(
     sample: Sample, missing: list[str], found: Collection[str], *, is_suspect: bool
 ) -> MissingWeightsError:
     """Suspect the sampled benchmark if it has weights itself, else the reweighting."""
+    ids = list(found)
+    shown = ids if len(ids) <= _SHOWN else [*ids[:_SHOWN], f"... and {len(ids) - _SHOWN} more"]
     lack = (
-        f"no weights for the benchmarks {missing}; it has {list(found) or 'none'}, and its nominal "
+        f"no weights for the benchmarks {missing}; it has {shown or 'none'}, and its nominal "
         f"weight is taken for {sample.sampled_from!r}"
     )
     if is_suspect:
@@ -65,8 +135,9 @@ def _missing_weights(
             f"{sample.sampled_from!r} but at {guess}: the file has {lack}."
         )
     return MissingWeightsError(
-        f"{sample.path} has {lack}. Reweight the sample to all benchmarks under the names of the "
-        f"setup."
+        f"{sample.path} has {lack}. If it is a background, which does not depend on the "
+        f"parameters, add it with is_background=True; else reweight the sample to all benchmarks "
+        f"under the names of the setup."
     )
 
 
@@ -127,7 +198,14 @@ def check_weights(
 
 
 def normalisation(
-    header: LHEHeader, n_events: int, sum_weights: float, sum_squares: float, path: Path
+    header: LHEHeader,
+    n_events: int,
+    sum_weights: float,
+    sum_squares: float,
+    path: Path,
+    *,
+    sum_trials: float | None = None,
+    is_unit: bool = False,
 ) -> float:
     """Factor that turns the weights of a file into weights in pb that sum to the cross section.
 
@@ -137,19 +215,38 @@ def normalisation(
         sum_weights: Sum of the nominal weights as the file gives them.
         sum_squares: Sum of their squares.
         path: The file, for messages.
+        sum_trials: Sum of the numbers of trials, None if the file does not give them.
+        is_unit: Whether all weights are 1 or -1.
 
     Returns:
-        The factor: 1 if the weights sum to the cross section, 1 / n_events if their average is
-        the cross section. Where the number of events or the sum of weights contradicts the
-        header, the factor that gives the cross section of the header, with a warning.
+        The factor. With trials, the cross section is the sum of the weights over that of the
+        trials. Weights 1 and -1 are a share of the cross section in the header, unless IDWTUP
+        says that they are in pb. Else the factor is 1 if the weights sum to the cross section and
+        1 / n_events if their average is the cross section. Where the number of events or the sum
+        of weights contradicts the header, it is the one that gives the cross section of the
+        header, with a warning.
 
     Raises:
         DataError: If the weights cannot be normalised.
+
+    References:
+        Boos et al., *Generic user process interface for event generators*, hep-ph/0109068, Sec. 2
+        (IDWTUP).
     """
+    if sum_trials is not None:
+        return _per_trial(sum_weights, sum_trials, path)
     factor = 1.0 / n_events if header.weights_average_to_cross_section else 1.0
     expected = header.cross_section
+    is_share = is_unit and abs(header.idwtup) != 4
+    if expected == 0.0 and is_share:
+        raise DataError(
+            f"{path}: all weights are 1 or -1, and the header gives no cross section: they cannot "
+            f"be normalised. Write the cross section in pb into the <init> block."
+        )
     if expected == 0.0:
         return factor
+    if is_share and sum_weights * expected > 0.0:
+        factor = expected / sum_weights
     variance = sum_squares - sum_weights**2 / n_events
     uncertainty = math.hypot(factor * math.sqrt(max(variance, 0.0)), header.cross_section_error)
     differs = abs(factor * sum_weights - expected) > max(5.0 * uncertainty, 1e-3 * abs(expected))
@@ -170,7 +267,19 @@ def normalisation(
         )
     warnings.warn(
         f"{path} {reason}: the weights are scaled to the cross section of the header, "
-        f"{expected:g} pb.",
+        f"{expected:g} pb. If that is not the right one, give "
+        f"k_factor = right one / {expected:g}.",
         stacklevel=2,
     )
     return expected / sum_weights
+
+
+def _per_trial(sum_weights: float, sum_trials: float, path: Path) -> float:
+    if not 0.0 < sum_trials < math.inf:
+        raise DataError(f"{path}: numbers of trials must be positive, got {sum_trials:g} in sum.")
+    logger.info(
+        "%s: cross section %g pb, the sum of the weights over that of the trials",
+        path,
+        sum_weights / sum_trials,
+    )
+    return 1.0 / sum_trials
