@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, Signature
 from typing import Any, TypeVar, cast
@@ -29,7 +29,7 @@ _ENTRY = re.compile(r"^    (\w+):", re.MULTILINE)
 
 def takes(
     options: type,
-    *,
+    *described_by: type,
     without: Collection[str] = (),
     after: Mapping[str, str] | None = None,
     defaults: Mapping[str, Any] | None = None,
@@ -39,6 +39,7 @@ def takes(
     Args:
         options: The dataclass; its docstring describes the fields under ``Args:``. Those that are
             not keyword-only may be given by position, behind the function's own.
+        *described_by: Further classes whose docstrings describe fields of it.
         without: Fields that the function does not take.
         after: Arguments of the function that stand behind an option, where the order is documented.
         defaults: Defaults of this function that differ from those of the dataclass.
@@ -84,7 +85,9 @@ def takes(
             return function(**others | signature.bind(*args, **kwargs).arguments)
 
         with_options.__signature__ = signature  # type: ignore[attr-defined]  # read by inspect
-        with_options.__doc__ = _docstring(function, options, list(signature.parameters))
+        with_options.__doc__ = _docstring(
+            function, [*described_by, options], list(signature.parameters)
+        )
         return cast("F", with_options)
 
     return decorate
@@ -116,13 +119,17 @@ def _signature(
     return signature.replace(parameters=[*parameters, *keyword_only])
 
 
-def _docstring(function: Callable[..., Any], options: type, names: list[str]) -> str | None:
+def _docstring(
+    function: Callable[..., Any], options: Sequence[type], names: list[str]
+) -> str | None:
     """The docstring of a function, with the descriptions of all arguments in their order."""
     text = inspect.getdoc(function)
     if text is None:
         return None
     head, own, tail = _sections(text)
-    entries = _entries(_sections(inspect.getdoc(options) or "")[1]) | _entries(own)
+    entries: dict[str, str] = {}
+    for described in (*(_sections(inspect.getdoc(part) or "")[1] for part in options), own):
+        entries |= _entries(described)
     arguments = "\n".join(["Args:", *(entries[name] for name in names if name in entries)])
     return "\n\n".join(filter(None, [head, arguments, tail]))
 

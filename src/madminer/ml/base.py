@@ -36,7 +36,8 @@ from madminer.ml.inputs import (
     pick_dtype,
 )
 from madminer.ml.messages import report_training
-from madminer.ml.methods import make_loss, required_columns
+from madminer.ml.methods import find_method, make_loss, required_columns, trivial_answer
+from madminer.ml.options import TrainingOptions
 from madminer.ml.persistence import StoredModel, read_model, write_model
 from madminer.ml.scaling import fit_scaling, fit_theta_scaling, preparation
 from madminer.ml.training import (
@@ -280,51 +281,68 @@ class Estimator(ABC):
     # Shared work
 
     @final
-    def _train(self, request: TrainingRequest) -> TrainingHistory:
+    def _train(
+        self,
+        method: str,
+        data: Mapping[str, DataLike | None],
+        validation_data: Mapping[str, DataLike | None],
+        options: TrainingOptions,
+    ) -> TrainingHistory:
+        """Train on data by name, where the names are those of the losses."""
+        request = TrainingRequest(
+            method=method,
+            terms=find_method(self.family, method),
+            data={**data, "sample_weight": options.sample_weight},
+            validation_data={**validation_data, "sample_weight": options.sample_weight_val},
+            options=options,
+        )
         report_training(request, self._settings())
-        rng = np.random.default_rng(request.seed)
+        rng = np.random.default_rng(options.seed)
         checkpoint = None
-        if request.checkpoint is not None:
+        if options.checkpoint is not None:
             checkpoint = open_checkpoint(
-                request.checkpoint, request.checkpoint_every, rng, resume=request.resume
+                options.checkpoint, options.checkpoint_every, rng, resume=options.resume
             )
-        data = load_training_data(request, required_columns(self.family, request.terms), rng)
-        for doubt in doubts(self.family, request.method, data.sample):
+        loaded = load_training_data(request, required_columns(self.family, request.terms), rng)
+        for doubt in doubts(
+            self.family, request.method, loaded.sample, options.loop, len(loaded.rows)
+        ):
             logger.warning(doubt)
-        n_parameters = data.n_parameters
-        self._check_sizes(data.n_observables, n_parameters)
+        n_parameters = loaded.n_parameters
+        self._check_sizes(loaded.n_observables, n_parameters)
         x_scaling = self._x_scaling or fit_scaling(
-            data.sample["x"], data.rows, transform=request.scale_inputs
+            loaded.sample["x"], loaded.rows, transform=options.scale_inputs
         )
         theta_scaling = self._theta_scaling or fit_theta_scaling(
-            data.sample,
-            data.rows,
-            transform=request.scale_parameters and self.scales_parameters,
+            loaded.sample,
+            loaded.rows,
+            transform=options.scale_parameters and self.scales_parameters,
         )
-        n_features = len(self.features or range(data.n_observables))
+        n_features = len(self.features or range(loaded.n_observables))
         weights = draw_generator(rng)  # also if not needed: a resumed training draws the same
         network = self._network or self._make_network(n_features, n_parameters, weights)
-        network.to(device=pick_device(request.device), dtype=pick_dtype(request.dtype))
+        network.to(device=pick_device(options.device), dtype=pick_dtype(options.dtype))
         training, validation = make_datasets(
-            data, preparation(x_scaling, self.features, theta_scaling), request, network, rng
+            loaded, preparation(x_scaling, self.features, theta_scaling), request, network, rng
         )
         settings = None
         if checkpoint is not None:
             settings = checkpoint.settings(
                 self._training_settings()
-                | describe_training(request, data, (x_scaling, theta_scaling))
+                | describe_training(request, loaded, (x_scaling, theta_scaling))
             )
-        del data  # what the datasets have copied
+        del loaded  # what the datasets have copied
         return fit(
             network,
-            make_loss(self.family, request.terms, request.alpha, network),
+            make_loss(self.family, request.terms, options.alpha, network),
             training,
             validation,
-            request.settings,
+            options.loop,
             generator=draw_generator(rng),
-            callbacks=request.callbacks,
+            callbacks=options.callbacks,
             checkpoint=settings,
             on_epoch=lambda _: self._adopt(network, x_scaling, theta_scaling, n_parameters),
+            trivial=trivial_answer(self.family, request.terms, options.alpha),
         )
 
     @final

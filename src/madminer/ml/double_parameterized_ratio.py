@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Unpack
 
 import numpy as np
 import torch
@@ -18,13 +17,13 @@ from madminer.ml.evaluation import (
     evaluate_pairs,
 )
 from madminer.ml.inputs import DataLike
-from madminer.ml.methods import find_method
-from madminer.ml.training import TrainingRequest
-from madminer.nn.history import EpochCallback, TrainingHistory
+from madminer.ml.options import TrainingKeywords, TrainingOptions
+from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.ratios import DoubleRatioNetwork
 from madminer.nn.scaling import Standardization
-from madminer.typing import FloatArray, Seed, StrPath
+from madminer.options import takes
+from madminer.typing import FloatArray
 
 __all__ = ["DoubleParameterizedRatioEstimator"]
 
@@ -66,6 +65,7 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
 
     family = "double_parameterized_ratio"
 
+    @takes(TrainingOptions, TrainingSettings)
     def train(
         self,
         method: str,
@@ -83,35 +83,7 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
         r_xz_val: DataLike | None = None,
         t_xz0_val: DataLike | None = None,
         t_xz1_val: DataLike | None = None,
-        alpha: float = 1.0,
-        optimizer: str = "amsgrad",
-        n_epochs: int = 50,
-        batch_size: int = 128,
-        initial_lr: float = 0.001,
-        final_lr: float = 0.0001,
-        nesterov_momentum: float | None = None,
-        validation_split: float | None = 0.25,
-        early_stopping: bool = True,
-        scale_inputs: bool = True,
-        shuffle_labels: bool = False,
-        limit_samplesize: int | None = None,
-        memmap: bool = False,
-        verbose: str = "some",
-        scale_parameters: bool = True,
-        n_workers: int = 8,  # noqa: ARG002
-        clip_gradient: float | None = None,
-        early_stopping_patience: int | None = None,
-        *,
-        seed: Seed = None,
-        sample_weight: DataLike | None = None,
-        sample_weight_val: DataLike | None = None,
-        scheduler: str = "exponential",
-        device: str | torch.device | None = None,
-        dtype: str = "float32",
-        callbacks: Sequence[EpochCallback] = (),
-        checkpoint: StrPath | None = None,
-        checkpoint_every: int = 10,
-        resume: bool = False,
+        **options: Unpack[TrainingKeywords],
     ) -> TrainingHistory:
         r"""Train the network; a second call continues from the present weights and scaling.
 
@@ -137,38 +109,6 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
             r_xz_val: Validation joint ratios.
             t_xz0_val: Validation joint scores at theta0.
             t_xz1_val: Validation joint scores at theta1.
-            alpha: Factor of the score errors in the loss of cascal, rascal and alices.
-            optimizer: Name of the optimiser, see `madminer.nn.OPTIMIZERS`.
-            n_epochs: Number of passes over the sample.
-            batch_size: Number of events in a step.
-            initial_lr: Learning rate in the first epoch.
-            final_lr: Learning rate in the last epoch.
-            nesterov_momentum: Momentum of optimizer "sgd"; None for none.
-            validation_split: Fraction of the events used for validation; None for none.
-            early_stopping: Whether to keep the weights of the epoch of lowest validation loss.
-            scale_inputs: Whether to scale the observables to zero mean and unit variance.
-            shuffle_labels: Whether to permute y, r_xz, t_xz0 and t_xz1 together, as a closure
-                test: the estimated ratios should then be near 1.
-            limit_samplesize: Number of first events to use; None for all.
-            memmap: Whether files above 1 GiB are read in pieces, also if larger than memory.
-            verbose: Reports in the log: "all", "many", "some", "few" or "none".
-            scale_parameters: Whether to scale the parameters, theta0 and theta1 together, to zero
-                mean and unit variance. This sets the weight of each parameter in the score errors,
-                not the units of results.
-            n_workers: Accepted and not used: data in memory need no workers.
-            clip_gradient: Largest norm of the gradient; None for any.
-            early_stopping_patience: Epochs without improvement after which to stop; None for never.
-            seed: Source of the split, the initial weights and the order of events.
-            sample_weight: Weights of the events, may be signed, shape ``(n,)``; None for one each.
-            sample_weight_val: Weights of the validation events.
-            scheduler: Learning-rate schedule, see `madminer.nn.SCHEDULES`.
-            device: Where to train; None for the graphics processor if there is one.
-            dtype: "float32", or "float64" for double precision.
-            callbacks: Called after every epoch with a `madminer.nn.EpochReport`.
-            checkpoint: File that keeps the state of the training; None for none.
-            checkpoint_every: Epochs between two states; the last one is kept too.
-            resume: Whether to continue from the checkpoint, if there is one: with the same
-                arguments a killed training ends exactly as one that was not killed.
 
         Returns:
             The losses; unpacks as (train losses, validation losses).
@@ -179,58 +119,25 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
             DataError: If data contain NaN or infinities, or labels other than 0 and 1.
             OptionError: If an option is unknown or lies outside its range.
         """
-        request = TrainingRequest(
-            method=method,
-            terms=find_method(self.family, method),
-            data={
-                "x": x,
-                "y": y,
-                "theta0": theta0,
-                "theta1": theta1,
-                "r_xz": r_xz,
-                "t_xz0": t_xz0,
-                "t_xz1": t_xz1,
-                "sample_weight": sample_weight,
-            },
-            validation_data={
-                "x": x_val,
-                "y": y_val,
-                "theta0": theta0_val,
-                "theta1": theta1_val,
-                "r_xz": r_xz_val,
-                "t_xz0": t_xz0_val,
-                "t_xz1": t_xz1_val,
-                "sample_weight": sample_weight_val,
-            },
-            settings=TrainingSettings(
-                optimizer=optimizer,
-                n_epochs=n_epochs,
-                batch_size=batch_size,
-                initial_lr=initial_lr,
-                final_lr=final_lr,
-                nesterov_momentum=nesterov_momentum,
-                scheduler=scheduler,
-                early_stopping=early_stopping,
-                early_stopping_patience=early_stopping_patience,
-                clip_gradient=clip_gradient,
-                verbose=verbose,
-            ),
-            alpha=alpha,
-            validation_split=validation_split,
-            scale_inputs=scale_inputs,
-            scale_parameters=scale_parameters,
-            shuffle_labels=shuffle_labels,
-            limit_samplesize=limit_samplesize,
-            memmap=memmap,
-            seed=seed,
-            device=device,
-            dtype=dtype,
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            checkpoint_every=checkpoint_every,
-            resume=resume,
-        )
-        return self._train(request)
+        data = {
+            "x": x,
+            "y": y,
+            "theta0": theta0,
+            "theta1": theta1,
+            "r_xz": r_xz,
+            "t_xz0": t_xz0,
+            "t_xz1": t_xz1,
+        }
+        validation = {
+            "x": x_val,
+            "y": y_val,
+            "theta0": theta0_val,
+            "theta1": theta1_val,
+            "r_xz": r_xz_val,
+            "t_xz0": t_xz0_val,
+            "t_xz1": t_xz1_val,
+        }
+        return self._train(method, data, validation, TrainingOptions(**options))
 
     def evaluate_log_likelihood_ratio(
         self,

@@ -22,20 +22,20 @@ def report_training(request: TrainingRequest, settings: Mapping[str, Any]) -> No
         request: What was asked for.
         settings: Settings of the estimator by name.
     """
-    if request.settings.verbose == "none":
+    options = request.options
+    if options.verbose == "none":
         return
-    loop = request.settings
     features: Sequence[int] | None = settings["features"]
     table = {
         "Features": "all" if features is None else features,
         "Hidden layers": tuple(settings["n_hidden"]),
         "Activation function": settings["activation"],
-        "Batch size": loop.batch_size,
-        "Trainer": loop.optimizer,
-        "Epochs": loop.n_epochs,
-        "Learning rate": f"{loop.initial_lr} initially, decaying to {loop.final_lr}",
-        "Validation split": request.validation_split,
-        "Early stopping": loop.early_stopping,
+        "Batch size": options.batch_size,
+        "Trainer": options.optimizer,
+        "Epochs": options.n_epochs,
+        "Learning rate": f"{options.initial_lr} initially, decaying to {options.final_lr}",
+        "Validation split": options.validation_split,
+        "Early stopping": options.early_stopping,
     }
     lines = (
         *_lines({"Method": request.method}),

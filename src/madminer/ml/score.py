@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NoReturn, final
+from typing import Any, NoReturn, Unpack, cast, final
 
 import numpy as np
 import torch
 
+from madminer import checks
 from madminer.errors import NotTrainedError, OptionError, ShapeError
 from madminer.ml.base import Estimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.information import kinematic_information
-from madminer.ml.inputs import DataLike, load_array, load_columns
-from madminer.ml.methods import FAMILIES, find_method
+from madminer.ml.inputs import DataLike, load_array, load_columns, load_vector
+from madminer.ml.methods import FAMILIES
 from madminer.ml.nuisance import profile_matrix, project_matrix
+from madminer.ml.options import TrainingKeywords, TrainingOptions
 from madminer.ml.persistence import StoredModel
-from madminer.ml.training import TrainingRequest
-from madminer.nn.history import EpochCallback, TrainingHistory
+from madminer.ml.scaling import score_sizes
+from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.networks import MLP
-from madminer.typing import FloatArray, Seed, StrPath
+from madminer.options import takes
+from madminer.typing import FloatArray
 
 __all__ = ["ScoreEstimator"]
 
@@ -68,6 +70,7 @@ class ScoreEstimator(Estimator):
         self._nuisance_matrices: dict[str, FloatArray] = {}
         self.theta_ref: tuple[float, ...] | None = None
 
+    @takes(TrainingOptions, TrainingSettings, without=("alpha", "scale_parameters"))
     def train(
         self,
         method: str,
@@ -75,35 +78,10 @@ class ScoreEstimator(Estimator):
         t_xz: DataLike,
         x_val: DataLike | None = None,
         t_xz_val: DataLike | None = None,
-        optimizer: str = "amsgrad",
-        n_epochs: int = 50,
-        batch_size: int = 128,
-        initial_lr: float = 0.001,
-        final_lr: float = 0.0001,
-        nesterov_momentum: float | None = None,
-        validation_split: float | None = 0.25,
-        early_stopping: bool = True,
-        scale_inputs: bool = True,
-        shuffle_labels: bool = False,
-        limit_samplesize: int | None = None,
-        memmap: bool = False,
-        verbose: str = "some",
-        n_workers: int = 8,  # noqa: ARG002
-        clip_gradient: float | None = None,
-        early_stopping_patience: int | None = None,
         *,
-        seed: Seed = None,
-        sample_weight: DataLike | None = None,
-        sample_weight_val: DataLike | None = None,
-        scheduler: str = "exponential",
-        device: str | torch.device | None = None,
-        dtype: str = "float32",
-        callbacks: Sequence[EpochCallback] = (),
-        checkpoint: StrPath | None = None,
-        checkpoint_every: int = 10,
-        resume: bool = False,
         theta_ref: DataLike | None = None,
         scale_scores: bool = False,
+        **options: Unpack[TrainingKeywords],
     ) -> TrainingHistory:
         r"""Train the network; a second call continues from the present weights and scaling.
 
@@ -118,34 +96,6 @@ class ScoreEstimator(Estimator):
             t_xz: Joint scores at the reference point, shape ``(n, n_parameters)``.
             x_val: Validation observations; given with `t_xz_val`, they replace the split.
             t_xz_val: Validation joint scores.
-            optimizer: Name of the optimiser, see `madminer.nn.OPTIMIZERS`.
-            n_epochs: Number of passes over the sample.
-            batch_size: Number of events in a step.
-            initial_lr: Learning rate in the first epoch.
-            final_lr: Learning rate in the last epoch.
-            nesterov_momentum: Momentum of optimizer "sgd"; None for none.
-            validation_split: Fraction of the events used for validation; None for none.
-            early_stopping: Whether to keep the weights of the epoch of lowest validation loss.
-            scale_inputs: Whether to scale the observables to zero mean and unit variance.
-            shuffle_labels: Whether to permute the scores, as a closure test: the estimated scores
-                should then be near 0.
-            limit_samplesize: Number of first events to use; None for all.
-            memmap: Whether files above 1 GiB are read in pieces, also if larger than memory.
-            verbose: Reports in the log: "all", "many", "some", "few" or "none".
-            n_workers: Accepted and not used: data in memory need no workers.
-            clip_gradient: Largest norm of the gradient; None for any.
-            early_stopping_patience: Epochs without improvement after which to stop; None for never.
-            seed: Source of the split, the initial weights and the order of events.
-            sample_weight: Weights of the events, may be signed, shape ``(n,)``; None for one each.
-            sample_weight_val: Weights of the validation events.
-            scheduler: Learning-rate schedule, see `madminer.nn.SCHEDULES`.
-            device: Where to train; None for the graphics processor if there is one.
-            dtype: "float32", or "float64" for double precision.
-            callbacks: Called after every epoch with a `madminer.nn.EpochReport`.
-            checkpoint: File that keeps the state of the training; None for none.
-            checkpoint_every: Epochs between two states; the last one is kept too.
-            resume: Whether to continue from the checkpoint, if there is one: with the same
-                arguments a killed training ends exactly as one that was not killed.
             theta_ref: Parameter point that the scores belong to, shape ``(n_parameters,)``, or the
                 theta of the sample, shape ``(n, n_parameters)``. It is kept in the files, and a
                 Fisher information at another point is refused. None if it does not matter.
@@ -163,64 +113,36 @@ class ScoreEstimator(Estimator):
             OptionError: If an option lies outside its range.
         """
         if method not in FAMILIES[self.family].methods:
-            warnings.warn(f"Method {method!r} is unknown here; 'sally' is used.", stacklevel=2)
+            warnings.warn(f"Method {method!r} is unknown here; 'sally' is used.", stacklevel=3)
             method = "sally"
-        request = TrainingRequest(
-            method=method,
-            terms=find_method(self.family, method),
-            data={"x": x, "t_xz": t_xz, "sample_weight": sample_weight},
-            validation_data={"x": x_val, "t_xz": t_xz_val, "sample_weight": sample_weight_val},
-            settings=TrainingSettings(
-                optimizer=optimizer,
-                n_epochs=n_epochs,
-                batch_size=batch_size,
-                initial_lr=initial_lr,
-                final_lr=final_lr,
-                nesterov_momentum=nesterov_momentum,
-                scheduler=scheduler,
-                early_stopping=early_stopping,
-                early_stopping_patience=early_stopping_patience,
-                clip_gradient=clip_gradient,
-                verbose=verbose,
-            ),
-            validation_split=validation_split,
-            scale_inputs=scale_inputs,
-            shuffle_labels=shuffle_labels,
-            limit_samplesize=limit_samplesize,
-            memmap=memmap,
-            seed=seed,
-            device=device,
-            dtype=dtype,
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            checkpoint_every=checkpoint_every,
-            resume=resume,
-        )
+        data = {"x": x, "t_xz": t_xz}
+        validation = {"x": x_val, "t_xz": t_xz_val}
         reference = None if theta_ref is None else _reference(theta_ref, t_xz)
-        sizes = _score_sizes(t_xz) if scale_scores else None
-        history = self._train(request) if sizes is None else self._train_scaled(request, sizes)
+        train = self._train_scaled if checks.flag(scale_scores, "scale_scores") else self._train
+        history = train(method, data, validation, TrainingOptions(**options))
         self.theta_ref = reference or self.theta_ref
         return history
 
-    def _train_scaled(self, request: TrainingRequest, sizes: FloatArray) -> TrainingHistory:
+    def _train_scaled(
+        self,
+        method: str,
+        data: Mapping[str, DataLike | None],
+        validation: Mapping[str, DataLike | None],
+        options: TrainingOptions,
+    ) -> TrainingHistory:
         """Train on scores in units of their sizes; the last layer then returns to their own."""
+        sizes = _score_sizes(cast("DataLike", data["t_xz"]), options.sample_weight)
 
-        def scaled(data: Mapping[str, DataLike | None]) -> dict[str, DataLike | None]:
-            scores = data["t_xz"]
+        def scaled(given: Mapping[str, DataLike | None]) -> dict[str, DataLike | None]:
+            scores = given["t_xz"]
             return {
-                **data,
+                **given,
                 "t_xz": None if scores is None else load_columns(scores, "t_xz") / sizes,
             }
 
         self._stretch_output(1.0 / sizes)
         try:
-            return self._train(
-                replace(
-                    request,
-                    data=scaled(request.data),
-                    validation_data=scaled(request.validation_data),
-                )
-            )
+            return self._train(method, scaled(data), scaled(validation), options)
         finally:
             self._stretch_output(sizes)
 
@@ -395,10 +317,14 @@ class ScoreEstimator(Estimator):
             raise ShapeError(f"{self.n_parameters} parameters, but nuisance or theta_ref differ")
 
 
-def _score_sizes(t_xz: DataLike) -> FloatArray:
-    """Root mean square of each component of the scores, one where it is rounding or zero."""
-    sizes: FloatArray = np.sqrt(np.mean(load_columns(t_xz, "t_xz") ** 2, axis=0))
-    return np.where(sizes > 1e-10 * sizes.max(initial=0.0), sizes, 1.0)
+def _score_sizes(t_xz: DataLike, sample_weight: DataLike | None) -> FloatArray:
+    """Typical size of each component of the scores, one where it is rounding or zero."""
+    scores = load_columns(t_xz, "t_xz")
+    weight = None if sample_weight is None else load_vector(sample_weight, "sample_weight")
+    if weight is not None and len(weight) != len(scores):
+        weight = None  # which the training refuses
+    sizes = score_sizes(scores, weight)
+    return np.where(sizes > 0.0, sizes, 1.0)
 
 
 def _reference(theta_ref: DataLike, t_xz: DataLike) -> tuple[float, ...]:

@@ -13,7 +13,6 @@ from torch import nn
 from madminer.errors import (
     DataError,
     NegativeWeightError,
-    OptionError,
     ShapeError,
     TrainingError,
 )
@@ -27,14 +26,13 @@ from madminer.ml.inputs import (
     load_vector,
 )
 from madminer.ml.methods import LossTerm
+from madminer.ml.options import TrainingOptions
 from madminer.ml.scaling import SCORES, THETAS, Prepare
 from madminer.nn.data import Dataset, MappedColumn, gather
-from madminer.nn.history import EpochCallback, check_callbacks
-from madminer.nn.loop import TrainingSettings
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import Standardization, fit_standardization
 from madminer.sampling.files import one_sample
-from madminer.typing import FloatArray, IntArray, Seed, StrPath
+from madminer.typing import FloatArray, IntArray
 
 __all__ = [
     "Sample",
@@ -62,7 +60,6 @@ _LOADERS: dict[str, Callable[..., FloatArray]] = {
     "r_xz": load_vector,
     "sample_weight": load_vector,
 }
-_SWITCHES = ("scale_inputs", "scale_parameters", "shuffle_labels", "memmap", "resume")
 _LABELS = frozenset({"y", "r_xz", "t_xz", "t_xz0", "t_xz1"})
 
 
@@ -75,68 +72,14 @@ class TrainingRequest:
         terms: Terms of its loss.
         data: Training data by name; None for what was not given.
         validation_data: Validation data by name; None for what was not given.
-        settings: How the loop runs.
-        alpha: Factor of the score terms in the loss.
-        validation_split: Fraction of the events set aside for validation, None for none.
-        scale_inputs: Whether observables are standardised.
-        scale_parameters: Whether parameters are standardised.
-        shuffle_labels: Whether y, r_xz and t_xz are permuted together.
-        limit_samplesize: Number of first events to use, None for all.
-        memmap: Whether large files stay on disk.
-        seed: Source of all randomness.
-        device: Where to train, None for the best.
-        dtype: Precision of the network.
-        callbacks: Called after every epoch.
-        checkpoint: File for the state of the training, None for none.
-        checkpoint_every: Number of epochs between two states.
-        resume: Whether to continue from the state in the file, if there is one.
-
-    Raises:
-        OptionError: If an option lies outside its range.
+        options: Everything else.
     """
 
     method: str
     terms: tuple[LossTerm, ...]
     data: Mapping[str, DataLike | None]
     validation_data: Mapping[str, DataLike | None]
-    settings: TrainingSettings
-    alpha: float = 1.0
-    validation_split: float | None = 0.25
-    scale_inputs: bool = True
-    scale_parameters: bool = True
-    shuffle_labels: bool = False
-    limit_samplesize: int | None = None
-    memmap: bool = False
-    seed: Seed = None
-    device: str | torch.device | None = None
-    dtype: str = "float32"
-    callbacks: Sequence[EpochCallback] = ()
-    checkpoint: StrPath | None = None
-    checkpoint_every: int = 10
-    resume: bool = False
-
-    def __post_init__(self) -> None:
-        check_callbacks(self.callbacks)
-        if self.resume and self.checkpoint is None:
-            raise OptionError("resume=True needs the file of the checkpoint: give checkpoint=...")
-        if not _is_count(self.checkpoint_every):
-            raise OptionError(
-                f"checkpoint_every must be a whole number of epochs from 1, got "
-                f"{self.checkpoint_every!r}."
-            )
-        for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise OptionError(f"{name} must be True or False, got {getattr(self, name)!r}.")
-        if not (_is_real(self.alpha) and self.alpha >= 0.0 and np.isfinite(self.alpha)):
-            raise OptionError(f"alpha must be 0 or more, got {self.alpha!r}.")
-        split = self.validation_split
-        if split is not None and not (_is_real(split) and 0.0 <= split < 1.0):
-            raise OptionError(f"validation_split must be None or from 0 to below 1, got {split!r}.")
-        if self.limit_samplesize is not None and not _is_count(self.limit_samplesize):
-            raise OptionError(
-                f"limit_samplesize must be None or a whole number of events from 1, got "
-                f"{self.limit_samplesize!r}."
-            )
+    options: TrainingOptions
 
     @property
     def has_external_validation(self) -> bool:
@@ -281,14 +224,22 @@ def load_training_data(
         DataError: If there are NaN or infinities.
     """
     sample = load_sample(
-        request.data, names, request.method, memmap=request.memmap, limit=request.limit_samplesize
+        request.data,
+        names,
+        request.method,
+        memmap=request.options.memmap,
+        limit=request.options.limit_samplesize,
     )
     n_events = len(sample["x"])
     if not request.has_external_validation:
-        rows, validation_rows = split_rows(n_events, request.validation_split, rng)
+        rows, validation_rows = split_rows(n_events, request.options.validation_split, rng)
         return TrainingData(sample, rows, sample, validation_rows)
     validation = load_sample(
-        request.validation_data, tuple(sample), request.method, memmap=request.memmap, suffix="_val"
+        request.validation_data,
+        tuple(sample),
+        request.method,
+        memmap=request.options.memmap,
+        suffix="_val",
     )
     for name, column in validation.items():
         if name not in sample:
@@ -323,7 +274,7 @@ def make_datasets(
     like = next(network.parameters())
 
     def dataset(sample: Sample, rows: IntArray) -> Dataset:
-        shuffled = _permutation(len(sample["x"]), rng) if request.shuffle_labels else None
+        shuffled = _permutation(len(sample["x"]), rng) if request.options.shuffle_labels else None
         columns: dict[str, torch.Tensor | MappedColumn] = {}
         for name, values in sample.items():
             taken = shuffled[rows] if shuffled is not None and name in _LABELS else rows
@@ -354,7 +305,7 @@ def describe_training(
     Returns:
         Plain values; data and scalings as fingerprints.
     """
-    is_number = isinstance(request.seed, int | np.integer)
+    is_number = isinstance(request.options.seed, int | np.integer)
     prints = {f"data {name}": fingerprint(values) for name, values in data.sample.items()}
     if request.has_external_validation:
         external = data.validation.items()
@@ -364,21 +315,13 @@ def describe_training(
             prints[f"scaling of {name}"] = fingerprint(np.stack([scaling.means, scaling.stds]))
     return {
         "method": request.method,
-        "alpha": float(request.alpha),
-        "validation_split": request.validation_split,
-        "shuffle_labels": request.shuffle_labels,
-        "dtype": request.dtype,
-        "seed": int(cast("int", request.seed)) if is_number else None,
+        "alpha": float(request.options.alpha),
+        "validation_split": request.options.validation_split,
+        "shuffle_labels": request.options.shuffle_labels,
+        "dtype": request.options.dtype,
+        "seed": int(cast("int", request.options.seed)) if is_number else None,
         **prints,
     }
-
-
-def _is_real(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value > 0)
 
 
 def _all_rows(n_events: int) -> IntArray:
