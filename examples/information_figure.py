@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from madminer.demo.figures import plot_information
+from madminer.demo.figures import heading, plot_information
+from madminer.plotting.style import plain
 
 
 def main(results: Path, figure: Path) -> None:
@@ -20,8 +21,13 @@ def main(results: Path, figure: Path) -> None:
     content = json.loads(results.read_text())
     matrices = {label: np.array(m) for label, m in content["fisher_information"].items()}
     del matrices["sally, parton level"], matrices["truth, selected events"]
+    names = [plain(name) for name in content["parameters"]]
     drawn = plot_information(
-        matrices, np.array(content["theta_reference"]), tuple(content["parameters"]), (0.22, 0.22)
+        {plain(label): matrix for label, matrix in matrices.items()},
+        np.array(content["theta_reference"]),
+        (names[0], names[1]),
+        content["ranges"],
+        heading(content["process"], content["luminosity_inverse_pb"]),
     )
     drawn.savefig(figure, dpi=140)
 

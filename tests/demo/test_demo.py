@@ -17,7 +17,12 @@ from rich.console import Console
 from madminer import MadMiner
 from madminer.analysis import DataAnalyzer
 from madminer.demo import DemoResult, DemoSettings, run_demo
+from madminer.demo.events import prepare_events
+from madminer.demo.inference import standard_deviations
+from madminer.demo.page import with_error
 from madminer.errors import ClosureError, OptionError, OutputError, UnknownNameError
+from madminer.io import write_setup
+from madminer.simulate import drell_yan_setup, simulate, write_parton_events
 
 
 def example() -> ModuleType:
@@ -84,8 +89,8 @@ def test_numbers_are_those_of_the_report(quick: DemoResult) -> None:
         content["limits"]["alices"]["p_values"], quick.limits.alices.p_values
     )
     page = quick.report.read_text()
-    for title in ("What was simulated", "What the networks learned", "Expected limits"):
-        assert title in page
+    for words in ("weak-boson fusion", "300 fb⁻¹", "−2 log r = 2.28", "Expected limits"):
+        assert words in page
     assert page.count("data:image/") == 6
 
 
@@ -129,6 +134,60 @@ def test_madgraph_morphing_closes(madgraph: DemoResult) -> None:
         deviation = np.abs(morphed / weights[:, column] - 1.0)
         assert np.quantile(deviation, 0.99) < 1e-6
         assert deviation.max() < 5e-5
+
+
+def test_another_process_at_another_reference(tmp_path: Path) -> None:
+    setup = drell_yan_setup()
+    write_setup(tmp_path / "dy.h5", setup)
+    generated = simulate("drell_yan", 4_000, setup, seed=1)
+    write_parton_events(tmp_path / "dy.lhe.gz", generated, sampled_from="singlet")
+    settings = DemoSettings.choose(
+        out=tmp_path / "out",
+        n_events=3_000,
+        lhe=tmp_path / "dy.lhe.gz",
+        setup=tmp_path / "dy.h5",
+        sampled_from="singlet",
+        reference="triplet",
+    )
+    events = prepare_events(settings)
+    assert events.process == "p p > mu- mu+, 13 TeV"
+    assert "3,000 are used" in events.source
+    np.testing.assert_allclose(events.theta_reference, setup.theta("triplet"))
+    detector = DataAnalyzer(events.detector_file)
+    assert {"pt_mu1", "charge_mu2", "m_mu1_mu2", "met"} <= set(detector.observables)
+    assert detector.n_samples == DataAnalyzer(events.parton_file).n_samples == 3_000
+    x, _, sampled = next(detector.event_loader(batch_size=None, return_sampling_ids=True))
+    assert set(np.unique(sampled)) == {1}  # the benchmark of the sample, not the reference
+    sigma, error = detector.xsecs(["triplet"])
+    exact, exact_error = generated.cross_section(setup.theta("triplet"))
+    assert abs(sigma[0] - exact) < 4.0 * np.hypot(error[0], exact_error)
+    mass = x[:, list(detector.observables).index("m_mu1_mu2")]
+    assert mass.min() > 499.0
+    labels = dict(zip(detector.observables, events.measurement.labels(), strict=True))
+    assert labels["m_mu1_mu2"] == "m_mu1_mu2 [GeV]"
+    assert labels["delta_phi_mu1_mu2"] == "delta_phi_mu1_mu2 [rad]"
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (1.23456, 0.0123, "1.235 ± 0.012"),
+        (1234.5, 67.8, "1234 ± 68"),
+        (2.0, 0.0, "2"),
+        (np.inf, 0.0, "–"),
+    ],
+)
+def test_numbers_have_the_digits_of_their_errors(value: float, error: float, text: str) -> None:
+    assert with_error(value, error) == text
+
+
+def test_standard_deviations_have_errors() -> None:
+    information = np.array([[9.0, 2.0], [2.0, 4.0]])
+    covariance = np.einsum("ij,kl->ijkl", information, information) * 0.01**2  # 1 % on all
+    widths, errors = standard_deviations(information, covariance)
+    np.testing.assert_allclose(widths, np.sqrt(np.diag(np.linalg.inv(information))))
+    np.testing.assert_allclose(errors, 0.005 * widths)
+    assert np.all(np.isinf(standard_deviations(np.diag([1.0, 0.0]))[0]))
 
 
 def test_too_few_events(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,50 +12,72 @@ import matplotlib.pyplot as plt
 import pytest
 
 from madminer.errors import OptionError, OutputError
-from madminer.report import Check, Fact, Report, Section, Table, draw, render_report, write_report
+from madminer.report import Check, Picture, Table, draw, render_page, write_page
 
 CHECK = Check("E[r]", "1.00", "1", "4 standard errors", passed=True)
+TEMPLATE = """{% extends "page.html.jinja" %}
+{% from "parts.html.jinja" import fact, figure_of, table_of, table_of_checks with context %}
+{% block title %}{{ title }}{% endblock %}
+{% block facts %}{{ fact("a", title) }}{% endblock %}
+{% block main %}
+{% call table_of(table) %}caption of the table{% endcall %}
+{% for picture in pictures %}{% call figure_of(picture) %}caption{% endcall %}{% endfor %}
+{{ table_of_checks(checks) }}
+{% endblock %}
+"""
 
 
 @pytest.fixture
-def report() -> Report:
-    figure, ax = plt.subplots(figsize=(2.0, 1.0))
-    ax.plot([0, 1], [0, 1])
-    pictures = (draw(figure, "a line"), draw(figure, "sharp", encoding="svg"))
-    plt.close(figure)
-    section = Section(
-        "Findings",
-        ("text with <b> & more",),
-        (Table(("a", "b"), [("1", "2")]),),
-        (CHECK,),
-        pictures,
-    )
-    return Report("Title", "Summary", (Fact("3 pb", "cross section"),), (section,))
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A package with a template."""
+    folder = tmp_path / "report_of_a_test"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "a.html.jinja").write_text(TEMPLATE)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module(folder.name)
+    monkeypatch.delitem(sys.modules, folder.name)
+    return folder.name
 
 
-def test_the_page_needs_nothing_else(report: Report) -> None:
-    page = render_report(report)
-    assert re.findall(r'(?:src|href)="(?!data:|#)', page) == []
-    png = re.search(r'src="data:image/png;base64,([^"]+)"', page)
+def pictures() -> list[Picture]:
+    drawn = []
+    for encoding in ("png", "svg"):
+        figure, ax = plt.subplots(figsize=(2.0, 1.0))
+        ax.plot([0, 1], [0, 1])
+        drawn.append(draw(figure, encoding=encoding))  # type: ignore[arg-type]
+    return drawn
+
+
+def page(package: str, *checks: Check, title: str = "Title", cell: str = "1") -> str:
+    table = Table(("a", "b"), [(cell, "2")])
+    content = {"title": title, "table": table, "pictures": pictures()}
+    return render_page(package, "a.html.jinja", checks or (CHECK,), **content)
+
+
+def test_the_page_needs_nothing_else(package: str) -> None:
+    text = page(package)
+    assert re.findall(r'(?:src|href)="(?!data:|#)', text) == []
+    png = re.search(r'src="data:image/png;base64,([^"]+)"', text)
     assert png is not None
     assert base64.b64decode(png.group(1)).startswith(b"\x89PNG")
+    assert plt.get_fignums() == []
 
 
-def test_texts_are_escaped(report: Report) -> None:
-    page = render_report(report)
-    assert "text with &lt;b&gt; &amp; more" in page
-    assert "<b>" not in page
+def test_texts_are_escaped(package: str) -> None:
+    text = page(package, replace(CHECK, name="<i>c"), title="<b> & more", cell="<script>")
+    assert text.count("&lt;b&gt; &amp; more") == 3  # title, heading, fact
+    for tag in ("<b>", "<i>", "<script>"):
+        assert tag not in text
 
 
-def test_width_follows_the_figure(report: Report) -> None:
-    assert [picture.width for picture in report.sections[0].pictures] == [192, 192]
+def test_width_follows_the_figure() -> None:
+    assert [picture.width for picture in pictures()] == [192, 192]
 
 
-def test_verdict_counts_failures(report: Report) -> None:
-    assert "all 1 closure tests passed" in render_report(report)
-    failed = replace(report.sections[0], checks=(CHECK, replace(CHECK, passed=False)))
-    page = render_report(replace(report, sections=(failed,)))
-    assert "1 of 2 closure tests failed" in page
+def test_verdict_counts_failures(package: str) -> None:
+    assert "all 1 closure tests passed" in page(package)
+    assert "1 of 2 closure tests failed" in page(package, CHECK, replace(CHECK, passed=False))
 
 
 def test_a_row_must_fit_the_header() -> None:
@@ -61,18 +85,14 @@ def test_a_row_must_fit_the_header() -> None:
         Table(("a", "b"), [("1",)])
 
 
-def test_the_old_page_survives_a_failure(report: Report, tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    write_report(path, report)
-    old = path.read_text()
-    broken = replace(report, sections=(None,))  # type: ignore[arg-type]
+def test_what_is_missing_is_not_left_out(package: str) -> None:
     with pytest.raises(jinja2.UndefinedError):
-        write_report(path, broken)
-    assert path.read_text() == old
-    assert list(tmp_path.iterdir()) == [path]
+        render_page(package, "a.html.jinja", (CHECK,), title="Title")
 
 
-def test_unwritable_place(report: Report, tmp_path: Path) -> None:
+def test_pages_are_written_whole(tmp_path: Path) -> None:
+    write_page(tmp_path / "report.html", "text")
+    assert (tmp_path / "report.html").read_text() == "text"
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"report\.html"):
-        write_report(tmp_path / "file" / "report.html", report)
+        write_page(tmp_path / "file" / "report.html", "text")

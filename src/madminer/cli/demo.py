@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+
+from madminer.cli.verbosity import is_quiet
 
 __all__ = ["demo"]
 
@@ -13,24 +16,43 @@ __all__ = ["demo"]
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for events, models, arrays and the report.")],
     events: Annotated[
-        int | None, typer.Option(help="Number of events to generate.", show_default="200000")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Number of events to generate; with --lhe, how many of the file's are used.",
+            show_default="200000, or 40000 with --quick; all of a file",
+        ),
     ] = None,
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="The same seed gives the same report.")
     ] = 1,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer events and epochs: under a minute.")
+        bool, typer.Option("--quick", help="Fewer events and epochs: about a minute.")
     ] = False,
     lhe: Annotated[
         Path | None,
-        typer.Option(help="Events from a file (LHE, with weights at the setup's benchmarks)."),
+        typer.Option(
+            help="LHE file with weights at the benchmarks of --setup, instead of generating "
+            "events. Jets, photons and charged leptons that are in every event are measured.",
+        ),
     ] = None,
     setup: Annotated[
-        Path | None, typer.Option(help="With --lhe: the setup file of the analysis.")
+        Path | None,
+        typer.Option(help="With --lhe: setup of two parameters with morphing, for its events."),
     ] = None,
     sampled_from: Annotated[
         str | None,
-        typer.Option(help="With --lhe: the benchmark the events were generated at (the first)."),
+        typer.Option(
+            help="With --lhe: the benchmark that the events were generated at.",
+            show_default="the first",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Benchmark around which scores, information and limits are computed.",
+            show_default="the first",
+        ),
     ] = None,
 ) -> None:
     """Simulate, read, sample, learn, infer, and write report.html.
@@ -40,14 +62,14 @@ def demo(
     # imported here: networks and figures would slow down the other commands
     from madminer.demo import DemoSettings, run_demo
 
-    run_demo(
-        DemoSettings.choose(
-            out=out,
-            n_events=events,
-            seed=seed,
-            quick=quick,
-            lhe=lhe,
-            setup=setup,
-            sampled_from=sampled_from,
-        )
+    settings = DemoSettings.choose(
+        out=out,
+        n_events=events,
+        seed=seed,
+        quick=quick,
+        lhe=lhe,
+        setup=setup,
+        sampled_from=sampled_from,
+        reference=reference,
     )
+    run_demo(settings, Console(quiet=is_quiet()))

@@ -9,19 +9,20 @@ from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from madminer.demo.closure import compare_scores
 from madminer.demo.events import prepare_events
 from madminer.demo.inference import compute_informations, compute_limits
 from madminer.demo.learning import train_ratio, train_score
-from madminer.demo.page import make_report
+from madminer.demo.page import make_page
 from madminer.demo.results import DemoResult, write_results
 from madminer.demo.settings import DemoSettings
 from madminer.demo.verdict import closure_checks
 from madminer.errors import ClosureError, OutputError
-from madminer.report import write_report
+from madminer.report import write_page
+from madminer.text import one_line
 
 __all__ = ["run_demo"]
 
@@ -79,7 +80,7 @@ def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResu
     )
     with _step(console, "Write the report"):
         write_results(settings.out / "results.json", result)
-        write_report(result.report, make_report(result, time.perf_counter() - began))
+        write_page(result.report, make_page(result, began))
     _summarise(console, result)
     return result
 
@@ -107,9 +108,9 @@ def _summarise(console: Console, result: DemoResult) -> None:
     table = RichTable("", "closure test", "measured", "required", box=SIMPLE)
     for check in result.checks:
         mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
-        table.add_row(mark, escape(check.name), check.measured, check.requirement)
+        table.add_row(mark, Text(one_line(check.name)), check.measured, check.requirement)
     console.print(table)
-    console.print(f"Report: {result.report}", highlight=False, soft_wrap=True)
+    console.print(Text(f"Report: {one_line(result.report)}"), soft_wrap=True)
     failed = [check.name for check in result.checks if not check.passed]
     if failed:
         raise ClosureError(

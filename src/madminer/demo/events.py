@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from madminer.demo.observables import (
-    DETECTOR_OBSERVABLES,
-    JET_OBSERVABLES,
-    add_cuts,
+    EMBEDDED,
+    Measurement,
     add_observables,
+    choose_measurement,
     smear,
 )
 from madminer.demo.settings import DemoSettings
 from madminer.errors import SetupError
+from madminer.io import EventFile, write_events
+from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.io.setup_file import read_setup, write_setup
 from madminer.lhe import LHEReader
 from madminer.models import AnalysisSetup
-from madminer.simulate import COMPLETE_OBSERVABLES, simulate, wbf_setup, write_parton_events
+from madminer.simulate import simulate, wbf_setup, write_parton_events
+from madminer.text import one_line
 from madminer.typing import FloatArray
 
 __all__ = ["DemoEvents", "prepare_events"]
@@ -34,19 +36,23 @@ class DemoEvents:
     Args:
         setup: The analysis.
         reference: Benchmark at which scores and expected limits are computed.
+        sampled_from: Benchmark that the events were generated at.
         lhe_file: The events as generated.
         parton_file: Event file with unsmeared observables, no selection.
         detector_file: Event file with smeared observables of selected events.
-        is_complete: Whether the unsmeared observables determine the matrix element.
+        measurement: Observables and cuts.
+        process: Process and energy, a few words.
         source: Where the events come from, a sentence.
     """
 
     setup: AnalysisSetup
     reference: str
+    sampled_from: str
     lhe_file: Path
     parton_file: Path
     detector_file: Path
-    is_complete: bool
+    measurement: Measurement
+    process: str
     source: str
 
     @property
@@ -63,80 +69,122 @@ class DemoEvents:
 
 def prepare_events(settings: DemoSettings) -> DemoEvents:
     """Generate events, or take those of a file, and read them at parton and at detector level."""
-    setup_file = settings.out / "setup.h5"
-    parton_observables: Mapping[str, str]
-    if settings.lhe is None or settings.setup is None:
-        setup, source = _generate(settings, setup_file)
-        reference, lhe_file = "sm", settings.out / "events.lhe.gz"
-        parton_observables, is_complete = COMPLETE_OBSERVABLES, True
-    else:
-        setup, lhe_file = read_setup(settings.setup), settings.lhe
-        reference = settings.sampled_from or next(iter(setup.physical_benchmarks))
-        setup.benchmark_index(reference)
-        if setup.morphing is None or setup.n_parameters != 2:
-            raise SetupError(
-                "The demonstration needs a setup with two parameters and morphing, got "
-                f"{setup.n_parameters} parameters and "
-                f"{'no ' if setup.morphing is None else ''}morphing in {settings.setup}."
-            )
-        write_setup(setup_file, setup)
-        parton_observables, is_complete = JET_OBSERVABLES, False
-        source = f"The events are those of {lhe_file.name}, generated at {reference}."
-    events = DemoEvents(
-        setup=setup,
-        reference=reference,
-        lhe_file=lhe_file,
-        parton_file=settings.out / "parton.h5",
-        detector_file=settings.out / "detector.h5",
-        is_complete=is_complete,
-        source=source,
-    )
-    _read(events, setup_file, events.parton_file, parton_observables, settings.seed)
-    _read(
-        events,
-        setup_file,
-        events.detector_file,
-        DETECTOR_OBSERVABLES,
-        settings.seed,
-        is_detector_level=True,
-    )
+    events = _generate(settings) if settings.lhe is None else _take(settings, settings.lhe)
+    _read(events, settings, is_detector_level=False)
+    _read(events, settings, is_detector_level=True)
     return events
 
 
-def _generate(settings: DemoSettings, setup_file: Path) -> tuple[AnalysisSetup, str]:
-    setup = wbf_setup()
-    write_setup(setup_file, setup)
-    events = simulate("wbf", settings.n_events, setup, channel="tutorial", seed=settings.seed)
-    write_parton_events(settings.out / "events.lhe.gz", events, sampled_from="sm")
-    sm = setup.theta("sm")
-    sigma, error = events.cross_section(sm)
+def _generate(settings: DemoSettings) -> DemoEvents:
+    setup, reference = wbf_setup(), settings.reference or "sm"
+    lhe_file = settings.out / "events.lhe.gz"
+    events = _demo_events(
+        settings, setup, reference, lhe_file, EMBEDDED, "weak-boson fusion, H → γγ, 13 TeV"
+    )
+    generated = simulate(
+        "wbf", settings.n_events or 0, setup, channel="tutorial", seed=settings.seed
+    )
+    write_parton_events(lhe_file, generated, sampled_from=events.sampled_from)
+    sigma, error = generated.cross_section(events.theta_reference)
     digits = max(0, 1 - math.floor(math.log10(1000.0 * error)))
     source = (
-        f"The embedded generator made {events.n_events:,} unweighted events of u d → u d H, "
+        f"The embedded generator made {generated.n_events:,} unweighted events of u d → u d H, "
         "H → γγ, through W bosons in the t-channel, at 13 TeV with jets of pT > 20 GeV and "
-        f"|η| < 5: {1000 * sigma:.{digits}f} ± {1000 * error:.{digits}f} fb in the standard model, "
-        f"branching ratio included; {100 * events.summary.efficiency:.0f} % of the points of "
+        f"|η| < 5: {1000 * sigma:.{digits}f} ± {1000 * error:.{digits}f} fb at {reference}, "
+        f"branching ratio included; {100 * generated.summary.efficiency:.0f} % of the points of "
         "phase space were accepted. They are drawn from a mixture that serves all parameter "
-        f"points: at the standard model they count as {events.effective_size(sm):,.0f}."
+        f"points: at {reference} they count as "
+        f"{generated.effective_size(events.theta_reference):,.0f}."
     )
-    return setup, source
+    return replace(events, source=source)
 
 
-def _read(
-    events: DemoEvents,
-    setup_file: Path,
-    path: Path,
-    observables: Mapping[str, str],
-    seed: int,
-    *,
-    is_detector_level: bool = False,
-) -> None:
-    reader = LHEReader(setup_file)
-    reader.add_sample(events.lhe_file, sampled_from_benchmark=events.reference)
+def _take(settings: DemoSettings, lhe_file: Path) -> DemoEvents:
+    setup = read_setup(settings.setup)  # type: ignore[arg-type] # settings have both or none
+    first = next(iter(setup.physical_benchmarks), "")
+    for benchmark in (settings.reference, settings.sampled_from):
+        setup.benchmark_index(benchmark or first)
+    if setup.morphing is None or setup.n_parameters != 2:
+        raise SetupError(
+            "The demonstration needs a setup with two parameters and morphing, got "
+            f"{setup.n_parameters} parameters and "
+            f"{'no ' if setup.morphing is None else ''}morphing in {settings.setup}."
+        )
+    header = LHEFile(lhe_file).header
+    process = _process(header) or lhe_file.name
+    events = _demo_events(
+        settings,
+        setup,
+        settings.reference or first,
+        lhe_file,
+        choose_measurement(lhe_file),
+        process,
+    )
+    share = "" if settings.n_events is None else f", of which {settings.n_events:,} are used"
+    made = f"{header.generator} {header.version}".strip() or "an unknown generator"
+    source = (
+        f"The events are those of {lhe_file.name}, {process}, made by {one_line(made)} "
+        f"and sampled from {events.sampled_from}{share}."
+    )
+    return replace(events, source=source)
+
+
+def _process(header: LHEHeader) -> str:
+    """The process of a file and its energy, without orders of couplings; empty if not known."""
+    lines = (line.partition("generate ")[2] for line in header.process.splitlines())
+    words = one_line(next(filter(None, lines), "")).split()
+    kept = [word for word in words if "=" not in word and not word.startswith("@")]
+    energy = sum(header.energies) / 1000.0
+    return ", ".join([*filter(None, [" ".join(kept)]), *([f"{energy:g} TeV"] if energy else [])])
+
+
+def _demo_events(
+    settings: DemoSettings,
+    setup: AnalysisSetup,
+    reference: str,
+    lhe_file: Path,
+    measurement: Measurement,
+    process: str,
+) -> DemoEvents:
+    """Write the setup; the sentence about the source follows."""
+    setup.benchmark_index(reference)
+    write_setup(settings.out / "setup.h5", setup)
+    return DemoEvents(
+        setup=setup,
+        reference=reference,
+        sampled_from=settings.sampled_from or next(iter(setup.physical_benchmarks)),
+        lhe_file=lhe_file,
+        parton_file=settings.out / "parton.h5",
+        detector_file=settings.out / "detector.h5",
+        measurement=measurement,
+        process=process,
+        source="",
+    )
+
+
+def _read(events: DemoEvents, settings: DemoSettings, *, is_detector_level: bool) -> None:
+    measurement = events.measurement
+    path = events.detector_file if is_detector_level else events.parton_file
+    reader = LHEReader(settings.out / "setup.h5")
+    reader.add_sample(events.lhe_file, sampled_from_benchmark=events.sampled_from)
     if is_detector_level:
         smear(reader)
-    add_observables(reader, observables)
-    if is_detector_level:
-        add_cuts(reader)
-    reader.analyse_samples(reference_benchmark=events.reference, seed=seed)
-    reader.save(path, seed=seed)
+    add_observables(reader, measurement.detector if is_detector_level else measurement.parton)
+    for cut in measurement.cuts if is_detector_level else ():
+        reader.add_cut(cut)
+    reader.analyse_samples(reference_benchmark=events.reference, seed=settings.seed)
+    reader.save(path, seed=settings.seed)
+    if settings.lhe is not None and settings.n_events is not None:
+        _keep(path, settings.n_events, settings.seed)
+
+
+def _keep(path: Path, n_events: int, seed: int) -> None:
+    """Keep some of the events of a file, scaled to the same cross section."""
+    file = EventFile(path)
+    n_all = len(file)
+    if n_events >= n_all:
+        return
+    rows = np.sort(np.random.default_rng(seed).choice(n_all, n_events, replace=False))
+    kept = file.take(rows)
+    weights = kept.weights * (n_all / n_events)
+    write_events(path, file.setup, replace(kept, weights=weights), file.summary)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,14 +14,28 @@ from matplotlib.figure import Figure
 from madminer.demo.closure import ScoreComparison
 from madminer.nn.history import TrainingHistory
 from madminer.plotting.fisherinformation import plot_fisher_information_contours_2d
-from madminer.plotting.style import plot_style
+from madminer.plotting.style import plain, plot_style
+from madminer.stats import contour_level, weighted_quantiles
 from madminer.typing import FloatArray
 
-__all__ = ["plot_information", "plot_score_closure", "plot_score_maps", "plot_training"]
+__all__ = [
+    "heading",
+    "plot_information",
+    "plot_score_closure",
+    "plot_score_maps",
+    "plot_training",
+    "with_heading",
+]
 
 MAP_BINS = (24, 20)
 MIN_EVENTS = 3
 """Bins with fewer events stay empty."""
+
+RANGE_QUANTILES = (0.001, 0.996)
+"""Quantiles of the observables between which a score map reaches."""
+
+LONGEST_LINE = 44
+"""Characters in a line of a heading."""
 
 COLOUR_QUANTILE = 0.95
 """Colours of a score map saturate at this quantile of its absolute values."""
@@ -30,7 +47,6 @@ def plot_score_maps(
     columns: tuple[int, int],
     labels: tuple[str, str],
     parameter_labels: Sequence[str],
-    ranges: tuple[tuple[float, float], tuple[float, float]],
 ) -> Figure:
     """Average of the score over the plane of two observables: network above, exact below.
 
@@ -39,7 +55,6 @@ def plot_score_maps(
         columns: The two observables, as columns of x.
         labels: Their axis labels.
         parameter_labels: One label a theory parameter.
-        ranges: Ranges of the two observables.
 
     Returns:
         The figure, with a column for each parameter.
@@ -55,7 +70,8 @@ def plot_score_maps(
         layout="constrained",
     )
     coordinates = comparison.x[:, list(columns)]
-    edges = [np.linspace(*limits, n + 1) for limits, n in zip(ranges, MAP_BINS, strict=True)]
+    ranges = [weighted_quantiles(x, RANGE_QUANTILES, comparison.weights) for x in coordinates.T]
+    edges = [np.linspace(low, high, n + 1) for (low, high), n in zip(ranges, MAP_BINS, strict=True)]
     rows = {"SALLY": comparison.estimated, "exact, averaged": comparison.exact}
     for column, parameter in enumerate(parameter_labels):
         maps = [
@@ -150,44 +166,69 @@ def plot_training(histories: Mapping[str, TrainingHistory]) -> Figure:
     return figure
 
 
-@plot_style
 def plot_information(
     informations: Mapping[str, FloatArray],
     centre: FloatArray,
     parameter_labels: tuple[str, str],
-    extent: tuple[float, float],
+    ranges: Sequence[tuple[float, float]],
+    title: str = "",
 ) -> Figure:
-    """Contours of several Fisher information matrices about the same point.
+    """Regions of 68 % confidence of two parameters, from several Fisher informations.
 
-    Contours that do not fit into the figure are left out.
+    Regions that do not end within the figure are left out.
 
     Args:
         informations: Matrices by label, each of shape ``(2, 2)``.
         centre: The parameter point, shape ``(2,)``.
         parameter_labels: Axis labels.
-        extent: Half the width and height of the figure, in units of the parameters.
+        ranges: Ranges of the parameters.
+        title: Title of the legend.
 
     Returns:
         The figure.
     """
-    figure, ax = plt.subplots(figsize=(6.0, 5.4))
-    ranges = [(float(c - e), float(c + e)) for c, e in zip(centre, extent, strict=True)]
-    corners = np.array([[1.0, 1.0], [1.0, -1.0]]) * np.asarray(extent)  # and their mirror images
+    corners = np.array([(x, y) for x in ranges[0] for y in ranges[1]]) - centre
+    level = contour_level(0.68, 2)
     inside = {
         label: matrix
         for label, matrix in informations.items()
-        if np.einsum("ci,ij,cj->c", corners, matrix, corners).max() > 1.0
+        if np.einsum("ci,ij,cj->c", corners, matrix, corners).max() > level
     }
-    plot_fisher_information_contours_2d(
+    drawn = plot_fisher_information_contours_2d(
         list(inside.values()),
         reference_thetas=[centre] * len(inside),
+        contour_distance=math.sqrt(level),
         labels=list(inside),
         xlabel=parameter_labels[0],
         ylabel=parameter_labels[1],
         xrange=ranges[0],
         yrange=ranges[1],
-        ax=ax,
     )
+    return with_heading(cast("Figure", drawn), title)
+
+
+def heading(process: str, luminosity: float) -> str:
+    r"""Process and luminosity in a few short lines.
+
+    Args:
+        process: The process, text without mathtext.
+        luminosity: In pb^-1.
+
+    Examples:
+        >>> print(heading("p p > mu+ mu-, 13 TeV", 3000.0))
+        p p > mu+ mu-, 13 TeV
+        $L$ = 3 fb$^{-1}$
+    """
+    lines = textwrap.wrap(plain(process), LONGEST_LINE)
+    return "\n".join([*lines, f"$L$ = {luminosity / 1000.0:g} fb$^{{-1}}$"])
+
+
+def with_heading(figure: Figure, title: str) -> Figure:
+    """Write a heading above the legend of a figure, or of its first panel."""
+    legend = figure.legends[0] if figure.legends else figure.axes[0].get_legend()
+    if legend is not None:
+        legend.set_title(title)
+        legend.set_alignment("left")
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -23,7 +24,16 @@ from madminer.limits.asimov import log_rate_probability
 from madminer.ml import ParameterizedRatioEstimator
 from madminer.typing import FloatArray
 
-__all__ = ["Informations", "Limits", "compute_informations", "compute_limits", "grid_ranges"]
+__all__ = [
+    "Informations",
+    "Limits",
+    "compute_informations",
+    "compute_limits",
+    "grid_ranges",
+    "standard_deviations",
+]
+
+_BLIND = 1e9
 
 BINS_1D = 12
 BINS_2D = (6, 6)
@@ -43,6 +53,8 @@ class Informations:
         sally_parton: From the complete parton-level observables.
         truth: From the weights of the parton-level events: nothing can be better.
         truth_selected: The same, of the events that pass the selection.
+        covariances: Statistical covariance of each of them by name, shape ``(p, p, p, p)``; none of
+            networks, whose own uncertainty only an ensemble would tell.
     """
 
     rate: FloatArray
@@ -52,6 +64,7 @@ class Informations:
     sally_parton: FloatArray
     truth: FloatArray
     truth_selected: FloatArray
+    covariances: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,31 +94,67 @@ def compute_informations(
     detector = FisherInformation(events.detector_file)
     theta = events.theta_reference
     name, histogram = _best_histogram(detector, theta, luminosity)
+    results = {
+        "rate": detector.rate_information(theta, luminosity),
+        "histogram": histogram,
+        "truth": parton.truth_information(theta, luminosity),
+        "truth_selected": detector.truth_information(theta, luminosity),
+    }
     return Informations(
-        rate=detector.rate_information(theta, luminosity)[0],
-        histogram=histogram,
-        histogram_name=name,
+        **{key: information for key, (information, _) in results.items()},
         sally=detector.full_information(theta, str(sally_detector), luminosity=luminosity)[0],
         sally_parton=parton.full_information(theta, str(sally_parton), luminosity=luminosity)[0],
-        truth=parton.truth_information(theta, luminosity)[0],
-        truth_selected=detector.truth_information(theta, luminosity)[0],
+        histogram_name=name,
+        covariances={key: covariance for key, (_, covariance) in results.items()},
     )
+
+
+def standard_deviations(
+    information: FloatArray, covariance: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    r"""Smallest standard deviations of parameters that an information allows, others profiled.
+
+    .. math::
+
+        \sigma_i^2 = (I^{-1})_{ii}, \qquad
+        \mathrm{var}(\sigma_i^2) = \sum_{klmn} I^{-1}_{ik} I^{-1}_{il} I^{-1}_{im} I^{-1}_{in}
+        \mathrm{cov}_{klmn}
+
+    Args:
+        information: Fisher information, shape ``(p, p)``.
+        covariance: Its statistical covariance, shape ``(p, p, p, p)``; None if it is not known.
+
+    Returns:
+        Standard deviations, shape ``(p,)``, infinite where the information is blind to a
+        direction; and their statistical errors, shape ``(p,)``, zero where they are not known.
+    """
+    n = len(information)
+    if np.linalg.cond(information) > _BLIND:
+        return np.full(n, np.inf), np.zeros(n)
+    inverse = np.linalg.inv(information)
+    widths: FloatArray = np.sqrt(np.diag(inverse))
+    if covariance is None:
+        return widths, np.zeros(n)
+    pairs = np.einsum("ik,il->ikl", inverse, inverse).reshape(n, n * n)
+    variances = np.einsum("ia,ab,ib->i", pairs, covariance.reshape(n * n, n * n), pairs)
+    errors: FloatArray = np.sqrt(np.maximum(variances, 0.0)) / (2.0 * widths)
+    return widths, errors
 
 
 def _best_histogram(
     fisher: FisherInformation, theta: FloatArray, luminosity: float
-) -> tuple[str, FloatArray]:
+) -> tuple[str, tuple[FloatArray, FloatArray]]:
     """The histogram with the largest determinant of its information."""
     names = list(fisher.observables)
     candidates = {
-        name: fisher.histo_information(theta, luminosity, name, BINS_1D)[0] for name in names
+        name: fisher.histo_information(theta, luminosity, name, BINS_1D) for name in names
     }
-    leading = sorted(names, key=lambda name: -np.linalg.det(candidates[name]))[:3]
+    leading = sorted(names, key=lambda name: -np.linalg.det(candidates[name][0]))[:3]
     for first, second in combinations(leading, 2):
         candidates[f"{first} × {second}"] = fisher.histo_information_2d(
             theta, luminosity, first, BINS_2D[0], second, BINS_2D[1]
-        )[0]
-    best = max(candidates, key=lambda name: float(np.linalg.det(candidates[name])))
+        )
+    best = max(candidates, key=lambda name: float(np.linalg.det(candidates[name][0])))
     return best, candidates[best]
 
 

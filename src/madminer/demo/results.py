@@ -60,6 +60,7 @@ def write_results(path: Path, result: DemoResult) -> None:
     informations = result.informations
     content = {
         "luminosity_inverse_pb": result.settings.luminosity,
+        "process": result.events.process,
         "seed": result.settings.seed,
         "parameters": list(result.events.setup.parameters),
         "theta_reference": result.events.theta_reference.tolist(),
@@ -71,6 +72,7 @@ def write_results(path: Path, result: DemoResult) -> None:
             "truth, selected events": informations.truth_selected.tolist(),
             "truth": informations.truth.tolist(),
         },
+        "ranges": result.limits.ranges,
         "theta_grid": result.limits.truth.theta_grid.tolist(),
         "limits": {
             "rate": _grid(result.limits.rate),

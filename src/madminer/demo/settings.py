@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from madminer.checks import seed as check_seed
+from madminer.checks import whole
 from madminer.errors import OptionError
 
 __all__ = ["DemoSettings"]
@@ -17,7 +19,7 @@ class DemoSettings:
 
     Args:
         out: Folder for everything that is written.
-        n_events: Events to generate; ignored with `lhe`.
+        n_events: Events to generate, or how many of those of `lhe` are used; None for all of them.
         seed: Seed of every step.
         n_samples: Unweighted training samples for each network.
         n_thetas: Random numerator points of the ratio estimator.
@@ -29,6 +31,7 @@ class DemoSettings:
         lhe: Events from this file instead of the embedded generator.
         setup: Setup file that belongs to `lhe`.
         sampled_from: Benchmark at which the events of `lhe` were generated, None for the first.
+        reference: Benchmark at which scores and expected limits are computed, None for the first.
         luminosity: Integrated luminosity in pb^-1.
         max_information_error: Largest deviation of SALLY's Fisher information from the truth, per
             element, relative to the trace of the truth.
@@ -39,7 +42,7 @@ class DemoSettings:
     """
 
     out: Path
-    n_events: int = 200_000
+    n_events: int | None = 200_000
     seed: int = 1
     n_samples: int = 400_000
     n_thetas: int = 1_000
@@ -51,16 +54,18 @@ class DemoSettings:
     lhe: Path | None = None
     setup: Path | None = None
     sampled_from: str | None = None
+    reference: str | None = None
     luminosity: float = 300_000.0
     max_information_error: float = 0.05
     min_score_correlation: float = 0.99
 
     def __post_init__(self) -> None:
-        if self.n_events < 1_000:
+        if self.n_events is not None and whole(self.n_events, "n_events") < _FEWEST_EVENTS:
             raise OptionError(
-                f"The demonstration needs at least 1000 events to train on, got {self.n_events}; "
-                "choose a larger --events."
+                f"The demonstration needs at least {_FEWEST_EVENTS} events to train on, got "
+                f"{self.n_events}; choose a larger --events."
             )
+        check_seed(self.seed)
         if (self.lhe is None) != (self.setup is None):
             raise OptionError(
                 "Events from a file need both --lhe and --setup: the setup names the benchmarks "
@@ -82,26 +87,39 @@ class DemoSettings:
         lhe: Path | None = None,
         setup: Path | None = None,
         sampled_from: str | None = None,
+        reference: str | None = None,
     ) -> DemoSettings:
         """Take the full or the quick sizes.
 
         Args:
             out: Folder for everything that is written.
-            n_events: Events to generate, None for the default of the chosen size.
+            n_events: Events to generate, None for the default of the chosen size; or how many of
+                those of `lhe` are used, None for all.
             seed: Seed of every step.
             quick: Fewer events and epochs, with looser closure requirements.
             lhe: Events from this file instead of the embedded generator.
             setup: Setup file that belongs to `lhe`.
             sampled_from: Benchmark at which the events of `lhe` were generated.
+            reference: Benchmark at which scores and expected limits are computed.
 
         Returns:
             The settings.
         """
-        settings = cls(out=out, seed=seed, lhe=lhe, setup=setup, sampled_from=sampled_from)
-        if quick:
-            settings = replace(settings, **_QUICK)
-        return settings if n_events is None else replace(settings, n_events=n_events)
+        sizes = dict(_QUICK) if quick else {}
+        if lhe is not None or n_events is not None:
+            sizes["n_events"] = n_events
+        return cls(
+            out=out,
+            seed=seed,
+            lhe=lhe,
+            setup=setup,
+            sampled_from=sampled_from,
+            reference=reference,
+            **sizes,
+        )
 
+
+_FEWEST_EVENTS = 1_000
 
 _QUICK: dict[str, Any] = {
     "n_events": 40_000,

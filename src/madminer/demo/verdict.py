@@ -33,7 +33,7 @@ def closure_checks(
     """All closure tests; those of the exact score only where the observables determine it."""
     parameters = list(events.setup.parameters)
     checks: list[Check] = []
-    if events.is_complete:
+    if events.measurement.is_complete:
         checks.append(
             check_information(
                 informations.sally_parton,

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from madminer.checks import interval, positive, random_generator, whole
 from madminer.errors import MorphingError, OptionError
@@ -268,6 +268,9 @@ def _corner(names: list[str]) -> tuple[Figure, dict[tuple[int, int], Axes]]:
     panels = {(i, j): grid[j - 1, i] for i, j in combinations(range(n + 1), 2)}
     for (i, j), axes in panels.items():
         axes.set_visible(True)
+        # no ticks in the corners, where those of neighbours would meet
+        axes.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
+        axes.yaxis.set_major_locator(MaxNLocator(4, prune="both"))
         if j == n:
             axes.set_xlabel(names[i])
         if i == 0:

@@ -48,6 +48,7 @@ SEQUENTIAL = "viridis"
 _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#333333",
+    "axes.formatter.limits": (-3, 5),
     "axes.formatter.use_mathtext": True,
     "axes.grid": True,
     "axes.labelsize": 11,
@@ -72,9 +73,11 @@ _STYLE: dict[str, Any] = {
     "mathtext.fontset": "dejavusans",
     "savefig.dpi": 200,
     "xtick.direction": "in",
+    "xtick.major.pad": 6.0,
     "xtick.minor.visible": True,
     "xtick.top": True,
     "ytick.direction": "in",
+    "ytick.major.pad": 5.0,
     "ytick.minor.visible": True,
     "ytick.right": True,
 }

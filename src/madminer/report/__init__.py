@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from madminer.report.content import Check, Fact, Picture, Report, Section, Table
-from madminer.report.page import draw, render_report, write_report
+from madminer.report.content import Check, Picture, Table
+from madminer.report.page import draw, render_page, write_page
 
-__all__ = [
-    "Check",
-    "Fact",
-    "Picture",
-    "Report",
-    "Section",
-    "Table",
-    "draw",
-    "render_report",
-    "write_report",
-]
+__all__ = ["Check", "Picture", "Table", "draw", "render_page", "write_page"]

@@ -1,4 +1,4 @@
-"""What a report consists of: values that know nothing of HTML."""
+"""What a report consists of besides its text: values that know nothing of HTML."""
 
 from __future__ import annotations
 
@@ -8,20 +8,7 @@ from typing import Literal
 
 from madminer.errors import OptionError
 
-__all__ = ["Check", "Fact", "Picture", "Report", "Section", "Table"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A number worth a large font.
-
-    Args:
-        value: The number with its unit, as text.
-        label: What it is.
-    """
-
-    value: str
-    label: str
+__all__ = ["Check", "Picture", "Table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +37,11 @@ class Picture:
     Args:
         data: The encoded image.
         media_type: How it is encoded.
-        caption: What is to be seen, a sentence or two.
         width: Width on the page in CSS pixels.
     """
 
     data: bytes
     media_type: Literal["image/png", "image/svg+xml"]
-    caption: str
     width: int
 
 
@@ -67,7 +52,6 @@ class Table:
     Args:
         header: Column names.
         rows: Cells, each row as long as the header.
-        caption: What it shows.
 
     Raises:
         OptionError: If a row is not as long as the header.
@@ -75,7 +59,6 @@ class Table:
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    caption: str = ""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -84,46 +67,3 @@ class Table:
                     f"Every row needs {len(self.header)} cells, one for each of "
                     f"{list(self.header)}; got {list(row)}."
                 )
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of the page: text, then tables and checks, then pictures.
-
-    Args:
-        title: Heading.
-        paragraphs: Plain text, one entry a paragraph.
-        tables: Tables, one below the other.
-        checks: Closure tests, shown as one table with verdicts.
-        pictures: Figures, side by side where they fit.
-    """
-
-    title: str
-    paragraphs: Sequence[str] = ()
-    tables: Sequence[Table] = ()
-    checks: Sequence[Check] = ()
-    pictures: Sequence[Picture] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A whole page.
-
-    Args:
-        title: Heading of the page.
-        summary: One paragraph that says what was done and found.
-        facts: Numbers shown at the top.
-        sections: The parts.
-        footer: How to repeat it.
-    """
-
-    title: str
-    summary: str
-    facts: Sequence[Fact]
-    sections: Sequence[Section]
-    footer: str = ""
-
-    @property
-    def checks(self) -> tuple[Check, ...]:
-        """The closure tests of all sections."""
-        return tuple(check for section in self.sections for check in section.checks)

@@ -1,21 +1,28 @@
-"""A report as one self-contained HTML page, figures embedded."""
+"""A report as one self-contained HTML page, figures embedded.
+
+The text of a report is a template of its own: it extends ``page.html.jinja`` and takes tables,
+checks and figures from ``parts.html.jinja``.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Literal
 
 import jinja2
+import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from madminer.io.atomic import atomic_path
-from madminer.report.content import Picture, Report
+from madminer.report.content import Check, Picture
 from madminer.typing import StrPath
 
-__all__ = ["draw", "render_report", "write_report"]
+__all__ = ["draw", "render_page", "write_page"]
 
+_HOME = "madminer.report"
 _PIXELS_PER_INCH = 96
 _MEDIA_TYPES: dict[str, Literal["image/png", "image/svg+xml"]] = {
     "png": "image/png",
@@ -23,12 +30,11 @@ _MEDIA_TYPES: dict[str, Literal["image/png", "image/svg+xml"]] = {
 }
 
 
-def draw(figure: Figure, caption: str, *, encoding: Literal["png", "svg"] = "png") -> Picture:
-    """Encode a figure for a report.
+def draw(figure: Figure, *, encoding: Literal["png", "svg"] = "png") -> Picture:
+    """Encode a figure for a report, and close it.
 
     Args:
-        figure: The figure; it is left as it is.
-        caption: What is to be seen.
+        figure: The figure.
         encoding: ``"svg"`` stays sharp, ``"png"`` stays small with many points.
 
     Returns:
@@ -37,38 +43,58 @@ def draw(figure: Figure, caption: str, *, encoding: Literal["png", "svg"] = "png
     buffer = io.BytesIO()
     metadata = {"Date": None} if encoding == "svg" else None
     figure.savefig(buffer, format=encoding, dpi=160, bbox_inches="tight", metadata=metadata)
+    plt.close(figure)
     width = round(_PIXELS_PER_INCH * figure.get_figwidth())
-    return Picture(buffer.getvalue(), _MEDIA_TYPES[encoding], caption, width)
+    return Picture(buffer.getvalue(), _MEDIA_TYPES[encoding], width)
 
 
-def render_report(report: Report) -> str:
-    """The page as text; all texts in it are escaped."""
+def render_page(package: str, template: str, checks: Sequence[Check], **content: object) -> str:
+    """The page as text.
+
+    Args:
+        package: Package that holds the template.
+        template: Name of its file.
+        checks: Closure tests; the page begins with their verdict.
+        **content: What the template shows, by name; all texts are escaped.
+
+    Returns:
+        HTML.
+    """
+    places = [jinja2.FunctionLoader(_reader(name)) for name in (package, _HOME)]
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.ChoiceLoader(places),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["data_uri"] = _data_uri
-    template = environment.from_string(_resource("page.html.jinja"))
     # the style sheet is ours and the only text that is not escaped by the template
-    return template.render(report=report, style=_resource("page.css"))
+    style = resources.files(_HOME).joinpath("page.css").read_text(encoding="utf-8")
+    return environment.get_template(template).render(checks=checks, style=style, **content)
 
 
-def write_report(path: StrPath, report: Report) -> None:
-    """Write the page, whole or not at all.
+def write_page(path: StrPath, page: str) -> None:
+    """Write a page, whole or not at all.
 
     Args:
         path: The HTML file to make or replace.
-        report: What it shows.
+        page: The page.
 
     Raises:
         OutputError: If the file cannot be written.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(render_report(report), encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _reader(package: str) -> Callable[[str], str | None]:
+    def read(name: str) -> str | None:
+        file = resources.files(package).joinpath(name)
+        return file.read_text(encoding="utf-8") if file.is_file() else None
+
+    return read
 
 
 def _data_uri(picture: Picture) -> str:
     return f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode('ascii')}"
-
-
-def _resource(name: str) -> str:
-    return resources.files("madminer.report").joinpath(name).read_text(encoding="utf-8")
