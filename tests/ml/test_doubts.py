@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from madminer.errors import DataError
 from madminer.ml import (
+    LikelihoodEstimator,
     ParameterizedRatioEstimator,
     QuadraticMorphingAwareRatioEstimator,
     ScoreEstimator,
 )
 from madminer.ml.doubts import doubts
+from madminer.ml.methods import find_method, trivial_answer
+from madminer.ml.scaling import score_sizes
+from madminer.nn import TrainingSettings
 
 QUICK: dict[str, Any] = {"n_epochs": 1, "verbose": "none", "seed": 1}
 
@@ -49,17 +55,60 @@ def test_unbalanced_classes(method: str, warns: bool, caplog: pytest.LogCaptureF
 def test_weights_that_balance_the_classes_are_no_doubt() -> None:
     sample = ratio_sample(share=0.25)
     weight = np.where(sample["y"] == 1.0, 3.0, 1.0)
-    assert doubts("parameterized_ratio", "carl", {**sample, "sample_weight": weight}) == []
+    weighted = {**sample, "sample_weight": weight}
+    assert doubts("parameterized_ratio", "carl", weighted, TrainingSettings(), 3000) == []
 
 
-@pytest.mark.parametrize(("unit", "warns"), [(1.0, False), (1e-3, True), (1e3, True)])
+@pytest.mark.parametrize(
+    ("sizes", "reason"),
+    [
+        ([1.0, 1.0], None),
+        ([1.0, 0.1], None),
+        ([3.0, 1.0], None),
+        ([1.0, 0.0], None),
+        ([1.0, 1e-13], None),  # rounding
+        ([1.0, 1e-3], "small beside others hardly count"),
+        ([1e-3, 1e-3], "begin far above such small numbers"),
+        ([20.0, 20.0], "move by about"),
+    ],
+)
 def test_scores_in_strange_units(
-    unit: float, warns: bool, caplog: pytest.LogCaptureFixture
+    sizes: list[float], reason: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     x = np.random.default_rng(1).normal(size=(500, 2))
     with caplog.at_level(logging.WARNING, logger="madminer.ml"):
-        ScoreEstimator().train("sally", x, x * [1.0, unit], **QUICK)
-    assert ("learns numbers of order one" in caplog.text) == warns
+        ScoreEstimator().train("sally", x, x * sizes, **QUICK)
+        assert bool(caplog.messages) == (reason is not None)
+        if reason is not None:
+            assert reason in caplog.text
+            assert "Train with scale_scores=True." in caplog.text
+        caplog.clear()
+        ScoreEstimator().train("sally", x, x * sizes, **QUICK, scale_scores=True)
+    assert not caplog.messages
+
+
+def test_sizes_of_scores_are_those_of_the_weighted_sample(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Events far from the reference have large scores and small weights."""
+    x = np.random.default_rng(1).normal(size=(500, 1))
+    x[::2] *= 50.0
+    weight = np.where(np.arange(500) % 2, 1.0, 1e-6)
+    with caplog.at_level(logging.WARNING, logger="madminer.ml"):
+        ScoreEstimator().train("sally", x, x, **QUICK, sample_weight=weight)
+    assert not caplog.messages
+    signed = np.where(np.arange(500) % 4, weight, -weight)
+    np.testing.assert_allclose(score_sizes(x, signed), score_sizes(x, weight))
+    np.testing.assert_allclose(score_sizes(x, weight)[0], x[1::2].std(), rtol=0.01)
+
+
+def test_large_scores_are_learned_by_longer_trainings() -> None:
+    x = np.random.default_rng(1).normal(size=(500, 1))
+    settings = TrainingSettings(n_epochs=50, batch_size=10, initial_lr=0.01, final_lr=0.01)
+    assert doubts("score", "sally", {"x": x, "t_xz": 20.0 * x}, settings, 500) == []
+    shorter = replace(settings, n_epochs=10)
+    (doubt,) = doubts("score", "sally", {"x": x, "t_xz": 20.0 * x}, shorter, 500)
+    assert "sizes 18, but the weights of the network move by about 5 in all" in doubt
 
 
 def test_parameters_in_strange_units(caplog: pytest.LogCaptureFixture) -> None:
@@ -70,3 +119,63 @@ def test_parameters_in_strange_units(caplog: pytest.LogCaptureFixture) -> None:
         sample["theta"] *= 100.0
         QuadraticMorphingAwareRatioEstimator().train("alice", **sample, **QUICK)
     assert "The parameters reach 1e+02" in caplog.text
+
+
+# What a training that learned nothing would have
+
+
+def test_losses_of_trivial_answers() -> None:
+    sample, rng = ratio_sample(4000), np.random.default_rng(2)
+    x, scores = rng.normal(2.0, 3.0, (4000, 2)), rng.normal(5.0, [1.0, 2.0], (4000, 2))
+    y, r = sample["y"], sample["r_xz"]
+    batch = {
+        name: torch.as_tensor(values)
+        for name, values in {
+            "y": y,
+            "r_xz": r,
+            "x": x,
+            "t_xz": scores,
+            "t_xz0": scores,
+            "t_xz1": scores,
+        }.items()
+    }
+    entropy = np.sum(np.log(2.0 * np.pi * np.e * x.var(axis=0))) / 2.0
+    variance = np.mean(scores.var(axis=0))
+    numerator, denominator = (np.mean(w[:, None] * scores**2) for w in (1.0 - y, y))
+    for family, method, expected in (
+        ("parameterized_ratio", "carl", math.log(2.0)),
+        ("parameterized_ratio", "alice", math.log(2.0)),
+        ("parameterized_ratio", "rolr", np.mean(np.where(y == 1, r - 1.0, 1.0 / r - 1.0) ** 2)),
+        ("parameterized_ratio", "cascal", math.log(2.0) + 3.0 * numerator),
+        ("double_parameterized_ratio", "alices", math.log(2.0) + 3.0 * (numerator + denominator)),
+        ("score", "sally", variance),
+        ("likelihood", "nde", entropy),
+        ("likelihood", "scandal", entropy + 3.0 * variance),
+    ):
+        answer = trivial_answer(family, find_method(family, method), 3.0)
+        assert answer.loss(batch).item() == pytest.approx(expected), method
+        twice = {name: torch.cat((values, values + 10.0)) for name, values in batch.items()}
+        weight = torch.cat((torch.full((4000,), 2.0), torch.zeros(4000))).double()
+        weighted = answer.loss({**twice, "sample_weight": weight}).item()
+        assert weighted == pytest.approx(expected), method
+
+
+def test_a_training_that_diverged_names_both_losses(caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    theta, y = rng.uniform(-1.0, 1.0, (1200, 1)), np.arange(1200) % 2
+    x = rng.normal(np.where(y == 0, theta[:, 0], 0.0))
+    r_xz = np.exp(x * theta[:, 0] - theta[:, 0] ** 2 / 2.0)
+    sample = {"x": x, "y": y, "theta": theta, "r_xz": r_xz}
+    settings: dict[str, Any] = {"n_epochs": 5, "batch_size": 64, "seed": 1, "verbose": "none"}
+    estimator = ParameterizedRatioEstimator(n_hidden=(50, 50))
+    with caplog.at_level(logging.WARNING):
+        history = estimator.train("rolr", **sample, **settings, initial_lr=1.0, final_lr=1.0)
+    (message,) = caplog.messages
+    assert f"{history.validation_losses[history.best_epoch]:.5g}, is far above" in message
+    assert "which r = 1 for every event would have" in message
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        ParameterizedRatioEstimator(n_hidden=(50, 50)).train("rolr", **sample, **settings)
+        ScoreEstimator().train("sally", x, x, **settings)
+        LikelihoodEstimator().train("nde", x, theta, **settings)
+    assert not caplog.messages

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
+from madminer.nn.mapped import chunks
 from madminer.nn.scaling import Standardization, fit_standardization, identity_standardization
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["SCORES", "THETAS", "Prepare", "fit_scaling", "fit_theta_scaling", "preparation"]
+__all__ = [
+    "SCORES",
+    "THETAS",
+    "Prepare",
+    "fit_scaling",
+    "fit_theta_scaling",
+    "preparation",
+    "score_sizes",
+]
 
 Prepare = Callable[[FloatArray], FloatArray]
 """What is done to the rows of a column before the network sees them."""
+
+_ROUNDING = 1e-10  # of the largest component
 
 THETAS = ("theta", "theta0", "theta1")
 """Columns that hold parameter points."""
@@ -56,6 +69,29 @@ def fit_theta_scaling(
     if transform:
         return fit_standardization(thetas, rows)
     return identity_standardization(thetas[0].shape[1])
+
+
+def score_sizes(t_xz: FloatArray, sample_weight: FloatArray | None = None) -> FloatArray:
+    r"""Typical size of each component of scores.
+
+    .. math:: \sigma_i = \sqrt{\sum_e |w_e|\, t_{ei}^2 / \sum_e |w_e|}
+
+    Args:
+        t_xz: Scores, shape ``(n, n_parameters)``.
+        sample_weight: Weights of the events, shape ``(n,)``; None for one each.
+
+    Returns:
+        Root mean squares, shape ``(n_parameters,)``; zero for a component that is rounding only.
+    """
+    total, norm, start = np.zeros(t_xz.shape[1]), 0.0, 0
+    for part in chunks(t_xz):
+        rows = slice(start, start + len(part))
+        weight = np.ones(len(part)) if sample_weight is None else np.abs(sample_weight[rows])
+        total += weight @ np.square(part, dtype=np.float64)
+        norm += float(weight.sum())
+        start = rows.stop
+    sizes = np.sqrt(total / norm) if norm > 0.0 else np.zeros(len(total))
+    return np.where(sizes > _ROUNDING * sizes.max(initial=0.0), sizes, 0.0)
 
 
 def preparation(
