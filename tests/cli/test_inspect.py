@@ -154,7 +154,7 @@ def test_root_files(tmp_path: Path) -> None:
         file["Delphes"] = {"x": np.zeros(3)}
     text = inspect(tmp_path / "a.root", width=200).output
     assert "Delphes: 3 entries" in text
-    assert "read it with DelphesReader" in text
+    assert "an output of Delphes" in text
 
 
 @pytest.mark.parametrize(

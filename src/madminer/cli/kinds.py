@@ -24,6 +24,9 @@ _MOST_ENTRIES = 10_000
 _MOST_NAMES = 8
 _SETTINGS = "_settings.json"
 
+_SHOWERED = (
+    "There is no reader for it yet; import_events of madminer.io takes observables and weights."
+)
 _KNOWN = (
     "setup and event files, LHE, HepMC and ROOT files, models and ensembles, npy arrays, Parquet "
     "files, and folders of them"
@@ -66,7 +69,7 @@ def describe(path: Path) -> str:
     if start.startswith(b"\x93NUMPY"):
         return _npy(path)
     if start.startswith(b"PAR1"):
-        return "Parquet file: a table; load_events or read_parquet of madminer.io read it"
+        return "Parquet file: a table; import_events of madminer.io takes its columns"
     if start.startswith(b"PK\x03\x04"):
         return "archive of PyTorch or NumPy: perhaps the network of a model; inspect its settings"
     if text.startswith(b"{"):
@@ -102,14 +105,14 @@ def _lhe(path: Path) -> str:
         f"process      {process.removeprefix('generate').strip() or 'not said'}",
         f"beams        {' + '.join(f'{energy:g} GeV' for energy in header.energies)}",
         f"weights      {_names(names) if names else 'only those of the generator'}",
-        "Read them with LHEReader, or DelphesReader after shower and detector.",
+        "LHEReader reads them.",
     ]
     return "\n".join(lines)
 
 
 def _hepmc(text: bytes) -> str:
     version = text.split(b"\n", 1)[0].decode("ascii", "replace").strip()
-    return f"HepMC events ({version})\nDelphes reads them; its ROOT file goes to DelphesReader."
+    return f"HepMC events ({version})\n{_SHOWERED}"
 
 
 def _root(path: Path) -> str:
@@ -117,7 +120,7 @@ def _root(path: Path) -> str:
         import uproot  # type: ignore[import-untyped] # optional
     except ImportError as error:
         raise MissingDependencyError(
-            f"{path} is a ROOT file; pip install 'madminer[delphes]' to look inside."
+            f"{path} is a ROOT file; pip install uproot to look inside."
         ) from error
     with uproot.open(path) as file:
         trees = {
@@ -128,7 +131,7 @@ def _root(path: Path) -> str:
     lines = [f"ROOT file with {len(trees)} trees"]
     lines += [f"{name}: {n:,} entries" for name, n in trees.items()]
     if "Delphes" in trees:
-        lines.append("It is an output of Delphes: read it with DelphesReader.")
+        lines.append(f"It is an output of Delphes. {_SHOWERED}")
     return "\n".join(lines)
 
 
