@@ -712,3 +712,29 @@ def test_setups_without_benchmarks_are_refused(tmp_path: Path) -> None:
     write_setup(tmp_path / "setup.h5", AnalysisSetup({"c": AnalysisParameter("c", "dim6", 2)}))
     with pytest.raises(SetupError, match="has no benchmarks"):
         LHEReader(tmp_path / "setup.h5")
+
+
+def test_readers_show_what_they_hold(setup_file: Path, tmp_path: Path) -> None:
+    reader = LHEReader(setup_file)
+    assert repr(reader) == (
+        "LHEReader: nothing analysed yet; 0 samples, 0 cuts, 0 efficiencies, observables none"
+    )
+    assert "nothing analysed yet" in reader._repr_html_()
+    path = edited(tmp_path, lambda text: text, "<b>events\x1b[2J.lhe")
+    reader.add_sample(path, "sm", k_factor=1.5)
+    add_tutorial(reader, with_smearing=False)
+    reader.add_observable_from_function("n", lambda *objects: len(objects[3]))
+    reader.add_efficiency("0.5 if met < 10.0 else 1.0")
+    reader.analyse_samples()
+    n_events = len(reader.observations["met"])
+    assert repr(reader) == (
+        f"LHEReader: {n_events} events pass; 1 samples, 3 cuts, 1 efficiencies, observables pt_j1, "
+        "delta_phi_jj, met, m_aa, n"
+    )
+    html = reader._repr_html_()
+    assert "&lt;b&gt;events" in html
+    assert "<b>" not in html
+    for text in ("1.5", "pt_j1 &gt; 20.0", "a function", "Cut flow", f"{n_events} events pass"):
+        assert text in html
+    assert reader.cut_flow is not None
+    assert "cross section (pb)" in reader.cut_flow._repr_html_()

@@ -151,3 +151,38 @@ def test_nuisance_parameters_need_names_and_benchmarks_of_their_own() -> None:
     clash = {name: NuisanceParameter(name, "scale", "up")}
     with pytest.raises(SetupError, match="are both"):
         replace(SETUP, benchmarks=up, nuisance_parameters=clash)
+
+
+def test_labels_of_nuisance_parameters_are_short() -> None:
+    """Numbers only where a systematic uncertainty has several; other names are the user's own."""
+    names = {
+        "scale_bkg_nuisance_param_0": "scale_bkg",
+        "pdf_nuisance_param_1": "pdf",
+        "pdf_nuisance_param_2": "pdf",
+        "c_nuisance_param_0": "c",
+        "lumi": "luminosity",
+        "x_nuisance_param_0": "y",
+    }
+    setup = AnalysisSetup(
+        parameters={"c": AnalysisParameter("c", "dim6", 1)},
+        nuisance_parameters={n: NuisanceParameter(n, s) for n, s in names.items()},
+    )
+    assert list(setup.nuisance_labels.values()) == [
+        "scale_bkg",
+        "pdf_1",
+        "pdf_2",
+        "c_nuisance_param_0",  # as there is a theory parameter c
+        "lumi",
+        "x_nuisance_param_0",
+    ]
+    table = setup._repr_html_()
+    assert ">scale_bkg<" in table
+    assert ">scale_bkg_nuisance_param_0<" not in table
+
+
+def test_labels_are_unique() -> None:
+    names = {"lumi_nuisance_param_0": "lumi", "lumi": "other"}
+    setup = AnalysisSetup(
+        nuisance_parameters={n: NuisanceParameter(n, s) for n, s in names.items()}
+    )
+    assert setup.nuisance_labels == {name: name for name in names}

@@ -121,7 +121,9 @@ class DataAnalyzer:
     def __repr__(self) -> str:
         names = {
             "parameters": list(self.parameters),
-            "nuisance parameters": list(self.nuisance_parameters),
+            "nuisance parameters": [
+                self.setup.nuisance_labels[n] for n in self.nuisance_parameters
+            ],
             "benchmarks": list(self.setup.physical_benchmarks),
             "observables": list(self.observables),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -159,6 +160,24 @@ class AnalysisSetup:
     def n_nuisance_parameters(self) -> int:
         """Number of nuisance parameters."""
         return len(self.nuisance_parameters)
+
+    @property
+    def nuisance_labels(self) -> dict[str, str]:
+        """Short names of the nuisance parameters for displays, by name.
+
+        Readers name them ``<systematic>_nuisance_param_<number>``, as MadMiner 0.9 does; the label
+        is the name of the systematic uncertainty, with the number only where it has several.
+        """
+        owners = Counter(parameter.systematic for parameter in self.nuisance_parameters.values())
+        labels = {}
+        for name, parameter in self.nuisance_parameters.items():
+            stem, _, number = name.rpartition("_nuisance_param_")
+            is_long = stem == parameter.systematic and number.isdecimal()
+            short = stem if owners[stem] == 1 else f"{stem}_{number}"
+            labels[name] = short if is_long and short not in self.parameters else name
+        return (
+            labels if len(set(labels.values())) == len(labels) else {name: name for name in labels}
+        )
 
     @property
     def physical_benchmarks(self) -> dict[str, Benchmark]:

@@ -304,9 +304,10 @@ def _variation(systematic: Systematic) -> str:
 
 
 def _nuisance_parameters(setup: AnalysisSetup) -> Section:
+    labels = setup.nuisance_labels
     rows = [
         (
-            p.name,
+            labels[p.name],
             p.systematic,
             _variations(p.benchmark_pos, p.benchmarks_pos),
             _variations(p.benchmark_neg, p.benchmarks_neg),

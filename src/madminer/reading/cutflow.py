@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from madminer.errors import ShapeError
+from madminer.models.tables import Section, tables_html
 from madminer.typing import FloatArray, IntArray
 
 __all__ = ["CutFlow"]
@@ -54,12 +55,27 @@ class CutFlow:
 
     def __str__(self) -> str:
         """A table with one line a step."""
-        width = max(len("step"), *(len(step) for step in self.steps))
-        lines = [f"{'step':<{width}}  {'events':>10}  {'share':>6}  {'cross section (pb)':>18}"]
-        first = max(int(self.n_events[0]), 1)
-        for step, number, cross_section in zip(
-            self.steps, self.n_events.tolist(), self.cross_section.tolist(), strict=True
-        ):
-            share = f"{100.0 * number / first:.1f}%"
-            lines.append(f"{step:<{width}}  {number:>10}  {share:>6}  {cross_section:>18.6g}")
-        return "\n".join(lines)
+        section = self.section
+        first = max(len(text) for text in (section.columns[0], *self.steps))
+        widths = (first, 10, 6, 18)
+        return "\n".join(
+            f"{row[0]:<{first}}  "
+            + "  ".join(f"{text:>{width}}" for text, width in zip(row[1:], widths[1:], strict=True))
+            for row in (section.columns, *section.rows)
+        )
+
+    @property
+    def section(self) -> Section:
+        """The same as a table for notebooks."""
+        n_all = max(int(self.n_events[0]), 1)
+        rows = [
+            (step, str(number), f"{100.0 * number / n_all:.1f}%", f"{cross_section:.6g}")
+            for step, number, cross_section in zip(
+                self.steps, self.n_events.tolist(), self.cross_section.tolist(), strict=True
+            )
+        ]
+        columns = ("step", "events", "share", "cross section (pb)")
+        return Section("Cut flow", columns, rows, frozenset({1, 2, 3}))
+
+    def _repr_html_(self) -> str:
+        return tables_html([self.section])

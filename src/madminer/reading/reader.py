@@ -15,6 +15,7 @@ from madminer.expressions import Vocabulary
 from madminer.io.event_file import write_events
 from madminer.io.setup_file import read_setup
 from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
+from madminer.models.tables import Section, tables_html
 from madminer.reading.analysed import AnalysedSample, join_nuisance_weights
 from madminer.reading.cutflow import CutFlow
 from madminer.reading.cuts import compile_cut
@@ -26,6 +27,7 @@ from madminer.reading.results import ReadingResults, collect_events
 from madminer.reading.samples import Sample
 from madminer.reading.selection import Selection, compile_selection
 from madminer.reading.systematics import join_nuisances
+from madminer.text import one_line, shortened
 from madminer.typing import FloatArray, IntArray, Seed, StrPath
 
 __all__ = ["EventReader"]
@@ -78,6 +80,38 @@ class EventReader(ABC):
         self.signal_events_per_benchmark: IntArray | Sequence[int] | None = None
         self.background_events: int | None = None
         self.cut_flow: CutFlow | None = None
+
+    def __repr__(self) -> str:
+        observables = shortened(list(self.observables)) or "none"
+        return one_line(
+            f"{type(self).__name__}: {self._state()}; {len(self.samples)} samples, "
+            f"{len(self.cuts)} cuts, {len(self.efficiencies)} efficiencies, observables "
+            f"{observables}"
+        )
+
+    def _repr_html_(self) -> str:
+        definitions = {
+            name: o.val_expression if isinstance(o.val_expression, str) else "a function"
+            for name, o in self.observables.items()
+        }
+        samples = [
+            (str(s.path), "background" if s.is_background else s.sampled_from, f"{s.k_factor:g}")
+            for s in self.samples
+        ]
+        selection = [("cut", item.val_expression) for item in self.cuts]
+        selection += [("efficiency", item.val_expression) for item in self.efficiencies]
+        sections = [
+            Section("Samples", ("file", "generated at", "k-factor"), samples, frozenset({2})),
+            Section("Observables", ("name", "definition"), list(definitions.items())),
+            Section("Selection", ("", "definition"), selection),
+            *([] if self.cut_flow is None else [self.cut_flow.section]),
+        ]
+        title = f"{type(self).__name__}: {self._state()}"
+        return tables_html([section for section in sections if section.rows], title)
+
+    def _state(self) -> str:
+        n_events = len(next(iter(self.observations.values()), ()))
+        return f"{n_events} events pass" if self.observations else "nothing analysed yet"
 
     @abstractmethod
     def vocabulary(self, observables: tuple[str, ...] = ()) -> Vocabulary:
