@@ -19,7 +19,7 @@ def test_the_lines_are_as_many_as_it_says() -> None:
 
 
 def test_the_names_exist() -> None:
-    table = README[README.index("| step |") : README.index("## Documentation")]
+    table = README[README.index("| step |") : README.index("Event files of MadMiner")]
     names = set(re.findall(r"`([A-Z]\w+)`", table)) - {"FILE"}
     assert {"MadMiner", "LHEReader", "FisherInformation"} <= names
     assert names <= set(madminer.__all__)
