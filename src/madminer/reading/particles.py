@@ -28,7 +28,7 @@ class FlatParticles:
         energy: Energy in GeV, shape ``(n,)``.
         mass: Mass in GeV, shape ``(n,)``.
         charge: Electric charge in units of e, not-a-number where unknown, shape ``(n,)``.
-        spin: Helicity, 9 for unknown, shape ``(n,)``.
+        spin: Helicity, not-a-number for unknown, shape ``(n,)``.
 
     Raises:
         ShapeError: If the lengths do not fit together.
