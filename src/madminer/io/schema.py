@@ -7,6 +7,7 @@ group ``madminer``, which older versions do not look at.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -245,7 +246,11 @@ def create_hdf5(path: StrPath) -> Iterator[h5py.File]:
         file.close()
     except BaseException:
         with suppress(OSError):
-            os.truncate(path, 0)  # on a full disk, HDF5 could not close it, and would crash later
+            os.truncate(path, 0)
+        if sys.platform == "linux" and file:  # HDF5 crashes later if it cannot write what it holds
+            memory = os.memfd_create("hdf5")
+            os.dup2(memory, file.id.get_vfd_handle())
+            os.close(memory)
         with suppress(RuntimeError):  # the first error tells more
             file.close()
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import h5py
 import numpy as np
 
@@ -99,8 +101,11 @@ def write_setup(target: h5py.Group | StrPath, setup: AnalysisSetup) -> None:
     if isinstance(target, h5py.Group):
         _write_setup_group(target, setup)
         return
-    with atomic_path(target) as temporary, h5py.File(temporary, "w") as file:
+    content = io.BytesIO()  # HDF5 may crash on a full disk
+    with h5py.File(content, "w") as file:
         _write_setup_group(file, setup)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content.getvalue())
 
 
 def _write_setup_group(file: h5py.Group, setup: AnalysisSetup) -> None:
