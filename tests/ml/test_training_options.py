@@ -411,7 +411,7 @@ def test_the_first_events_are_taken() -> None:
 
 @pytest.mark.parametrize("limit", [0, -3, 10.5, "10", True])
 def test_wrong_limits_are_refused(limit: Any) -> None:
-    with pytest.raises(OptionError, match="limit_samplesize must be None or a whole number"):
+    with pytest.raises(OptionError, match="limit_samplesize must be a whole number"):
         train(score(), limit_samplesize=limit)
 
 
