@@ -11,13 +11,13 @@ import re
 import shutil
 import tempfile
 from contextlib import redirect_stdout
+from decimal import Decimal
 from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
@@ -80,10 +80,18 @@ def run_block(example: Example) -> str | None:
 
 
 def is_same(shown: str, printed: str) -> bool:
-    """Whether two texts agree but for spaces at line ends and the last digits of numbers."""
-    words = [NUMBER.sub("#", re.sub(r"\s+", " ", text)).strip() for text in (shown, printed)]
-    numbers = [np.array(NUMBER.findall(text), dtype=float) for text in (shown, printed)]
-    return words[0] == words[1] and np.allclose(*numbers, rtol=0.05, atol=1e-6)
+    """Whether two texts agree but for spaces and small differences of numbers.
+
+    Trainings differ in digits between processors: by 5 %, or 2 in the last digit that is shown.
+    """
+    words = [re.sub(r"\s", "", NUMBER.sub("#", text)) for text in (shown, printed)]
+    if words[0] != words[1]:
+        return False
+    pairs = zip(NUMBER.findall(shown), map(float, NUMBER.findall(printed)), strict=True)
+    return all(
+        abs(float(text) - value) <= 0.05 * abs(value) + 2.01 * 10.0 ** Decimal(text).as_tuple()[2]
+        for text, value in pairs
+    )
 
 
 def write_page(page: Path, outputs: list[tuple[int, int, str]], folder: Path) -> None:
