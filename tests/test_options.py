@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, TypedDict, Unpack
 
 import pytest
 
+from madminer.ml.options import TrainingKeywords, TrainingOptions
 from madminer.options import takes
+from madminer.sampling.options import SamplingKeywords, SamplingOptions
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ def plain(**options: Unpack[Keywords]) -> Options:
         The options.
     """
     return Options(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "keywords"),
+    [(SamplingOptions, SamplingKeywords), (TrainingOptions, TrainingKeywords)],
+)
+def test_keywords_are_the_fields(options: Any, keywords: Any) -> None:
+    types = {field.name: field.type for field in fields(options)}
+    assert {k: v.__forward_arg__ for k, v in keywords.__annotations__.items()} == types
 
 
 def test_signature_has_the_documented_order() -> None:
