@@ -10,8 +10,9 @@ import pytest
 
 from madminer.errors import NoEventsError, OptionError, SetupError, ShapeError
 from madminer.fisherinformation import FisherInformation
-from madminer.fisherinformation.cells import warn_above_truth
+from madminer.fisherinformation.cells import TruthSums
 from madminer.fisherinformation.kinematic import kinematic_information
+from madminer.fisherinformation.response import CellResponse
 from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
 
 L = 1000.0
@@ -88,24 +89,27 @@ def test_more_information_than_in_the_events_is_reported(
     fisher.full_information("b0", tmp_path / "model", luminosity=L, include_xsec_info=with_rate)
     assert len(caplog.records) == 1
     estimated, direction, known, error = caplog.records[0].args  # type: ignore[misc]
-    assert estimated == pytest.approx(9.0 * L, rel=0.1)
+    assert estimated == pytest.approx(9.0, rel=0.1)
     np.testing.assert_allclose(direction, [1.0, 0.0], atol=0.1)  # type: ignore[arg-type]
-    assert known == pytest.approx(4.0 * L, rel=0.1)
-    assert error == pytest.approx(4.0 * L * np.sqrt(3.0 / 4000), rel=0.3)  # E[t^4] = 3 E[t^2]^2
+    assert known == pytest.approx(4.0, rel=0.1)
+    assert error == pytest.approx(4.0 * np.sqrt(3.0 / 4000), rel=0.3)  # E[t^4] = 3 E[t^2]^2
 
 
-def test_units_do_not_change_what_is_reported(caplog: pytest.LogCaptureFixture) -> None:
-    truth, units = np.array([[4.0, 1.0], [1.0, 2.0]]), np.array([1e-6, 1e8])
-    for scale in (1.05, 1.2):
-        caplog.clear()
-        for unit in (np.ones(2), units):
-            scaled = truth * np.outer(unit, unit)
-            covariance = np.einsum("ij,kl->ijkl", scaled, scaled) * 0.02**2  # an error of 2 %
-            warn_above_truth(scaled * [[1.0, 1.0], [1.0, scale]], scaled, covariance)
-        assert len(caplog.records) == (2 if scale == 1.2 else 0)
-    caplog.clear()
-    warn_above_truth(np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2, 2, 2)))
-    assert not caplog.text
+def test_units_and_errors_of_what_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(5)
+    z = rng.normal(size=(400, 2))  # E[t^4] = 3: an error of sqrt(3 / 400) = 9 % of the truth
+    sums = {}
+    for unit in (np.ones(2), np.array([1e-6, 1e8])):
+        response = CellResponse(np.array([1.0, 0.0, 0.0]), np.diag([0.0, *unit])[1:])
+        weights = np.column_stack([np.ones(400), z])
+        truth = TruthSums(response)
+        assert len(list(truth.watch([(z, weights)]))) == 1
+        information = (z * unit).T @ (z * unit) / 400 - np.outer(*[z.mean(axis=0) * unit] * 2)
+        for factor in (1.15, 1.4):
+            caplog.clear()
+            truth.report_excess(information * factor, lambda w=weights: [(z, w)])  # type: ignore[misc]
+            sums[factor, unit[0]] = len(caplog.records)
+    assert sums == {(1.15, 1.0): 0, (1.15, 1e-6): 0, (1.4, 1.0): 1, (1.4, 1e-6): 1}
 
 
 @pytest.mark.parametrize("model", ["score_model", "ratio_model"])

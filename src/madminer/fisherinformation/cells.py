@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -14,18 +14,17 @@ from madminer.fisherinformation.binning import MOST_BINS
 from madminer.fisherinformation.response import CellResponse, check_some_weight, events_information
 from madminer.fisherinformation.selection import EventFunction
 from madminer.stats import BinnedMoments, bin_indices, binned_moments
-from madminer.stats.information import direction_of_largest_ratio
+from madminer.stats.information import direction_of_largest_ratio, event_information
 from madminer.typing import FloatArray, IntArray
 
 __all__ = [
     "Axis",
     "Batches",
+    "TruthSums",
     "cell_indices",
     "cell_moments",
-    "mean_truth",
     "quantile_sample",
     "truth_information",
-    "warn_above_truth",
 ]
 
 logger = logging.getLogger(__name__)
@@ -33,7 +32,8 @@ logger = logging.getLogger(__name__)
 N_SIGMA = 3.0
 """Statistical errors of the truth by which an estimate may exceed it."""
 
-_TOLERANCE = 0.02  # and the noise of a good network
+TOLERANCE = 0.02
+"""Share of the truth that the noise of a good network may add."""
 
 Batches = Iterable[tuple[FloatArray, FloatArray]]
 """Batches of observables, shape ``(n, n_observables)``, and weights in pb, shape ``(n, b)``."""
@@ -75,67 +75,71 @@ def truth_information(
     return information, covariance
 
 
-def mean_truth(
-    batches: Batches, response: CellResponse
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    r"""Information of one fully observed event on average, its covariance, and the mean score.
+class TruthSums:
+    r"""What events would tell if all their latent variables were known, summed as they pass by.
 
     .. math:: \frac{1}{\sigma} \sum_e w_e\, t_e t_e^T, \qquad
               \frac{1}{\sigma} \sum_e w_e\, t_e = \frac{d \sigma}{\sigma}
 
     Args:
-        batches: Events.
         response: Cross section and gradient at the parameter point.
-
-    Returns:
-        Shapes ``(m, m)``, ``(m, m, m, m)`` and ``(m,)``.
-
-    Raises:
-        NoEventsError: If the cross section of the events is not positive.
     """
-    m = response.n_parameters
-    information, covariance = np.zeros((m, m)), np.zeros((m, m, m, m))
-    sigma, gradient = 0.0, np.zeros(m)
-    for _, weights in batches:
-        sigma += float(response.sigma(weights).sum())
-        gradient += response.gradient(weights).sum(axis=0)
-        added = events_information(weights, response, 1.0)
-        information += added[0]
-        covariance += added[1]
-    if not sigma > 0.0:
-        raise NoEventsError(
-            f"The weights of the events at theta add up to {sigma} pb; a Fisher information needs "
-            "events with a positive total."
-        )
-    return information / sigma, covariance / sigma**2, gradient / sigma
 
+    def __init__(self, response: CellResponse) -> None:
+        m = response.n_parameters
+        self._response = response
+        self._sigma, self._gradient, self._information = 0.0, np.zeros(m), np.zeros((m, m))
 
-def warn_above_truth(information: FloatArray, truth: FloatArray, covariance: FloatArray) -> None:
-    """Log a warning if an estimated information is above that of the events themselves.
+    def watch(self, batches: Batches) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """The same events, which are added to the sums."""
+        for x, weights in batches:
+            sigma, gradient = self._response.sigma(weights), self._response.gradient(weights)
+            self._sigma += float(sigma.sum())
+            self._gradient += gradient.sum(axis=0)
+            self._information += event_information(sigma, gradient, 1.0)
+            yield x, weights
 
-    What a detector leaves of the events cannot tell more than the events (data processing
-    inequality), in no direction of the parameters.
+    def report_excess(self, kinematic: FloatArray, again: Callable[[], Batches]) -> None:
+        """Log a warning if an estimate is above the information of these events.
 
-    Args:
-        information: Estimate, shape ``(m, m)``.
-        truth: Information of the same events with their latent variables, shape ``(m, m)``.
-        covariance: Covariance of the truth, shape ``(m, m, m, m)``.
-    """
-    v = direction_of_largest_ratio(information, truth)
-    estimated, known = float(v @ information @ v), float(v @ truth @ v)
-    error = float(np.sqrt(max(np.einsum("ijkl,i,j,k,l", covariance, v, v, v, v), 0.0)))
-    if estimated > (1.0 + _TOLERANCE) * known + N_SIGMA * error:
-        logger.warning(
-            "The estimated information is %.4g in the direction %s of the parameters, more than "
-            "the %.4g +- %.2g of the same events with all latent variables known, which is "
-            "impossible: the network is not converged, was trained at another point or on few "
-            "samples, or describes these events too well. Train it on more samples and on events "
-            "that are not averaged over.",
-            estimated,
-            np.round(v, 3).tolist(),
-            known,
-            error,
-        )
+        What a detector leaves of events cannot tell more than the events (data processing
+        inequality), in no direction of the parameters.
+
+        Args:
+            kinematic: Estimated information in the kinematics of one event, shape ``(m, m)``. With
+                that in the rate it is compared with the truth, which holds both.
+            again: Gives the events once more, for the statistical error of their information.
+        """
+        if not self._sigma > 0.0:
+            return
+        score, truth = self._gradient / self._sigma, self._information / self._sigma
+        estimate = kinematic + np.outer(score, score)
+        v = direction_of_largest_ratio(estimate, truth)
+        estimated, known = float(v @ estimate @ v), float(v @ truth @ v)
+        if estimated <= (1.0 + TOLERANCE) * known:
+            return
+        error = self._error(v, again())
+        if estimated > (1.0 + TOLERANCE) * known + N_SIGMA * error:
+            logger.warning(
+                "The estimated information of an event is %.4g in the direction %s of the "
+                "parameters, more than the %.4g +- %.2g with all its latent variables known, which "
+                "is impossible: the network is not converged, was trained at another point or on "
+                "few samples, or describes these events too well. Train it on more samples and on "
+                "events that are not averaged over.",
+                estimated,
+                np.round(v, 3).tolist(),
+                known,
+                error,
+            )
+
+    def _error(self, v: FloatArray, batches: Batches) -> float:
+        """Statistical error of the information of an event in a direction."""
+        variance = 0.0
+        for _, weights in batches:
+            sigma, slope = self._response.sigma(weights), self._response.gradient(weights) @ v
+            single = np.divide(slope**2, sigma, out=np.zeros_like(sigma), where=sigma != 0.0)
+            variance += float(single @ single)
+        return variance**0.5 / self._sigma
 
 
 def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:

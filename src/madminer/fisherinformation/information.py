@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Literal
-
-import numpy as np
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.partitions import partition_range
@@ -20,11 +19,10 @@ from madminer.fisherinformation.binning import (
 )
 from madminer.fisherinformation.cells import (
     Axis,
+    TruthSums,
     cell_moments,
-    mean_truth,
     quantile_sample,
     truth_information,
-    warn_above_truth,
 )
 from madminer.fisherinformation.kinematic import (
     check_reference,
@@ -344,15 +342,16 @@ class FisherInformation(DataAnalyzer):
         response = self._response(theta if isinstance(theta, str) else point[:p], len(point) > p)
         moments, total = self._cells(EventSelection(), [], response, nuisance_response)
         n_expected = luminosity * float(total.sigma(moments.sums)[0])
-        batch_size = whole(batch_size, "batch_size", 1)
+        batch_size, truth = whole(batch_size, "batch_size", 1), TruthSums(response)
         batches: Iterator[tuple[FloatArray, FloatArray]]
+        part = (0, self.n_samples)
         if unweighted_x_sample_file is None:
-            start, stop = self._test_range(test_split)
-            events = self._events(EventSelection(), start, stop, batch_size)
+            part = self._test_range(test_split)
+            events = truth.watch(self._events(EventSelection(), *part, batch_size))
             batches = ((x, response.sigma(weights)) for x, weights in events)
         else:
-            start, stop = 0, self.n_samples
             batches = read_samples(unweighted_x_sample_file, self.n_observables, batch_size)
+            deque(truth.watch(self._events(EventSelection(), *part)), maxlen=0)
         information, covariance = model_information(
             estimator,
             batches,
@@ -362,9 +361,7 @@ class FisherInformation(DataAnalyzer):
             calculate_covariance=flag(calculate_covariance, "calculate_covariance"),
             estimator_weights=estimator_weights,
         )
-        truth, error, score = mean_truth(self._events(EventSelection(), start, stop), response)
-        with_rate = information / n_expected + np.outer(score, score)
-        warn_above_truth(n_expected * with_rate, n_expected * truth, n_expected**2 * error)
+        truth.report_excess(information / n_expected, lambda: self._events(EventSelection(), *part))
         if not include_xsec_info:
             return information, covariance
         rate, rate_covariance = cells_information(moments, total, luminosity)
