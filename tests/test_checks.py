@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,13 @@ def test_numbers_of_any_library_become_float() -> None:
 def test_flags_of_numpy_are_flags() -> None:
     assert checks.flag(np.True_, "n") is True
     assert checks.flag(np.array(False), "n") is False
+    assert (checks.flag(1, "n"), checks.flag(0.0, "n")) == (True, False)
+    for value in (2, -1, 0.5):
+        with pytest.raises(OptionError, match="n must be True or False, got "):
+            checks.flag(value, "n")
 
 
-@pytest.mark.parametrize("value", ["a\nb", "a\x1b[2Jb", "a\x00", "\u202eab", "a\u2028b", "\ud800"])
+@pytest.mark.parametrize("value", ["a\nb", "a\x1b[2Jb", "a\x00", "a\x7fb", "\ud800"])
 def test_texts_without_control_characters(value: str) -> None:
     with pytest.raises(OptionError, match="text without control characters, got '") as caught:
         checks.text(value, "name")
@@ -101,6 +106,12 @@ def test_other_texts_pass(value: str) -> None:
 def test_empty_texts_and_others_are_refused(value: object) -> None:
     with pytest.raises(SetupError, match="name must be a text that is not empty, got "):
         checks.text(value, "name", error=SetupError)
+
+
+def test_texts_have_a_length() -> None:
+    assert checks.text("ä" * 4, "name", 8) == "ä" * 4
+    with pytest.raises(OptionError, match="name must be a text of at most 7 bytes, got 'ä"):
+        checks.text("ä" * 4, "name", 7)
 
 
 @pytest.mark.parametrize("value", [(0, 1), [0.0, 1.0], np.array([0, 1])])
@@ -159,3 +170,22 @@ def test_seed_sequences_and_no_seed() -> None:
     assert checks.random_generator(sequence).random() == expected
     assert checks.seed(None) is None
     assert checks.random_generator(None).random() != checks.random_generator(None).random()
+
+
+@pytest.mark.parametrize("value", ["a/b.h5", Path("a/b.h5")])
+def test_paths(value: Any) -> None:
+    assert checks.path(value) == Path("a/b.h5")
+
+
+@pytest.mark.parametrize("value", [None, 3, b"a", ["a"], "a\0b", "\ud800", "a" * 256])
+def test_what_is_no_path_is_refused(value: object) -> None:
+    with pytest.raises(OptionError, match="filename must be a path, got "):
+        checks.path(value)
+
+
+def test_numbers_that_need_not_be_finite() -> None:
+    assert checks.real(np.float32(math.inf), "n") == math.inf
+    assert math.isnan(checks.real(math.nan, "n"))
+    for value in ("1", None, True, 1j, [1.0]):
+        with pytest.raises(OptionError, match="n must be a number, got "):
+            checks.real(value, "n")

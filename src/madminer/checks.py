@@ -7,9 +7,11 @@ All messages have one form, ``<name> must be <what is allowed>, got <what came>.
 from __future__ import annotations
 
 import math
+import os
 import unicodedata
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,8 +25,10 @@ __all__ = [
     "interval",
     "number",
     "one_of",
+    "path",
     "positive",
     "random_generator",
+    "real",
     "real_array",
     "refusal",
     "seed",
@@ -39,9 +43,10 @@ ErrorType = type[MadMinerError]
 
 _LONGEST = 120
 _MOST_BITS = 256
+_LONGEST_FILE_NAME = 255  # bytes, of all common file systems
 
-_CONTROLS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode's controls, invisible formats (also of the writing direction), halves, line ends."""
+_CONTROLS = frozenset({"Cc", "Cs"})
+"""Unicode's control characters, and halves of characters, which no file can hold."""
 
 
 def whole(
@@ -127,6 +132,20 @@ def number(
     raise refusal(name, f"a number{ends}" if ends else "a finite number", value, error)
 
 
+def real(value: object, name: str, *, error: ErrorType = OptionError) -> float:
+    """Check that a value is a number, which need not be finite.
+
+    Examples:
+        >>> real("0.5", "scale")
+        Traceback (most recent call last):
+        madminer.errors.OptionError: scale must be a number, got '0.5'.
+    """
+    plain = _scalar(value)
+    if isinstance(plain, bool) or not isinstance(plain, Real):
+        raise refusal(name, "a number", value, error)
+    return _float(plain)
+
+
 def positive(value: object, name: str, *, error: ErrorType = OptionError) -> float:
     """Check that a value is a finite number above zero.
 
@@ -148,7 +167,7 @@ def fraction(value: object, name: str, *, error: ErrorType = OptionError) -> flo
 
 
 def flag(value: object, name: str, *, error: ErrorType = OptionError) -> bool:
-    """Check that a value is True or False.
+    """Check that a value is True or False; the numbers 1 and 0 serve, too.
 
     Examples:
         >>> flag("no", "shuffle")
@@ -156,8 +175,8 @@ def flag(value: object, name: str, *, error: ErrorType = OptionError) -> bool:
         madminer.errors.OptionError: shuffle must be True or False, got 'no'.
     """
     plain = _scalar(value)
-    if isinstance(plain, bool):
-        return plain
+    if isinstance(plain, Real) and plain in (0, 1):
+        return bool(plain)
     raise refusal(name, "True or False", value, error)
 
 
@@ -177,8 +196,10 @@ def one_of(
     raise refusal(name, f"one of {', '.join(map(repr, known))}", value, error)
 
 
-def text(value: object, name: str, *, error: ErrorType = OptionError) -> str:
-    r"""Check that a value is a text of one line, not empty and without control characters.
+def text(
+    value: object, name: str, n_bytes: int | None = None, *, error: ErrorType = OptionError
+) -> str:
+    r"""Check that a value is a text, not empty, without control characters, of `n_bytes` at most.
 
     Examples:
         >>> text("c\x1b[2J", "parameter_name")
@@ -190,7 +211,27 @@ def text(value: object, name: str, *, error: ErrorType = OptionError) -> str:
         raise refusal(name, "a text that is not empty", value, error)
     if any(unicodedata.category(character) in _CONTROLS for character in value):
         raise refusal(name, "a text without control characters", value, error)
+    if n_bytes is not None and len(value.encode()) > n_bytes:
+        raise refusal(name, f"a text of at most {n_bytes} bytes", value, error)
     return value
+
+
+def path(value: object, name: str = "filename", *, error: ErrorType = OptionError) -> Path:
+    r"""Check that a value can be the path of a file.
+
+    Examples:
+        >>> path("events\0.h5")
+        Traceback (most recent call last):
+        madminer.errors.OptionError: filename must be a path, got 'events\x00.h5'.
+    """
+    try:
+        file = Path(value)  # type: ignore[arg-type]
+        names = os.fsencode(file).split(b"/")
+    except (TypeError, UnicodeEncodeError):
+        raise refusal(name, "a path", value, error) from None
+    if any(b"\0" in part or len(part) > _LONGEST_FILE_NAME for part in names):
+        raise refusal(name, "a path", value, error)
+    return file
 
 
 def interval(value: object, name: str, *, error: ErrorType = OptionError) -> tuple[float, float]:

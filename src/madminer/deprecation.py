@@ -102,7 +102,8 @@ _LATER: Mapping[str, str] = MappingProxyType(
         ),
         "utils.ml": "Networks, losses and training are in madminer.nn, estimators in madminer.ml.",
         "utils.histo": "Weighted histograms are in madminer.stats.",
-        "utils.particle": "Functions for observables get particles with the same attributes.",
+        "utils.particle": "Particles that functions for observables get are made by "
+        "madminer.reading.EventParticle.",
         "utils.various.weighted_quantile": "Use madminer.stats.weighted_quantiles.",
         "utils.various.separate_information_blocks": "Use madminer.profile_information.",
         "utils.various.mdot": "Use numpy.einsum.",

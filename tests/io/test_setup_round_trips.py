@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from madminer.core import MadMiner
-from madminer.core.checks import clean_name
+from madminer.core.systematics import clean_name
 from madminer.errors import MorphingError
 from madminer.io import read_setup, write_setup
 from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter

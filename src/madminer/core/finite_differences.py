@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-from madminer.core.checks import number
+from madminer.checks import positive
 from madminer.errors import SetupError
 from madminer.models import Benchmark, FiniteDiffBenchmark, FiniteDifferences
 
@@ -40,9 +39,7 @@ def shift_benchmarks(
         >>> shifted
         {'sm_plus_c': Benchmark(name='sm_plus_c', values={'c': 2.5}, ...)}
     """
-    step = number(epsilon, "epsilon")
-    if not 0.0 < step < math.inf:
-        raise SetupError(f"The step of finite differences must be positive, got {epsilon!r}.")
+    step = positive(epsilon, "epsilon", error=SetupError)
     if not benchmarks:
         raise SetupError("Finite differences need benchmarks. Call add_benchmark first.")
     differences: dict[str, FiniteDiffBenchmark] = {}

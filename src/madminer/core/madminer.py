@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from madminer.core.checks import clean_name, collection, lha_entry, number, shortened, text, whole
+from madminer.checks import flag, path, real, shown, text, whole
 from madminer.core.finite_differences import shift_benchmarks
 from madminer.core.morphing import complete_basis
-from madminer.core.systematics import make_systematic
+from madminer.core.systematics import MOST_BYTES, clean_name, make_systematic
 from madminer.deprecation import missing_attribute
 from madminer.errors import MorphingError, SetupError
 from madminer.expressions import compile_transform
@@ -27,6 +27,7 @@ from madminer.models import (
 )
 from madminer.models.tables import setup_html, setup_tables
 from madminer.morphing import PhysicsMorpher
+from madminer.text import shortened
 from madminer.typing import Seed, StrPath
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 __all__ = ["MadMiner"]
 
 logger = logging.getLogger(__name__)
+
+MOST_ID = 2**62
+"""Largest entry of a block that event files can hold, roughly."""
+
+MOST_POWERS = 100
+"""Largest power of a parameter; the amplitudes of one process have less than ten."""
 
 BenchmarkValues = Mapping[str, float] | Benchmark
 
@@ -147,20 +154,17 @@ class MadMiner:
             raise SetupError(f"There already is a parameter {name!r}. Choose another name.")
         if param_card_transform is not None:
             compile_transform(param_card_transform)
-        if np.shape(parameter_range) != (2,):
-            raise SetupError(
-                f"Parameter {name!r} needs a range (low, high), got {parameter_range!r}."
-            )
-        self._check_lha_entry(name, text(lha_block, "lha_block"), lha_id)
-        low, high = parameter_range
         parameter = AnalysisParameter(
             name=name,
-            lha_block=lha_block,
-            lha_id=whole(lha_id, "lha_id"),
-            max_power=whole(morphing_max_power, "morphing_max_power"),
-            val_range=(number(low, "parameter_range"), number(high, "parameter_range")),
+            lha_block=text(lha_block, "lha_block", MOST_BYTES, error=SetupError),
+            lha_id=whole(lha_id, "lha_id", -MOST_ID, MOST_ID, error=SetupError),
+            max_power=whole(
+                morphing_max_power, "morphing_max_power", high=MOST_POWERS, error=SetupError
+            ),
+            val_range=_range_of(name, parameter_range),
             transform=param_card_transform,
         )
+        self._check_lha_entry(parameter)
         self._forget_benchmarks()
         self.parameters[name] = parameter
         logger.info("Added parameter %s (block %s, id %s)", name, lha_block, lha_id)
@@ -177,7 +181,7 @@ class MadMiner:
             SetupError: If names are repeated or an entry is of another form.
         """
         new = MadMiner()
-        collection(parameters, "Parameters")
+        _check_collection(parameters, "Parameters")
         entries = parameters.values() if isinstance(parameters, Mapping) else parameters
         for entry in entries:
             if isinstance(entry, AnalysisParameter):
@@ -196,7 +200,7 @@ class MadMiner:
                     f"with a name."
                 )
             else:
-                new.add_parameter(*lha_entry(entry))
+                new.add_parameter(*_lha_entry(entry))
         self._forget_benchmarks()
         self.parameters = new.parameters
 
@@ -220,14 +224,17 @@ class MadMiner:
                 a number, or finite differences were set up.
         """
         self._check_not_finished("add_benchmark")
+        level = logging.INFO if flag(verbose, "verbose") else logging.DEBUG
         if isinstance(parameter_values, Benchmark):
             benchmark_name = benchmark_name or parameter_values.name
             parameter_values = parameter_values.values
         if not isinstance(parameter_values, Mapping):
             raise SetupError(
-                f"A benchmark is given as a dict {{parameter: value}}, got {parameter_values!r}."
+                f"A benchmark is given as a dict {{parameter: value}}, got "
+                f"{shown(parameter_values)}."
             )
-        name = text(benchmark_name or f"benchmark_{len(self.benchmarks)}", "The benchmark's name")
+        name = f"benchmark_{len(self.benchmarks)}" if benchmark_name is None else benchmark_name
+        text(name, "The benchmark's name", MOST_BYTES, error=SetupError)
         if name in self.benchmarks:
             raise SetupError(f"There already is a benchmark {name!r}. Choose another name.")
         if set(parameter_values) != set(self.parameters):
@@ -236,13 +243,12 @@ class MadMiner:
                 f"{list(self.parameters)}, got {list(parameter_values)}."
             )
         values = {
-            parameter: number(parameter_values[parameter], f"{parameter} of benchmark {name!r}")
+            parameter: real(value, f"{parameter} of benchmark {name!r}", error=SetupError)
             for parameter in self.parameters
+            for value in (parameter_values[parameter],)
         }
         self.benchmarks[name] = Benchmark(name, values)
-        logger.log(
-            logging.INFO if verbose else logging.DEBUG, "Added benchmark %s %s", name, values
-        )
+        logger.log(level, "Added benchmark %s %s", name, values)
 
     def set_benchmarks(
         self,
@@ -261,7 +267,7 @@ class MadMiner:
         """
         new = MadMiner()
         new.parameters = self.parameters
-        collection(benchmarks, "Benchmarks")
+        _check_collection(benchmarks, "Benchmarks")
         if isinstance(benchmarks, Mapping):
             for name, values in benchmarks.items():
                 new.add_benchmark(values, name, verbose=verbose)
@@ -413,9 +419,10 @@ class MadMiner:
         Raises:
             MissingFileError: If there is no such file.
             FileFormatError: If it is truncated or of another kind.
+            OptionError: If `filename` is no path.
         """
-        setup = read_setup(filename)
-        morphing = None if disable_morphing else setup.morphing
+        setup = read_setup(path(filename))
+        morphing = None if flag(disable_morphing, "disable_morphing") else setup.morphing
         morpher = None if morphing is None else _restored_morpher(setup, morphing)
         self._forget_benchmarks()
         self.parameters = dict(setup.parameters)
@@ -436,18 +443,20 @@ class MadMiner:
         Raises:
             SetupError: If the setup has no parameters or its parts do not fit together.
             OutputError: If nothing can be written there.
+            OptionError: If `filename` is no path.
         """
         if not self.parameters:
             raise SetupError("There is no setup to save yet. Call add_parameter first.")
-        write_setup(filename, self.setup)
+        write_setup(path(filename), self.setup)
         logger.info("Saved %s to %s", self, filename)
 
-    def _check_lha_entry(self, name: str, lha_block: str, lha_id: int) -> None:
+    def _check_lha_entry(self, new: AnalysisParameter) -> None:
         for other in self.parameters.values():
-            if (other.lha_block.lower(), other.lha_id) == (lha_block.lower(), lha_id):
+            if (other.lha_block.lower(), other.lha_id) == (new.lha_block.lower(), new.lha_id):
                 raise SetupError(
-                    f"Parameter {name!r} has the entry {lha_id} of block {lha_block!r}, which "
-                    f"belongs to parameter {other.name!r} already. Give each its own entry."
+                    f"Parameter {new.name!r} has the entry {new.lha_id} of block "
+                    f"{new.lha_block!r}, which belongs to parameter {other.name!r} already. Give "
+                    f"each its own entry."
                 )
 
     def _check_not_finished(self, call: str) -> None:
@@ -479,6 +488,32 @@ class MadMiner:
         return FiniteDifferences(
             dict(self.finite_difference_benchmarks), self.finite_difference_epsilon
         )
+
+
+def _range_of(name: str, ends: Any) -> tuple[float, float]:
+    """Lower and upper end; that they are finite and increase is checked by the parameter."""
+    is_array = isinstance(ends, np.ndarray) and ends.ndim == 1
+    if not (is_array or isinstance(ends, list | tuple)) or len(ends) != 2:
+        raise SetupError(f"Parameter {name!r} needs a range (low, high), got {shown(ends)}.")
+    low, high = (real(end, "parameter_range", error=SetupError) for end in ends)
+    return low, high
+
+
+def _lha_entry(entry: tuple[str, int]) -> tuple[str, int]:
+    try:
+        block, lha_id = entry
+    except (TypeError, ValueError) as error:
+        raise SetupError(
+            f"Parameters are set as a dict of AnalysisParameter or a list of pairs (lha_block, "
+            f"lha_id), got the entry {shown(entry)}."
+        ) from error
+    return block, lha_id
+
+
+def _check_collection(value: object, what: str) -> None:
+    is_scalar = isinstance(value, np.ndarray) and value.ndim == 0
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable) or is_scalar:
+        raise SetupError(f"{what} are set as a dictionary or a list, got {shown(value)}.")
 
 
 def _restored_morpher(setup: AnalysisSetup, morphing: MorphingSetup) -> PhysicsMorpher:

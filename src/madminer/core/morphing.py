@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-import numpy as np
-
+from madminer.checks import flag, one_of, random_generator, whole
 from madminer.errors import MorphingError, OptionError, SetupError
 from madminer.models import AnalysisParameter, Benchmark
 from madminer.morphing import PhysicsMorpher
 from madminer.typing import Seed
 
 __all__ = ["complete_basis"]
+
+MOST = 1_000_000
+"""Largest number of bases, draws and test points."""
 
 
 def complete_basis(
@@ -39,8 +41,12 @@ def complete_basis(
         SetupError: If a benchmark has the name of one that is drawn.
         OptionError: If options are not allowed, or not together.
     """
-    if not isinstance(max_overall_power, int | np.integer):
-        raise OptionError(f"max_overall_power must be a whole number, got {max_overall_power!r}.")
+    whole(max_overall_power, "max_overall_power")
+    for name, n in (("n_bases", n_bases), ("n_trials", n_trials), ("n_test_thetas", n_test_thetas)):
+        whole(n, name, 1, MOST)
+    one_of(optimizer, "optimizer", ("random", "scipy"))
+    flag(include_existing_benchmarks, "include_existing_benchmarks")
+    flag(least_squares, "least_squares")
     if not parameters:
         raise MorphingError("Morphing needs parameters. Call add_parameter first.")
     if least_squares and (n_bases != 1 or not include_existing_benchmarks):
@@ -60,7 +66,7 @@ def complete_basis(
         benchmarks_from_madminer=kept,
         n_trials=n_trials,
         n_test_thetas=n_test_thetas,
-        seed=seed,
+        seed=random_generator(seed),
         optimizer=optimizer,
     )
     drawn = _drawn(morpher, len(kept))

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterable, Sequence
+import re
+from collections.abc import Container, Sequence
 from itertools import count
+from typing import Any
 
-from madminer.core.checks import clean_name, number, text
+import numpy as np
+
+from madminer.checks import real, refusal, text
 from madminer.errors import SetupError
 from madminer.models import Systematic, SystematicScale, SystematicType
 
-__all__ = ["make_systematic"]
+__all__ = ["MOST_BYTES", "clean_name", "make_systematic"]
 
 logger = logging.getLogger(__name__)
 
+MOST_BYTES = 256
+"""Longest name that event files can hold, in UTF-8."""
+
 UNLIKELY = 3.0
 """Factor on a cross section beyond which a norm systematic is hardly meant."""
+
+
+def clean_name(name: str) -> str:
+    """Replace spaces and hyphens by underscores.
+
+    Examples:
+        >>> clean_name("c W-L2")
+        'c_W_L2'
+    """
+    return re.sub(r"[ -]", "_", text(name, "A name", MOST_BYTES, error=SetupError))
 
 
 def make_systematic(
@@ -50,12 +67,7 @@ def make_systematic(
         ...     scale_variations=(0.5, 2.0), pdf_variation="CT10").value
         '0.5,2.0'
     """
-    try:
-        kind = SystematicType.from_str(effect)
-    except (AttributeError, ValueError) as error:
-        raise SetupError(
-            f"The effect of a systematic must be 'norm', 'scale' or 'pdf', got {effect!r}."
-        ) from error
+    kind = _kind(effect)
     name = _free_name(kind, taken) if name is None else clean_name(name)
     if name in taken:
         raise SetupError(f"There already is a systematic {name!r}. Choose another name.")
@@ -64,7 +76,7 @@ def make_systematic(
     if kind is SystematicType.PDF:
         is_number = isinstance(pdf_variation, int) and not isinstance(pdf_variation, bool)
         pdf = str(pdf_variation) if is_number else pdf_variation
-        return Systematic(name, kind, text(pdf, "pdf_variation"))
+        return Systematic(name, kind, text(pdf, "pdf_variation", MOST_BYTES, error=SetupError))
     return Systematic(name, kind, _scale_factors(scale_variations), _scale(scale))
 
 
@@ -74,7 +86,7 @@ def _free_name(kind: SystematicType, taken: Container[str]) -> str:
 
 
 def _norm_factor(variation: float) -> float:
-    factor = number(variation, "norm_variation")
+    factor = real(variation, "norm_variation", error=SetupError)
     if factor == 1.0:
         raise SetupError(
             "norm_variation is the factor on all weights at nu = 1, so 1.0 varies nothing. Give "
@@ -92,20 +104,28 @@ def _norm_factor(variation: float) -> float:
     return factor
 
 
+def _kind(effect: str) -> SystematicType:
+    try:
+        return SystematicType.from_str(effect)
+    except (AttributeError, TypeError, ValueError):
+        expected = "'norm', 'scale' or 'pdf'"
+        raise refusal("The effect of a systematic", expected, effect, SetupError) from None
+
+
 def _scale(scale: str) -> SystematicScale:
     try:
         return SystematicScale.from_str(scale)
-    except (AttributeError, ValueError) as error:
-        raise SetupError(f"scale must be 'mu', 'muf' or 'mur', got {scale!r}.") from error
+    except (AttributeError, TypeError, ValueError):
+        raise refusal("scale", "'mu', 'muf' or 'mur'", scale, SetupError) from None
 
 
-def _scale_factors(variations: object) -> str:
-    if isinstance(variations, str) or not isinstance(variations, Iterable):
-        raise SetupError(
-            f"scale_variations must be a list of factors such as (0.5, 1.0, 2.0), got "
-            f"{variations!r}."
-        )
-    factors = [number(factor, "Each of scale_variations") for factor in variations]
+def _scale_factors(variations: Any) -> str:
+    is_array = isinstance(variations, np.ndarray) and variations.ndim == 1
+    values = list(variations) if is_array or isinstance(variations, list | tuple) else None
+    if values is None:
+        expected = "a list of factors such as (0.5, 1.0, 2.0)"
+        raise refusal("scale_variations", expected, variations, SetupError)
+    factors = [real(value, "Each of scale_variations", error=SetupError) for value in values]
     ends = {factors[0], factors[-1]} if len(factors) > 1 else {1.0, *factors}
     if len(ends) < 2:
         raise SetupError(
