@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from pickle import PicklingError
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 
+from madminer import checks
 from madminer.errors import EnsembleError, MadMinerError, OptionError, TrainingError
+from madminer.io.atomic import temporary_folder
 from madminer.ml.base import Estimator
 from madminer.ml.registry import ESTIMATORS
 from madminer.nn.history import TrainingHistory, check_callbacks
@@ -246,10 +247,8 @@ def train_members(
 
 
 def _check_processes(n_processes: int | None, executor: Executor | None) -> None:
-    if n_processes is not None and (
-        isinstance(n_processes, bool) or n_processes != int(n_processes) or n_processes < 1
-    ):
-        raise OptionError(f"n_processes must be None or at least 1, got {n_processes}.")
+    if n_processes is not None:
+        checks.whole(n_processes, "n_processes", 1)
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise OptionError(
             f"executor must be a concurrent.futures.Executor or None, got {executor!r}."
@@ -355,8 +354,8 @@ def _train_through(
     on_end: Callable[[int, _Ended], None],
 ) -> None:
     """Train through an executor; an interruption keeps those that had ended by then."""
-    with TemporaryDirectory(prefix="madminer_ensemble_") as folder:
-        jobs = _prepare(estimators, arguments, Path(folder))
+    with temporary_folder("madminer_ensemble") as folder:
+        jobs = _prepare(estimators, arguments, folder)
         futures: dict[Future[tuple[_Ended, _Told]], int] = {}
         try:
             with _without_interrupts():  # new processes inherit that

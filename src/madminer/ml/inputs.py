@@ -9,14 +9,15 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from madminer import checks
 from madminer.errors import (
     DataError,
     FileFormatError,
-    MissingFileError,
     NegativeWeightError,
     OptionError,
     ShapeError,
 )
+from madminer.io.file_sets import reading
 from madminer.nn.mapped import chunks
 from madminer.typing import ArrayLike, FloatArray, StrPath
 
@@ -194,8 +195,8 @@ def pick_device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, device=chosen).item()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
         raise OptionError(
             f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}). Use None "
             f"for the best one, or 'cpu'."
@@ -209,22 +210,13 @@ def pick_dtype(dtype: str) -> torch.dtype:
     Raises:
         OptionError: If it is neither float32 nor float64.
     """
-    if dtype not in _DTYPES:
-        raise OptionError(f"dtype must be one of {', '.join(_DTYPES)}; got {dtype!r}.")
-    return _DTYPES[dtype]
+    return _DTYPES[checks.one_of(dtype, "dtype", _DTYPES)]
 
 
 def _read(path: Path, name: str, memmap: bool) -> FloatArray:
     mode = "r" if memmap and path.exists() and path.stat().st_size > _MEMMAP_BYTES else None
-    try:
+    with reading(f"{path} for {name}", "Save an array with numpy.save, or give the array itself."):
         array: FloatArray = np.load(path, mmap_mode=mode, allow_pickle=False)  # type: ignore[arg-type]
-    except FileNotFoundError as error:
-        raise MissingFileError(f"There is no file {path} for {name}.") from error
-    except (ValueError, EOFError, OSError) as error:
-        raise FileFormatError(
-            f"{path} for {name} is not a complete npy file of numbers. Save an array with "
-            f"numpy.save, or give the array itself."
-        ) from error
     if not isinstance(array, np.ndarray):
         raise FileFormatError(f"{path} for {name} holds several arrays; give an npy file of one.")
     return array
