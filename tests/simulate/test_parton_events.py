@@ -198,7 +198,7 @@ def test_setups_that_do_not_fit(parameters: list[AnalysisParameter], match: str)
 
 
 def test_bad_requests() -> None:
-    with pytest.raises(OptionError, match="n_events must be a positive number"):
+    with pytest.raises(OptionError, match="n_events must be a whole number from 1"):
         simulate("wbf", 0)
     with pytest.raises(UnknownNameError, match=r"no process 'ttbar'.*wbf"):
         simulate("ttbar", 10)
@@ -245,3 +245,12 @@ def test_default_setup_stays_where_the_expansion_holds() -> None:
     assert list(setup.benchmarks)[:5] == ["sm", "w", "neg_w", "ww", "neg_ww"]
     assert np.linalg.norm(setup.benchmark_thetas, axis=1).max() <= 1.0
     assert all(isinstance(benchmark, Benchmark) for benchmark in setup.benchmarks.values())
+
+
+@pytest.mark.parametrize(
+    "option", [{"seed": -1}, {"seed": "a"}, {"n_events": 2.5}, {"n_events": True}]
+)
+def test_odd_options_are_named(option: dict[str, object]) -> None:
+    (name,) = option
+    with pytest.raises(OptionError, match=f"{name} must be"):
+        simulate("drell_yan", **({"n_events": 10} | option))  # type: ignore[arg-type]

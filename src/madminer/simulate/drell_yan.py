@@ -26,6 +26,7 @@ from typing import ClassVar
 import numpy as np
 from particle import Particle
 
+from madminer.checks import positive
 from madminer.errors import OptionError
 from madminer.models import AnalysisSetup
 from madminer.simulate.currents import lorentz
@@ -130,15 +131,13 @@ class DrellYan(Process):
     n_dimensions: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.mass_min < self.mass_max or self.mass_min >= self.energy:
+        for name in ("energy", "mass_min", "mass_max", "mixture_share", "z_width"):
+            positive(getattr(self, name), name)
+        if not self.mass_min < min(self.mass_max, self.energy):
             raise OptionError(
                 f"Drell-Yan needs 0 < mass_min < mass_max and mass_min < energy in GeV, got "
                 f"{self.mass_min}, {self.mass_max} and {self.energy}."
             )
-        for name in ("energy", "mixture_share", "z_width"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise OptionError(f"{name} must be positive, got {value}.")
 
     @property
     def description(self) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from madminer.checks import random_generator, whole
 from madminer.errors import NoEventsError, OptionError
 from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar
@@ -245,10 +246,9 @@ def simulate(
         ((100, 7, 4), (100,))
     """
     chosen = _process(process, options)
-    if n_events <= 0:
-        raise OptionError(f"n_events must be a positive number of events, got {n_events}.")
+    whole(n_events, "n_events", 1)
     parameters = parametrise(chosen, chosen.default_setup() if setup is None else setup)
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     grid = _adapted_grid(chosen, rng)
     return _generate(chosen, grid, n_events, parameters, is_unweighted=is_unweighted, rng=rng)
 
@@ -271,9 +271,8 @@ def integrate(
         OptionError: If `n_points` is less than two or an option is not known.
     """
     chosen = _process(process, options)
-    if n_points < 2:
-        raise OptionError(f"n_points must be at least 2, got {n_points}.")
-    rng = np.random.default_rng(seed)
+    whole(n_points, "n_points", 2)
+    rng = random_generator(seed)
     grid = _adapted_grid(chosen, rng)
     n_components = len(chosen.components)
     first, second = np.zeros(n_components), np.zeros((n_components, n_components))

@@ -32,6 +32,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from particle import Particle
 
+from madminer.checks import positive
 from madminer.errors import OptionError, UnknownNameError
 from madminer.models import AnalysisSetup
 from madminer.simulate.currents import lorentz
@@ -235,11 +236,11 @@ class WeakBosonFusion(Process):
                 f"Weak-boson fusion has no channel {self.channel!r}; choose one of "
                 f"{list(WBF_CHANNELS)}."
             )
-        _check_positive("energy", self.energy, "GeV")
-        _check_positive("mixture_share", self.mixture_share)
-        _check_positive("branching_ratio", self.branching_ratio)
+        positive(self.energy, "energy")
+        positive(self.mixture_share, "mixture_share")
+        positive(self.branching_ratio, "branching_ratio")
         if self.scale is not None:
-            _check_positive("scale", self.scale, "GeV")
+            positive(self.scale, "scale")
         if self.branching_ratio > 1.0:
             raise OptionError(f"branching_ratio must be <= 1, got {self.branching_ratio}.")
         threshold = self.electroweak.higgs_mass + 2.0 * self.cuts.jet_pt_min
@@ -358,11 +359,6 @@ class WeakBosonFusion(Process):
         unit = 1e-6 * (1.0 if kind.boson == "w" else self.electroweak.cos2)
         scales: FloatArray = unit ** WBF_COMPONENTS.sum(axis=1).astype(np.float64)
         return scales
-
-
-def _check_positive(name: str, value: float, unit: str = "") -> None:
-    if not (math.isfinite(value) and value > 0.0):
-        raise OptionError(f"{name} must be positive, got {value} {unit}".rstrip() + ".")
 
 
 COMPLETE_OBSERVABLES = {
