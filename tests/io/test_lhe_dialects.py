@@ -133,6 +133,13 @@ def test_weight_lists_of_some_events_are_refused(tmp_path: Path) -> None:
         read(tmp_path, text)
 
 
+def test_weights_of_the_second_version(tmp_path: Path) -> None:
+    weights = "<weight name='a' born='1.0'> 2.0 </weight>\n<weight name='b'> 1.8 </weight>\n"
+    events = read(tmp_path, file_text(weights=weights, header="<weightinfo name='a'/>"))
+    assert {n: w.tolist() for n, w in events.weights.items()} == {"a": [2.0] * 3, "b": [1.8] * 3}
+    assert LHEFile(tmp_path / "events.lhe").header.weight_ids == ("a",)
+
+
 def test_trials(tmp_path: Path) -> None:
     events = read(tmp_path, file_text(tag="<event trials='4' mur2='19'>"))
     np.testing.assert_array_equal(events.trials, [4.0, 4.0, 4.0])
@@ -224,7 +231,15 @@ def test_what_is_wrong_is_named(tmp_path: Path, edit: Callable[[str], str], mess
     assert "events.lhe" in str(caught.value)
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize(
+    "compress",
+    [
+        gzip.compress,
+        bz2.compress,
+        lzma.compress,
+        lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
+    ],
+)
 def test_compressed_files_are_read(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
     text = file_text(n=40).encode()
     half = len(text) // 2
@@ -256,6 +271,8 @@ def test_zstd_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (b"\x89HDF\r\n", "an HDF5 file"),
         (b"HepMC::Version 3", "a HepMC file"),
         (b"PK\x03\x04", "a zip archive"),
+        (gzip.compress(b"\nHepMC::Version 2"), "a HepMC file"),
+        (b"version https://git-lfs.github.com/spec/v1", "pointer of Git LFS"),
         ("<".encode("utf-16"), "text in UTF-16"),
         (b"", "no <init> block"),
         (b"\xff" * 100, "no <init> block"),

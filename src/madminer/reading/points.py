@@ -11,7 +11,7 @@ from typing import Final
 
 from madminer.errors import FileFormatError, SetupError
 from madminer.expressions import compile_transform
-from madminer.io.lhe import LHEHeader
+from madminer.io.lhe import LHEHeader, WeightDescription
 from madminer.io.lhe.decimals import read_number
 from madminer.models import AnalysisSetup
 from madminer.reading.samples import Sample
@@ -20,9 +20,6 @@ __all__ = ["check_parameter_points", "weights_at_benchmarks"]
 
 logger = logging.getLogger(__name__)
 
-_SET: Final = re.compile(
-    r"set\s+param_card\s+(\w+)\s+(\d{1,9})\s+([^\s#]+)\s*(?:#.*)?$", re.MULTILINE | re.IGNORECASE
-)
 _INTEGER: Final = re.compile(r"[0-9]{1,9}")
 _ROUNDING: Final = 1e-3  # relative difference of values that rounding in cards may explain
 _NEGLIGIBLE: Final = 1e-4  # of the largest value of a parameter: cards write 1e-05 for zero
@@ -47,7 +44,7 @@ def check_parameter_points(
     if sample.is_background:
         return
     card = _card_values(header.slha)
-    commands = {name: _set_values(text) for name, text in header.reweighting.items()}
+    commands = {name: _set_values(weight) for name, weight in header.parameter_points.items()}
     _check_described_parameters(setup, sample, header, card, commands)
     original = _expected_entries(setup, sample.sampled_from) | card
     tolerances = _tolerances(setup)
@@ -92,8 +89,8 @@ def weights_at_benchmarks(
     original = _expected_entries(setup, sample.sampled_from) | _card_values(header.slha)
     points = {
         weight_id: original | values
-        for weight_id, text in header.reweighting.items()
-        if (values := _set_values(text)) or not text
+        for weight_id, weight in header.parameter_points.items()
+        if (values := _set_values(weight)) or not weight.text
     }
     tolerances = _tolerances(setup)
     found: dict[str, list[str]] = {}
@@ -152,7 +149,8 @@ def _check_described_parameters(
         has = f"weight {name!r} sets {_listed(values, ' and ')}"
     raise SetupError(
         f"{sample.path}: {has}; the setup has {_listed(wanted, ', ')}. Check that the file belongs "
-        f"to this setup, and lha_block and lha_id of the parameters."
+        f"to this setup, and lha_block and lha_id of the parameters. If it is a background, which "
+        f"does not depend on them, add it with is_background=True."
     )
 
 
@@ -171,10 +169,8 @@ def _expected_entries(setup: AnalysisSetup, benchmark: str) -> dict[_Entry, floa
     return values
 
 
-def _set_values(text: str) -> dict[_Entry, float]:
-    """Values in commands ``set param_card <block> <id> <value>``."""
-    entries = ((block.lower(), int(entry), value) for block, entry, value in _SET.findall(text))
-    return {(block, entry): _number(value) for block, entry, value in entries}
+def _set_values(weight: WeightDescription) -> dict[_Entry, float]:
+    return {entry: _number(value) for entry, value in weight.card_values.items()}
 
 
 def _card_values(card: str) -> dict[_Entry, float]:

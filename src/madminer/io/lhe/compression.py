@@ -17,11 +17,16 @@ __all__ = ["uncompressed_blocks"]
 _BLOCK: Final = 1 << 17
 _FIRST_BLOCK: Final = 1 << 15  # most headers end here, and they are read by themselves
 _LARGEST: Final = 1 << 20  # of what comes out of one step
-_GZIP, _BZIP2, _XZ, _ZSTD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
+_GZIP, _BZIP2, _ZSTD = b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f\xfd"
+_LZMA: Final = (b"\xfd7zXZ\0", b"\x5d\0\0")
 _OTHER_FORMATS: Final = {
     b"root": "a ROOT file",
     b"\x89HDF": "an HDF5 file, such as a setup or an event file of MadMiner",
     b"PK\x03\x04": "a zip archive: unpack it",
+    b"Rar!": "a RAR archive: unpack it",
+    b"\x04\x22\x4d\x18": "compressed with lz4: uncompress it",
+    b"\x1f\x9d": "compressed with compress: uncompress it",
+    b"version https://git-lfs": "a pointer of Git LFS: run git lfs pull",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it",
     b"HepMC::": "a HepMC file, which holds showered events",
     b"\nHepMC::": "a HepMC file, which holds showered events",
@@ -49,8 +54,11 @@ def uncompressed_blocks(path: Path) -> Iterator[bytes]:
         elif begin.startswith(_ZSTD):
             blocks = _zstd_blocks(file, path)
         else:
-            blocks = _read(_opened(file, begin, path))
+            blocks = _read(_opened(file, begin))
         try:
+            first = next(blocks, b"")
+            _check_format(first, path)
+            yield first
             yield from blocks
         except (zlib.error, lzma.LZMAError, EOFError, OSError) as error:
             what = "truncated" if isinstance(error, EOFError) else "damaged"
@@ -60,15 +68,18 @@ def uncompressed_blocks(path: Path) -> Iterator[bytes]:
             ) from error
 
 
-def _opened(file: IO[bytes], begin: bytes, path: Path) -> IO[bytes]:
-    """The file, or what uncompresses it."""
-    if begin.startswith(_BZIP2):
-        return cast("IO[bytes]", bz2.BZ2File(file))
-    if begin.startswith(_XZ):
-        return cast("IO[bytes]", lzma.LZMAFile(file))
+def _check_format(begin: bytes, path: Path) -> None:
     for magic, what in _OTHER_FORMATS.items():
         if begin.startswith(magic):
             raise FileFormatError(f"{path} is no Les Houches event file, but {what}.")
+
+
+def _opened(file: IO[bytes], begin: bytes) -> IO[bytes]:
+    """The file, or what uncompresses it."""
+    if begin.startswith(_BZIP2):
+        return cast("IO[bytes]", bz2.BZ2File(file))
+    if begin.startswith(_LZMA):
+        return cast("IO[bytes]", lzma.LZMAFile(file))
     return file
 
 

@@ -30,7 +30,13 @@ MOST_WEIGHTS: Final = 100_000
 
 _SECTION: Final = "MGVersion|MG5ProcCard|MGRunCard|MGGenerationInfo|slha|init"
 _TAG: Final = re.compile(rf"<(/?)({_SECTION})(?:\s[^<>]*)?>", re.IGNORECASE)
-_WEIGHT_TAG: Final = re.compile(r"<(/?)(weightgroup|weight)\b([^<>]*)>([^<]*)", re.IGNORECASE)
+_WEIGHT_TAG: Final = re.compile(
+    r"<(/?)(weightgroup|weightinfo|weight)\b([^<>]*)>([^<]*)", re.IGNORECASE
+)
+_SET: Final = re.compile(
+    r"\bset\s+(?:param_card\s+)?(\w+)\s+(\d{1,9})\s+([^\s#]+)[ \t]*(?:#.*)?$",
+    re.MULTILINE | re.IGNORECASE,
+)
 _TAG_OF_GENERATOR: Final = re.compile(r"<generator\b([^<>]*)>")
 _TAG_OF_CROSS_SECTION: Final = re.compile(r"<xsecinfo\b([^<>]*)>")
 _ATTRIBUTE: Final = re.compile(
@@ -53,6 +59,12 @@ class WeightDescription:
     text: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def card_values(self) -> dict[tuple[str, int], str]:
+        """Values that the commands of a reweighting set, by lower-case block and number."""
+        commands = _SET.findall(self.text)
+        return {(block.lower(), int(number)): value for block, number, value in commands}
+
 
 @dataclass(frozen=True, slots=True)
 class WeightGroup:
@@ -69,9 +81,7 @@ class WeightGroup:
     @property
     def is_reweighting(self) -> bool:
         """Whether the weights are those at other parameter points, by name or by what they say."""
-        return self.name == REWEIGHTING_GROUP or any(
-            "set param_card" in weight.text for weight in self.weights
-        )
+        return self.name == REWEIGHTING_GROUP or any(weight.card_values for weight in self.weights)
 
 
 def reweighting_group(descriptions: Mapping[str, str]) -> WeightGroup:
@@ -133,8 +143,13 @@ class LHEHeader:
     @property
     def reweighting(self) -> dict[str, str]:
         """Texts of the weights at other parameter points, by id."""
+        return {name: weight.text for name, weight in self.parameter_points.items()}
+
+    @property
+    def parameter_points(self) -> dict[str, WeightDescription]:
+        """The weights at other parameter points, by id."""
         return {
-            weight.id: weight.text
+            weight.id: weight
             for group in self.weight_groups
             if group.is_reweighting
             for weight in group.weights
@@ -258,7 +273,7 @@ def _weight_groups(text: str, path: object) -> tuple[WeightGroup, ...]:
                 )
             if not is_inside and (not groups or groups[-1][0]):
                 groups.append(("", []))
-            name = attributes.pop("ID", "").strip()
+            name = attributes.pop("ID", attributes.get("NAME", "")).strip()
             groups[-1][1].append(WeightDescription(name, _unescaped(tag[4]).strip(), attributes))
     return tuple(WeightGroup(name, tuple(weights)) for name, weights in groups)
 

@@ -27,7 +27,9 @@ _PARTICLE_FIELDS: Final = 13  # IDUP ISTUP MOTHUP(2) ICOLUP(2) PUP(5) VTIMUP SPI
 _KINEMATICS: Final = (0, 1, 6, 7, 8, 9, 10, 12)
 _HISTORY: Final = (2, 3, 4, 5)
 _INSIDE: Final = rb"""((?:[^<>'"]++|'[^'<]*+'|"[^"<]*+")*+)"""  # of a tag; quotes may hold ">"
-_WEIGHT: Final = re.compile(rb"<wgt(?=[\s>])" + _INSIDE + rb">([^<]*+)</wgt\s*+>")
+_WEIGHT: Final = re.compile(  # <weight name='...'> in version 2
+    rb"<(?:wgt|weight)(?=[\s>])" + _INSIDE + rb">([^<]*+)</(?:wgt|weight)\s*+>"
+)
 _EVENT: Final = re.compile(rb"<event(?=[\s>])" + _INSIDE + rb">")
 _LIST: Final = re.compile(rb"<weights(?=[\s>])" + _INSIDE + rb">([^<]*+)</weights\s*+>")
 _END_OF_WEIGHT: Final = b"</wgt>"
@@ -223,7 +225,7 @@ def _parse_weights(
 ) -> dict[str, FloatArray]:
     """Weights of all events by id."""
     rows = np.flatnonzero(lines.begin_with(b"<wgt"))
-    if len(rows) or b"<wgt" in lines.text:
+    if len(rows) or b"<wgt" in lines.text or b"<weight " in lines.text:
         weights = _parse_regular_weights(lines, events, rows)
         return _parse_any_weights(lines, events) if weights is None else weights
     return _parse_weight_lists(lines, events, weight_ids) if b"<weights" in lines.text else {}
@@ -272,7 +274,7 @@ def _parse_weight_table(lines: _Lines, table: IntArray) -> dict[str, FloatArray]
 
 def _parse_any_weights(lines: _Lines, events: IntArray) -> dict[str, FloatArray]:
     """Weights in any order and form, one by one."""
-    n_tags = len(re.findall(rb"<wgt(?=[\s>])", lines.text))
+    n_tags = len(re.findall(rb"<(?:wgt|weight)(?=[\s>])", lines.text))
     if n_tags > MOST_WEIGHTS * len(events):
         raise FileFormatError(
             f"An event has more than {MOST_WEIGHTS} weights, more than are read. Leave out those "
@@ -330,4 +332,5 @@ def _parse_weight_lists(
 
 
 def _weight_id(attributes: bytes) -> str:
-    return parse_attributes(attributes.decode("utf-8", "replace")).get("ID", "").strip()
+    found = parse_attributes(attributes.decode("utf-8", "replace"))
+    return found.get("ID", found.get("NAME", "")).strip()
