@@ -206,7 +206,7 @@ def test_what_a_method_needs_is_asked_for(method: str) -> None:
 
 
 def test_unknown_method_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"method must be one of alice, .* got 'sally'"):
+    with pytest.raises(OptionError, match=r"method must be one of 'alice', .* got 'sally'"):
         DoubleParameterizedRatioEstimator().train("sally", X, np.ones(N_X), X, X)
 
 

@@ -161,7 +161,7 @@ def test_bad_constructions() -> None:
     with pytest.raises(EnsembleError, match="in the ensemble already"):
         Ensemble([member, member])
     for bad in (0, -1, True):
-        with pytest.raises(OptionError, match="number of estimators must be at least 1"):
+        with pytest.raises(OptionError, match="estimators must be a whole number from 1"):
             Ensemble(bad)
     with pytest.raises(OptionError, match="settings of estimators that the ensemble creates"):
         Ensemble([member], n_hidden=(10,))
@@ -229,7 +229,7 @@ def test_train_one_and_again(scores: Ensemble) -> None:
     assert [member.is_trained for member in ensemble.estimators] == [False, True]
     with pytest.raises(NotTrainedError, match=r"Estimators \[0\] of the ensemble"):
         ensemble.evaluate_score(x=X)
-    with pytest.raises(OptionError, match="i must be from 0 to 1, got 2"):
+    with pytest.raises(OptionError, match="i must be a whole number from 0 to 1, got 2"):
         ensemble.train_one(2, method="sally", **local_sample())
     assert scores.n_parameters == 2
 

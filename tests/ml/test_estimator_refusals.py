@@ -106,13 +106,13 @@ def test_a_missing_graphics_processor_is_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"features": [True, False]}, "features must be a list of whole numbers"),
-        ({"features": "01"}, "features must be a list of whole numbers"),
-        ({"features": [1.7]}, "features must be a list of whole numbers"),
-        ({"features": 0}, "features must be a list of whole numbers"),
-        ({"n_hidden": (5.5,)}, "n_hidden must be a list of whole numbers"),
-        ({"n_hidden": None}, "n_hidden must be a list of whole numbers"),
-        ({"dropout_prob": "a"}, "dropout_prob must be from 0 to below 1"),
+        ({"features": [True, False]}, r"features\[0\] must be a whole number from 0, got True"),
+        ({"features": "01"}, "features must be a list, got '01'"),
+        ({"features": [1.7]}, r"features\[0\] must be a whole number"),
+        ({"features": 0}, "features must be a list, got 0"),
+        ({"n_hidden": (5.5,)}, r"n_hidden\[0\] must be a whole number"),
+        ({"n_hidden": None}, "n_hidden must be a list, got None"),
+        ({"dropout_prob": "a"}, "dropout_prob must be a number from 0 to below 1"),
     ],
 )
 def test_settings_of_other_types_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -220,7 +220,7 @@ def test_scandal_needs_joint_scores() -> None:
     sample = toy_sample(100, seed=11)
     with pytest.raises(TrainingError, match="'scandal' needs t_xz, which was not given"):
         LikelihoodEstimator().train("scandal", sample["x"], sample["theta"])
-    with pytest.raises(OptionError, match="method must be one of nde, scandal; got 'alice'"):
+    with pytest.raises(OptionError, match="method must be one of 'nde', 'scandal', got 'alice'"):
         LikelihoodEstimator().train("alice", sample["x"], sample["theta"])
 
 
@@ -254,10 +254,10 @@ def test_files_of_the_old_program_are_refused(tmp_path: Path) -> None:
         ({"n_components": 0}, "n_components must be a whole number from 1, got 0"),
         ({"n_mades": 2.5}, "n_mades must be a whole number from 1, got 2.5"),
         ({"n_mades": True}, "n_mades must be a whole number from 1, got True"),
-        ({"batch_norm": 0.0}, "batch_norm must be None, or .* got 0.0"),
-        ({"batch_norm": 1.5}, "batch_norm must be None, or .* got 1.5"),
-        ({"batch_norm": True}, "batch_norm must be None, or .* got True"),
-        ({"n_hidden": (0,)}, "n_hidden must hold positive numbers"),
+        ({"batch_norm": 0.0}, "batch_norm must be a number above 0 to 1, got 0.0"),
+        ({"batch_norm": 1.5}, "batch_norm must be a number above 0 to 1, got 1.5"),
+        ({"batch_norm": True}, "batch_norm must be a number above 0 to 1, got True"),
+        ({"n_hidden": (0,)}, r"n_hidden\[0\] must be a whole number from 1, got 0"),
         ({"activation": "nonsense"}, "activation must be one of"),
     ],
 )

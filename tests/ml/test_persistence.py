@@ -157,7 +157,7 @@ def test_wrong_types_and_versions_are_refused(score: ScoreEstimator, tmp_path: P
         ({"estimator_type": "typo"}, "unknown estimator type 'typo'"),
         ({"n_hidden": [50]}, "a network of 250 numbers or more, but 26 of them"),
         ({"n_hidden": [3]}, "size mismatch"),
-        ({"n_hidden": None}, "n_hidden must be a list of whole numbers"),
+        ({"n_hidden": None}, "n_hidden must be a list"),
     ]:
         path.write_text(json.dumps({**settings, **changed}))
         with pytest.raises(FileFormatError, match=message):

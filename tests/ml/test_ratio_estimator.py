@@ -133,7 +133,7 @@ def test_bad_input_is_refused(estimator: ParameterizedRatioEstimator) -> None:
 def test_bad_training_data_are_refused() -> None:
     rng = np.random.default_rng(2)
     x, y, theta = rng.normal(size=(20, 2)), rng.integers(0, 2, size=20), rng.normal(size=(20, 2))
-    with pytest.raises(OptionError, match=r"method must be one of alice, .* got 'typo'"):
+    with pytest.raises(OptionError, match=r"method must be one of 'alice', .* got 'typo'"):
         ParameterizedRatioEstimator().train("typo", x, y, theta)
     with pytest.raises(DataError, match=r"y must be 0 .* got 20 other values in 20"):
         ParameterizedRatioEstimator().train("carl", x, y + 2, theta)
@@ -141,7 +141,7 @@ def test_bad_training_data_are_refused() -> None:
         ParameterizedRatioEstimator().train("cascal", x, y, theta, t_xz=theta[:, :1])
     with pytest.raises(DataError, match="mean of sample_weight must be positive"):
         ParameterizedRatioEstimator().train("carl", x, y, theta, sample_weight=-np.ones(20))
-    with pytest.raises(OptionError, match="alpha must be 0 or more"):
+    with pytest.raises(OptionError, match="alpha must be a number from 0"):
         ParameterizedRatioEstimator().train("carl", x, y, theta, alpha=-1.0)
     with pytest.raises(DataError, match="r_xz contains 20 values that are NaN"):
         ParameterizedRatioEstimator().train("alice", x, y, theta, r_xz=np.full(20, np.nan))

@@ -122,10 +122,10 @@ def test_unknown_method_is_sally_with_a_warning() -> None:
     ("settings", "message"),
     [
         ({"activation": "typo"}, "activation must be one of"),
-        ({"dropout_prob": 1.0}, "dropout_prob must be from 0 to below 1"),
+        ({"dropout_prob": 1.0}, "dropout_prob must be a number from 0 to below 1"),
         ({"features": [0, 0]}, "features must be None or different"),
-        ({"features": [-1]}, "features must be None or different"),
-        ({"n_hidden": (10, 0)}, "n_hidden must hold positive"),
+        ({"features": [-1]}, r"features\[0\] must be a whole number from 0"),
+        ({"n_hidden": (10, 0)}, r"n_hidden\[1\] must be a whole number from 1"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -138,8 +138,8 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> N
     [
         ({"validation_split": 1.0}, "validation_split must be"),
         ({"limit_samplesize": 0}, "limit_samplesize must be"),
-        ({"dtype": "float16"}, "dtype must be one of float32, float64"),
-        ({"n_epochs": 0}, "n_epochs must be positive"),
+        ({"dtype": "float16"}, "dtype must be one of 'float32', 'float64'"),
+        ({"n_epochs": 0}, "n_epochs must be a whole number from 1"),
     ],
 )
 def test_wrong_training_options_are_refused(settings: dict[str, Any], message: str) -> None:

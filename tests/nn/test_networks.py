@@ -60,7 +60,7 @@ def test_initialisation_leaves_global_random_numbers_alone() -> None:
 
 
 def test_unknown_activation_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"must be one of elu, .*got 'typo'"):
+    with pytest.raises(OptionError, match=r"must be one of 'elu', .*got 'typo'"):
         make_network(activation="typo")
 
 

@@ -56,7 +56,7 @@ def test_one_cycle_peaks_once() -> None:
 
 
 def test_unknown_schedule_is_refused() -> None:
-    with pytest.raises(OptionError, match="scheduler must be one of exponential"):
+    with pytest.raises(OptionError, match="scheduler must be one of 'exponential'"):
         learning_rates("typo", 1.0, 1.0, 1, 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, cast, final
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from madminer.checks import whole
+from madminer import checks
 from madminer.errors import (
     DataError,
     FileFormatError,
@@ -60,6 +60,7 @@ __all__ = ["ConditionalEstimator", "Estimator", "TheresAGoodReasonThisDoesntWork
 logger = logging.getLogger("madminer.ml")
 
 _EVENTS_AT_ONCE = 1 << 16
+_MOST_NUMBERS = 1 << 31  # of a network: 8 GiB, and three times as much for the optimiser
 _KNOWN_AFTER_TRAINING = frozenset({"n_observables", "n_parameters", "nuisance_mode_default"})
 
 
@@ -101,7 +102,7 @@ class Estimator(ABC):
         self.features = _check_features(features)
         self.n_hidden = _check_n_hidden(n_hidden)
         self.activation = activation
-        self.dropout_prob = _check_dropout(dropout_prob)
+        self.dropout_prob = checks.number(dropout_prob, "dropout_prob", 0.0, below=1.0)
         self.n_observables: int | None = None
         self.n_parameters: int | None = None
         self._network: nn.Module | None = None
@@ -320,6 +321,10 @@ class Estimator(ABC):
         )
         n_features = len(self.features or range(loaded.n_observables))
         weights = draw_generator(rng)  # also if not needed: a resumed training draws the same
+        if self._least_numbers(n_features, n_parameters) > _MOST_NUMBERS:
+            raise OptionError(
+                f"n_hidden={self.n_hidden} makes a network of more than {_MOST_NUMBERS} numbers."
+            )
         network = self._network or self._make_network(n_features, n_parameters, weights)
         network.to(device=pick_device(options.device), dtype=pick_dtype(options.dtype))
         training, validation = make_datasets(
@@ -452,11 +457,13 @@ class Estimator(ABC):
         self.features = _check_features(settings["features"])
         self.n_hidden = _check_n_hidden(settings["n_hidden"])
         self.activation = "relu" if is_old_sigmoid else settings["activation"]
-        self.dropout_prob = _check_dropout(settings.get("dropout_prob", 0.0))
+        self.dropout_prob = checks.number(
+            settings.get("dropout_prob", 0.0), "dropout_prob", 0.0, below=1.0
+        )
         self._restore_settings(settings)
         x_scaling = Standardization(arrays["x_means"], arrays["x_stds"])
-        n_features = whole(settings["n_observables"], "n_observables", 1)
-        n_parameters = whole(settings["n_parameters"], "n_parameters", 1)
+        n_features = checks.whole(settings["n_observables"], "n_observables", 1)
+        n_parameters = checks.whole(settings["n_parameters"], "n_parameters", 1)
         theta_scaling = None
         if "theta_means" in arrays:
             theta_scaling = Standardization(arrays["theta_means"], arrays["theta_stds"])
@@ -476,7 +483,7 @@ class Estimator(ABC):
         self._restore_more(model)
 
     def _least_numbers(self, n_features: int, n_parameters: int) -> int:
-        """Numbers that the network of files has at least, found before it is made."""
+        """Numbers that the network has at least, found before it is made."""
         return sum(
             number * sum(m * n for m, n in pairwise((inputs, *self.n_hidden, outputs)))
             for inputs, outputs, number in self._dense_networks(n_features, n_parameters)
@@ -541,34 +548,30 @@ class ConditionalEstimator(Estimator, ABC):
         )
 
 
-def _check_dropout(dropout_prob: object) -> float:
-    is_number = isinstance(dropout_prob, int | float | np.number)
-    if not is_number or not 0.0 <= cast("float", dropout_prob) < 1.0:
-        raise OptionError(f"dropout_prob must be from 0 to below 1, got {dropout_prob!r}.")
-    return float(cast("float", dropout_prob))
-
-
-def _check_features(features: Sequence[int] | None) -> list[int] | None:
+def _check_features(features: object) -> list[int] | None:
     if features is None:
         return None
-    chosen = _whole_numbers(features, "features")
-    if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
-        raise OptionError(
-            f"features must be None or different indices of observables from 0, got {chosen}."
-        )
+    chosen = checks.sequence(features, "features", _index)
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise checks.refusal("features", "None or different indices of observables", features)
     return chosen
 
 
-def _check_n_hidden(n_hidden: Sequence[int]) -> tuple[int, ...]:
+def _check_n_hidden(n_hidden: object) -> tuple[int, ...]:
     if isinstance(n_hidden, int | np.integer):
         raise OptionError(
             f"n_hidden must list the units of each hidden layer, got {n_hidden}. Give "
             f"({n_hidden},) for one layer."
         )
-    units = tuple(_whole_numbers(n_hidden, "n_hidden"))
-    if any(n < 1 for n in units):
-        raise OptionError(f"n_hidden must hold positive numbers of units, got {units}.")
-    return units
+    return tuple(checks.sequence(n_hidden, "n_hidden", _units))
+
+
+def _index(value: object, name: str) -> int:
+    return checks.whole(value, name, 0)
+
+
+def _units(value: object, name: str) -> int:
+    return checks.whole(value, name, 1)
 
 
 def _precision(state: Mapping[str, Tensor]) -> torch.dtype:
@@ -577,13 +580,6 @@ def _precision(state: Mapping[str, Tensor]) -> torch.dtype:
     if len(kinds) != 1 or not kinds <= {torch.float32, torch.float64}:
         raise DataError(f"numbers of one precision, float32 or float64, not {kinds}")
     return kinds.pop()
-
-
-def _whole_numbers(values: object, name: str) -> list[int]:
-    numbers = list(values) if isinstance(values, Iterable) else [None]
-    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) for n in numbers):
-        raise OptionError(f"{name} must be a list of whole numbers, got {values!r}.")
-    return [int(cast("int", n)) for n in numbers]
 
 
 def _tensor(values: FloatArray, network: nn.Module) -> Tensor:

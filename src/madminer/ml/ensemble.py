@@ -10,6 +10,7 @@ from typing import Any, cast, final
 
 import numpy as np
 
+from madminer import checks
 from madminer.errors import DataError, EnsembleError, NotTrainedError, OptionError, ShapeError
 from madminer.ml.base import Estimator
 from madminer.ml.ensemble_files import read_ensemble, write_ensemble
@@ -99,7 +100,7 @@ class Ensemble:
         self._settings = {k: v for k, v in settings.items() if v != _DEFAULTS[k]}
         if isinstance(estimators, int | np.integer):
             ScoreEstimator(**settings)  # refuses now what would be refused in training
-            self._n_to_create = _check_number(estimators)
+            self._n_to_create = checks.whole(estimators, "estimators", 1)
             return
         if self._settings:
             raise OptionError(
@@ -167,8 +168,7 @@ class Ensemble:
             EnsembleError: If it does not fit to the other members afterwards.
         """
         self._create_for(kwargs.get("method"), kwargs)
-        if not 0 <= i < len(self.estimators):
-            raise OptionError(f"i must be from 0 to {len(self.estimators) - 1}, got {i}.")
+        checks.whole(i, "i", 0, len(self.estimators) - 1)
         history = self.estimators[i].train(**kwargs)
         check_members(self.estimators)
         return history
@@ -556,12 +556,6 @@ class Ensemble:
 
 _DEFAULTS = {"features": None, "n_hidden": (100,), "activation": "tanh", "dropout_prob": 0.0}
 _EMPTY = "Add estimators, load them, or create them with Ensemble(n)."
-
-
-def _check_number(n: int | np.integer) -> int:
-    if isinstance(n, bool) or n < 1:
-        raise OptionError(f"The number of estimators must be at least 1, got {n}.")
-    return int(n)
 
 
 def _first(result: FloatArray | tuple[FloatArray, ...]) -> FloatArray:

@@ -8,7 +8,8 @@ from typing import Any, NoReturn, Unpack
 import numpy as np
 import torch
 
-from madminer.errors import FileFormatError, NotAvailableError, OptionError
+from madminer import checks
+from madminer.errors import FileFormatError, NotAvailableError
 from madminer.ml.base import ConditionalEstimator
 from madminer.ml.inputs import DataLike
 from madminer.ml.options import TrainingKeywords, TrainingOptions
@@ -73,8 +74,8 @@ class LikelihoodEstimator(ConditionalEstimator):
         batch_norm: float | None = None,
     ) -> None:
         super().__init__(features, n_hidden, activation)
-        self.n_components = _check_number(n_components, "n_components")
-        self.n_mades = _check_number(n_mades, "n_mades")
+        self.n_components = checks.whole(n_components, "n_components", 1)
+        self.n_mades = checks.whole(n_mades, "n_mades", 1)
         self.batch_norm = _check_batch_norm(batch_norm)
 
     @takes(TrainingOptions, TrainingSettings)
@@ -256,23 +257,11 @@ class LikelihoodEstimator(ConditionalEstimator):
                 "Likelihood estimators of MadMiner 0.9 cannot be read: their networks are built "
                 "differently. Train the estimator again."
             )
-        self.n_components = _check_number(settings["n_components"], "n_components")
-        self.n_mades = _check_number(settings["n_mades"], "n_mades")
+        self.n_components = checks.whole(settings["n_components"], "n_components", 1)
+        self.n_mades = checks.whole(settings["n_mades"], "n_mades", 1)
         self.batch_norm = _check_batch_norm(settings["batch_norm"])
 
 
-def _check_number(value: int, name: str) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise OptionError(f"{name} must be a whole number from 1, got {value!r}.")
-    return int(value)
-
-
-def _check_batch_norm(alpha: float | None) -> float | None:
-    if alpha is None:
-        return None
-    if isinstance(alpha, bool) or not 0.0 < alpha <= 1.0:
-        raise OptionError(
-            f"batch_norm must be None, or the weight of a batch in the running moments, above 0 "
-            f"and up to 1; got {alpha!r}."
-        )
-    return float(alpha)
+def _check_batch_norm(alpha: object) -> float | None:
+    """Weight of a batch in the running moments."""
+    return None if alpha is None else checks.number(alpha, "batch_norm", above=0.0, high=1.0)

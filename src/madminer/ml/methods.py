@@ -28,7 +28,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from madminer.errors import OptionError
+from madminer import checks
 from madminer.nn import losses
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.data import Batch
@@ -91,9 +91,7 @@ def find_method(family: str, method: str) -> tuple[LossTerm, ...]:
         OptionError: If the family has no method of this name.
     """
     methods = FAMILIES[family].methods
-    if method not in methods:
-        raise OptionError(f"method must be one of {', '.join(sorted(methods))}; got {method!r}.")
-    return methods[method]
+    return methods[checks.one_of(method, "method", sorted(methods))]
 
 
 def required_columns(family: str, terms: tuple[LossTerm, ...]) -> tuple[str, ...]:

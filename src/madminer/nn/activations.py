@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from madminer.errors import OptionError
+from madminer import checks
 from madminer.nn.randomness import RandomizedReLU
 
 __all__ = ["ACTIVATIONS", "Activation", "activation"]
@@ -36,11 +36,7 @@ def activation(name: str) -> Activation:
     Raises:
         OptionError: If there is none of this name.
     """
-    if name not in ACTIVATIONS:
-        raise OptionError(
-            f"activation must be one of {', '.join(sorted(ACTIVATIONS))}; got {name!r}."
-        )
-    return ACTIVATIONS[name]
+    return ACTIVATIONS[checks.one_of(name, "activation", ACTIVATIONS)]
 
 
 def _tanh(_: Tensor, a: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from numbers import Real
 
 import torch
 from torch import Tensor, nn
 
-from madminer.errors import OptionError, TrainingError
+from madminer import checks
+from madminer.errors import TrainingError
 from madminer.nn.data import Batch, Dataset
 from madminer.nn.history import EpochCallback, EpochReport, TrainingHistory, check_callbacks
 from madminer.nn.optimizers import check_optimizer, make_optimizer
@@ -85,29 +85,16 @@ class TrainingSettings:
     verbose: str = "some"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.early_stopping, bool):
-            raise OptionError(f"early_stopping must be True or False, got {self.early_stopping!r}.")
-        for name in ("n_epochs", "batch_size", "initial_lr", "final_lr", "clip_gradient"):
+        checks.flag(self.early_stopping, "early_stopping")
+        for name in ("initial_lr", "final_lr", "clip_gradient"):
             value = getattr(self, name)
-            if name == "clip_gradient" and value is None:
-                continue
-            if not (_is_number(value) and value > 0 and math.isfinite(value)):
-                raise OptionError(f"{name} must be positive and finite, got {value!r}.")
-        for name in ("n_epochs", "batch_size", "early_stopping_patience"):
+            if not (name == "clip_gradient" and value is None):
+                object.__setattr__(self, name, checks.positive(value, name))
+        for name, low in (("n_epochs", 1), ("batch_size", 1), ("early_stopping_patience", 0)):
             value = getattr(self, name)
-            if name == "early_stopping_patience" and value is None:
-                continue
-            if not (_is_number(value) and value == math.floor(value)):
-                raise OptionError(f"{name} must be a whole number, got {value!r}.")
-            object.__setattr__(self, name, int(value))  # 50.0 counts too
-        if self.early_stopping_patience is not None and self.early_stopping_patience < 0:
-            raise OptionError(
-                f"early_stopping_patience must be 0 or more, got {self.early_stopping_patience}."
-            )
-        if self.verbose not in VERBOSITY:
-            raise OptionError(
-                f"verbose must be one of {', '.join(VERBOSITY)}; got {self.verbose!r}."
-            )
+            if not (name == "early_stopping_patience" and value is None):
+                object.__setattr__(self, name, _whole(value, name, low))
+        checks.one_of(self.verbose, "verbose", VERBOSITY)
         check_schedule(self.scheduler)
         check_optimizer(self.optimizer, self.nesterov_momentum)
 
@@ -364,6 +351,15 @@ class _Run:
             )
         return None
 
+    def _remembered(self) -> dict[str, Tensor]:
+        """What the optimiser remembers after a step; none is taken here."""
+        vector = nn.Parameter(torch.zeros_like(self.parameters.vector))
+        vector.grad = torch.zeros_like(vector)
+        name, momentum = self.settings.optimizer, self.settings.nesterov_momentum
+        optimizer = make_optimizer(name, vector, 1.0, momentum)
+        optimizer.step()
+        return copy_optimizer(optimizer, vector)
+
     def _description(self, checkpoint: CheckpointSettings) -> dict[str, Plain]:
         settings = asdict(self.settings)
         del settings["verbose"]
@@ -445,8 +441,10 @@ def _mean_loss(batch_loss: BatchLoss, sample: Dataset, batch_size: int = 0) -> f
     return total / len(sample)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+def _whole(value: object, name: str, low: int) -> int:
+    """A whole number; 50.0 counts too."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return checks.whole(int(value) if is_whole else value, name, low)  # type: ignore[call-overload]
 
 
 def _summary(report: EpochReport) -> str:

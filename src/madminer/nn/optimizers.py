@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn, optim
 
+from madminer import checks
 from madminer.errors import OptionError
 from madminer.nn.adam import Adam
 
@@ -58,18 +59,13 @@ def check_optimizer(name: str, nesterov_momentum: float | None = None) -> None:
     Raises:
         OptionError: Says what is accepted.
     """
-    if name not in OPTIMIZERS:
-        raise OptionError(
-            f"optimizer must be one of {', '.join(sorted(OPTIMIZERS))}; got {name!r}."
-        )
-    if nesterov_momentum is not None and name != "sgd":
+    checks.one_of(name, "optimizer", OPTIMIZERS)
+    if nesterov_momentum is None:
+        return
+    checks.number(nesterov_momentum, "nesterov_momentum", above=0.0, below=1.0)
+    if name != "sgd":
         raise OptionError(
             f"nesterov_momentum belongs to optimizer 'sgd'; got {nesterov_momentum} with {name!r}."
-        )
-    if nesterov_momentum is not None and not 0.0 < nesterov_momentum < 1.0:
-        raise OptionError(
-            f"nesterov_momentum must lie between 0 and 1, or be None for none; got "
-            f"{nesterov_momentum}."
         )
 
 

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from madminer.errors import DataError, FileFormatError, OptionError, TrainingError
+from madminer import checks
+from madminer.errors import DataError, FileFormatError, TrainingError
 from madminer.nn.optimizers import Optimizer
 
 __all__ = [
@@ -187,10 +188,7 @@ class CheckpointSettings:
     name: str = "The checkpoint"
 
     def __post_init__(self) -> None:
-        if isinstance(self.every, bool) or self.every != int(self.every) or self.every < 1:
-            raise OptionError(
-                f"checkpoint_every must be a whole number of epochs from 1, got {self.every}."
-            )
+        checks.whole(self.every, "checkpoint_every", 1)
 
 
 def check_same_run(state: RunState, description: Mapping[str, Plain], name: str) -> None:

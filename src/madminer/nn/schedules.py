@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from madminer.errors import OptionError
+from madminer import checks
 from madminer.typing import FloatArray
 
 __all__ = ["SCHEDULES", "check_schedule", "learning_rates", "learning_rates_of_epoch"]
@@ -77,8 +77,7 @@ def check_schedule(name: str) -> None:
     Raises:
         OptionError: Says what is accepted.
     """
-    if name not in SCHEDULES:
-        raise OptionError(f"scheduler must be one of {', '.join(SCHEDULES)}; got {name!r}.")
+    checks.one_of(name, "scheduler", SCHEDULES)
 
 
 def _constant(start: float, _: float, epoch: FloatArray, __: FloatArray) -> FloatArray:
