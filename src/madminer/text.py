@@ -50,4 +50,4 @@ def shortened(names: Sequence[str]) -> str:
         'b0, b1, b2, b3, b4, b5, b6, b7 and 22 more'
     """
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(one_line(name) for name in names[:_SHOWN]) + more

@@ -185,3 +185,24 @@ def test_repr_says_what_there_is() -> None:
 def test_rich_is_imported_when_it_is_needed() -> None:
     code = "import sys, madminer.core; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "hostile", ["\x1b[2J\x1b[31m", "\u202etxt", "<script>", "[bold]x[/]", "$x$"]
+)
+def test_names_from_files_are_shown_as_text(hostile: str) -> None:
+    """No escape of a terminal, no mark-up, no tag; names given by users are refused instead."""
+    name = f"c{hostile}"
+    setup = AnalysisSetup(
+        parameters={name: AnalysisParameter(name, hostile, 2)},
+        benchmarks={hostile: Benchmark(hostile, {name: 0.0})},
+        observables={"x": hostile},
+    )
+    miner = MadMiner()
+    miner.parameters, miner.benchmarks = dict(setup.parameters), dict(setup.benchmarks)
+    html = setup_html(setup)
+    for text in ("\n".join(printed(setup)), html, repr(miner)):
+        assert all(line.isprintable() for line in text.split("\n"))
+    assert "<script>" not in html
+    if hostile.isprintable():
+        assert f"c{hostile}" in "\n".join(printed(setup))

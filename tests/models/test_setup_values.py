@@ -186,3 +186,14 @@ def test_labels_are_unique() -> None:
         nuisance_parameters={n: NuisanceParameter(n, s) for n, s in names.items()}
     )
     assert setup.nuisance_labels == {name: name for name in names}
+
+
+@pytest.mark.parametrize(
+    "theta",
+    [None, True, 1.5, -1, 10**5000, "x" * 10**6, b"sm", {"a": 1.0}, {1, 2}, [1j, 0], ["a", "b"]],
+    ids=lambda theta: type(theta).__name__,
+)
+def test_points_of_other_types_are_refused_by_short_messages(theta: object) -> None:
+    with pytest.raises((UnknownNameError, ShapeError)) as caught:
+        SETUP.theta(theta)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 400

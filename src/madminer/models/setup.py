@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from madminer.checks import shown
 from madminer.errors import SetupError, ShapeError, UnknownNameError
 from madminer.models.benchmarks import Benchmark, FiniteDiffBenchmark
 from madminer.models.parameters import AnalysisParameter, NuisanceParameter
@@ -211,12 +212,13 @@ class AnalysisSetup:
         if isinstance(name_or_index, str):
             if name_or_index not in names:
                 raise UnknownNameError(
-                    f"There is no benchmark {name_or_index!r}; the benchmarks are {names}."
+                    f"There is no benchmark {shown(name_or_index)}; the benchmarks are {names}."
                 )
             return names.index(name_or_index)
         if not 0 <= name_or_index < len(names):
             raise UnknownNameError(
-                f"There is no benchmark number {name_or_index}; there are {len(names)}: {names}."
+                f"There is no benchmark number {shown(name_or_index)}; there are {len(names)}: "
+                f"{names}."
             )
         return int(name_or_index)
 
@@ -244,6 +246,6 @@ class AnalysisSetup:
         if point.shape != (self.n_parameters,) or not np.all(np.isfinite(point)):
             raise ShapeError(
                 f"theta must be finite with shape ({self.n_parameters},), one value for each of "
-                f"{list(self.parameters)}; got {theta!r:.200}."
+                f"{list(self.parameters)}; got {shown(theta)}."
             )
         return point

@@ -132,7 +132,7 @@ def tables_html(sections: Iterable[Section], text: str = "") -> str:
         >>> "&lt;b&gt;" in tables_html([Section("Observables", ("name",), [("<b>",)])])
         True
     """
-    line = [f"<p>{escape(text)}</p>"] if text else []
+    line = [f"<p>{_escaped(text)}</p>"] if text else []
     tables = "\n".join([*line, *(_html_table(section) for section in sections)])
     return f'<div class="madminer-setup">\n<style>{STYLE}</style>\n{tables}\n</div>'
 
@@ -165,20 +165,26 @@ def _rich_section(section: Section) -> Group:
 def _html_table(section: Section) -> str:
     def cells(tag: str, row: Sequence[str]) -> str:
         classes = [' class="number"' if i in section.numeric else "" for i in range(len(row))]
-        texts = (f"<{tag}{c}>{escape(cell)}</{tag}>" for c, cell in zip(classes, row, strict=True))
+        texts = (
+            f"<{tag}{c}>{_escaped(cell)}</{tag}>" for c, cell in zip(classes, row, strict=True)
+        )
         return f"<tr>{''.join(texts)}</tr>"
 
     lines = [
         "<table>",
-        f"<caption>{escape(section.title)}</caption>",
+        f"<caption>{_escaped(section.title)}</caption>",
         f"<thead>{cells('th', section.columns)}</thead>",
         "<tbody>",
         *(cells("td", row) for row in section.shown),
     ]
     if section.more:
         n_columns = len(section.columns)
-        lines.append(f'<tr><td class="more" colspan="{n_columns}">{escape(section.more)}</td></tr>')
+        lines.append(f'<tr><td class="more" colspan="{n_columns}">{section.more}</td></tr>')
     return "\n".join([*lines, "</tbody>", "</table>"])
+
+
+def _escaped(text: str) -> str:
+    return escape(printable(text))
 
 
 def _sections(setup: AnalysisSetup) -> list[Section]:
