@@ -21,7 +21,14 @@ from madminer.limits import regular_grid, truth_limit_grid
 from madminer.ml import ScoreEstimator
 from madminer.models import Cut
 from madminer.reading.cuts import compile_cut
-from madminer.stats import contour_level
+from madminer.stats import (
+    contour_level,
+    log_poisson,
+    log_ratio_to_best,
+    p_values_from_log_r,
+    p_values_from_q,
+    weighted_quantiles,
+)
 
 MakeFile = Callable[..., Path]
 ORIGIN = [0.0, 0.0]
@@ -182,10 +189,19 @@ def complete(fisher: FisherInformation, model: Path) -> dict[Callable[..., Any],
         },
         regular_grid: {"grid_ranges": [(0.0, 1.0)], "grid_resolutions": 2},
         contour_level: {"confidence_level": 0.68, "dof": 2},
+        p_values_from_log_r: {"log_r": [-1.0], "dof": 1},
+        p_values_from_q: {"q": [1.0], "dof": 1},
+        log_ratio_to_best: {"log_likelihood": [-1.0, -2.0]},
+        log_poisson: {"n_observed": 3, "n_expected": 2.5},
+        weighted_quantiles: {"values": [1.0, 2.0], "quantiles": [0.5], "weights": None},
+        FisherInformation: {
+            "filename": fisher.madminer_filename,
+            "include_nuisance_parameters": True,
+        },
     }
 
 
-N_CALLS = 11
+N_CALLS = 17
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
@@ -31,6 +30,7 @@ from madminer.analysis.rescaling import (
 )
 from madminer.analysis.response import EventResponse, response_model, weights_and_gradients
 from madminer.analysis.sums import EventSums, accumulate_sums, cross_sections
+from madminer.checks import path
 from madminer.errors import FileFormatError, OptionError, ShapeError
 from madminer.io.event_file import EventFile, EventSummary
 from madminer.models import AnalysisSetup
@@ -85,7 +85,7 @@ class DataAnalyzer:
     ) -> None:
         self.madminer_filename: StrPath = filename
         self.include_nuisance_parameters = include_nuisance_parameters
-        self.event_file = EventFile(Path(filename))
+        self.event_file = EventFile(path(filename, "filename"))
         self.setup = _reduced(self.event_file.setup, disable_morphing, include_nuisance_parameters)
         setup = self.setup
         self.parameters = dict(setup.parameters)

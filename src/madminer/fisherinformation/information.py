@@ -112,7 +112,9 @@ class FisherInformation(DataAnalyzer):
         super().__init__(
             filename,
             disable_morphing=False,
-            include_nuisance_parameters=include_nuisance_parameters,
+            include_nuisance_parameters=flag(
+                include_nuisance_parameters, "include_nuisance_parameters"
+            ),
         )
         self._moments: dict[object, BinnedMoments] = {}
 

@@ -9,12 +9,11 @@ References:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 import numpy as np
 
-from madminer.checks import refusal
+from madminer.checks import path
 from madminer.errors import DataError, NoEventsError, OptionError
 from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator, load_estimator
 from madminer.ml.ensemble_statistics import ensemble_information, member_mean, normalized_votes
@@ -46,9 +45,7 @@ def load_score_model(filename: StrPath) -> ScoreModel:
     Raises:
         OptionError: If the file holds another type of estimator.
     """
-    if not isinstance(filename, str | os.PathLike):
-        raise refusal("model_file", "the path of a saved estimator", filename)
-    estimator = load_estimator(filename)
+    estimator = load_estimator(path(filename, "model_file"))
     member = estimator.estimators[0] if isinstance(estimator, Ensemble) else estimator
     if not isinstance(member, ScoreEstimator | ParameterizedRatioEstimator):
         raise OptionError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln, xlogy
 
+from madminer.checks import real_array
 from madminer.errors import DataError
 from madminer.typing import ArrayLike, FloatArray
 
@@ -31,7 +32,8 @@ def log_poisson(n_observed: ArrayLike, n_expected: ArrayLike) -> FloatArray:
         >>> float(np.exp(log_poisson(2, 3.0)).round(6))  # 3^2 e^-3 / 2!
         0.224042
     """
-    n, mean = np.asarray(n_observed, dtype=np.float64), np.asarray(n_expected, dtype=np.float64)
+    n = real_array(n_observed, "n_observed", error=DataError)
+    mean = real_array(n_expected, "n_expected", error=DataError)
     if not (np.all(n >= 0.0) and np.all(mean >= 0.0)):
         raise DataError(
             "Event numbers must not be negative, got observed numbers down to "

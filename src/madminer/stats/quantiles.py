@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from madminer.checks import real_array
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.typing import ArrayLike, FloatArray
 
@@ -48,9 +49,9 @@ def weighted_quantiles(
         >>> weighted_quantiles([1.0, 2.0, 3.0], [0.5], weights=[1.0, 2.0, 1.0])
         array([2.])
     """
-    x = np.asarray(values, dtype=np.float64)
-    w = np.ones_like(x) if weights is None else np.asarray(weights, dtype=np.float64)
-    q = np.asarray(quantiles, dtype=np.float64)
+    x = real_array(values, "values")
+    w = np.ones_like(x) if weights is None else real_array(weights, "weights")
+    q = real_array(quantiles, "quantiles")
     if x.ndim != 1 or x.size == 0 or w.shape != x.shape:
         raise ShapeError(
             "Quantiles need values (n,) with n > 0 and weights of the same shape, "

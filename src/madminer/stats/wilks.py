@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import chi2
 
-from madminer.checks import number, whole
+from madminer.checks import number, real_array, whole
 from madminer.errors import DataError
 from madminer.typing import ArrayLike, FloatArray
 
@@ -35,7 +35,7 @@ def log_ratio_to_best(log_likelihood: ArrayLike) -> tuple[FloatArray, int]:
         >>> log_ratio_to_best([-3.0, -1.0, -2.0])
         (array([-2.,  0., -1.]), 1)
     """
-    values = np.asarray(log_likelihood, dtype=np.float64)
+    values = real_array(log_likelihood, "log_likelihood", error=DataError)
     if values.ndim != 1 or values.size == 0 or np.any(np.isnan(values) | (values == np.inf)):
         raise DataError("Log likelihoods must be a list of numbers below infinity without NaN.")
     best = int(np.argmax(values))
@@ -62,7 +62,7 @@ def p_values_from_log_r(log_r: ArrayLike, dof: int) -> FloatArray:
         >>> p_values_from_log_r([0.0, -0.5, -2.0], dof=1).round(4)
         array([1.    , 0.3173, 0.0455])
     """
-    values = np.asarray(log_r, dtype=np.float64)
+    values = real_array(log_r, "log_r", error=DataError)
     if not np.all(values <= _ROUNDING * max(1.0, float(np.max(np.abs(values), initial=0.0)))):
         raise DataError(
             "log r relative to the best point must not be positive; got values up to "
@@ -85,7 +85,7 @@ def p_values_from_q(q: ArrayLike, dof: int) -> FloatArray:
         DataError: If a value is negative or not a number.
         OptionError: If `dof` is not a positive whole number.
     """
-    values = np.asarray(q, dtype=np.float64)
+    values = real_array(q, "q", error=DataError)
     if not np.all(values >= 0.0):
         raise DataError(f"q = -2 log r must not be negative, got {np.min(values)}.")
     result: FloatArray = np.asarray(chi2.sf(values, float(whole(dof, "dof", 1))), dtype=np.float64)
