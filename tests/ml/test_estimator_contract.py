@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import torch
 from madminer.errors import (
     DataError,
     FileFormatError,
+    MadMinerError,
     MissingFileError,
     NotTrainedError,
     ShapeError,
@@ -369,3 +373,48 @@ def test_damaged_files_are_refused(case: Case, tmp_path: Path) -> None:
             load_estimator(tmp_path / "model")
         path.write_bytes(content)
     load_estimator(tmp_path / "model")
+
+
+ODD = (None, True, "a", "", b"a", -1, 0, 2.5, math.nan, math.inf, -math.inf, 1e300, [1], (), {}, 1j)
+ODDER = (np.array([1.0, 2.0]), np.float64("nan"), object(), 2**70, print)
+
+
+def odd_values(name: str) -> list[object]:
+    """Values of a scalar option that nobody means; no training of endless time."""
+    endless = name == "n_epochs"
+    return [v for v in (*ODD, *ODDER) if not (endless and (v is ODD[11] or v is ODDER[3]))]
+
+
+def scalar_options(function: Callable[..., object]) -> list[str]:
+    """Options whose default is a number, a text, a truth value or None."""
+    plain = (bool, int, float, str, type(None))
+    return [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if isinstance(parameter.default, plain)
+    ]
+
+
+@pytest.mark.parametrize("case", {case.estimator: case for case in CASES}.values(), ids=str)
+@pytest.mark.filterwarnings("ignore:Method .* is unknown")
+def test_odd_options_work_or_are_named(case: Case) -> None:
+    """A value that is not possible is refused with an error of the package, which names it."""
+    data, raw = case.data(), []
+    calls: list[tuple[str, object, Callable[[], object]]] = []
+    for name in set(scalar_options(case.estimator)) - set(case.settings):
+        calls += [(name, v, partial(case.make, **{name: v})) for v in odd_values(name)]
+    for name in ("method", *scalar_options(case.estimator.train)):
+        if name in data or name.removesuffix("_val") in {*data, "x", "t_xz", "r_xz"}:
+            continue
+        given = {"method": case.method, **data, **QUICK, "n_epochs": 1}
+        calls += [
+            (name, v, partial(case.make().train, **{**given, name: v})) for v in odd_values(name)
+        ]
+    for name, value, call in calls:
+        try:
+            call()
+        except MadMinerError:
+            continue
+        except Exception as error:  # noqa: BLE001 (what is looked for)
+            raw.append(f"{name}={value!r}: {error!r}")
+    assert not raw

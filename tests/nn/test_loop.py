@@ -233,12 +233,12 @@ def test_weights_that_diverge_in_the_last_step_are_no_result() -> None:
             network,
             Dataset(
                 {
-                    name: torch.tensor([1e200], dtype=torch.float64) ** p
+                    name: torch.tensor([1e300], dtype=torch.float64) ** p
                     for name, p in (("x", 1), ("t", 0))
                 }
             ),
             optimizer="sgd",
-            initial_lr=1e200,
+            initial_lr=1e38,
             n_epochs=1,
         )
     assert network.a.item() == 0.0

@@ -190,8 +190,9 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     Raises:
         OptionError: If there is no such device on this machine.
     """
-    device = os.environ.get("MADMINER_DEVICE") if device is None else device
-    if not device:
+    if device is None:
+        device = os.environ.get("MADMINER_DEVICE") or None
+    if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)

@@ -138,7 +138,7 @@ def trivial_answer(family: str, terms: tuple[LossTerm, ...], alpha: float) -> Tr
 def _compose(
     terms: tuple[LossTerm, ...], alpha: float, predict: Callable[[Batch], Mapping[str, Tensor]]
 ) -> BatchLoss:
-    factors = [alpha if term.times_alpha else 1.0 for term in terms]
+    factors = [float(alpha) if term.times_alpha else 1.0 for term in terms]
 
     def loss(batch: Batch) -> Tensor:
         predictions = predict(batch)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from madminer import checks
 from madminer.errors import FileFormatError, MorphingError, OptionError, ShapeError
 from madminer.io.setup_file import read_setup
 from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
@@ -95,6 +96,7 @@ class MorphingAwareRatioEstimator(ParameterizedRatioEstimator):
         super().__init__(features, n_hidden, activation, dropout_prob)
         if morphing_setup_filename is not None and morphing is not None:
             raise OptionError("Give morphing_setup_filename or morphing, not both.")
+        checks.flag(optimize_morphing_basis, "optimize_morphing_basis")
         if optimize_morphing_basis and morphing_setup_filename is None:
             raise OptionError(
                 "optimize_morphing_basis needs morphing_setup_filename, whose parameters have the "

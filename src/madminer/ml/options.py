@@ -5,6 +5,7 @@ Those of the loop itself are described by `madminer.nn.loop.TrainingSettings`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import TypedDict
@@ -84,7 +85,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         _ = self.loop
         check_callbacks(self.callbacks)
-        checks.number(self.alpha, "alpha", 0.0)
+        checks.number(self.alpha, "alpha", 0.0, 3e38)  # in single precision, too
         if self.validation_split is not None:
             checks.number(self.validation_split, "validation_split", 0.0, below=1.0)
         if self.limit_samplesize is not None:
@@ -93,6 +94,8 @@ class TrainingOptions:
             checks.flag(getattr(self, name), name)
         checks.seed(self.seed)
         checks.whole(self.checkpoint_every, "checkpoint_every", 1)
+        if self.checkpoint is not None and not isinstance(self.checkpoint, str | os.PathLike):
+            raise checks.refusal("checkpoint", "None or the path of a file", self.checkpoint)
         if self.resume and self.checkpoint is None:
             raise OptionError("resume=True needs the file of the checkpoint: give checkpoint=...")
 

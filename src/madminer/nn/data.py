@@ -97,6 +97,7 @@ class Dataset:
         Yields:
             Columns by name, shape ``(<= batch_size, ...)`` each.
         """
+        batch_size = min(batch_size, len(self))
         size = max(1, _BLOCK // batch_size) * batch_size
         for rows in self._blocks(size, generator):
             parts = [torch.split(column[rows], batch_size) for column in self.columns.values()]

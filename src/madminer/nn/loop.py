@@ -48,6 +48,7 @@ _TRY = (
     "Try a lower initial_lr, clip_gradient=1.0, scaled inputs, or a lower alpha, and look for "
     "outliers in r_xz and t_xz."
 )
+_LARGEST = 3e38  # of numbers in single precision
 _VALIDATION_BATCH = 8192  # events; gradients are not needed, so batches only bound the memory
 
 
@@ -89,7 +90,8 @@ class TrainingSettings:
         for name in ("initial_lr", "final_lr", "clip_gradient"):
             value = getattr(self, name)
             if not (name == "clip_gradient" and value is None):
-                object.__setattr__(self, name, checks.positive(value, name))
+                rate = checks.number(value, name, above=0.0, high=_LARGEST)
+                object.__setattr__(self, name, rate)
         for name, low in (("n_epochs", 1), ("batch_size", 1), ("early_stopping_patience", 0)):
             value = getattr(self, name)
             if not (name == "early_stopping_patience" and value is None):
