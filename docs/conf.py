@@ -45,7 +45,10 @@ nitpick_ignore_regex = [
         r"|numpy|os|pathlib|pyarrow|rich|scipy|torch|tqdm|types|typing)\..*|ArrayLike",
     ),
     # what stands in signatures, but is nothing that users call
-    ("py:class", r"madminer\.(analysis|expressions|ml|nn|progress|sampling|simulate)\..*|P"),
+    (
+        "py:class",
+        r"madminer\.(analysis|expressions|io|ml|models|nn|progress|sampling|simulate)\..*|P",
+    ),
 ]
 suppress_warnings = ["codeautolink.match_block"]  # examples whose doctest flags are not shown
 
