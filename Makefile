@@ -52,5 +52,8 @@ pages: $(VENV)/.dev ## the outputs and figures of the pages of the documentation
 bench: $(VENV)/.dev ## ratios to MadMiner 0.9.6, which gets an environment of its own
 	$(BIN)/python benchmarks/run.py
 
+campaign: $(VENV)/.dev ## kill, fill and rewrite at random while files are saved; ARGS="--tries 20 model"
+	OMP_NUM_THREADS=1 $(BIN)/python tests/campaign/campaign.py $(ARGS)
+
 clean: ## remove everything that the targets made
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build docs/reference dist build
