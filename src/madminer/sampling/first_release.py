@@ -7,7 +7,8 @@ of samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
 from madminer.analysis import DataAnalyzer
@@ -21,7 +22,7 @@ from madminer.sampling.parameters import (
     morphing_points,
     random_morphing_points,
 )
-from madminer.typing import ArrayLike, FloatArray, Seed, StrPath, ThetaLike
+from madminer.typing import ArrayLike, FloatArray, Seed, ThetaLike
 
 if TYPE_CHECKING:
     from madminer.sampling.sampleaugmenter import SampleAugmenter
@@ -41,6 +42,10 @@ __all__ = [
     "multiple_morphing_thetas",
     "random_morphing_thetas",
 ]
+
+
+_POSITIONAL, _KEYWORD = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+_OPTIONS = {"folder": None, "filename": None, "test_split": 0.5, "switch_train_test_events": False}
 
 
 @renamed("madminer.sampling.benchmark")
@@ -73,258 +78,72 @@ def random_morphing_thetas(n_thetas: int | None, priors: Sequence[Prior]) -> The
     return random_morphing_points(n_thetas, priors)
 
 
-@renamed("SampleAugmenter.sample_train_plain")
-def extract_samples_train_plain(
-    augmenter: SampleAugmenter,
-    theta: ThetaSpecification,
-    n_samples: int,
-    folder: StrPath | None = None,
-    filename: str | None = None,
-    test_split: float | None = 0.5,
-    switch_train_test_events: bool = False,
-    *,
-    seed: Seed = None,
-) -> tuple[FloatArray, FloatArray]:
-    """Deprecated name of `sample_train_plain`.
+def _method(
+    name: str, new: str, thetas: str, n_returned: int, **options: object
+) -> Callable[..., tuple[FloatArray | None, ...]]:
+    """An old method of `SampleAugmenter` that draws samples.
 
     Args:
-        augmenter: The object whose method this is.
-        theta: Parameter points to draw from.
-        n_samples: Number of samples over all points.
-        folder: Folder of the saved arrays; None: they are not saved.
-        filename: Common part of the names of the saved arrays.
-        test_split: Fraction of events kept for testing.
-        switch_train_test_events: Whether to draw from the events kept for testing.
-        seed: Source of randomness.
-
-    Returns:
-        Observables x and theta.
+        name: Its name.
+        new: What it is called now.
+        thetas: Names of its parameter points.
+        n_returned: How many of the arrays that are now returned it returned.
+        options: Keyword arguments that it passes on, with their defaults.
     """
-    options = _options(test_split, "test" if switch_train_test_events else "train")
-    sample = augmenter.sample_train_plain(
-        theta, n_samples, folder=folder, filename=filename, seed=seed, **options
+    signature = Signature(
+        [
+            *(Parameter(one, _POSITIONAL) for one in ("self", *thetas.split(), "n_samples")),
+            *(Parameter(one, _POSITIONAL, default=value) for one, value in _OPTIONS.items()),
+            *(Parameter(one, _KEYWORD, default=value) for one, value in options.items()),
+            Parameter("seed", _KEYWORD, default=None),
+        ]
     )
-    return sample[:2]
 
+    def extract(*args: Any, **kwargs: Any) -> tuple[FloatArray | None, ...]:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        arguments = dict(given.arguments)
+        augmenter = arguments.pop("self")
+        is_test = (new == "sample_test") != bool(arguments.pop("switch_train_test_events"))
+        sample: tuple[FloatArray | None, ...] = getattr(augmenter, new)(
+            **arguments,
+            partition="test" if is_test else "train",
+            validation_split=None,
+            sample_only_from_closest_benchmark=False,
+        )
+        return sample[:n_returned]
 
-@renamed("SampleAugmenter.sample_train_local")
-def extract_samples_train_local(
-    augmenter: SampleAugmenter,
-    theta: ThetaSpecification,
-    n_samples: int,
-    folder: StrPath | None = None,
-    filename: str | None = None,
-    test_split: float | None = 0.5,
-    switch_train_test_events: bool = False,
-    *,
-    nuisance_score: str | bool = False,
-    seed: Seed = None,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Deprecated name of `sample_train_local`.
+    extract.__name__ = extract.__qualname__ = name
+    extract.__doc__ = f"""Deprecated name of `SampleAugmenter.{new}`.
 
-    Args:
-        augmenter: The object whose method this is.
-        theta: Parameter points to draw from, at which the score is evaluated.
-        n_samples: Number of samples over all points.
-        folder: Folder of the saved arrays; None: they are not saved.
-        filename: Common part of the names of the saved arrays.
-        test_split: Fraction of events kept for testing.
-        switch_train_test_events: Whether to draw from the events kept for testing.
-        nuisance_score: Whether the score has components for nuisance parameters.
-        seed: Source of randomness.
-
-    Returns:
-        Observables x, theta and joint score t_xz.
+    Half of the events are for testing, and those for training the others; with
+    `switch_train_test_events` the other way round. Returns the first {n_returned} arrays.
     """
-    options = _options(test_split, "test" if switch_train_test_events else "train")
-    sample = augmenter.sample_train_local(
-        theta,
-        n_samples,
-        folder=folder,
-        filename=filename,
-        nuisance_score=nuisance_score,
-        seed=seed,
-        **options,
-    )
-    return sample[:3]
+    extract.__signature__ = signature  # type: ignore[attr-defined]
+    return renamed(f"SampleAugmenter.{new}")(extract)
 
 
-@renamed("SampleAugmenter.sample_train_density")
-def extract_samples_train_global(
-    augmenter: SampleAugmenter,
-    theta: ThetaSpecification,
-    n_samples: int,
-    folder: StrPath | None = None,
-    filename: str | None = None,
-    test_split: float | None = 0.5,
-    switch_train_test_events: bool = False,
-    *,
-    nuisance_score: str | bool = False,
-    seed: Seed = None,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Deprecated name of `sample_train_density`.
-
-    Args:
-        augmenter: The object whose method this is.
-        theta: Parameter points to draw from, at which the score is evaluated.
-        n_samples: Number of samples over all points.
-        folder: Folder of the saved arrays; None: they are not saved.
-        filename: Common part of the names of the saved arrays.
-        test_split: Fraction of events kept for testing.
-        switch_train_test_events: Whether to draw from the events kept for testing.
-        nuisance_score: Whether the score has components for nuisance parameters.
-        seed: Source of randomness.
-
-    Returns:
-        Observables x, theta and joint score t_xz.
-    """
-    options = _options(test_split, "test" if switch_train_test_events else "train")
-    sample = augmenter.sample_train_density(
-        theta,
-        n_samples,
-        folder=folder,
-        filename=filename,
-        nuisance_score=nuisance_score,
-        seed=seed,
-        **options,
-    )
-    return sample[:3]
-
-
-@renamed("SampleAugmenter.sample_train_ratio")
-def extract_samples_train_ratio(
-    augmenter: SampleAugmenter,
-    theta0: ThetaSpecification,
-    theta1: ThetaSpecification,
-    n_samples: int,
-    folder: StrPath | None = None,
-    filename: str | None = None,
-    test_split: float | None = 0.5,
-    switch_train_test_events: bool = False,
-    *,
-    nuisance_score: str | bool = False,
-    seed: Seed = None,
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray | None]:
-    """Deprecated name of `sample_train_ratio`.
-
-    Args:
-        augmenter: The object whose method this is.
-        theta0: Parameter points of the numerator.
-        theta1: Parameter points of the denominator.
-        n_samples: Number of samples over all points and both halves.
-        folder: Folder of the saved arrays; None: they are not saved.
-        filename: Common part of the names of the saved arrays.
-        test_split: Fraction of events kept for testing.
-        switch_train_test_events: Whether to draw from the events kept for testing.
-        nuisance_score: Whether the score has components for nuisance parameters.
-        seed: Source of randomness.
-
-    Returns:
-        Observables x, theta0, theta1, labels y, joint ratio r_xz and joint score t_xz at theta0.
-    """
-    options = _options(test_split, "test" if switch_train_test_events else "train")
-    sample = augmenter.sample_train_ratio(
-        theta0,
-        theta1,
-        n_samples,
-        folder=folder,
-        filename=filename,
-        nuisance_score=nuisance_score,
-        seed=seed,
-        **options,
-    )
-    return sample[:6]
-
-
-@renamed("SampleAugmenter.sample_train_more_ratios")
-def extract_samples_train_more_ratios(
-    augmenter: SampleAugmenter,
-    theta0: ThetaSpecification,
-    theta1: ThetaSpecification,
-    n_samples: int,
-    folder: StrPath | None = None,
-    filename: str | None = None,
-    test_split: float | None = 0.5,
-    switch_train_test_events: bool = False,
-    *,
-    additional_thetas: Sequence[ThetaSpecification] | None = None,
-    nuisance_score: str | bool = False,
-    seed: Seed = None,
-) -> tuple[
-    FloatArray,
-    FloatArray,
-    FloatArray,
-    FloatArray,
-    FloatArray,
-    FloatArray | None,
-    FloatArray | None,
-]:
-    """Deprecated name of `sample_train_more_ratios`.
-
-    Args:
-        augmenter: The object whose method this is.
-        theta0: Parameter points of the numerator.
-        theta1: Parameter points of the denominator.
-        n_samples: Number of drawn samples; as many more for each additional theta.
-        folder: Folder of the saved arrays; None: they are not saved.
-        filename: Common part of the names of the saved arrays.
-        test_split: Fraction of events kept for testing.
-        switch_train_test_events: Whether to draw from the events kept for testing.
-        additional_thetas: Further parameter points.
-        nuisance_score: Whether the scores have components for nuisance parameters.
-        seed: Source of randomness.
-
-    Returns:
-        Observables x, theta0, theta1, labels y, joint ratio r_xz, joint scores t_xz0 at theta0 and
-        t_xz1 at theta1.
-    """
-    options = _options(test_split, "test" if switch_train_test_events else "train")
-    sample = augmenter.sample_train_more_ratios(
-        theta0,
-        theta1,
-        n_samples,
-        folder=folder,
-        filename=filename,
-        additional_thetas=additional_thetas,
-        nuisance_score=nuisance_score,
-        seed=seed,
-        **options,
-    )
-    return sample[:7]
-
-
-@renamed("SampleAugmenter.sample_test")
-def extract_samples_test(
-    augmenter: SampleAugmenter,
-    theta: ThetaSpecification,
-    n_samples: int,
-    folder: StrPath | None = None,
-    filename: str | None = None,
-    test_split: float | None = 0.5,
-    switch_train_test_events: bool = False,
-    *,
-    seed: Seed = None,
-) -> tuple[FloatArray, FloatArray]:
-    """Deprecated name of `sample_test`.
-
-    Args:
-        augmenter: The object whose method this is.
-        theta: Parameter points to draw from.
-        n_samples: Number of samples over all points.
-        folder: Folder of the saved arrays; None: they are not saved.
-        filename: Common part of the names of the saved arrays.
-        test_split: Fraction of events kept for testing.
-        switch_train_test_events: Whether to draw from the events for training.
-        seed: Source of randomness.
-
-    Returns:
-        Observables x and theta.
-    """
-    options = _options(test_split, "train" if switch_train_test_events else "test")
-    sample = augmenter.sample_test(
-        theta, n_samples, folder=folder, filename=filename, seed=seed, **options
-    )
-    return sample[:2]
+extract_samples_train_plain = _method(
+    "extract_samples_train_plain", "sample_train_plain", "theta", 2
+)
+extract_samples_train_local = _method(
+    "extract_samples_train_local", "sample_train_local", "theta", 3, nuisance_score=False
+)
+extract_samples_train_global = _method(
+    "extract_samples_train_global", "sample_train_density", "theta", 3, nuisance_score=False
+)
+extract_samples_train_ratio = _method(
+    "extract_samples_train_ratio", "sample_train_ratio", "theta0 theta1", 6, nuisance_score=False
+)
+extract_samples_train_more_ratios = _method(
+    "extract_samples_train_more_ratios",
+    "sample_train_more_ratios",
+    "theta0 theta1",
+    7,
+    additional_thetas=None,
+    nuisance_score=False,
+)
+extract_samples_test = _method("extract_samples_test", "sample_test", "theta", 2)
 
 
 @renamed("SampleAugmenter.cross_sections")
@@ -359,13 +178,3 @@ def extract_raw_data(
         Observables and weights in pb of all events.
     """
     return analyzer.weighted_events(theta, derivative=derivative)
-
-
-def _options(test_split: float | None, partition: str) -> dict[str, Any]:
-    """Options that tell the sampling of then from that of now."""
-    return {
-        "test_split": test_split,
-        "validation_split": None,
-        "partition": partition,
-        "sample_only_from_closest_benchmark": False,
-    }
