@@ -144,9 +144,9 @@ def require_event_file(path: Path) -> None:
 def _event_texts(path: Path) -> Iterator[bytes]:
     """Complete events, some megabytes at a time."""
     texts = _texts(path)
-    _, text = _head_and_rest(texts, path)
-    searched = 0
-    for piece in chain([b""], _joined(texts)):
+    _, begin = _head_and_rest(texts, path)
+    text, searched = b"", 0
+    for piece in _joined(chain([begin], texts)):
         text += piece
         end = text.rfind(b"</event>", searched) + len(b"</event>")
         if end >= len(b"</event>"):

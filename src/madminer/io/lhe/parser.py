@@ -206,6 +206,8 @@ def _particle_rows(
 
 def _parse_trials(lines: _Lines, events: IntArray) -> FloatArray | None:
     """Numbers of trials in the tags of the events, None if there are none."""
+    if np.all(lines.ends[events] - lines.starts[events] == len(b"<event>")):
+        return None
     bounds = zip(lines.starts[events].tolist(), lines.ends[events].tolist(), strict=True)
     tags = [lines.text[begin:end] for begin, end in bounds]
     trials = [
