@@ -81,10 +81,22 @@ def test_nuisance_options_are_checked(estimator: ScoreEstimator) -> None:
         estimator.set_nuisance(np.eye(2), [0])
     with pytest.raises(OptionError, match="different numbers from 0 to 2"):
         estimator.set_nuisance(INFORMATION, [0, 0])
-    with pytest.raises(DataError, match=r"nuisance parameters \[1, 2\] is singular"):
+    with pytest.raises(DataError, match=r"profiled parameters \[1, 2\] is singular"):
         estimator.set_nuisance(np.ones((3, 3)), [0])
     with pytest.raises(NotTrainedError, match="was not trained"):
         ScoreEstimator().set_nuisance(np.eye(2), [0])
+
+
+@pytest.mark.parametrize("units", [1.0, 1e-9, 1e9])
+def test_units_do_not_decide_what_can_be_profiled(estimator: ScoreEstimator, units: float) -> None:
+    scale = np.array([1.0, units, 1.0])
+    information = INFORMATION * np.outer(scale, scale)
+    estimator.set_nuisance(information, [0])
+    expected = -np.linalg.solve(INFORMATION[1:, 1:], INFORMATION[1:, 0]) / scale[1:]
+    np.testing.assert_allclose(estimator._nuisance_matrices["profile"][0, 1:], expected)
+    collinear = np.array([[1.0, 0.2, 0.2], [0.2, 1.0, 1.0 - 1e-13], [0.2, 1.0 - 1e-13, 1.0]])
+    with pytest.raises(DataError, match="is singular"):
+        estimator.set_nuisance(collinear * np.outer(scale, scale), [0])
 
 
 def test_fisher_information(trained: ScoreEstimator) -> None:

@@ -15,7 +15,6 @@ from madminer.ml.base import Estimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.information import kinematic_information
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_vector
 from madminer.ml.methods import FAMILIES
-from madminer.ml.nuisance import profile_matrix, project_matrix
 from madminer.ml.options import TrainingKeywords, TrainingOptions
 from madminer.ml.persistence import StoredModel
 from madminer.ml.scaling import score_sizes
@@ -23,6 +22,7 @@ from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.networks import MLP
 from madminer.options import takes
+from madminer.stats.matrices import as_components, as_information, profile_matrix
 from madminer.typing import FloatArray
 
 __all__ = ["ScoreEstimator"]
@@ -171,7 +171,8 @@ class ScoreEstimator(Estimator):
             NotTrainedError: If the estimator was not trained.
             ShapeError: If the information does not have the parameters of the training.
             OptionError: If a component is repeated or does not exist.
-            DataError: If the information on the nuisance parameters is singular.
+            DataError: If the information is not finite and symmetric, or singular in the nuisance
+                parameters.
 
         References:
             Alsing and Wandelt, arXiv:1903.01473.
@@ -183,9 +184,11 @@ class ScoreEstimator(Estimator):
                 f"fisher_information must have shape ({self.n_parameters}, {self.n_parameters}) as "
                 f"the scores of the training, got {information.shape}."
             )
+        information = as_information(information)
+        kept = as_components(parameters_of_interest, len(information), "parameters_of_interest")
         self._nuisance_matrices = {
-            "profile": profile_matrix(information, parameters_of_interest),
-            "project": project_matrix(len(information), parameters_of_interest),
+            "profile": profile_matrix(information, kept),
+            "project": np.eye(len(information))[kept],
         }
         self.nuisance_mode_default = "profile"
 

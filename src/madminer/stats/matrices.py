@@ -127,8 +127,18 @@ def as_covariance(covariance: ArrayLike, n: int) -> FloatArray:
     return tensor
 
 
-def as_components(components: Sequence[int], n: int) -> list[int]:
+def as_components(
+    components: Sequence[int], n: int, name: str = "remaining_components"
+) -> list[int]:
     """Check the indices of parameters that remain.
+
+    Args:
+        components: The indices.
+        n: Number of parameters.
+        name: What the user calls the indices.
+
+    Returns:
+        The indices.
 
     Raises:
         OptionError: If there are none, or one is repeated or not between 0 and ``n - 1``.
@@ -137,10 +147,10 @@ def as_components(components: Sequence[int], n: int) -> list[int]:
     def position(value: object, name: str) -> int:
         return whole(value, name, 0, n - 1)
 
-    kept = sequence(components, "remaining_components", position)
+    kept = sequence(components, name, position)
     if not kept or len(set(kept)) != len(kept):
         expected = f"a list of different numbers from 0 to {n - 1}"
-        raise refusal("remaining_components", expected, components)
+        raise refusal(name, expected, components)
     return kept
 
 
