@@ -254,8 +254,9 @@ class LikelihoodEstimator(ConditionalEstimator):
     def _restore_settings(self, settings: Mapping[str, Any]) -> None:
         if settings["format_version"] == 0:
             raise FileFormatError(
-                "Likelihood estimators of MadMiner 0.9 cannot be read: their networks are built "
-                "differently. Train the estimator again."
+                "Likelihood estimators of MadMiner 0.9 cannot be read: the widths of their flows "
+                "have no bounds, and moments of their batch normalization are not in the files. "
+                "Train the estimator again."
             )
         self.n_components = checks.whole(settings["n_components"], "n_components", 1)
         self.n_mades = checks.whole(settings["n_mades"], "n_mades", 1)
