@@ -23,7 +23,8 @@ from madminer.errors import (
     OutputError,
     SetupError,
 )
-from madminer.io import EventFile, Events, EventSummary, write_events
+from madminer.io import EventFile, Events, EventSummary, EventWriter, write_events
+from madminer.io.opened import OpenedFile
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
 from madminer.sampling import combine
 from madminer.sampling.combine import combine_and_shuffle
@@ -69,6 +70,7 @@ def test_events_are_a_permutation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_limit: float
 ) -> None:
     monkeypatch.setattr(combine, "SMALLEST_MEMORY", 1e3)
+    monkeypatch.setattr(combine, "WRITTEN_BYTES", 1)
     inputs = [make_file(tmp_path / "a.h5", 50), make_file(tmp_path / "b.h5", 31, 50)]
     out = tmp_path / "out.h5"
     combine_and_shuffle(inputs, out, k_factors=[2, 0.5], seed=1, memory_limit=memory_limit)
@@ -87,6 +89,7 @@ def test_result_does_not_depend_on_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(combine, "SMALLEST_MEMORY", 1e3)
+    monkeypatch.setattr(combine, "WRITTEN_BYTES", 1)
     inputs = [make_file(tmp_path / "a.h5", 500), make_file(tmp_path / "b.h5", 300, 500)]
     combine_and_shuffle(inputs, tmp_path / "large.h5", seed=2)
     combine_and_shuffle(inputs, tmp_path / "small.h5", seed=2, memory_limit=5e3)
@@ -98,7 +101,47 @@ def test_result_does_not_depend_on_the_memory(
     assert not np.array_equal(large, other)
 
 
-def test_memory_is_that_of_the_limit(tmp_path: Path) -> None:
+def test_little_memory_is_raised_so_that_pieces_stay_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(combine, "SMALLEST_MEMORY", 1e3)
+    monkeypatch.setattr(combine, "WRITTEN_BYTES", 2**10)
+    path, n_written = make_file(tmp_path / "a.h5", 20_000), []
+    write_at = EventWriter.write_at
+
+    def write(self: EventWriter, start: int, events: Events) -> None:
+        n_written.append(len(events))
+        write_at(self, start, events)
+
+    monkeypatch.setattr(EventWriter, "write_at", write)
+    combine_and_shuffle([path], tmp_path / "out.h5", seed=4, memory_limit=1e3)
+    assert sum(n_written) == 2 * 20_000  # into buckets, and in order
+    assert 40 * np.mean(n_written) > 2**9
+    assert 20 < len(n_written) < 3_000
+    np.testing.assert_array_equal(sorted_events(tmp_path / "out.h5")[1].x[:, 0], np.arange(2e4))
+
+
+def test_many_files_are_not_open_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(combine, "MOST_OPEN", 3)
+    inputs = [make_file(tmp_path / f"{i}.h5", 10, 10 * i) for i in range(7)]
+    n_open: list[int] = []
+    read_at = OpenedFile.read_at
+
+    def read(self: OpenedFile, offset: int, into: FloatArray) -> None:
+        n_open.append(len(list(Path("/proc/self/fd").iterdir())))
+        read_at(self, offset, into)
+
+    if Path("/proc/self/fd").is_dir():
+        monkeypatch.setattr(OpenedFile, "read_at", read)
+    combine_and_shuffle(inputs, tmp_path / "out.h5", seed=1)
+    assert not n_open or max(n_open) <= min(n_open) + 3
+    np.testing.assert_array_equal(sorted_events(tmp_path / "out.h5")[1].x[:, 0], np.arange(70))
+
+
+def test_memory_is_that_of_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(combine, "WRITTEN_BYTES", 1)
     path = make_file(tmp_path / "a.h5", 60_000)  # 2.4 MB
     tracemalloc.start()
     try:
@@ -135,6 +178,7 @@ from madminer.sampling import combine
 
 source, old, target = map(Path, sys.argv[1:])
 combine.SMALLEST_MEMORY = 1e3
+combine.WRITTEN_BYTES = 1
 calls = 0
 
 

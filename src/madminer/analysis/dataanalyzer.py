@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 Gradients = Literal["all", "theta", "nu"]
 
+ORIGINS_UNKNOWN = "It is not known where events were generated: all are used at every point."
+
 _N_KEPT = 256  # values of nu whose sums are kept
 
 
@@ -471,7 +473,12 @@ class DataAnalyzer:
     def _group_factors(self, generated_close_to: ThetaLike | None) -> FloatArray:
         """Factor of each group of events, shape ``(n_benchmarks_phys + 1,)``."""
         n_generated = self.n_events_generated_per_benchmark
-        if generated_close_to is None or not self.event_file.has_sampling_benchmarks:
+        if generated_close_to is None:
+            return share_factors(n_generated)
+        if not self.event_file.has_sampling_benchmarks:
+            if ORIGINS_UNKNOWN not in self._reported:
+                self._reported.add(ORIGINS_UNKNOWN)
+                logger.warning("%s: %s", self.madminer_filename, ORIGINS_UNKNOWN)
             return share_factors(n_generated)
         theta = positions(self.setup, [generated_close_to])
         closest = closest_benchmarks(theta, self.setup.benchmark_thetas, n_generated)

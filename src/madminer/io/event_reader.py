@@ -19,7 +19,7 @@ from madminer.errors import (
     MissingWeightsError,
     OptionError,
 )
-from madminer.io.events import Events, EventSummary, all_finite, describe_not_finite
+from madminer.io.events import LARGEST_WEIGHT, Events, EventSummary, all_finite, describe_not_finite
 from madminer.io.rows import gather_rows, read_rows
 from madminer.io.schema import (
     BACKGROUND_EVENTS,
@@ -290,11 +290,11 @@ class EventFile:
 
     def _weights(self, rows: Rows) -> FloatArray:
         weights = self._values(WEIGHTS, rows)
-        if not all_finite(weights):
+        if not all_finite(weights, LARGEST_WEIGHT):
             raise DataError(
                 f"Weights in {self.path} are not finite for some of {len(weights)} events: "
-                f"{describe_not_finite(weights, list(self.setup.benchmarks))}. Remove these events "
-                f"from the sample, or repeat the reweighting."
+                f"{describe_not_finite(weights, self.setup.benchmarks, LARGEST_WEIGHT)}. Remove "
+                f"these events from the sample, or repeat the reweighting."
             )
         return weights
 

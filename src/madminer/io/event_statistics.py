@@ -68,6 +68,7 @@ class EventStatistics:
     sampled_weights: FloatArray
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of values beyond 1e150, which squares are not
 def event_statistics(file: EventFile) -> EventStatistics:
     """Read all events once.
 

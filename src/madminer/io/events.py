@@ -11,7 +11,15 @@ from madminer.errors import FileFormatError, ShapeError
 from madminer.models import AnalysisSetup
 from madminer.typing import ArrayLike, FloatArray, IntArray
 
-__all__ = ["EventSummary", "Events", "all_finite", "describe_not_finite"]
+__all__ = ["LARGEST_WEIGHT", "EventSummary", "Events", "all_finite", "describe_not_finite"]
+
+
+LARGEST = 2**53
+"""Up to here, numbers are whole without rounding."""
+
+
+LARGEST_WEIGHT = 1e150
+"""Weights in pb from here on count as infinite: their squares, in uncertainties, would be."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +66,8 @@ class EventSummary:
         """
         signal, n_physical = np.asarray(signal_events), len(setup.physical_benchmarks)
         numbers = np.append(signal, background_events)
-        if signal.shape != (n_physical,) or np.any(numbers < 0) or np.any(numbers % 1 != 0):
+        is_count = (numbers >= 0) & (numbers < LARGEST) & (numbers % 1 == 0)
+        if signal.shape != (n_physical,) or not np.all(is_count):
             raise FileFormatError(
                 f"Numbers of events generated at each of {n_physical} physical benchmarks are "
                 f"needed, got {numbers.tolist()}, the last one of background. Read the sample "
@@ -139,24 +148,27 @@ class Events:
             self.sampling_benchmarks[start:stop] = events.sampling_benchmarks
 
 
-def all_finite(values: FloatArray) -> bool:
+def all_finite(values: FloatArray, largest: float = np.inf) -> bool:
     """Whether all numbers are finite.
+
+    Args:
+        values: The numbers.
+        largest: They must also be smaller than this.
 
     Examples:
         >>> all_finite(np.array([1.0, np.nan])), all_finite(np.array([1e308, 1e308]))
         (False, True)
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        is_certain = np.isfinite(values.sum())  # in one pass; finite terms may overflow
-    return bool(is_certain) or bool(np.isfinite(values).all())
+    return bool(-largest < values.min(initial=0.0) and values.max(initial=0.0) < largest)
 
 
-def describe_not_finite(columns: FloatArray, names: Iterable[str]) -> str:
+def describe_not_finite(columns: FloatArray, names: Iterable[str], largest: float = np.inf) -> str:
     """Say which columns hold not-a-number or infinity, and how often.
 
     Args:
         columns: Values, shape ``(n, k)``.
         names: Name of each column.
+        largest: Values from here on count as infinite.
 
     Returns:
         The names with their counts, empty if all is finite.
@@ -165,6 +177,6 @@ def describe_not_finite(columns: FloatArray, names: Iterable[str]) -> str:
         >>> describe_not_finite(np.array([[1.0, np.nan], [2.0, np.inf]]), ["met", "pt_j1"])
         'pt_j1 (2)'
     """
-    counts = np.count_nonzero(~np.isfinite(columns), axis=0)
+    counts = np.count_nonzero(~(np.abs(columns) < largest), axis=0)
     pairs = zip(names, counts.tolist(), strict=True)
     return ", ".join(f"{name} ({count})" for name, count in pairs if count)

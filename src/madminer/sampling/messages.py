@@ -8,6 +8,7 @@ import reprlib
 import numpy as np
 
 from madminer.analysis import DataAnalyzer
+from madminer.analysis.dataanalyzer import ORIGINS_UNKNOWN
 from madminer.errors import NegativeWeightError
 from madminer.sampling.augment import DrawnSample
 from madminer.sampling.direct import point_weights
@@ -66,6 +67,7 @@ def report_contents(analyzer: DataAnalyzer) -> None:
         "Did not find a morphing setup"
         if morphing is None
         else f"Found morphing setup with {len(morphing)} components",
+        *([] if analyzer.event_file.has_sampling_benchmarks else [ORIGINS_UNKNOWN]),
     )
     for line in lines:
         logger.info(line)

@@ -102,11 +102,12 @@ def weighted_sample(
     if kind not in {"benchmark", "morphing_point"}:
         raise OptionError(f"theta must be a single parameter point, got {theta!r:.200}.")
     at = cast("ThetaLike", value)  # checked by parameter_points
+    is_known = analyzer.event_file.has_sampling_benchmarks
     start, stop, _ = partition_range(analyzer.n_samples, partition, test_split, validation_split)
     x, benchmark_weights = analyzer.weighted_events(
         start_event=start,
         end_event=stop,
-        generated_close_to=at if sample_only_from_closest_benchmark else None,
+        generated_close_to=at if sample_only_from_closest_benchmark and is_known else None,
     )
     point = parameter_points(analyzer.setup, [at], [nu])
     w, gradients = weights_and_gradients(
