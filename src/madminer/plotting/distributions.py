@@ -17,8 +17,6 @@ from matplotlib.patches import Patch
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.points import ThetaTable
-from madminer.checks import fraction, interval, one_of, whole
-from madminer.checks import seed as check_seed
 from madminer.deprecation import missing_attribute
 from madminer.errors import NoEventsError, OptionError, UnavailableNameError, UnknownNameError
 from madminer.plotting.nuisance_toys import (
@@ -29,6 +27,7 @@ from madminer.plotting.nuisance_toys import (
     toy_nus,
     unit_area,
 )
+from madminer.plotting.options import check_options
 from madminer.plotting.style import (
     COLORS,
     LineStyle,
@@ -58,6 +57,7 @@ Weighted = tuple[FloatArray, FloatArray]
 """Observables ``(n, n_observables)`` and weights."""
 
 
+@check_options
 @plot_style
 def plot_distributions(
     filename: StrPath,
@@ -134,18 +134,9 @@ def plot_distributions(
         MorphingError: If weights are not known at a point.
         NoEventsError: If there is no background to split.
     """
-    one_of(uncertainties, "uncertainties", ("none", "statistical", "nuisance"))
     n_drawn = 0 if draw_nuisance_toys is None else draw_nuisance_toys
-    whole(n_drawn, "draw_nuisance_toys", 0)
-    seed = check_seed(seed)
-    for count, name in ((n_bins, "n_bins"), (n_cols, "n_cols"), (n_toys, "n_toys")):
-        whole(count, name, 1)
-    for opacity, name in ((alpha, "alpha"), (toy_alpha, "toy_alpha")):
-        fraction(opacity, name)
-    if n_events is not None:
-        whole(n_events, "n_events", 1)
-        if split_background:
-            raise OptionError("split_background needs all events; leave n_events at None.")
+    if split_background and n_events is not None:
+        raise OptionError("split_background needs all events; leave n_events at None.")
     _check_quantiles(quantiles_for_range)
     varies = uncertainties == "nuisance" or n_drawn > 0
     is_asked_for = uncertainties == "nuisance" and not isinstance(uncertainties, _Default)
@@ -163,6 +154,8 @@ def plot_distributions(
     points = list(
         analyzer.setup.physical_benchmarks if parameter_points is None else parameter_points
     )
+    if not points:
+        raise OptionError("parameter_points must name at least one point, got none.")
     defaults = [axis_label(name, text) for name, text in analyzer.setup.observables.items()]
     labels = per_item(
         "observable_labels", observable_labels, [defaults[i] for i in columns], len(columns)
@@ -316,7 +309,7 @@ def _name(analyzer: DataAnalyzer, theta: ThetaLike) -> str:
 
 
 def _check_quantiles(quantiles: tuple[float, float]) -> None:
-    low, high = interval(quantiles, "quantiles_for_range")
+    low, high = quantiles
     if low < 0.0 or high > 1.0:
         raise OptionError(f"quantiles_for_range must lie between 0 and 1, got {quantiles}.")
 

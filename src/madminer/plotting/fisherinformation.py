@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from madminer.checks import interval, number, positive, sequence, whole
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.plotting.contours import InformationContour, draw_contour
+from madminer.plotting.options import check_options
 from madminer.plotting.style import (
     COLORS,
     LineStyle,
@@ -39,6 +39,7 @@ _ROUNDING = 1e-9
 """Largest negative eigenvalue, relative to the positive one, that counts as zero."""
 
 
+@check_options
 @plot_style
 def plot_fisher_information_contours_2d(
     fisher_information_matrices: Sequence[ArrayLike],
@@ -133,11 +134,7 @@ def plot_fisher_information_contours_2d(
         )
         for i in range(n)
     ]
-    whole(resolution, "resolution", 2)
-    x = np.linspace(*interval(xrange, "xrange"), resolution)
-    y = np.linspace(*interval(yrange, "yrange"), resolution)
-    positive(contour_distance, "contour_distance")
-    number(sigma_uncertainties, "sigma_uncertainties", 0.0)
+    x, y = np.linspace(*xrange, resolution), np.linspace(*yrange, resolution)
     figure, panel = (None, ax) if ax is not None else _single_panel()
     for contour in contours:
         draw_contour(panel, x, y, contour, contour_distance**2, sigma_uncertainties)
@@ -194,6 +191,7 @@ def _centre(centre: ArrayLike | None) -> FloatArray:
     return point
 
 
+@check_options
 @plot_style
 def plot_fisherinfo_barplot(
     fisher_information_matrices: Sequence[ArrayLike],
@@ -231,8 +229,8 @@ def plot_fisherinfo_barplot(
             "The bar plot compares at least one matrix, all of one shape, got "
             f"{[matrix.shape for matrix in matrices]}."
         )
-    if len(labels) != len(matrices):
-        raise OptionError(f"labels must name {len(matrices)} matrices, got {len(labels)}.")
+    if len(labels or ()) != len(matrices):
+        raise OptionError(f"labels must name {len(matrices)} matrices, got {labels}.")
     n = len(matrices[0])
     kept = as_components(range(n) if determinant_indices is None else determinant_indices, n)
     parameter_colors = per_item("eigenvalue_colors", eigenvalue_colors, COLORS, n)
@@ -271,6 +269,7 @@ def plot_fisherinfo_barplot(
     return figure
 
 
+@check_options
 @plot_style
 def plot_distribution_of_information(
     xbins: ArrayLike,
@@ -310,8 +309,6 @@ def plot_distribution_of_information(
     Raises:
         ShapeError: If the numbers of edges, cross sections and matrices do not fit.
     """
-    positive(epsilon, "epsilon")
-    sequence(figsize, "figsize", positive)
     edges = as_edges(xbins)
     sigma = np.asarray(xsecs, dtype=np.float64)
     matrices = _slice_matrices(fisher_information_matrices, len(edges) + 1)
@@ -335,7 +332,10 @@ def plot_distribution_of_information(
         right.stairs(values, edges, baseline=None, color=COLORS[1], linestyle=style, linewidth=1.5)
     left.set(
         yscale="log" if log_xsec else "linear",
-        xlim=(edges[0] if xmin is None else xmin, edges[-1] if xmax is None else xmax),
+        xlim=(
+            edges[0] if xmin is None else float(xmin),
+            edges[-1] if xmax is None else float(xmax),
+        ),
     )
     left.set_xlabel(xlabel or "", fontsize=fontsize)
     left.set_ylabel(

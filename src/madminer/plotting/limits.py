@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from madminer.checks import interval, number, positive, sequence, whole
+from madminer.checks import interval, number, sequence, whole
 from madminer.errors import DataError, OptionError, ShapeError
+from madminer.plotting.options import check_options, numbers
 from madminer.plotting.style import (
     COLORS,
     LINESTYLES,
@@ -30,6 +30,7 @@ __all__ = ["plot_pvalue_limits"]
 _SMALLEST = 1e-300
 
 
+@check_options
 @plot_style
 def plot_pvalue_limits(
     p_values: Sequence[ArrayLike] | Mapping[str, ArrayLike],
@@ -75,10 +76,8 @@ def plot_pvalue_limits(
     axes = _grid_axes(grid_ranges, grid_resolutions)
     maps = [_as_map(p, axes) for p in values]
     if show_index is not None:
-        show_index = whole(show_index, "show_index", -len(maps), len(maps) - 1)
-    norm = LogNorm(
-        positive(p_val_min, "p_val_min"), number(p_val_max, "p_val_max", above=p_val_min)
-    )
+        whole(show_index, "show_index", -len(maps), len(maps) - 1)
+    norm = LogNorm(p_val_min, number(p_val_max, "p_val_max", above=p_val_min))
     sorted_levels = _levels(levels)
 
     n_panels = 1 if single_plot else 1 + len(maps)
@@ -111,19 +110,14 @@ def _analyses(
     best_fits: Sequence[int] | Mapping[str, int],
     labels: Sequence[str] | None,
 ) -> tuple[list[str], list[ArrayLike], list[int]]:
-    if not isinstance(best_fits, Mapping) and np.ndim(best_fits) != 1:
-        raise OptionError(
-            f"best_fits must list the index of the best grid point of each analysis, got "
-            f"{best_fits!r}; give [{best_fits!r}] for one analysis."
-        )
     if isinstance(p_values, Mapping):
         keys = list(p_values)
-        if isinstance(best_fits, Mapping) and set(best_fits) != set(keys):
-            raise OptionError(f"best_fits must have the keys {keys}, got {list(best_fits)}.")
         values = [p_values[key] for key in keys]
     else:
         keys = [f"analysis {i}" for i in range(len(p_values))]
         values = list(p_values)
+    if isinstance(best_fits, Mapping) and set(best_fits) != set(keys):
+        raise OptionError(f"best_fits must have the keys {keys}, got {list(best_fits)}.")
     best = [best_fits[key] for key in keys] if isinstance(best_fits, Mapping) else list(best_fits)
     names = keys if labels is None else list(labels)
     if not values or not len(values) == len(best) == len(names):
@@ -140,18 +134,19 @@ def _grid_axes(
     ranges = sequence(grid_ranges, "grid_ranges", interval)
     if isinstance(grid_resolutions, int | np.integer):
         grid_resolutions = [grid_resolutions] * 2
-    numbers = sequence(grid_resolutions, "grid_resolutions", partial(whole, low=2))
-    if not len(ranges) == len(numbers) == 2:
+    if not len(ranges) == len(grid_resolutions) == 2:
         raise OptionError(
             f"The grid needs the ranges and resolutions of two parameters, got {len(ranges)} and "
-            f"{len(numbers)}."
+            f"{len(grid_resolutions)}."
         )
-    first, second = (np.linspace(*ends, n) for ends, n in zip(ranges, numbers, strict=True))
+    first, second = (
+        np.linspace(*ends, n) for ends, n in zip(ranges, grid_resolutions, strict=True)
+    )
     return first, second
 
 
 def _as_map(p_values: ArrayLike, axes: tuple[FloatArray, FloatArray]) -> FloatArray:
-    values = np.asarray(p_values, dtype=np.float64)
+    values = numbers(p_values, "p_values")
     shape = (len(axes[0]), len(axes[1]))
     if values.size != shape[0] * shape[1]:
         raise ShapeError(
@@ -164,10 +159,9 @@ def _as_map(p_values: ArrayLike, axes: tuple[FloatArray, FloatArray]) -> FloatAr
 
 
 def _levels(levels: Sequence[float]) -> list[float]:
-    checked = sequence(levels, "levels", partial(number, above=0.0, below=1.0))
-    if not checked:
+    if not len(levels):
         raise OptionError("levels must list at least one p-value, such as [0.32].")
-    return sorted(set(checked), reverse=True)
+    return sorted(set(levels), reverse=True)
 
 
 def _contours(

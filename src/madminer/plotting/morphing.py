@@ -19,9 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from madminer.checks import interval, positive, random_generator, whole
+from madminer.checks import positive
 from madminer.errors import MorphingError, OptionError
 from madminer.morphing import PhysicsMorpher
+from madminer.plotting.options import check_options
 from madminer.plotting.style import plain
 from madminer.typing import FloatArray, Seed
 
@@ -38,6 +39,7 @@ PANEL_INCHES = 2.4
 MESH: dict[str, Any] = {"shading": "gouraud", "rasterized": True}
 
 
+@check_options
 def plot_1d_morphing_basis(
     morpher: PhysicsMorpher,
     xlabel: str = r"$\theta$",
@@ -81,6 +83,7 @@ def plot_1d_morphing_basis(
     return figure
 
 
+@check_options
 def plot_2d_morphing_basis(
     morpher: PhysicsMorpher,
     xlabel: str = r"$\theta_0$",
@@ -122,6 +125,7 @@ def plot_2d_morphing_basis(
     return figure
 
 
+@check_options
 def plot_nd_morphing_basis_scatter(
     morpher: PhysicsMorpher,
     crange: tuple[float, float] = (1.0, 100.0),
@@ -148,8 +152,7 @@ def plot_nd_morphing_basis_scatter(
     """
     basis, ranges, names = _content(morpher)
     low, high = ranges.T
-    n_points = whole(n_test_thetas, "n_test_thetas", 1)
-    points = random_generator(seed).uniform(low, high, size=(n_points, len(ranges)))
+    points = np.random.default_rng(seed).uniform(low, high, size=(n_test_thetas, len(ranges)))
     sizes = _sizes(morpher, points)
     order = np.argsort(sizes)  # large ones on top
     figure, panels = _corner(_labels(names, parameter_labels))
@@ -170,6 +173,7 @@ def plot_nd_morphing_basis_scatter(
     return figure
 
 
+@check_options
 def plot_nd_morphing_basis_slices(
     morpher: PhysicsMorpher,
     crange: tuple[float, float] = (1.0, 100.0),
@@ -232,12 +236,11 @@ def _sizes(morpher: PhysicsMorpher, thetas: FloatArray) -> FloatArray:
 
 
 def _line(limits: tuple[float, float], resolution: int) -> FloatArray:
-    low, high = interval(limits, "the range")
-    return np.linspace(low, high, whole(resolution, "resolution", 2))
+    return np.linspace(*limits, resolution)
 
 
 def _norm(crange: tuple[float, float]) -> LogNorm:
-    low, high = interval(crange, "crange")
+    low, high = crange
     return LogNorm(positive(low, "crange[0]"), high, clip=True)
 
 

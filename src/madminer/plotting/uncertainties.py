@@ -14,7 +14,6 @@ from matplotlib.patches import Patch
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.points import ThetaTable
-from madminer.checks import fraction, interval, random_generator, whole
 from madminer.errors import NoEventsError, SetupError, UnknownNameError
 from madminer.plotting.nuisance_toys import (
     BAND_68,
@@ -25,6 +24,7 @@ from madminer.plotting.nuisance_toys import (
     toy_nus,
     unit_area,
 )
+from madminer.plotting.options import check_options
 from madminer.plotting.style import COLORS, per_item, plain, plot_style
 from madminer.typing import BoolArray, FloatArray, Seed, StrPath, ThetaLike
 
@@ -34,6 +34,7 @@ _RATIO_RANGE = (0.8, 1.2)
 _SMALLEST_REACH = 0.01
 
 
+@check_options
 @plot_style
 def plot_uncertainty(
     filename: StrPath,
@@ -84,7 +85,7 @@ def plot_uncertainty(
         NoEventsError: If no cross section lies in the range.
         OptionError: If a range or number is not valid.
     """
-    sample = _Sample.open(filename, theta, observable, obs_range, ratio_range, n_bins)
+    sample = _Sample.open(filename, theta, observable, obs_range, n_bins)
     masks = list(_masks(sample.analyzer, systematics).values())
     nominal, (toys,) = sample.histograms([np.any(masks, axis=0)], n_toys, n_events, seed)
     bands = [
@@ -94,6 +95,7 @@ def plot_uncertainty(
     return _draw(nominal, bands, sample.edges, obs_label, linecolor, ratio_range)
 
 
+@check_options
 @plot_style
 def plot_systematics(
     filename: StrPath,
@@ -141,8 +143,7 @@ def plot_systematics(
         NoEventsError: If no cross section lies in the range.
         OptionError: If a range or number is not valid.
     """
-    sample = _Sample.open(filename, theta, observable, obs_range, ratio_range, n_bins)
-    fraction(band_alpha, "band_alpha")
+    sample = _Sample.open(filename, theta, observable, obs_range, n_bins)
     by_name = _masks(sample.analyzer, None)
     names, masks = [*map(plain, by_name), "combined"], list(by_name.values())
     masks.append(np.any(masks, axis=0))
@@ -183,12 +184,10 @@ class _Sample:
         theta: ThetaLike,
         observable: str,
         obs_range: tuple[float, float],
-        ratio_range: tuple[float, float],
         n_bins: int,
     ) -> _Sample:
-        """Check the options that both figures have."""
-        interval(ratio_range, "ratio_range")
-        edges = np.linspace(*interval(obs_range, "obs_range"), whole(n_bins, "n_bins", 1) + 1)
+        """Check what both figures show."""
+        edges = np.linspace(*obs_range, n_bins + 1)
         analyzer = DataAnalyzer(filename)
         names = list(analyzer.observables)
         if observable not in names:
@@ -207,7 +206,7 @@ class _Sample:
 
         Masks say which nuisance parameters vary; all have the same toys.
         """
-        rng = random_generator(seed)
+        rng = np.random.default_rng(seed)
         toys = toy_nus(n_toys, self.analyzer.n_nuisance_parameters, rng)
         nus = np.concatenate([np.zeros((1, toys.shape[1])), *(toys * mask for mask in masks)])
         batches, scale = self._batches(toy_batch_size(len(nus)), n_events, rng)
@@ -226,8 +225,7 @@ class _Sample:
         """Events, and the factor that scales them to the full cross section."""
         if n_events is None:
             return self.analyzer.event_loader(batch_size=batch_size), 1.0
-        n_draws = whole(n_events, "n_events", 1)
-        x, weights = self.analyzer.weighted_events(n_draws=n_draws, seed=rng)
+        x, weights = self.analyzer.weighted_events(n_draws=n_events, seed=rng)
         drawn = float(
             np.sum(weights @ ThetaTable(self.analyzer.setup, [self.theta]).coefficients[0])
         )
