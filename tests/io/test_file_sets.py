@@ -83,14 +83,15 @@ def killed_at(step: int, patch: pytest.MonkeyPatch, half: bool) -> Iterator[list
         return wrapper
 
     @contextmanager
-    def keeping() -> Iterator[set[Path]]:
-        yield set()
+    def unless_killed(action: Callable[[], None]) -> Iterator[None]:
+        yield
+        action()
 
     with patch.context() as context:
         context.setattr(file_sets, "write_to_disk", wrap(file_sets.write_to_disk, "write"))
         context.setattr(file_sets, "replace_file", wrap(file_sets.replace_file, "replace"))
         context.setattr(Path, "unlink", wrap(Path.unlink, "unlink"))
-        context.setattr(file_sets, "removed_at_end", keeping)
+        context.setattr(file_sets, "cleaned_up", unless_killed)
         yield steps
 
 

@@ -13,7 +13,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from glob import escape
@@ -25,11 +25,11 @@ from madminer.typing import StrPath
 
 __all__ = [
     "atomic_path",
+    "cleaned_up",
     "flush_to_disk",
     "output_errors",
     "prepare_target",
     "refuse_same_file",
-    "removed_at_end",
     "replace_file",
     "require_space",
     "temporary_folder",
@@ -41,7 +41,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 STALE_SECONDS = 24 * 3600.0
 """Age from which on a temporary file is that of a process that has ended, on whatever machine."""
 
-_opened: dict[int, tuple[int, set[Path]]] = {}  # what goes with which process
+_at_end: list[tuple[int, Callable[[], None]]] = []  # of which process
 
 
 @contextmanager
@@ -75,10 +75,9 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
     """
     target = prepare_target(path)
     temporary = target.with_name(_temporary_name(target.stem, target.suffix))
-    with removed_at_end() as paths, output_errors(target, FULL):
+    with cleaned_up(lambda: _remove(temporary)), output_errors(target, FULL):
         with output_errors(target):
             _remove_left(target.parent, target.stem, target.suffix)
-            paths.add(temporary)
             temporary.touch(exist_ok=False)
         yield temporary
         with output_errors(target):
@@ -102,53 +101,58 @@ def temporary_folder(name: str) -> Iterator[Path]:
     """
     parent = Path(tempfile.gettempdir())
     folder = parent / _temporary_name(name, "")
-    with removed_at_end() as paths:
+    with cleaned_up(lambda: _remove(folder)):
         with output_errors(folder):
             _remove_left(parent, name, "")
-            paths.add(folder)
             folder.mkdir(mode=0o700)
         yield folder
 
 
 @contextmanager
-def removed_at_end() -> Iterator[set[Path]]:
-    """Remove files and folders at the end of a block, also when SIGTERM ends the process in it.
+def cleaned_up(action: Callable[[], None]) -> Iterator[None]:
+    """Clean up at the end of a block, also when SIGTERM ends the process in it.
 
     A handler of SIGTERM is set only within the block, in the main thread, and where there is none.
 
-    Yields:
-        Paths to remove; it begins empty.
+    Args:
+        action: Does it; it may be interrupted, and done again.
     """
-    paths: set[Path] = set()
-    _opened[id(paths)] = (os.getpid(), paths)
-    is_main = threading.current_thread() is threading.main_thread()
-    is_free = is_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if threading.current_thread() is not threading.main_thread():  # others go on while it ends
+        try:
+            yield
+        finally:
+            action()
+        return
+    is_free = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    entry = (os.getpid(), action)
+    _at_end.append(entry)
     if is_free:
         signal.signal(signal.SIGTERM, _end)
     try:
-        yield paths
+        yield
     finally:
-        if is_free:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _remove(paths)
-        del _opened[id(paths)]
+        try:
+            action()
+        finally:
+            _at_end.remove(entry)
+            if is_free:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (form of a handler)
-    """Remove what is temporary, and end as without a handler."""
-    for process, paths in list(_opened.values()):
+    """Clean up, and end as without a handler."""
+    for process, action in _at_end:
         if process == os.getpid():  # not those of a process that forked this one
-            _remove(paths)
+            action()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
 
-def _remove(paths: set[Path]) -> None:
-    for path in list(paths):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def require_space(path: StrPath, n_bytes: int) -> None:
@@ -283,7 +287,7 @@ def _remove_left(folder: Path, stem: str, suffix: str) -> None:
                 process, machine = match.groups()
                 is_old = time.time() - path.stat().st_mtime > STALE_SECONDS
                 if is_old or (machine == _machine() and not _is_running(int(process))):
-                    _remove({path})
+                    _remove(path)
 
 
 @cache

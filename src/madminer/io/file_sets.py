@@ -27,10 +27,10 @@ from typing import Any
 
 from madminer.errors import FileFormatError, MissingFileError
 from madminer.io.atomic import (
+    cleaned_up,
     flush_to_disk,
     output_errors,
     prepare_target,
-    removed_at_end,
     replace_file,
     write_to_disk,
 )
@@ -81,20 +81,17 @@ class FileSet:
         """
         folder = prepare_target(self.path).parent
         files = digests(members)
-        with output_errors(self.path), _locked(folder), removed_at_end() as staged:
+        with output_errors(self.path), _locked(folder):
+            self._settle()
             old = self._old_content()
-            self._settle(_listed(old))
-            new_head = self._staged(self.head, sha256(b""))
-            paths = {name: self._staged(name, digest) for name, digest in files.items()}
-            staged.update(paths.values(), [new_head])
-            for name, path in paths.items():
-                write_to_disk(path, members[name])
-            write_to_disk(new_head, head_of(content, files))
-            flush_to_disk(folder)
-            staged.clear()
-            replace_file(new_head, self.path)  # from here on the set is the new one
-            flush_to_disk(folder)
-            self._settle(files)
+            with cleaned_up(self._settle):
+                for name, digest in files.items():
+                    write_to_disk(self._staged(name, digest), members[name])
+                new_head = self._staged(self.head, sha256(b""))
+                write_to_disk(new_head, head_of(content, files))
+                flush_to_disk(folder)
+                replace_file(new_head, self.path)  # from here on the set is the new one
+                flush_to_disk(folder)
             for name in {*_listed(old), *self.unlisted(old)} - {*files, self.head}:
                 self._path(name).unlink(missing_ok=True)
             flush_to_disk(folder)
@@ -161,9 +158,9 @@ class FileSet:
             return content
         return {}
 
-    def _settle(self, files: Mapping[str, str]) -> None:
-        """Finish what a head has decided on, and remove what was written for another."""
-        for name, digest in files.items():
+    def _settle(self) -> None:
+        """Finish what the head has decided on, and remove what was written for another."""
+        for name, digest in _listed(self._old_content()).items():
             staged = self._staged(name, digest)
             if staged.exists() and sha256(staged.read_bytes()) == digest:
                 replace_file(staged, self._path(name))
