@@ -420,6 +420,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     rng = np.random.default_rng(arguments.seed)
     tries, good = arguments.tries, True
     print(f"{'':36s}{'tries':>6s}" + "".join(f"{column:>11s}" for column in COLUMNS))
