@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
-from tqdm.auto import tqdm
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # notebooks without widgets have bars of text
+    from tqdm.auto import tqdm
 
 __all__ = ["ProgressBar", "progress_bar", "silence_progress", "track"]
 
 T = TypeVar("T")
+_MANY = 10_000  # steps that are counted in thousands
 _silent: ContextVar[bool] = ContextVar("silent", default=False)
 
 
@@ -47,24 +52,30 @@ def silence_progress() -> Iterator[None]:
         _silent.reset(token)
 
 
-def progress_bar(total: float | None, description: str, *, unit: str = "it") -> ProgressBar:
+def progress_bar(
+    total: float | None, description: str, *, unit: str = "it", stays: bool = False
+) -> ProgressBar:
     """Make a bar that the caller updates and closes.
+
+    It is shown in terminals and notebooks, not in files.
 
     Args:
         total: Number of steps, or None when unknown.
         description: What is being done.
         unit: Name of one step.
+        stays: Whether it stays when it is closed, or vanishes.
 
     Returns:
-        The bar; it vanishes when it is closed.
+        The bar.
     """
+    in_notebook = "ipykernel" in sys.modules
     bar: Any = tqdm(
         total=total,
         desc=description,
         unit=unit,
-        leave=False,
-        unit_scale=unit != "it",
-        disable=True if _is_silent() else None,  # None: only on a terminal
+        leave=stays,
+        unit_scale=unit != "it" and (total is None or total >= _MANY),
+        disable=True if _is_silent() else False if in_notebook else None,  # None: in terminals
     )
     return bar  # type: ignore[no-any-return]
 

@@ -729,3 +729,11 @@ def test_members_load_alone_and_only_together_in_an_ensemble(
     scores.estimators[0].save(tmp_path / "estimator_2")
     with pytest.raises(FileFormatError, match=r"estimator_2.* is not the file that was saved with"):
         load_estimator(tmp_path)
+
+
+def test_short_displays() -> None:
+    ensemble = Ensemble(2, n_hidden=(4,))
+    assert repr(ensemble) == "Ensemble(2 estimators to be created, 0 trained)"
+    ensemble.train_all(method="sally", x=X, t_xz=X, n_epochs=1, verbose="none")
+    assert repr(ensemble) == "Ensemble(2 ScoreEstimator, 2 trained)"
+    assert ensemble._repr_html_().count("ScoreEstimator(n_hidden=(4,)") == 2

@@ -418,3 +418,15 @@ def test_odd_options_work_or_are_named(case: Case) -> None:
         except Exception as error:  # noqa: BLE001 (what is looked for)
             raw.append(f"{name}={value!r}: {error!r}")
     assert not raw
+
+
+def test_short_displays(case: Case) -> None:
+    estimator, kind = case.make(), case.estimator.__name__
+    assert repr(estimator).startswith(f"{kind}(n_hidden=")
+    assert repr(estimator).endswith("not trained)")
+    history = estimator.train(case.method, **case.data(), **QUICK)
+    assert repr(estimator).endswith(f"3 observables, {estimator.n_parameters} parameters, trained)")
+    assert repr(history).startswith(f"TrainingHistory({history.n_epochs} epochs in ")
+    assert len(repr(estimator)) < 150 > len(repr(history))
+    assert kind in estimator._repr_html_()
+    assert f"{history.best_epoch + 1} (kept)" in history._repr_html_()

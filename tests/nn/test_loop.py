@@ -320,9 +320,14 @@ def test_verbose(
 ) -> None:
     with caplog.at_level(logging.INFO, "madminer.nn.loop"):
         run(Line(), line_data(), n_epochs=n_epochs, verbose=verbose)
-    assert len(caplog.records) == min(reports, n_epochs)
-    if reports:
-        assert caplog.records[-1].message.startswith(f"Epoch {n_epochs} of {n_epochs}: loss ")
+    if not reports:
+        assert not caplog.records
+        return
+    *epochs, end = caplog.messages
+    assert len(epochs) == min(reports, n_epochs)
+    assert epochs[-1].startswith(f"Epoch {n_epochs} of {n_epochs}: loss ")
+    assert end.startswith(f"{n_epochs} epochs in ")
+    assert f"kept epoch {n_epochs} with loss " in end
 
 
 def test_an_early_end_is_logged(caplog: pytest.LogCaptureFixture) -> None:

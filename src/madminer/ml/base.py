@@ -46,6 +46,7 @@ from madminer.ml.training import (
     load_training_data,
     make_datasets,
 )
+from madminer.models.tables import Section, tables_html
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.conditional import ConditionalNetwork, row_blocks
 from madminer.nn.history import TrainingHistory
@@ -53,6 +54,7 @@ from madminer.nn.loop import fit
 from madminer.nn.randomness import draw_generator
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import Standardization
+from madminer.text import one_line
 from madminer.typing import FloatArray, StrPath
 
 __all__ = ["ConditionalEstimator", "Estimator", "TheresAGoodReasonThisDoesntWork"]
@@ -108,6 +110,25 @@ class Estimator(ABC):
         self._network: nn.Module | None = None
         self._x_scaling: Standardization | None = None
         self._theta_scaling: Standardization | None = None
+
+    def __repr__(self) -> str:
+        """Kind, layers, and whether it was trained."""
+        return one_line(f"{type(self).__name__}({', '.join(self._summary())})")
+
+    def _repr_html_(self) -> str:
+        settings = self._settings()
+        del settings["estimator_type"]
+        rows = [(name, str(value)) for name, value in settings.items() if value is not None]
+        state = "trained" if self.is_trained else "not trained"
+        return tables_html([Section(type(self).__name__, ("", ""), rows)], state)
+
+    def _summary(self) -> list[str]:
+        state = f"{self.n_observables} observables, {self.n_parameters} parameters, trained"
+        return [
+            f"n_hidden={self.n_hidden}",
+            f"activation={self.activation!r}",
+            state if self.is_trained else "not trained",
+        ]
 
     # Documented interface of every estimator
 

@@ -31,6 +31,7 @@ from madminer.ml.information import kinematic_information
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_thetas, normalized_weights
 from madminer.ml.registry import ESTIMATORS, family_of_method, load_single_estimator
 from madminer.ml.score import ScoreEstimator
+from madminer.models.tables import Section, tables_html
 from madminer.nn.conditional import row_blocks
 from madminer.nn.history import TrainingHistory
 from madminer.typing import ArrayLike, FloatArray, Seed, StrPath
@@ -114,6 +115,17 @@ class Ensemble:
             )
         for estimator in estimators or ():
             self.add_estimator(estimator)
+
+    def __repr__(self) -> str:
+        """Number and kind of the members, and how many were trained."""
+        kinds = " and ".join(dict.fromkeys(type(member).__name__ for member in self.estimators))
+        n_trained = sum(member.is_trained for member in self.estimators)
+        members = f"{self.n_estimators} {kinds or 'estimators to be created'}"
+        return f"Ensemble({members}, {n_trained} trained)"
+
+    def _repr_html_(self) -> str:
+        rows = [(str(i), repr(member)) for i, member in enumerate(self.estimators)]
+        return tables_html([Section("Estimators", ("", ""), rows)], repr(self))
 
     @property
     def n_estimators(self) -> int:

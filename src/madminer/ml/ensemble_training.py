@@ -219,7 +219,7 @@ def train_members(
     n = len(estimators)
     epochs = [_epochs(e, given) for e, given in zip(estimators, arguments, strict=True)]
     done, ended = [0] * n, dict[int, _Ended]()
-    bar = progress_bar(sum(epochs), f"Training {n} estimators", unit="epochs")
+    bar = progress_bar(sum(epochs), f"Training {n} estimators", unit=" epochs", stays=True)
 
     def on_epoch(index: int) -> None:
         done[index] += 1

@@ -112,7 +112,7 @@ class ScoreEstimator(Estimator):
             DataError: If data contain NaN or infinities.
             OptionError: If an option lies outside its range.
         """
-        if isinstance(method, str) and method not in FAMILIES[self.family].methods:
+        if str(method) not in FAMILIES[self.family].methods:
             warnings.warn(f"Method {method!r} is unknown here; 'sally' is used.", stacklevel=3)
             method = "sally"
         data = {"x": x, "t_xz": t_xz}

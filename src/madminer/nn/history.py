@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from madminer.errors import OptionError
+from madminer.models.tables import Section, tables_html
 
 __all__ = ["EpochCallback", "EpochReport", "TrainingHistory", "check_callbacks"]
 
@@ -52,7 +53,7 @@ EpochCallback: TypeAlias = Callable[[EpochReport], object]
 """Called after every epoch; what it returns has no effect, what it raises ends the training."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TrainingHistory:
     """Losses of a training run, with an entry per finished epoch.
 
@@ -80,6 +81,38 @@ class TrainingHistory:
     best_epoch: int
     stopped_early: bool
     seconds: float
+
+    @property
+    def summary(self) -> str:
+        """How the training ended, in one line."""
+        best = self.best_epoch
+        losses = f"loss {self.train_losses[best]:.5g}"
+        if self.validation_losses[best] is not None:
+            losses += f", validation {self.validation_losses[best]:.5g}"
+        end = ", stopped early" if self.stopped_early else ""
+        return (
+            f"{self.n_epochs} epochs in {self.seconds:.3g} s{end}; kept epoch {best + 1} with "
+            f"{losses}"
+        )
+
+    def __repr__(self) -> str:
+        """The end; the losses of all epochs are attributes."""
+        return f"TrainingHistory({self.summary})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                f"{epoch + 1}{' (kept)' if epoch == self.best_epoch else ''}",
+                f"{loss:.5g}",
+                "" if validated is None else f"{validated:.5g}",
+                f"{rate:.3g}",
+            )
+            for epoch, (loss, validated, rate) in enumerate(
+                zip(self.train_losses, self.validation_losses, self.learning_rates, strict=True)
+            )
+        ]
+        columns = ("epoch", "loss", "validation", "learning rate")
+        return tables_html([Section("Training", columns, rows, frozenset(range(4)))], self.summary)
 
     @property
     def n_epochs(self) -> int:

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 import torch
@@ -30,7 +31,7 @@ from madminer.nn.run_state import (
 )
 from madminer.nn.schedules import check_schedule, learning_rates_of_epoch
 from madminer.nn.threads import threads_for_step
-from madminer.progress import progress_bar
+from madminer.progress import progress_bar, silence_progress
 
 __all__ = ["VERBOSITY", "BatchLoss", "TrainingSettings", "TrivialAnswer", "fit"]
 
@@ -67,7 +68,8 @@ class TrainingSettings:
         early_stopping: Whether to keep the weights of the epoch of lowest validation loss.
         early_stopping_patience: Epochs without improvement after which to stop; None for never.
         clip_gradient: Largest norm of the gradient of all parameters; None for any.
-        verbose: Reports in the log: "all", "many", "some", "few" or "none".
+        verbose: Reports in the log: "all", "many", "some", "few" or "none"; with "none" there is
+            no progress bar either.
 
     Raises:
         OptionError: If an option lies outside its range.
@@ -159,7 +161,8 @@ def fit(
     """
     check_callbacks(callbacks)
     run = _Run(network, batch_loss, training, validation, settings, generator)
-    bar = progress_bar(settings.n_epochs, "Training", unit="epochs")
+    with silence_progress() if settings.verbose == "none" else nullcontext():
+        bar = progress_bar(settings.n_epochs, "Training", unit=" epochs", stays=True)
     logger.debug("Training on %d events for %d epochs", len(training), settings.n_epochs)
     step = settings.batch_size * sum(p.numel() for p in network.parameters())
     with drawing_from(run.noise), threads_for_step(step):
@@ -185,7 +188,10 @@ def fit(
     doubt = run.doubt(trivial)
     if doubt is not None:
         logger.warning(doubt)
-    return run.history()
+    history = run.history()
+    if settings.verbose != "none":
+        logger.info(history.summary)
+    return history
 
 
 class _Run:
