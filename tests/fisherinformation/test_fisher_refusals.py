@@ -56,7 +56,7 @@ def test_sparse_bins_are_reported(
 
 @pytest.mark.parametrize("luminosity", ["3", None, True, 0.0])
 def test_luminosity_is_a_number(fisher: FisherInformation, luminosity: Any) -> None:
-    with pytest.raises(OptionError, match="luminosity must be a number above 0"):
+    with pytest.raises(OptionError, match="luminosity must be a"):
         fisher.rate_information(ORIGIN, luminosity)
 
 

@@ -179,7 +179,7 @@ def test_refused(analyzer: DataAnalyzer) -> None:
         truth_limit_grid(analyzer, ORIGIN, [[0.0]], L)
     with pytest.raises(ShapeError, match="theta must be finite"):
         truth_limit_grid(analyzer, [0.0], [[0.0, 0.0]], L)
-    with pytest.raises(OptionError, match="luminosity must be a number above 0"):
+    with pytest.raises(OptionError, match="luminosity must be a positive number"):
         truth_limit_grid(analyzer, ORIGIN, [[0.0, 0.0]], 0.0)
     wrong = ScoreEstimator(), Ensemble([ScoreEstimator()])
     for estimator in wrong:
