@@ -24,6 +24,7 @@ from madminer.io import (
     write_setup,
 )
 from madminer.io.event_statistics import event_statistics
+from madminer.io.findings import Finding, Level
 from madminer.models import (
     AnalysisParameter,
     AnalysisSetup,
@@ -358,3 +359,8 @@ def test_background_does_not_dilute_the_closure(tmp_path: Path) -> None:
     shares = [float(text.split(" to ")[1].split(" %")[0]) for text in texts]
     assert shares[0] > 10.0
     assert shares[1] == pytest.approx(shares[0], rel=0.2)
+
+
+def test_findings_are_one_line_of_text() -> None:
+    finding = Finding(Level.PROBLEM, "All \x1b[31m\nweights.", "Read \u202esome.")
+    assert str(finding) == r"problem: All \x1b[31m weights. Read \u202esome."

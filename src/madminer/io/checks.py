@@ -24,7 +24,7 @@ from madminer.io.findings import (
 from madminer.io.setup_file import read_setup
 from madminer.models import AnalysisSetup
 from madminer.models.tables import Section, tables_html
-from madminer.text import one_line
+from madminer.text import one_line, printable
 from madminer.typing import StrPath
 
 __all__ = ["EventFileReport", "Finding", "Level", "check_event_file"]
@@ -56,7 +56,7 @@ class EventFileReport:
     findings: tuple[Finding, ...]
 
     def __str__(self) -> str:
-        return "\n".join([str(self.path), *(str(finding) for finding in self.findings)])
+        return "\n".join([printable(self.path), *(str(finding) for finding in self.findings)])
 
     def __repr__(self) -> str:
         counts = Counter(str(finding.level) for finding in self.findings)

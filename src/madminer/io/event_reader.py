@@ -32,6 +32,7 @@ from madminer.io.schema import (
 )
 from madminer.io.setup_file import read_setup_group
 from madminer.models import AnalysisSetup
+from madminer.models.tables import setup_html
 from madminer.typing import FloatArray, IntArray, StrPath
 
 __all__ = ["EventFile"]
@@ -88,6 +89,9 @@ class EventFile:
             f"EventFile({str(self.path)!r}: {self.n_events} events, "
             f"{self.n_observables} observables, {self.n_benchmarks} benchmarks)"
         )
+
+    def _repr_html_(self) -> str:
+        return setup_html(self.setup, repr(self))
 
     def __len__(self) -> int:
         return self.n_events

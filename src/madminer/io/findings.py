@@ -13,6 +13,7 @@ from madminer.models import AnalysisSetup
 from madminer.morphing.basis import MAX_CONDITION, condition_numbers
 from madminer.morphing.closure import morphing_closure
 from madminer.morphing.weights import monomials
+from madminer.text import one_line
 
 __all__ = [
     "Finding",
@@ -54,13 +55,17 @@ class Finding:
 
     Args:
         level: A problem makes results wrong or stops them; a warning makes them weak.
-        text: What was found, with numbers.
+        text: What was found, with numbers; names from files are shown as text, whatever they hold.
         remedy: What to do, empty if nothing.
     """
 
     level: Level
     text: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", one_line(self.text))
+        object.__setattr__(self, "remedy", one_line(self.remedy))
 
     def __str__(self) -> str:
         return f"{self.level}: {self.text} {self.remedy}".rstrip()
