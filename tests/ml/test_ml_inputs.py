@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from madminer.errors import DataError, FileFormatError, MissingFileError, ShapeError, TrainingError
-from madminer.ml import inputs
-from madminer.ml.inputs import load_array, load_columns, load_thetas, load_vector
+from madminer.errors import (
+    DataError,
+    FileFormatError,
+    MissingFileError,
+    OptionError,
+    ShapeError,
+    TrainingError,
+)
+from madminer.ml import DoubleParameterizedRatioEstimator, ParameterizedRatioEstimator, inputs
+from madminer.ml.inputs import load_array, load_columns, load_thetas, load_vector, pick_device
 from madminer.ml.training import split_rows
+from madminer.sampling.files import save_arrays
 
 
 def test_kinds_of_data(tmp_path: Path) -> None:
@@ -84,3 +92,33 @@ def test_split() -> None:
     assert len(split_rows(10, None, np.random.default_rng(0))[1]) == 0
     with pytest.raises(TrainingError, match=r"cannot be split with validation_split=0.1"):
         split_rows(3, 0.1, np.random.default_rng(0))
+
+
+def test_pairs_of_two_samples_are_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x, theta, y = rng.normal(size=(50, 2)), rng.normal(size=(50, 1)), np.arange(50) % 2
+    single = ParameterizedRatioEstimator(n_hidden=(3,))
+    single.train("carl", x, y, theta, n_epochs=1, verbose="none", seed=1)
+    double = DoubleParameterizedRatioEstimator(n_hidden=(3,))
+    double.train("carl", x, y, theta, theta + 1.0, n_epochs=1, verbose="none", seed=1)
+    for name in ("a", "b"):
+        save_arrays(tmp_path, name, {"x": x, "theta": theta})
+    paths = {name: tmp_path / f"{name}.npy" for name in ("x_a", "theta_a", "theta_b")}
+    for estimator, n in ((single, 1), (double, 2)):
+        for pairs in (True, False):
+            estimator.evaluate(paths["x_a"], *[paths["theta_a"]] * n, test_all_combinations=pairs)
+        estimator.evaluate(paths["x_a"], *[paths["theta_b"]] * n)
+        with pytest.raises(FileFormatError, match="belong to different samples"):
+            estimator.evaluate(paths["x_a"], *[paths["theta_b"]] * n, test_all_combinations=False)
+
+
+def test_the_environment_names_the_default_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    for value, expected in (("cpu", "cpu"), ("", best)):
+        monkeypatch.setenv("MADMINER_DEVICE", value)
+        assert pick_device(None).type == expected
+    monkeypatch.setenv("MADMINER_DEVICE", "nonsense")
+    assert pick_device("cpu").type == "cpu"
+    for device in (None, "meta", "nonsense", 1.5, [1]):
+        with pytest.raises(OptionError, match="cannot be used here"):
+            pick_device(device)  # type: ignore[arg-type]

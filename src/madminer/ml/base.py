@@ -54,6 +54,7 @@ from madminer.nn.loop import fit
 from madminer.nn.randomness import draw_generator
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import Standardization
+from madminer.sampling.files import one_sample
 from madminer.text import one_line
 from madminer.typing import FloatArray, StrPath
 
@@ -557,7 +558,8 @@ class ConditionalEstimator(Estimator, ABC):
     ) -> tuple[FloatArray, FloatArray | None]:
         """Evaluate the network's function of theta and x, and its score, on scaled data."""
         network = self._conditional_network()
-        events, thetas = self._load_x(x), self._load_theta(theta)
+        with one_sample({} if test_all_combinations else {"x": x, "theta": theta}):
+            events, thetas = self._load_x(x), self._load_theta(theta)
         evaluate = evaluate_combinations if test_all_combinations else evaluate_pairs
         return evaluate(
             network,

@@ -23,6 +23,7 @@ from madminer.nn.loop import TrainingSettings
 from madminer.nn.ratios import DoubleRatioNetwork
 from madminer.nn.scaling import Standardization
 from madminer.options import takes
+from madminer.sampling.files import one_sample
 from madminer.typing import FloatArray
 
 __all__ = ["DoubleParameterizedRatioEstimator"]
@@ -176,8 +177,10 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
             ShapeError: If the number of observables, parameters or points does not fit.
             DataError: If x, theta0 or theta1 contain NaN or infinities.
         """
-        events = self._load_x(x)
-        points0, points1 = self._load_theta(theta0, "theta0"), self._load_theta(theta1, "theta1")
+        thetas = {"theta0": theta0, "theta1": theta1}
+        with one_sample({} if test_all_combinations else {"x": x, **thetas}):
+            events = self._load_x(x)
+            points0, points1 = (self._load_theta(value, name) for name, value in thetas.items())
         if not test_all_combinations:
             check_pairs(len(events), len(points0))
             check_pairs(len(events), len(points1))
