@@ -155,8 +155,9 @@ def test_weights_are_collected_in_the_order_of_the_setup() -> None:
 
 def test_bad_weights_are_refused() -> None:
     ids = {"sm": None, "w": "w"}
-    with pytest.raises(DataError, match=r"these are not: \{'w': 1\}"):
-        benchmark_weights(ids, np.ones(2), {"w": np.array([1.0, np.nan])}, PATH)
+    for bad in (np.nan, np.inf, -1e300):
+        with pytest.raises(DataError, match=r"these are not: \{'w': 1\}"):
+            benchmark_weights(ids, np.ones(2), {"w": np.array([1.0, bad])}, PATH)
     with pytest.raises(DataError, match="1 events have the nominal weight 0"):
         benchmark_weights(ids, np.array([0.0, 1.0]), {"w": np.ones(2)}, PATH)
     zero = np.zeros(1)

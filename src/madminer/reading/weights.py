@@ -24,6 +24,7 @@ __all__ = ["benchmark_weights", "check_weights", "normalisation", "weight_ids"]
 logger = logging.getLogger(__name__)
 
 _SHOWN: Final = 20  # names in a message
+_LARGEST: Final = 1e100  # squares of weights must be finite too
 _SUFFIX: Final = re.compile(r"_(?:nlo|lo|tree|loop)$")  # MadGraph tells kinds of reweighting so
 
 
@@ -181,7 +182,7 @@ def check_weights(
     Raises:
         DataError: If there are such weights.
     """
-    is_bad = ~np.isfinite(table)
+    is_bad = ~(np.abs(table) < _LARGEST)
     if np.any(is_bad):
         counts = dict(zip(benchmarks, np.count_nonzero(is_bad, axis=0).tolist(), strict=True))
         raise DataError(
