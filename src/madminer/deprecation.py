@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from madminer.errors import OptionError, UnavailableAttributeError, UnavailableNameError
 
-__all__ = ["REMEDIES", "UnavailableFinder", "missing_attribute", "remedy", "renamed"]
+__all__ = ["REMEDIES", "UnavailableFinder", "former_name", "missing_attribute", "remedy", "renamed"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,6 +63,48 @@ def renamed(
         return wrapper
 
     return decorate
+
+
+def former_name(
+    name: str,
+    new: Callable[P, R],
+    replacement: str,
+    keywords: Mapping[str, str] = MappingProxyType({}),
+    **defaults: object,
+) -> Callable[P, R]:
+    """A function under the name that it had, which warns.
+
+    Args:
+        name: The old name.
+        new: The function.
+        replacement: What to write instead.
+        keywords: Names that arguments had, and what they are called now.
+        **defaults: Defaults that were others.
+
+    Returns:
+        The deprecated function, with its own signature.
+
+    Examples:
+        >>> old_round = former_name("old_round", round, "round", {"digits": "ndigits"}, ndigits=1)
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     old_round(0.123), old_round(0.123, digits=2)
+        (0.1, 0.12)
+    """
+    parameters = inspect.signature(new).parameters.values()
+    signature = inspect.Signature(
+        [p.replace(default=defaults.get(p.name, p.default)) for p in parameters]
+    )
+
+    def old(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        return new(*given.args, **given.kwargs)
+
+    old.__name__ = old.__qualname__ = name
+    old.__doc__ = f"Deprecated name of `{replacement}`."
+    old.__signature__ = signature  # type: ignore[attr-defined]
+    return renamed(replacement, keywords)(old)
 
 
 _LATER: Mapping[str, str] = MappingProxyType(

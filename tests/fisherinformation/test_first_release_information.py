@@ -113,7 +113,7 @@ def test_keywords_of_0_3(
     result = call(fisher, name, f"FisherInformation.{new}", **given)
     assert_same(result, getattr(fisher, new)(**given))
     both = {f"n{key}": value for key, value in edges.items()}
-    with pytest.raises(OptionError, match=rf"{name} takes n{names[0]} once"):
+    with pytest.raises(OptionError, match=rf"{name} takes {names[0]} once"):
         call(fisher, name, f"FisherInformation.{new}", **given, **both)
 
 

@@ -139,7 +139,7 @@ class TruthSums:
             sigma, slope = self._response.sigma(weights), self._response.gradient(weights) @ v
             single = np.divide(slope**2, sigma, out=np.zeros_like(sigma), where=sigma != 0.0)
             variance += float(single @ single)
-        return variance**0.5 / self._sigma
+        return math.sqrt(variance) / self._sigma
 
 
 def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:

@@ -1,4 +1,7 @@
-"""Names of the first releases of MadMiner: deprecated, each calls what replaces it."""
+"""Names of the first releases whose arguments or results were others: deprecated.
+
+Those that only have a new name are rows in `FisherInformation`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from madminer.analysis import DataAnalyzer
 from madminer.analysis.coefficients import Thetas, weight_coefficients
 from madminer.checks import one_of
 from madminer.deprecation import renamed
-from madminer.fisherinformation.binning import Bins
 from madminer.fisherinformation.selection import EventFunction
 from madminer.ml.first_release_ensemble import saved_votes
 from madminer.sampling.first_release import extract_raw_data
@@ -24,11 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "calculate_fisher_information_full_detector",
-    "calculate_fisher_information_full_truth",
-    "calculate_fisher_information_hist1d",
-    "calculate_fisher_information_hist2d",
-    "calculate_fisher_information_nuisance_constraints",
-    "calculate_fisher_information_rate",
     "debug_was_second",
     "extract_observables_and_weights",
     "extract_raw_data",
@@ -60,21 +57,6 @@ def debug_was_second(
             )
 
     return wrapper
-
-
-@renamed("FisherInformation.truth_information")
-def calculate_fisher_information_full_truth(
-    fisher: FisherInformation,
-    theta: ThetaLike,
-    luminosity: float = 300000.0,
-    cuts: Definitions | None = None,
-    efficiency_functions: Definitions | None = None,
-    include_nuisance_parameters: bool = True,
-) -> tuple[FloatArray, FloatArray]:
-    """Deprecated name of `FisherInformation.truth_information`, with its arguments."""
-    return fisher.truth_information(
-        theta, luminosity, cuts, efficiency_functions, include_nuisance_parameters
-    )
 
 
 @renamed("FisherInformation.full_information")
@@ -135,77 +117,6 @@ def calculate_fisher_information_full_detector(
     )
 
 
-@renamed("FisherInformation.rate_information")
-def calculate_fisher_information_rate(
-    fisher: FisherInformation,
-    theta: ThetaLike,
-    luminosity: float,
-    cuts: Definitions | None = None,
-    efficiency_functions: Definitions | None = None,
-    include_nuisance_parameters: bool = True,
-) -> tuple[FloatArray, FloatArray]:
-    """Deprecated name of `FisherInformation.rate_information`, with its arguments."""
-    return fisher.rate_information(
-        theta, luminosity, cuts, efficiency_functions, include_nuisance_parameters
-    )
-
-
-@renamed("FisherInformation.histo_information", {"bins": "nbins"})
-def calculate_fisher_information_hist1d(
-    fisher: FisherInformation,
-    theta: ThetaLike,
-    luminosity: float,
-    observable: str | EventFunction,
-    nbins: Bins,
-    histrange: Range | None = None,
-    cuts: Definitions | None = None,
-    efficiency_functions: Definitions | None = None,
-    n_events_dynamic_binning: int | None = 100000,
-) -> tuple[FloatArray, FloatArray]:
-    """Deprecated name of `FisherInformation.histo_information`; takes `nbins` or `bins`."""
-    return fisher.histo_information(
-        theta,
-        luminosity,
-        observable,
-        nbins,
-        histrange,
-        cuts,
-        efficiency_functions,
-        n_events_dynamic_binning,
-    )
-
-
-@renamed("FisherInformation.histo_information_2d", {"bins1": "nbins1", "bins2": "nbins2"})
-def calculate_fisher_information_hist2d(
-    fisher: FisherInformation,
-    theta: ThetaLike,
-    luminosity: float,
-    observable1: str | EventFunction,
-    nbins1: Bins,
-    observable2: str | EventFunction,
-    nbins2: Bins,
-    histrange1: Range | None = None,
-    histrange2: Range | None = None,
-    cuts: Definitions | None = None,
-    efficiency_functions: Definitions | None = None,
-    n_events_dynamic_binning: int | None = 100000,
-) -> tuple[FloatArray, FloatArray]:
-    """Deprecated name of `FisherInformation.histo_information_2d`, also with its `bins1`."""
-    return fisher.histo_information_2d(
-        theta,
-        luminosity,
-        observable1,
-        nbins1,
-        observable2,
-        nbins2,
-        histrange1,
-        histrange2,
-        cuts,
-        efficiency_functions,
-        n_events_dynamic_binning,
-    )
-
-
 @renamed("FisherInformation.histogram_of_information")
 def histogram_of_fisher_information(
     fisher: FisherInformation,
@@ -251,12 +162,6 @@ def histogram_of_fisher_information(
         batch_size,
         test_split,
     )
-
-
-@renamed("FisherInformation.nuisance_constraint_information")
-def calculate_fisher_information_nuisance_constraints(fisher: FisherInformation) -> FloatArray:
-    """Deprecated name of `FisherInformation.nuisance_constraint_information`."""
-    return fisher.nuisance_constraint_information()
 
 
 @renamed("weighted_events at each theta")

@@ -9,6 +9,7 @@ from typing import Literal
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.partitions import partition_range
 from madminer.checks import flag, one_of, positive, whole
+from madminer.deprecation import former_name
 from madminer.fisherinformation import first_release
 from madminer.fisherinformation.binning import (
     Bins,
@@ -480,15 +481,35 @@ class FisherInformation(DataAnalyzer):
 
     # Names of the first releases
 
-    calculate_fisher_information_full_truth = first_release.calculate_fisher_information_full_truth
+    calculate_fisher_information_full_truth = former_name(
+        "calculate_fisher_information_full_truth",
+        truth_information,
+        "FisherInformation.truth_information",
+    )
+    calculate_fisher_information_rate = former_name(
+        "calculate_fisher_information_rate", rate_information, "FisherInformation.rate_information"
+    )
+    calculate_fisher_information_hist1d = former_name(
+        "calculate_fisher_information_hist1d",
+        histo_information,
+        "FisherInformation.histo_information",
+        {"nbins": "bins"},
+        n_events_dynamic_binning=100000,
+    )
+    calculate_fisher_information_hist2d = former_name(
+        "calculate_fisher_information_hist2d",
+        histo_information_2d,
+        "FisherInformation.histo_information_2d",
+        {"nbins1": "bins1", "nbins2": "bins2"},
+        n_events_dynamic_binning=100000,
+    )
+    calculate_fisher_information_nuisance_constraints = former_name(
+        "calculate_fisher_information_nuisance_constraints",
+        nuisance_constraint_information,
+        "FisherInformation.nuisance_constraint_information",
+    )
     calculate_fisher_information_full_detector = (
         first_release.calculate_fisher_information_full_detector
-    )
-    calculate_fisher_information_rate = first_release.calculate_fisher_information_rate
-    calculate_fisher_information_hist1d = first_release.calculate_fisher_information_hist1d
-    calculate_fisher_information_hist2d = first_release.calculate_fisher_information_hist2d
-    calculate_fisher_information_nuisance_constraints = (
-        first_release.calculate_fisher_information_nuisance_constraints
     )
     histogram_of_fisher_information = first_release.histogram_of_fisher_information
     extract_raw_data = first_release.extract_raw_data

@@ -7,14 +7,13 @@ of samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from madminer.analysis import DataAnalyzer
-from madminer.deprecation import renamed
+from madminer.deprecation import former_name, renamed
 from madminer.sampling.parameters import (
-    Prior,
     ThetaSpecification,
     benchmark,
     benchmarks,
@@ -22,7 +21,7 @@ from madminer.sampling.parameters import (
     morphing_points,
     random_morphing_points,
 )
-from madminer.typing import ArrayLike, FloatArray, Seed, ThetaLike
+from madminer.typing import FloatArray, Seed, ThetaLike
 
 if TYPE_CHECKING:
     from madminer.sampling.sampleaugmenter import SampleAugmenter
@@ -44,38 +43,22 @@ __all__ = [
 ]
 
 
+P = ParamSpec("P")
+
 _POSITIONAL, _KEYWORD = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
 _OPTIONS = {"folder": None, "filename": None, "test_split": 0.5, "switch_train_test_events": False}
 
 
-@renamed("madminer.sampling.benchmark")
-def constant_benchmark_theta(benchmark_name: str) -> ThetaSpecification:
-    """Deprecated name of `benchmark`."""
-    return benchmark(benchmark_name)
+def _point(name: str, new: Callable[P, ThetaSpecification]) -> Callable[P, ThetaSpecification]:
+    """An old name of a function that describes parameter points."""
+    return former_name(name, new, f"madminer.sampling.{new.__name__}")
 
 
-@renamed("madminer.sampling.benchmarks")
-def multiple_benchmark_thetas(benchmark_names: Sequence[str]) -> ThetaSpecification:
-    """Deprecated name of `benchmarks`."""
-    return benchmarks(benchmark_names)
-
-
-@renamed("madminer.sampling.morphing_point")
-def constant_morphing_theta(theta: ArrayLike) -> ThetaSpecification:
-    """Deprecated name of `morphing_point`."""
-    return morphing_point(theta)
-
-
-@renamed("madminer.sampling.morphing_points")
-def multiple_morphing_thetas(thetas: Sequence[ArrayLike]) -> ThetaSpecification:
-    """Deprecated name of `morphing_points`."""
-    return morphing_points(thetas)
-
-
-@renamed("madminer.sampling.random_morphing_points")
-def random_morphing_thetas(n_thetas: int | None, priors: Sequence[Prior]) -> ThetaSpecification:
-    """Deprecated name of `random_morphing_points`."""
-    return random_morphing_points(n_thetas, priors)
+constant_benchmark_theta = _point("constant_benchmark_theta", benchmark)
+multiple_benchmark_thetas = _point("multiple_benchmark_thetas", benchmarks)
+constant_morphing_theta = _point("constant_morphing_theta", morphing_point)
+multiple_morphing_thetas = _point("multiple_morphing_thetas", morphing_points)
+random_morphing_thetas = _point("random_morphing_thetas", random_morphing_points)
 
 
 def _method(
