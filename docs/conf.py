@@ -70,7 +70,7 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {
     "members": True,
     "show-inheritance": True,
-    "inherited-members": "DataAnalyzer,BaseException,Enum,str,tuple,Module,IterableDataset",
+    "inherited-members": "DataAnalyzer,BaseException,Enum,dict,str,tuple,Module,IterableDataset",
 }
 # Types are shown by our names for them, not by what the names stand for.
 autodoc_type_aliases = {
