@@ -153,7 +153,10 @@ def positive(value: object, name: str, *, error: ErrorType = OptionError) -> flo
         >>> positive(300, "luminosity")
         300.0
     """
-    return number(value, name, above=0.0, error=error)
+    plain = _float(value)
+    if 0.0 < plain < math.inf:
+        return plain
+    raise refusal(name, "a positive number", value, error)
 
 
 def fraction(value: object, name: str, *, error: ErrorType = OptionError) -> float:

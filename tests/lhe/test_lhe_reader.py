@@ -16,6 +16,7 @@ from madminer.errors import (
     DataError,
     ExpressionError,
     FileFormatError,
+    MadMinerError,
     MissingFileError,
     MissingWeightsError,
     NoEventsError,
@@ -738,3 +739,57 @@ def test_readers_show_what_they_hold(setup_file: Path, tmp_path: Path) -> None:
         assert text in html
     assert reader.cut_flow is not None
     assert "cross section (pb)" in reader.cut_flow._repr_html_()
+
+
+ODD: list[Any] = [
+    "", "a", "\x1b[2J", "\ud800", b"a", -1, 2.5, np.nan, -np.inf, 10**400, 1j, np.array(1.5), [],
+    np.array([1, 2]), [0], (1, 2), [[0]], {}, {"a": 1}, {None: 1}, {1}, object(), len, slice(1),
+]  # fmt: skip
+
+DECLARATIONS: dict[str, dict[str, Any]] = {
+    "add_sample": {
+        "sampled_from_benchmark": "sm", "is_background": False, "k_factor": 1, "systematics": None,
+    },
+    "add_observable": {"name": "o", "definition": "met.pt", "required": False, "default": 0.0},
+    "add_observable_from_function": {
+        "name": "o", "fn": lambda *_: 1.0, "required": False, "default": 0.0, "columnar": False,
+    },
+    "add_default_observables": {"n_leptons_max": 1, "n_jets_max": 1, "include_met": True},
+    "add_cut": {"definition": "met > 1", "required": False},
+    "add_efficiency": {"definition": "0.5", "default": 1.0},
+    "set_smearing": {
+        "pdgids": [1], "energy_resolution_abs": 0.1, "pt_resolution_rel": 0.1,
+        "eta_resolution_abs": 0.1, "phi_resolution_rel": 0.1,
+    },
+    "set_met_noise": {"abs_": 1.0, "rel": 0.1},
+    "analyse_samples": {"reference_benchmark": "sm", "seed": 1},
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Of energy and transverse momentum one is smeared")
+@pytest.mark.parametrize(
+    ("call", "argument"), [(call, name) for call, given in DECLARATIONS.items() for name in given]
+)
+def test_odd_values_are_analysed_or_refused_by_name(
+    call: str, argument: str, setup_file: Path, excerpt: Path
+) -> None:
+    for value in ODD:
+        reader = LHEReader(setup_file)
+        reader.add_observable("met", "met.pt")
+        arguments = {**DECLARATIONS[call], argument: value}
+        if call == "add_sample":
+            arguments["lhe_filename"] = excerpt
+        else:
+            reader.add_sample(excerpt, "sm")
+        try:
+            getattr(reader, call)(**arguments)
+            reader.analyse_samples(seed=1)
+        except MadMinerError:
+            continue
+        assert len(reader.observations["met"]) > 0
+
+
+def test_benchmarks_are_named_or_numbered(setup_file: Path, excerpt: Path) -> None:
+    reader = LHEReader(setup_file)
+    reader.add_sample(excerpt, 0)  # type: ignore[arg-type]
+    assert reader.samples[0].sampled_from == next(iter(THETAS))

@@ -121,5 +121,5 @@ def test_bad_options() -> None:
         DrellYan(mass_min=200.0, mass_max=100.0)
     with pytest.raises(OptionError, match="mass_min < energy"):
         DrellYan(energy=400.0)
-    with pytest.raises(OptionError, match="z_width must be a number above 0"):
+    with pytest.raises(OptionError, match="z_width must be a positive number"):
         DrellYan(z_width=0.0)

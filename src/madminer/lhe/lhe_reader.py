@@ -6,10 +6,10 @@ import logging
 import operator
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
+from madminer.checks import path, random_generator
 from madminer.errors import OptionError
 from madminer.expressions import Vocabulary
 from madminer.lhe.analysis import LHEAnalysis, analyse_lhe_sample
@@ -96,13 +96,11 @@ class LHEReader(EventReader):
             SetupError: If a systematic uncertainty is not defined.
         """
         sample = Sample(
-            path=Path(lhe_filename),
+            path=path(lhe_filename, "lhe_filename"),
             sampled_from=sampled_from_benchmark,
             is_background=is_background,
             k_factor=k_factor,
-            systematics=(systematics,)
-            if isinstance(systematics, str)
-            else tuple(systematics or ()),
+            systematics=_listed(systematics),
         )
         self.samples.append(check_sample(sample, self.setup))
 
@@ -223,9 +221,16 @@ class LHEReader(EventReader):
             met_noise=self._met_noise,
             reference=self.reference_benchmark,
         )
-        rng = np.random.default_rng(seed)
+        rng = random_generator(seed)
         logger.info("Analysing %d samples", len(self.samples))
         self._keep([analyse_lhe_sample(sample, analysis, rng) for sample in self.samples])
+
+
+def _listed(names: Sequence[str] | None) -> Sequence[str]:
+    """Several names, one or none as a list."""
+    if names is None:
+        return ()
+    return [names] if isinstance(names, str) else names
 
 
 def _codes(pdgids: Sequence[int] | int | None) -> list[int] | None:

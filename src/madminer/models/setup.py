@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from madminer.checks import shown
+from madminer.checks import shown, whole
 from madminer.errors import SetupError, ShapeError, UnknownNameError
 from madminer.models.benchmarks import Benchmark, FiniteDiffBenchmark
 from madminer.models.parameters import AnalysisParameter, NuisanceParameter
@@ -215,12 +215,13 @@ class AnalysisSetup:
                     f"There is no benchmark {shown(name_or_index)}; the benchmarks are {names}."
                 )
             return names.index(name_or_index)
-        if not 0 <= name_or_index < len(names):
+        index = whole(name_or_index, "A benchmark", error=UnknownNameError)
+        if not 0 <= index < len(names):
             raise UnknownNameError(
                 f"There is no benchmark number {shown(name_or_index)}; there are {len(names)}: "
                 f"{names}."
             )
-        return int(name_or_index)
+        return index
 
     def theta(self, theta: ThetaLike) -> FloatArray:
         """Position of a parameter point given as benchmark name, index or array.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from madminer.checks import flag
 from madminer.expressions import CompiledExpression, EventNamespace, Vocabulary, compile_expression
 from madminer.models import Cut
 from madminer.typing import BoolArray
@@ -36,5 +37,7 @@ def compile_cut(cut: Cut, vocabulary: Vocabulary) -> CompiledCut:
 
     Raises:
         ExpressionError: If its expression is refused.
+        OptionError: If the verdict is neither True nor False.
     """
-    return CompiledCut(cut, compile_expression(cut.val_expression, vocabulary))
+    clean = replace(cut, is_required=flag(cut.is_required, "required"))
+    return CompiledCut(clean, compile_expression(cut.val_expression, vocabulary))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from madminer.checks import flag, whole
 from madminer.errors import OptionError
 from madminer.models import Observable
 
 __all__ = ["default_observables"]
+
+_MOST = 100  # particles of a kind
 
 
 def default_observables(
@@ -36,16 +39,24 @@ def default_observables(
         zero where a sum has exactly no transverse momentum.
 
     Raises:
-        OptionError: If a number is negative.
+        OptionError: If a number is negative or above a hundred, or a flag neither True nor False.
 
     Examples:
         >>> [o.name for o in default_observables(n_leptons_max=0, n_photons_max=0, n_jets_max=1)]
         ['et_miss', 'phi_miss', 'e_visible', 'eta_visible', 'n_ls', 'n_as', 'n_js',
          'e_j1', 'pt_j1', 'eta_j1', 'phi_j1']
     """
-    numbers = {"l": n_leptons_max, "a": n_photons_max, "j": n_jets_max}
+    numbers = {
+        "l": whole(n_leptons_max, "n_leptons_max", high=_MOST),
+        "a": whole(n_photons_max, "n_photons_max", high=_MOST),
+        "j": whole(n_jets_max, "n_jets_max", high=_MOST),
+    }
     if min(numbers.values()) < 0:
         raise OptionError(f"Numbers of particles must be >= 0, got {numbers}.")
+    flag(include_met, "include_met")
+    flag(include_visible_sum, "include_visible_sum")
+    flag(include_numbers, "include_numbers")
+    flag(include_charge, "include_charge")
     observables = []
     if include_met:
         observables.append(Observable("et_miss", "met.pt", is_required=True))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.errors import OptionError
+from madminer.checks import number
 from madminer.expressions import CompiledExpression, EventNamespace, Vocabulary, compile_expression
 from madminer.models import Efficiency
 from madminer.typing import FloatArray
@@ -41,6 +40,5 @@ def compile_efficiency(efficiency: Efficiency, vocabulary: Vocabulary) -> Compil
         ExpressionError: If its expression is refused.
         OptionError: If the default is not a finite number.
     """
-    if not math.isfinite(efficiency.val_default):
-        raise OptionError(f"The default of an efficiency must be finite: {efficiency}.")
+    number(efficiency.val_default, "The default of an efficiency")
     return CompiledEfficiency(efficiency, compile_expression(efficiency.val_expression, vocabulary))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.errors import OptionError
+from madminer.checks import flag, number
 from madminer.expressions import CompiledExpression, EventNamespace, Vocabulary, compile_expression
 from madminer.models import Observable
 from madminer.reading.functions import evaluate_columnar, evaluate_event_by_event
@@ -79,14 +78,12 @@ def compile_observable(
 
     Raises:
         ExpressionError: If its expression is refused.
-        OptionError: If the default is not a finite number.
+        OptionError: If the default is not a finite number, or what says whether it is required
+            neither True nor False.
     """
-    default = observable.val_default
-    if default is not None and not math.isfinite(default):
-        raise OptionError(
-            f"Observable {observable.name!r}: the default must be a finite number or None, got "
-            f"{default}."
-        )
+    flag(observable.is_required, "required")
+    if observable.val_default is not None:
+        number(observable.val_default, f"Observable {observable.name!r}: the default")
     if callable(observable.val_expression):
         return CompiledObservable(observable, is_columnar=is_columnar)
     expression = compile_expression(observable.val_expression, vocabulary)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from madminer.checks import flag, random_generator
 from madminer.errors import NoEventsError, SetupError
 from madminer.expressions import Vocabulary
 from madminer.io.event_file import write_events
@@ -166,7 +167,8 @@ class EventReader(ABC):
             OptionError: If the default is not finite.
         """
         check_function(name, fn)
-        self._add(Observable(name, fn, default, required), is_columnar=columnar)
+        is_columnar = flag(columnar, "columnar")
+        self._add(Observable(name, fn, default, required), is_columnar=is_columnar)
 
     def add_default_observables(
         self,
@@ -244,19 +246,19 @@ class EventReader(ABC):
             OutputError: If nothing can be written there.
         """
         self._check_evaluated()
-        rng = np.random.default_rng(seed) if shuffle else None
+        rng = random_generator(seed) if flag(shuffle, "shuffle") else None
         setup, events, summary = collect_events(self.setup, self._results(), rng)
         write_events(filename_out, setup, events, summary)
         logger.info("Saved %d events to %s", len(events), filename_out)
 
     def _add(self, observable: Observable, *, is_columnar: bool = False) -> None:
+        vocabulary = self.vocabulary()
+        check_observable_name(observable, vocabulary)
         if observable.name in self.observables:
             raise SetupError(
                 f"There is an observable {observable.name!r} already: choose another name or call "
                 f"reset_observables first."
             )
-        vocabulary = self.vocabulary()
-        check_observable_name(observable, vocabulary)
         vocabulary = replace(vocabulary, observables=frozenset(self.observables))
         self._compiled[observable.name] = compile_observable(
             observable, vocabulary, is_columnar=is_columnar
@@ -294,8 +296,8 @@ class EventReader(ABC):
 
     def _forget_results(self, reference_benchmark: str | None) -> None:
         names = list(self.setup.physical_benchmarks)
-        self.reference_benchmark = reference_benchmark or names[0]
-        self.setup.benchmark_index(self.reference_benchmark)
+        chosen = 0 if reference_benchmark is None else reference_benchmark
+        self.reference_benchmark = names[self.setup.benchmark_index(chosen)]
         self.observations, self.weights, self.nuisance_parameters = {}, {}, {}
         self.events_sampling_benchmark_ids, self.signal_events_per_benchmark = None, None
         self.background_events, self.cut_flow = None, None

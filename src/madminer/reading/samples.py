@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from madminer.errors import OptionError, SetupError
+from madminer.checks import flag, path, positive, sequence, text
+from madminer.errors import SetupError
 from madminer.io.lhe import require_event_file
 from madminer.models import AnalysisSetup
 
@@ -39,24 +37,29 @@ class Sample:
 def check_sample(sample: Sample, setup: AnalysisSetup) -> Sample:
     """Refuse a sample that cannot be read.
 
+    Returns:
+        The sample with clean values, an index of a benchmark replaced by its name.
+
     Raises:
         MissingFileError: If there is no such file.
         UnknownNameError: If there is no such benchmark.
-        OptionError: If the k-factor is not a positive number.
+        OptionError: If the path, the flag, the k-factor or the names are of another type, or the
+            k-factor is not positive.
         SetupError: If a systematic uncertainty is not defined.
     """
-    require_event_file(sample.path)
-    setup.benchmark_index(sample.sampled_from)
-    factor: object = sample.k_factor
-    is_number = isinstance(factor, int | float | np.floating | np.integer) and not isinstance(
-        factor, bool
-    )
-    if not (is_number and 0.0 < sample.k_factor < math.inf):
-        raise OptionError(f"k_factor must be a positive number, got {factor!r}.")
-    for name in sample.systematics:
+    require_event_file(path(sample.path, "The path of a sample"))
+    benchmark = list(setup.physical_benchmarks)[setup.benchmark_index(sample.sampled_from)]
+    systematics = sequence(sample.systematics, "systematics", text)
+    for name in systematics:
         if name not in setup.systematics:
             raise SetupError(
                 f"The setup defines no systematic uncertainty {name!r}; it has "
                 f"{list(setup.systematics)}."
             )
-    return sample
+    return replace(
+        sample,
+        sampled_from=benchmark,
+        is_background=flag(sample.is_background, "is_background"),
+        k_factor=positive(sample.k_factor, "k_factor"),
+        systematics=tuple(systematics),
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
+from madminer.checks import real
 from madminer.errors import OptionError
 from madminer.reading.particles import FlatParticles, is_one_of
 from madminer.typing import FloatArray
@@ -48,8 +49,12 @@ class Resolution:
             )
         for name in ("energy", "pt", "eta", "phi"):
             width = getattr(self, name)
-            if width is not None and not all(math.isfinite(w) and w >= 0.0 for w in width):
-                raise OptionError(f"Resolutions must be finite and >= 0, got {name} = {width}.")
+            if width is None:
+                continue
+            clean = tuple(real(part, name) for part in width)
+            if not all(map(_is_width, clean)):
+                raise OptionError(f"Resolutions must be finite and >= 0, got {name} = {clean}.")
+            object.__setattr__(self, name, clean)
 
     @property
     def is_inconsistent(self) -> bool:
@@ -76,8 +81,17 @@ class MetNoise:
     relative: float = 0.0
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(w) and w >= 0.0 for w in (self.absolute, self.relative)):
-            raise OptionError(f"The noise of the missing momentum must be finite and >= 0: {self}.")
+        for name in ("absolute", "relative"):
+            clean = real(getattr(self, name), f"The {name} noise of the missing momentum")
+            object.__setattr__(self, name, clean)
+            if not _is_width(clean):
+                raise OptionError(
+                    f"The noise of the missing momentum must be finite and >= 0: {self}."
+                )
+
+
+def _is_width(width: float) -> bool:
+    return math.isfinite(width) and width >= 0.0
 
 
 @dataclass(frozen=True, slots=True)
