@@ -68,7 +68,7 @@ def renamed(
 def former_name(
     name: str,
     new: Callable[P, R],
-    replacement: str,
+    replacement: str | None = None,
     keywords: Mapping[str, str] = MappingProxyType({}),
     **defaults: object,
 ) -> Callable[P, R]:
@@ -77,7 +77,7 @@ def former_name(
     Args:
         name: The old name.
         new: The function.
-        replacement: What to write instead.
+        replacement: What to write instead; None for the name of the function.
         keywords: Names that arguments had, and what they are called now.
         **defaults: Defaults that were others.
 
@@ -85,12 +85,13 @@ def former_name(
         The deprecated function, with its own signature.
 
     Examples:
-        >>> old_round = former_name("old_round", round, "round", {"digits": "ndigits"}, ndigits=1)
+        >>> old_round = former_name("old_round", round, None, {"digits": "ndigits"}, ndigits=1)
         >>> with warnings.catch_warnings():
         ...     warnings.simplefilter("ignore")
         ...     old_round(0.123), old_round(0.123, digits=2)
         (0.1, 0.12)
     """
+    replacement = replacement or new.__qualname__
     parameters = inspect.signature(new).parameters.values()
     signature = inspect.Signature(
         [p.replace(default=defaults.get(p.name, p.default)) for p in parameters]

@@ -45,13 +45,11 @@ def debug_was_second(
     @functools.wraps(init)
     def wrapper(fisher: FisherInformation, /, *args: P.args, **kwargs: P.kwargs) -> None:
         init(fisher, *args, **kwargs)
-        left_out = set(fisher.event_file.setup.nuisance_parameters) - set(
-            fisher.nuisance_parameters
-        )
-        if len(args) > 1 and left_out:
+        names = fisher.event_file.setup.nuisance_parameters
+        if len(args) > 1 and names and not fisher.include_nuisance_parameters:
             warnings.warn(
                 f"The second argument of FisherInformation is include_nuisance_parameters, not "
-                f"debug as in MadMiner 0.2: {', '.join(sorted(left_out))} are left out. Write "
+                f"debug as in MadMiner 0.2: {', '.join(names)} are left out. Write "
                 f"include_nuisance_parameters=False if you mean it, and leave debug away.",
                 stacklevel=2,
             )

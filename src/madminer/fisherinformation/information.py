@@ -482,31 +482,25 @@ class FisherInformation(DataAnalyzer):
     # Names of the first releases
 
     calculate_fisher_information_full_truth = former_name(
-        "calculate_fisher_information_full_truth",
-        truth_information,
-        "FisherInformation.truth_information",
+        "calculate_fisher_information_full_truth", truth_information
     )
     calculate_fisher_information_rate = former_name(
-        "calculate_fisher_information_rate", rate_information, "FisherInformation.rate_information"
+        "calculate_fisher_information_rate", rate_information
     )
     calculate_fisher_information_hist1d = former_name(
         "calculate_fisher_information_hist1d",
         histo_information,
-        "FisherInformation.histo_information",
-        {"nbins": "bins"},
+        keywords={"nbins": "bins"},
         n_events_dynamic_binning=100000,
     )
     calculate_fisher_information_hist2d = former_name(
         "calculate_fisher_information_hist2d",
         histo_information_2d,
-        "FisherInformation.histo_information_2d",
-        {"nbins1": "bins1", "nbins2": "bins2"},
+        keywords={"nbins1": "bins1", "nbins2": "bins2"},
         n_events_dynamic_binning=100000,
     )
     calculate_fisher_information_nuisance_constraints = former_name(
-        "calculate_fisher_information_nuisance_constraints",
-        nuisance_constraint_information,
-        "FisherInformation.nuisance_constraint_information",
+        "calculate_fisher_information_nuisance_constraints", nuisance_constraint_information
     )
     calculate_fisher_information_full_detector = (
         first_release.calculate_fisher_information_full_detector
