@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -91,6 +90,8 @@ def former_name(
         ...     old_round(0.123), old_round(0.123, digits=2)
         (0.1, 0.12)
     """
+    import inspect  # imported here: it takes as long as all of ``import madminer``
+
     replacement = replacement or new.__qualname__
     parameters = inspect.signature(new).parameters.values()
     signature = inspect.Signature(
