@@ -191,8 +191,19 @@ def test_parts_of_files_are_scaled_to_the_cross_section(idwtup: int) -> None:
 
 
 def test_another_convention_is_scaled_to_the_cross_section() -> None:
-    with pytest.warns(UserWarning, match="weights that sum to 8 pb, but its header gives 2 pb"):
-        assert normalise(LHEHeader(idwtup=3, cross_section=2.0), [2.0] * 4) == 0.25
+    with pytest.warns(UserWarning, match="weights that sum to 12 pb, but its header gives 2 pb"):
+        assert normalise(LHEHeader(idwtup=3, cross_section=2.0), [3.0] * 4) == 1 / 6
+
+
+@pytest.mark.parametrize(("idwtup", "weight"), [(3, 2.0), (-3, 2.0), (4, 0.5), (1, 0.5)])
+def test_a_wrong_kind_that_the_cross_section_tells(idwtup: int, weight: float) -> None:
+    header = LHEHeader(idwtup=idwtup, cross_section=2.0)
+    assert 4 * weight * normalise(header, [weight] * 4) == 2.0
+
+
+def test_weights_in_pb_beside_a_placeholder() -> None:
+    assert normalise(LHEHeader(idwtup=-4, cross_section=1.0), [3.0, 4.0] * 2) == 0.25
+    assert normalise(LHEHeader(idwtup=-4, cross_section=1.0), [1.0] * 4) == 0.25
 
 
 @pytest.mark.parametrize("idwtup", [1, -1, 2, -2, 3, -3])

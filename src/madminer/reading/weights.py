@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _SHOWN: Final = 20  # names in a message
 _LARGEST: Final = 1e100  # squares of weights must be finite too
+_PLACEHOLDER: Final = 1.0  # pb; what programs write whose weights are in pb
 _SUFFIX: Final = re.compile(r"_(?:nlo|lo|tree|loop)$")  # MadGraph tells kinds of reweighting so
 
 
@@ -223,9 +224,9 @@ def normalisation(
         The factor. With trials, the cross section is the sum of the weights over that of the
         trials. Weights 1 and -1 are a share of the cross section in the header, unless IDWTUP
         says that they are in pb. Else the factor is 1 if the weights sum to the cross section and
-        1 / n_events if their average is the cross section. Where the number of events or the sum
-        of weights contradicts the header, it is the one that gives the cross section of the
-        header, with a warning.
+        1 / n_events if their average is the cross section; of the two the one that agrees with
+        the header. Where the number of events or the sum of weights contradicts the header, it
+        is the one that gives the cross section of the header, with a warning.
 
     Raises:
         DataError: If the weights cannot be normalised.
@@ -248,9 +249,15 @@ def normalisation(
         return factor
     if is_share and sum_weights * expected > 0.0:
         factor = expected / sum_weights
-    variance = sum_squares - sum_weights**2 / n_events
-    uncertainty = math.hypot(factor * math.sqrt(max(variance, 0.0)), header.cross_section_error)
-    differs = abs(factor * sum_weights - expected) > max(5.0 * uncertainty, 1e-3 * abs(expected))
+    spread = math.sqrt(max(sum_squares - sum_weights**2 / n_events, 0.0))
+    differs = _contradict(header, factor * sum_weights, factor * spread)
+    if differs and expected == _PLACEHOLDER and abs(header.idwtup) == 4:
+        logger.info("%s: the header gives a placeholder for the cross section", path)
+        return factor
+    other = 1.0 if header.weights_average_to_cross_section else 1.0 / n_events
+    if differs and not _contradict(header, other * sum_weights, other * spread):
+        logger.info("%s: IDWTUP %d, but the weights are of the other kind", path, header.idwtup)
+        factor, differs = other, False
     is_partial = header.n_events not in {None, n_events}
     if not (differs or is_partial):
         return factor
@@ -273,6 +280,13 @@ def normalisation(
         stacklevel=2,
     )
     return expected / sum_weights
+
+
+def _contradict(header: LHEHeader, cross_section: float, uncertainty: float) -> bool:
+    """Whether weights with this sum contradict the cross section of the header."""
+    uncertainty = math.hypot(uncertainty, header.cross_section_error)
+    allowed = max(5.0 * uncertainty, 1e-3 * abs(header.cross_section))
+    return abs(cross_section - header.cross_section) > allowed
 
 
 def _per_trial(sum_weights: float, sum_trials: float, path: Path) -> float:
