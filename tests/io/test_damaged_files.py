@@ -249,6 +249,22 @@ def test_far_more_values_than_bytes_are_refused(tmp_path: Path, whole: Path, nam
         EventFile(path)
 
 
+def test_one_long_text_many_times_is_refused(tmp_path: Path, whole: Path) -> None:
+    path = tmp_path / "bomb.h5"
+    shutil.copy(whole, path)
+    with h5py.File(path, "r+") as file:
+        del file["parameters/names"]
+        names = file.create_dataset("parameters/names", (50_000,), h5py.string_dtype())
+        names[0] = "n" * 100_000
+    content = bytearray(path.read_bytes())
+    with h5py.File(path) as file:
+        offset = file["parameters/names"].id.get_offset()
+    content[offset : offset + 16 * 50_000] = content[offset : offset + 16] * 50_000
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"announces .* bytes of 'parameters/names'"):
+        read_setup(path)
+
+
 def test_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "setup.h5"
     write_setup(path, AnalysisSetup(observables={"met": "met.pt"}))

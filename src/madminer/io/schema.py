@@ -189,13 +189,24 @@ class HDF5Reader:
                 f"{self.path} must hold texts as {name!r}, got the type {dataset.dtype}. Make it "
                 f"again."
             )
+        is_fixed = dataset.dtype.kind == "S"
+        encoded = dataset[()] if is_fixed else self._texts_of_any_length(dataset, name)
         try:
-            texts: list[Any] = decode_strings(dataset[()])
+            texts: list[Any] = decode_strings(encoded)
         except UnicodeDecodeError as error:
             raise FileFormatError(
                 f"{self.path} holds text as {name!r} that is not UTF-8 ({error}). Make it again "
                 f"with names in UTF-8."
             ) from error
+        return texts
+
+    def _texts_of_any_length(self, dataset: h5py.Dataset, name: str) -> list[Any]:
+        """Texts one by one: many can be the same long one, stored once."""
+        texts, n_bytes = [], STRING_BYTES * dataset.size
+        for row in dataset:
+            texts.append(row)
+            n_bytes += sum(map(len, np.ravel(row)))
+            self.source.require_size(n_bytes, name)
         return texts
 
     def _check_shape(self, dataset: h5py.Dataset, name: str, shape: Sequence[int | None]) -> None:
@@ -310,7 +321,7 @@ def encode_strings(texts: Iterable[str]) -> NDArray[np.bytes_]:
     return np.array(encoded, dtype=f"S{STRING_BYTES}")
 
 
-def decode_strings(encoded: NDArray[Any]) -> list[Any]:
+def decode_strings(encoded: Iterable[Any]) -> list[Any]:
     """Decode what `encode_strings` or another HDF5 writer encoded.
 
     Examples:
