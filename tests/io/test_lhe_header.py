@@ -130,3 +130,17 @@ def test_files_without_init_block_are_refused() -> None:
 def test_broken_init_blocks_are_refused(numbers: str) -> None:
     with pytest.raises(FileFormatError, match="needs a line of ten numbers"):
         parse_header(f"<init>\n{numbers}</init>")
+
+
+@pytest.mark.parametrize("is_escaped", [False, True])
+def test_descriptions_whose_tags_are_escaped(is_escaped: bool) -> None:
+    """As in files of MadGraph 2.6 that were merged."""
+    weights = "<weightgroup name='x'>\n<weight id='w'>set param_card dim6 2 1.5 # o\n</weight>\n"
+    text = weights.replace("<", "&lt;").replace(">", "&gt;") if is_escaped else weights
+    header = parse_header(f"<initrwgt>\n{text}</initrwgt>\n{INIT}")
+    assert header.parameter_points["w"].card_values == {("dim6", 2): "1.5"}
+
+
+def test_files_without_processes() -> None:
+    header = parse_header("<init>\n2212 2212 6.5e3 6.5e3 -1 -1 -1 -1 3 0\n</init>")
+    assert (header.cross_section, header.pdf_sets) == (0.0, (-1, -1))

@@ -201,6 +201,11 @@ def test_a_wrong_kind_that_the_cross_section_tells(idwtup: int, weight: float) -
     assert 4 * weight * normalise(header, [weight] * 4) == 2.0
 
 
+def test_weights_of_one_beside_a_placeholder(caplog: pytest.LogCaptureFixture) -> None:
+    assert normalise(LHEHeader(idwtup=1, cross_section=1.0), [1.0] * 4) == 0.25
+    assert "exactly 1 pb" in caplog.text
+
+
 def test_weights_in_pb_beside_a_placeholder() -> None:
     assert normalise(LHEHeader(idwtup=-4, cross_section=1.0), [3.0, 4.0] * 2) == 0.25
     assert normalise(LHEHeader(idwtup=-4, cross_section=1.0), [1.0] * 4) == 0.25

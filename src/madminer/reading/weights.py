@@ -249,6 +249,12 @@ def normalisation(
         return factor
     if is_share and sum_weights * expected > 0.0:
         factor = expected / sum_weights
+        if expected == _PLACEHOLDER:
+            logger.warning(
+                "%s: all weights are 1 or -1, and the header gives a cross section of exactly 1 pb, "
+                "as programs do that do not know it. If it is another, give it as k_factor.",
+                path,
+            )
     spread = math.sqrt(max(sum_squares - sum_weights**2 / n_events, 0.0))
     differs = _contradict(header, factor * sum_weights, factor * spread)
     if differs and expected == _PLACEHOLDER and abs(header.idwtup) == 4:

@@ -255,6 +255,8 @@ def _sections(text: str) -> dict[str, str]:
 
 def _weight_groups(text: str, path: object) -> tuple[WeightGroup, ...]:
     """Weight descriptions; weights outside of a group form one without a name."""
+    if "&lt;weight" in text:  # some versions of MadGraph escape the tags
+        text = text.replace("&lt;", "<").replace("&gt;", ">")
     groups: list[tuple[str, list[WeightDescription]]] = []
     is_inside = False
     n_weights = 0
