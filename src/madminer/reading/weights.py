@@ -251,8 +251,8 @@ def normalisation(
         factor = expected / sum_weights
         if expected == _PLACEHOLDER:
             logger.warning(
-                "%s: all weights are 1 or -1, and the header gives a cross section of exactly 1 pb, "
-                "as programs do that do not know it. If it is another, give it as k_factor.",
+                "%s: all weights are 1 or -1, and the cross section of the header is exactly 1 pb, "
+                "as programs write that do not know it. If it is another, give it as k_factor.",
                 path,
             )
     spread = math.sqrt(max(sum_squares - sum_weights**2 / n_events, 0.0))
