@@ -418,7 +418,7 @@ def test_script_without_guard_is_told(tmp_path: Path) -> None:
 
 def test_ways_of_training_are_checked() -> None:
     for bad in (0, 1.5, True):
-        with pytest.raises(OptionError, match="n_processes must be None or at least 1"):
+        with pytest.raises(OptionError, match="n_processes must be a whole number from 1"):
             Ensemble(2).train_all("sally", **local_sample(), n_processes=bad)
     with pytest.raises(OptionError, match="executor must be a concurrent"):
         Ensemble(2).train_all("sally", **local_sample(), executor=4)  # type: ignore[arg-type]
