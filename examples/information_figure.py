@@ -13,17 +13,19 @@ from pathlib import Path
 import numpy as np
 
 from madminer.demo.figures import heading, plot_information
+from madminer.demo.inference import LADDER
 from madminer.plotting.style import plain
 
 
 def main(results: Path, figure: Path) -> None:
     """Read the information matrices and draw their contours."""
     content = json.loads(results.read_text())
-    matrices = {label: np.array(m) for label, m in content["fisher_information"].items()}
-    del matrices["sally, parton level"], matrices["truth, selected events"]
     names = [plain(name) for name in content["parameters"]]
     drawn = plot_information(
-        {plain(label): matrix for label, matrix in matrices.items()},
+        {
+            plain(content["labels"][key]): np.array(content["fisher_information"][key])
+            for key in LADDER
+        },
         np.array(content["theta_reference"]),
         (names[0], names[1]),
         content["ranges"],

@@ -182,7 +182,7 @@ def plot_information(
         centre: The parameter point, shape ``(2,)``.
         parameter_labels: Axis labels.
         ranges: Ranges of the parameters.
-        title: Title of the legend.
+        title: Process and luminosity.
 
     Returns:
         The figure.
@@ -204,7 +204,10 @@ def plot_information(
         xrange=ranges[0],
         yrange=ranges[1],
     )
-    return with_heading(cast("Figure", drawn), title)
+    region = rf"68 % confidence: $-2\,\log\,r$ = {level:.2f}"
+    figure = cast("Figure", drawn)
+    figure.set_size_inches(5.0, 6.0)  # room for the legend
+    return with_heading(figure, f"{title}\n{region}")
 
 
 def heading(process: str, luminosity: float) -> str:

@@ -25,6 +25,7 @@ from madminer.ml import ParameterizedRatioEstimator
 from madminer.typing import FloatArray
 
 __all__ = [
+    "LADDER",
     "Informations",
     "Limits",
     "compute_informations",
@@ -32,6 +33,9 @@ __all__ = [
     "grid_ranges",
     "standard_deviations",
 ]
+
+LADDER = ("rate", "histogram", "sally", "truth")
+"""What is drawn, from little to all that can be known."""
 
 _BLIND = 1e9
 
@@ -65,6 +69,18 @@ class Informations:
     truth: FloatArray
     truth_selected: FloatArray
     covariances: Mapping[str, FloatArray]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What each of them is called, by name."""
+        return {
+            "rate": "rate",
+            "histogram": f"best histogram: {self.histogram_name}",
+            "sally": "SALLY, detector level",
+            "truth": "parton-level truth",
+            "sally_parton": "SALLY, parton level",
+            "truth_selected": "truth of the selected events",
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

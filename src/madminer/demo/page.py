@@ -16,7 +16,7 @@ from madminer.demo.figures import (
     plot_training,
     with_heading,
 )
-from madminer.demo.inference import standard_deviations
+from madminer.demo.inference import LADDER, standard_deviations
 from madminer.demo.results import DemoResult
 from madminer.plotting import (
     plot_distributions,
@@ -32,16 +32,6 @@ __all__ = ["make_page"]
 
 LEVELS = (0.32, 0.05)
 """p-values on the contours of limits; the first is that of all figures."""
-
-INFORMATIONS = {
-    "rate": "rate",
-    "histogram": "histogram",
-    "sally": "SALLY, detector level",
-    "truth": "parton-level truth",
-    "sally_parton": "SALLY, parton level",
-    "truth_selected": "truth of the selected events",
-}
-"""What every information is called; the first four are drawn."""
 
 
 def make_page(result: DemoResult, began: float) -> str:
@@ -154,7 +144,7 @@ def _benchmarks(result: DemoResult, detector: DataAnalyzer) -> Table:
 def _informations(result: DemoResult) -> Table:
     names = _names(result)
     rows = []
-    for key, label in _labels(result).items():
+    for key, label in result.informations.labels.items():
         matrix = getattr(result.informations, key)
         covariance = result.informations.covariances.get(key)
         errors = (
@@ -223,10 +213,9 @@ def _training(result: DemoResult) -> Picture:
 
 
 def _contours(result: DemoResult) -> Picture:
-    labels = dict(list(_labels(result).items())[:4])
-    names = _names(result)
+    informations, names = result.informations, _names(result)
     figure = plot_information(
-        {plain(label): getattr(result.informations, key) for key, label in labels.items()},
+        {plain(informations.labels[key]): getattr(informations, key) for key in LADDER},
         result.events.theta_reference,
         (plain(names[0]), plain(names[1])),
         result.limits.ranges,
@@ -269,11 +258,6 @@ def _scores(result: DemoResult) -> Picture:
     if result.events.measurement.is_complete:
         comparisons = {"complete observables": result.parton_scores, **comparisons}
     return draw(plot_score_closure(comparisons, [plain(name) for name in _names(result)]))
-
-
-def _labels(result: DemoResult) -> dict[str, str]:
-    histogram = f"best histogram: {result.informations.histogram_name}"
-    return {**INFORMATIONS, "histogram": histogram}
 
 
 def _heading(result: DemoResult) -> str:

@@ -65,13 +65,9 @@ def write_results(path: Path, result: DemoResult) -> None:
         "parameters": list(result.events.setup.parameters),
         "theta_reference": result.events.theta_reference.tolist(),
         "fisher_information": {
-            "rate": informations.rate.tolist(),
-            f"histogram of {informations.histogram_name}": informations.histogram.tolist(),
-            "sally, detector level": informations.sally.tolist(),
-            "sally, parton level": informations.sally_parton.tolist(),
-            "truth, selected events": informations.truth_selected.tolist(),
-            "truth": informations.truth.tolist(),
+            key: getattr(informations, key).tolist() for key in informations.labels
         },
+        "labels": informations.labels,
         "ranges": result.limits.ranges,
         "theta_grid": result.limits.truth.theta_grid.tolist(),
         "limits": {

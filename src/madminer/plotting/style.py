@@ -45,6 +45,8 @@ LINESTYLES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
 SEQUENTIAL = "viridis"
 """Colour map of quantities without a centre."""
 
+_LONG_LABEL = 28
+
 _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#333333",
@@ -136,14 +138,15 @@ def legend_above(panel: Axes, handles: Sequence[Artist], n_cols: int = 2) -> Non
     Args:
         panel: The panel.
         handles: Entries with their labels.
-        n_cols: Number of columns.
+        n_cols: Number of columns; one if labels are long.
     """
+    longest = max(len(str(handle.get_label())) for handle in handles)
     panel.legend(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.01),
         borderaxespad=0.0,
-        ncols=n_cols,
+        ncols=n_cols if longest <= _LONG_LABEL else 1,
     )
 
 
