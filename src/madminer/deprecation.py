@@ -104,6 +104,7 @@ def former_name(
         return new(*given.args, **given.kwargs)
 
     old.__name__ = old.__qualname__ = name
+    old.__module__ = new.__module__
     old.__doc__ = f"Deprecated name of `{replacement}`."
     old.__signature__ = signature  # type: ignore[attr-defined]
     return renamed(replacement, keywords)(old)

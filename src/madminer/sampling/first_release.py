@@ -51,7 +51,9 @@ _OPTIONS = {"folder": None, "filename": None, "test_split": 0.5, "switch_train_t
 
 def _point(name: str, new: Callable[P, ThetaSpecification]) -> Callable[P, ThetaSpecification]:
     """An old name of a function that describes parameter points."""
-    return former_name(name, new, f"madminer.sampling.{new.__name__}")
+    old = former_name(name, new, f"madminer.sampling.{new.__name__}")
+    old.__module__ = __name__
+    return old
 
 
 constant_benchmark_theta = _point("constant_benchmark_theta", benchmark)
