@@ -273,3 +273,9 @@ def test_the_guard_gives_one_error(error: Exception) -> None:
         raise error
     with pytest.raises(KeyboardInterrupt), reading("f.x", "Go."):
         raise KeyboardInterrupt
+
+
+def test_what_libraries_say_of_a_file_is_shown_as_text() -> None:
+    with pytest.raises(FileFormatError, match=r"a\\x1b\[2J b") as info, reading("f.x", "Go."):
+        raise ValueError("a\x1b[2J\nb")
+    assert "\x1b" not in str(info.value)

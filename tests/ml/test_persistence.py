@@ -261,6 +261,7 @@ def test_names_that_belong_to_others_are_refused(tmp_path: Path) -> None:
         {"theta_ref": [1.0]},
         {"theta_ref": [float("inf"), 0.0]},
         {"estimator_type": []},
+        {"estimator_type": "\x1b[2J" * 1000},
     ],
     ids=lambda damage: str(damage)[:40],
 )
@@ -272,8 +273,10 @@ def test_edited_settings_are_refused(damage: dict[str, object], tmp_path: Path) 
     path = tmp_path / "model_settings.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
     before = vars(estimator).copy()
-    with pytest.raises(FileFormatError):
+    with pytest.raises(FileFormatError) as info:
         load_estimator(tmp_path / "model")
+    assert "\x1b" not in str(info.value)
+    assert len(str(info.value)) < 700
     with pytest.raises(FileFormatError):
         estimator.load(tmp_path / "model")
     assert vars(estimator) == before

@@ -249,7 +249,7 @@ def test_checkpoints_of_other_trainings_are_refused(
 def test_another_kind_of_generator_is_refused(tmp_path: Path) -> None:
     train(score(), checkpoint=tmp_path / "run.pt", seed=np.random.default_rng(1))
     generator = np.random.Generator(np.random.MT19937(1))
-    with pytest.raises(TrainingError, match=r"random numbers of PCG64, but seed is .* MT19937"):
+    with pytest.raises(TrainingError, match=r"random numbers of 'PCG64', but seed is .* MT19937"):
         train(score(), checkpoint=tmp_path / "run.pt", seed=generator, resume=True)
 
 

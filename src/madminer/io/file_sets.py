@@ -34,6 +34,7 @@ from madminer.io.atomic import (
     replace_file,
     write_to_disk,
 )
+from madminer.text import one_line
 from madminer.typing import StrPath
 
 if sys.platform != "win32":
@@ -261,7 +262,7 @@ def reading(what: StrPath, remedy: str) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"There is no file {what}. {remedy}") from error
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise FileFormatError(
             f"{what} is damaged or of another kind ({type(error).__name__}: {reason}). {remedy}"
         ) from error

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from madminer.checks import shown
 from madminer.errors import FileFormatError, OutputError, TrainingError
 from madminer.io.atomic import atomic_path, prepare_target
 from madminer.io.file_sets import parse_json, reading, sha256
@@ -155,7 +156,7 @@ def _set_generator(rng: np.random.Generator, random_state: str, file: Path) -> N
             generator.state = state
             return
     raise TrainingError(
-        f"{file} is of a training with random numbers of {kind}, but seed is a generator of "
+        f"{file} is of a training with random numbers of {shown(kind)}, but seed is a generator of "
         f"{generator.state['bit_generator']}. {_REMEDY}"
     )
 

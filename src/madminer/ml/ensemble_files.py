@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from madminer.checks import shown
 from madminer.errors import FileFormatError, MissingFileError, OutputError
 from madminer.io.file_sets import FileSet, read_json, reading
 from madminer.ml.base import Estimator
@@ -106,7 +107,7 @@ def read_ensemble(folder: StrPath) -> list[Estimator]:
         if estimator.family != announced:
             raise FileFormatError(
                 f"{member} is of type {estimator.family!r}, but {_INDEX} of its folder says "
-                f"{announced!r}. Save the ensemble again."
+                f"{shown(announced)}. Save the ensemble again."
             )
         estimators.append(estimator)
     return estimators
@@ -139,7 +140,9 @@ def read_index(folder: StrPath) -> dict[str, Any]:
 def _check_index(index: Mapping[str, Any], path: Path) -> None:
     n_estimators = index.get("n_estimators")
     if type(n_estimators) is not int or n_estimators < 1:
-        raise FileFormatError(f"{path} must hold a positive n_estimators, got {n_estimators!r}.")
+        raise FileFormatError(
+            f"{path} must hold a positive n_estimators, got {shown(n_estimators)}."
+        )
     check_version(index, path)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from madminer.checks import shown
 from madminer.errors import FileFormatError, MissingFileError, OutputError
 from madminer.io.file_sets import FileSet, digests, head_of, parse_json, read_json, reading
 from madminer.ml.first_release_settings import translate_settings
@@ -158,7 +159,7 @@ def decode_model(
     path = _files(filename).path
     with reading(path, "Save the estimator again."):
         values = parse_json(settings) if isinstance(settings, bytes) else settings
-        values = _checked_settings(values, path)
+    values = _checked_settings(values, path)
     for suffix in ("_x_means.npy", "_x_stds.npy", *([] if _STATE_OLD in members else [_STATE])):
         if suffix not in members:
             raise MissingFileError(
@@ -220,7 +221,7 @@ def check_version(content: Mapping[str, Any], path: Path) -> int:
     version = content.get("format_version", 0)
     if type(version) is not int or not 0 <= version <= FORMAT_VERSION:
         raise FileFormatError(
-            f"{path} has format version {version!r}, but this program reads up to "
+            f"{path} has format version {shown(version)}, but this program reads up to "
             f"{FORMAT_VERSION}. Update it."
         )
     if version == FORMAT_VERSION and "files" not in content:
@@ -229,7 +230,8 @@ def check_version(content: Mapping[str, Any], path: Path) -> int:
 
 
 def _checked_settings(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    settings = translate_settings(content)
+    with reading(path, "Save the estimator again."):
+        settings = translate_settings(content)
     return {**settings, "format_version": check_version(settings, path)}
 
 

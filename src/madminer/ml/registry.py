@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from madminer.checks import shown
 from madminer.errors import FileFormatError, OptionError
 from madminer.ml.base import Estimator
 from madminer.ml.double_parameterized_ratio import DoubleParameterizedRatioEstimator
@@ -64,7 +65,7 @@ def restore_estimator(model: StoredModel, filename: StrPath) -> Estimator:
     estimator_type = model.settings.get("estimator_type")
     if not isinstance(estimator_type, str) or estimator_type not in ESTIMATORS:
         raise FileFormatError(
-            f"{filename} has the unknown estimator type {estimator_type!r}; known are "
+            f"{filename} has the unknown estimator type {shown(estimator_type)}; known are "
             f"{', '.join(ESTIMATORS)}."
         )
     estimator = ESTIMATORS[estimator_type]()

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from madminer import checks
+from madminer.checks import shown
 from madminer.errors import DataError, FileFormatError, TrainingError
 from madminer.nn.optimizers import Optimizer
+from madminer.text import one_line
 
 __all__ = [
     "CheckpointSettings",
@@ -203,11 +205,13 @@ def check_same_run(state: RunState, description: Mapping[str, Plain], name: str)
         TrainingError: Lists all that differs.
     """
     keys = dict.fromkeys([*state.description, *description])
-    old, new = state.description, description
+    pairs = {
+        key: (state.description.get(key, _MISSING), description.get(key, _MISSING)) for key in keys
+    }
     differences = [
-        f"{key} was {_show(old.get(key, _MISSING))} and is now {_show(new.get(key, _MISSING))}"
-        for key in keys
-        if old.get(key, _MISSING) != new.get(key, _MISSING)
+        f"{one_line(key)} was {_show(old)} and is now {_show(new)}"
+        for key, (old, new) in pairs.items()
+        if old != new
     ]
     if differences:
         raise TrainingError(
@@ -260,4 +264,4 @@ def set_random_state(
 
 
 def _show(value: object) -> str:
-    return "not given" if value is _MISSING else repr(value)
+    return "not given" if value is _MISSING else shown(value)
