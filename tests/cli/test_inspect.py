@@ -129,7 +129,8 @@ def test_files_are_known_by_their_content(tmp_path: Path) -> None:
     assert "Version 2.06.09" in inspect(tmp_path / "d", width=200).output
     text = inspect(tmp_path, width=200).output
     assert "folder with 7 entries" in text
-    assert ".lhe.gz: 1" in text
+    assert "b.lhe.gz: Les Houches events of MadMiner" in text
+    assert "b.setup.h5: setup or event file" in text
 
 
 def test_models_and_ensembles(tmp_path: Path) -> None:
@@ -142,7 +143,9 @@ def test_models_and_ensembles(tmp_path: Path) -> None:
         text = " ".join(inspect(path, width=200).output.split())
         assert "model: score estimator of 3 observables, 2 parameters, hidden layers [4]" in text
         assert "load_estimator('sally') loads it" in text
-    assert "models: sally" in inspect(tmp_path, width=200).output
+    text = inspect(tmp_path, width=200).output
+    assert "sally_settings.json: model: score estimator" in text
+    assert "state_dict" not in text
     (tmp_path / "e").mkdir()
     (tmp_path / "e" / "ensemble.json").write_text('{"estimator_type": "score", "n_estimators": 5}')
     assert "ensemble of 5 estimators (score)" in inspect(tmp_path / "e", width=200).output

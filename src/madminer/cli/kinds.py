@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
-from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from madminer.errors import FileFormatError, MissingDependencyError, MissingFileError
+from madminer.errors import (
+    FileFormatError,
+    MadMinerError,
+    MissingDependencyError,
+    MissingFileError,
+)
 from madminer.io.lhe import LHEFile
 
 __all__ = ["describe", "is_hdf5"]
@@ -22,7 +27,9 @@ _HEAD = 1 << 16
 _LONGEST_SETTINGS = 1 << 20
 _MOST_ENTRIES = 10_000
 _MOST_NAMES = 8
+_MOST_FILES = 20
 _SETTINGS = "_settings.json"
+_WEIGHT = re.compile(rb"<wgt\s+id\s*=\s*['\"]([^'\"]{1,200})")
 
 _SHOWERED = (
     "There is no reader for it yet; import_events of madminer.io takes observables and weights."
@@ -61,7 +68,7 @@ def describe(path: Path) -> str:
     start = _start(path)
     text = _uncompressed(start).lstrip()
     if text.startswith(b"<LesHouchesEvents"):
-        return _lhe(path)
+        return _lhe(path, text)
     if text.startswith((b"HepMC::", b"E ")) and b"HepMC" in text:
         return _hepmc(text)
     if start.startswith(b"root"):
@@ -95,12 +102,15 @@ def _uncompressed(start: bytes) -> bytes:
         return b""
 
 
-def _lhe(path: Path) -> str:
+def _lhe(path: Path, start: bytes) -> str:
     header = LHEFile(path).header
     process = next((line.strip() for line in header.process.splitlines() if "generate" in line), "")
-    names = header.weight_ids
+    first_event = start.partition(b"</event>")[0]
+    ids = [name.decode("utf-8", "replace") for name in _WEIGHT.findall(first_event)]
+    names = header.weight_ids or ids
+    made = f"{header.generator or 'an unknown generator'} {header.version}".strip()
     lines = [
-        f"Les Houches events of {header.generator or 'an unknown generator'} {header.version}",
+        f"Les Houches events of {made}",
         f"events       {'not said' if header.n_events is None else f'{header.n_events:,}'}",
         f"process      {process.removeprefix('generate').strip() or 'not said'}",
         f"beams        {' + '.join(f'{energy:g} GeV' for energy in header.energies)}",
@@ -169,21 +179,30 @@ def _folder(path: Path) -> str:
     if index.is_file():
         return _json(index)
     with os.scandir(path) as entries:
-        names = sorted(entry.name for entry in islice(entries, _MOST_ENTRIES))
-    models = [name.removesuffix(_SETTINGS) for name in names if name.endswith(_SETTINGS)]
-    counts = Counter(_ending(name) for name in names)
-    lines = [f"folder with {len(names):,}{' or more' * (len(names) == _MOST_ENTRIES)} entries"]
-    lines += [f"{ending}: {n:,}" for ending, n in counts.most_common(_MOST_NAMES)]
-    if models:
-        lines.append(f"models: {_names(models)}")
-    if {"Cards", "SubProcesses"} <= set(names):
+        files = {entry.name: entry.is_file() for entry in islice(entries, _MOST_ENTRIES)}
+    number = f"{len(files):,}{' or more' if len(files) == _MOST_ENTRIES else ''}"
+    lines = [f"folder with {number} entries"]
+    if {"Cards", "SubProcesses"} <= set(files):
         lines.append("It is a process folder of MadGraph; its events are in Events/run_*/.")
+    models = tuple(n.removesuffix("settings.json") for n in files if n.endswith(_SETTINGS))
+    shown = sorted(
+        name
+        for name, is_file in files.items()
+        if is_file and (name.endswith(_SETTINGS) or not name.startswith(models))
+    )
+    lines += [f"{name}: {_glance(path / name)}" for name in shown[:_MOST_FILES]]
+    if len(shown) > _MOST_FILES:
+        lines.append(f"and {len(shown) - _MOST_FILES:,} more files")
     return "\n".join(lines)
 
 
-def _ending(name: str) -> str:
-    suffixes = Path(name).suffixes
-    return "".join(suffixes[-2:] if suffixes[-1:] == [".gz"] else suffixes[-1:]) or "no ending"
+def _glance(path: Path) -> str:
+    if is_hdf5(path):
+        return "setup or event file"
+    try:
+        return describe(path).splitlines()[0]
+    except (MadMinerError, OSError):
+        return "of no known kind"
 
 
 def _names(names: list[str] | tuple[str, ...]) -> str:
