@@ -207,3 +207,9 @@ def test_groups_are_listed() -> None:
         "260000), 'mg_reweighting' (weights sm)"
     )
     assert list_weight_groups(LHEHeader()) == "none"
+
+
+def test_of_many_groups_some_are_listed() -> None:
+    groups = "".join(f"<weightgroup name='g{k}'></weightgroup>" for k in range(1000))
+    listed = list_weight_groups(header(groups))
+    assert listed.endswith("'g29' (weights ), and 970 more")

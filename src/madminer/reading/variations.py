@@ -29,6 +29,8 @@ __all__ = ["PDFMember", "find_pdf_members", "find_scale_weight", "list_weight_gr
 TOLERANCE: Final = 1e-6
 """How far a factor on a scale may be from the one that is searched."""
 
+_SHOWN: Final = 30  # groups in a message
+
 _SCALE: Final = re.compile(
     r"(?<![a-z])(mur|muf|renscfact|facscfact)(?:\s*=\s*|(?=\d))([-+.\d]+(?:[ed][-+]?\d+)?)",
     re.IGNORECASE,
@@ -110,13 +112,15 @@ def find_pdf_members(header: LHEHeader, name: str) -> tuple[PDFMember, ...] | No
 
 
 def list_weight_groups(header: LHEHeader) -> str:
-    """Names, set numbers and sizes of all weight groups, for messages."""
+    """Names, set numbers and sizes of the weight groups, for messages."""
     texts = []
-    for group in header.weight_groups:
+    for group in header.weight_groups[:_SHOWN]:
         number = _set_number(group, header.pdf_sets[0]) if _is_pdf_group(group) else None
         of_set = "" if number is None else f", set {number}"
         texts.append(f"{group.name!r} (weights {_span(group)}{of_set})")
-    return ", ".join(texts) or "none"
+    n_more = len(header.weight_groups) - _SHOWN
+    more = [f"and {n_more} more"] if n_more > 0 else []
+    return ", ".join([*texts, *more]) or "none"
 
 
 def _span(group: WeightGroup) -> str:
