@@ -88,7 +88,7 @@ def find_nuisance_weights(
         found_here = list(_FINDERS[systematic.type](systematic, header, sample.path))
         ids = [entry.weight_id for entry in found_here if entry.weight_id is not None]
         if lost := [weight_id for weight_id in ids if weight_id not in found]:
-            what = f"the weights {lost[:_SHOWN]}, which the header describes but the events do not have"
+            what = f"the weights {lost[:_SHOWN]}, which the header describes but the events lack"
             raise _missing(systematic, what, header, sample.path)
         entries += found_here
     return tuple(entries)
