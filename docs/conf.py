@@ -47,7 +47,7 @@ nitpick_ignore_regex = [
     # what stands in signatures, but is nothing that users call
     (
         "py:class",
-        r"madminer\.(analysis|expressions|io|ml|models|nn|progress|sampling|simulate)\..*|P",
+        r"madminer\.(analysis|deprecation|expressions|io|ml|models|nn|progress|sampling|simulate)\..*|P",
     ),
 ]
 suppress_warnings = ["codeautolink.match_block"]  # examples whose doctest flags are not shown
@@ -91,7 +91,7 @@ default_role = "code"
 # Objects that names in the text can mean, and what can hardly be an argument or a column:
 # `ScoreEstimator`, `sample_test`, `benchmark("sm")`.
 LINKED = {"class", "exception", "function", "method", "data", "module"}
-NAME = re.compile(r"(?=.*[A-Z_.(])(?P<path>[A-Za-z_][\w.]*)(\(.*\))?")
+NAME = re.compile(r"(?!nuisance_response$)(?=.*[A-Z_.(])(?P<path>[A-Za-z_][\w.]*)(\(.*\))?")
 
 
 def _link(app: Sphinx, name: str, page: str, content: nodes.Node) -> nodes.Element | None:
@@ -101,6 +101,7 @@ def _link(app: Sphinx, name: str, page: str, content: nodes.Node) -> nodes.Eleme
         entry
         for known, entry in app.env.domains.python_domain.objects.items()
         if entry.objtype in LINKED and path.fullmatch(known)
+        if entry.objtype != "module" or known == name
     ]
     if len(found) != 1:
         return None
