@@ -115,6 +115,9 @@ def test_weights_are_found_by_their_values(caplog: pytest.LogCaptureFixture) -> 
     assert weight_ids(SETUP, replace(SAMPLE, sampled_from="w"), ["rwgt_1", "rwgt_3"], header)
     with pytest.raises(MissingWeightsError, match=r"no weights for the benchmarks \['v'\]"):
         weight_ids(SETUP, SAMPLE, ["rwgt_1", "rwgt_2"], header)
+    both = header_with(POINTS | {"rwgt_3": POINTS["rwgt_2"]})
+    with pytest.raises(MissingWeightsError, match=r"any of the weights \['rwgt_2', 'rwgt_3'\]"):
+        weight_ids(SETUP, SAMPLE, list(POINTS), both)
     twice = header_with(POINTS | {"again": "set param_card dim6 2 165.2001"})
     with pytest.raises(MissingWeightsError, match=r"any of the weights \['rwgt_2', 'again'\]"):
         weight_ids(SETUP, SAMPLE, [*POINTS, "again"], twice)

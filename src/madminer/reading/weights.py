@@ -64,10 +64,10 @@ def weight_ids(
         for name, ids in weights_at_benchmarks(setup, sample, header).items():
             if not candidates.get(name, True):
                 candidates[name] = [weight_id for weight_id in ids if weight_id in found]
+    _check_unambiguous(sample, candidates)
     missing = [name for name, ids in candidates.items() if not ids]
     if missing:
         raise _missing_weights(sample, missing, found, is_suspect=is_suspect)
-    _check_unambiguous(sample, candidates)
     renamed = {name: ids[0] for name, ids in candidates.items() if ids[0].lower() != name.lower()}
     if renamed:
         logger.info("%s: weights of the benchmarks are taken to be %s", sample.path, renamed)
@@ -110,12 +110,12 @@ def _check_unambiguous(sample: Sample, candidates: Mapping[str, Sequence[str]]) 
                 f"{sample.path}: the benchmark {name!r} may have any of the weights {ids[:9]}. "
                 f"Give the weight that is meant the name of the benchmark."
             )
-    owners = {ids[0]: name for name, ids in candidates.items()}
+    owners: dict[str, str] = {}
     for name, ids in candidates.items():
-        if owners[ids[0]] != name:
+        if ids and owners.setdefault(ids[0], name) != name:
             raise MissingWeightsError(
-                f"{sample.path}: the weight {ids[0]!r} may be that of the benchmarks {name!r} and "
-                f"{owners[ids[0]]!r}. Give weights the names of the benchmarks."
+                f"{sample.path}: the weight {ids[0]!r} may be that of the benchmarks "
+                f"{owners[ids[0]]!r} and {name!r}. Give weights the names of the benchmarks."
             )
 
 
