@@ -37,8 +37,9 @@ from madminer.errors import FileFormatError, MissingFileError, OutputError
 from madminer.io import read_setup
 from madminer.io.event_file import write_events
 from madminer.io.events import Events
-from madminer.ml import Ensemble, LikelihoodEstimator, ScoreEstimator, load_estimator
+from madminer.ml import Ensemble, ScoreEstimator, load_estimator
 from madminer.ml.checkpoints import read_checkpoint
+from madminer.progress import silence_progress
 from madminer.sampling.files import one_sample, save_arrays
 
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
@@ -141,21 +142,21 @@ def samples() -> Kind:
 def trainings() -> Kind:
     """A resumed training ends with the network that it would have had."""
 
-    def train(folder: Path, resume: bool) -> LikelihoodEstimator:
-        estimator = LikelihoodEstimator(n_hidden=(20,), n_mades=2)
+    def train(folder: Path, resume: bool) -> ScoreEstimator:
+        estimator = ScoreEstimator(n_hidden=(20,))
         path = folder / "run.checkpoint"
         options: dict[str, Any] = {"checkpoint": path, "checkpoint_every": 1, "resume": resume}
-        estimator.train("nde", X, X[:, :1], n_epochs=8, verbose="none", seed=1, **options)
+        estimator.train("sally", X, X[:, :1], n_epochs=8, verbose="none", seed=1, **options)
         return estimator
 
     with tempfile.TemporaryDirectory() as folder:
-        expected = train(Path(folder), False).evaluate(X, X[:, :1])[0]
+        expected = train(Path(folder), False).evaluate_score(X)
 
     def load(folder: Path) -> int | None:
         if not (folder / "run.checkpoint").exists():
             return 0
         read_checkpoint(folder / "run.checkpoint")
-        result = train(folder, True).evaluate(X, X[:, :1])[0]
+        result = train(folder, True).evaluate_score(X)
         return 1 if np.array_equal(result, expected) else None
 
     def save(folder: Path, i: int) -> None:
@@ -416,7 +417,7 @@ def show(what: str, tries: int, counts: Counter) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", help=f"{', '.join(KINDS)}; default: all")
-    parser.add_argument("--tries", type=int, default=100)
+    parser.add_argument("--tries", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -424,7 +425,8 @@ def main() -> int:
     rng = np.random.default_rng(arguments.seed)
     tries, good = arguments.tries, True
     print(f"{'':36s}{'tries':>6s}" + "".join(f"{column:>11s}" for column in COLUMNS))
-    with tempfile.TemporaryDirectory(prefix="madminer-campaign-") as name:
+    # a lock of progress bars would stay locked by a process that is killed
+    with silence_progress(), tempfile.TemporaryDirectory(prefix="madminer-campaign-") as name:
         root = Path(name)
         chosen = {title: KINDS[title](root) for title in arguments.kinds or KINDS}
         for title, kind in chosen.items():
