@@ -65,16 +65,20 @@ class OpenedFile(io.RawIOBase):
     def __init__(self, path: StrPath) -> None:
         self._descriptor = -1
         self.path: Final = Path(path)
-        if not self.path.is_file():
+        try:
+            is_file = self.path.is_file()
+            if is_file:
+                flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+                self._descriptor = os.open(self.path, flags)
+        except OSError as error:
+            raise FileFormatError(
+                f"{path} may not be read ({error.strerror}). Change its permissions, or copy it; "
+                f"where too many files are open, close some or raise the limit (ulimit -n)."
+            ) from error
+        if not is_file:
             raise MissingFileError(
                 f"There is no file {path}. Check the path and the working folder."
             )
-        try:
-            self._descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except PermissionError as error:
-            raise FileFormatError(
-                f"{path} may not be read (permission denied). Change its permissions, or copy it."
-            ) from error
         age = time.time() - os.fstat(self._descriptor).st_mtime
         if 0.0 <= age < CLOCK_TICK:  # else its next change could bear the time of the last one
             time.sleep(CLOCK_TICK - age)
