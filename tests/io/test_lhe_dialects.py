@@ -364,3 +364,13 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
         n_read += 1
         assert len(events.pdgid) == events.n_particles.sum()
     assert 50 < n_read < 550
+
+
+def test_files_that_change_after_their_header_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "events.lhe"
+    path.write_text(file_text())
+    file = LHEFile(path)
+    assert sum(events.n_events for events in file.events()) == 3
+    path.write_text(file_text(n=4))
+    with pytest.raises(FileFormatError, match="was replaced or changed"):
+        next(file.events())

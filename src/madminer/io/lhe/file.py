@@ -52,7 +52,7 @@ class LHEFile:
 
     def __init__(self, path: StrPath) -> None:
         self.path = Path(path)
-        require_event_file(self.path)
+        self._content = _content_of(self.path)
         head, _ = _head_and_rest(_texts(self.path), self.path)
         self.header: LHEHeader = parse_header(head.decode("utf-8", "replace"), self.path)
 
@@ -69,9 +69,14 @@ class LHEFile:
             Some thousand events each.
 
         Raises:
-            FileFormatError: If the file is truncated or an event is not of the expected form.
+            FileFormatError: If the file is truncated, an event is not of the expected form, or the
+                file was changed since its header was read.
             MissingWeightsError: If some of the events lack a weight that others have.
         """
+        if _content_of(self.path) != self._content:
+            raise FileFormatError(
+                f"{self.path} was replaced or changed since its header was read. Read it again."
+            )
         parts: list[LHEEvents] = []
         contents: set[str] | None = None
         n_events, size = 0, 0
@@ -139,6 +144,13 @@ def require_event_file(path: Path) -> None:
             f"There is no event file {path}. Check the path and the working folder, and that the "
             f"events were made."
         )
+
+
+def _content_of(path: Path) -> tuple[int, int, int]:
+    """What changes if a file is replaced or written again."""
+    require_event_file(path)
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _event_texts(path: Path) -> Iterator[bytes]:
