@@ -168,11 +168,12 @@ def _of_particles(objects: Mapping[str, str]) -> Measurement:
         observables[f"delta_phi_{name}_{other}"] = (
             f"{a}.deltaphi({b}) * (-1.0 + 2.0 * float({a}.eta > {b}.eta))"
         )
+        observables[f"delta_eta_{name}_{other}"] = f"{a}.eta - {b}.eta"
     names = list(observables)
     return Measurement(
         parton=observables,
         detector={**observables, "met": "met.pt"},
-        plane=(names[-1], names[0]),
+        plane=(names[-1], names[-3] if len(objects) > 1 else names[0]),
         selection=f"Selected are events with {', '.join(objects)}, in each kind sorted by "
         "transverse momentum.",
     )

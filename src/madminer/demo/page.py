@@ -70,6 +70,7 @@ def make_page(result: DemoResult, began: float) -> str:
         "benchmarks": _benchmarks(result, detector),
         "informations": _informations(result),
         "areas": _areas(result),
+        "p_reference": _p_reference(result),
         "distributions": _distributions(result),
         "score_maps": _score_maps(result),
         "training": _training(result),
@@ -171,6 +172,14 @@ def _areas(result: DemoResult) -> Table:
         for label, grid in grids.items()
     ]
     return Table(("from", *(f"area at {100 * (1 - level):.0f} % CL" for level in LEVELS)), rows)
+
+
+def _p_reference(result: DemoResult) -> float:
+    """The p-value of the reference itself, at the nearest point of the grid; one if all is well."""
+    grid = result.limits.alices
+    scales = [high - low for low, high in result.limits.ranges]
+    distances = np.abs((grid.theta_grid - result.events.theta_reference) / scales).sum(axis=1)
+    return float(grid.p_values[np.argmin(distances)])
 
 
 def _distributions(result: DemoResult) -> Picture:
