@@ -50,7 +50,5 @@ def test_every_page_is_in_the_index() -> None:
 
 def test_figures_are_used_and_exist() -> None:
     texts = [page.read_text() for page in [*PAGES, ROOT / "README.md", *ROOT.glob("*/README.md")]]
-    used = {
-        name for text in texts for name in re.findall(r"figures/([\w.-]+\.(?:svg|png))\)", text)
-    }
+    used = {name for text in texts for name in re.findall(r"figures/([\w.-]+\.(?:svg|png))", text)}
     assert used == {path.name for path in (DOCS / "figures").iterdir()}
