@@ -62,6 +62,11 @@ katex_css_path = "katex/katex.min.css"
 
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
+# Classes whose members are not repeated where they are inherited.
+NOT_INHERITED = (
+    *("DataAnalyzer", "Module", "IterableDataset", "Enum", "dict", "str", "tuple"),
+    *("BaseException", "AttributeError", "ImportError", "OSError"),
+)
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autodoc_typehints = "description"
@@ -70,15 +75,23 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {
     "members": True,
     "show-inheritance": True,
-    "inherited-members": "DataAnalyzer,BaseException,Enum,dict,str,tuple,Module,IterableDataset",
+    "inherited-members": ",".join(NOT_INHERITED),
 }
 # Types are shown by our names for them, not by what the names stand for.
 autodoc_type_aliases = {
     **{name: f"~madminer.typing.{name}" for name in madminer.typing.__all__},
     "ArrayLike": "~numpy.typing.ArrayLike",
     "DataLike": "~madminer.ml.inputs.DataLike",
+    **{
+        name: f"~madminer.fisherinformation.information.{name}"
+        for name in ("Definitions", "NuisanceResponse", "Range")
+    },
     "Bins": "~madminer.fisherinformation.binning.Bins",
     "EventFunction": "~madminer.fisherinformation.selection.EventFunction",
+    **{
+        name: f"~madminer.sampling.parameters.{name}"
+        for name in ("NuSpecification", "Prior", "Specification", "ThetaSpecification")
+    },
 }
 # What stands before a colon in the description of an attribute is not its type.
 GoogleDocstring._consume_inline_attribute = lambda self: ("", self._dedent(self._consume_to_end()))
