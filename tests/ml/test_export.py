@@ -193,6 +193,7 @@ def test_profiled_scores(tmp_path: Path) -> None:
     assert run_onnx(tmp_path / "model.onnx", inputs_of(estimator)).shape == (N, 1)
 
 
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # load of torch 2.11
 def test_programs_of_torch_agree(case: Case, tmp_path: Path) -> None:
     estimator = case.trained(features=[2, 1], activation="rrelu")
     estimator.save(tmp_path / "model", save_model=True)

@@ -189,7 +189,7 @@ def test_differentiable_evaluation() -> None:
     expected, score = estimator.evaluate_log_likelihood_ratio(
         x, theta.detach(), evaluate_score=True
     )
-    np.testing.assert_allclose(log_r.detach(), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(log_r.detach().cpu(), expected, rtol=1e-5, atol=1e-6)
     log_r.sum().backward()  # type: ignore[no-untyped-call]
     assert score is not None
     assert theta.grad is not None

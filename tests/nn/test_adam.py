@@ -33,8 +33,9 @@ def test_steps_are_those_of_torch(settings: dict[str, Any], dtype: torch.dtype) 
     torch.testing.assert_close(ours, twin)
     names = set(optimizers[0].state[ours])
     assert names == set(optimizers[1].state[twin])
-    for name in names:
-        torch.testing.assert_close(optimizers[0].state[ours][name], optimizers[1].state[twin][name])
+    for name in names:  # torch keeps the number of steps elsewhere
+        mine, theirs = optimizers[0].state[ours][name], optimizers[1].state[twin][name]
+        torch.testing.assert_close(mine, theirs, check_device=False)
 
 
 def test_a_step_without_gradient_does_nothing() -> None:
