@@ -205,6 +205,71 @@ def test_missing_space_is_named(tmp_path: Path) -> None:
         require_space(tmp_path / "new" / "file.txt", 10**18)
 
 
+FULL = """
+import resource, signal, sys
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from madminer import MadMiner
+from madminer.errors import OutputError
+from madminer.io import read_setup
+from madminer.io.event_writer import EventWriter, write_events
+from madminer.io.events import Events
+from madminer.ml import ScoreEstimator
+from madminer.sampling.files import save_arrays
+
+folder, x = Path(sys.argv[1]), np.random.default_rng(1).normal(size=(2000, 2))
+miner = MadMiner()
+miner.add_parameter("dim6", 1)
+for i in range(400):
+    miner.add_benchmark({"parameter_0": float(i)})
+miner.save(folder / "setup.h5")
+setup = replace(read_setup(folder / "setup.h5"), observables={"a": "j[0].pt", "b": "j[1].pt"})
+events = Events(x, np.ones((2000, 400)), None)
+estimator = ScoreEstimator(n_hidden=(100,))
+train = {"n_epochs": 1, "verbose": "none", "seed": 1}
+estimator.train("sally", x, x, **train)
+
+def write_in_pieces():
+    with EventWriter(folder / "pieces.h5", setup) as writer:
+        writer.append(events)
+
+actions = {
+    "setup": lambda: miner.save(folder / "setup.h5"),
+    "events": lambda: write_events(folder / "events.h5", setup, events, None),
+    "pieces": write_in_pieces,
+    "model": lambda: estimator.save(folder / "model"),
+    "program": lambda: estimator.save(folder / "program", save_model=True),
+    "npy": lambda: save_arrays(folder, "sample", {"x": x}),
+    "parquet": lambda: save_arrays(folder, "sample", {"x": x}, file_format="parquet"),
+    "checkpoint": lambda: ScoreEstimator().train("sally", x, x, checkpoint=folder / "run", **train),
+}
+for action in actions.values():
+    action()
+before = {path: path.read_bytes() for path in folder.iterdir()}
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+for name, action in actions.items():
+    try:
+        action()
+    except OutputError as error:
+        assert str(folder) in str(error) and "Choose a folder" in str(error), error
+    else:
+        assert int(sys.argv[2]) > 20_000, name  # small files are written
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+assert {path: path.read_bytes() for path in folder.iterdir()} == before
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of files")
+@pytest.mark.parametrize("limit", [0, 1_500, 300_000])
+def test_no_kind_of_file_crashes_where_space_ends(tmp_path: Path, limit: int) -> None:
+    command = [sys.executable, "-W", "error", "-c", FULL, str(tmp_path), str(limit)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -242,6 +242,9 @@ def open_hdf5(path: StrPath) -> Iterator[HDF5Reader]:
         yield file
 
 
+_HEADER_BYTES = 1 << 16
+
+
 @contextmanager
 def create_hdf5(path: StrPath) -> Iterator[h5py.File]:
     """Create an HDF5 file that is written in large pieces; after an error it is empty.
@@ -250,6 +253,7 @@ def create_hdf5(path: StrPath) -> Iterator[h5py.File]:
         OSError: If something cannot be written, for example for lack of space.
         OutputError: If the last part cannot be written.
     """
+    Path(path).write_bytes(bytes(_HEADER_BYTES))  # HDF5 crashes later if its header finds no space
     file = h5py.File(path, "w", rdcc_nbytes=0)  # a cache of chunks serves only small pieces
     try:
         yield file
@@ -258,10 +262,10 @@ def create_hdf5(path: StrPath) -> Iterator[h5py.File]:
     except BaseException:
         with suppress(OSError):
             os.truncate(path, 0)
-        if sys.platform == "linux" and file:  # HDF5 crashes later if it cannot write what it holds
-            memory = os.memfd_create("hdf5")
-            os.dup2(memory, file.id.get_vfd_handle())
-            os.close(memory)
+        if sys.platform != "win32" and file:  # HDF5 crashes later if it cannot write what it holds
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, file.id.get_vfd_handle())
+            os.close(nowhere)
         with suppress(RuntimeError):  # the first error tells more
             file.close()
         raise
