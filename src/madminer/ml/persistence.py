@@ -128,7 +128,8 @@ def encode_model(model: StoredModel) -> dict[str, bytes]:
         model: What they hold.
 
     Returns:
-        Content by what the names end with, the settings first.
+        Content by what the names end with; the settings first, so that an estimator of an ensemble
+        is whole by itself, too, wherever its writer is interrupted.
     """
     state = {name: value.detach().cpu() for name, value in model.state.items()}
     files = {_STATE: _in_memory(torch.save, state)}
