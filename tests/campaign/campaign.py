@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm.auto import tqdm
 
 from madminer import MadMiner, combine_and_shuffle
 from madminer.analysis import DataAnalyzer
@@ -425,7 +427,7 @@ def main() -> int:
     rng = np.random.default_rng(arguments.seed)
     tries, good = arguments.tries, True
     print(f"{'':36s}{'tries':>6s}" + "".join(f"{column:>11s}" for column in COLUMNS))
-    # a lock of progress bars would stay locked by a process that is killed
+    tqdm.set_lock(threading.RLock())  # the default one stays locked where a process is killed
     with silence_progress(), tempfile.TemporaryDirectory(prefix="madminer-campaign-") as name:
         root = Path(name)
         chosen = {title: KINDS[title](root) for title in arguments.kinds or KINDS}
