@@ -79,23 +79,25 @@ autodoc_default_options = {
 }
 # Types are shown by our names for them, not by what the names stand for.
 autodoc_type_aliases = {
-    **{name: f"~madminer.typing.{name}" for name in madminer.typing.__all__},
-    "ArrayLike": "~numpy.typing.ArrayLike",
-    "DataLike": "~madminer.ml.inputs.DataLike",
-    **{
-        name: f"~madminer.fisherinformation.information.{name}"
-        for name in ("Definitions", "NuisanceResponse", "Range")
-    },
-    "Bins": "~madminer.fisherinformation.binning.Bins",
-    "EventFunction": "~madminer.fisherinformation.selection.EventFunction",
-    **{
-        name: f"~madminer.sampling.parameters.{name}"
-        for name in ("NuSpecification", "Prior", "Specification", "ThetaSpecification")
-    },
+    path.rpartition(".")[2]: f"~{path}"
+    for path in (
+        *(f"madminer.typing.{name}" for name in madminer.typing.__all__ if name != "ArrayLike"),
+        "numpy.typing.ArrayLike",
+        "madminer.fisherinformation.bins.Bins",
+        "madminer.fisherinformation.information.Definitions",
+        "madminer.fisherinformation.information.NuisanceResponse",
+        "madminer.fisherinformation.information.Range",
+        "madminer.fisherinformation.selection.EventFunction",
+        "madminer.ml.inputs.DataLike",
+        "madminer.sampling.parameters.NuSpecification",
+        "madminer.sampling.parameters.Prior",
+        "madminer.sampling.parameters.Specification",
+        "madminer.sampling.parameters.ThetaSpecification",
+    )
 }
+TypeAliasForwardRef.__repr__ = lambda self: self.name  # as Sphinx shows it inside a union
 # What stands before a colon in the description of an attribute is not its type.
 GoogleDocstring._consume_inline_attribute = lambda self: ("", self._dedent(self._consume_to_end()))
-TypeAliasForwardRef.__repr__ = lambda self: self.name
 napoleon_google_docstring = True
 napoleon_use_ivar = True
 napoleon_use_rtype = False
