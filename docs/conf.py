@@ -13,8 +13,6 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.inspect import TypeAliasForwardRef
 from sphinx.util.nodes import make_refnode
 
-import madminer.typing
-
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
@@ -42,7 +40,7 @@ nitpick_ignore_regex = [
     (
         r"py:.*",
         r"(abc|awkward|collections|concurrent|contextlib|dataclasses|enum|h5py|logging|matplotlib"
-        r"|numpy|os|pathlib|pyarrow|rich|scipy|torch|tqdm|types|typing)\..*|ArrayLike",
+        r"|numpy|os|pathlib|pyarrow|rich|scipy|torch|tqdm|types|typing)\..*|(madminer\.)?ArrayLike",
     ),
     # what stands in signatures, but is nothing that users call
     (
@@ -78,23 +76,12 @@ autodoc_default_options = {
     "inherited-members": ",".join(NOT_INHERITED),
 }
 # Types are shown by our names for them, not by what the names stand for.
-autodoc_type_aliases = {
-    path.rpartition(".")[2]: f"~{path}"
-    for path in (
-        *(f"madminer.typing.{name}" for name in madminer.typing.__all__ if name != "ArrayLike"),
-        "numpy.typing.ArrayLike",
-        "madminer.fisherinformation.bins.Bins",
-        "madminer.fisherinformation.information.Definitions",
-        "madminer.fisherinformation.information.NuisanceResponse",
-        "madminer.fisherinformation.information.Range",
-        "madminer.fisherinformation.selection.EventFunction",
-        "madminer.ml.inputs.DataLike",
-        "madminer.sampling.parameters.NuSpecification",
-        "madminer.sampling.parameters.Prior",
-        "madminer.sampling.parameters.Specification",
-        "madminer.sampling.parameters.ThetaSpecification",
-    )
-}
+TYPES = (
+    *("ArrayLike", "BoolArray", "FloatArray", "IntArray", "Seed", "StrPath", "ThetaLike"),
+    *("Bins", "DataLike", "Definitions", "EventFunction", "NuisanceResponse", "Range"),
+    *("NuSpecification", "Prior", "Specification", "ThetaSpecification"),
+)
+autodoc_type_aliases = {name: f"~madminer.{name}" for name in TYPES}
 TypeAliasForwardRef.__repr__ = lambda self: self.name  # as Sphinx shows it inside a union
 # What stands before a colon in the description of an attribute is not its type.
 GoogleDocstring._consume_inline_attribute = lambda self: ("", self._dedent(self._consume_to_end()))
