@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from madminer.io.event_file import EventFile, Events, EventSummary, write_events
+from madminer.io import EventFile, Events, EventSummary, write_events
 from madminer.models import (
     AnalysisParameter,
     AnalysisSetup,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.coefficients import gradient_coefficients, weight_coefficients
+from madminer.analysis.weights import gradient_coefficients, weight_coefficients
 from madminer.errors import (
     FileFormatError,
     MorphingError,
@@ -18,7 +18,7 @@ from madminer.errors import (
     UnknownNameError,
 )
 from madminer.fisherinformation import FisherInformation
-from madminer.io.event_file import EventFile, Events, EventSummary, write_events
+from madminer.io import EventFile, Events, EventSummary, write_events
 from madminer.models import Benchmark, FiniteDiffBenchmark, FiniteDifferences
 from madminer.morphing.weights import monomials
 from madminer.sampling import SampleAugmenter

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.nuisance_sums import accumulate_nuisance_sums
-from madminer.analysis.points import parameter_points
 from madminer.analysis.response import (
     EventResponse,
     response_model,
 )
+from madminer.analysis.sums import accumulate_nuisance_sums
+from madminer.analysis.weights import parameter_points
 from madminer.errors import MorphingError, OptionError, SetupError, ShapeError
-from madminer.io.event_file import EventFile, write_events
+from madminer.io import EventFile, write_events
 from madminer.models import FiniteDiffBenchmark, FiniteDifferences
 from madminer.morphing.weights import monomials
 

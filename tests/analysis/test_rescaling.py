@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from madminer.analysis.rescaling import (
+from madminer.analysis.partitions import (
     closest_benchmarks,
     closest_factors,
     group_indices,

@@ -36,8 +36,7 @@ from tqdm.auto import tqdm
 from madminer import MadMiner, combine_and_shuffle
 from madminer.analysis import DataAnalyzer
 from madminer.errors import FileFormatError, MissingFileError, OutputError
-from madminer.io import read_setup
-from madminer.io.event_file import write_events
+from madminer.io import read_setup, write_events
 from madminer.io.events import Events
 from madminer.ml import Ensemble, ScoreEstimator, load_estimator
 from madminer.ml.checkpoints import read_checkpoint

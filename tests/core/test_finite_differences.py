@@ -13,7 +13,7 @@ from madminer.core import MadMiner
 from madminer.errors import SetupError
 from madminer.io import read_setup
 from madminer.models import FiniteDiffBenchmark
-from madminer.models.differences import setup_differences
+from madminer.models.setup import setup_differences
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from madminer.errors import (
 )
 from madminer.io import EventFile, read_setup
 from madminer.models import AnalysisParameter, Benchmark, FiniteDiffBenchmark
-from madminer.models.differences import setup_differences
+from madminer.models.setup import setup_differences
 
 
 @pytest.fixture

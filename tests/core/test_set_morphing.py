@@ -10,7 +10,7 @@ import pytest
 from madminer.core import MadMiner
 from madminer.errors import MorphingError, OptionError, SetupError
 from madminer.io import read_setup
-from madminer.models.differences import setup_differences
+from madminer.models.setup import setup_differences
 
 
 def make_miner(n_benchmarks: int, seed: int = 0) -> MadMiner:

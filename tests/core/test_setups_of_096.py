@@ -15,7 +15,7 @@ import pytest
 from madminer.core import MadMiner
 from madminer.io import read_setup
 from madminer.models import AnalysisParameter, Systematic, SystematicScale, SystematicType
-from madminer.models.differences import setup_differences
+from madminer.models.setup import setup_differences
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "data" / "setups_096"

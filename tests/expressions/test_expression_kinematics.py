@@ -8,7 +8,7 @@ import vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from madminer.expressions import kinematics
+from madminer.expressions import columns as kinematics
 
 MOMENTA = np.random.default_rng(7).normal(0.0, 80.0, (3, 500))
 MASSES = np.random.default_rng(8).uniform(0.5, 200.0, 500)

@@ -18,14 +18,15 @@ from madminer.errors import (
     UnknownNameError,
 )
 from madminer.fisherinformation import FisherInformation, profile_information, project_information
-from madminer.fisherinformation.cells import cell_moments, truth_information
-from madminer.fisherinformation.nuisances import (
+from madminer.fisherinformation.bins import cell_moments, truth_information
+from madminer.fisherinformation.response import (
+    CellResponse,
     NuisanceForms,
+    cells_information,
     nuisance_slope_jacobian,
     nuisance_slopes,
 )
-from madminer.fisherinformation.response import CellResponse, cells_information
-from madminer.io.event_file import EventFile
+from madminer.io import EventFile
 
 L = 1000.0
 ORIGIN = [0.0, 0.0]

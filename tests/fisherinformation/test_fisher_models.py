@@ -10,9 +10,9 @@ import pytest
 
 from madminer.errors import NoEventsError, OptionError, SetupError, ShapeError
 from madminer.fisherinformation import FisherInformation
-from madminer.fisherinformation.cells import TruthSums
-from madminer.fisherinformation.kinematic import kinematic_information
+from madminer.fisherinformation.bins import TruthSums
 from madminer.fisherinformation.response import CellResponse
+from madminer.fisherinformation.score_information import kinematic_information
 from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
 
 L = 1000.0

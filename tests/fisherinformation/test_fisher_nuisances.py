@@ -23,16 +23,16 @@ import pytest
 from numpy.polynomial.legendre import leggauss
 from scipy.optimize import minimize
 
-from madminer.analysis.points import parameter_points
 from madminer.analysis.response import (
     weights_and_gradients,
 )
+from madminer.analysis.weights import parameter_points
 from madminer.errors import OptionError
 from madminer.fisherinformation import FisherInformation, profile_information, project_information
 from madminer.fisherinformation import information as information_module
-from madminer.fisherinformation.cells import Axis, cell_moments, truth_information
+from madminer.fisherinformation.bins import Axis, cell_moments, truth_information
 from madminer.fisherinformation.response import CellResponse, cells_information
-from madminer.io.event_file import EventFile, Events, EventSummary, write_events
+from madminer.io import EventFile, Events, EventSummary, write_events
 from madminer.ml import ScoreEstimator
 from madminer.models import Benchmark, NuisanceParameter
 from madminer.morphing.weights import monomials

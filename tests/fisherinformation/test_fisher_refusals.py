@@ -20,7 +20,7 @@ from madminer.fisherinformation.selection import event_selection
 from madminer.limits import regular_grid, truth_limit_grid
 from madminer.ml import ScoreEstimator
 from madminer.models import Cut
-from madminer.reading.cuts import compile_cut
+from madminer.reading.selection import compile_cut
 from madminer.stats import (
     contour_level,
     log_poisson,

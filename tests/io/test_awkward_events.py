@@ -50,7 +50,7 @@ from madminer.models import (
     Systematic,
     SystematicType,
 )
-from madminer.models.differences import setup_differences
+from madminer.models.setup import setup_differences
 
 BASIS = np.array([[0.0], [1.0], [-2.0]])
 COMPONENTS = np.array([[0], [1], [2]])

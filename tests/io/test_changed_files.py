@@ -18,7 +18,7 @@ from madminer.analysis import DataAnalyzer
 from madminer.errors import FileChangedError, FileFormatError, MissingFileError
 from madminer.io import EventFile, export_parquet
 from madminer.io.opened import OpenedFile
-from madminer.io.parquet_events import ParquetFile
+from madminer.io.parquet import ParquetFile
 from madminer.sampling import SampleAugmenter, benchmark, combine_and_shuffle
 
 Make = Callable[..., Path]

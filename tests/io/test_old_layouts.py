@@ -14,7 +14,7 @@ import pytest
 from madminer.analysis import DataAnalyzer
 from madminer.io import EventFile, check_event_file
 from madminer.io.setup_file import read_setup
-from madminer.models.differences import setup_differences
+from madminer.models.setup import setup_differences
 from madminer.sampling import SampleAugmenter, benchmark, combine_and_shuffle
 
 Make = Callable[..., Path]

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from madminer.errors import OptionError
-from madminer.io import rows as rows_module
+from madminer.io import event_reader as rows_module
+from madminer.io.event_reader import gather_rows, read_rows
 from madminer.io.opened import OpenedFile
-from madminer.io.rows import gather_rows, read_rows
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "one piece": {},
@@ -94,7 +94,8 @@ RESIDENT = """
 import resource, sys
 import h5py
 import numpy as np
-from madminer.io import opened, rows
+from madminer.io import event_reader as rows
+from madminer.io import opened
 
 source = opened.OpenedFile(sys.argv[1])
 with h5py.File(source, "r") as file:

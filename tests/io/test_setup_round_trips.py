@@ -18,7 +18,7 @@ from madminer.core.systematics import clean_name
 from madminer.errors import MorphingError
 from madminer.io import read_setup, write_setup
 from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
-from madminer.models.differences import setup_differences
+from madminer.models.setup import setup_differences
 
 LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
 NAMES = st.text(LETTERS, min_size=1, max_size=20).filter(

@@ -25,7 +25,7 @@ from madminer.errors import (
     ShapeError,
     UnknownNameError,
 )
-from madminer.io.event_file import EventFile
+from madminer.io import EventFile
 from madminer.io.setup_file import write_setup
 from madminer.lhe import LHEReader
 from madminer.models import (

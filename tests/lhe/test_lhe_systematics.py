@@ -13,7 +13,7 @@ import pytest
 
 from madminer.analysis import DataAnalyzer
 from madminer.errors import DataError, MissingWeightsError, SetupError
-from madminer.io.event_file import EventFile
+from madminer.io import EventFile
 from madminer.io.setup_file import write_setup
 from madminer.lhe import LHEReader
 from madminer.models import (

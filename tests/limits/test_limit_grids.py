@@ -18,8 +18,7 @@ from madminer.errors import (
 )
 from madminer.fisherinformation import FisherInformation
 from madminer.limits import expected_limit_grid, limit_grid, regular_grid, truth_limit_grid
-from madminer.limits.asimov import asimov_sample, log_rate_probability
-from madminer.limits.expected import mean_log_ratio
+from madminer.limits.expected import asimov_sample, log_rate_probability, mean_log_ratio
 from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator
 from madminer.stats import log_poisson
 

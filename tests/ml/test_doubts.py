@@ -16,7 +16,7 @@ from madminer.ml import (
     QuadraticMorphingAwareRatioEstimator,
     ScoreEstimator,
 )
-from madminer.ml.doubts import doubts
+from madminer.ml.inputs import doubts
 from madminer.ml.methods import find_method, trivial_answer
 from madminer.ml.scaling import score_sizes
 from madminer.nn import TrainingSettings

@@ -21,7 +21,7 @@ from madminer.models import (
     SystematicScale,
     SystematicType,
 )
-from madminer.models.differences import setup_differences
+from madminer.models.setup import setup_differences
 
 PARAMETERS = {name: AnalysisParameter(name, "dim6", i) for i, name in enumerate(["a", "b"])}
 SETUP = AnalysisSetup(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn, optim
 
-from madminer.nn.adam import Adam
+from madminer.nn.optimizers import Adam
 
 
 def draw(generator: torch.Generator, dtype: torch.dtype) -> Tensor:

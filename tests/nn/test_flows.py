@@ -12,10 +12,15 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from madminer.nn import ACTIVATIONS
 from madminer.nn.conditional import ConditionalNetwork
-from madminer.nn.densities import LOG_NORMALIZATION, mixture, standardize
-from madminer.nn.flows import BatchNormalization, ConditionalFlow
-from madminer.nn.made import MADE
-from madminer.nn.parameters import FlatParameters
+from madminer.nn.flows import (
+    LOG_NORMALIZATION,
+    MADE,
+    BatchNormalization,
+    ConditionalFlow,
+    mixture,
+    standardize,
+)
+from madminer.nn.optimizers import FlatParameters
 
 N, P, D = 7, 2, 4
 

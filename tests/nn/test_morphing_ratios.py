@@ -16,13 +16,14 @@ from madminer.morphing import (
     morphing_weight_gradients,
     morphing_weights,
 )
-from madminer.nn.clamping import clamp
 from madminer.nn.conditional import ConditionalNetwork
-from madminer.nn.morphing_ratios import MorphingRatioNetwork
-from madminer.nn.morphing_weights import MorphingWeights
-from madminer.nn.networks import MLP
-from madminer.nn.parallel_networks import ParallelMLPs
-from madminer.nn.quadratic_ratios import QuadraticRatioNetwork
+from madminer.nn.morphing_ratios import (
+    MorphingRatioNetwork,
+    MorphingWeights,
+    QuadraticRatioNetwork,
+    clamp,
+)
+from madminer.nn.networks import MLP, ParallelMLPs
 from madminer.nn.randomness import drawing_from
 
 COMPONENTS = morphing_components((2, 2), 2)

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from madminer.errors import ShapeError
 from madminer.nn import data as nn_data
-from madminer.nn.data import Dataset, MappedColumn
-from madminer.nn.mapped import release_pages
+from madminer.nn.data import Dataset, MappedColumn, release_pages
 
 
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 3))

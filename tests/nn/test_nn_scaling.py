@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from madminer.errors import ShapeError
-from madminer.nn import mapped
+from madminer.nn import data as mapped
 from madminer.nn.scaling import Standardization, fit_standardization, identity_standardization
 
 

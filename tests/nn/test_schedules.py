@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from madminer.errors import OptionError
-from madminer.nn.optimizers import OPTIMIZERS, make_optimizer
-from madminer.nn.schedules import SCHEDULES, learning_rates
+from madminer.nn.optimizers import OPTIMIZERS, SCHEDULES, learning_rates, make_optimizer
 
 
 @given(

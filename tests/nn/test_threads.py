@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from madminer.nn.threads import SMALL_STEP, threads_for_step
+from madminer.nn.loop import SMALL_STEP, threads_for_step
 
 
 @pytest.mark.parametrize(("size", "inside"), [(SMALL_STEP / 2, 1), (SMALL_STEP * 2, 2)])

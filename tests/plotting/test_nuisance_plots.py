@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from madminer.analysis import DataAnalyzer
 from madminer.errors import NoEventsError, OptionError, SetupError, UnknownNameError
-from madminer.io.event_file import EventFile, Events, write_events
+from madminer.io import EventFile, Events, write_events
 from madminer.models import Benchmark, NuisanceParameter
 from madminer.plotting import plot_distributions, plot_systematics, plot_uncertainty
 from madminer.plotting.nuisance_toys import (

@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 
 from madminer.errors import ShapeError
-from madminer.reading.objects import EventObjects, draw_met_noise, visible_particles
-from madminer.reading.particles import FlatParticles, charges_of
-from madminer.reading.smearing import MetNoise
+from madminer.reading.objects import (
+    EventObjects,
+    FlatParticles,
+    MetNoise,
+    charges_of,
+    draw_met_noise,
+    visible_particles,
+)
 
 #: Code, px, py, pz and mass of the particles.
 EVENTS = [

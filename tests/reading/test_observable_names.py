@@ -4,8 +4,8 @@ import pytest
 
 from madminer.errors import SetupError
 from madminer.models import Observable
-from madminer.reading.names import check_observable_name
 from madminer.reading.objects import lhe_vocabulary
+from madminer.reading.selection import check_observable_name
 
 
 @pytest.mark.parametrize("name", ["pt_j1", "met", "m4l", "Δφ", "_x", "scale", "pt"])

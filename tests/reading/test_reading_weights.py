@@ -10,10 +10,10 @@ import pytest
 from madminer.errors import DataError, MissingWeightsError, SetupError
 from madminer.io.lhe import LHEHeader, WeightDescription, WeightGroup, reweighting_group
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
-from madminer.reading.points import check_parameter_points
-from madminer.reading.samples import Sample
 from madminer.reading.weights import (
+    Sample,
     benchmark_weights,
+    check_parameter_points,
     normalisation,
     weight_ids,
 )

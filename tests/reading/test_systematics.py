@@ -19,15 +19,15 @@ from madminer.models import (
     SystematicScale,
     SystematicType,
 )
-from madminer.reading.analysed import AnalysedSample, join_nuisance_weights
-from madminer.reading.cutflow import CutFlow
-from madminer.reading.samples import Sample
+from madminer.reading.results import AnalysedSample, join_nuisance_weights
+from madminer.reading.selection import CutFlow
 from madminer.reading.systematics import (
     NuisanceWeight,
     find_nuisance_weights,
     join_nuisances,
     nuisance_weights,
 )
+from madminer.reading.weights import Sample
 
 PATH = Path("events.lhe")
 NAMES = ("lumi", "mu", "mur", "muf", "pdf")

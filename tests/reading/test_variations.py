@@ -6,7 +6,7 @@ import pytest
 
 from madminer.io.lhe import LHEHeader
 from madminer.io.lhe.header import parse_header
-from madminer.reading.variations import (
+from madminer.reading.systematics import (
     PDFMember,
     find_pdf_members,
     find_scale_weight,

@@ -8,11 +8,15 @@ from scipy.stats import chi2
 
 from madminer.errors import NegativeWeightError, NoEventsError
 from madminer.morphing.weights import monomials
-from madminer.sampling.direct import draw_directly, point_weights
-from madminer.sampling.draws import Targets, draw_events
-from madminer.sampling.envelope import acceptances, draw_from_envelope
-from madminer.sampling.running import RunningSums
-from madminer.sampling.table import WeightTable
+from madminer.sampling.draws import (
+    Targets,
+    acceptances,
+    draw_directly,
+    draw_events,
+    draw_from_envelope,
+    point_weights,
+)
+from madminer.sampling.table import RunningSums, WeightTable
 
 COMPONENTS = np.array([[0], [1], [2]])
 MATRIX = np.linalg.inv(monomials(np.array([[-1.0], [0.0], [1.0]]), COMPONENTS))

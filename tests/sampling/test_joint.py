@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from madminer.errors import DataError
-from madminer.sampling.joint import joint_ratio, joint_score
+from madminer.sampling.augment import joint_ratio, joint_score
 
 
 def test_score_is_the_derivative_of_the_log_ratio() -> None:

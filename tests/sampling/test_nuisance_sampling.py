@@ -12,13 +12,14 @@ from scipy.stats import chi2, kstest
 
 from madminer import sampling
 from madminer.errors import DataError, NegativeWeightError, OptionError, OutputError, ShapeError
-from madminer.io.event_file import EventFile, write_events
+from madminer.io import EventFile, write_events
 from madminer.morphing.weights import monomials
-from madminer.sampling import SampleAugmenter, moments, nuisance_fit, sampler
-from madminer.sampling.moments import point_moments
+from madminer.sampling import SampleAugmenter, nuisance_fit, sampler
+from madminer.sampling import augment as moments
+from madminer.sampling.augment import point_moments
 from madminer.sampling.nuisance_fit import fit_nuisance_sums
 from madminer.sampling.options import SamplingOptions
-from madminer.sampling.points import Points, resolve_points
+from madminer.sampling.parameters import Points, resolve_points
 from madminer.sampling.table import empty_weights
 
 MakeFile = Callable[..., Path]

@@ -16,7 +16,7 @@ from madminer.errors import (
     OutputError,
     UnknownNameError,
 )
-from madminer.io.event_file import Events, write_events
+from madminer.io import Events, write_events
 from madminer.morphing.weights import monomial_gradients, monomials
 from madminer.sampling import SampleAugmenter
 

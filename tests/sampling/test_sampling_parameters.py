@@ -8,8 +8,8 @@ import pytest
 
 from madminer import sampling
 from madminer.errors import MorphingError, OptionError, ShapeError, UnknownNameError
-from madminer.io.event_file import EventFile
-from madminer.sampling.points import resolve_points
+from madminer.io import EventFile
+from madminer.sampling.parameters import resolve_points
 
 FLAT = [("flat", -1.0, 1.0), ("gaussian", 0.0, 0.5)]
 

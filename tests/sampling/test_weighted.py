@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from madminer.errors import DataError, UnknownNameError
-from madminer.io.event_file import EventFile, Events, write_events
+from madminer.io import EventFile, Events, write_events
 from madminer.sampling import SampleAugmenter, benchmark
 
 THETA = np.array([0.3, -0.2])

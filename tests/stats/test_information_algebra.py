@@ -16,7 +16,7 @@ from madminer.stats import (
     profile_matrix,
     profiled,
 )
-from madminer.stats.matrices import (
+from madminer.stats.information import (
     as_components,
     as_covariance,
     as_information,

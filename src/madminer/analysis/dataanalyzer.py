@@ -10,29 +10,30 @@ from typing import Literal, overload
 
 import numpy as np
 
-from madminer.analysis.coefficients import Thetas, positions
-from madminer.analysis.nuisance_sums import (
+from madminer.analysis.partitions import (
+    closest_benchmarks,
+    closest_factors,
+    group_indices,
+    partition_range,
+    share_factors,
+)
+from madminer.analysis.response import EventResponse, response_model, weights_and_gradients
+from madminer.analysis.sums import (
+    EventSums,
     NuisanceSums,
     ResponseBatch,
     accumulate_nuisance_sums,
+    accumulate_sums,
+    cross_sections,
     distinct_points,
     nuisance_cross_sections,
     nuisance_gradients,
     theta_gradients,
 )
-from madminer.analysis.partitions import partition_range
-from madminer.analysis.points import ParameterPoints, parameter_points
-from madminer.analysis.rescaling import (
-    closest_benchmarks,
-    closest_factors,
-    group_indices,
-    share_factors,
-)
-from madminer.analysis.response import EventResponse, response_model, weights_and_gradients
-from madminer.analysis.sums import EventSums, accumulate_sums, cross_sections
+from madminer.analysis.weights import ParameterPoints, Thetas, parameter_points, positions
 from madminer.checks import path
 from madminer.errors import FileFormatError, OptionError, ShapeError
-from madminer.io.event_file import EventFile, EventSummary
+from madminer.io import EventFile, EventSummary
 from madminer.models import AnalysisSetup
 from madminer.models.tables import setup_html
 from madminer.morphing.morpher import PhysicsMorpher
@@ -464,7 +465,7 @@ class DataAnalyzer:
             yield weights, self._groups(first, last)
 
     def _groups(self, start: int, stop: int) -> IntArray:
-        """Group of each event, see `madminer.analysis.rescaling`, shape ``(stop - start,)``."""
+        """Group of each event, see `madminer.analysis.partitions`, shape ``(stop - start,)``."""
         ids = self.event_file.read_sampling_benchmarks(start, stop)
         groups = group_indices(ids, stop - start, self.n_benchmarks_phys)
         _check_counts(groups, self.n_events_generated_per_benchmark, self.setup)

@@ -1,11 +1,32 @@
-"""Partitions: the stretches of an event file for training, validation and testing."""
+r"""Partitions: the stretches of an event file for training, validation and testing.
+
+**Rescaling: how events generated at different benchmarks are put together.**
+
+Events fall into groups by the physical benchmark :math:`k` they were generated at; background
+forms one more group. Each group alone describes the full signal, so that a sum over events is
+
+.. math:: \sum_g f_g \sum_{i \in g} w_i
+
+with either :math:`f_k = N_k / \sum_l N_l` for all signal groups, or :math:`f_k = 1` for the
+benchmark closest to a point and 0 for the others; background always has :math:`f = 1`.
+"""
 
 from __future__ import annotations
 
-from madminer.checks import fraction
-from madminer.errors import OptionError
+import numpy as np
 
-__all__ = ["PARTITIONS", "partition_range"]
+from madminer.checks import fraction
+from madminer.errors import NoEventsError, OptionError
+from madminer.typing import FloatArray, IntArray
+
+__all__ = [
+    "PARTITIONS",
+    "closest_benchmarks",
+    "closest_factors",
+    "group_indices",
+    "partition_range",
+    "share_factors",
+]
 
 PARTITIONS = ("train", "validation", "test", "all")
 """Names of the partitions."""
@@ -62,3 +83,91 @@ def partition_range(
             f"and validation_split = {validation}; change the fractions or use another partition."
         )
     return start, stop, n_events / (stop - start)
+
+
+def group_indices(sampling_benchmarks: IntArray | None, n_events: int, n_physical: int) -> IntArray:
+    """Group of each event: its sampling benchmark, or the last group for background.
+
+    Args:
+        sampling_benchmarks: Index of the benchmark each event was generated at, negative for
+            background, shape ``(n_events,)``; None if unknown: all events form the last group,
+            which is never rescaled.
+        n_events: Number of events.
+        n_physical: Number of physical benchmarks.
+
+    Returns:
+        Groups from 0 to `n_physical`, shape ``(n_events,)``.
+
+    Examples:
+        >>> group_indices(np.array([1, -1, 0]), 3, 2)
+        array([1, 2, 0], dtype=int16)
+    """
+    if sampling_benchmarks is None:
+        return np.full(n_events, n_physical, dtype=np.int16)
+    groups = np.asarray(sampling_benchmarks).astype(np.int16)
+    groups[groups < 0] = n_physical
+    return groups
+
+
+def share_factors(n_generated: IntArray) -> FloatArray:
+    r"""Factors when all events are used, :math:`f_k = N_k / \sum_l N_l`.
+
+    Args:
+        n_generated: Events generated at each physical benchmark, shape ``(n_physical,)``.
+
+    Returns:
+        One factor a group, shape ``(n_physical + 1,)``.
+
+    Examples:
+        >>> share_factors(np.array([30, 10]))
+        array([0.75, 0.25, 1.  ])
+    """
+    counts = np.asarray(n_generated, dtype=np.float64)
+    return np.append(counts / max(counts.sum(), 1.0), 1.0)
+
+
+def closest_benchmarks(
+    thetas: FloatArray, benchmark_thetas: FloatArray, n_generated: IntArray
+) -> IntArray:
+    """The benchmark with events that is closest to each point, the first of equals.
+
+    Args:
+        thetas: Parameter points, shape ``(n_thetas, n_parameters)``.
+        benchmark_thetas: Physical benchmarks, shape ``(n_physical, n_parameters)``.
+        n_generated: Events generated at each of them, shape ``(n_physical,)``.
+
+    Returns:
+        Indices of benchmarks, shape ``(n_thetas,)``; distances are Euclidean.
+
+    Raises:
+        NoEventsError: If no benchmark has events.
+    """
+    candidates = np.flatnonzero(np.asarray(n_generated) > 0)
+    if candidates.size == 0:
+        raise NoEventsError(
+            "No events were generated at a benchmark, so that there is no closest one; use "
+            "sample_only_from_closest_benchmark=False or generated_close_to=None."
+        )
+    steps = thetas[:, np.newaxis, :] - benchmark_thetas[np.newaxis, candidates, :]
+    closest: IntArray = candidates[np.argmin(np.sum(steps**2, axis=-1), axis=1)]
+    return closest
+
+
+def closest_factors(closest: IntArray, n_physical: int) -> FloatArray:
+    """Factors when only events of one benchmark (and background) are used.
+
+    Args:
+        closest: Benchmark of each point, shape ``(n_thetas,)``.
+        n_physical: Number of physical benchmarks.
+
+    Returns:
+        Zeros and ones, shape ``(n_thetas, n_physical + 1)``.
+
+    Examples:
+        >>> closest_factors(np.array([1]), 2)
+        array([[0., 1., 1.]])
+    """
+    factors = np.zeros((len(closest), n_physical + 1))
+    factors[np.arange(len(closest)), closest] = 1.0
+    factors[:, -1] = 1.0
+    return factors

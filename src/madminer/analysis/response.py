@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from madminer.analysis.points import ParameterPoints
+from madminer.analysis.weights import ParameterPoints
 from madminer.errors import DataError, MorphingError, SetupError
 from madminer.models import AnalysisSetup, NuisanceParameter
 from madminer.morphing.nuisance import (

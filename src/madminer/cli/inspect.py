@@ -15,9 +15,9 @@ from rich.text import Text
 
 from madminer.cli.kinds import describe, is_hdf5
 from madminer.io.checks import EventFileReport, Finding, Level, check_event_file
-from madminer.io.event_statistics import BenchmarkStatistics, EventStatistics
 from madminer.io.schema import WEIGHTS, open_hdf5
 from madminer.io.setup_file import read_setup
+from madminer.io.statistics import BenchmarkStatistics, EventStatistics
 from madminer.models.tables import setup_tables
 from madminer.text import one_line, printable
 

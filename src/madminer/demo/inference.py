@@ -20,7 +20,7 @@ from madminer.limits import (
     regular_grid,
     truth_limit_grid,
 )
-from madminer.limits.asimov import log_rate_probability
+from madminer.limits.expected import log_rate_probability
 from madminer.ml import ParameterizedRatioEstimator
 from madminer.typing import FloatArray
 

@@ -6,6 +6,7 @@ functions of whole columns of events; nothing is ever handed to the interpreter.
 
 from __future__ import annotations
 
+from madminer.expressions.columns import PARTICLE_FIELDS, ParticleArray, make_particles
 from madminer.expressions.evaluate import EventNamespace
 from madminer.expressions.expression import (
     CompiledExpression,
@@ -15,8 +16,7 @@ from madminer.expressions.expression import (
     compile_transform,
 )
 from madminer.expressions.functions import RESERVED_NAMES
-from madminer.expressions.particles import PARTICLE_FIELDS, ParticleArray, make_particles
-from madminer.expressions.vocabulary import Vocabulary
+from madminer.expressions.nodes import Vocabulary
 
 __all__ = [
     "PARTICLE_FIELDS",

@@ -14,8 +14,7 @@ import numpy as np
 
 from madminer.errors import DataError, ShapeError, UnknownNameError
 from madminer.expressions.columns import Lists, ParticleColumns, Value
-from madminer.expressions.nodes import Apply, Comprehension, Constant, Name, Node, Variable
-from madminer.expressions.vocabulary import Kind
+from madminer.expressions.nodes import Apply, Comprehension, Constant, Kind, Name, Node, Variable
 from madminer.typing import ArrayLike, FloatArray, IntArray
 
 __all__ = ["EventNamespace", "evaluate_numbers"]

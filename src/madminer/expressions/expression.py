@@ -11,8 +11,7 @@ import numpy as np
 from madminer.errors import DataError, ExpressionError, OptionError, ShapeError
 from madminer.expressions.compile import compile_tree
 from madminer.expressions.evaluate import EventNamespace, evaluate_numbers
-from madminer.expressions.nodes import Node
-from madminer.expressions.vocabulary import Vocabulary
+from madminer.expressions.nodes import Node, Vocabulary
 from madminer.typing import BoolArray, FloatArray
 
 __all__ = [

@@ -13,9 +13,7 @@ import numpy as np
 
 from madminer.expressions import arithmetic, lists, momenta
 from madminer.expressions.arithmetic import Comparison, Partial
-from madminer.expressions.nodes import LIST_SIGN, SLICE_SIGN
-from madminer.expressions.overloads import Overload
-from madminer.expressions.vocabulary import Kind
+from madminer.expressions.nodes import LIST_SIGN, SLICE_SIGN, Kind, Overload
 
 __all__ = [
     "ATTRIBUTES",

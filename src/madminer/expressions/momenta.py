@@ -7,8 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from madminer.expressions.columns import ParticleColumns, finite
-from madminer.expressions.kinematics import angular_distance, azimuthal_difference, boosted
+from madminer.expressions.columns import (
+    ParticleColumns,
+    angular_distance,
+    azimuthal_difference,
+    boosted,
+    finite,
+)
 from madminer.typing import FloatArray
 
 __all__ = [

@@ -8,22 +8,83 @@ of a node is the number of nodes in it.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from madminer.expressions.vocabulary import Kind
-
 __all__ = [
-    "LIST_SIGN",
-    "SLICE_SIGN",
     "Apply",
     "Comprehension",
     "Constant",
+    "Kind",
+    "LIST_SIGN",
     "Name",
     "Node",
+    "Overload",
+    "SLICE_SIGN",
     "Variable",
+    "Vocabulary",
+    "choose",
 ]
+
+
+class Kind(StrEnum):
+    """What an expression, or a part of it, stands for in one event."""
+
+    NUMBER = "number"
+    PARTICLE = "particle"
+    NUMBERS = "list of numbers"
+    PARTICLES = "list of particles"
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The names known to an expression.
+
+    A name may stand in more than one set (an observable called ``met`` beside the particle
+    ``met``); the context decides then, in doubt for the number.
+
+    Args:
+        numbers: Names of numbers, one per event.
+        particles: Names of particles, one per event, such as ``met``.
+        collections: Names of lists of particles, such as ``j``.
+        observables: Names of observables that cannot be used here; they are refused with the
+            reason.
+
+    Examples:
+        >>> vocabulary = Vocabulary(numbers=frozenset({"n"}), collections=frozenset({"j"}))
+        >>> vocabulary.kinds("j")
+        (<Kind.PARTICLES: 'list of particles'>,)
+    """
+
+    numbers: frozenset[str] = frozenset()
+    particles: frozenset[str] = frozenset()
+    collections: frozenset[str] = frozenset()
+    observables: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names."""
+        return self.numbers | self.particles | self.collections
+
+    def kinds(self, name: str) -> tuple[Kind, ...]:
+        """What a name can stand for, the preferred meaning first; empty for unknown names."""
+        sets = {
+            Kind.NUMBER: self.numbers,
+            Kind.PARTICLE: self.particles,
+            Kind.PARTICLES: self.collections,
+        }
+        return tuple(kind for kind, names in sets.items() if name in names)
+
+    def spelling(self, identifier: str) -> str:
+        """The name meant by an identifier, which Python brings to Unicode's NFKC form."""
+        if identifier in self.names:
+            return identifier
+        forms = {unicodedata.normalize("NFKC", name): name for name in self.names}
+        return forms.get(identifier, identifier)
+
 
 LIST_SIGN: Final = "[...]"
 SLICE_SIGN: Final = "[first:last]"
@@ -182,3 +243,50 @@ def _summarise(
     object.__setattr__(node, "free", free)
     object.__setattr__(node, "names", names)
     object.__setattr__(node, "depth", depth)
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """One meaning of an operator, function or method.
+
+    Args:
+        kernel: Function of columns, row by row in meaning.
+        arguments: Kinds of the arguments; of a method, the particle first.
+        result: Kind of the result.
+        is_variadic: Whether more arguments of the last kind may follow.
+        is_lazy: Whether a generator serves as list (`len` needs a list).
+    """
+
+    kernel: Callable[..., Any]
+    arguments: tuple[Kind, ...]
+    result: Kind = Kind.NUMBER
+    is_variadic: bool = False
+    is_lazy: bool = True
+
+    def accepts(self, n_arguments: int) -> bool:
+        """Whether that many arguments fit."""
+        n_expected = len(self.arguments)
+        return n_arguments == n_expected or (self.is_variadic and n_arguments > n_expected)
+
+    def kind(self, position: int) -> Kind:
+        """Kind of the argument at a position."""
+        return self.arguments[min(position, len(self.arguments) - 1)]
+
+
+def choose(overload: Overload, nodes: list[tuple[Node, ...]]) -> list[Node] | None:
+    """Pick for each argument its first meaning of the right kind.
+
+    Args:
+        overload: Meaning of an operator, function or method.
+        nodes: For each argument the nodes that it can stand for.
+
+    Returns:
+        One node per argument; None if one of them has no meaning of the right kind.
+    """
+    chosen = []
+    for position, meanings in enumerate(nodes):
+        fitting = [node for node in meanings if node.kind is overload.kind(position)]
+        if not fitting:
+            return None
+        chosen.append(fitting[0])
+    return chosen

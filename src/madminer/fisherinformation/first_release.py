@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec
 import numpy as np
 
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.coefficients import Thetas, weight_coefficients
+from madminer.analysis.weights import Thetas, weight_coefficients
 from madminer.checks import one_of
 from madminer.deprecation import renamed
 from madminer.fisherinformation.selection import EventFunction

@@ -11,41 +11,40 @@ from madminer.analysis.partitions import partition_range
 from madminer.checks import flag, one_of, positive, whole
 from madminer.deprecation import former_name
 from madminer.fisherinformation import first_release
-from madminer.fisherinformation.binning import (
+from madminer.fisherinformation.bins import (
+    Axis,
     Bins,
     Sample,
+    TruthSums,
     cell_edges,
+    cell_moments,
+    model_slices,
+    quantile_sample,
     slice_edges,
+    truth_information,
+    truth_slices,
     warn_about_sparse_bins,
 )
-from madminer.fisherinformation.cells import (
-    Axis,
-    TruthSums,
-    cell_moments,
-    quantile_sample,
-    truth_information,
-)
-from madminer.fisherinformation.kinematic import (
-    check_reference,
-    load_score_model,
-    model_information,
-)
-from madminer.fisherinformation.nuisances import report_slopes
-from madminer.fisherinformation.points import model_point
 from madminer.fisherinformation.response import (
     CellResponse,
     cell_response,
     cells_information,
     check_some_weight,
+    model_point,
+    report_slopes,
 )
-from madminer.fisherinformation.samples import read_samples
+from madminer.fisherinformation.score_information import (
+    check_reference,
+    load_score_model,
+    model_information,
+    read_samples,
+)
 from madminer.fisherinformation.selection import (
     EventFunction,
     EventSelection,
     event_function,
     event_selection,
 )
-from madminer.fisherinformation.slices import model_slices, truth_slices
 from madminer.stats import BinnedMoments, cell_information, constraint_information
 from madminer.typing import ArrayLike, FloatArray, StrPath, ThetaLike
 

@@ -8,7 +8,7 @@ from typing import Literal, overload
 import numpy as np
 
 from madminer.checks import one_of, positive, random_generator, whole
-from madminer.stats.matrices import (
+from madminer.stats.information import (
     as_components,
     as_covariance,
     as_information,

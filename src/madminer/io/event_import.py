@@ -14,8 +14,8 @@ import numpy as np
 
 from madminer.errors import NoEventsError, OptionError, SetupError
 from madminer.io.atomic import refuse_same_file
-from madminer.io.awkward_events import EventFields
 from madminer.io.event_columns import (
+    WeightColumns,
     columns_of,
     number_column,
     require_columns,
@@ -23,8 +23,7 @@ from madminer.io.event_columns import (
 )
 from madminer.io.event_writer import EventWriter
 from madminer.io.events import Events, EventSummary
-from madminer.io.import_weights import WeightColumns
-from madminer.io.parquet_events import ParquetFile, ParquetNotes
+from madminer.io.parquet import EventFields, ParquetFile, ParquetNotes
 from madminer.io.setup_file import read_setup
 from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
 from madminer.progress import track

@@ -13,21 +13,113 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from madminer.analysis.coefficients import weight_coefficients
 from madminer.analysis.dataanalyzer import DataAnalyzer
-from madminer.checks import positive, real_array, shown
-from madminer.errors import DataError, OptionError, ShapeError
-from madminer.limits.asimov import AsimovSample, asimov_sample, log_rate_probability
+from madminer.analysis.partitions import partition_range
+from madminer.analysis.weights import weight_coefficients
+from madminer.checks import flag, positive, real_array, shown
+from madminer.errors import DataError, NoEventsError, OptionError, ShapeError
 from madminer.limits.grid import LimitGrid, limit_grid, parameters_at_border
 from madminer.ml import Ensemble, Estimator, ParameterizedRatioEstimator, load_estimator
-from madminer.stats import p_values_from_log_r
+from madminer.stats import log_poisson, p_values_from_log_r
 from madminer.typing import ArrayLike, FloatArray, StrPath, ThetaLike
 
-__all__ = ["expected_limit_grid", "mean_log_ratio", "truth_limit_grid"]
+__all__ = [
+    "AsimovSample",
+    "asimov_sample",
+    "expected_limit_grid",
+    "log_rate_probability",
+    "mean_log_ratio",
+    "truth_limit_grid",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AsimovSample:
+    """Weighted events that stand for the expected data.
+
+    Args:
+        x: Observables, shape ``(m, n_observables)``.
+        benchmark_weights: Weights at all benchmarks in pb, shape ``(m, b)``.
+        probabilities: Weights at the assumed truth, normalised to one, shape ``(m,)``.
+    """
+
+    x: FloatArray
+    benchmark_weights: FloatArray
+    probabilities: FloatArray
+
+
+def asimov_sample(
+    analyzer: DataAnalyzer,
+    theta_true: ThetaLike,
+    test_split: float | None = 0.2,
+    sample_only_from_closest_benchmark: bool = True,
+) -> AsimovSample:
+    """Take the last events of a file as expected data.
+
+    Args:
+        analyzer: The events.
+        theta_true: Assumed true parameter point.
+        test_split: Fraction of the file, at its end; None for all events.
+        sample_only_from_closest_benchmark: Whether to use only events generated at the benchmark
+            closest to `theta_true`, and background.
+
+    Returns:
+        The sample.
+
+    Raises:
+        NoEventsError: If no events remain or their weights do not add up to a positive number.
+    """
+    partition = "all" if test_split is None else "test"
+    start, stop, _ = partition_range(analyzer.n_samples, partition, test_split, 0.0)
+    flag(sample_only_from_closest_benchmark, "sample_only_from_closest_benchmark")
+    close_to = theta_true if sample_only_from_closest_benchmark else None
+    x, weights = analyzer.weighted_events(
+        start_event=start, end_event=stop, generated_close_to=close_to
+    )
+    at_truth = weights @ weight_coefficients(analyzer.setup, [theta_true], weights.shape[1])[0]
+    total = float(at_truth.sum())
+    if not total > 0.0:
+        raise NoEventsError(
+            f"The weights of {len(x)} Asimov events at theta = {theta_true} add up to {total}; "
+            "use more events or a theta closer to those generated."
+        )
+    return AsimovSample(x, weights, at_truth / total)
+
+
+def log_rate_probability(
+    analyzer: DataAnalyzer,
+    theta_grid: FloatArray,
+    n_observed: float,
+    luminosity: float,
+    include_xsec: bool = True,
+) -> FloatArray:
+    r"""Log Poisson probability of the number of events, :math:`\log \mathrm{Pois}(n | L \sigma)`.
+
+    Args:
+        analyzer: Events from which the cross sections follow.
+        theta_grid: Parameter points, shape ``(n, p)``.
+        n_observed: Observed number of events, not necessarily whole.
+        luminosity: Integrated luminosity in pb^-1.
+        include_xsec: Whether the rate counts at all; zeros otherwise.
+
+    Returns:
+        Log probabilities, shape ``(n,)``.
+
+    Raises:
+        OptionError: If the luminosity is not positive.
+        DataError: If a cross section is negative.
+    """
+    luminosity = positive(luminosity, "luminosity")
+    if not flag(include_xsec, "include_xsec"):
+        return np.zeros(len(theta_grid))
+    sigma, _ = analyzer.xsecs(list(theta_grid))
+    return log_poisson(n_observed, luminosity * sigma)
+
 
 logger = logging.getLogger(__name__)
 

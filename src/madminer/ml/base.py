@@ -23,19 +23,18 @@ from madminer.errors import (
 )
 from madminer.io.file_sets import reading
 from madminer.ml.checkpoints import open_checkpoint
-from madminer.ml.doubts import doubts
 from madminer.ml.evaluation import ScaledParameters, evaluate_combinations, evaluate_pairs
 from madminer.ml.export import SIGNATURES, Exported, program, write_onnx
 from madminer.ml.inputs import (
     DataLike,
     check_finite,
+    doubts,
     load_columns,
     load_thetas,
     normalized_weights,
     pick_device,
     pick_dtype,
 )
-from madminer.ml.messages import report_training
 from madminer.ml.methods import find_method, make_loss, required_columns, trivial_answer
 from madminer.ml.options import TrainingOptions
 from madminer.ml.persistence import StoredModel, read_model, write_model
@@ -45,6 +44,7 @@ from madminer.ml.training import (
     describe_training,
     load_training_data,
     make_datasets,
+    report_training,
 )
 from madminer.models.tables import Section, tables_html
 from madminer.nn.activations import activation as find_activation

@@ -22,7 +22,7 @@ from madminer.errors import FileFormatError, OutputError, TrainingError
 from madminer.io.atomic import atomic_path, prepare_target
 from madminer.io.file_sets import parse_json, reading, sha256
 from madminer.ml.persistence import read_tensors
-from madminer.nn.mapped import chunks
+from madminer.nn.data import chunks
 from madminer.nn.run_state import CheckpointSettings, Plain, RunState
 from madminer.typing import FloatArray, StrPath
 

@@ -15,8 +15,7 @@ from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
 from madminer.models import MorphingSetup
 from madminer.morphing import morphing_matrix, optimize_basis
 from madminer.nn.conditional import ConditionalNetwork
-from madminer.nn.morphing_ratios import MorphingRatioNetwork
-from madminer.nn.quadratic_ratios import QuadraticRatioNetwork
+from madminer.nn.morphing_ratios import MorphingRatioNetwork, QuadraticRatioNetwork
 from madminer.typing import Seed, StrPath
 
 __all__ = ["MorphingAwareRatioEstimator", "QuadraticMorphingAwareRatioEstimator"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from madminer.nn.mapped import chunks
+from madminer.nn.data import chunks
 from madminer.nn.scaling import Standardization, fit_standardization, identity_standardization
 from madminer.typing import FloatArray, IntArray
 

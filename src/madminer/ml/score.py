@@ -22,7 +22,7 @@ from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.networks import MLP
 from madminer.options import takes
-from madminer.stats.matrices import as_components, as_information, profile_matrix
+from madminer.stats.information import as_components, as_information, profile_matrix
 from madminer.typing import FloatArray
 
 __all__ = ["ScoreEstimator"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,10 +19,10 @@ from madminer.errors import (
     TrainingError,
 )
 from madminer.ml.checkpoints import fingerprint
-from madminer.ml.doubts import check_ratio_direction
 from madminer.ml.inputs import (
     DataLike,
     check_finite,
+    check_ratio_direction,
     load_columns,
     load_labels,
     load_vector,
@@ -42,6 +44,7 @@ __all__ = [
     "load_sample",
     "load_training_data",
     "make_datasets",
+    "report_training",
     "split_rows",
 ]
 
@@ -384,3 +387,59 @@ def _check_ratios(sample: Sample, suffix: str) -> None:
             f"r_xz{suffix} must be positive ({n_bad} of {len(ratios)} are not); did you pass log "
             f"r? Samples with negative weights need their signs as sample_weight."
         )
+
+
+logger = logging.getLogger("madminer.ml")
+
+
+def report_training(request: TrainingRequest, settings: Mapping[str, Any]) -> None:
+    """Log what is trained on what, unless the request asks for silence.
+
+    Args:
+        request: What was asked for.
+        settings: Settings of the estimator by name.
+    """
+    options = request.options
+    if options.verbose == "none":
+        return
+    features: Sequence[int] | None = settings["features"]
+    table = {
+        "Features": "all" if features is None else features,
+        "Hidden layers": tuple(settings["n_hidden"]),
+        "Activation function": settings["activation"],
+        "Batch size": options.batch_size,
+        "Trainer": options.optimizer,
+        "Epochs": options.n_epochs,
+        "Learning rate": f"{options.initial_lr} initially, decaying to {options.final_lr}",
+        "Validation split": options.validation_split,
+        "Early stopping": options.early_stopping,
+    }
+    lines = (
+        *_lines({"Method": request.method}),
+        *_data_lines("Training", request.data),
+        *_data_lines("Validation", request.validation_data),
+        *_lines(table),
+    )
+    logger.info("Starting training")
+    for line in lines:
+        logger.info("  %s", line)
+
+
+def _lines(table: Mapping[str, object]) -> Iterator[str]:
+    for label, value in table.items():
+        yield f"{label + ':':<23} {value}"
+
+
+def _data_lines(kind: str, data: Mapping[str, DataLike | None]) -> Iterator[str]:
+    head = f"{kind} data: "
+    for name, values in data.items():
+        if values is not None:
+            yield f"{head}{name} {_origin(values)}"
+            head = " " * len(head)
+
+
+def _origin(values: DataLike) -> str:
+    if isinstance(values, str | os.PathLike):
+        return f"at {os.fspath(values)}"
+    shape = getattr(values, "shape", None)
+    return "as a list" if shape is None else f"of shape {tuple(shape)}"

@@ -1,30 +1,311 @@
 r"""Autoregressive flows: densities of x given theta.
 
+**Densities of a dimension given the outputs of a masked network, with their derivatives.**
+
+Each takes a location :math:`\mu` and a log precision a from the network and standardises
+
+.. math:: u = e^{a/2} (x - \mu), \qquad \log p(x) = \tfrac12 (a - u^2 - \log 2\pi)
+
+Two limits keep everything finite for outliers and badly trained networks. The log precision
+bends smoothly, :math:`a = 14 \tanh(\hat a / 14)` with the output :math:`\hat a` of the network, so
+that a layer stretches or shrinks by at most :math:`e^7`. What is passed on ends at
+:math:`|u| = 10^9`, where no event of a sensible model lies.
+
 References:
     Papamakarios, Pavlakou and Murray, *Masked autoregressive flow for density estimation*,
     arXiv:1705.07057.
+    Germain et al., *MADE: Masked Autoencoder for Distribution Estimation*, arXiv:1502.03509.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
+from zuko.nn import MaskedMLP
 
+from madminer.nn.activations import Slope
+from madminer.nn.activations import activation as find_activation
 from madminer.nn.conditional import ConditionalNetwork
-from madminer.nn.densities import (
-    LOG_NORMALIZATION,
-    bounded,
-    mixture,
-    mixture_gradient,
-    standardize,
-    standardize_gradient,
-)
-from madminer.nn.made import MADE, Pullback
+from madminer.nn.randomness import WithoutDraws
 
-__all__ = ["BatchNormalization", "ConditionalFlow"]
+__all__ = [
+    "BatchNormalization",
+    "ConditionalFlow",
+    "LOG_NORMALIZATION",
+    "MADE",
+    "Pullback",
+    "bounded",
+    "mixture",
+    "mixture_gradient",
+    "standardize",
+    "standardize_gradient",
+]
+
+LOG_NORMALIZATION = -math.log(2.0 * math.pi) / 2.0
+"""What the logarithm of a normal density in one dimension has besides :math:`a/2 - u^2/2`."""
+
+_LARGEST = 1e9
+_LARGEST_LOG_SCALE = 7.0
+
+
+def bounded(values: Tensor) -> Tensor:
+    """End values at plus and minus a billion."""
+    return values.clamp(-_LARGEST, _LARGEST)
+
+
+def standardize(outputs: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Standardise by a normal distribution.
+
+    Args:
+        outputs: :math:`\mu` and :math:`\hat a`, shape ``(..., 2 * n_features)``.
+        x: Dimensions, of a shape that broadcasts to ``(..., n_features)``.
+
+    Returns:
+        u and :math:`a/2`, shape ``(..., n_features)`` each.
+    """
+    mu, a = outputs.chunk(2, dim=-1)
+    log_scale = _log_scale(a)
+    return bounded((x - mu) * torch.exp(log_scale)), log_scale
+
+
+def standardize_gradient(gradient: Tensor, u: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Gradient of a function f(u) + sum(a)/2, by the chain rule.
+
+    Args:
+        gradient: :math:`\partial f/\partial u`, shape ``(n, n_features)``.
+        u: As `standardize` gave it.
+        log_scale: :math:`a/2`.
+
+    Returns:
+        Gradient by the outputs, shape ``(n, 2 * n_features)``, and by x at fixed outputs, shape
+        ``(n, n_features)``.
+    """
+    by_x = gradient * torch.exp(log_scale)
+    by_a = (1.0 + gradient * u) * _slope(log_scale)
+    return torch.cat((-by_x, by_a), dim=-1), by_x
+
+
+def mixture(outputs: Tensor, x: Tensor, n_components: int) -> Tensor:
+    r"""Log density of a mixture of normal distributions in each dimension.
+
+    .. math:: \log p = \log \sum_k w_k \exp\left(\frac{a_k}{2} - \frac{u_k^2}{2}\right),
+        \qquad \sum_k w_k = 1
+
+    Args:
+        outputs: Logits of w, :math:`\mu` and :math:`\hat a` of the components, shape
+            ``(..., 3 * n_components * n_features)``.
+        x: Dimensions, of a shape that broadcasts to ``(..., n_features)``.
+        n_components: Number of components.
+
+    Returns:
+        Log densities without `LOG_NORMALIZATION`, shape ``(..., n_features)``.
+    """
+    log_p, _, _ = _components(outputs, x, n_components)
+    return log_p.logsumexp(dim=-2)
+
+
+def mixture_gradient(
+    outputs: Tensor, x: Tensor, n_components: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log density of a mixture and the gradient of its sum over dimensions.
+
+    Args:
+        outputs: As in `mixture`, shape ``(n, 3 * n_components * n_features)``.
+        x: Dimensions, shape ``(n, n_features)``.
+        n_components: Number of components.
+
+    Returns:
+        Log densities, shape ``(n, n_features)``, and their gradients by the outputs, of their
+        shape, and by x at fixed outputs, shape ``(n, n_features)``.
+    """
+    log_p, u, log_scale = _components(outputs, x, n_components)
+    total = log_p.logsumexp(dim=-2)
+    share = torch.exp(log_p - total.unsqueeze(-2))
+    weight = _split(outputs, n_components)[0].softmax(dim=-2)
+    by_x = -share * u * torch.exp(log_scale)
+    by_a = share * (1.0 - u.square()) * _slope(log_scale)
+    gradient = torch.stack((share - weight, -by_x, by_a), dim=-3)
+    return total, gradient.flatten(-3), by_x.sum(dim=-2)
+
+
+def _components(outputs: Tensor, x: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Log density, u and a/2 of each component, shape ``(..., n_components, n_features)``."""
+    logits, mu, a = _split(outputs, n)
+    log_scale = _log_scale(a)
+    u = bounded((x.unsqueeze(-2) - mu) * torch.exp(log_scale))
+    return logits.log_softmax(dim=-2) + log_scale - u.square() / 2.0, u, log_scale
+
+
+def _split(outputs: Tensor, n_components: int) -> tuple[Tensor, Tensor, Tensor]:
+    logits, mu, a = outputs.reshape(*outputs.shape[:-1], 3, n_components, -1).unbind(dim=-3)
+    return logits, mu, a
+
+
+def _log_scale(a: Tensor) -> Tensor:
+    return _LARGEST_LOG_SCALE * torch.tanh(a * (0.5 / _LARGEST_LOG_SCALE))
+
+
+def _slope(log_scale: Tensor) -> Tensor:
+    """Derivative of the bounded a/2 by the output of the network."""
+    return 0.5 - log_scale.square() * (0.5 / _LARGEST_LOG_SCALE**2)
+
+
+Pullback = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From the gradient by the outputs to those by theta and by x."""
+
+
+class MADE(nn.Module):
+    r"""A conditional masked autoencoder for distribution estimation.
+
+    .. math:: z_1 = A\theta + (M_1 \odot W_1)\, x + b_1, \qquad
+        z_{l+1} = (M_{l+1} \odot W_{l+1})\, a(z_l) + b_{l+1}
+
+    The masks M let the outputs for :math:`x_i` depend on theta and on the :math:`x_j` before it.
+    Hidden units are shared out evenly between the dimensions; those of the first dimension see
+    only theta. The parameters are called ``layers.<2l>.weight`` and ``layers.<2l>.bias``, the masks
+    ``layers.<2l>.mask``; the first layer takes theta before x.
+
+    Args:
+        n_parameters: Number of parameters theta, at least one.
+        n_features: Number of dimensions of x.
+        n_hidden: Units of each hidden layer; empty for linear functions.
+        n_outputs: Number of outputs for each dimension.
+        activation: Name of the activation function.
+        is_reversed: Whether the first dimension depends on all others, instead of the last.
+        generator: Source of the initial parameters, uniform within :math:`\pm 1/\sqrt{n_{in}}` for
+            a unit that sees :math:`n_{in}` others; None for one with a fixed seed.
+    """
+
+    def __init__(
+        self,
+        n_parameters: int,
+        n_features: int,
+        n_hidden: Sequence[int],
+        n_outputs: int,
+        activation: str = "tanh",
+        *,
+        is_reversed: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        found = find_activation(activation)
+        source = torch.Generator().manual_seed(0) if generator is None else generator
+        with source.device, WithoutDraws():  # zuko would draw from the global generator
+            before = torch.ones(n_features, n_features, dtype=torch.bool).tril(-1)
+            of_theta = torch.ones(n_features, n_parameters, dtype=torch.bool)
+            sees = torch.cat((of_theta, before.T if is_reversed else before), dim=1)
+            self.layers = MaskedMLP(sees.repeat(n_outputs, 1), n_hidden, found.module)
+        self._slope = found.slope
+        self._n_parameters = n_parameters
+        for layer in self._linear():
+            mask = layer.get_buffer("mask").to(layer.weight)  # multiplies faster than booleans
+            layer.register_buffer("mask", mask)
+            _initialize(layer, source)
+
+    def forward(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate the outputs.
+
+        Args:
+            theta: Parameters, shape ``(n, n_parameters)``.
+            x: Dimensions, shape ``(n, n_features)``.
+
+        Returns:
+            The first outputs of all dimensions, then the second, and so on, shape
+            ``(n, n_outputs * n_features)``.
+        """
+        first, *others = self._linear()
+        z = linear(torch.cat((theta, x), dim=-1), _weight(first), first.bias)
+        return self._after_first(z, others)
+
+    def combinations(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate the outputs where many events share a theta.
+
+        Args:
+            theta: Parameters, shape ``(n_thetas, n_parameters)``.
+            x: Dimensions of the events of each theta, shape ``(n_thetas, n_x, n_features)``, or
+                ``(1, n_x, n_features)`` if they are the same for all.
+
+        Returns:
+            Outputs, shape ``(n_thetas, n_x, n_outputs * n_features)``.
+        """
+        first, *others = self._linear()
+        of_theta, of_x = _weight(first).tensor_split((self._n_parameters,), dim=1)
+        z = linear(theta, of_theta, first.bias)[:, None] + linear(x, of_x)
+        return self._after_first(z, others)
+
+    def with_pullback(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Pullback]:
+        r"""Evaluate the outputs o, and prepare their gradients by the chain rule written out.
+
+        .. math:: \frac{\partial f}{\partial z_l} = \left(\frac{\partial f}{\partial z_{l+1}}\,
+            (M_{l+1} \odot W_{l+1})\right) a'(z_l)
+
+        Args:
+            theta: Parameters, shape ``(n, n_parameters)``.
+            x: Dimensions, shape ``(n, n_features)``.
+
+        Returns:
+            The outputs as `forward` gives them, and a function that takes
+            :math:`\partial f/\partial o`, of their shape, to :math:`\partial f/\partial\theta` and
+            :math:`\partial f/\partial x`; all differentiable.
+        """
+        layers = self._linear()
+        weights = [_weight(layer) for layer in layers]
+        slopes: list[Tensor] = []
+        z = linear(torch.cat((theta, x), dim=-1), weights[0], layers[0].bias)
+        for act, layer, weight in zip(self._activations(), layers[1:], weights[1:], strict=True):
+            a, slope = _with_slope(act, self._slope, z)
+            slopes.append(slope)
+            z = linear(a, weight, layer.bias)
+
+        def pull_back(gradient: Tensor) -> tuple[Tensor, Tensor]:
+            for weight, slope in zip(reversed(weights[1:]), reversed(slopes), strict=True):
+                gradient = (gradient @ weight) * slope
+            of_theta, of_x = (gradient @ weights[0]).tensor_split((self._n_parameters,), dim=-1)
+            return of_theta, of_x
+
+        return z, pull_back
+
+    def _after_first(self, z: Tensor, layers: Sequence[nn.Linear]) -> Tensor:
+        """Evaluate what follows the first linear layer."""
+        for act, layer in zip(self._activations(), layers, strict=True):
+            z = linear(act(z), _weight(layer), layer.bias)
+        return z
+
+    def _linear(self) -> list[nn.Linear]:
+        return list(self.layers)[::2]
+
+    def _activations(self) -> list[nn.Module]:
+        return list(self.layers)[1::2]
+
+
+def _weight(layer: nn.Linear) -> Tensor:
+    return cast("Tensor", layer.mask) * layer.weight
+
+
+def _initialize(layer: nn.Linear, generator: torch.Generator) -> None:
+    bound = layer.get_buffer("mask").sum(dim=1).clamp(min=1.0).rsqrt()
+    with torch.no_grad():
+        layer.weight.uniform_(-1.0, 1.0, generator=generator).mul_(bound[:, None])
+        layer.bias.uniform_(-1.0, 1.0, generator=generator).mul_(bound)
+
+
+def _with_slope(act: nn.Module, slope: Slope | None, z: Tensor) -> tuple[Tensor, Tensor]:
+    """An activation and its derivative; autograd finds it where no formula does."""
+    if slope is not None:
+        a = act(z)
+        return a, slope(z, a)
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        z = z if z.requires_grad else z.detach().requires_grad_()
+        a = act(z)
+        (found,) = torch.autograd.grad(a, z, torch.ones_like(a), create_graph=differentiable)
+    return (a, found) if differentiable else (a.detach(), found)
+
 
 Evaluate = Callable[[MADE, Tensor], Tensor]
 """Outputs of a MADE for what it sees of the events."""

@@ -1,4 +1,4 @@
-r"""Network of a likelihood ratio that is exact in theta: the polynomials of a morphing setup.
+"""Network of a likelihood ratio that is exact in theta: the polynomials of a morphing setup.
 
 A network finds functions of x only; how the ratio depends on theta is a law of physics and is not
 learned. On a grid, the functions are therefore evaluated once per event, for all thetas together.
@@ -11,18 +11,146 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from madminer.nn.clamping import calmed, clamp
 from madminer.nn.conditional import ConditionalNetwork, row_blocks
-from madminer.nn.morphing_weights import MorphingWeights
-from madminer.nn.parallel_networks import ParallelMLPs
+from madminer.nn.networks import ParallelMLPs
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["MorphingRatioNetwork"]
+__all__ = [
+    "MorphingRatioNetwork",
+    "MorphingWeights",
+    "QuadraticRatioNetwork",
+    "calmed",
+    "clamp",
+]
+
+
+def clamp(value: Tensor, low: float, high: float, *, recover: bool) -> Tensor:
+    """Clamp values; the gradient outside is zero, or leads back inside.
+
+    Args:
+        value: What is clamped.
+        low: Lower end.
+        high: Upper end.
+        recover: Whether gradients pass outside where descending along them leads back inside.
+
+    Returns:
+        Clamped values.
+
+    Examples:
+        >>> value = torch.tensor([-2.0, 0.0, 2.0], requires_grad=True)
+        >>> clamp(value, -1.0, 1.0, recover=True).sum().backward()
+        >>> value.grad
+        tensor([0., 1., 1.])
+    """
+    if recover:
+        clamped: Tensor = _RecoveringClamp.apply(value, low, high)  # type: ignore[no-untyped-call]
+        return clamped
+    return value.clamp(low, high)
+
+
+class _RecoveringClamp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(value)
+        ctx.range = low, high
+        return value.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (value,), (gradient,) = ctx.saved_tensors, gradients
+        low, high = ctx.range
+        leads_away = ((value < low) & (gradient > 0)) | ((value > high) & (gradient < 0))
+        return gradient.masked_fill(leads_away, 0.0), None, None
+
+
+def calmed(score: Tensor, value: Tensor) -> Tensor:
+    r"""The same scores with smaller gradients where the ratio is small.
+
+    Scores have the ratio in their denominator, and a single event whose numerator happens to vanish
+    during training would undo all that was learned. Their gradients are multiplied by
+    :math:`\min(1, (2 \hat r)^2)`: the squared error weights such events less. Weights that depend
+    on theta and x only do not change what minimises it, the mean score at given theta and x.
+    """
+    weight = (2.0 * value.detach()).exp().mul(4.0).clamp_max(1.0)
+    return torch.lerp(score.detach(), score, weight[:, None].expand_as(score))
+
+
+_LARGEST_WEIGHT = 1e30  # of a morphing weight: sums of such still fit into single precision
+
+
+class MorphingWeights:
+    r"""Morphing weights and their gradients as tensors, see `madminer.morphing.morphing_weights`.
+
+    .. math:: W_b(\theta) = \sum_c \prod_i \theta_i^{k_{ci}} M_{cb}, \qquad
+        \frac{\partial W_b}{\partial \theta_i} = \sum_c k_{ci}\, \theta_i^{k_{ci} - 1}
+        \prod_{j \neq i} \theta_j^{k_{cj}} M_{cb}
+
+    Calculated in double precision: powers of parameters in small units underflow in single
+    precision, and weights are differences of large terms.
+
+    Args:
+        components: Powers :math:`k_{ci}`, shape ``(n_components, n_parameters)``.
+        matrix: Morphing matrix, shape ``(n_components, n_basis)``.
+    """
+
+    def __init__(self, components: IntArray, matrix: FloatArray) -> None:
+        self._powers = torch.as_tensor(components, dtype=torch.int64)
+        self._exponents = torch.arange(int(components.max(initial=0)) + 1, dtype=torch.float64)
+        self._matrix = torch.as_tensor(matrix, dtype=torch.float64)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters."""
+        return self._powers.shape[1]
+
+    @property
+    def n_basis(self) -> int:
+        """Number of basis points."""
+        return self._matrix.shape[1]
+
+    def weights(self, theta: Tensor) -> Tensor:
+        """Weights, differentiable, shape ``(n, n_parameters)`` to ``(n, n_basis)``."""
+        factors = self._of_powers(self._powers_of(theta))
+        return self._combine(reduce(torch.mul, factors), theta)
+
+    def weights_and_gradients(self, theta: Tensor) -> Tensor:
+        """Weights, and below them their gradients.
+
+        Args:
+            theta: Parameters, shape ``(n, n_parameters)``.
+
+        Returns:
+            Weights and derivatives by each parameter, shape ``(n, 1 + n_parameters, n_basis)``.
+        """
+        powers = self._powers_of(theta)
+        lowered = torch.nn.functional.pad(powers[..., :-1], (1, 0))
+        factors = self._of_powers(powers)
+        slopes = self._of_powers(self._exponents.to(theta.device) * lowered)
+        rows = [reduce(torch.mul, factors)]
+        for i, slope in enumerate(slopes):
+            rows.append(reduce(torch.mul, (*factors[:i], slope, *factors[i + 1 :])))
+        return self._combine(torch.stack(rows, dim=1), theta)
+
+    def _powers_of(self, theta: Tensor) -> Tensor:
+        """Powers from zero of each parameter, shape (n, n_parameters, n_powers)."""
+        return theta.to(torch.float64)[..., None] ** self._exponents.to(theta.device)
+
+    def _of_powers(self, powers: Tensor) -> list[Tensor]:
+        """The factor that each parameter contributes to the components, (n, n_components) each."""
+        columns = self._powers.to(powers.device)
+        return [powers[:, i, columns[:, i]] for i in range(self.n_parameters)]
+
+    def _combine(self, monomials: Tensor, theta: Tensor) -> Tensor:
+        weights = monomials @ self._matrix.to(theta.device)
+        return weights.clamp(-_LARGEST_WEIGHT, _LARGEST_WEIGHT).to(theta.dtype)
+
 
 _LARGEST_LOG = 5.0  # logarithms lie within plus and minus this
 _RANGE = (math.exp(-_LARGEST_LOG), math.exp(_LARGEST_LOG))
@@ -164,3 +292,107 @@ class MorphingRatioNetwork(ConditionalNetwork):
         low, high = _RANGE
         ratio = above.clamp(low, high) / below.clamp(low, high)
         return ((ratio >= low) & (ratio <= high)).to(above.dtype)
+
+
+_SMALLEST_RATIO = 1e-9
+
+
+class QuadraticRatioNetwork(ConditionalNetwork):
+    r"""Log likelihood ratio to theta = 0 in one parameter that enters the amplitude linearly.
+
+    .. math::
+
+        \hat r(x|\theta) = \frac{(1 + \theta A(x))^2 + (\theta B(x))^2}
+            {(1 + \theta a)^2 + (\theta b)^2}, \qquad
+        \log \hat f = \log(\hat r + 10^{-9})
+
+    A and B are networks, a and b numbers that start at one: :math:`(a, b)` is the mean of what
+    :math:`(A, B)` are, up to their squares. The numerator is never negative.
+
+    Args:
+        n_features: Number of features.
+        n_hidden: Units of each hidden layer of both networks.
+        activation: Name of the activation function.
+        dropout_prob: Probability of dropping an activation while training.
+        generator: Source of the initial parameters; None for one with a fixed seed.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_hidden: Sequence[int] = (100,),
+        activation: str = "tanh",
+        dropout_prob: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.networks = ParallelMLPs(
+            2, n_features, n_hidden, activation, dropout_prob, generator, start=1.0
+        )
+        self.coefficients = nn.Parameter(torch.ones(2))
+
+    def log_f(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate events at a parameter point each, see `ConditionalNetwork`."""
+        return self._log_ratio(theta[:, 0], *self.networks(x).T)
+
+    def log_f_and_score(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate with the score, written out."""
+        value, score = self._log_ratio_and_score(theta[:, 0], *self.networks(x).T)
+        return value, calmed(score[:, None], value) if self.training else score[:, None]
+
+    def log_f_combinations(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate all combinations at once, with gradients."""
+        return self._log_ratio(theta, *self.networks(x).T)
+
+    def log_f_grid(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate all combinations, in bounded memory."""
+        result = x.new_empty((len(theta), len(x)))
+        with torch.no_grad():
+            for thetas, events, of_x in self._blocks(theta, x):
+                result[thetas, events] = self._log_ratio(theta[thetas], *of_x)
+        return result
+
+    def log_f_score_grid(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate all combinations with scores, in bounded memory."""
+        result = x.new_empty((len(theta), len(x)))
+        scores = x.new_empty((len(theta), len(x), 1))
+        with torch.no_grad():
+            for thetas, events, of_x in self._blocks(theta, x):
+                value, score = self._log_ratio_and_score(theta[thetas], *of_x)
+                result[thetas, events], scores[thetas, events, 0] = value, score
+        return result, scores
+
+    def _blocks(self, theta: Tensor, x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Blocks of combinations, and A and B of their events."""
+        for events in row_blocks(len(x), _EVENTS):
+            of_x = self.networks(x[events]).T
+            for thetas in row_blocks(len(theta), _THETAS):
+                yield thetas, events, of_x
+
+    def _log_ratio(self, theta: Tensor, a_x: Tensor, b_x: Tensor) -> Tensor:
+        below = _squares(theta, *self.coefficients)
+        return (
+            _squares(theta, a_x, b_x) / below.clamp_min(_SMALLEST_RATIO) + _SMALLEST_RATIO
+        ).log()
+
+    def _log_ratio_and_score(
+        self, theta: Tensor, a_x: Tensor, b_x: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        a, b = self.coefficients
+        above, below = _squares(theta, a_x, b_x), _squares(theta, a, b)
+        is_free = (below >= _SMALLEST_RATIO).to(below.dtype)
+        below = below.clamp_min(_SMALLEST_RATIO)
+        ratio = above / below
+        # (u/v)' / (u/v + e) = (u' - u/v v') / (u + e v)
+        slope = _half_slope(theta, a_x, b_x) - ratio * _half_slope(theta, a, b) * is_free
+        score = 2.0 * slope / (above + _SMALLEST_RATIO * below)
+        return (ratio + _SMALLEST_RATIO).log(), score
+
+
+def _squares(theta: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return (1.0 + theta * a).square() + (theta * b).square()
+
+
+def _half_slope(theta: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Half of the derivative of `_squares` by theta."""
+    return a + theta * (a.square() + b.square())

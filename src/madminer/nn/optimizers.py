@@ -1,18 +1,166 @@
-"""Optimisers by name."""
+r"""Optimisers by name.
+
+**Learning-rate schedules: the rate of every step as one array.**
+
+With e = 0 ... n - 1 the epoch and u = 0 ... 1 the fraction of all steps taken:
+
+=============  =====================================================================
+constant       :math:`\lambda_0`
+exponential    :math:`\lambda_0 (\lambda_1/\lambda_0)^{e/(n-1)}`, constant in an epoch
+cosine         :math:`\lambda_1 + (\lambda_0 - \lambda_1) (1 + \cos \pi u)/2`
+one-cycle      rises from :math:`\lambda_0/25` to :math:`\lambda_0` in the first 20 % of the
+               steps, then falls to :math:`\lambda_1`, both along half a cosine
+=============  =====================================================================
+
+References:
+    Kingma and Ba, *Adam: a method for stochastic optimization*, arXiv:1412.6980;
+    Reddi, Kale and Kumar, *On the convergence of Adam and beyond*, arXiv:1904.09237;
+    Loshchilov and Hutter, *Decoupled weight decay regularization*, arXiv:1711.05101.
+    Loshchilov and Hutter, *SGDR*, arXiv:1608.03983, Eq. (5) (cosine);
+    Smith and Topin, *Super-convergence*, arXiv:1708.07120 (one-cycle).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor, nn, optim
 
 from madminer import checks
 from madminer.errors import OptionError
-from madminer.nn.adam import Adam
+from madminer.typing import FloatArray
 
-__all__ = ["OPTIMIZERS", "Optimizer", "check_optimizer", "make_optimizer"]
+__all__ = [
+    "Adam",
+    "FlatParameters",
+    "OPTIMIZERS",
+    "Optimizer",
+    "SCHEDULES",
+    "check_optimizer",
+    "check_schedule",
+    "learning_rates",
+    "learning_rates_of_epoch",
+    "make_optimizer",
+]
+
+_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+
+
+class Adam:
+    r"""The same updates as `torch.optim.Adam` and `torch.optim.AdamW`.
+
+    .. math::
+
+        m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad
+        v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \qquad
+        p \leftarrow (1 - \eta\lambda)\, p - \eta\, \frac{m / (1 - \beta_1^t)}
+            {\sqrt{\hat v / (1 - \beta_2^t)} + \epsilon}
+
+    with the rate :math:`\eta` and :math:`\hat v = v`, or with AMSGrad the largest v so far.
+
+    The first use of torch's class in a program imports a compiler, which takes seconds; a step of
+    these few operations costs no more than one of its fused kernel for the small networks here.
+
+    Args:
+        vector: What is optimised, with its gradient in ``grad``.
+        lr: Learning rate; later ones are set in ``param_groups[0]["lr"]``.
+        amsgrad: Whether to divide by the largest second moment so far.
+        weight_decay: :math:`\lambda`.
+
+    Attributes:
+        param_groups: One group, with its learning rate.
+        state: What is remembered of earlier steps, under the vector; names as in torch.
+    """
+
+    def __init__(
+        self, vector: nn.Parameter, lr: float, *, amsgrad: bool = False, weight_decay: float = 0.0
+    ) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"lr": lr}]
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self._vector = vector
+        self._amsgrad = amsgrad
+        self._weight_decay = weight_decay
+        self._work = torch.empty_like(vector, requires_grad=False)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take a step along the present gradient."""
+        vector, gradient = self._vector.data, self._vector.grad
+        if gradient is None:
+            return
+        lr = self.param_groups[0]["lr"]
+        state = self.state.get(self._vector) or self._start()
+        t = int(state["step"].add_(1.0).item())
+        mean, square = state["exp_avg"], state["exp_avg_sq"]
+        mean.lerp_(gradient, 1.0 - _BETA1)
+        square.mul_(_BETA2).addcmul_(gradient, gradient, value=1.0 - _BETA2)
+        if self._amsgrad:
+            largest = state["max_exp_avg_sq"]
+            square = torch.maximum(largest, square, out=largest)
+        width = torch.sqrt(square, out=self._work)
+        width.mul_(1.0 / math.sqrt(1.0 - _BETA2**t)).add_(_EPSILON)
+        if self._weight_decay > 0.0:
+            vector.mul_(1.0 - lr * self._weight_decay)
+        vector.addcdiv_(mean, width, value=-lr / (1.0 - _BETA1**t))
+
+    def _start(self) -> dict[str, Tensor]:
+        names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if self._amsgrad else [])]
+        state = {name: torch.zeros_like(self._vector, requires_grad=False) for name in names}
+        state["step"] = torch.zeros((), device="cpu")
+        self.state[self._vector] = state
+        return state
+
+
+class FlatParameters:
+    """The trainable parameters and their gradients laid out in one vector each.
+
+    The network's parameters become views of the vector, so that the optimiser, gradient
+    clipping, copies and restoring are single operations instead of one per layer.
+
+    Args:
+        network: Network whose parameters are laid out; `release` undoes it.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._parameters = [p for p in network.parameters() if p.requires_grad]
+        self._buffers = list(network.buffers())
+        self.vector = nn.Parameter(
+            torch.cat([p.detach().reshape(-1) for p in self._parameters]).clone()
+        )
+        self.gradient = torch.zeros_like(self.vector)
+        self.vector.grad = self.gradient
+        position = 0
+        for parameter in self._parameters:
+            end = position + parameter.numel()
+            parameter.data = self.vector.data[position:end].view_as(parameter)
+            parameter.grad = self.gradient[position:end].view_as(parameter)
+            position = end
+
+    def copy(self) -> tuple[Tensor, list[Tensor]]:
+        """Copy the present parameters and buffers."""
+        return self.vector.detach().clone(), [buffer.clone() for buffer in self._buffers]
+
+    def restore(self, copied: tuple[Tensor, list[Tensor]]) -> None:
+        """Set parameters and buffers to those copied before."""
+        vector, buffers = copied
+        self.vector.data.copy_(vector)
+        for buffer, value in zip(self._buffers, buffers, strict=True):
+            buffer.copy_(value)
+
+    def are_finite(self) -> bool:
+        """Whether no parameter is NaN or infinite."""
+        return bool(self.vector.isfinite().all())
+
+    def release(self) -> None:
+        """Give every parameter memory of its own again, without gradient."""
+        for parameter in self._parameters:
+            parameter.data = parameter.data.clone()
+            parameter.grad = None
 
 
 class Optimizer(Protocol):
@@ -90,3 +238,88 @@ def make_optimizer(
     if nesterov_momentum is None:
         return OPTIMIZERS[name](parameters, lr)
     return OPTIMIZERS[name](parameters, lr, momentum=nesterov_momentum, nesterov=True)
+
+
+_WARM_UP = 0.2
+_WARM_UP_FACTOR = 25.0
+
+
+def learning_rates(
+    name: str, initial_lr: float, final_lr: float, n_epochs: int, n_steps: int
+) -> FloatArray:
+    """Learning rate of every step.
+
+    Args:
+        name: Name in `SCHEDULES`.
+        initial_lr: Rate at the start (one-cycle: the highest).
+        final_lr: Rate at the end; a constant schedule ignores it.
+        n_epochs: Number of epochs.
+        n_steps: Number of steps in an epoch.
+
+    Returns:
+        Rates, shape ``(n_epochs, n_steps)``.
+
+    Raises:
+        OptionError: If there is no schedule of this name.
+
+    Examples:
+        >>> learning_rates("exponential", 1e-2, 1e-4, 3, 2)
+        array([[0.01  , 0.01  ],
+               [0.001 , 0.001 ],
+               [0.0001, 0.0001]])
+    """
+    check_schedule(name)
+    rows = [
+        learning_rates_of_epoch(name, initial_lr, final_lr, n_epochs, n_steps, epoch)
+        for epoch in range(n_epochs)
+    ]
+    return np.stack(rows)
+
+
+def learning_rates_of_epoch(
+    name: str, initial_lr: float, final_lr: float, n_epochs: int, n_steps: int, epoch: int
+) -> FloatArray:
+    """Learning rates of the steps of one epoch, shape ``(n_steps,)``; see `learning_rates`."""
+    fraction = np.full(n_steps, epoch / max(n_epochs - 1, 1))
+    steps = np.arange(epoch * n_steps, (epoch + 1) * n_steps, dtype=np.float64)
+    return SCHEDULES[name](initial_lr, final_lr, fraction, steps / max(n_epochs * n_steps - 1, 1))
+
+
+def check_schedule(name: str) -> None:
+    """Refuse an unknown name.
+
+    Raises:
+        OptionError: Says what is accepted.
+    """
+    checks.one_of(name, "scheduler", SCHEDULES)
+
+
+def _constant(start: float, _: float, epoch: FloatArray, __: FloatArray) -> FloatArray:
+    return np.full_like(epoch, start)
+
+
+def _exponential(start: float, end: float, epoch: FloatArray, _: FloatArray) -> FloatArray:
+    rates: FloatArray = start * (end / start) ** epoch
+    return rates
+
+
+def _cosine(start: float, end: float, _: FloatArray, progress: FloatArray) -> FloatArray:
+    rates: FloatArray = end + (start - end) * (1.0 + np.cos(np.pi * progress)) / 2.0
+    return rates
+
+
+def _one_cycle(start: float, end: float, epoch: FloatArray, progress: FloatArray) -> FloatArray:
+    rise = _cosine(start / _WARM_UP_FACTOR, start, epoch, progress / _WARM_UP)
+    fall = _cosine(start, end, epoch, (progress - _WARM_UP) / (1.0 - _WARM_UP))
+    return np.where(progress < _WARM_UP, rise, fall)
+
+
+Schedule = Callable[[float, float, FloatArray, FloatArray], FloatArray]
+
+SCHEDULES: dict[str, Schedule] = {
+    "exponential": _exponential,
+    "constant": _constant,
+    "cosine": _cosine,
+    "one-cycle": _one_cycle,
+}
+"""Schedules by the names that estimators accept."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from madminer.errors import ShapeError
-from madminer.nn.mapped import chunks
+from madminer.nn.data import chunks
 from madminer.typing import FloatArray, IntArray
 
 __all__ = ["Standardization", "fit_standardization", "identity_standardization"]

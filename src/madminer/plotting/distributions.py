@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
-from madminer.analysis.points import ThetaTable
+from madminer.analysis.weights import ThetaTable
 from madminer.deprecation import missing_attribute
 from madminer.errors import NoEventsError, OptionError, UnavailableNameError, UnknownNameError
 from madminer.plotting.nuisance_toys import (

@@ -24,7 +24,7 @@ from madminer.plotting.style import (
     plot_style,
 )
 from madminer.stats import as_edges
-from madminer.stats.matrices import as_components, as_covariance, as_information
+from madminer.stats.information import as_components, as_covariance, as_information
 from madminer.typing import ArrayLike, FloatArray
 
 __all__ = [

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.points import ParameterPoints, ThetaTable
 from madminer.analysis.response import EventResponse
+from madminer.analysis.weights import ParameterPoints, ThetaTable
 from madminer.checks import random_generator, whole
 from madminer.typing import FloatArray, IntArray, Seed, ThetaLike
 

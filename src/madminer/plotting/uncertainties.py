@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.points import ThetaTable
+from madminer.analysis.weights import ThetaTable
 from madminer.errors import NoEventsError, SetupError, UnknownNameError
 from madminer.plotting.nuisance_toys import (
     BAND_68,

@@ -2,26 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Final
 
 import numpy as np
+from particle import pdgid as pdg
+from scipy import special
 
-from madminer.expressions import ParticleArray, Vocabulary, make_particles
-from madminer.reading.particles import FlatParticles, is_one_of
-from madminer.reading.smearing import MetNoise
-from madminer.typing import FloatArray
+from madminer.checks import flag, real, whole
+from madminer.errors import OptionError, ShapeError
+from madminer.expressions import Vocabulary
+from madminer.expressions.columns import ParticleArray, make_particles
+from madminer.models import Observable
+from madminer.typing import BoolArray, FloatArray, IntArray
 
 __all__ = [
     "COLLECTIONS",
     "EVENT_NUMBERS",
-    "SINGLE_PARTICLES",
     "EventObjects",
+    "FlatParticles",
+    "MetNoise",
+    "Resolution",
+    "SINGLE_PARTICLES",
+    "Smearing",
+    "charges_of",
+    "default_observables",
     "draw_met_noise",
+    "is_one_of",
     "lhe_vocabulary",
+    "smear_particles",
     "visible_particles",
 ]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class FlatParticles:
+    """Particles of many events, one event after the other.
+
+    Args:
+        counts: Number of particles in each event, shape ``(n_events,)``, summing to ``n``.
+        pdgid: Particle codes, shape ``(n,)``.
+        px: Momentum in x direction in GeV, shape ``(n,)``.
+        py: Momentum in y direction in GeV, shape ``(n,)``.
+        pz: Momentum along the beam in GeV, shape ``(n,)``.
+        energy: Energy in GeV, shape ``(n,)``.
+        mass: Mass in GeV, shape ``(n,)``.
+        charge: Electric charge in units of e, not-a-number where unknown, shape ``(n,)``.
+        spin: Helicity, not-a-number for unknown, shape ``(n,)``.
+
+    Raises:
+        ShapeError: If the lengths do not fit together.
+    """
+
+    counts: IntArray
+    pdgid: IntArray
+    px: FloatArray
+    py: FloatArray
+    pz: FloatArray
+    energy: FloatArray
+    mass: FloatArray
+    charge: FloatArray
+    spin: FloatArray
+
+    def __post_init__(self) -> None:
+        expected = (int(self.counts.sum()),)
+        for name in (f.name for f in fields(self) if f.name != "counts"):
+            shape = getattr(self, name).shape
+            if shape != expected:
+                raise ShapeError(f"Column {name} needs shape {expected}, got {shape}.")
+
+    @property
+    def n_events(self) -> int:
+        """Number of events."""
+        return len(self.counts)
+
+    @property
+    def events(self) -> IntArray:
+        """Number of the event that each particle belongs to, shape ``(n,)``."""
+        return np.repeat(np.arange(self.n_events), self.counts)
+
+    @property
+    def pt(self) -> FloatArray:
+        """Transverse momentum in GeV, shape ``(n,)``."""
+        return np.sqrt(self.px**2 + self.py**2)  # several times faster than hypot
+
+    def select(self, mask: BoolArray) -> FlatParticles:
+        """Keep the particles where `mask` of shape ``(n,)`` is true; all events stay."""
+        counts = np.bincount(self.events[mask], minlength=self.n_events)
+        return self._taken(np.flatnonzero(mask), counts)
+
+    def sorted_by_pt(self) -> FlatParticles:
+        """Order the particles of each event by falling transverse momentum."""
+        return self._taken(np.lexsort((-self.pt, self.events)), self.counts)
+
+    def sum_per_event(self, values: FloatArray) -> FloatArray:
+        """Sum `values` of shape ``(n,)`` over the particles of each event."""
+        sums = np.bincount(self.events, weights=values, minlength=self.n_events)
+        return sums.astype(np.float64)  # whole numbers if there are no particles
+
+    def to_records(self) -> ParticleArray:
+        """The particles as records, one list an event, with tags from the true flavour."""
+        flavour = np.abs(self.pdgid)
+        return make_particles(
+            self.counts,
+            self.px,
+            self.py,
+            self.pz,
+            self.energy,
+            charge=self.charge,
+            pdgid=self.pdgid,
+            spin=self.spin,
+            b_tag=flavour == 5,
+            tau_tag=flavour == 15,
+            t_tag=flavour == 6,
+        )
+
+    def _taken(self, order: IntArray, counts: IntArray) -> FlatParticles:
+        columns = (f.name for f in fields(self) if f.name != "counts")
+        return replace(
+            self, counts=counts, **{name: getattr(self, name)[order] for name in columns}
+        )
+
+
+def charges_of(pdgid: IntArray) -> FloatArray:
+    """Electric charges by particle code.
+
+    Args:
+        pdgid: Particle codes, shape ``(n,)``.
+
+    Returns:
+        Charges in units of e, not-a-number for codes that have none, shape ``(n,)``.
+
+    Examples:
+        >>> charges_of(np.array([11, -11, 22]))
+        array([-1.,  1.,  0.])
+    """
+    codes, where = np.unique(pdgid, return_inverse=True)
+    charges = [pdg.charge(int(code)) for code in codes]
+    table = np.array([np.nan if charge is None else float(charge) for charge in charges])
+    return table[where]
+
+
+def is_one_of(pdgid: IntArray, codes: Iterable[int]) -> BoolArray:
+    """Which particles have one of the codes, shape ``(n,)``."""
+    return np.isin(pdgid, np.fromiter(codes, np.int64))
+
 
 _JETS: Final = (1, 2, 3, 4, 5, 21, 9)  # quarks but not top, gluons
 _COLLECTION_CODES: Final[Mapping[str, tuple[int, ...]]] = {
@@ -143,3 +271,241 @@ def draw_met_noise(
     sigma = noise.absolute + noise.relative * seen.sum_per_event(seen.pt)
     drawn: FloatArray = rng.standard_normal((particles.n_events, 2)) * sigma[:, np.newaxis]
     return drawn
+
+
+_MOST = 100  # particles of a kind
+
+
+def default_observables(
+    *,
+    n_leptons_max: int = 2,
+    n_photons_max: int = 2,
+    n_jets_max: int = 2,
+    include_met: bool = True,
+    include_visible_sum: bool = True,
+    include_numbers: bool = True,
+    include_charge: bool = True,
+) -> list[Observable]:
+    """Missing and visible momentum, and numbers and momenta of leptons, photons and jets.
+
+    Args:
+        n_leptons_max: Momenta of how many leptons, hardest first.
+        n_photons_max: Momenta of how many photons.
+        n_jets_max: Momenta of how many jets.
+        include_met: Whether to include ``et_miss`` and ``phi_miss``.
+        include_visible_sum: Whether to include ``e_visible`` and ``eta_visible``.
+        include_numbers: Whether to include ``n_ls``, ``n_as``, ``n_js``.
+        include_charge: Whether to include the charges of the leptons.
+
+    Returns:
+        The observables. Those of single particles are zero where there are too few; angles are
+        zero where a sum has exactly no transverse momentum.
+
+    Raises:
+        OptionError: If a number is negative or above a hundred, or a flag neither True nor False.
+
+    Examples:
+        >>> [o.name for o in default_observables(n_leptons_max=0, n_photons_max=0, n_jets_max=1)]
+        ['et_miss', 'phi_miss', 'e_visible', 'eta_visible', 'n_ls', 'n_as', 'n_js',
+         'e_j1', 'pt_j1', 'eta_j1', 'phi_j1']
+    """
+    numbers = {
+        "l": whole(n_leptons_max, "n_leptons_max", high=_MOST),
+        "a": whole(n_photons_max, "n_photons_max", high=_MOST),
+        "j": whole(n_jets_max, "n_jets_max", high=_MOST),
+    }
+    if min(numbers.values()) < 0:
+        raise OptionError(f"Numbers of particles must be >= 0, got {numbers}.")
+    flag(include_met, "include_met")
+    flag(include_visible_sum, "include_visible_sum")
+    flag(include_numbers, "include_numbers")
+    flag(include_charge, "include_charge")
+    observables = []
+    if include_met:
+        observables.append(Observable("et_miss", "met.pt", is_required=True))
+        observables.append(Observable("phi_miss", "met.phi", 0.0))
+    if include_visible_sum:
+        observables.append(Observable("e_visible", "visible.e", is_required=True))
+        observables.append(Observable("eta_visible", "visible.eta", 0.0))
+    if include_numbers:
+        observables += [Observable(f"n_{s}s", f"len({s})", is_required=True) for s in numbers]
+    for symbol, number in numbers.items():
+        observables += _of_particles(symbol, number, include_charge and symbol == "l")
+    return observables
+
+
+def _of_particles(symbol: str, number: int, with_charge: bool) -> Iterator[Observable]:
+    quantities = ("e", "pt", "eta", "phi", *(("charge",) if with_charge else ()))
+    for position in range(number):
+        for quantity in quantities:
+            name = f"{quantity}_{symbol}{position + 1}"
+            yield Observable(name, f"{symbol}[{position}].{quantity}", 0.0)
+
+
+Width = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    r"""Standard deviations of the measured energy, transverse momentum and direction.
+
+    .. math:: \sigma(v) = \sigma_\mathrm{abs} + \sigma_\mathrm{rel} |v|
+
+    Args:
+        energy: Absolute (GeV) and relative part; None if the energy follows from the transverse
+            momentum and the mass.
+        pt: Absolute (GeV) and relative part; None if it follows from the energy and the mass.
+        eta: Absolute and relative part.
+        phi: Absolute (radians) and relative part.
+
+    Raises:
+        OptionError: If both `energy` and `pt` are None, or a width is negative or not finite.
+    """
+
+    energy: Width | None = (0.0, 0.0)
+    pt: Width | None = (0.0, 0.0)
+    eta: Width = (0.0, 0.0)
+    phi: Width = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if self.energy is None and self.pt is None:
+            raise OptionError(
+                "Energy and transverse momentum cannot both follow from the other: give a "
+                "resolution (0 for none) for at least one of them."
+            )
+        for name in ("energy", "pt", "eta", "phi"):
+            width = getattr(self, name)
+            if width is None:
+                continue
+            clean = tuple(real(part, name) for part in width)
+            if not all(map(_is_width, clean)):
+                raise OptionError(f"Resolutions must be finite and >= 0, got {name} = {clean}.")
+            object.__setattr__(self, name, clean)
+
+    @property
+    def is_inconsistent(self) -> bool:
+        """Whether one of energy and transverse momentum is smeared and the other one exact."""
+        widths = (self.energy, self.pt)
+        return None not in widths and widths.count((0.0, 0.0)) == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetNoise:
+    r"""Noise on each transverse component of the missing momentum.
+
+    .. math:: \sigma = \sigma_\mathrm{abs} + \sigma_\mathrm{rel} H_T
+
+    Args:
+        absolute: In GeV.
+        relative: Relative to the scalar sum of transverse momenta of the visible particles.
+
+    Raises:
+        OptionError: If a width is negative or not finite.
+    """
+
+    absolute: float = 0.0
+    relative: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("absolute", "relative"):
+            clean = real(getattr(self, name), f"The {name} noise of the missing momentum")
+            object.__setattr__(self, name, clean)
+            if not _is_width(clean):
+                raise OptionError(
+                    f"The noise of the missing momentum must be finite and >= 0: {self}."
+                )
+
+
+def _is_width(width: float) -> bool:
+    return math.isfinite(width) and width >= 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Smearing:
+    """Resolutions by particle code.
+
+    Args:
+        by_pdgid: Resolution of single particles.
+        others: Resolution of all others; None leaves them as they are.
+    """
+
+    by_pdgid: Mapping[int, Resolution]
+    others: Resolution | None = None
+
+    def replaced(self, pdgids: list[int] | None, resolution: Resolution) -> Smearing:
+        """The smearing with new settings for some particles, or for all if `pdgids` is None."""
+        if pdgids is None:
+            return Smearing({}, resolution)
+        return replace(self, by_pdgid={**self.by_pdgid, **dict.fromkeys(pdgids, resolution)})
+
+
+def smear_particles(
+    particles: FlatParticles, smearing: Smearing, rng: np.random.Generator
+) -> FlatParticles:
+    """Replace true by measured momenta.
+
+    Energies and transverse momenta come from Gaussians cut off below zero (energies below the
+    mass if the transverse momentum follows), which is what drawing again until the value is
+    allowed would give. Particles exactly along the beam stay as they are.
+
+    Args:
+        particles: True particles.
+        smearing: Resolutions.
+        rng: Source of randomness.
+
+    Returns:
+        The measured particles; pdgid, charge, spin and mass are the true ones.
+    """
+    momenta = {name: getattr(particles, name).copy() for name in ("px", "py", "pz", "energy")}
+    smeared_by: dict[Resolution, list[int]] = {}
+    for code in np.unique(particles.pdgid).tolist():
+        resolution = smearing.by_pdgid.get(code, smearing.others)
+        if resolution is not None:
+            smeared_by.setdefault(resolution, []).append(code)
+    for resolution, codes in smeared_by.items():
+        rows = np.flatnonzero(is_one_of(particles.pdgid, codes) & (particles.pt > 0.0))
+        true = np.stack([column[rows] for column in momenta.values()])
+        measured = _measure(true, particles.mass[rows], resolution, rng)
+        for name, values in zip(momenta, measured, strict=True):
+            momenta[name][rows] = values
+    return replace(particles, **momenta)
+
+
+def _measure(
+    true: FloatArray, mass: FloatArray, resolution: Resolution, rng: np.random.Generator
+) -> FloatArray:
+    """Draw measured momenta px, py, pz, E, shape ``(4, n)``, from the true ones."""
+    px, py, pz, energy = true
+    pt, phi = np.hypot(px, py), np.arctan2(py, px)
+    eta = _draw(np.arcsinh(pz / pt), resolution.eta, rng)
+    phi = _draw(phi, resolution.phi, rng)
+    if resolution.pt is None and resolution.energy is not None:
+        energy = _draw_above(energy, resolution.energy, mass, rng)
+        pt = np.sqrt(np.maximum(energy**2 - mass**2, 0.0)) / np.cosh(eta)
+    elif resolution.pt is not None:
+        pt = _draw_above(pt, resolution.pt, np.zeros_like(pt), rng)
+        if resolution.energy is None:
+            energy = np.hypot(pt * np.cosh(eta), mass)
+        else:
+            energy = _draw_above(energy, resolution.energy, np.zeros_like(pt), rng)
+    return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy])
+
+
+def _draw(mean: FloatArray, width: Width, rng: np.random.Generator) -> FloatArray:
+    if width == (0.0, 0.0):
+        return mean
+    return rng.normal(mean, width[0] + width[1] * np.abs(mean))
+
+
+def _draw_above(
+    mean: FloatArray, width: Width, lowest: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """Draw from Gaussians cut off below `lowest`, by inverting the cumulative distribution."""
+    if width == (0.0, 0.0):
+        return mean
+    sigma = width[0] + width[1] * np.abs(mean)
+    with np.errstate(over="ignore"):  # a width of almost nothing: infinitely far from the cut
+        below = special.ndtr((lowest - mean) / np.where(sigma > 0.0, sigma, np.inf))
+    quantile = below + (1.0 - below) * (1.0 - rng.random(len(mean)))  # in (below, 1]
+    quantile = np.minimum(quantile, 1.0 - 2.0**-53)
+    return np.where(sigma > 0.0, mean + sigma * special.ndtri(quantile), mean)

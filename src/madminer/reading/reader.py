@@ -13,21 +13,29 @@ import numpy as np
 from madminer.checks import flag, random_generator
 from madminer.errors import NoEventsError, SetupError
 from madminer.expressions import Vocabulary
-from madminer.io.event_file import write_events
+from madminer.io import write_events
 from madminer.io.setup_file import read_setup
 from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
 from madminer.models.tables import Section, tables_html
-from madminer.reading.analysed import AnalysedSample, join_nuisance_weights
-from madminer.reading.cutflow import CutFlow
-from madminer.reading.cuts import compile_cut
-from madminer.reading.defaults import default_observables
 from madminer.reading.functions import check_function
-from madminer.reading.names import check_observable_name
-from madminer.reading.observables import CompiledObservable, compile_observable
-from madminer.reading.results import ReadingResults, collect_events
-from madminer.reading.samples import Sample
-from madminer.reading.selection import Selection, compile_selection
+from madminer.reading.objects import default_observables
+from madminer.reading.results import (
+    AnalysedSample,
+    ReadingResults,
+    collect_events,
+    join_nuisance_weights,
+)
+from madminer.reading.selection import (
+    CompiledObservable,
+    CutFlow,
+    Selection,
+    check_observable_name,
+    compile_cut,
+    compile_observable,
+    compile_selection,
+)
 from madminer.reading.systematics import join_nuisances
+from madminer.reading.weights import Sample
 from madminer.text import one_line, shortened
 from madminer.typing import FloatArray, IntArray, Seed, StrPath
 

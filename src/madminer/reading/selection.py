@@ -2,24 +2,312 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import keyword
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from madminer.expressions import EventNamespace, Vocabulary
-from madminer.models import Cut, Efficiency
-from madminer.reading.cutflow import CutFlow
-from madminer.reading.cuts import CompiledCut, compile_cut
-from madminer.reading.efficiencies import CompiledEfficiency, compile_efficiency
-from madminer.reading.objects import EventObjects
-from madminer.reading.observables import (
-    CompiledObservable,
-    evaluate_observables,
+from madminer.checks import flag, number
+from madminer.errors import SetupError, ShapeError
+from madminer.expressions import (
+    RESERVED_NAMES,
+    CompiledExpression,
+    EventNamespace,
+    Vocabulary,
+    compile_expression,
 )
-from madminer.typing import BoolArray, FloatArray
+from madminer.models import Cut, Efficiency, Observable
+from madminer.models.tables import Section, tables_html
+from madminer.reading.functions import evaluate_columnar, evaluate_event_by_event
+from madminer.reading.objects import EventObjects
+from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["SelectedEvents", "Selection", "compile_selection", "select_events"]
+__all__ = [
+    "CompiledCut",
+    "CompiledEfficiency",
+    "CompiledObservable",
+    "CutFlow",
+    "ObservableValues",
+    "SelectedEvents",
+    "Selection",
+    "check_observable_name",
+    "compile_cut",
+    "compile_efficiency",
+    "compile_observable",
+    "compile_selection",
+    "evaluate_observables",
+    "select_events",
+]
+
+_ALLOWED = (
+    "A name consists of letters, digits and _, does not begin with a digit and means nothing else "
+    "in expressions, such as 'pt_j1'."
+)
+_SHARED = frozenset({"met"})  # a particle with attributes, and commonly a number
+
+
+def check_observable_name(observable: Observable, vocabulary: Vocabulary) -> None:
+    """Refuse a name that cuts and efficiencies could not use for the observable.
+
+    The observable ``met`` may stand beside the particle ``met``; a number that every event has may
+    be an observable under its own name.
+
+    Args:
+        observable: The observable.
+        vocabulary: Names that its expression may use.
+
+    Raises:
+        SetupError: If the name is no Python identifier, or has a meaning already.
+    """
+    name: object = observable.name
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise SetupError(f"{name!r} cannot be the name of an observable. {_ALLOWED}")
+    meanings = {
+        "a function or constant": RESERVED_NAMES,
+        "a list of particles": vocabulary.collections,
+        "a particle that every event has": vocabulary.particles - _SHARED,
+    }
+    for meaning, names in meanings.items():
+        if name in names:
+            raise SetupError(
+                f"{name!r} is {meaning} in expressions: choose another name for the observable. "
+                f"{_ALLOWED}"
+            )
+    if name in vocabulary.numbers and observable.val_expression != name:
+        raise SetupError(
+            f"{name!r} is a number that every event has: choose another name for "
+            f"{observable.val_expression!r}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledObservable:
+    """An observable that is ready for evaluation.
+
+    Args:
+        observable: Name, default and whether it is required.
+        expression: Its compiled expression; None for a function.
+        is_columnar: Whether its function takes the particles of all events at once.
+    """
+
+    observable: Observable
+    expression: CompiledExpression | None = None
+    is_columnar: bool = False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Objects that its expression needs."""
+        return frozenset() if self.expression is None else self.expression.names
+
+    def evaluate(self, objects: EventObjects, namespace: EventNamespace) -> FloatArray:
+        """Values of all events, not-a-number where undefined, shape ``(n_events,)``."""
+        if self.expression is not None:
+            return self.expression.evaluate(namespace).values
+        evaluate = evaluate_columnar if self.is_columnar else evaluate_event_by_event
+        name, function = self.observable.name, self.observable.val_expression
+        return evaluate(name, function, objects, objects.n_events)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObservableValues:
+    """Observables of many events.
+
+    Args:
+        x: Values, shape ``(n_events, n_observables)``; not-a-number where undefined and without
+            default.
+        is_accepted: Whether all required observables are defined, shape ``(n_events,)``.
+        n_undefined: Events in which an observable is undefined, shape ``(n_observables,)``.
+    """
+
+    x: FloatArray
+    is_accepted: BoolArray
+    n_undefined: IntArray
+
+
+def compile_observable(
+    observable: Observable, vocabulary: Vocabulary, *, is_columnar: bool = False
+) -> CompiledObservable:
+    """Compile an observable.
+
+    Args:
+        observable: The observable.
+        vocabulary: Names that its expression may use.
+        is_columnar: Whether its function takes the particles of all events at once.
+
+    Raises:
+        ExpressionError: If its expression is refused.
+        OptionError: If the default is not a finite number, or what says whether it is required
+            neither True nor False.
+    """
+    flag(observable.is_required, "required")
+    if observable.val_default is not None:
+        number(observable.val_default, f"Observable {observable.name!r}: the default")
+    if callable(observable.val_expression):
+        return CompiledObservable(observable, is_columnar=is_columnar)
+    expression = compile_expression(observable.val_expression, vocabulary)
+    return CompiledObservable(observable, expression)
+
+
+def evaluate_observables(
+    observables: Iterable[CompiledObservable], objects: EventObjects, namespace: EventNamespace
+) -> ObservableValues:
+    """Evaluate all observables in all events.
+
+    Where an observable is undefined, the event is rejected if it is required, else it takes its
+    default. A required observable that is undefined rejects whatever comes after it.
+
+    Args:
+        observables: The observables; none sees the values of others.
+        objects: Objects for functions.
+        namespace: Objects for expressions.
+
+    Returns:
+        Values and verdicts.
+    """
+    n_events = objects.n_events
+    is_accepted = np.ones(n_events, dtype=bool)
+    columns, n_undefined = [], []
+    for compiled in observables:
+        values = compiled.evaluate(objects, namespace)
+        undefined = np.isnan(values)
+        n_undefined.append(int(np.count_nonzero(undefined)))
+        if compiled.observable.is_required:
+            is_accepted &= ~undefined
+        elif compiled.observable.val_default is not None:
+            values = np.where(undefined, compiled.observable.val_default, values)
+        columns.append(values)
+    x = np.reshape(columns, (len(columns), n_events)).T
+    return ObservableValues(x, is_accepted, np.array(n_undefined, dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCut:
+    """A cut that is ready for evaluation.
+
+    Args:
+        cut: Definition and verdict where undefined.
+        expression: The compiled definition.
+    """
+
+    cut: Cut
+    expression: CompiledExpression
+
+    def passes(self, namespace: EventNamespace) -> BoolArray:
+        """Which events pass, shape ``(n_events,)``."""
+        evaluated = self.expression.evaluate(namespace)
+        return np.where(evaluated.defined, evaluated.values != 0.0, self.cut.is_required)
+
+
+def compile_cut(cut: Cut, vocabulary: Vocabulary) -> CompiledCut:
+    """Compile a cut; it may use observables by name.
+
+    Raises:
+        ExpressionError: If its expression is refused.
+        OptionError: If the verdict is neither True nor False.
+    """
+    clean = replace(cut, is_required=flag(cut.is_required, "required"))
+    return CompiledCut(clean, compile_expression(cut.val_expression, vocabulary))
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledEfficiency:
+    """An efficiency that is ready for evaluation.
+
+    Args:
+        efficiency: Definition and value where undefined.
+        expression: The compiled definition.
+    """
+
+    efficiency: Efficiency
+    expression: CompiledExpression
+
+    def factors(self, namespace: EventNamespace) -> FloatArray:
+        """Factors on the weights, shape ``(n_events,)``; zero drops the event."""
+        evaluated = self.expression.evaluate(namespace)
+        values = np.where(evaluated.defined, evaluated.values, self.efficiency.val_default)
+        return np.maximum(values, 0.0)
+
+
+def compile_efficiency(efficiency: Efficiency, vocabulary: Vocabulary) -> CompiledEfficiency:
+    """Compile an efficiency; it may use observables by name.
+
+    Raises:
+        ExpressionError: If its expression is refused.
+        OptionError: If the default is not a finite number.
+    """
+    number(efficiency.val_default, "The default of an efficiency")
+    return CompiledEfficiency(efficiency, compile_expression(efficiency.val_expression, vocabulary))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CutFlow:
+    """Events and cross section after each step of the selection.
+
+    Args:
+        steps: What the steps are, the first one before any selection.
+        n_events: Events left after each step, shape ``(n_steps,)``.
+        cross_section: Cross section left at the reference benchmark in pb, shape ``(n_steps,)``.
+        n_undefined: By observable, the events in which it is undefined.
+
+    Raises:
+        ShapeError: If the lengths differ.
+    """
+
+    steps: tuple[str, ...]
+    n_events: IntArray
+    cross_section: FloatArray
+    n_undefined: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.n_events.shape == self.cross_section.shape == (len(self.steps),):
+            raise ShapeError(
+                f"A cut flow of {len(self.steps)} steps needs as many numbers, got "
+                f"{self.n_events.shape} and {self.cross_section.shape}."
+            )
+
+    def __add__(self, other: CutFlow) -> CutFlow:
+        """The same steps on more events."""
+        if self.steps != other.steps:
+            raise ShapeError(f"Cut flows differ in their steps: {self.steps}, {other.steps}.")
+        names = {**self.n_undefined, **other.n_undefined}
+        return CutFlow(
+            self.steps,
+            self.n_events + other.n_events,
+            self.cross_section + other.cross_section,
+            {n: self.n_undefined.get(n, 0) + other.n_undefined.get(n, 0) for n in names},
+        )
+
+    def scaled(self, factor: float) -> CutFlow:
+        """The same events with another normalisation."""
+        return CutFlow(self.steps, self.n_events, self.cross_section * factor, self.n_undefined)
+
+    def __str__(self) -> str:
+        """A table with one line a step."""
+        section = self.section
+        first = max(len(text) for text in (section.columns[0], *self.steps))
+        widths = (first, 10, 6, 18)
+        return "\n".join(
+            f"{row[0]:<{first}}  "
+            + "  ".join(f"{text:>{width}}" for text, width in zip(row[1:], widths[1:], strict=True))
+            for row in (section.columns, *section.rows)
+        )
+
+    @property
+    def section(self) -> Section:
+        """The same as a table for notebooks."""
+        n_all = max(int(self.n_events[0]), 1)
+        rows = [
+            (step, str(number), f"{100.0 * number / n_all:.1f}%", f"{cross_section:.6g}")
+            for step, number, cross_section in zip(
+                self.steps, self.n_events.tolist(), self.cross_section.tolist(), strict=True
+            )
+        ]
+        columns = ("step", "events", "share", "cross section (pb)")
+        return Section("Cut flow", columns, rows, frozenset({1, 2, 3}))
+
+    def _repr_html_(self) -> str:
+        return tables_html([self.section])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,18 @@
-"""Drawn samples, and the joint quantities that follow from the weights of their events."""
+r"""Drawn samples, and the joint quantities that follow from the weights of their events.
+
+**Joint likelihood ratio and joint score: what a simulator knows about each of its events.**
+
+.. math::
+
+    r(x, z | \theta_0, \theta_1) = \frac{w(\theta_0) / \sigma(\theta_0)}
+                                        {w(\theta_1) / \sigma(\theta_1)}, \qquad
+    t(x, z | \theta) = \nabla_\theta \log \frac{w(\theta)}{\sigma(\theta)}
+                     = \frac{\nabla w}{w} - \frac{\nabla \sigma}{\sigma}
+
+References:
+    Brehmer et al., *Constraining Effective Field Theories with Machine Learning*,
+    arXiv:1805.00013, Eqs. (9) and (10).
+"""
 
 from __future__ import annotations
 
@@ -7,16 +21,178 @@ from functools import cached_property
 
 import numpy as np
 
-from madminer.analysis.points import ParameterPoints
 from madminer.analysis.response import EventResponse, one_each
+from madminer.analysis.sums import (
+    NuisanceSums,
+    accumulate_nuisance_sums,
+    distinct_points,
+    nuisance_gradients,
+    theta_gradients,
+)
+from madminer.analysis.weights import ParameterPoints
+from madminer.errors import DataError
+from madminer.progress import track
 from madminer.sampling.draws import Targets, draw_events
-from madminer.sampling.joint import joint_score
-from madminer.sampling.moments import PointMoments, point_moments
-from madminer.sampling.points import Points
+from madminer.sampling.nuisance_fit import NuisanceFit, fit_nuisance_sums
+from madminer.sampling.parameters import Points
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["DrawnSample", "SampleAt", "draw_sample", "sample_at", "signs"]
+__all__ = [
+    "DrawnSample",
+    "PointMoments",
+    "SampleAt",
+    "draw_sample",
+    "joint_ratio",
+    "joint_score",
+    "point_moments",
+    "sample_at",
+    "signs",
+]
+
+
+def joint_ratio(
+    weights0: FloatArray, weights1: FloatArray, xsecs0: FloatArray, xsecs1: FloatArray
+) -> FloatArray:
+    """Joint likelihood ratio of each event.
+
+    Args:
+        weights0: Weights at the point of the numerator, shape ``(n,)``.
+        weights1: Weights at the point of the denominator, shape ``(n,)``.
+        xsecs0: Cross sections at the numerator, shape ``(n,)``.
+        xsecs1: Cross sections at the denominator, shape ``(n,)``.
+
+    Returns:
+        Ratios, shape ``(n,)``.
+
+    Raises:
+        DataError: If a weight in the denominator is zero.
+
+    Examples:
+        >>> joint_ratio(np.array([2.0]), np.array([1.0]), np.array([4.0]), np.array([1.0]))
+        array([0.5])
+    """
+    _require_support(weights1, "joint likelihood ratio")
+    ratio: FloatArray = (weights0 / xsecs0) / (weights1 / xsecs1)
+    return ratio
+
+
+def joint_score(
+    weights: FloatArray, gradients: FloatArray, xsecs: FloatArray, xsec_gradients: FloatArray
+) -> FloatArray:
+    """Joint score of each event.
+
+    Args:
+        weights: Weights, shape ``(n,)``.
+        gradients: Gradients of the weights, shape ``(n, n_parameters)``.
+        xsecs: Cross sections, shape ``(n,)``.
+        xsec_gradients: Gradients of the cross sections, shape ``(n, n_parameters)``.
+
+    Returns:
+        Scores, shape ``(n, n_parameters)``.
+
+    Raises:
+        DataError: If a weight is zero.
+    """
+    _require_support(weights, "joint score")
+    score: FloatArray = gradients / weights[:, np.newaxis] - xsec_gradients / xsecs[:, np.newaxis]
+    return score
+
+
+def _require_support(weights: FloatArray, quantity: str) -> None:
+    n_zero = np.count_nonzero(weights == 0.0)
+    if n_zero:
+        raise DataError(
+            f"The {quantity} needs weights other than zero, but {n_zero} of {len(weights)} drawn "
+            f"events have weight zero at the parameter point. Choose points at which all events "
+            f"are possible."
+        )
+
+
+_AT_ONCE = 256  # values of nu in one pass over the events
+_MANY = 4  # passes from which on a progress bar is shown
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointMoments:
+    """Cross sections of the events in a table at parameter points.
+
+    Args:
+        xsecs: Cross sections in pb, shape ``(n,)``.
+        gradients: Their gradients by theta and, if wanted, nu, shape ``(n, p)`` or
+            ``(n, p + v)``; None where not wanted.
+    """
+
+    xsecs: FloatArray
+    gradients: FloatArray | None
+
+
+def point_moments(
+    table: WeightTable,
+    points: ParameterPoints,
+    factors: FloatArray,
+    *,
+    by_theta: bool = False,
+    by_nu: bool = False,
+) -> PointMoments:
+    """Sum up the weights of events at parameter points.
+
+    At nominal nuisance parameters the sums over the table serve all points; each other nu costs a
+    pass over it, unless there are so many that a fit does (`madminer.sampling.nuisance_fit`).
+
+    Args:
+        table: Weights of the events.
+        points: Parameter points.
+        factors: Factors of the groups of the file at each point, shape ``(n, n_file_groups)``.
+        by_theta: Whether gradients are wanted.
+        by_nu: Whether they have components for nuisance parameters.
+
+    Returns:
+        The moments.
+    """
+    if points.is_nominal and not by_nu:
+        sums = factors @ table.file_sums
+        xsecs: FloatArray = np.einsum("nb,nb->n", points.coefficients, sums)
+        slopes = np.einsum("npb,nb->np", points.gradients, sums) if by_theta else None
+        return PointMoments(xsecs, slopes)
+    distinct, which = distinct_points(table.model, points)
+    everywhere = points.take(distinct)
+    fit = fit_nuisance_sums(table, everywhere, with_slopes=by_theta or by_nu)
+    order = np.argsort(which, kind="stable")
+    xsecs = np.empty(len(points))
+    n_gradients = points.setup.n_parameters + (len(table.model.columns) if by_nu else 0)
+    gradients = np.empty((len(points), n_gradients)) if by_theta else None
+    starts = range(0, len(distinct), _AT_ONCE)
+    for start in track(starts, "Integrating") if len(starts) >= _MANY else starts:
+        some = distinct[start : start + _AT_ONCE]
+        low, high = np.searchsorted(which[order], [start, start + len(some)])
+        mine = order[low:high]
+        sums_of_some = _sums(table, points.take(some), fit, with_slopes=by_theta or by_nu)
+        part, at = points.take(mine), which[mine] - start
+        first = np.einsum("ng,ngb->nb", factors[mine], sums_of_some.first[at])
+        xsecs[mine] = np.einsum("nb,nb->n", part.coefficients[:, : first.shape[1]], first)
+        if gradients is not None:
+            gradients[mine] = _gradients(sums_of_some, at, part, factors[mine], by_nu=by_nu)
+    return PointMoments(xsecs, gradients)
+
+
+def _sums(
+    table: WeightTable, points: ParameterPoints, fit: NuisanceFit | None, *, with_slopes: bool
+) -> NuisanceSums:
+    if fit is not None:
+        return fit.sums(points, with_slopes=with_slopes)
+    return accumulate_nuisance_sums(
+        table.file_batches(), table.model, points, table.n_file_groups, with_slopes=with_slopes
+    )
+
+
+def _gradients(
+    sums: NuisanceSums, at: IntArray, points: ParameterPoints, factors: FloatArray, *, by_nu: bool
+) -> FloatArray:
+    by_theta = theta_gradients(sums, at, points, factors)
+    if not by_nu:
+        return by_theta
+    return np.hstack([by_theta, nuisance_gradients(sums, at, points, factors)])
 
 
 @dataclass(frozen=True, eq=False)

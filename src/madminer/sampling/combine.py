@@ -14,7 +14,7 @@ from madminer.errors import DataError, NoEventsError, OptionError, SetupError
 from madminer.io import EventFile, Events, EventSummary, EventWriter
 from madminer.io.atomic import require_space
 from madminer.io.shuffle import KEY_BYTES, SORTING_BYTES, write_shuffled
-from madminer.models.differences import setup_differences
+from madminer.models.setup import setup_differences
 from madminer.typing import Seed, StrPath
 
 __all__ = ["combine_and_shuffle"]

@@ -11,10 +11,9 @@ from madminer.analysis import DataAnalyzer
 from madminer.analysis.dataanalyzer import ORIGINS_UNKNOWN
 from madminer.errors import NegativeWeightError
 from madminer.sampling.augment import DrawnSample
-from madminer.sampling.direct import point_weights
+from madminer.sampling.draws import point_weights
 from madminer.sampling.options import SamplingOptions
-from madminer.sampling.parameters import ThetaSpecification
-from madminer.sampling.points import Points
+from madminer.sampling.parameters import Points, ThetaSpecification
 from madminer.sampling.results import Columns
 from madminer.sampling.table import WeightTable
 from madminer.typing import IntArray

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.analysis.nuisance_sums import NuisanceSums, accumulate_nuisance_sums
-from madminer.analysis.points import ParameterPoints
+from madminer.analysis.sums import NuisanceSums, accumulate_nuisance_sums
+from madminer.analysis.weights import ParameterPoints
 from madminer.sampling.table import WeightTable
 from madminer.typing import FloatArray, IntArray
 

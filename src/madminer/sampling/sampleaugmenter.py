@@ -11,8 +11,7 @@ from madminer.options import takes
 from madminer.sampling import first_release
 from madminer.sampling.messages import report_draws, report_extraction
 from madminer.sampling.options import SamplingKeywords, SamplingOptions
-from madminer.sampling.parameters import NuSpecification, ThetaSpecification
-from madminer.sampling.points import resolve_points
+from madminer.sampling.parameters import NuSpecification, ThetaSpecification, resolve_points
 from madminer.sampling.results import (
     LocalSample,
     MoreRatiosSample,

@@ -9,12 +9,15 @@ import numpy as np
 
 from madminer import checks
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.partitions import partition_range
-from madminer.analysis.rescaling import closest_benchmarks, closest_factors, share_factors
+from madminer.analysis.partitions import (
+    closest_benchmarks,
+    closest_factors,
+    partition_range,
+    share_factors,
+)
 from madminer.errors import OptionError
 from madminer.progress import track
-from madminer.sampling.augment import DrawnSample, draw_sample, sample_at, signs
-from madminer.sampling.joint import joint_ratio
+from madminer.sampling.augment import DrawnSample, draw_sample, joint_ratio, sample_at, signs
 from madminer.sampling.messages import (
     report_contents,
     report_draws,
@@ -23,8 +26,7 @@ from madminer.sampling.messages import (
     report_reliability,
 )
 from madminer.sampling.options import SamplingOptions
-from madminer.sampling.parameters import NuSpecification, ThetaSpecification
-from madminer.sampling.points import Points, resolve_points
+from madminer.sampling.parameters import NuSpecification, Points, ThetaSpecification, resolve_points
 from madminer.sampling.results import Columns, join_columns
 from madminer.sampling.table import WeightTable, empty_weights, refined
 from madminer.typing import BoolArray, FloatArray, IntArray, StrPath

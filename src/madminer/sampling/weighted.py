@@ -15,10 +15,10 @@ import numpy as np
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
-from madminer.analysis.points import parameter_points
 from madminer.analysis.response import (
     weights_and_gradients,
 )
+from madminer.analysis.weights import parameter_points
 from madminer.errors import DataError, NegativeWeightError, OptionError
 from madminer.sampling.parameters import ThetaSpecification, specification
 from madminer.typing import ArrayLike, FloatArray, ThetaLike

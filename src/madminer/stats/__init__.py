@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from madminer.stats.constraints import (
-    constraint_information,
-    constraint_score,
-    log_constraint,
+from madminer.stats.histogram import (
+    BinnedMoments,
+    as_edges,
+    bin_indices,
+    binned_moments,
+    weighted_quantiles,
 )
-from madminer.stats.histogram import BinnedMoments, as_edges, bin_indices, binned_moments
 from madminer.stats.information import (
     cell_information,
     cell_information_covariance,
     event_information,
     event_information_covariance,
+    profile_matrix,
+    profiled,
 )
-from madminer.stats.matrices import profile_matrix, profiled
-from madminer.stats.poisson import log_poisson
-from madminer.stats.quantiles import weighted_quantiles
 from madminer.stats.wilks import (
+    constraint_information,
+    constraint_score,
     contour_level,
+    log_constraint,
+    log_poisson,
     log_ratio_to_best,
     p_values_from_log_r,
     p_values_from_q,

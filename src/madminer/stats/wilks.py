@@ -1,5 +1,14 @@
 r"""Asymptotic p-values: the chi-squared distribution of the log likelihood ratio.
 
+**Constraints on nuisance parameters: what is known of them before the measurement.**
+
+Each is a standard normal, as nu counts standard deviations of its systematic uncertainty:
+
+.. math::
+
+    \log p(\nu) = -\tfrac12 \sum_j \left(\nu_j^2 + \log 2 \pi\right), \qquad
+    \frac{\partial \log p}{\partial \nu_j} = -\nu_j, \qquad I_{jk} = \delta_{jk}
+
 References:
     Wilks, *The large-sample distribution of the likelihood ratio*, 1938;
     Cowan, Cranmer, Gross, Vitells, arXiv:1007.1727, Sec. 3.
@@ -8,13 +17,98 @@ References:
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import gammaln, xlogy
 from scipy.stats import chi2
 
 from madminer.checks import number, real_array, whole
 from madminer.errors import DataError
 from madminer.typing import ArrayLike, FloatArray
 
-__all__ = ["contour_level", "log_ratio_to_best", "p_values_from_log_r", "p_values_from_q"]
+__all__ = [
+    "constraint_information",
+    "constraint_score",
+    "contour_level",
+    "log_constraint",
+    "log_poisson",
+    "log_ratio_to_best",
+    "p_values_from_log_r",
+    "p_values_from_q",
+]
+
+
+def log_poisson(n_observed: ArrayLike, n_expected: ArrayLike) -> FloatArray:
+    r"""Logarithm of the Poisson probability, continued to real event numbers.
+
+    .. math:: \log \mathrm{Pois}(n | \lambda) = n \log \lambda - \lambda - \log \Gamma(n + 1)
+
+    Args:
+        n_observed: Observed numbers n, not negative and not necessarily whole; any shape.
+        n_expected: Expected numbers lambda, not negative; any shape.
+
+    Returns:
+        Log probabilities, shape of the broadcast arguments; minus infinity where nothing is
+        expected and something observed.
+
+    Raises:
+        DataError: If a number is negative or not a number.
+
+    Examples:
+        >>> float(np.exp(log_poisson(2, 3.0)).round(6))  # 3^2 e^-3 / 2!
+        0.224042
+    """
+    n = real_array(n_observed, "n_observed", error=DataError)
+    mean = real_array(n_expected, "n_expected", error=DataError)
+    if not (np.all(n >= 0.0) and np.all(mean >= 0.0)):
+        raise DataError(
+            "Event numbers must not be negative, got observed numbers down to "
+            f"{np.min(n)} and expected ones down to {np.min(mean)}. A negative expectation means "
+            "that the cross section at this theta is negative: too few events for the morphing."
+        )
+    result: FloatArray = xlogy(n, mean) - mean - gammaln(n + 1.0)
+    return result
+
+
+def log_constraint(nu: ArrayLike) -> FloatArray:
+    """Logarithm of the density of the constraints, to be added to a log likelihood.
+
+    Args:
+        nu: Nuisance parameters, shape ``(..., v)``.
+
+    Returns:
+        Logarithms, shape ``(...)``.
+
+    Examples:
+        >>> difference = log_constraint([1.0, -2.0]) - log_constraint([0.0, 0.0])
+        >>> float(-2.0 * difference)  # as two measurements one and two standard deviations off
+        5.0
+    """
+    values = np.asarray(nu, dtype=np.float64)
+    logs: FloatArray = -0.5 * np.sum(values**2 + np.log(2.0 * np.pi), axis=-1)
+    return logs
+
+
+def constraint_score(nu: ArrayLike) -> FloatArray:
+    """Derivatives of `log_constraint`, to be added to a score: ``(..., v)`` to ``(..., v)``."""
+    return -np.asarray(nu, dtype=np.float64)
+
+
+def constraint_information(n_parameters: int, n_nuisance_parameters: int) -> FloatArray:
+    """Fisher information of the constraints, to be added to that of the events.
+
+    Args:
+        n_parameters: Number p of theory parameters, which have no constraints.
+        n_nuisance_parameters: Number v of nuisance parameters.
+
+    Returns:
+        Diagonal matrix, shape ``(p + v, p + v)``.
+
+    Examples:
+        >>> constraint_information(1, 1)
+        array([[0., 0.],
+               [0., 1.]])
+    """
+    return np.diag([0.0] * n_parameters + [1.0] * n_nuisance_parameters)
+
 
 _ROUNDING = 1e-6
 

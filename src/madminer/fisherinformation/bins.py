@@ -1,4 +1,4 @@
-"""One pass over the events: truth information, and moments of the cells of a histogram."""
+"""Bins of histograms: edges, moments of the events in them, and slices of the information."""
 
 from __future__ import annotations
 
@@ -8,24 +8,129 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from madminer.checks import whole
-from madminer.errors import NoEventsError
-from madminer.fisherinformation.binning import MOST_BINS
+from madminer.checks import interval, whole
+from madminer.errors import NoEventsError, OptionError
 from madminer.fisherinformation.response import CellResponse, check_some_weight, events_information
+from madminer.fisherinformation.score_information import ScoreModel, estimated_scores
 from madminer.fisherinformation.selection import EventFunction
-from madminer.stats import BinnedMoments, bin_indices, binned_moments
-from madminer.stats.information import direction_of_largest_ratio, event_information
+from madminer.stats import BinnedMoments, as_edges, bin_indices, binned_moments, weighted_quantiles
+from madminer.stats.information import (
+    direction_of_largest_ratio,
+    event_information,
+    symmetric_pairs,
+)
 from madminer.typing import FloatArray, IntArray
 
 __all__ = [
     "Axis",
     "Batches",
+    "Bins",
+    "Sample",
     "TruthSums",
+    "cell_edges",
     "cell_indices",
     "cell_moments",
+    "model_slices",
     "quantile_sample",
+    "slice_edges",
     "truth_information",
+    "truth_slices",
+    "warn_about_sparse_bins",
 ]
+
+logger = logging.getLogger(__name__)
+
+FEW_EVENTS = 5.0
+"""Effective number of events in a bin below which it resolves the events themselves."""
+
+MOST_BINS = 1_000_000
+"""More bins than that cannot be filled with events, but fill the memory."""
+
+Bins = int | Sequence[float] | FloatArray
+"""A number of bins, or edges."""
+
+Sample = Callable[[], tuple[FloatArray, FloatArray]]
+"""Gives values and weights from which quantiles are taken, when they are needed."""
+
+
+def cell_edges(bins: Bins, histrange: tuple[float, float] | None, sample: Sample) -> FloatArray:
+    """Edges between the cells of a histogram whose outermost cells are open.
+
+    Args:
+        bins: Number of bins, or edges. Edges give ``len + 1`` cells. A number with a range gives
+            that many bins plus underflow and overflow; a number alone that many cells of equal
+            content.
+        histrange: Range, or None; ignored with edges.
+        sample: Gives the events whose quantiles separate cells of equal content.
+
+    Returns:
+        Edges, shape ``(n_cells - 1,)``. Repeated quantiles are merged: such cells are empty.
+
+    Raises:
+        OptionError: If number, range or edges are not valid.
+    """
+    if not isinstance(bins, int | np.integer) or isinstance(bins, bool):
+        edges = as_edges(bins)
+        if not len(edges):
+            raise OptionError("Bins need at least one edge, got []. Give edges or a number.")
+        return edges
+    n_bins = whole(bins, "bins", 1, MOST_BINS)
+    if histrange is not None:
+        return _even_edges(n_bins, histrange)
+    values, weights = sample()
+    return np.unique(weighted_quantiles(values, np.arange(1, n_bins) / n_bins, weights))
+
+
+def slice_edges(n_bins: int, histrange: tuple[float, float] | None, sample: Sample) -> FloatArray:
+    """Edges of a number of bins, with underflow and overflow outside.
+
+    Args:
+        n_bins: Number of bins.
+        histrange: Range; None for bins of equal content that hold all events.
+        sample: Gives the events for the latter.
+
+    Returns:
+        Edges, shape ``(n_bins + 1,)``.
+
+    Raises:
+        OptionError: If number or range is not valid, or the observable has too few values for
+            that many bins of equal content.
+    """
+    n_bins = whole(n_bins, "nbins", 1, MOST_BINS)
+    if histrange is not None:
+        return _even_edges(n_bins, histrange)
+    values, weights = sample()
+    edges = weighted_quantiles(values, np.linspace(0.0, 1.0, n_bins + 1), weights)
+    edges[0] = np.nextafter(edges[0], -np.inf)  # edges belong to the bin below
+    if np.any(np.diff(edges) <= 0.0):
+        raise OptionError(
+            f"The observable has too few different values for {n_bins} bins of equal content; "
+            "give a range or fewer bins."
+        )
+    return edges
+
+
+def warn_about_sparse_bins(n_effective: FloatArray) -> None:
+    """Log a warning if the bins of a histogram hold few events.
+
+    Args:
+        n_effective: Effective number of events in each bin that is not empty, shape ``(n,)``.
+    """
+    mean = float(n_effective.mean()) if len(n_effective) else FEW_EVENTS
+    if mean < FEW_EVENTS:
+        logger.warning(
+            "The %d bins with events hold %.2g effective events on average: the histogram "
+            "approaches the truth at event level, and its information is too large. Use fewer "
+            "bins or more events.",
+            len(n_effective),
+            mean,
+        )
+
+
+def _even_edges(n_bins: int, histrange: tuple[float, float]) -> FloatArray:
+    low, high = interval(histrange, "histrange")
+    return np.linspace(low, high, n_bins + 1)
+
 
 logger = logging.getLogger(__name__)
 
@@ -197,3 +302,73 @@ def cell_indices(x: FloatArray, axes: Sequence[Axis]) -> IntArray:
     for function, edges in axes:
         cells = cells * (len(edges) + 1) + bin_indices(function(x), edges)
     return cells
+
+
+def truth_slices(
+    batches: Batches, axis: Axis, response: CellResponse, luminosity: float
+) -> FloatArray:
+    """Information of fully observed events in each slice.
+
+    Args:
+        batches: Events.
+        axis: Observable and edges of the slices.
+        response: Cross section and gradient at the parameter point.
+        luminosity: Integrated luminosity in pb^-1.
+
+    Returns:
+        Information, shape ``(n_edges + 1, m, m)``.
+    """
+    n_cells = len(axis[1]) + 1
+    total = np.zeros((n_cells, response.n_parameters, response.n_parameters))
+    for x, weights in batches:
+        sigma, gradient = response.sigma(weights), response.gradient(weights)
+        inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=sigma != 0.0)
+        total += _outer_sums(gradient, inverse, cell_indices(x, [axis]), n_cells)
+    return luminosity * total
+
+
+def model_slices(
+    batches: Batches,
+    axis: Axis,
+    response: CellResponse,
+    estimator: ScoreModel,
+    theta: FloatArray,
+    rate_score: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    r"""Sums of :math:`w (t + g)(t + g)^T` over the events of each slice, and of w.
+
+    The score of the density plus that of the total rate, :math:`g = d\sigma / \sigma`, is the
+    score of the differential cross section: the slices add up to the full information.
+
+    Args:
+        batches: Events.
+        axis: Observable and edges of the slices.
+        response: Gives the weights at theta.
+        estimator: Score estimator or single ratio estimator.
+        theta: Parameter point of the estimator, shape ``(m,)``.
+        rate_score: g, shape ``(m,)``.
+
+    Returns:
+        Sums of outer products in pb, shape ``(n_edges + 1, m, m)``, and of weights in pb, shape
+        ``(n_edges + 1,)``.
+    """
+    n_cells = len(axis[1]) + 1
+    total, sums = np.zeros((n_cells, len(theta), len(theta))), np.zeros(n_cells)
+    for x, weights in batches:
+        if len(x):
+            sigma, cells = response.sigma(weights), cell_indices(x, [axis])
+            scores = estimated_scores(estimator, x, theta) + rate_score
+            total += _outer_sums(scores, sigma, cells, n_cells)
+            sums += np.bincount(cells, weights=sigma, minlength=n_cells)
+    return total, sums
+
+
+def _outer_sums(
+    vectors: FloatArray, weights: FloatArray, cells: IntArray, n_cells: int
+) -> FloatArray:
+    m = vectors.shape[1]
+    result = np.zeros((n_cells, m, m))
+    for i, j in zip(*symmetric_pairs(m), strict=True):
+        values = weights * vectors[:, i] * vectors[:, j]
+        result[:, i, j] = result[:, j, i] = np.bincount(cells, values, minlength=n_cells)
+    return result

@@ -1,5 +1,7 @@
 r"""Kinematic information from a trained estimator of the score.
 
+**Kinematic information from a trained estimator of the score.**
+
 .. math:: I_{ij} = n \sum_e w_e\, \hat t_i(x_e)\, \hat t_j(x_e), \qquad \sum_e w_e = 1
 
 References:
@@ -9,14 +11,15 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from madminer.checks import path
-from madminer.errors import DataError, NoEventsError, OptionError
+from madminer.errors import DataError, NoEventsError, OptionError, ShapeError
 from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator, load_estimator
 from madminer.ml.ensemble_statistics import ensemble_information, member_mean, normalized_votes
+from madminer.ml.inputs import load_array
 from madminer.typing import ArrayLike, FloatArray, StrPath
 
 __all__ = [
@@ -26,8 +29,39 @@ __all__ = [
     "kinematic_information",
     "load_score_model",
     "model_information",
+    "read_samples",
     "score_information",
 ]
+
+
+def read_samples(
+    filename: StrPath, n_observables: int, batch_size: int
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Read observables in batches, each event with weight one.
+
+    Args:
+        filename: File (npy) with observables, shape ``(n, n_observables)``.
+        n_observables: Number of columns it must have.
+        batch_size: Events in a batch.
+
+    Returns:
+        Batches of observables and weights, shapes ``(m, n_observables)`` and ``(m,)``.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        FileFormatError: If it is not an npy file of numbers.
+        ShapeError: If it has another shape.
+    """
+    x = load_array(filename, "unweighted_x_sample_file", memmap=True)
+    if x.ndim != 2 or x.shape[1] != n_observables:
+        raise ShapeError(
+            f"{filename} must hold observables of shape (n, {n_observables}), got {x.shape}."
+        )
+    return (
+        (np.array(x[i : i + batch_size]), np.ones(len(x[i : i + batch_size])))
+        for i in range(0, len(x), batch_size)
+    )
+
 
 ScoreModel = ScoreEstimator | ParameterizedRatioEstimator | Ensemble
 """Estimators whose score gives an information, and ensembles of them."""

@@ -1,26 +1,39 @@
-"""Statistics of observables and weights, accumulated batch by batch.
+"""Statistics of the events of a file, accumulated batch by batch.
+
+**Statistics of observables and weights, accumulated batch by batch.**
 
 What is not finite is counted and left out of sums.
+
+**Numbers that describe the events of a file, from one pass with bounded memory.**
+
+Nothing is refused here: what is not finite is counted and left out of sums.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
+from madminer.io.event_reader import EventFile
 from madminer.io.events import EventSummary
 from madminer.models import AnalysisSetup
+from madminer.progress import track
 from madminer.typing import FloatArray, IntArray
 
 __all__ = [
     "BenchmarkStatistics",
+    "EventStatistics",
     "ObservableStatistics",
     "ObservableSums",
+    "RatioExtremes",
     "RepeatedRows",
     "SamplingCounts",
+    "VariationStatistics",
     "WeightSums",
+    "event_statistics",
 ]
 
 N_BLOCKS = 10
@@ -239,3 +252,178 @@ def _mean(sums: FloatArray, counts: FloatArray | IntArray) -> FloatArray:
     """Sums over counts, zero where there are none."""
     mean: FloatArray = np.divide(sums, counts, out=np.zeros(np.shape(sums)), where=counts > 0)
     return mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationStatistics:
+    """Weights of a nuisance variation relative to those that it varies.
+
+    Args:
+        parameter: Name of the nuisance parameter.
+        nu: Its value, +1 or -1.
+        benchmark: Benchmark with the weights.
+        reference: Benchmark with the weights at nu = 0.
+        minimum: Smallest defined ratio, not-a-number if there is none.
+        median: Their median; of many events, that of every k-th one.
+        maximum: The largest.
+        n_undefined: Events where one weight is zero or they have different signs.
+    """
+
+    parameter: str
+    nu: int
+    benchmark: str
+    reference: str
+    minimum: float
+    median: float
+    maximum: float
+    n_undefined: int
+
+
+class RatioExtremes:
+    """Smallest and largest ratio of weights for each nuisance variation."""
+
+    def __init__(self, setup: AnalysisSetup) -> None:
+        self.variations = list(_variations(setup))
+        names = list(setup.benchmarks)
+        self.columns = [(names.index(v[2]), names.index(v[3])) for v in self.variations]
+        self.minimum = np.full(len(self.columns), np.inf)
+        self.maximum = np.full(len(self.columns), -np.inf)
+        self.n_undefined = np.zeros(len(self.columns), dtype=np.int64)
+
+    def add(self, weights: FloatArray) -> None:
+        """Add weights ``(n, n_benchmarks)`` of some events."""
+        for i, columns in enumerate(self.columns):
+            ratios, n_undefined = _ratios(weights, columns)
+            self.n_undefined[i] += n_undefined
+            self.minimum[i] = min(self.minimum[i], ratios.min(initial=np.inf))
+            self.maximum[i] = max(self.maximum[i], ratios.max(initial=-np.inf))
+
+    def results(self, sample: FloatArray) -> tuple[VariationStatistics, ...]:
+        """Statistics of all events; medians are those of a sample of weights."""
+        found = []
+        for i, (parameter, nu, benchmark, reference) in enumerate(self.variations):
+            ratios, _ = _ratios(sample, self.columns[i])
+            is_any = self.minimum[i] <= self.maximum[i]
+            found.append(
+                VariationStatistics(
+                    parameter=parameter,
+                    nu=nu,
+                    benchmark=benchmark,
+                    reference=reference,
+                    minimum=float(self.minimum[i]) if is_any else np.nan,
+                    median=float(np.median(ratios)) if ratios.size else np.nan,
+                    maximum=float(self.maximum[i]) if is_any else np.nan,
+                    n_undefined=int(self.n_undefined[i]),
+                )
+            )
+        return tuple(found)
+
+
+def _variations(setup: AnalysisSetup) -> Iterator[tuple[str, int, str, str]]:
+    """Nuisance parameter, nu, benchmark and the one it varies, for all variations."""
+    reference = setup.reference_benchmark
+    for name, parameter in setup.nuisance_parameters.items():
+        sides = (
+            (1, parameter.benchmark_pos, parameter.benchmarks_pos),
+            (-1, parameter.benchmark_neg, parameter.benchmarks_neg),
+        )
+        for nu, single, several in sides:
+            pairs = dict(several or {})
+            if single is not None and reference is not None:
+                pairs = {reference: single, **pairs}
+            for physical, benchmark in pairs.items():
+                yield name, nu, benchmark, physical
+
+
+def _ratios(weights: FloatArray, columns: tuple[int, int]) -> tuple[FloatArray, int]:
+    """Defined ratios, and the number of undefined ones; events without both weights are left."""
+    varied, nominal = weights[:, columns[0]], weights[:, columns[1]]
+    is_defined = np.isfinite(varied) & np.isfinite(nominal)
+    is_defined &= np.sign(varied) * np.sign(nominal) > 0.0
+    is_counted = ~is_defined & ((varied != 0.0) | (nominal != 0.0))
+    return varied[is_defined] / nominal[is_defined], int(np.count_nonzero(is_counted))
+
+
+BATCH_BYTES = 2**25
+MAX_RATIOS = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EventStatistics:
+    """All events of a file.
+
+    Args:
+        n_events: Their number.
+        observables: One entry for each observable.
+        benchmarks: One entry for each benchmark.
+        variations: One entry for each nuisance variation.
+        counted: Events by sampling benchmark as counted, None where not known.
+        stated: The same as the file states it, None where it does not.
+        n_unknown_sampling: Events whose sampling benchmark does not exist.
+        n_changes: How often successive events have different sampling benchmarks.
+        n_weightless: Events with all weights zero.
+        n_repeated: Events that repeat an earlier one in all observables and weights; of a large
+            file, an estimate.
+        sampled_weights: Weights of up to 100,000 events for checks of morphing, shape
+            ``(n, n_benchmarks)``.
+    """
+
+    n_events: int
+    observables: tuple[ObservableStatistics, ...]
+    benchmarks: tuple[BenchmarkStatistics, ...]
+    variations: tuple[VariationStatistics, ...]
+    counted: EventSummary | None
+    stated: EventSummary | None
+    n_unknown_sampling: int
+    n_changes: int
+    n_weightless: int
+    n_repeated: int
+    sampled_weights: FloatArray
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of values beyond 1e150, which squares are not
+def event_statistics(file: EventFile) -> EventStatistics:
+    """Read all events once.
+
+    Args:
+        file: Event file with at least one event.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        FileFormatError: If the file is damaged.
+    """
+    n_physical = len(file.setup.physical_benchmarks)
+    observables = ObservableSums(file.n_events, file.n_observables)
+    weights = WeightSums(n_physical + 1, file.n_benchmarks)
+    sampling = SamplingCounts(n_physical)
+    repeated = RepeatedRows(file.n_events)
+    stride = -(-file.n_events // MAX_RATIOS)
+    kept: list[FloatArray] = []
+    extremes = RatioExtremes(file.setup)
+    step = max(BATCH_BYTES // (8 * (file.n_observables + file.n_benchmarks)), 1)
+    batches = track(file.iterate_unchecked(step), "Checking", total=-(-file.n_events // step))
+    for start, events in zip(range(0, file.n_events, step), batches, strict=True):
+        x, w, sampled = events.x, events.weights, events.sampling_benchmarks
+        groups = np.full(len(w), n_physical) if sampled is None else sampling.add(sampled)
+        observables.add(start, x)
+        weights.add(w, groups)
+        extremes.add(w)
+        repeated.add(x, w)
+        kept.append(w[-start % stride :: stride].copy())  # not the whole batch
+    counted = sampling.summary if file.has_sampling_benchmarks else None
+    sample = np.concatenate(kept)
+    return EventStatistics(
+        n_events=file.n_events,
+        observables=observables.results(list(file.setup.observables)),
+        benchmarks=weights.results(file.setup, counted, file.summary),
+        variations=extremes.results(sample),
+        counted=counted,
+        stated=file.summary,
+        n_unknown_sampling=sampling.n_unknown,
+        n_changes=sampling.n_changes,
+        n_weightless=weights.n_weightless,
+        n_repeated=repeated.n_repeated,
+        sampled_weights=sample,
+    )
