@@ -649,7 +649,13 @@ def test_saved_and_loaded_ensembles_agree_exactly(
         *(
             f"estimator_{i}_{end}"
             for i in (0, 1)
-            for end in ("settings.json", "state_dict.pl", "x_means.npy", "x_stds.npy")
+            for end in (
+                "settings.json",
+                "state_dict.pl",
+                "state_dict.pt",
+                "x_means.npy",
+                "x_stds.npy",
+            )
         ),
         "notes.txt",
     ]

@@ -53,7 +53,7 @@ def test_files_and_settings(
 ) -> None:
     ratio.save(tmp_path / "ratio")
     score.save(tmp_path / "score")
-    common = ["settings.json", "state_dict.pl", "x_means.npy", "x_stds.npy"]
+    common = ["settings.json", "state_dict.pl", "state_dict.pt", "x_means.npy", "x_stds.npy"]
     expected = [f"{model}_{name}" for model in ("ratio", "score") for name in common]
     expected += ["ratio_theta_means.npy", "ratio_theta_stds.npy"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(expected)

@@ -102,7 +102,7 @@ def test_contours_outside_the_figure_are_reported() -> None:
         ({"labels": ["a", "b"]}, OptionError, "labels must have one entry for each of 1"),
         ({"colors": ["red", "blue"]}, OptionError, "colors must be one value or a list of 1"),
         ({"reference_thetas": [[0.0]]}, ShapeError, "reference theta"),
-        ({"contour_distance": 0.0}, OptionError, "contour_distance must be a number above 0"),
+        ({"contour_distance": 0.0}, OptionError, "contour_distance must be a positive number"),
         ({"xrange": (1.0, -1.0)}, OptionError, "xrange must be a pair of finite numbers"),
         ({"resolution": 1}, OptionError, "resolution must be a whole number from 2"),
     ],

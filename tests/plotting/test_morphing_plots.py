@@ -103,7 +103,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         plot_nd_morphing_basis_scatter(make_morpher(1))
     with pytest.raises(OptionError, match="low < high"):
         plot_1d_morphing_basis(make_morpher(1), xrange=(1.0, 0.0))
-    with pytest.raises(OptionError, match=r"crange\[0\] must be a number above 0"):
+    with pytest.raises(OptionError, match=r"crange\[0\] must be a positive number"):
         plot_2d_morphing_basis(make_morpher(2), crange=(0.0, 1.0))
     empty = PhysicsMorpher(parameter_max_power=[2], parameter_range=[(0.0, 1.0)])
     with pytest.raises(MorphingError, match="no basis to plot"):

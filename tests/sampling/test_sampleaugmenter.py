@@ -350,7 +350,7 @@ def test_bad_input_is_refused(toy: SampleAugmenter, tmp_path: Path) -> None:
         toy.sample_train_plain(sampling.benchmark("smm"), 10)
     with pytest.raises(OptionError, match="at least 2"):
         toy.sample_train_ratio(sm, sm, 1)
-    with pytest.raises(OptionError, match="n_eff_forced must be a number above 0"):
+    with pytest.raises(OptionError, match="n_eff_forced must be a positive number"):
         toy.sample_train_plain(sm, 10, n_eff_forced=-1.0)
     with pytest.raises(OptionError, match="nuisance_score must be"):
         toy.sample_train_local(sm, 10, nuisance_score="yes")

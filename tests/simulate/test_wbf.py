@@ -150,14 +150,14 @@ def test_branching_ratio_scales_the_rate() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"energy": 0.0}, OptionError, "energy must be a number above 0"),
-        ({"energy": -13_000.0}, OptionError, "energy must be a number above 0"),
+        ({"energy": 0.0}, OptionError, "energy must be a positive number"),
+        ({"energy": -13_000.0}, OptionError, "energy must be a positive number"),
         ({"energy": 150.0}, OptionError, "energy must exceed 165 GeV"),
-        ({"energy": math.nan}, OptionError, "energy must be a number above 0"),
+        ({"energy": math.nan}, OptionError, "energy must be a positive number"),
         ({"channel": "gg"}, UnknownNameError, "'tutorial', 'ww', 'zz', 'pp'"),
         ({"branching_ratio": 2.0}, OptionError, "branching_ratio must be <= 1"),
-        ({"scale": 0.0}, OptionError, "scale must be a number above 0"),
-        ({"mixture_share": 0.0}, OptionError, "mixture_share must be a number above 0"),
+        ({"scale": 0.0}, OptionError, "scale must be a positive number"),
+        ({"mixture_share": 0.0}, OptionError, "mixture_share must be a positive number"),
     ],
 )
 def test_bad_options(options: dict[str, Any], error: type[Exception], match: str) -> None:

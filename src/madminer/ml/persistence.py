@@ -132,7 +132,8 @@ def encode_model(model: StoredModel) -> dict[str, bytes]:
         is whole by itself, too, wherever its writer is interrupted.
     """
     state = {name: value.detach().cpu() for name, value in model.state.items()}
-    files = {_STATE: _in_memory(torch.save, state)}
+    stored = _in_memory(torch.save, state)
+    files = {_STATE: stored, _STATE_OLD: stored}  # the documented name, and the one that 0.9 reads
     for name, array in model.arrays.items():
         files[f"_{name}.npy"] = _in_memory(lambda a, file: np.save(file, a), array)
     if model.program is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 
-from madminer.errors import OptionError
+from madminer.errors import DataError, OptionError
 from madminer.sampling.files import save_arrays
 from madminer.typing import FloatArray, StrPath
 
@@ -277,12 +277,21 @@ def join_columns(
 
     Returns:
         The joined columns.
+
+    Raises:
+        DataError: If a number is too large for the type.
     """
     n_samples = sum(len(piece.x) for piece in pieces)
     order = slice(None) if rng is None else rng.permutation(n_samples)
 
     def join(parts: Sequence[FloatArray]) -> FloatArray:
-        joined: FloatArray = np.concatenate(parts, dtype=dtype, casting="same_kind")[order]
+        with np.errstate(over="ignore"):  # refused below
+            joined: FloatArray = np.concatenate(parts, dtype=dtype, casting="same_kind")[order]
+        if not np.isfinite(joined).all():
+            raise DataError(
+                "Observables, ratios or scores of the sample are too large for float32. Draw it "
+                "with double_precision=True."
+            )
         return joined
 
     def join_given(parts: Sequence[FloatArray | None]) -> FloatArray | None:
