@@ -61,7 +61,7 @@ def test_refused() -> None:
     for dof in (0, 1.5, True):
         with pytest.raises(OptionError, match="dof must be a whole number from 1"):
             p_values_from_q(1.0, dof)  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="confidence_level must be a positive number to below 1"):
+    with pytest.raises(OptionError, match="confidence_level must be a number above 0 to below 1"):
         contour_level(68.0, 2)
     with pytest.raises(DataError, match="without NaN"):
         log_ratio_to_best([0.0, np.nan])

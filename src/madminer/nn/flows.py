@@ -21,17 +21,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from zuko.nn import MaskedMLP
 
 from madminer.nn.activations import Slope
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.conditional import ConditionalNetwork
-from madminer.nn.randomness import WithoutDraws
 
 __all__ = [
     "BatchNormalization",
@@ -195,17 +194,16 @@ class MADE(nn.Module):
         super().__init__()
         found = find_activation(activation)
         source = torch.Generator().manual_seed(0) if generator is None else generator
-        with source.device, WithoutDraws():  # zuko would draw from the global generator
-            before = torch.ones(n_features, n_features, dtype=torch.bool).tril(-1)
-            of_theta = torch.ones(n_features, n_parameters, dtype=torch.bool)
-            sees = torch.cat((of_theta, before.T if is_reversed else before), dim=1)
-            self.layers = MaskedMLP(sees.repeat(n_outputs, 1), n_hidden, found.module)
+        layers: list[nn.Module] = []
+        for mask in _masks(n_parameters, n_features, n_hidden, n_outputs, is_reversed):
+            n_out, n_in = mask.shape
+            layer = nn.Linear(n_in, n_out, device="meta").to_empty(device=source.device)
+            layer.register_buffer("mask", mask.to(layer.weight))  # multiplies faster than booleans
+            _initialize(layer, source)
+            layers += [layer, found.module()]
+        self.layers = nn.Sequential(*layers[:-1])
         self._slope = found.slope
         self._n_parameters = n_parameters
-        for layer in self._linear():
-            mask = layer.get_buffer("mask").to(layer.weight)  # multiplies faster than booleans
-            layer.register_buffer("mask", mask)
-            _initialize(layer, source)
 
     def forward(self, theta: Tensor, x: Tensor) -> Tensor:
         """Evaluate the outputs.
@@ -277,10 +275,31 @@ class MADE(nn.Module):
         return z
 
     def _linear(self) -> list[nn.Linear]:
-        return list(self.layers)[::2]
+        return cast("list[nn.Linear]", list(self.layers)[::2])
 
     def _activations(self) -> list[nn.Module]:
         return list(self.layers)[1::2]
+
+
+def _masks(
+    n_parameters: int,
+    n_features: int,
+    n_hidden: Sequence[int],
+    n_outputs: int,
+    is_reversed: bool,
+) -> list[Tensor]:
+    """Which units of a layer see which of the one before (Germain et al., arXiv:1502.03509).
+
+    A unit of degree d depends on theta and on the d first dimensions, whose own degrees are
+    smaller, so that it sees inputs below its degree and units up to it.
+    """
+    order = torch.arange(n_features)
+    dimensions = order.flip(0) if is_reversed else order
+    hidden = [torch.arange(n) % n_features for n in n_hidden]  # shared out evenly
+    degrees = [*hidden, dimensions.repeat(n_outputs)]
+    sees_x = dimensions < degrees[0][:, None]
+    first = torch.cat((torch.ones(len(degrees[0]), n_parameters, dtype=torch.bool), sees_x), dim=1)
+    return [first, *(above[:, None] >= below for below, above in pairwise(degrees))]
 
 
 def _weight(layer: nn.Linear) -> Tensor:

@@ -10,18 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-__all__ = ["RandomizedReLU", "WithoutDraws", "draw_generator", "drawing_from", "dropout"]
+__all__ = ["RandomizedReLU", "draw_generator", "drawing_from", "dropout"]
 
 _LARGEST_SEED = 2**63 - 1
 _LOWER, _UPPER = 1.0 / 8.0, 1.0 / 3.0  # slopes of randomised units, as in torch
-_DRAWS = (Tensor.uniform_, nn.init.uniform_, nn.init.kaiming_uniform_)  # of linear layers
 _source: ContextVar[torch.Generator | None] = ContextVar("source", default=None)
 
 
@@ -82,21 +79,3 @@ class RandomizedReLU(nn.Module):
         slopes = torch.empty_like(z, requires_grad=False)
         slopes.uniform_(_LOWER, _UPPER, generator=_source.get())
         return torch.where(z < 0.0, slopes * z, z)
-
-
-class WithoutDraws(TorchFunctionMode):
-    """Layers that are made inside this context, in this thread, draw no initial parameters."""
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Call everything but what draws; that returns its tensor as it is."""
-        del types
-        named = kwargs or {}
-        if func in _DRAWS:
-            return args[0] if args else named["tensor"]
-        return func(*args, **named)
