@@ -110,6 +110,8 @@ def _signature(
         kind = Parameter.KEYWORD_ONLY if field.kw_only else Parameter.POSITIONAL_OR_KEYWORD
         group = keyword_only if field.kw_only else parameters
         default = defaults.get(field.name, field.default)
+        if default is dataclasses.MISSING:
+            default = Parameter.empty
         group.append(Parameter(field.name, kind, default=default, annotation=field.type))
         group += [
             signature.parameters[name].replace(kind=kind)

@@ -31,7 +31,7 @@ from madminer.ml import (
     load_estimator,
 )
 from madminer.ml.ensemble_statistics import expectation_votes
-from madminer.ml.first_release_methods import ForgeTraining
+from madminer.ml.first_release import ForgeTraining
 
 OPTIONS: dict[str, Any] = {"n_epochs": 2, "batch_size": 32, "seed": 4}
 
@@ -213,9 +213,9 @@ def test_fisher_information(files: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("method", "options", "message"),
     [
-        ("sallly", {}, "method must be one of sally"),
-        ("alice3", {}, "method must be one of sally"),
-        ("nde", {"nde_type": "nsf"}, "nde_type must be 'maf' or 'mafmog'"),
+        ("sallly", {}, "method must be one of 'sally', 'sallino', 'alice'"),
+        ("alice3", {}, "method must be one of 'sally', 'sallino', 'alice'"),
+        ("nde", {"nde_type": "nsf"}, "nde_type must be one of 'maf', 'mafmog'"),
         ("sally", {"grad_x_regularization": 0.1}, "grad_x_regularization was given up"),
         ("sally", {"return_first_loss": True}, "return_first_loss was given up"),
     ],
@@ -459,7 +459,7 @@ def test_ensemble_refusals(ensemble: EnsembleForge, files: dict[str, str], tmp_p
         ensemble_forge().load(tmp_path)
     with pytest.raises(NotTrainedError, match="call train or load"):
         ensemble_forge(2).evaluate(files["x"])
-    with pytest.raises(OptionError, match="'ensemble' or 'none', got 'sum'"):
+    with pytest.raises(OptionError, match="one of 'ensemble', 'none', got 'sum'"):
         ensemble.calculate_fisher_information(files["x"], uncertainty="sum")
     with pytest.raises(OptionError, match="needs expectations"):
         ensemble_forge(ensemble.estimators).evaluate(files["x"], vote_expectation_weight=1.0)

@@ -17,7 +17,7 @@ from madminer.analysis.weights import Thetas, weight_coefficients
 from madminer.checks import one_of
 from madminer.deprecation import renamed
 from madminer.fisherinformation.selection import EventFunction
-from madminer.ml.first_release_ensemble import saved_votes
+from madminer.ml.first_release import saved_votes
 from madminer.sampling.first_release import extract_raw_data
 from madminer.typing import FloatArray, StrPath, ThetaLike
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from madminer.ml.base import ConditionalEstimator, Estimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.double_parameterized_ratio import DoubleParameterizedRatioEstimator
 from madminer.ml.ensemble import Ensemble
-from madminer.ml.first_release import MLForge
-from madminer.ml.first_release_ensemble import EnsembleForge
+from madminer.ml.first_release import EnsembleForge, MLForge
 from madminer.ml.likelihood import LikelihoodEstimator
 from madminer.ml.lookup import load_estimator
 from madminer.ml.morphing_aware import (
