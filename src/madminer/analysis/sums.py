@@ -4,7 +4,7 @@ Per group :math:`g` of events (see `madminer.analysis.partitions`)
 
 .. math:: S_{gb} = \sum_{i \in g} w_{ib}, \qquad Q_{gbc} = \sum_{i \in g} w_{ib} w_{ic}
 
-With the coefficients :math:`C_b` of a point, :math:`w_i(\theta) = \sum_b C_b w_{ib}`, the cross
+With the coefficients :math:`W_b` of a point, :math:`w_i(\theta) = \sum_b W_b w_{ib}`, the cross
 section is :math:`\sum_g f_g\, C \cdot S_g` and its variance
 :math:`\sum_g f_g^2\, C^T Q_g C = \sum_i (f_i w_i(\theta))^2`, without touching the events again.
 

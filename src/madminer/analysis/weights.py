@@ -4,10 +4,10 @@ r"""Morphing weights of parameter points, and all that is linear in them.
 
 .. math::
 
-    w_i(\theta) = \sum_b C_b(\theta)\, w_{ib}, \qquad
+    w_i(\theta) = \sum_b W_b(\theta)\, w_{ib}, \qquad
     \partial_j w_i(\theta) = \sum_b D_{jb}(\theta)\, w_{ib}
 
-At a benchmark C picks its column; elsewhere morphing gives C and D. Without morphing, finite
+At a benchmark W picks its column; elsewhere morphing gives W and D. Without morphing, finite
 differences :math:`(w_\mathrm{shifted} - w_\mathrm{base}) / \epsilon` give D at benchmarks.
 """
 

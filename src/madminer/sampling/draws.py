@@ -12,9 +12,9 @@ Each point takes the cheaper of two exact routes: the running sum of the weights
 **Envelope sampling: events at many parameter points, at a cost per sample.**
 
 An event is proposed from the distribution of one benchmark, group and benchmark being chosen with
-probability :math:`f_g |C_b(\theta)| \sum_{i \in g} |w_{ib}|`, and accepted with probability
+probability :math:`f_g |W_b(\theta)| \sum_{i \in g} |w_{ib}|`, and accepted with probability
 
-.. math:: \frac{|\sum_b C_b(\theta)\, w_{ib}|}{\sum_b |C_b(\theta)|\, |w_{ib}|} \le 1 .
+.. math:: \frac{|\sum_b W_b(\theta)\, w_{ib}|}{\sum_b |W_b(\theta)|\, |w_{ib}|} \le 1 .
 
 Accepted events follow :math:`p_i \propto f_i |w_i(\theta)|` exactly, and no step scans the events:
 the running sums of the benchmark weights serve all points. With nuisance parameters, the bound

@@ -28,7 +28,7 @@ from madminer.sampling.messages import (
 from madminer.sampling.options import SamplingOptions
 from madminer.sampling.parameters import NuSpecification, Points, ThetaSpecification, resolve_points
 from madminer.sampling.results import Columns, join_columns
-from madminer.sampling.table import WeightTable, empty_weights, refined
+from madminer.sampling.table import WeightTable, empty_weights, stratified
 from madminer.typing import BoolArray, FloatArray, IntArray, StrPath
 
 __all__ = ["Sampler"]
@@ -151,7 +151,7 @@ class Sampler(DataAnalyzer):
             groups = groups | kept.groups
             kept = _Kept((start, stop), groups, self._read_table(start, stop, groups))
         if in_classes and kept.table.bounds is None and not self.response.varying:
-            kept = replace(kept, table=refined(kept.table))
+            kept = replace(kept, table=stratified(kept.table))
         self._kept = kept
         return kept.table
 

@@ -29,7 +29,7 @@ __all__ = [
     "RunningSums",
     "WeightTable",
     "empty_weights",
-    "refined",
+    "stratified",
 ]
 
 _LENGTH = 8  # events in a block
@@ -165,7 +165,7 @@ class WeightTable:
         model: Response to nuisance parameters.
         parents: Group of the file, see `madminer.analysis.partitions`, that each group belongs to,
             shape ``(n_groups,)``; None: the same.
-        bounds: Ranges of the responses in each group, None where groups are not `refined`.
+        bounds: Ranges of the responses in each group, None where groups are not `stratified`.
         n_groups_of_file: Number of groups of the file; None: the same.
     """
 
@@ -261,7 +261,7 @@ class WeightTable:
     def factor_bounds(self, nus: FloatArray) -> FloatArray:
         """Factors that no event of a group exceeds, shape ``(n_points, n_groups)``.
 
-        The response must not depend on theta, and the groups must be `refined`.
+        The response must not depend on theta, and the groups must be `stratified`.
         """
         if self.bounds is None:
             raise RuntimeError("The groups of this table have no bounds.")
@@ -274,7 +274,7 @@ class WeightTable:
             yield response, groups if self.parents is None else self.parents[groups]
 
 
-def refined(table: WeightTable) -> WeightTable:
+def stratified(table: WeightTable) -> WeightTable:
     """Divide groups into classes of events with similar responses to nuisance parameters.
 
     Few events with large responses then do not spoil the bounds for all others.
