@@ -20,6 +20,7 @@ from madminer.errors import (
     OutputError,
     ShapeError,
 )
+from madminer.io.events import Weights
 from madminer.io.lhe import (
     LHEEvents,
     LHEFile,
@@ -49,7 +50,7 @@ def make_events(n_events: int, seed: int, *, history: bool = True) -> LHEEvents:
         scale=rng.uniform(50.0, 200.0, n_events).round(4),
         alpha_qed=np.full(n_events, 7.5e-3),
         alpha_qcd=np.full(n_events, 0.118),
-        weights={name: rng.normal(1e-3, 1e-3, n_events).round(8) for name in ("w", "neg_w")},
+        weights=Weights(("w", "neg_w"), rng.normal(1e-3, 1e-3, (n_events, 2)).round(8)),
         mothers=rng.integers(0, 4, (n, 2)) if history else None,
         colours=rng.integers(500, 510, (n, 2)) if history else None,
         **columns,
@@ -147,7 +148,7 @@ def test_equal_events_give_equal_files(tmp_path: Path) -> None:
 
 
 def test_events_without_weights_and_history(tmp_path: Path) -> None:
-    events = replace(make_events(4, 1, history=False), weights={})
+    events = replace(make_events(4, 1, history=False), weights=Weights((), np.empty((4, 0))))
     write_lhe(tmp_path / "e.lhe", events, LHEHeader())
     _, read = read_lhe(tmp_path / "e.lhe", with_history=False)
     assert_same_events(read, events)
@@ -272,10 +273,12 @@ def test_events_that_are_not_finite_are_not_written(tmp_path: Path, column: str)
 def test_bad_weights_are_not_written(tmp_path: Path) -> None:
     events = make_events(5, 0)
     with pytest.raises(DataError, match="must not contain quotes"):
-        write_lhe(tmp_path / "e", replace(events, weights={"a'b": events.xwgtup}), LHEHeader())
-    bad = np.full(5, np.inf)
+        write_lhe(
+            tmp_path / "e", replace(events, weights=Weights(("a'b",), np.ones((5, 1)))), LHEHeader()
+        )
+    bad = Weights(("a",), np.full((5, 1), np.inf))
     with pytest.raises(DataError, match="Weights 'a' to be written must be finite"):
-        write_lhe(tmp_path / "e", replace(events, weights={"a": bad}), LHEHeader())
+        write_lhe(tmp_path / "e", replace(events, weights=bad), LHEHeader())
 
 
 def test_folders_that_cannot_be_written_are_named(tmp_path: Path) -> None:
@@ -288,8 +291,8 @@ def test_columns_of_wrong_length_are_refused() -> None:
     events = make_events(5, 0)
     with pytest.raises(ShapeError, match=r"Column px needs shape \(\d+,\) to fit n_particles"):
         replace(events, px=events.px[:-1])
-    with pytest.raises(ShapeError, match=r"Column weights\['w'\]"):
-        replace(events, weights={"w": np.zeros(3)})
+    with pytest.raises(ShapeError, match=r"Column weights needs shape \(5, 1\)"):
+        replace(events, weights=Weights(("w",), np.zeros((3, 1))))
     with pytest.raises(ShapeError, match="Column mothers"):
         replace(events, mothers=np.zeros((3, 2), np.int64))
 
@@ -297,6 +300,6 @@ def test_columns_of_wrong_length_are_refused() -> None:
 def test_parts_must_have_the_same_weights() -> None:
     events = make_events(5, 0)
     with pytest.raises(ShapeError, match="weights of the same ids"):
-        concatenate_lhe_events([events, replace(events, weights={})])
+        concatenate_lhe_events([events, replace(events, weights=Weights((), np.empty((5, 0))))])
     with pytest.raises(ShapeError, match="at least one part"):
         concatenate_lhe_events([])

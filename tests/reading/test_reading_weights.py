@@ -12,7 +12,6 @@ from madminer.io.lhe import LHEHeader, WeightDescription, WeightGroup, reweighti
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
 from madminer.reading.weights import (
     Sample,
-    benchmark_weights,
     check_parameter_points,
     normalisation,
     weight_ids,
@@ -147,24 +146,6 @@ def test_weights_are_found_by_names_in_their_description(weight: WeightDescripti
 def test_backgrounds_that_are_not_declared_are_named_as_such() -> None:
     with pytest.raises(MissingWeightsError, match=r"a background.*is_background=True"):
         weight_ids(SETUP, SAMPLE, ["1", "2"])
-
-
-def test_weights_are_collected_in_the_order_of_the_setup() -> None:
-    weights = {"w": np.array([3.0, 4.0]), "v": np.array([5.0, 6.0])}
-    ids = {"sm": None, "w": "w", "v": "v"}
-    table = benchmark_weights(ids, np.array([1.0, 2.0]), weights, PATH)
-    np.testing.assert_array_equal(table, [[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]])
-
-
-def test_bad_weights_are_refused() -> None:
-    ids = {"sm": None, "w": "w"}
-    for bad in (np.nan, np.inf, -1e300):
-        with pytest.raises(DataError, match=r"these are not: \{'w': 1\}"):
-            benchmark_weights(ids, np.ones(2), {"w": np.array([1.0, bad])}, PATH)
-    with pytest.raises(DataError, match="1 events have the nominal weight 0"):
-        benchmark_weights(ids, np.array([0.0, 1.0]), {"w": np.ones(2)}, PATH)
-    zero = np.zeros(1)
-    assert not np.any(benchmark_weights(ids, zero, {"w": zero}, PATH))
 
 
 def normalise(header: LHEHeader, weights: list[float]) -> float:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from madminer.errors import DataError, MissingWeightsError, SetupError
+from madminer.io.events import Weights
 from madminer.io.lhe import LHEHeader, WeightDescription, WeightGroup
 from madminer.models import (
     AnalysisParameter,
@@ -19,13 +20,13 @@ from madminer.models import (
     SystematicScale,
     SystematicType,
 )
-from madminer.reading.results import AnalysedSample, join_nuisance_weights
+from madminer.reading.results import AnalysedSample, join_weights
 from madminer.reading.selection import CutFlow
 from madminer.reading.systematics import (
     NuisanceWeight,
+    event_weights,
     find_nuisance_weights,
     join_nuisances,
-    nuisance_weights,
 )
 from madminer.reading.weights import Sample
 
@@ -188,26 +189,42 @@ def test_weights_move_to_the_reference(
     """Spelled out: factor * w_nu * w_ref / w_sampled."""
     entries = [entry("a", "up"), entry("b", None, factor)]
     nominal, up, reference = np.array(rows).T
-    table = nuisance_weights(entries, nominal, {"up": up}, reference, PATH)
-    twin = [[v * r / n, factor * n * r / n] for n, v, r in rows]
-    np.testing.assert_allclose(table, twin, rtol=1e-14)
-    at_home = nuisance_weights(entries, nominal, {"up": up}, nominal, PATH)
-    np.testing.assert_array_equal(at_home, np.stack([up, factor * nominal], axis=1))
+    columns = {"up": up, "reference": reference}
+    found = event_weights({"r": "reference"}, entries, nominal, columns, "r", PATH)
+    assert found.names == ("r", "a", "b")
+    twin = [[r, v * r / n, factor * n * r / n] for n, v, r in rows]
+    np.testing.assert_allclose(found.matrix, twin, rtol=1e-14)
+    at_home = event_weights({"r": None}, entries, nominal, columns, "r", PATH)
+    np.testing.assert_array_equal(at_home.matrix, np.stack([nominal, up, factor * nominal], axis=1))
 
 
 def test_events_without_any_weight_stay_without() -> None:
     zero = np.zeros(2)
-    table = nuisance_weights([entry("a", "up")], zero, {"up": zero}, zero, PATH)
-    np.testing.assert_array_equal(table, np.zeros((2, 1)))
-    assert nuisance_weights([], zero, {}, zero, PATH).shape == (2, 0)
+    found = event_weights({"r": None}, [entry("a", "up")], zero, {"up": zero}, "r", PATH)
+    np.testing.assert_array_equal(found.matrix, np.zeros((2, 2)))
+    assert event_weights({"r": None}, [], zero, {}, "r", PATH).matrix.shape == (2, 1)
 
 
-def test_bad_nuisance_weights_are_refused() -> None:
-    entries, one = [entry("a", "up")], np.ones(2)
-    with pytest.raises(DataError, match="1 events have the nominal weight 0 but other"):
-        nuisance_weights(entries, np.array([0.0, 1.0]), {"up": one}, one, PATH)
-    with pytest.raises(DataError, match=r"these are not: \{'a': 2\}"):
-        nuisance_weights(entries, one, {"up": np.full(2, np.nan)}, one, PATH)
+def test_bad_weights_are_refused() -> None:
+    entries, one, ids = [entry("a", "up")], np.ones(2), {"sm": None, "w": "w"}
+    lost = "1 events have the nominal weight 0 but other"
+    with pytest.raises(DataError, match=lost):
+        event_weights({"r": None}, entries, np.array([0.0, 1.0]), {"up": one}, "r", PATH)
+    with pytest.raises(DataError, match=lost):
+        event_weights(ids, [], np.array([0.0, 1.0]), {"w": one}, "sm", PATH)
+    with pytest.raises(DataError, match=r"events.lhe: .* these are not: a \(2\)\. Repeat"):
+        event_weights({"r": None}, entries, one, {"up": np.full(2, np.nan)}, "r", PATH)
+    for bad in (np.nan, np.inf, -1e300):
+        with pytest.raises(DataError, match=r"these are not: w \(1\)\. Repeat"):
+            event_weights(ids, [], one, {"w": np.array([1.0, bad])}, "sm", PATH)
+
+
+def test_weights_are_collected_in_the_order_of_the_setup() -> None:
+    columns = {"w": np.array([3.0, 4.0]), "v": np.array([5.0, 6.0])}
+    ids = {"sm": None, "w": "w", "v": "v"}
+    found = event_weights(ids, [], np.array([1.0, 2.0]), columns, "sm", PATH)
+    assert found.names == ("sm", "w", "v")
+    np.testing.assert_array_equal(found.matrix, [[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]])
 
 
 def test_nuisance_parameters_of_several_samples_join() -> None:
@@ -243,9 +260,8 @@ def test_samples_without_a_benchmark_are_filled_with_the_reference() -> None:
         n = len(weights)
         return AnalysedSample(
             x=np.zeros((n, 1)),
-            weights=np.array(weights),
+            weights=Weights(("sm", "w", *varied), np.column_stack([weights, *varied.values()])),
             nuisances=tuple(entry(name, None) for name in varied),
-            nuisance_weights=np.array(list(varied.values())).reshape(len(varied), n).T,
             cut_flow=CutFlow(("generated",), np.array([n]), np.zeros(1)),
         )
 
@@ -254,11 +270,13 @@ def test_samples_without_a_benchmark_are_filled_with_the_reference() -> None:
         analysed([[5.0, 6.0]]),
         analysed([[7.0, 8.0]], c=[9.0]),
     ]
-    joined = join_nuisance_weights(samples, reference=1)
+    joined = join_weights(samples, reference="w")
     assert {name: weights.tolist() for name, weights in joined.items()} == {
+        "sm": [1.0, 3.0, 5.0, 7.0],
+        "w": [2.0, 4.0, 6.0, 8.0],
         "a": [0.5, 2.5, 6.0, 8.0],
         "b": [1.5, 3.5, 6.0, 8.0],
         "c": [2.0, 4.0, 6.0, 9.0],
     }
-    assert list(joined) == ["a", "b", "c"]
-    assert join_nuisance_weights(samples[1:2], reference=0) == {}
+    assert list(joined) == ["sm", "w", "a", "b", "c"]
+    assert list(join_weights(samples[1:2], reference="sm")) == ["sm", "w"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,14 @@ from madminer.errors import FileFormatError, ShapeError
 from madminer.models import AnalysisSetup
 from madminer.typing import ArrayLike, FloatArray, IntArray
 
-__all__ = ["LARGEST_WEIGHT", "EventSummary", "Events", "all_finite", "describe_not_finite"]
+__all__ = [
+    "LARGEST_WEIGHT",
+    "EventSummary",
+    "Events",
+    "Weights",
+    "all_finite",
+    "describe_not_finite",
+]
 
 
 LARGEST = 2**53
@@ -74,6 +81,71 @@ class EventSummary:
                 f"again."
             )
         return cls(signal.astype(np.int64), int(background_events))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights(Mapping[str, FloatArray]):
+    """Weights of events in one matrix with a name for each column, also read by name.
+
+    Args:
+        names: What the columns are, such as benchmarks or the ids of an event file.
+        matrix: The weights, shape ``(n_events, n_names)``.
+
+    Raises:
+        ShapeError: If there is not one name for each column.
+
+    Examples:
+        >>> weights = Weights(("sm", "w"), np.array([[1.0, 2.0], [3.0, 4.0]]))
+        >>> weights["w"]
+        array([2., 4.])
+        >>> weights.select(["w", "w"]).matrix.tolist()
+        [[2.0, 2.0], [4.0, 4.0]]
+    """
+
+    names: tuple[str, ...]
+    matrix: FloatArray
+
+    def __post_init__(self) -> None:
+        if self.matrix.ndim != 2 or self.matrix.shape[1] != len(self.names):
+            raise ShapeError(
+                f"Weights of the names {list(self.names)} need the shape (n_events, "
+                f"{len(self.names)}), got {self.matrix.shape}."
+            )
+
+    def __getitem__(self, name: str) -> FloatArray:
+        if name not in self.names:
+            raise KeyError(name)
+        column: FloatArray = self.matrix[:, self.names.index(name)]
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def select(self, names: Iterable[str]) -> Weights:
+        """Some of the columns, in any order, as a copy."""
+        names = tuple(names)
+        positions = {name: position for position, name in enumerate(self.names)}
+        return Weights(names, self.matrix[:, [positions[name] for name in names]])
+
+    @staticmethod
+    def joined(parts: Sequence[Weights]) -> Weights:
+        """Those of all events of several parts, which have the same names in any order.
+
+        Raises:
+            ShapeError: If the names differ.
+        """
+        names = parts[0].names
+        for part in parts[1:]:
+            if set(part.names) != set(names):
+                raise ShapeError(
+                    f"Events to be joined need weights of the same ids, got {list(names)} and "
+                    f"{list(part.names)}."
+                )
+        alike = [p.matrix if p.names == names else p.select(names).matrix for p in parts]
+        return Weights(names, np.concatenate(alike))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +15,7 @@ import numpy as np
 from madminer.checks import path, random_generator
 from madminer.errors import DataError, NoEventsError, OptionError
 from madminer.expressions import Vocabulary
+from madminer.io.events import Weights
 from madminer.io.lhe import LHEEvents, LHEFile, LHEHeader
 from madminer.models import AnalysisSetup, Efficiency
 from madminer.progress import progress_bar
@@ -34,12 +35,11 @@ from madminer.reading.results import AnalysedSample
 from madminer.reading.selection import SelectedEvents, Selection, compile_efficiency, select_events
 from madminer.reading.systematics import (
     NuisanceWeight,
+    event_weights,
     find_nuisance_weights,
-    nuisance_weights,
 )
 from madminer.reading.weights import (
     Sample,
-    benchmark_weights,
     check_parameter_points,
     check_sample,
     normalisation,
@@ -99,15 +99,18 @@ def analyse_lhe_sample(
         DataError: If momenta or weights are not finite or cannot be normalised.
     """
     file = LHEFile(sample.path)
-    sources: _Sources | None = None
+    ids: Mapping[str, str | None] | None = None
+    nuisances: tuple[NuisanceWeight, ...] = ()
     parts: list[SelectedEvents] = []
     n_events, sum_weights, sum_squares, sum_trials, is_unit = 0, 0.0, 0.0, 0.0, True
     bar = progress_bar(file.header.n_events, f"reading {sample.path.name}", unit=" events")
     with closing(bar):
         for events in file.events():
-            if sources is None:
-                sources = _find_sources(analysis.setup, sample, file.header, events.weights)
-            weights = _weights(sources, events, sample, analysis)
+            if ids is None:
+                ids, nuisances = _find_weights(analysis.setup, sample, file.header, events.weights)
+            weights = event_weights(
+                ids, nuisances, events.xwgtup, events.weights, analysis.reference, sample.path
+            )
             parts.append(_select(events, weights, sample, analysis, rng))
             n_events += events.n_events
             sum_weights += float(events.xwgtup.sum())
@@ -115,7 +118,7 @@ def analyse_lhe_sample(
             sum_trials += 0.0 if events.trials is None else float(events.trials.sum())
             is_unit &= bool(np.all(np.abs(events.xwgtup) == 1.0))
             bar.update(events.n_events)
-    if sources is None:
+    if ids is None:
         raise NoEventsError(f"{sample.path} holds no events. Generate it again.")
     factor = normalisation(
         file.header,
@@ -126,7 +129,7 @@ def analyse_lhe_sample(
         sum_trials=None if events.trials is None else sum_trials,
         is_unit=is_unit,
     )
-    return _joined(parts, sources.nuisances, factor * sample.k_factor)
+    return _joined(parts, nuisances, factor * sample.k_factor)
 
 
 def final_state(events: LHEEvents) -> FlatParticles:
@@ -159,36 +162,19 @@ def _known(values: FloatArray, unknown: float) -> FloatArray:
     return np.where(values == unknown, np.nan, values)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sources:
-    """Where the weights stand in the events: ids at the benchmarks, nuisance weights."""
-
-    ids: Mapping[str, str | None]
-    nuisances: tuple[NuisanceWeight, ...]
-
-
-def _find_sources(
-    setup: AnalysisSetup, sample: Sample, header: LHEHeader, found: Collection[str]
-) -> _Sources:
+def _find_weights(
+    setup: AnalysisSetup, sample: Sample, header: LHEHeader, weights: Weights
+) -> tuple[Mapping[str, str | None], tuple[NuisanceWeight, ...]]:
+    """Where the weights stand in the events: ids at the physical benchmarks, nuisance weights."""
+    found = dict.fromkeys(weights.names)
     ids = weight_ids(setup, sample, found, header)
     check_parameter_points(setup, sample, ids, header)
-    return _Sources(ids, find_nuisance_weights(setup, sample, header, found))
-
-
-def _weights(
-    sources: _Sources, events: LHEEvents, sample: Sample, analysis: LHEAnalysis
-) -> FloatArray:
-    """Weights at the physical benchmarks, then at the nuisance benchmarks."""
-    nominal, further = events.xwgtup, events.weights
-    physical = benchmark_weights(sources.ids, nominal, further, sample.path)
-    reference = physical[:, analysis.setup.benchmark_index(analysis.reference)]
-    varied = nuisance_weights(sources.nuisances, nominal, further, reference, sample.path)
-    return np.concatenate([physical, varied], axis=1)
+    return ids, find_nuisance_weights(setup, sample, header, found)
 
 
 def _select(
     events: LHEEvents,
-    weights: FloatArray,
+    weights: Weights,
     sample: Sample,
     analysis: LHEAnalysis,
     rng: np.random.Generator,
@@ -204,8 +190,7 @@ def _select(
     }
     noise = draw_met_noise(particles, analysis.met_noise, rng)
     objects = EventObjects(truth, particles, noise, numbers)
-    reference = analysis.setup.benchmark_index(analysis.reference)
-    return select_events(analysis.selection, objects, weights, reference)
+    return select_events(analysis.selection, objects, weights, analysis.reference)
 
 
 def _check_momenta(particles: FlatParticles, sample: Sample) -> None:
@@ -225,13 +210,11 @@ def _joined(
     cut_flow = parts[0].cut_flow
     for part in parts[1:]:
         cut_flow += part.cut_flow
-    weights = np.concatenate([part.weights for part in parts]) * factor
-    n_physical = weights.shape[1] - len(nuisances)
+    weights = Weights.joined([part.weights for part in parts])
     return AnalysedSample(
         x=np.concatenate([part.x for part in parts]),
-        weights=weights[:, :n_physical],
+        weights=Weights(weights.names, factor * weights.matrix),
         nuisances=nuisances,
-        nuisance_weights=weights[:, n_physical:],
         cut_flow=cut_flow.scaled(factor),
     )
 

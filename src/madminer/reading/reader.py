@@ -23,7 +23,7 @@ from madminer.reading.results import (
     AnalysedSample,
     ReadingResults,
     collect_events,
-    join_nuisance_weights,
+    join_weights,
 )
 from madminer.reading.selection import (
     CompiledObservable,
@@ -247,7 +247,8 @@ class EventReader(ABC):
         Raises:
             NoEventsError: If there are no results.
             SetupError: If something was declared after `analyse_samples`.
-            DataError: If results are no numbers, or an observable is undefined in every event.
+            DataError: If results are no numbers, weights are not finite, or an observable is
+                undefined in every event.
             ShapeError: If the results do not belong to the same number of events.
             MissingWeightsError: If a benchmark has no weights.
             UnknownNameError: If there are weights of unknown benchmarks.
@@ -323,7 +324,6 @@ class EventReader(ABC):
         logger.info("Cut flow:\n%s", cut_flow)
         self._warn_of_undefined(cut_flow)
         x = np.concatenate([part.x for part in analysed])
-        weights = np.concatenate([part.weights for part in analysed])
         ids = [
             np.full(
                 len(part.x),
@@ -335,10 +335,7 @@ class EventReader(ABC):
         names = list(self.setup.physical_benchmarks)
         self.observations = dict(zip(self.observables, x.T, strict=True))
         self._evaluated = self.observations, self._declared()
-        self.weights = {
-            **dict(zip(names, weights.T, strict=True)),
-            **join_nuisance_weights(analysed, names.index(self.reference_benchmark)),
-        }
+        self.weights = dict(join_weights(analysed, self.reference_benchmark))
         self.nuisance_parameters = nuisance_parameters
         self.events_sampling_benchmark_ids = sampled
         self.signal_events_per_benchmark = np.bincount(sampled[sampled >= 0], minlength=len(names))

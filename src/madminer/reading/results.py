@@ -15,6 +15,7 @@ from madminer.errors import (
     UnknownNameError,
 )
 from madminer.io import Events, EventSummary
+from madminer.io.events import Weights
 from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
 from madminer.reading.selection import CutFlow
 from madminer.reading.systematics import NuisanceWeight
@@ -24,7 +25,7 @@ __all__ = [
     "AnalysedSample",
     "ReadingResults",
     "collect_events",
-    "join_nuisance_weights",
+    "join_weights",
 ]
 
 
@@ -34,41 +35,38 @@ class AnalysedSample:
 
     Args:
         x: Observables, shape ``(n_selected, n_observables)``.
-        weights: Weights in pb at the physical benchmarks, shape ``(n_selected, n_physical)``.
+        weights: Weights in pb at the physical benchmarks, then at the nuisance benchmarks.
         nuisances: What the nuisance benchmarks of the sample are.
-        nuisance_weights: Weights in pb at them, shape ``(n_selected, n_nuisance)``.
         cut_flow: What is left after each step.
     """
 
     x: FloatArray
-    weights: FloatArray
+    weights: Weights
     nuisances: tuple[NuisanceWeight, ...]
-    nuisance_weights: FloatArray
     cut_flow: CutFlow
 
 
-def join_nuisance_weights(
-    samples: Sequence[AnalysedSample], reference: int
-) -> dict[str, FloatArray]:
-    """Weights of all events at the nuisance benchmarks of any sample.
+def join_weights(samples: Sequence[AnalysedSample], reference: str) -> Weights:
+    """Weights of the events of all samples.
 
     A sample without a nuisance benchmark does not vary: it has its weights at the reference there.
 
     Args:
         samples: The samples.
-        reference: Index of the reference benchmark.
+        reference: The reference benchmark.
 
     Returns:
-        Weights in pb by nuisance benchmark, sorted by name, shape ``(n_events,)`` each.
+        Weights in pb at the physical benchmarks, then at the nuisance benchmarks of any sample,
+        sorted by name.
     """
-    names = sorted({entry.benchmark for sample in samples for entry in sample.nuisances})
-    columns: dict[str, list[FloatArray]] = {name: [] for name in names}
-    for sample in samples:
-        found = [entry.benchmark for entry in sample.nuisances]
-        own = dict(zip(found, sample.nuisance_weights.T, strict=True))
-        for name, parts in columns.items():
-            parts.append(own.get(name, sample.weights[:, reference]))
-    return {name: np.concatenate(parts) for name, parts in columns.items()}
+    nuisance = {entry.benchmark for sample in samples for entry in sample.nuisances}
+    physical = [name for name in samples[0].weights if name not in nuisance]
+    names = (*physical, *sorted(nuisance))
+    parts = [
+        sample.weights.select(name if name in sample.weights else reference for name in names)
+        for sample in samples
+    ]
+    return Weights(names, np.concatenate([part.matrix for part in parts]))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -113,8 +111,7 @@ def collect_events(
 
     Raises:
         NoEventsError: If there are no results.
-        DataError: If they are no numbers, a weight is not finite, or an observable is undefined in
-            every event.
+        DataError: If they are no numbers, or an observable is undefined in every event.
         ShapeError: If they do not belong to the same number of events.
         MissingWeightsError: If a benchmark has no weights.
         UnknownNameError: If there are weights of unknown benchmarks.
@@ -123,13 +120,12 @@ def collect_events(
     n_events = _number_of_events(results)
     _check_defined(results)
     setup = _full_setup(setup, results)
-    x = _table(results.observations, list(results.observations), n_events)
-    weights = _table(results.weights, list(setup.benchmarks), n_events)
     sampled = _sampling_benchmarks(results, setup, n_events)
     summary = _summary(results, setup, sampled)
-    order = np.arange(n_events) if rng is None else rng.permutation(n_events)
-    events = Events(x[order], weights[order], None if sampled is None else sampled[order])
-    return setup, events, summary
+    x = np.column_stack(list(results.observations.values()))
+    weights = np.column_stack([results.weights[name] for name in setup.benchmarks])
+    events = Events(x, weights, sampled)
+    return setup, events if rng is None else events.select(rng.permutation(n_events)), summary
 
 
 def _as_numbers(results: ReadingResults) -> ReadingResults:
@@ -159,9 +155,6 @@ def _check_defined(results: ReadingResults) -> None:
             f"The observables {undefined} are undefined (not-a-number) in every event that passes. "
             f"Check their definitions, give a default or leave them out."
         )
-    lost = [name for name, values in results.weights.items() if not np.isfinite(values).all()]
-    if lost:
-        raise DataError(f"Weights must be finite; those of {lost} are not in all events.")
 
 
 def _number_of_events(results: ReadingResults) -> int:
@@ -235,13 +228,6 @@ def _check_benchmarks(physical: Mapping[str, Benchmark], results: ReadingResults
     lost = sorted(used - set(results.weights))
     if lost:
         raise MissingWeightsError(f"There are no weights for the nuisance benchmarks {lost}.")
-
-
-def _table(columns: Mapping[str, FloatArray], names: Sequence[str], n_events: int) -> FloatArray:
-    table = np.empty((n_events, len(names)))
-    for position, name in enumerate(names):
-        table[:, position] = columns[name]
-    return table
 
 
 def _sampling_benchmarks(

@@ -17,6 +17,7 @@ from madminer.expressions import (
     Vocabulary,
     compile_expression,
 )
+from madminer.io.events import Weights
 from madminer.models import Cut, Efficiency, Observable
 from madminer.models.tables import Section, tables_html
 from madminer.reading.functions import evaluate_columnar, evaluate_event_by_event
@@ -338,12 +339,12 @@ class SelectedEvents:
 
     Args:
         x: Observables, shape ``(n_selected, n_observables)``.
-        weights: Weights including efficiencies, shape ``(n_selected, n_benchmarks)``.
+        weights: Weights at all benchmarks including efficiencies, of ``n_selected`` events.
         cut_flow: What is left after each step.
     """
 
     x: FloatArray
-    weights: FloatArray
+    weights: Weights
     cut_flow: CutFlow
 
 
@@ -372,15 +373,15 @@ def compile_selection(
 
 
 def select_events(
-    selection: Selection, objects: EventObjects, weights: FloatArray, reference: int
+    selection: Selection, objects: EventObjects, weights: Weights, reference: str
 ) -> SelectedEvents:
     """Evaluate observables, apply cuts and efficiencies.
 
     Args:
         selection: What to evaluate.
         objects: Objects of the events.
-        weights: Weights, shape ``(n_events, n_benchmarks)``.
-        reference: Column of the weights that the cut flow sums.
+        weights: Weights at all benchmarks.
+        reference: Benchmark whose weights the cut flow sums.
 
     Returns:
         The events that pass.
@@ -393,17 +394,19 @@ def select_events(
             namespace.define(name, column)
     factors = np.ones(objects.n_events)
     masks: list[BoolArray] = [np.ones(objects.n_events, dtype=bool), values.is_accepted]
-    sums = [weights[:, reference].sum(), weights[masks[1], reference].sum()]
+    at_reference = weights[reference]
+    sums = [at_reference.sum(), at_reference[masks[1]].sum()]
     for cut in selection.cuts:
         masks.append(masks[-1] & cut.passes(namespace))
-        sums.append(weights[masks[-1], reference].sum())
+        sums.append(at_reference[masks[-1]].sum())
     for efficiency in selection.efficiencies:
         factor = efficiency.factors(namespace)
         factors *= factor
         masks.append(masks[-1] & (factor > 0.0))
-        sums.append((weights[:, reference] * factors)[masks[-1]].sum())
+        sums.append((at_reference * factors)[masks[-1]].sum())
     kept = np.flatnonzero(masks[-1])
     n_events = np.array([np.count_nonzero(mask) for mask in masks])
     n_undefined = dict(zip(names, values.n_undefined.tolist(), strict=True))
     cut_flow = CutFlow(selection.steps, n_events, np.array(sums), n_undefined)
-    return SelectedEvents(values.x[kept], weights[kept] * factors[kept, np.newaxis], cut_flow)
+    selected = Weights(weights.names, weights.matrix[kept] * factors[kept, np.newaxis])
+    return SelectedEvents(values.x[kept], selected, cut_flow)

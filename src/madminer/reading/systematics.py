@@ -29,14 +29,15 @@ Sherpa                  ``<weight id="MUR2_MUF2_PDF261000">``
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from madminer.errors import FileFormatError, MissingWeightsError, SetupError
+from madminer.errors import DataError, FileFormatError, MissingWeightsError, SetupError
+from madminer.io.events import Weights, describe_not_finite
 from madminer.io.lhe import LHEHeader, WeightDescription, WeightGroup
 from madminer.io.lhe.decimals import read_number
 from madminer.models import (
@@ -46,18 +47,18 @@ from madminer.models import (
     SystematicScale,
     SystematicType,
 )
-from madminer.reading.weights import Sample, check_weights
+from madminer.reading.weights import Sample
 from madminer.typing import FloatArray
 
 __all__ = [
     "NuisanceWeight",
     "PDFMember",
+    "event_weights",
     "find_nuisance_weights",
     "find_pdf_members",
     "find_scale_weight",
     "join_nuisances",
     "list_weight_groups",
-    "nuisance_weights",
 ]
 
 TOLERANCE: Final = 1e-6
@@ -239,6 +240,7 @@ def _member_number(weight: WeightDescription) -> int | None:
 
 
 _SHOWN: Final = 20  # names in a message
+_LARGEST: Final = 1e100  # squares of weights must be finite too
 _Source = tuple[str | None, float]  # id of a weight, None for the nominal one; a factor
 
 
@@ -292,39 +294,56 @@ def find_nuisance_weights(
     return tuple(entries)
 
 
-def nuisance_weights(
-    entries: Iterable[NuisanceWeight],
+def event_weights(
+    ids: Mapping[str, str | None],
+    nuisances: Sequence[NuisanceWeight],
     nominal: FloatArray,
     weights: Mapping[str, FloatArray],
-    reference: FloatArray,
+    reference: str,
     path: Path,
-) -> FloatArray:
-    """Collect the weights of some events at the nuisance benchmarks.
+) -> Weights:
+    """Weights of some events at the benchmarks, normalised as in the file.
 
     Args:
-        entries: Where they come from.
-        nominal: Nominal weights, at the sampled benchmark, shape ``(n_events,)``.
-        weights: Further weights by id, each of shape ``(n_events,)``.
-        reference: Weights at the reference benchmark, shape ``(n_events,)``.
+        ids: For each physical benchmark the id of its weight, None for the nominal weight.
+        nuisances: Where those at the nuisance benchmarks come from.
+        nominal: Nominal weights, shape ``(n_events,)``.
+        weights: Further weights by id, shape ``(n_events,)`` each.
+        reference: Benchmark that nuisance parameters refer to.
         path: The file, for error messages.
 
     Returns:
-        Weights at the reference benchmark, normalised as in the file, shape
-        ``(n_events, n_nuisance)``.
+        Weights at the physical benchmarks, then at the nuisance benchmarks, moved to the reference.
 
     Raises:
         DataError: If a weight is not finite, or the nominal one is zero beside others.
     """
-    columns = {
-        entry.benchmark: entry.factor
-        * (nominal if entry.weight_id is None else weights[entry.weight_id])
-        for entry in entries
-    }
-    table = np.stack(list(columns.values()), axis=1) if columns else np.empty((len(nominal), 0))
-    check_weights(list(columns), table, nominal, path)
-    ratio = np.divide(reference, nominal, out=np.zeros(len(nominal)), where=nominal != 0.0)
-    moved: FloatArray = table * ratio[:, np.newaxis]
-    return moved
+    sources = {name: (weight_id, 1.0) for name, weight_id in ids.items()}
+    sources |= {entry.benchmark: (entry.weight_id, entry.factor) for entry in nuisances}
+    columns = [
+        factor * (nominal if weight_id is None else weights[weight_id])
+        for weight_id, factor in sources.values()
+    ]
+    found = Weights(tuple(sources), np.column_stack(columns))
+    _check_weights(found, nominal, path)
+    ratio = np.divide(found[reference], nominal, out=np.zeros(len(nominal)), where=nominal != 0.0)
+    found.matrix[:, len(ids) :] *= ratio[:, np.newaxis]
+    return found
+
+
+def _check_weights(weights: Weights, nominal: FloatArray, path: Path) -> None:
+    """Refuse weights that are not finite, or differ from 0 where the nominal one is 0."""
+    if lost := describe_not_finite(weights.matrix, weights.names, _LARGEST):
+        raise DataError(
+            f"{path}: event weights must be finite; these are not: {lost}. Repeat the reweighting."
+        )
+    is_lost = (nominal == 0.0) & np.any(weights.matrix != 0.0, axis=1)
+    if np.any(is_lost):
+        raise DataError(
+            f"{path}: {np.count_nonzero(is_lost)} events have the nominal weight 0 but other "
+            f"weights. Events must be generated wherever a benchmark has a cross section: choose "
+            f"another benchmark to generate at."
+        )
 
 
 def join_nuisances(

@@ -12,22 +12,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from madminer.checks import flag, path, positive, sequence, text
 from madminer.errors import DataError, FileFormatError, MissingWeightsError, SetupError
 from madminer.expressions import compile_transform
 from madminer.io.lhe import LHEHeader, WeightDescription, require_event_file
 from madminer.io.lhe.decimals import read_number
 from madminer.models import AnalysisSetup
-from madminer.typing import FloatArray
 
 __all__ = [
     "Sample",
-    "benchmark_weights",
     "check_parameter_points",
     "check_sample",
-    "check_weights",
     "normalisation",
     "weight_ids",
     "weights_at_benchmarks",
@@ -265,7 +260,6 @@ def _number(text: str) -> float:
 logger = logging.getLogger(__name__)
 
 _SHOWN: Final = 20  # names in a message
-_LARGEST: Final = 1e100  # squares of weights must be finite too
 _PLACEHOLDER: Final = 1.0  # pb; what programs write whose weights are in pb
 _SUFFIX: Final = re.compile(r"_(?:nlo|lo|tree|loop)$")  # MadGraph tells kinds of reweighting so
 
@@ -382,62 +376,6 @@ def _missing_weights(
         f"parameters, add it with is_background=True; else reweight the sample to all benchmarks "
         f"under the names of the setup."
     )
-
-
-def benchmark_weights(
-    ids: Mapping[str, str | None],
-    nominal: FloatArray,
-    weights: Mapping[str, FloatArray],
-    path: Path,
-) -> FloatArray:
-    """Collect the weights of some events.
-
-    Args:
-        ids: For each benchmark the id of its weight, None for the nominal weight.
-        nominal: Nominal weights, shape ``(n_events,)``.
-        weights: Further weights by id, each of shape ``(n_events,)``.
-        path: The file, for error messages.
-
-    Returns:
-        Weights as the file gives them, shape ``(n_events, n_benchmarks)``.
-
-    Raises:
-        DataError: If a weight is not finite, or the nominal one is zero beside others.
-    """
-    columns = [nominal if name is None else weights[name] for name in ids.values()]
-    table = np.column_stack(columns)
-    check_weights(list(ids), table, nominal, path)
-    return table
-
-
-def check_weights(
-    benchmarks: Sequence[str], table: FloatArray, nominal: FloatArray, path: Path
-) -> None:
-    """Refuse weights that are not finite, or differ from 0 where the nominal one is 0.
-
-    Args:
-        benchmarks: Names of the columns.
-        table: Weights, shape ``(n_events, n_benchmarks)``.
-        nominal: Nominal weights, shape ``(n_events,)``.
-        path: The file, for error messages.
-
-    Raises:
-        DataError: If there are such weights.
-    """
-    is_bad = ~(np.abs(table) < _LARGEST)
-    if np.any(is_bad):
-        counts = dict(zip(benchmarks, np.count_nonzero(is_bad, axis=0).tolist(), strict=True))
-        raise DataError(
-            f"{path}: event weights must be finite; these are not: "
-            f"{ {name: count for name, count in counts.items() if count} }. Repeat the reweighting."
-        )
-    is_lost = (nominal == 0.0) & np.any(table != 0.0, axis=1)
-    if np.any(is_lost):
-        raise DataError(
-            f"{path}: {np.count_nonzero(is_lost)} events have the nominal weight 0 but other "
-            f"weights. Events must be generated wherever a benchmark has a cross section: choose "
-            f"another benchmark to generate at."
-        )
 
 
 def normalisation(

@@ -14,6 +14,7 @@ import numpy as np
 
 from madminer.errors import DataError
 from madminer.expressions import compile_transform
+from madminer.io.events import Weights
 from madminer.io.lhe import LHEEvents, LHEHeader, reweighting_group, write_lhe
 from madminer.models import AnalysisSetup
 from madminer.simulate.events import PartonEvents
@@ -59,9 +60,9 @@ def lhe_events(events: PartonEvents, sampled_from: str | int = 0) -> LHEEvents:
     """
     record, (n, n_particles) = events.process.record, events.pdgids.shape
     momenta = events.momenta.reshape(-1, 4)
-    sampled = events.setup.benchmark_index(sampled_from)
-    weights = n * events.benchmark_weights  # average instead of sum
-    names = list(events.setup.physical_benchmarks)
+    names = tuple(events.setup.physical_benchmarks)
+    sampled = names[events.setup.benchmark_index(sampled_from)]
+    weights = Weights(names, n * events.benchmark_weights)  # average instead of sum
     alpha = 1.0 / events.process.couplings["sminputs"][1]
     return LHEEvents(
         n_particles=np.full(n, n_particles),
@@ -73,11 +74,11 @@ def lhe_events(events: PartonEvents, sampled_from: str | int = 0) -> LHEEvents:
         e=momenta[:, 0],
         m=_masses(events).ravel(),
         spin=np.full(n * n_particles, 9.0),
-        xwgtup=weights[:, sampled],
+        xwgtup=weights[sampled],
         scale=events.scales,
         alpha_qed=np.full(n, alpha),
         alpha_qcd=np.full(n, _ALPHA_S),
-        weights={name: weights[:, i] for i, name in enumerate(names) if i != sampled},
+        weights=weights.select(name for name in weights if name != sampled),
         mothers=np.tile(record.mothers, (n, 1)),
         colours=record.colours(events.pdgids).reshape(-1, 2),
     )

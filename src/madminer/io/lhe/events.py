@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from madminer.errors import ShapeError
+from madminer.io.events import Weights
 from madminer.typing import FloatArray, IntArray
 
 __all__ = ["LHEEvents", "concatenate_lhe_events"]
@@ -36,7 +37,7 @@ class LHEEvents:
         scale: Scale of the event in GeV, -1 for unknown, shape ``(n_events,)``.
         alpha_qed: Electromagnetic coupling, -1 for unknown, shape ``(n_events,)``.
         alpha_qcd: Strong coupling, -1 for unknown, shape ``(n_events,)``.
-        weights: Further weights by id, each of shape ``(n_events,)``.
+        weights: Further weights by id.
         mothers: Positions (from 1, 0 for none) of the first and last mother, shape
             ``(n_total, 2)``; None if not known or not read.
         colours: Colour and anticolour lines, shape ``(n_total, 2)``; None if not known or read.
@@ -63,7 +64,7 @@ class LHEEvents:
     scale: FloatArray
     alpha_qed: FloatArray
     alpha_qcd: FloatArray
-    weights: Mapping[str, FloatArray] = field(default_factory=dict)
+    weights: Weights
     mothers: IntArray | None = None
     colours: IntArray | None = None
     trials: FloatArray | None = None
@@ -74,8 +75,7 @@ class LHEEvents:
             _check_shape(name, getattr(self, name), (n_events,))
         for name in _PER_PARTICLE:
             _check_shape(name, getattr(self, name), (n_total,))
-        for name, weights in self.weights.items():
-            _check_shape(f"weights[{name!r}]", weights, (n_events,))
+        _check_shape("weights", self.weights.matrix, (n_events, len(self.weights)))
         for name in ("mothers", "colours"):
             if (lines := getattr(self, name)) is not None:
                 _check_shape(name, lines, (n_total, 2))
@@ -111,18 +111,11 @@ def concatenate_lhe_events(parts: Iterable[LHEEvents]) -> LHEEvents:
         raise ShapeError("Events to be joined need at least one part, got none.")
     if len(parts) == 1:
         return parts[0]
-    ids = list(parts[0].weights)
-    for part in parts[1:]:
-        if set(part.weights) != set(ids):
-            raise ShapeError(
-                f"Events to be joined need weights of the same ids, got {ids} and "
-                f"{list(part.weights)}."
-            )
     columns: dict[str, FloatArray | IntArray | None] = {}
     for name in (f.name for f in fields(LHEEvents) if f.name != "weights"):
         arrays = [getattr(part, name) for part in parts]
         columns[name] = None if any(a is None for a in arrays) else np.concatenate(arrays)
-    weights = {i: np.concatenate([part.weights[i] for part in parts]) for i in ids}
+    weights = Weights.joined([part.weights for part in parts])
     return LHEEvents(weights=weights, **columns)  # type: ignore[arg-type]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from madminer.errors import FileFormatError, MissingWeightsError
+from madminer.io.events import Weights
 from madminer.io.lhe.decimals import Bytes, parse_lines, read_number, shortened, take_columns
 from madminer.io.lhe.events import LHEEvents
 from madminer.io.lhe.header import MOST_WEIGHTS, parse_attributes
@@ -222,20 +223,17 @@ def _parse_trials(lines: _Lines, events: IntArray) -> FloatArray | None:
     return np.array(found) if found else None
 
 
-def _parse_weights(
-    lines: _Lines, events: IntArray, weight_ids: Sequence[str]
-) -> dict[str, FloatArray]:
-    """Weights of all events by id."""
+def _parse_weights(lines: _Lines, events: IntArray, weight_ids: Sequence[str]) -> Weights:
     rows = np.flatnonzero(lines.begin_with(b"<wgt"))
     if len(rows) or b"<wgt" in lines.text or b"<weight " in lines.text:
         weights = _parse_regular_weights(lines, events, rows)
         return _parse_any_weights(lines, events) if weights is None else weights
-    return _parse_weight_lists(lines, events, weight_ids) if b"<weights" in lines.text else {}
+    if b"<weights" in lines.text:
+        return _parse_weight_lists(lines, events, weight_ids)
+    return Weights((), np.empty((len(events), 0)))
 
 
-def _parse_regular_weights(
-    lines: _Lines, events: IntArray, rows: IntArray
-) -> dict[str, FloatArray] | None:
+def _parse_regular_weights(lines: _Lines, events: IntArray, rows: IntArray) -> Weights | None:
     """Weights that stand in the same lines of all events, else None."""
     n_weights, rest = divmod(len(rows), len(events))
     if rest or not n_weights:
@@ -251,7 +249,7 @@ def _parse_regular_weights(
     return _parse_weight_table(lines, table) if is_regular else None
 
 
-def _parse_weight_table(lines: _Lines, table: IntArray) -> dict[str, FloatArray] | None:
+def _parse_weight_table(lines: _Lines, table: IntArray) -> Weights | None:
     """Weights from the numbers of their lines by event and weight, None if the tags differ."""
     bounds = zip(lines.starts[table[0]].tolist(), lines.ends[table[0]].tolist(), strict=True)
     tags = [_WEIGHT.fullmatch(lines.text[begin:end]) for begin, end in bounds]
@@ -271,10 +269,10 @@ def _parse_weight_table(lines: _Lines, table: IntArray) -> dict[str, FloatArray]
     if closing.T.tobytes() != _END_OF_WEIGHT * table.size:
         return None
     numbers = parse_lines(lines.buffer, (starts + widths).ravel(), ends.ravel(), 1, (0,))
-    return dict(zip(found, numbers.reshape(table.shape).T, strict=True))
+    return Weights(tuple(found), numbers.reshape(table.shape))
 
 
-def _parse_any_weights(lines: _Lines, events: IntArray) -> dict[str, FloatArray]:
+def _parse_any_weights(lines: _Lines, events: IntArray) -> Weights:
     """Weights in any order and form, one by one."""
     n_tags = len(re.findall(rb"<(?:wgt|weight)(?=[\s>])", lines.text))
     if n_tags > MOST_WEIGHTS * len(events):
@@ -305,19 +303,17 @@ def _parse_any_weights(lines: _Lines, events: IntArray) -> dict[str, FloatArray]
                 f"Weight {name!r} is given for {count} of {len(events)} events in a part of the "
                 f"file. Every event needs all weights: repeat the reweighting."
             )
-    table = np.empty((len(positions), len(events)))
-    table[where, owners] = numbers
-    if np.any(is_other := (table[where, owners] != numbers) & ~np.isnan(numbers)):
+    table = np.empty((len(events), len(positions)))
+    table[owners, where] = numbers
+    if np.any(is_other := (table[owners, where] != numbers) & ~np.isnan(numbers)):
         name = list(positions)[where[is_other][0]]
         raise FileFormatError(
             f"An event has two different weights {name!r}. Keep the one that is meant."
         )
-    return dict(zip(positions, table, strict=True))
+    return Weights(tuple(positions), table)
 
 
-def _parse_weight_lists(
-    lines: _Lines, events: IntArray, weight_ids: Sequence[str]
-) -> dict[str, FloatArray]:
+def _parse_weight_lists(lines: _Lines, events: IntArray, weight_ids: Sequence[str]) -> Weights:
     """Weights that events list without ids: in the order of the header, else by position."""
     lists = [found[2].split() for found in _LIST.finditer(lines.text)]
     sizes = {len(words) for words in lists}
@@ -330,7 +326,7 @@ def _parse_weight_lists(
     names = list(weight_ids)
     if len(names) != table.shape[1] or len(set(names)) != len(names):
         names = [f"<weights>[{position}]" for position in range(table.shape[1])]
-    return dict(zip(names, table.T, strict=True))
+    return Weights(tuple(names), table)
 
 
 def _weight_id(attributes: bytes) -> str:
