@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from madminer.errors import OptionError, UnavailableAttributeError, UnavailableNameError
 
-__all__ = ["REMEDIES", "UnavailableFinder", "former_name", "missing_attribute", "remedy", "renamed"]
+__all__ = [
+    "REMEDIES",
+    "UnavailableFinder",
+    "former_name",
+    "install",
+    "missing_attribute",
+    "remedy",
+    "renamed",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,11 +74,12 @@ def renamed(
 
 def former_name(
     name: str,
-    new: Callable[P, R],
+    new: Callable[..., R],
     replacement: str | None = None,
     keywords: Mapping[str, str] = MappingProxyType({}),
+    parameters: str | None = None,
     **defaults: object,
-) -> Callable[P, R]:
+) -> Callable[..., R]:
     """A function under the name that it had, which warns.
 
     Args:
@@ -78,6 +87,8 @@ def former_name(
         new: The function.
         replacement: What to write instead; None for the name of the function.
         keywords: Names that arguments had, and what they are called now.
+        parameters: Arguments that it had, in their order, under the names that they have now;
+            those behind a ``*`` by name only. None for those of today.
         **defaults: Defaults that were others.
 
     Returns:
@@ -93,21 +104,39 @@ def former_name(
     import inspect  # imported here: it takes as long as all of ``import madminer``
 
     replacement = replacement or new.__qualname__
-    parameters = inspect.signature(new).parameters.values()
+    known = inspect.signature(new).parameters
+    chosen = list(known.values())
+    if parameters is not None:
+        by_position, _, by_name = (part.split() for part in parameters.partition("*"))
+        chosen = [
+            known[one].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for one in by_position
+        ]
+        chosen += [known[one].replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in by_name]
     signature = inspect.Signature(
-        [p.replace(default=defaults.get(p.name, p.default)) for p in parameters]
+        [p.replace(default=defaults.get(p.name, p.default)) for p in chosen]
     )
 
-    def old(*args: P.args, **kwargs: P.kwargs) -> R:
+    def old(*args: Any, **kwargs: Any) -> R:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
-        return new(*given.args, **given.kwargs)
+        return new(**given.arguments)
 
     old.__name__ = old.__qualname__ = name
     old.__module__ = new.__module__
     old.__doc__ = f"Deprecated name of `{replacement}`."
     old.__signature__ = signature  # type: ignore[attr-defined]
     return renamed(replacement, keywords)(old)
+
+
+def install(owner: type, methods: Iterable[Callable[..., Any]]) -> None:
+    """Give a class methods under the names that they had; it need not know of them.
+
+    Args:
+        owner: The class.
+        methods: Functions, which become methods of their names.
+    """
+    for method in methods:
+        setattr(owner, method.__name__, method)
 
 
 _LATER: Mapping[str, str] = MappingProxyType(

@@ -1,43 +1,29 @@
-"""Names of the first releases whose arguments or results were others: deprecated.
-
-Those that only have a new name are rows in `FisherInformation`.
-"""
+"""Names that `FisherInformation` had in the first releases: deprecated."""
 
 from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec
+from collections.abc import Callable
+from inspect import Parameter
+from typing import Concatenate, Literal, ParamSpec
 
 import numpy as np
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.weights import Thetas, weight_coefficients
 from madminer.checks import one_of
-from madminer.deprecation import renamed
-from madminer.fisherinformation.selection import EventFunction
+from madminer.deprecation import former_name, install, renamed
+from madminer.fisherinformation.information import FisherInformation
 from madminer.ml.first_release import saved_votes
-from madminer.sampling.first_release import extract_raw_data
 from madminer.typing import FloatArray, StrPath, ThetaLike
 
-if TYPE_CHECKING:
-    from madminer.fisherinformation.information import FisherInformation
+__all__ = ["calculate_fisher_information_full_detector", "extract_observables_and_weights"]
 
-__all__ = [
-    "calculate_fisher_information_full_detector",
-    "debug_was_second",
-    "extract_observables_and_weights",
-    "extract_raw_data",
-    "histogram_of_fisher_information",
-]
-
-Definitions = Sequence[str | EventFunction]
-Range = tuple[float, float]
 P = ParamSpec("P")
 
 
-def debug_was_second(
+def _debug_was_second(
     init: Callable[Concatenate[FisherInformation, P], None],
 ) -> Callable[Concatenate[FisherInformation, P], None]:
     """Let ``FisherInformation(filename, False)`` warn where the first releases meant `debug`."""
@@ -115,53 +101,6 @@ def calculate_fisher_information_full_detector(
     )
 
 
-@renamed("FisherInformation.histogram_of_information")
-def histogram_of_fisher_information(
-    fisher: FisherInformation,
-    theta: ThetaLike,
-    luminosity: float,
-    observable: str | EventFunction,
-    nbins: int,
-    histrange: Range | None,
-    cuts: Definitions | None = None,
-    efficiency_functions: Definitions | None = None,
-    *,
-    model_file: StrPath | None = None,
-    batch_size: int = 100000,
-    test_split: float | None = 0.2,
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Deprecated name of `FisherInformation.histogram_of_information`; mind the other order.
-
-    Args:
-        fisher: The object whose method this is.
-        theta: Parameter point.
-        luminosity: Integrated luminosity in pb^-1.
-        observable: Name of an observable, expression or function.
-        nbins: Number of slices.
-        histrange: Range of the slices; None for slices of equal content.
-        cuts: Conditions that events must fulfil.
-        efficiency_functions: Factors on the weights of events.
-        model_file: Saved estimator or ensemble; None for the truth.
-        batch_size: Events evaluated at once.
-        test_split: Fraction of the file, at its end, over which scores are averaged.
-
-    Returns:
-        Edges, cross sections, information in the rate of each slice and full information in it.
-    """
-    return fisher.histogram_of_information(
-        theta,
-        observable,
-        nbins,
-        histrange,
-        model_file,
-        luminosity,
-        cuts,
-        efficiency_functions,
-        batch_size,
-        test_split,
-    )
-
-
 @renamed("weighted_events at each theta")
 def extract_observables_and_weights(
     analyzer: DataAnalyzer, thetas: Thetas
@@ -180,3 +119,44 @@ def extract_observables_and_weights(
     coefficients = weight_coefficients(analyzer.setup, thetas, analyzer.n_benchmarks)
     at_thetas: FloatArray = np.asarray(coefficients) @ weights.T
     return x, at_thetas
+
+
+install(
+    FisherInformation,
+    [
+        _debug_was_second(FisherInformation.__init__),
+        former_name("calculate_fisher_information_full_truth", FisherInformation.truth_information),
+        former_name("calculate_fisher_information_rate", FisherInformation.rate_information),
+        former_name(
+            "calculate_fisher_information_hist1d",
+            FisherInformation.histo_information,
+            keywords={"nbins": "bins"},
+            n_events_dynamic_binning=100000,
+        ),
+        former_name(
+            "calculate_fisher_information_hist2d",
+            FisherInformation.histo_information_2d,
+            keywords={"nbins1": "bins1", "nbins2": "bins2"},
+            n_events_dynamic_binning=100000,
+        ),
+        former_name(
+            "calculate_fisher_information_nuisance_constraints",
+            FisherInformation.nuisance_constraint_information,
+        ),
+        former_name(
+            "histogram_of_fisher_information",
+            FisherInformation.histogram_of_information,
+            parameters="self theta luminosity observable nbins histrange cuts efficiency_functions "
+            "* model_file batch_size test_split",
+            luminosity=Parameter.empty,
+        ),
+        former_name(
+            "extract_raw_data",
+            FisherInformation.weighted_events,
+            "weighted_events",
+            parameters="self theta derivative",
+        ),
+        calculate_fisher_information_full_detector,
+        extract_observables_and_weights,
+    ],
+)

@@ -9,8 +9,6 @@ from typing import Literal
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.partitions import partition_range
 from madminer.checks import flag, one_of, positive, whole
-from madminer.deprecation import former_name
-from madminer.fisherinformation import first_release
 from madminer.fisherinformation.bins import (
     Axis,
     Bins,
@@ -101,7 +99,6 @@ class FisherInformation(DataAnalyzer):
         arXiv:1612.05261; Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 3.
     """
 
-    @first_release.debug_was_second
     def __init__(
         self,
         filename: StrPath,
@@ -477,36 +474,6 @@ class FisherInformation(DataAnalyzer):
             Diagonal matrix: zero for theta, one for nu, shape ``(p + k, p + k)``.
         """
         return constraint_information(self.n_parameters, self.n_nuisance_parameters)
-
-    # Names of the first releases
-
-    calculate_fisher_information_full_truth = former_name(
-        "calculate_fisher_information_full_truth", truth_information
-    )
-    calculate_fisher_information_rate = former_name(
-        "calculate_fisher_information_rate", rate_information
-    )
-    calculate_fisher_information_hist1d = former_name(
-        "calculate_fisher_information_hist1d",
-        histo_information,
-        keywords={"nbins": "bins"},
-        n_events_dynamic_binning=100000,
-    )
-    calculate_fisher_information_hist2d = former_name(
-        "calculate_fisher_information_hist2d",
-        histo_information_2d,
-        keywords={"nbins1": "bins1", "nbins2": "bins2"},
-        n_events_dynamic_binning=100000,
-    )
-    calculate_fisher_information_nuisance_constraints = former_name(
-        "calculate_fisher_information_nuisance_constraints", nuisance_constraint_information
-    )
-    calculate_fisher_information_full_detector = (
-        first_release.calculate_fisher_information_full_detector
-    )
-    histogram_of_fisher_information = first_release.histogram_of_fisher_information
-    extract_raw_data = first_release.extract_raw_data
-    extract_observables_and_weights = first_release.extract_observables_and_weights
 
     def _response(self, theta: ThetaLike, include_nuisance_parameters: bool = True) -> CellResponse:
         flag(include_nuisance_parameters, "include_nuisance_parameters")

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 
-from madminer.analysis import DataAnalyzer
-from madminer.deprecation import former_name, renamed
+from madminer.deprecation import former_name, install, renamed
 from madminer.sampling.parameters import (
     ThetaSpecification,
     benchmark,
@@ -21,27 +20,16 @@ from madminer.sampling.parameters import (
     morphing_points,
     random_morphing_points,
 )
-from madminer.typing import FloatArray, Seed, ThetaLike
-
-if TYPE_CHECKING:
-    from madminer.sampling.sampleaugmenter import SampleAugmenter
+from madminer.sampling.sampleaugmenter import SampleAugmenter
+from madminer.typing import FloatArray
 
 __all__ = [
     "constant_benchmark_theta",
     "constant_morphing_theta",
-    "extract_cross_sections",
-    "extract_raw_data",
-    "extract_samples_test",
-    "extract_samples_train_global",
-    "extract_samples_train_local",
-    "extract_samples_train_more_ratios",
-    "extract_samples_train_plain",
-    "extract_samples_train_ratio",
     "multiple_benchmark_thetas",
     "multiple_morphing_thetas",
     "random_morphing_thetas",
 ]
-
 
 P = ParamSpec("P")
 
@@ -108,58 +96,32 @@ def _method(
     return renamed(f"SampleAugmenter.{new}")(extract)
 
 
-extract_samples_train_plain = _method(
-    "extract_samples_train_plain", "sample_train_plain", "theta", 2
+_SCORE: dict[str, Any] = {"nuisance_score": False}
+
+install(
+    SampleAugmenter,
+    [
+        _method("extract_samples_train_plain", "sample_train_plain", "theta", 2),
+        _method("extract_samples_train_local", "sample_train_local", "theta", 3, **_SCORE),
+        _method("extract_samples_train_global", "sample_train_density", "theta", 3, **_SCORE),
+        _method("extract_samples_train_ratio", "sample_train_ratio", "theta0 theta1", 6, **_SCORE),
+        _method(
+            *("extract_samples_train_more_ratios", "sample_train_more_ratios", "theta0 theta1", 7),
+            additional_thetas=None,
+            **_SCORE,
+        ),
+        _method("extract_samples_test", "sample_test", "theta", 2),
+        former_name(
+            "extract_cross_sections",
+            SampleAugmenter.cross_sections,
+            "SampleAugmenter.cross_sections",
+            parameters="self theta * seed",
+        ),
+        former_name(
+            "extract_raw_data",
+            SampleAugmenter.weighted_events,
+            "weighted_events",
+            parameters="self theta derivative",
+        ),
+    ],
 )
-extract_samples_train_local = _method(
-    "extract_samples_train_local", "sample_train_local", "theta", 3, nuisance_score=False
-)
-extract_samples_train_global = _method(
-    "extract_samples_train_global", "sample_train_density", "theta", 3, nuisance_score=False
-)
-extract_samples_train_ratio = _method(
-    "extract_samples_train_ratio", "sample_train_ratio", "theta0 theta1", 6, nuisance_score=False
-)
-extract_samples_train_more_ratios = _method(
-    "extract_samples_train_more_ratios",
-    "sample_train_more_ratios",
-    "theta0 theta1",
-    7,
-    additional_thetas=None,
-    nuisance_score=False,
-)
-extract_samples_test = _method("extract_samples_test", "sample_test", "theta", 2)
-
-
-@renamed("SampleAugmenter.cross_sections")
-def extract_cross_sections(
-    augmenter: SampleAugmenter, theta: ThetaSpecification, *, seed: Seed = None
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Deprecated name of `cross_sections`.
-
-    Args:
-        augmenter: The object whose method this is.
-        theta: Parameter points.
-        seed: Source of randomness for random points.
-
-    Returns:
-        Parameter points, cross sections and their statistical uncertainties in pb.
-    """
-    return augmenter.cross_sections(theta, seed=seed)
-
-
-@renamed("weighted_events")
-def extract_raw_data(
-    analyzer: DataAnalyzer, theta: ThetaLike | None = None, derivative: bool = False
-) -> tuple[FloatArray, FloatArray]:
-    """Deprecated name of `weighted_events`.
-
-    Args:
-        analyzer: The object whose method this is.
-        theta: Parameter point; None: weights at all benchmarks.
-        derivative: Whether to return the derivatives of the weights at `theta`.
-
-    Returns:
-        Observables and weights in pb of all events.
-    """
-    return analyzer.weighted_events(theta, derivative=derivative)

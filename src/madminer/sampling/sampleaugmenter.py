@@ -8,7 +8,6 @@ from typing import TypeVar, Unpack
 import numpy as np
 
 from madminer.options import takes
-from madminer.sampling import first_release
 from madminer.sampling.messages import report_draws, report_extraction
 from madminer.sampling.options import SamplingKeywords, SamplingOptions
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification, resolve_points
@@ -365,14 +364,3 @@ class SampleAugmenter(Sampler):
                 parameters=[*self.parameters, *self.nuisance_parameters],
             )
         return sample
-
-    # Names of the first releases
-
-    extract_samples_train_plain = first_release.extract_samples_train_plain
-    extract_samples_train_local = first_release.extract_samples_train_local
-    extract_samples_train_global = first_release.extract_samples_train_global
-    extract_samples_train_ratio = first_release.extract_samples_train_ratio
-    extract_samples_train_more_ratios = first_release.extract_samples_train_more_ratios
-    extract_samples_test = first_release.extract_samples_test
-    extract_cross_sections = first_release.extract_cross_sections
-    extract_raw_data = first_release.extract_raw_data
