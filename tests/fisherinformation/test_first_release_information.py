@@ -12,7 +12,7 @@ import pytest
 from madminer.errors import OptionError
 from madminer.fisherinformation import FisherInformation
 from madminer.ml import EnsembleForge, ScoreEstimator
-from madminer.ml.ensemble_statistics import expectation_votes
+from madminer.ml.ensemble_statistics import expectation_weights
 
 L = 1000.0
 THETA = [0.1, -0.05]
@@ -196,7 +196,7 @@ def test_votes_of_a_saved_ensemble(fisher: FisherInformation, tmp_path: Path) ->
     ensemble.save(tmp_path / "votes")
     with pytest.raises(OptionError, match=r"need expectations, but .* was saved without"):
         call(fisher, *names, THETA, tmp_path / "votes", ensemble_vote_expectation_weight=3.0)
-    votes = expectation_votes(ensemble.calculate_expectation(x), 3.0)
+    votes = expectation_weights(ensemble.calculate_expectation(x), 3.0)
     ensemble.save(tmp_path / "votes")
     result = call(fisher, *names, THETA, tmp_path / "votes", ensemble_vote_expectation_weight=3.0)
     expected = fisher.full_information(

@@ -39,7 +39,7 @@ from madminer.ml import (
     ScoreEstimator,
     load_estimator,
 )
-from madminer.ml.ensemble_statistics import covariance_of_mean, expectation_votes
+from madminer.ml.ensemble_statistics import covariance_of_mean, expectation_weights
 from madminer.ml.ensemble_training import member_seeds
 
 N = 120
@@ -546,7 +546,7 @@ def test_bad_points_of_information(ratios: Ensemble) -> None:
 def test_expectations(scores: Ensemble, ratios: Ensemble) -> None:
     means = scores.calculate_expectation(X)
     np.testing.assert_allclose(means, scores.member_scores(X).mean(axis=1))
-    votes = expectation_votes(means, 2.0)
+    votes = expectation_weights(means, 2.0)
     assert votes[np.argmin(np.linalg.norm(means, axis=1))] == votes.max()
     weighted = ratios.calculate_expectation(X, THETAS, obs_weights=np.arange(1.0, 12.0))
     log_r = [m.evaluate_log_likelihood_ratio(X, THETAS)[0] for m in ratios.estimators]

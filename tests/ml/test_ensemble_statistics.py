@@ -9,10 +9,10 @@ from madminer.errors import DataError, EnsembleError, NoEventsError, OptionError
 from madminer.ml.ensemble_statistics import (
     covariance_of_mean,
     ensemble_information,
-    expectation_votes,
+    expectation_weights,
     member_covariance,
     member_mean,
-    normalized_votes,
+    normalized_member_weights,
 )
 
 N, N_X, P = 5, 40, 2
@@ -130,7 +130,7 @@ def test_batches_do_not_matter(mode: str, scores: np.ndarray, weights: np.ndarra
 
 
 def test_members_without_vote_do_not_count(scores: np.ndarray, weights: np.ndarray) -> None:
-    some = normalized_votes([1.0, 0.0, 2.0, 0.0, 1.0], N)
+    some = normalized_member_weights([1.0, 0.0, 2.0, 0.0, 1.0], N)
     kept = [0, 2, 4]
     for mode in ("score", "information", "modified_score"):
         whole = ensemble_information([(scores, weights)], 7.0, some, mode)
@@ -139,33 +139,33 @@ def test_members_without_vote_do_not_count(scores: np.ndarray, weights: np.ndarr
             np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
-def test_expectation_votes_are_the_formula() -> None:
+def test_expectation_weights_are_the_formula() -> None:
     expectations = np.array([[0.1, -0.2], [0.0, 0.0], [1.0, 1.0]])
     raw = np.exp(-3.0 * np.sqrt(np.sum(expectations**2, axis=1)))
-    np.testing.assert_allclose(expectation_votes(expectations, 3.0), raw / raw.sum())
-    np.testing.assert_allclose(expectation_votes(expectations, 0.0), np.full(3, 1 / 3))
-    np.testing.assert_array_equal(expectation_votes([[1e6], [2e6]], 1.0), [1.0, 0.0])
+    np.testing.assert_allclose(expectation_weights(expectations, 3.0), raw / raw.sum())
+    np.testing.assert_allclose(expectation_weights(expectations, 0.0), np.full(3, 1 / 3))
+    np.testing.assert_array_equal(expectation_weights([[1e6], [2e6]], 1.0), [1.0, 0.0])
     with pytest.raises(OptionError, match="vote_expectation_weight must be >= 0, got -1"):
-        expectation_votes(expectations, -1.0)
+        expectation_weights(expectations, -1.0)
     with pytest.raises(DataError, match="All expectations must be finite"):
-        expectation_votes([[np.nan], [1.0]])
+        expectation_weights([[np.nan], [1.0]])
 
 
 def test_votes() -> None:
     given = np.array([1.0, 3.0])
-    np.testing.assert_array_equal(normalized_votes(given, 2), [0.25, 0.75])
+    np.testing.assert_array_equal(normalized_member_weights(given, 2), [0.25, 0.75])
     np.testing.assert_array_equal(given, [1.0, 3.0])
-    np.testing.assert_array_equal(normalized_votes(None, 4), np.full(4, 0.25))
+    np.testing.assert_array_equal(normalized_member_weights(None, 4), np.full(4, 0.25))
     with pytest.raises(ShapeError, match=r"shape \(3,\), a weight for each .* got \(2,\)"):
-        normalized_votes(given, 3)
+        normalized_member_weights(given, 3)
     for bad in ([1.0, -0.5], [0.0, 0.0], [np.nan, 1.0]):
         with pytest.raises(OptionError, match="must be 0 or more, and not all of them 0"):
-            normalized_votes(bad, 2)
+            normalized_member_weights(bad, 2)
 
 
 def test_covariance_of_fewer_than_two_members_is_refused() -> None:
     for values, votes in ((np.ones((1, 3)), [1.0]), (np.ones((2, 3)), [0.0, 1.0])):
-        with pytest.raises(EnsembleError, match="two or more estimators with a vote, got 1"):
+        with pytest.raises(EnsembleError, match="two or more estimators with a weight, got 1"):
             member_covariance(values, np.array(votes))
 
 
@@ -186,7 +186,7 @@ def test_covariance_that_does_not_fit_into_memory_is_refused() -> None:
 def test_bad_options(
     keywords: dict[str, object], message: str, scores: np.ndarray, weights: np.ndarray
 ) -> None:
-    given = {"n_events": 1.0, "votes": EQUAL, **keywords}
+    given = {"n_events": 1.0, "member_weights": EQUAL, **keywords}
     with pytest.raises(OptionError, match=message):
         ensemble_information([(scores, weights)], **given)
 

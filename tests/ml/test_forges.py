@@ -30,7 +30,7 @@ from madminer.ml import (
     ScoreEstimator,
     load_estimator,
 )
-from madminer.ml.ensemble_statistics import expectation_votes
+from madminer.ml.ensemble_statistics import expectation_weights
 from madminer.ml.first_release import ForgeTraining
 
 OPTIONS: dict[str, Any] = {"n_epochs": 2, "batch_size": 32, "seed": 4}
@@ -353,7 +353,7 @@ def test_expectations_and_votes(ensemble: EnsembleForge, files: dict[str, str]) 
     np.testing.assert_allclose(weights, votes / votes.sum())
     np.testing.assert_allclose(mean, np.einsum("a,aij->ij", weights, predictions))
     expected = of_today(ensemble).evaluate_score(
-        estimator_weights=expectation_votes(expectations, 20.0), calculate_covariance=True, x=x
+        estimator_weights=expectation_weights(expectations, 20.0), calculate_covariance=True, x=x
     )
     np.testing.assert_allclose(mean, expected[0])
     assert covariance.shape == (400, 400)

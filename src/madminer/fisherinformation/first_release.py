@@ -15,7 +15,7 @@ from madminer.analysis.weights import Thetas, weight_coefficients
 from madminer.checks import one_of
 from madminer.deprecation import former_name, install, renamed
 from madminer.fisherinformation.information import FisherInformation
-from madminer.ml.first_release import saved_votes
+from madminer.ml.first_release import saved_member_weights
 from madminer.typing import FloatArray, StrPath, ThetaLike
 
 __all__ = ["calculate_fisher_information_full_detector", "extract_observables_and_weights"]
@@ -97,7 +97,7 @@ def calculate_fisher_information_full_detector(
         calculate_covariance=calculate_covariance,
         batch_size=batch_size,
         test_split=test_split,
-        estimator_weights=None if c is None else saved_votes(model_file, c),
+        estimator_weights=None if c is None else saved_member_weights(model_file, c),
     )
 
 

@@ -18,7 +18,11 @@ import numpy as np
 from madminer.checks import path
 from madminer.errors import DataError, NoEventsError, OptionError, ShapeError
 from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator, load_estimator
-from madminer.ml.ensemble_statistics import ensemble_information, member_mean, normalized_votes
+from madminer.ml.ensemble_statistics import (
+    ensemble_information,
+    member_mean,
+    normalized_member_weights,
+)
 from madminer.ml.inputs import load_array
 from madminer.typing import ArrayLike, FloatArray, StrPath
 
@@ -126,8 +130,8 @@ def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) ->
         DataError: If a score is not finite.
     """
     if isinstance(estimator, Ensemble):
-        votes = normalized_votes(None, estimator.n_estimators)
-        return member_mean(_member_scores(estimator, x, theta), votes)
+        member_weights = normalized_member_weights(None, estimator.n_estimators)
+        return member_mean(_member_scores(estimator, x, theta), member_weights)
     point = theta[np.newaxis, :]
     scores = np.asarray(estimator.evaluate_score(x, point, nuisance_mode="keep"), dtype=np.float64)
     _check_finite(scores)
@@ -210,7 +214,7 @@ def model_information(
         information, covariance = ensemble_information(
             ((_member_scores(estimator, x, theta), w) for x, w in batches if len(x)),
             n_events,
-            normalized_votes(estimator_weights, estimator.n_estimators),
+            normalized_member_weights(estimator_weights, estimator.n_estimators),
             mode,
             calculate_covariance=calculate_covariance,
         )

@@ -46,7 +46,6 @@ from madminer.ml.training import (
     make_datasets,
     report_training,
 )
-from madminer.models.tables import Section, tables_html
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.conditional import ConditionalNetwork, row_blocks
 from madminer.nn.history import TrainingHistory
@@ -55,6 +54,7 @@ from madminer.nn.randomness import draw_generator
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import Standardization
 from madminer.sampling.files import one_sample
+from madminer.tables import Table, tables_html
 from madminer.text import one_line
 from madminer.typing import FloatArray, StrPath
 
@@ -121,7 +121,7 @@ class Estimator(ABC):
         del settings["estimator_type"]
         rows = [(name, str(value)) for name, value in settings.items() if value is not None]
         state = "trained" if self.is_trained else "not trained"
-        return tables_html([Section(type(self).__name__, ("", ""), rows)], state)
+        return tables_html([Table(("", ""), rows, type(self).__name__)], state)
 
     def _summary(self) -> list[str]:
         state = f"{self.n_observables} observables, {self.n_parameters} parameters, trained"

@@ -18,7 +18,7 @@ from madminer.ml.ensemble_statistics import (
     ensemble_information,
     member_covariance,
     member_mean,
-    normalized_votes,
+    normalized_member_weights,
 )
 from madminer.ml.ensemble_training import (
     check_members,
@@ -31,9 +31,9 @@ from madminer.ml.information import kinematic_information
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_thetas, normalized_weights
 from madminer.ml.registry import ESTIMATORS, family_of_method, load_single_estimator
 from madminer.ml.score import ScoreEstimator
-from madminer.models.tables import Section, tables_html
 from madminer.nn.conditional import row_blocks
 from madminer.nn.history import TrainingHistory
+from madminer.tables import Table, tables_html
 from madminer.typing import ArrayLike, FloatArray, Seed, StrPath
 
 __all__ = ["Ensemble"]
@@ -125,7 +125,7 @@ class Ensemble:
 
     def _repr_html_(self) -> str:
         rows = [(str(i), repr(member)) for i, member in enumerate(self.estimators)]
-        return tables_html([Section("Estimators", ("", ""), rows)], repr(self))
+        return tables_html([Table(("", ""), rows, "Estimators")], repr(self))
 
     @property
     def n_estimators(self) -> int:
@@ -251,7 +251,7 @@ class Ensemble:
             E_{x \sim p(x|\theta_{ref})}[\hat t(x)] = 0, \qquad
             E_{x \sim p(x|\theta_1)}[\hat r(x|\theta_0, \theta_1)] - 1 = 0
 
-        `madminer.ml.ensemble_statistics.expectation_votes` turns them into `estimator_weights`.
+        `madminer.ml.ensemble_statistics.expectation_weights` turns them into `estimator_weights`.
 
         Args:
             x: Observations drawn at the reference point of a score or single ratio estimator, or
@@ -419,7 +419,7 @@ class Ensemble:
         .. math:: I(t) = n \sum_e w_e\, t_e t_e^T, \qquad \sum_e w_e = 1
 
         With the scores :math:`t_a` of the members, their mean :math:`m = \sum_a v_a t_a` for every
-        event and :math:`q^2 = \sum_a v_a^2`, or 1 over the number of members with equal votes,
+        event and :math:`q^2 = \sum_a v_a^2`, or 1 over the number of members with equal weights,
 
         - mode "score" returns :math:`I(m)`, and as covariance the error of the mean,
           :math:`\mathrm{Cov}_a[I(m + \epsilon (t_a - m))]\, q^2 / \epsilon^2`;
@@ -462,7 +462,7 @@ class Ensemble:
         """
         events = load_columns(x, "x")
         weights = _event_weights(obs_weights, len(events))
-        votes = normalized_votes(estimator_weights, len(self._trained()))
+        member_weights = normalized_member_weights(estimator_weights, len(self._trained()))
         n_at_once = _EVENTS_AT_ONCE if sum_events else len(events)
         kept = []
 
@@ -470,13 +470,13 @@ class Ensemble:
             for rows in row_blocks(len(events), n_at_once):
                 scores = self.member_scores(events[rows], theta)
                 if not sum_events:
-                    kept.append(member_mean(scores, votes))
+                    kept.append(member_mean(scores, member_weights))
                 yield scores, weights[rows]
 
         information, covariance = ensemble_information(
             batches(),
             n_events,
-            votes,
+            member_weights,
             mode,
             calculate_covariance=calculate_covariance,
             epsilon_shift=epsilon_shift,
@@ -553,17 +553,19 @@ class Ensemble:
         keywords: dict[str, Any],
     ) -> tuple[FloatArray, FloatArray | None]:
         members = self._trained()
-        votes = normalized_votes(estimator_weights, len(members))
+        member_weights = normalized_member_weights(estimator_weights, len(members))
         if "x" in keywords:
             keywords = {**keywords, "x": load_array(keywords["x"], "x")}
         if "evaluate_score" in keywords:
             keywords = {**keywords, "evaluate_score": False}
         predictions = (_first(getattr(member, name)(**keywords)) for member in members)
         if not calculate_covariance:
-            weighted = (vote * value for vote, value in zip(votes, predictions, strict=True))
+            weighted = (
+                weight * value for weight, value in zip(member_weights, predictions, strict=True)
+            )
             return sum(weighted, start=np.zeros(())), None
         values = np.stack(list(predictions))
-        return member_mean(values, votes), member_covariance(values, votes)
+        return member_mean(values, member_weights), member_covariance(values, member_weights)
 
 
 _DEFAULTS = {"features": None, "n_hidden": (100,), "activation": "tanh", "dropout_prob": 0.0}

@@ -1,6 +1,7 @@
 r"""What an ensemble of n estimators says: means, their spread, and the error of the mean.
 
-Every member a has a vote :math:`v_a` with :math:`\sum_a v_a = 1`. Predictions f of the members give
+Every member a has a weight :math:`v_a`, with :math:`\sum_a v_a = 1`. Predictions f of the members
+give
 
 .. math::
 
@@ -8,7 +9,7 @@ Every member a has a vote :math:`v_a` with :math:`\sum_a v_a = 1`. Predictions f
     \mathrm{Cov}(f) = \frac{\sum_a v_a (f_a - \bar f)(f_a - \bar f)^T}{1 - \sum_a v_a^2}, \qquad
     \mathrm{Cov}(\bar f) = \mathrm{Cov}(f) \sum_a v_a^2 .
 
-With equal votes these are the mean, the covariance with n - 1 in the denominator, and the latter
+With equal weights these are the mean, the covariance with n - 1 in the denominator, and the latter
 divided by n.
 """
 
@@ -26,10 +27,10 @@ __all__ = [
     "INFORMATION_MODES",
     "covariance_of_mean",
     "ensemble_information",
-    "expectation_votes",
+    "expectation_weights",
     "member_covariance",
     "member_mean",
-    "normalized_votes",
+    "normalized_member_weights",
 ]
 
 INFORMATION_MODES = ("score", "information", "modified_score")
@@ -39,22 +40,22 @@ ScoreBatch = tuple[FloatArray, FloatArray]
 """Scores of all members, shape ``(n, n_x, p)``, and weights of the events, shape ``(n_x,)``."""
 
 
-def normalized_votes(estimator_weights: ArrayLike | None, n_estimators: int) -> FloatArray:
-    """Get a vote for every member; the caller's array stays as it is.
+def normalized_member_weights(estimator_weights: ArrayLike | None, n_estimators: int) -> FloatArray:
+    """Get a weight for every member; the caller's array stays as it is.
 
     Args:
         estimator_weights: Weights in any normalisation, shape ``(n,)``; None for equal ones.
         n_estimators: Number of members n.
 
     Returns:
-        Votes with sum one, shape ``(n,)``.
+        Weights with sum one, shape ``(n,)``.
 
     Raises:
         ShapeError: If there is not one weight for each member.
         OptionError: If weights are negative or not finite, or add up to zero.
 
     Examples:
-        >>> normalized_votes([1.0, 3.0], 2)
+        >>> normalized_member_weights([1.0, 3.0], 2)
         array([0.25, 0.75])
     """
     if estimator_weights is None:
@@ -69,29 +70,31 @@ def normalized_votes(estimator_weights: ArrayLike | None, n_estimators: int) -> 
         raise OptionError(
             f"estimator_weights must be 0 or more, and not all of them 0; got {weights.tolist()}."
         )
-    votes: FloatArray = weights / weights.sum()
-    return votes
+    normalized: FloatArray = weights / weights.sum()
+    return normalized
 
 
-def expectation_votes(expectations: ArrayLike, vote_expectation_weight: float = 1.0) -> FloatArray:
-    r"""Votes that trust those members whose expectation is close to zero, as it should be.
+def expectation_weights(
+    expectations: ArrayLike, vote_expectation_weight: float = 1.0
+) -> FloatArray:
+    r"""Weights that trust those members whose expectation is close to zero, as it should be.
 
     .. math:: v_a = \frac{e^{-c |E_a|}}{\sum_b e^{-c |E_b|}}
 
     Args:
         expectations: What `Ensemble.calculate_expectation` returned, shape ``(n, ...)``.
         vote_expectation_weight: The strength c, in units of an inverse expectation; 0 gives equal
-            votes.
+            weights.
 
     Returns:
-        Votes, to be used as `estimator_weights`, shape ``(n,)``.
+        Weights, to be used as `estimator_weights`, shape ``(n,)``.
 
     Raises:
         OptionError: If c is negative or not finite.
         DataError: If an expectation is not finite.
 
     Examples:
-        >>> expectation_votes([[0.0, 0.0], [0.3, 0.4]], np.log(3.0) / 0.5)
+        >>> expectation_weights([[0.0, 0.0], [0.3, 0.4]], np.log(3.0) / 0.5)
         array([0.75, 0.25])
     """
     if not (np.isfinite(vote_expectation_weight) and vote_expectation_weight >= 0.0):
@@ -100,18 +103,18 @@ def expectation_votes(expectations: ArrayLike, vote_expectation_weight: float = 
     distances = np.linalg.norm(values.reshape(len(values), -1), axis=1)
     if not np.all(np.isfinite(distances)):
         raise DataError(f"All expectations must be finite, got {values.tolist()}.")
-    return normalized_votes(
+    return normalized_member_weights(
         np.exp(-vote_expectation_weight * (distances - distances.min())), len(values)
     )
 
 
-def member_mean(predictions: FloatArray, votes: FloatArray) -> FloatArray:
+def member_mean(predictions: FloatArray, member_weights: FloatArray) -> FloatArray:
     r"""Mean over members :math:`\sum_a v_a f_a`: ``(n, ...)``, ``(n,)`` to ``(...)``."""
-    mean: FloatArray = np.tensordot(votes, predictions, axes=1)
+    mean: FloatArray = np.tensordot(member_weights, predictions, axes=1)
     return mean
 
 
-def member_covariance(predictions: FloatArray, votes: FloatArray) -> FloatArray:
+def member_covariance(predictions: FloatArray, member_weights: FloatArray) -> FloatArray:
     r"""Covariance over members: how much a single one scatters.
 
     .. math::
@@ -120,13 +123,13 @@ def member_covariance(predictions: FloatArray, votes: FloatArray) -> FloatArray:
 
     Args:
         predictions: Prediction of each member, shape ``(n, *shape)``.
-        votes: Votes with sum one, shape ``(n,)``.
+        member_weights: Weights of the members with sum one, shape ``(n,)``.
 
     Returns:
         Covariance, shape ``(*shape, *shape)``.
 
     Raises:
-        EnsembleError: If fewer than two members have a vote.
+        EnsembleError: If fewer than two members have a weight.
         OptionError: If the result does not fit into memory.
 
     Examples:
@@ -134,17 +137,20 @@ def member_covariance(predictions: FloatArray, votes: FloatArray) -> FloatArray:
         array([[2. , 1. ],
                [1. , 0.5]])
     """
-    if np.count_nonzero(votes) < 2:
+    n_members = np.count_nonzero(member_weights)
+    if n_members < 2:
         raise EnsembleError(
-            f"A covariance needs two or more estimators with a vote, got "
-            f"{np.count_nonzero(votes)}. Train more of them, or use calculate_covariance=False."
+            f"A covariance needs two or more estimators with a weight, got {n_members}. Train more "
+            f"of them, or use calculate_covariance=False."
         )
     shape = predictions.shape[1:]
     _check_memory(shape)
-    differences = (predictions - member_mean(predictions, votes)).reshape(len(votes), -1)
-    weighted = differences * votes[:, np.newaxis]
+    differences = (predictions - member_mean(predictions, member_weights)).reshape(
+        len(member_weights), -1
+    )
+    weighted = differences * member_weights[:, np.newaxis]
     covariance: FloatArray = weighted.T @ differences
-    covariance /= 1.0 - np.sum(votes**2)
+    covariance /= 1.0 - np.sum(member_weights**2)
     return covariance.reshape(shape + shape)
 
 
@@ -171,15 +177,15 @@ def covariance_of_mean(
         >>> covariance_of_mean(np.array([[8.0]]), None, 4)
         array([[2.]])
     """
-    votes = normalized_votes(estimator_weights, n_estimators)
-    result: FloatArray = np.asarray(covariance) * np.sum(votes**2)
+    member_weights = normalized_member_weights(estimator_weights, n_estimators)
+    result: FloatArray = np.asarray(covariance) * np.sum(member_weights**2)
     return result
 
 
 def ensemble_information(
     batches: Iterable[ScoreBatch],
     n_events: float,
-    votes: FloatArray,
+    member_weights: FloatArray,
     mode: str = "score",
     *,
     calculate_covariance: bool = True,
@@ -195,15 +201,15 @@ def ensemble_information(
     - "modified_score" is :math:`I(m)` with :math:`\mathrm{Cov}_a[I(m + q (t_a - m))]`,
     - "information" is :math:`\sum_a v_a I(t_a)` with :math:`\mathrm{Cov}_a[I(t_a)]`,
 
-    where :math:`q^2 = \sum_a v_a^2`, or 1/n with equal votes. The first is the error of the mean in
-    linear propagation, the second the same with shifts as large as the error, and the third the
+    where :math:`q^2 = \sum_a v_a^2`, or 1/n with equal weights. The first is the error of the mean
+    in linear propagation, the second the same with shifts as large as the error, and the third the
     spread of single members, which `covariance_of_mean` turns into the error of their mean.
 
     Args:
         batches: Scores of the members, shape ``(n, n_x, p)``, and weights of the events in any
             common normalisation, shape ``(n_x,)``.
         n_events: Expected number of events.
-        votes: Votes of the members with sum one, shape ``(n,)``.
+        member_weights: Weights of the members with sum one, shape ``(n,)``.
         mode: One of `INFORMATION_MODES`.
         calculate_covariance: Whether to calculate the covariance.
         epsilon_shift: The factor epsilon of the linear error propagation of mode "score".
@@ -213,16 +219,16 @@ def ensemble_information(
 
     Raises:
         OptionError: If an option lies outside its range.
-        EnsembleError: If fewer than two members have a vote but a covariance is wanted.
+        EnsembleError: If fewer than two members have a weight but a covariance is wanted.
         NoEventsError: If the weights of the events do not add up to a positive number.
     """
     _check_options(mode, n_events, epsilon_shift)
-    spread = np.sqrt(np.sum(votes**2))
+    spread = np.sqrt(np.sum(member_weights**2))
     shift = {"score": epsilon_shift, "modified_score": spread, "information": 1.0}[mode]
     factor = (spread / epsilon_shift) ** 2 if mode == "score" else 1.0
     of_mean, of_members, weight_sum = np.zeros(()), np.zeros(()), 0.0
     for scores, weights in batches:
-        mean = member_mean(scores, votes)
+        mean = member_mean(scores, member_weights)
         of_mean = of_mean + _second_moment(mean, weights)
         if calculate_covariance or mode == "information":
             shifted = (_second_moment(mean + shift * (t - mean), weights) for t in scores)
@@ -234,10 +240,12 @@ def ensemble_information(
             f"with a positive total."
         )
     scale = n_events / weight_sum
-    information = scale * (member_mean(of_members, votes) if mode == "information" else of_mean)
+    information = scale * (
+        member_mean(of_members, member_weights) if mode == "information" else of_mean
+    )
     if not calculate_covariance:
         return information, None
-    return information, factor * member_covariance(scale * of_members, votes)
+    return information, factor * member_covariance(scale * of_members, member_weights)
 
 
 def _second_moment(scores: FloatArray, weights: FloatArray) -> FloatArray:

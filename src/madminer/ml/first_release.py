@@ -23,7 +23,7 @@ from madminer.io.file_sets import reading
 from madminer.ml.base import Estimator
 from madminer.ml.ensemble import Ensemble
 from madminer.ml.ensemble_files import read_ensemble, read_index, write_ensemble
-from madminer.ml.ensemble_statistics import expectation_votes, normalized_votes
+from madminer.ml.ensemble_statistics import expectation_weights, normalized_member_weights
 from madminer.ml.inputs import DataLike
 from madminer.ml.methods import FAMILIES
 from madminer.ml.options import TrainingOptions
@@ -34,7 +34,7 @@ from madminer.nn.loop import TrainingSettings
 from madminer.options import takes
 from madminer.typing import FloatArray, Seed, StrPath
 
-__all__ = ["EnsembleForge", "ForgeTraining", "MLForge", "saved_votes"]
+__all__ = ["EnsembleForge", "ForgeTraining", "MLForge", "saved_member_weights"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -604,13 +604,13 @@ class EnsembleForge:
 
     def _votes(self, c: VoteStrength) -> FloatArray:
         if c is None:
-            return normalized_votes(None, len(self.estimators))
+            return normalized_member_weights(None, len(self.estimators))
         if self.expectations is None:
             raise OptionError(
                 f"vote_expectation_weight={c} needs expectations. Call calculate_expectation "
                 f"first, or use None."
             )
-        return expectation_votes(self.expectations, cast("float", c))
+        return expectation_weights(self.expectations, cast("float", c))
 
     def _scores(self, name: str) -> Ensemble:
         ensemble = self._ensemble()
@@ -623,7 +623,7 @@ class EnsembleForge:
         return ensemble
 
 
-def saved_votes(folder: StrPath, vote_expectation_weight: float) -> FloatArray:
+def saved_member_weights(folder: StrPath, vote_expectation_weight: float) -> FloatArray:
     """Votes of a saved ensemble, from the expectations that were saved with it.
 
     Args:
@@ -643,7 +643,7 @@ def saved_votes(folder: StrPath, vote_expectation_weight: float) -> FloatArray:
             f"Votes with vote_expectation_weight={vote_expectation_weight} need expectations, but "
             f"{folder} was saved without. Call calculate_expectation before save, or use None."
         )
-    return expectation_votes(expectations, vote_expectation_weight)
+    return expectation_weights(expectations, vote_expectation_weight)
 
 
 def _forge(estimator: Estimator | None = None, method: str | None = None) -> MLForge:
