@@ -255,7 +255,8 @@ _EVENT_COST = 0.03
 _RESPONSE_COST = 0.3
 
 _BLOCK = 1 << 18  # weights calculated at once
-_SCANNED = 1 << 24  # weights that are all looked at for the effective number of events
+_SCANNED = 1 << 22  # weights that are all looked at for the effective number of events
+_FEW_POINTS = 4  # at which they are, however many
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -364,7 +365,7 @@ def draw_events(
     if is_negative.any() and not table.is_signed:
         signed = np.unique(points[is_negative])
         totals[signed] = _look_at_all(table, targets, signed)[1]
-    if len(targets) * len(table) <= _SCANNED:
+    if len(targets) <= _FEW_POINTS or len(targets) * len(table) <= _SCANNED:
         everywhere = np.arange(len(targets))
         heaviest, totals = _look_at_all(table, targets, everywhere, limits, drop_negative)
     else:
