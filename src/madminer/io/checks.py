@@ -15,10 +15,10 @@ from madminer.io.event_reader import EventFile
 from madminer.io.setup_file import read_setup
 from madminer.io.statistics import EventStatistics, VariationStatistics, event_statistics
 from madminer.models import AnalysisSetup
-from madminer.models.tables import Section, tables_html
 from madminer.morphing.basis import MAX_CONDITION, condition_numbers
 from madminer.morphing.closure import morphing_closure
 from madminer.morphing.weights import monomials
+from madminer.tables import Table, tables_html
 from madminer.text import one_line, printable
 from madminer.typing import StrPath
 
@@ -394,7 +394,7 @@ class EventFileReport:
 
     def _repr_html_(self) -> str:
         rows = [(str(f.level), f"{f.text} {f.remedy}".rstrip()) for f in self.findings]
-        findings = Section("Findings", ("", ""), rows, max_rows=len(rows))
+        findings = Table(("", ""), rows, "Findings", max_rows=len(rows))
         return tables_html([findings], str(self.path))
 
     @property

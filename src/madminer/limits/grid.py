@@ -10,8 +10,8 @@ import numpy as np
 
 from madminer.checks import interval, refusal, sequence, whole
 from madminer.errors import DataError, ShapeError
-from madminer.models.tables import Section, tables_html
 from madminer.stats import log_ratio_to_best, p_values_from_log_r
+from madminer.tables import Table, tables_html
 from madminer.typing import FloatArray
 
 __all__ = ["LimitGrid", "limit_grid", "parameters_at_border", "regular_grid"]
@@ -76,7 +76,7 @@ class LimitGrid:
         return f"LimitGrid({', '.join(f'{k} {v}' for k, v in self._numbers().items())})"
 
     def _repr_html_(self) -> str:
-        return tables_html([Section("Limits", ("", ""), list(self._numbers().items()))])
+        return tables_html([Table(("", ""), list(self._numbers().items()), "Limits")])
 
 
 def limit_grid(

@@ -14,7 +14,6 @@ from madminer.errors import SetupError, ShapeError, UnknownNameError
 from madminer.models.benchmarks import Benchmark, FiniteDiffBenchmark
 from madminer.models.parameters import AnalysisParameter, NuisanceParameter
 from madminer.models.systematics import Systematic
-from madminer.models.tables import setup_html, setup_tables
 from madminer.typing import FloatArray, IntArray, ThetaLike
 
 if TYPE_CHECKING:
@@ -115,9 +114,13 @@ class AnalysisSetup:
         self._check_references()
 
     def __rich__(self) -> Group:
+        from madminer.models.tables import setup_tables
+
         return setup_tables(self)
 
     def _repr_html_(self) -> str:
+        from madminer.models.tables import setup_html
+
         return setup_html(self)
 
     def _check_morphing(self) -> None:

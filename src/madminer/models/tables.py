@@ -3,70 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from madminer.text import printable
+from madminer.models.benchmarks import Benchmark
+from madminer.models.setup import AnalysisSetup
+from madminer.models.systematics import Systematic
+from madminer.tables import MAX_ROWS, Table, tables_html, tables_rich
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from madminer.models.benchmarks import Benchmark
-    from madminer.models.setup import AnalysisSetup
-    from madminer.models.systematics import Systematic
+__all__ = ["setup_html", "setup_tables"]
 
-__all__ = ["Section", "setup_html", "setup_tables", "tables_html"]
-
-MAX_ROWS = 20
 MAX_DIFFERENCES = 6
 MAX_VALUE_COLUMNS = 4
 MAX_CHARACTERS = 70
 EMPTY = "No parameters yet: start with add_parameter."
-
-STYLE = """
-.madminer-setup { font-family: sans-serif; font-size: 0.9em; color: inherit; overflow-x: auto; }
-.madminer-setup table { border-collapse: collapse; margin: 0.4em 0 1.1em 0; color: inherit; }
-.madminer-setup caption { caption-side: top; text-align: left; font-weight: bold;
-  padding: 0.2em 0; color: inherit; white-space: nowrap; }
-.madminer-setup th { text-align: left; font-weight: normal; opacity: 0.65;
-  padding: 0.15em 1.4em 0.15em 0; border-bottom: 1px solid rgba(128, 128, 128, 0.6); }
-.madminer-setup td { text-align: left; vertical-align: top; padding: 0.15em 1.4em 0.15em 0;
-  border-bottom: 1px solid rgba(128, 128, 128, 0.2); }
-.madminer-setup .number { text-align: right; font-variant-numeric: tabular-nums; }
-.madminer-setup :is(th, td):last-child { padding-right: 0.2em; }
-.madminer-setup .more { opacity: 0.65; }
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One table: its title, the heads of its columns, and texts in rows of equal length.
-
-    Args:
-        title: What stands above it.
-        columns: Heads of the columns.
-        rows: Texts, each row as long as `columns`.
-        numeric: Columns of numbers, which are aligned to the right.
-        max_rows: How many rows are shown; of a longer list the first, and how many are left.
-    """
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    numeric: frozenset[int] = frozenset()
-    max_rows: int = MAX_ROWS
-
-    @property
-    def shown(self) -> Sequence[Sequence[str]]:
-        """The rows; of a long list the first."""
-        return self.rows if len(self.rows) <= self.max_rows else self.rows[: self.max_rows - 1]
-
-    @property
-    def more(self) -> str:
-        """What is said about the other rows."""
-        n_left = len(self.rows) - len(self.shown)
-        return f"... and {n_left} more" if n_left else ""
 
 
 def setup_tables(setup: AnalysisSetup) -> Group:
@@ -94,8 +46,8 @@ def setup_tables(setup: AnalysisSetup) -> Group:
     """
     from rich.console import Group
 
-    sections = _sections(setup)
-    return Group(*(_rich_section(section) for section in sections)) if sections else Group(EMPTY)
+    tables = _tables(setup)
+    return tables_rich(tables) if tables else Group(EMPTY)
 
 
 def setup_html(setup: AnalysisSetup, text: str = "") -> str:
@@ -114,81 +66,12 @@ def setup_html(setup: AnalysisSetup, text: str = "") -> str:
         >>> "No parameters yet" in setup_html(AnalysisSetup())
         True
     """
-    sections = _sections(setup)
-    return tables_html(sections, text if sections else EMPTY)
+    tables = _tables(setup)
+    return tables_html(tables, text if tables else EMPTY)
 
 
-def tables_html(sections: Iterable[Section], text: str = "") -> str:
-    """Show tables in a notebook, in the colours of the page around them.
-
-    Args:
-        sections: The tables.
-        text: A line above them.
-
-    Returns:
-        HTML in which all texts are escaped.
-
-    Examples:
-        >>> "&lt;b&gt;" in tables_html([Section("Observables", ("name",), [("<b>",)])])
-        True
-    """
-    line = [f"<p>{_escaped(text)}</p>"] if text else []
-    tables = "\n".join([*line, *(_html_table(section) for section in sections)])
-    return f'<div class="madminer-setup">\n<style>{STYLE}</style>\n{tables}\n</div>'
-
-
-def _rich_section(section: Section) -> Group:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        header_style="dim",
-    )
-    for i, column in enumerate(section.columns):
-        is_number = i in section.numeric
-        justify: Literal["left", "right"] = "right" if is_number else "left"
-        table.add_column(
-            Text(printable(column)), justify=justify, overflow="fold", no_wrap=is_number
-        )
-    for row in section.shown:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    more = [Text(section.more, style="dim")] if section.more else []
-    return Group(Text(section.title, style="bold"), table, *more, Text())
-
-
-def _html_table(section: Section) -> str:
-    def cells(tag: str, row: Sequence[str]) -> str:
-        classes = [' class="number"' if i in section.numeric else "" for i in range(len(row))]
-        texts = (
-            f"<{tag}{c}>{_escaped(cell)}</{tag}>" for c, cell in zip(classes, row, strict=True)
-        )
-        return f"<tr>{''.join(texts)}</tr>"
-
-    lines = [
-        "<table>",
-        f"<caption>{_escaped(section.title)}</caption>",
-        f"<thead>{cells('th', section.columns)}</thead>",
-        "<tbody>",
-        *(cells("td", row) for row in section.shown),
-    ]
-    if section.more:
-        n_columns = len(section.columns)
-        lines.append(f'<tr><td class="more" colspan="{n_columns}">{section.more}</td></tr>')
-    return "\n".join([*lines, "</tbody>", "</table>"])
-
-
-def _escaped(text: str) -> str:
-    return escape(printable(text))
-
-
-def _sections(setup: AnalysisSetup) -> list[Section]:
-    makers: Iterable[Callable[[AnalysisSetup], Section]] = (
+def _tables(setup: AnalysisSetup) -> list[Table]:
+    makers: Iterable[Callable[[AnalysisSetup], Table]] = (
         _parameters,
         _benchmarks,
         _morphing,
@@ -197,10 +80,10 @@ def _sections(setup: AnalysisSetup) -> list[Section]:
         _nuisance_parameters,
         _observables,
     )
-    return [section for make in makers if (section := make(setup)).rows]
+    return [table for make in makers if (table := make(setup)).rows]
 
 
-def _parameters(setup: AnalysisSetup) -> Section:
+def _parameters(setup: AnalysisSetup) -> Table:
     rows = [
         (
             p.name,
@@ -213,10 +96,10 @@ def _parameters(setup: AnalysisSetup) -> Section:
         for p in setup.parameters.values()
     ]
     columns = ("name", "block", "id", "max. power", "range", "value in the card")
-    return Section(f"Parameters ({len(rows)})", columns, rows, frozenset({2, 3}))
+    return Table(columns, rows, f"Parameters ({len(rows)})", frozenset({2, 3}))
 
 
-def _benchmarks(setup: AnalysisSetup) -> Section:
+def _benchmarks(setup: AnalysisSetup) -> Table:
     names = list(setup.parameters)
     in_columns = len(names) <= MAX_VALUE_COLUMNS
     roles = _roles(setup)
@@ -226,7 +109,7 @@ def _benchmarks(setup: AnalysisSetup) -> Section:
         rows.append((name, *values, ", ".join(roles[name])))
     heads = names if in_columns else ["values (others are 0)"]
     numeric = frozenset(range(1, 1 + len(names))) if in_columns else frozenset[int]()
-    return Section(f"Benchmarks ({len(rows)})", ("name", *heads, "role"), rows, numeric)
+    return Table(("name", *heads, "role"), rows, f"Benchmarks ({len(rows)})", numeric)
 
 
 def _value_cells(benchmark: Benchmark, names: Sequence[str]) -> list[str]:
@@ -262,16 +145,16 @@ def _roles(setup: AnalysisSetup) -> dict[str, list[str]]:
     return roles
 
 
-def _morphing(setup: AnalysisSetup) -> Section:
+def _morphing(setup: AnalysisSetup) -> Table:
     if setup.morphing is None:
-        return Section("Morphing", (), ())
+        return Table((), ())
     names = list(setup.parameters)
     terms = [_monomial(names, powers) for powers in setup.morphing.components.tolist()]
     title = (
         f"Morphing ({setup.morphing.n_components} components from "
         f"{setup.morphing.n_basis} benchmarks)"
     )
-    return Section(title, ("components",), [(_joined(terms, MAX_ROWS),)])
+    return Table(("components",), [(_joined(terms, MAX_ROWS),)], title)
 
 
 def _monomial(names: Sequence[str], powers: Sequence[int]) -> str:
@@ -283,9 +166,9 @@ def _monomial(names: Sequence[str], powers: Sequence[int]) -> str:
     return " ".join(factors) or "1"
 
 
-def _finite_differences(setup: AnalysisSetup) -> Section:
+def _finite_differences(setup: AnalysisSetup) -> Table:
     if setup.finite_differences is None:
-        return Section("Finite differences", (), ())
+        return Table((), ())
     differences = setup.finite_differences
     names = list(setup.parameters)
     rows = [
@@ -294,12 +177,12 @@ def _finite_differences(setup: AnalysisSetup) -> Section:
     ]
     title = f"Finite differences (step {differences.epsilon:g})"
     columns = ("benchmark", "with one parameter raised")
-    return Section(title, columns, rows, max_rows=MAX_DIFFERENCES)
+    return Table(columns, rows, title, max_rows=MAX_DIFFERENCES)
 
 
-def _systematics(setup: AnalysisSetup) -> Section:
+def _systematics(setup: AnalysisSetup) -> Table:
     rows = [(s.name, s.type.value, _variation(s)) for s in setup.systematics.values()]
-    return Section(f"Systematics ({len(rows)})", ("name", "effect", "variation"), rows)
+    return Table(("name", "effect", "variation"), rows, f"Systematics ({len(rows)})")
 
 
 def _variation(systematic: Systematic) -> str:
@@ -309,7 +192,7 @@ def _variation(systematic: Systematic) -> str:
     return f"{scale}{systematic.value.replace(',', ', ')}"
 
 
-def _nuisance_parameters(setup: AnalysisSetup) -> Section:
+def _nuisance_parameters(setup: AnalysisSetup) -> Table:
     labels = setup.nuisance_labels
     rows = [
         (
@@ -321,7 +204,7 @@ def _nuisance_parameters(setup: AnalysisSetup) -> Section:
         for p in setup.nuisance_parameters.values()
     ]
     columns = ("name", "systematic", "weights at nu = +1", "weights at nu = -1")
-    return Section(f"Nuisance parameters ({len(rows)})", columns, rows)
+    return Table(columns, rows, f"Nuisance parameters ({len(rows)})")
 
 
 def _variations(benchmark: str | None, at_points: Mapping[str, str] | None) -> str:
@@ -329,9 +212,9 @@ def _variations(benchmark: str | None, at_points: Mapping[str, str] | None) -> s
     return ", ".join(filter(None, [benchmark, several]))
 
 
-def _observables(setup: AnalysisSetup) -> Section:
+def _observables(setup: AnalysisSetup) -> Table:
     rows = [(name, _short(definition)) for name, definition in setup.observables.items()]
-    return Section(f"Observables ({len(rows)})", ("name", "definition"), rows)
+    return Table(("name", "definition"), rows, f"Observables ({len(rows)})")
 
 
 def _joined(texts: Sequence[str], at_most: int) -> str:

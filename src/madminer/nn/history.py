@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from madminer.errors import OptionError
-from madminer.models.tables import Section, tables_html
+from madminer.tables import Table, tables_html
 
 __all__ = ["EpochCallback", "EpochReport", "TrainingHistory", "check_callbacks"]
 
@@ -112,7 +112,7 @@ class TrainingHistory:
             )
         ]
         columns = ("epoch", "loss", "validation", "learning rate")
-        return tables_html([Section("Training", columns, rows, frozenset(range(4)))], self.summary)
+        return tables_html([Table(columns, rows, "Training", frozenset(range(4)))], self.summary)
 
     @property
     def n_epochs(self) -> int:

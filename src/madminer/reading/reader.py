@@ -16,7 +16,6 @@ from madminer.expressions import Vocabulary
 from madminer.io import write_events
 from madminer.io.setup_file import read_setup
 from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
-from madminer.models.tables import Section, tables_html
 from madminer.reading.functions import check_function
 from madminer.reading.objects import default_observables
 from madminer.reading.results import (
@@ -36,6 +35,7 @@ from madminer.reading.selection import (
 )
 from madminer.reading.systematics import join_nuisances
 from madminer.reading.weights import Sample
+from madminer.tables import Table, tables_html
 from madminer.text import one_line, shortened
 from madminer.typing import FloatArray, IntArray, Seed, StrPath
 
@@ -109,14 +109,14 @@ class EventReader(ABC):
         ]
         selection = [("cut", item.val_expression) for item in self.cuts]
         selection += [("efficiency", item.val_expression) for item in self.efficiencies]
-        sections = [
-            Section("Samples", ("file", "generated at", "k-factor"), samples, frozenset({2})),
-            Section("Observables", ("name", "definition"), list(definitions.items())),
-            Section("Selection", ("", "definition"), selection),
-            *([] if self.cut_flow is None else [self.cut_flow.section]),
+        tables = [
+            Table(("file", "generated at", "k-factor"), samples, "Samples", frozenset({2})),
+            Table(("name", "definition"), list(definitions.items()), "Observables"),
+            Table(("", "definition"), selection, "Selection"),
+            *([] if self.cut_flow is None else [self.cut_flow.table]),
         ]
         title = f"{type(self).__name__}: {self._state()}"
-        return tables_html([section for section in sections if section.rows], title)
+        return tables_html([table for table in tables if table.rows], title)
 
     def _state(self) -> str:
         n_events = len(next(iter(self.observations.values()), ()))

@@ -19,9 +19,9 @@ from madminer.expressions import (
 )
 from madminer.io.events import Weights
 from madminer.models import Cut, Efficiency, Observable
-from madminer.models.tables import Section, tables_html
 from madminer.reading.functions import evaluate_columnar, evaluate_event_by_event
 from madminer.reading.objects import EventObjects
+from madminer.tables import Table, tables_html
 from madminer.typing import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -285,17 +285,17 @@ class CutFlow:
 
     def __str__(self) -> str:
         """A table with one line a step."""
-        section = self.section
-        first = max(len(text) for text in (section.columns[0], *self.steps))
+        table = self.table
+        first = max(len(text) for text in (table.columns[0], *self.steps))
         widths = (first, 10, 6, 18)
         return "\n".join(
             f"{row[0]:<{first}}  "
             + "  ".join(f"{text:>{width}}" for text, width in zip(row[1:], widths[1:], strict=True))
-            for row in (section.columns, *section.rows)
+            for row in (table.columns, *table.rows)
         )
 
     @property
-    def section(self) -> Section:
+    def table(self) -> Table:
         """The same as a table for notebooks."""
         n_all = max(int(self.n_events[0]), 1)
         rows = [
@@ -305,10 +305,10 @@ class CutFlow:
             )
         ]
         columns = ("step", "events", "share", "cross section (pb)")
-        return Section("Cut flow", columns, rows, frozenset({1, 2, 3}))
+        return Table(columns, rows, "Cut flow", frozenset({1, 2, 3}))
 
     def _repr_html_(self) -> str:
-        return tables_html([self.section])
+        return tables_html([self.table])
 
 
 @dataclass(frozen=True, slots=True)

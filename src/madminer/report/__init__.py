@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from madminer.report.content import Check, Picture, Table
-from madminer.report.page import draw, render_page, write_page
+from madminer.report.page import Check, Picture, draw, render_page, write_page
+from madminer.tables import Table
 
 __all__ = ["Check", "Picture", "Table", "draw", "render_page", "write_page"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
 
@@ -17,10 +18,9 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from madminer.io.atomic import atomic_path
-from madminer.report.content import Check, Picture
 from madminer.typing import StrPath
 
-__all__ = ["draw", "render_page", "write_page"]
+__all__ = ["Check", "Picture", "draw", "render_page", "write_page"]
 
 _HOME = "madminer.report"
 _PIXELS_PER_INCH = 96
@@ -28,6 +28,40 @@ _MEDIA_TYPES: dict[str, Literal["image/png", "image/svg+xml"]] = {
     "png": "image/png",
     "svg": "image/svg+xml",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of a closure test.
+
+    Args:
+        name: What is compared.
+        measured: What came out, as text.
+        expected: What would be perfect, as text.
+        requirement: The condition for passing, as text.
+        passed: Whether it is met.
+    """
+
+    name: str
+    measured: str
+    expected: str
+    requirement: str
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure, already drawn.
+
+    Args:
+        data: The encoded image.
+        media_type: How it is encoded.
+        width: Width on the page in CSS pixels.
+    """
+
+    data: bytes
+    media_type: Literal["image/png", "image/svg+xml"]
+    width: int
 
 
 def draw(figure: Figure, *, encoding: Literal["png", "svg"] = "png") -> Picture:
