@@ -12,7 +12,7 @@ from madminer.errors import NoEventsError, OptionError, SetupError, ShapeError
 from madminer.fisherinformation import FisherInformation
 from madminer.fisherinformation.bins import TruthSums
 from madminer.fisherinformation.response import CellResponse
-from madminer.fisherinformation.score_information import kinematic_information
+from madminer.fisherinformation.score_information import model_information
 from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
 
 L = 1000.0
@@ -188,7 +188,7 @@ def test_refused(
     with pytest.raises(SetupError, match="estimator has 3 parameters, but the file has 2"):
         fisher.full_information(ORIGIN, tmp_path / "three")
     with pytest.raises(NoEventsError, match="positive total"):
-        kinematic_information(estimator, [], np.zeros(3), 1.0)
+        model_information(estimator, [], np.zeros(3), 1.0)
 
 
 def test_theta_may_carry_nuisance_parameters(shared: Path, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 r"""Kinematic information from a trained estimator of the score.
 
-**Kinematic information from a trained estimator of the score.**
-
 .. math:: I_{ij} = n \sum_e w_e\, \hat t_i(x_e)\, \hat t_j(x_e), \qquad \sum_e w_e = 1
 
 References:
@@ -16,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from madminer.checks import path
-from madminer.errors import DataError, NoEventsError, OptionError, ShapeError
+from madminer.errors import DataError, OptionError, ShapeError
 from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator, load_estimator
 from madminer.ml.ensemble_statistics import (
     ensemble_information,
@@ -30,11 +28,9 @@ __all__ = [
     "ScoreModel",
     "check_reference",
     "estimated_scores",
-    "kinematic_information",
     "load_score_model",
     "model_information",
     "read_samples",
-    "score_information",
 ]
 
 
@@ -129,55 +125,8 @@ def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) ->
     Raises:
         DataError: If a score is not finite.
     """
-    if isinstance(estimator, Ensemble):
-        member_weights = normalized_member_weights(None, estimator.n_estimators)
-        return member_mean(_member_scores(estimator, x, theta), member_weights)
-    point = theta[np.newaxis, :]
-    scores = np.asarray(estimator.evaluate_score(x, point, nuisance_mode="keep"), dtype=np.float64)
-    _check_finite(scores)
-    return scores
-
-
-def score_information(scores: FloatArray, weights: FloatArray) -> FloatArray:
-    r"""Sum over events :math:`\sum_e w_e t_{ei} t_{ej}`: ``(n, m)``, ``(n,)`` to ``(m, m)``."""
-    information: FloatArray = (scores * weights[:, np.newaxis]).T @ scores
-    return 0.5 * (information + information.T)
-
-
-def kinematic_information(
-    estimator: ScoreModel,
-    batches: Iterable[tuple[FloatArray, FloatArray]],
-    theta: FloatArray,
-    n_events: float,
-) -> FloatArray:
-    """Information in the kinematics of an expected number of events.
-
-    Args:
-        estimator: Score estimator or single ratio estimator; of an ensemble of them the mean score
-            is taken.
-        batches: Observables, shape ``(n, n_observables)``, and weights at theta, shape ``(n,)``,
-            in any normalisation; the result does not depend on how events are batched.
-        theta: Parameter point of the estimator, shape ``(m,)``.
-        n_events: Expected number of events.
-
-    Returns:
-        Information, shape ``(m, m)``.
-
-    Raises:
-        NoEventsError: If the weights do not add up to a positive number.
-    """
-    total, weight_sum = np.zeros((len(theta), len(theta))), 0.0
-    for x, weights in batches:
-        if len(x):
-            total += score_information(estimated_scores(estimator, x, theta), weights)
-            weight_sum += float(weights.sum())
-    if weight_sum <= 0.0:
-        raise NoEventsError(
-            f"The weights of the events add up to {weight_sum}; a Fisher information needs events "
-            "with a positive total."
-        )
-    information: FloatArray = n_events / weight_sum * total
-    return information
+    scores = _member_scores(estimator, x, theta)
+    return member_mean(scores, normalized_member_weights(None, len(scores)))
 
 
 def model_information(
@@ -194,7 +143,8 @@ def model_information(
 
     Args:
         estimator: Score estimator or single ratio estimator, or an ensemble of them.
-        batches: Observables and weights as in `kinematic_information`.
+        batches: Observables, shape ``(n, n_observables)``, and weights at theta, shape ``(n,)``,
+            in any normalisation; the result does not depend on how events are batched.
         theta: Parameter point of the estimator, shape ``(m,)``.
         n_events: Expected number of events.
         mode: How an ensemble is averaged, see `madminer.ml.Ensemble`.
@@ -209,22 +159,25 @@ def model_information(
         NoEventsError: If the weights do not add up to a positive number.
         EnsembleError: If a covariance is asked of fewer than two members.
     """
-    covariance = None
+    member_weights = np.ones(1)
     if isinstance(estimator, Ensemble):
-        information, covariance = ensemble_information(
-            ((_member_scores(estimator, x, theta), w) for x, w in batches if len(x)),
-            n_events,
-            normalized_member_weights(estimator_weights, estimator.n_estimators),
-            mode,
-            calculate_covariance=calculate_covariance,
-        )
-    else:
-        information = kinematic_information(estimator, batches, theta, n_events)
+        member_weights = normalized_member_weights(estimator_weights, estimator.n_estimators)
+    information, covariance = ensemble_information(
+        ((_member_scores(estimator, x, theta), w) for x, w in batches if len(x)),
+        n_events,
+        member_weights,
+        mode,
+        calculate_covariance=calculate_covariance and isinstance(estimator, Ensemble),
+    )
     return information, np.zeros((len(theta),) * 4) if covariance is None else covariance
 
 
-def _member_scores(ensemble: Ensemble, x: FloatArray, theta: FloatArray) -> FloatArray:
-    scores = ensemble.member_scores(x, theta)
+def _member_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) -> FloatArray:
+    """Scores of each member of an ensemble, or of a single estimator, shape (n_members, n, m)."""
+    if isinstance(estimator, Ensemble):
+        scores = estimator.member_scores(x, theta)
+    else:
+        scores = estimator.evaluate_score(x, theta[np.newaxis], nuisance_mode="keep")[np.newaxis]
     _check_finite(scores)
     return scores
 

@@ -27,12 +27,12 @@ from madminer.ml.ensemble_training import (
     mixture_error,
     train_members,
 )
-from madminer.ml.information import kinematic_information
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_thetas, normalized_weights
 from madminer.ml.registry import ESTIMATORS, family_of_method, load_single_estimator
 from madminer.ml.score import ScoreEstimator
 from madminer.nn.conditional import row_blocks
 from madminer.nn.history import TrainingHistory
+from madminer.stats import kinematic_information
 from madminer.tables import Table, tables_html
 from madminer.typing import ArrayLike, FloatArray, Seed, StrPath
 

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from madminer.errors import DataError, EnsembleError, NoEventsError, OptionError, ShapeError
+from madminer.stats import score_moment
 from madminer.typing import ArrayLike, FloatArray
 
 __all__ = [
@@ -229,9 +230,9 @@ def ensemble_information(
     of_mean, of_members, weight_sum = np.zeros(()), np.zeros(()), 0.0
     for scores, weights in batches:
         mean = member_mean(scores, member_weights)
-        of_mean = of_mean + _second_moment(mean, weights)
+        of_mean = of_mean + score_moment(mean, weights)
         if calculate_covariance or mode == "information":
-            shifted = (_second_moment(mean + shift * (t - mean), weights) for t in scores)
+            shifted = (score_moment(mean + shift * (t - mean), weights) for t in scores)
             of_members = of_members + np.stack(list(shifted))
         weight_sum += float(weights.sum())
     if weight_sum <= 0.0:
@@ -246,12 +247,6 @@ def ensemble_information(
     if not calculate_covariance:
         return information, None
     return information, factor * member_covariance(scale * of_members, member_weights)
-
-
-def _second_moment(scores: FloatArray, weights: FloatArray) -> FloatArray:
-    r"""Sum over events :math:`\sum_e w_e s_e s_e^T`: ``(n_x, p)``, ``(n_x,)`` to ``(p, p)``."""
-    moment: FloatArray = (scores * weights[:, np.newaxis]).T @ scores
-    return (moment + moment.T) / 2.0
 
 
 def _check_options(mode: str, n_events: float, epsilon_shift: float) -> None:

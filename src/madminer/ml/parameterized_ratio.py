@@ -11,7 +11,6 @@ from torch import Tensor
 from madminer.errors import OptionError, ShapeError
 from madminer.ml.base import ConditionalEstimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.evaluation import check_pairs
-from madminer.ml.information import kinematic_information
 from madminer.ml.inputs import DataLike
 from madminer.ml.options import TrainingKeywords, TrainingOptions
 from madminer.nn.conditional import ConditionalNetwork
@@ -19,6 +18,7 @@ from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.ratios import RatioNetwork
 from madminer.options import takes
+from madminer.stats import kinematic_information
 from madminer.typing import FloatArray
 
 __all__ = ["ParameterizedRatioEstimator"]

@@ -12,7 +12,6 @@ import torch
 from madminer import checks
 from madminer.errors import NotTrainedError, OptionError, ShapeError
 from madminer.ml.base import Estimator, TheresAGoodReasonThisDoesntWork
-from madminer.ml.information import kinematic_information
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_vector
 from madminer.ml.methods import FAMILIES
 from madminer.ml.options import TrainingKeywords, TrainingOptions
@@ -22,6 +21,7 @@ from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.networks import MLP
 from madminer.options import takes
+from madminer.stats import kinematic_information
 from madminer.stats.information import as_components, as_information, profile_matrix
 from madminer.typing import FloatArray
 

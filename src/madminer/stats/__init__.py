@@ -14,8 +14,10 @@ from madminer.stats.information import (
     cell_information_covariance,
     event_information,
     event_information_covariance,
+    kinematic_information,
     profile_matrix,
     profiled,
+    score_moment,
 )
 from madminer.stats.wilks import (
     constraint_information,
@@ -40,6 +42,7 @@ __all__ = [
     "contour_level",
     "event_information",
     "event_information_covariance",
+    "kinematic_information",
     "log_constraint",
     "log_poisson",
     "log_ratio_to_best",
@@ -47,5 +50,6 @@ __all__ = [
     "p_values_from_q",
     "profile_matrix",
     "profiled",
+    "score_moment",
     "weighted_quantiles",
 ]

@@ -1,4 +1,4 @@
-r"""Fisher information of Poisson rates, and its statistical covariance.
+r"""Fisher information of Poisson rates and of scores, and its statistical covariance.
 
 A cell (an event, a bin, the whole sample) with cross section sigma and gradient g = d sigma in
 the parameters contributes, at luminosity L,
@@ -7,10 +7,8 @@ the parameters contributes, at luminosity L,
 
 References:
     Brehmer, Cranmer, Kling, Plehn, *Better Higgs measurements through information geometry*,
-    arXiv:1612.05261, Sec. II.
-    Brehmer, Cranmer, Kling, Plehn, *Better Higgs measurements through information geometry*,
-    arXiv:1612.05261; for profiled scores: Alsing, Wandelt, *Nuisance hardened data compression
-    for fast likelihood-free inference*, arXiv:1903.01473.
+    arXiv:1612.05261, Sec. II; for profiled scores: Alsing, Wandelt, *Nuisance hardened data
+    compression for fast likelihood-free inference*, arXiv:1903.01473.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from madminer.checks import real_array, refusal, sequence, whole
+from madminer.checks import number, real_array, refusal, sequence, whole
 from madminer.errors import DataError, ShapeError
 from madminer.typing import ArrayLike, FloatArray, IntArray
 
@@ -32,8 +30,10 @@ __all__ = [
     "direction_of_largest_ratio",
     "event_information",
     "event_information_covariance",
+    "kinematic_information",
     "profile_matrix",
     "profiled",
+    "score_moment",
     "symmetric_pairs",
     "transform_covariance",
     "transform_information",
@@ -168,6 +168,42 @@ def event_information_covariance(
         single = score[events][:, rows] * gradient[events][:, columns]
         total += single.T @ single
     return luminosity**2 * unfold_pairs(total)
+
+
+def score_moment(scores: FloatArray, weights: FloatArray) -> FloatArray:
+    r"""Sum over events :math:`\sum_e w_e t_{ei} t_{ej}`: ``(n, m)``, ``(n,)`` to ``(m, m)``."""
+    moment: FloatArray = (scores * weights[:, np.newaxis]).T @ scores
+    return 0.5 * (moment + moment.T)
+
+
+def kinematic_information(
+    scores: FloatArray, weights: FloatArray, n_events: float, *, sum_events: bool = True
+) -> FloatArray:
+    r"""Expected Fisher information in the kinematics of a number of events.
+
+    .. math:: I_{ij} = n \sum_e w_e\, t_{ei} t_{ej}, \qquad \sum_e w_e = 1
+
+    Args:
+        scores: Scores, shape ``(n_x, m)``.
+        weights: Weights with sum one, shape ``(n_x,)``.
+        n_events: Expected number of events n.
+        sum_events: Whether to sum; otherwise the terms of the sum are returned.
+
+    Returns:
+        Information in inverse squared parameter units, shape ``(m, m)``, or ``(n_x, m, m)``
+        without sum.
+
+    Raises:
+        OptionError: If `n_events` is negative or not finite.
+
+    Examples:
+        >>> kinematic_information(np.array([[1.0], [3.0]]), np.array([0.5, 0.5]), 10.0)
+        array([[50.]])
+    """
+    scaled = number(n_events, "n_events", 0.0) * weights
+    if sum_events:
+        return score_moment(scores, scaled)
+    return (scaled[:, np.newaxis] * scores)[:, :, np.newaxis] * scores[:, np.newaxis, :]
 
 
 def direction_of_largest_ratio(information: FloatArray, bound: FloatArray) -> FloatArray:
