@@ -79,6 +79,7 @@ class HDF5Reader:
         with self.reading():
             self._file: Final = h5py.File(self.source, "r")
             self.version: Final = _format_version(self._file.attrs, self.path)
+        self._found: Final[dict[str, h5py.HLObject]] = {}  # looking for them takes longer
 
     def __enter__(self) -> Self:
         return self
@@ -93,6 +94,7 @@ class HDF5Reader:
 
     def close(self) -> None:
         """Close the file; also done when nothing refers to it any more."""
+        self._found.clear()
         self._file.close()
         self.source.close()
 
@@ -104,12 +106,7 @@ class HDF5Reader:
 
     def __contains__(self, name: str) -> bool:
         """Whether there is a dataset or group, or a link in its place."""
-        place = self._file
-        for part in name.split("/"):
-            if not isinstance(place, h5py.Group) or not place.id.links.exists(part.encode()):
-                return False
-            place = self._linked(place, part)
-        return True
+        return self._find(name) is not None
 
     def __getitem__(self, name: str) -> h5py.Dataset:
         """A dataset of which all values are in this file.
@@ -118,12 +115,12 @@ class HDF5Reader:
             FileFormatError: If there is none, it leads to another file, or announces far more
                 values than the file can hold.
         """
-        if name not in self:
+        dataset = self._find(name)
+        if dataset is None:
             raise FileFormatError(
                 f"{self.path} lacks the dataset {name!r}, so it is no complete setup or event file "
                 f"of MadMiner. Make it again with the save method of MadMiner or of a reader."
             )
-        dataset = self._file[name]
         if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
             raise FileFormatError(
                 f"{self.path} must hold the values of {name!r} itself, but it is a group or leads "
@@ -219,14 +216,20 @@ class HDF5Reader:
                 f"it do not belong together: make it again."
             )
 
-    def _linked(self, group: h5py.Group, part: str) -> h5py.HLObject:
-        """What is behind a link, which must not lead anywhere else."""
-        if group.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
-            raise FileFormatError(
-                f"{self.path} must hold {part!r} itself, but it is a link to another place. Make "
-                f"the file again, for example with h5repack of the place that it leads to."
-            )
-        return group[part]
+    def _find(self, name: str) -> h5py.HLObject | None:
+        """What has a name, which must not lead anywhere else; None if there is none."""
+        if name not in self._found:
+            parent, _, part = name.rpartition("/")
+            place = self._find(parent) if parent else self._file
+            if not isinstance(place, h5py.Group) or not place.id.links.exists(part.encode()):
+                return None
+            if place.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
+                raise FileFormatError(
+                    f"{self.path} must hold {part!r} itself, but it is a link to another place. "
+                    f"Make the file again, for example with h5repack of the place that it leads to."
+                )
+            self._found[name] = place[part]
+        return self._found[name]
 
 
 @contextmanager
