@@ -159,7 +159,7 @@ def model_information(
         NoEventsError: If the weights do not add up to a positive number.
         EnsembleError: If a covariance is asked of fewer than two members.
     """
-    member_weights = np.ones(1)
+    member_weights: FloatArray = np.ones(1)
     if isinstance(estimator, Ensemble):
         member_weights = normalized_member_weights(estimator_weights, estimator.n_estimators)
     information, covariance = ensemble_information(

@@ -28,7 +28,7 @@ from madminer.ml.export import SIGNATURES, Exported, program, write_onnx
 from madminer.ml.inputs import (
     DataLike,
     check_finite,
-    doubts,
+    data_warnings,
     load_columns,
     load_thetas,
     normalized_weights,
@@ -38,7 +38,6 @@ from madminer.ml.inputs import (
 from madminer.ml.methods import find_method, make_loss, required_columns, trivial_answer
 from madminer.ml.options import TrainingOptions
 from madminer.ml.persistence import StoredModel, read_model, write_model
-from madminer.ml.scaling import fit_scaling, fit_theta_scaling, preparation
 from madminer.ml.training import (
     TrainingRequest,
     describe_training,
@@ -52,7 +51,12 @@ from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import fit
 from madminer.nn.randomness import draw_generator
 from madminer.nn.run_state import Plain
-from madminer.nn.scaling import Standardization
+from madminer.nn.scaling import (
+    Standardization,
+    column_scalers,
+    fit_scaling,
+    fit_theta_scaling,
+)
 from madminer.sampling.files import one_sample
 from madminer.tables import Table, tables_html
 from madminer.text import one_line
@@ -327,10 +331,10 @@ class Estimator(ABC):
                 options.checkpoint, options.checkpoint_every, rng, resume=options.resume
             )
         loaded = load_training_data(request, required_columns(self.family, request.terms), rng)
-        for doubt in doubts(
+        for warning in data_warnings(
             self.family, request.method, loaded.sample, options.loop, len(loaded.rows)
         ):
-            logger.warning(doubt)
+            logger.warning(warning)
         n_parameters = loaded.n_parameters
         self._check_sizes(loaded.n_observables, n_parameters)
         x_scaling = self._x_scaling or fit_scaling(
@@ -350,7 +354,7 @@ class Estimator(ABC):
         network = self._network or self._make_network(n_features, n_parameters, weights)
         network.to(device=pick_device(options.device), dtype=pick_dtype(options.dtype))
         training, validation = make_datasets(
-            loaded, preparation(x_scaling, self.features, theta_scaling), request, network, rng
+            loaded, column_scalers(x_scaling, self.features, theta_scaling), request, network, rng
         )
         settings = None
         if checkpoint is not None:
@@ -410,7 +414,7 @@ class Estimator(ABC):
     def _blocks(self, x: FloatArray) -> Iterator[tuple[slice, Tensor]]:
         """Scaled features of x, a block of events at a time, on the device of the network."""
         network, scaling = self._trained()
-        prepare = preparation(scaling, self.features, None)["x"]
+        prepare = column_scalers(scaling, self.features, None)["x"]
         for rows in row_blocks(len(x), _EVENTS_AT_ONCE):
             yield rows, _tensor(prepare(x[rows]), network)
 

@@ -27,8 +27,8 @@ from madminer.ml.ensemble_training import (
     mixture_error,
     train_members,
 )
+from madminer.ml.estimator_types import ESTIMATORS, family_of_method, load_single_estimator
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_thetas, normalized_weights
-from madminer.ml.registry import ESTIMATORS, family_of_method, load_single_estimator
 from madminer.ml.score import ScoreEstimator
 from madminer.nn.conditional import row_blocks
 from madminer.nn.history import TrainingHistory

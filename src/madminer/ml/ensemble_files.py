@@ -15,6 +15,7 @@ from madminer.checks import shown
 from madminer.errors import FileFormatError, MissingFileError, OutputError
 from madminer.io.file_sets import FileSet, read_json, reading
 from madminer.ml.base import Estimator
+from madminer.ml.estimator_types import restore_estimator
 from madminer.ml.persistence import (
     FORMAT_VERSION,
     PROGRAM,
@@ -24,7 +25,6 @@ from madminer.ml.persistence import (
     decode_model,
     encode_model,
 )
-from madminer.ml.registry import restore_estimator
 from madminer.typing import StrPath
 
 __all__ = ["is_ensemble", "read_ensemble", "read_index", "write_ensemble"]

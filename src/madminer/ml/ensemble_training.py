@@ -31,7 +31,7 @@ from madminer import checks
 from madminer.errors import EnsembleError, MadMinerError, OptionError, TrainingError
 from madminer.io.atomic import temporary_folder
 from madminer.ml.base import Estimator
-from madminer.ml.registry import ESTIMATORS
+from madminer.ml.estimator_types import ESTIMATORS
 from madminer.nn.history import TrainingHistory, check_callbacks
 from madminer.progress import progress_bar, silence_progress
 from madminer.typing import FloatArray, Seed
@@ -186,7 +186,7 @@ def _entries(name: str, values: list[Any], n_estimators: int) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ended:
+class _Result:
     """How the training of a member ended: its losses, or why it failed."""
 
     history: TrainingHistory | None = None
@@ -218,15 +218,15 @@ def train_members(
     _check_processes(n_processes, executor)
     n = len(estimators)
     epochs = [_epochs(e, given) for e, given in zip(estimators, arguments, strict=True)]
-    done, ended = [0] * n, dict[int, _Ended]()
+    done, ended = [0] * n, dict[int, _Result]()
     bar = progress_bar(sum(epochs), f"Training {n} estimators", unit=" epochs", stays=True)
 
     def on_epoch(index: int) -> None:
         done[index] += 1
         bar.update()
 
-    def on_end(index: int, how: _Ended) -> None:
-        ended[index] = how
+    def on_end(index: int, result: _Result) -> None:
+        ended[index] = result
         bar.update(max(0, epochs[index] - done[index]))  # of early stopping
 
     logger.info("Training %d estimators in an ensemble", n)
@@ -240,7 +240,7 @@ def train_members(
                 _train_through(pool, estimators, arguments, on_end)
     finally:
         bar.close()
-    errors = {i: how.error for i, how in sorted(ended.items()) if how.error is not None}
+    errors = {i: result.error for i, result in sorted(ended.items()) if result.error is not None}
     if errors:
         raise _summary(errors, n) from next(iter(errors.values()))
     return [ended[i].history for i in range(n)]  # type: ignore[misc]  # no error: a history
@@ -261,17 +261,17 @@ def _train_in_sequence(
     estimators: Sequence[Estimator],
     arguments: Sequence[Arguments],
     on_epoch: Callable[[int], None],
-    on_end: Callable[[int, _Ended], None],
+    on_end: Callable[[int, _Result], None],
 ) -> None:
     for i, (estimator, given) in enumerate(zip(estimators, arguments, strict=True)):
         logger.info("Estimator %d: training (%d of %d)", i, i + 1, len(estimators))
         callbacks = [*given.get("callbacks", ()), lambda _, i=i: on_epoch(i)]
         with silence_progress():
             try:
-                how = _Ended(history=estimator.train(**{**given, "callbacks": callbacks}))
+                result = _Result(history=estimator.train(**{**given, "callbacks": callbacks}))
             except MadMinerError as error:
-                how = _Ended(error=error)
-        on_end(i, how)
+                result = _Result(error=error)
+        on_end(i, result)
 
 
 def _epochs(estimator: Estimator, arguments: Arguments) -> int:
@@ -334,7 +334,7 @@ class _Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Messages:
     """What a training in another process logged and warned of."""
 
     records: tuple[tuple[str, int, str], ...] = ()
@@ -351,29 +351,29 @@ def _train_through(
     pool: Executor,
     estimators: Sequence[Estimator],
     arguments: Sequence[Arguments],
-    on_end: Callable[[int, _Ended], None],
+    on_end: Callable[[int, _Result], None],
 ) -> None:
     """Train through an executor; an interruption keeps those that had ended by then."""
     with temporary_folder("madminer_ensemble") as folder:
         jobs = _prepare(estimators, arguments, folder)
-        futures: dict[Future[tuple[_Ended, _Told]], int] = {}
+        futures: dict[Future[tuple[_Result, _Messages]], int] = {}
         try:
             with _without_interrupts():  # new processes inherit that
                 for i, job in enumerate(jobs):
                     futures[pool.submit(_train_elsewhere, job)] = i
             for future in as_completed(futures):
                 index = futures[future]
-                how, told = _outcome(future)
-                told.repeat(index)
+                result, messages = _result_of(future)
+                messages.repeat(index)
                 if jobs[index].is_saved:
                     estimators[index].load(jobs[index].after)
-                on_end(index, how)
+                on_end(index, result)
         finally:
             for future in futures:
                 future.cancel()
 
 
-def _outcome(future: Future[tuple[_Ended, _Told]]) -> tuple[_Ended, _Told]:
+def _result_of(future: Future[tuple[_Result, _Messages]]) -> tuple[_Result, _Messages]:
     try:
         return future.result()
     except BrokenExecutor as error:
@@ -383,7 +383,7 @@ def _outcome(future: Future[tuple[_Ended, _Told]]) -> tuple[_Ended, _Told]:
             f"It cannot be sent to another process ({type(error).__name__}: {error}). Train the "
             f"estimators one after the other, with n_processes=1."
         )
-    return _Ended(error=TrainingError(text)), _Told()
+    return _Result(error=TrainingError(text)), _Messages()
 
 
 def _prepare(
@@ -428,25 +428,25 @@ def _this_process() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
-def _train_elsewhere(job: _Job) -> tuple[_Ended, _Told]:
+def _train_elsewhere(job: _Job) -> tuple[_Result, _Messages]:
     """Train a member where the executor runs this, and save it."""
-    if job.home == _this_process():  # as in an executor of threads: all is told at once
+    if job.home == _this_process():  # as in an executor of threads: messages arrive at once
         with silence_progress():
-            return _train_and_save(job), _Told()
+            return _train_and_save(job), _Messages()
     records: list[tuple[str, int, str]] = []
     handler = _Collector(records)
     logger.addHandler(handler)
     try:
         with silence_progress(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            how = _train_and_save(job)
+            result = _train_and_save(job)
     finally:
         logger.removeHandler(handler)
     warned = tuple((str(warning.message), warning.category) for warning in caught)
-    return how, _Told(tuple(records), warned)
+    return result, _Messages(tuple(records), warned)
 
 
-def _train_and_save(job: _Job) -> _Ended:
+def _train_and_save(job: _Job) -> _Result:
     estimator = job.untrained or job.kind()
     try:
         if job.untrained is None:
@@ -456,14 +456,14 @@ def _train_and_save(job: _Job) -> _Ended:
             for name, value in job.arguments.items()
         }
         try:
-            return _Ended(history=estimator.train(**given))
+            return _Result(history=estimator.train(**given))
         finally:
             if estimator.is_trained:  # also the best weights of a training that failed
                 estimator.save(job.after)
     except MadMinerError as error:
-        return _Ended(error=error)
-    except Exception as error:  # noqa: BLE001 (told by the process that asked for the training)
-        return _Ended(error=TrainingError(f"{type(error).__name__}: {error}"))
+        return _Result(error=error)
+    except Exception as error:  # noqa: BLE001 (reported by the process that asked for the training)
+        return _Result(error=TrainingError(f"{type(error).__name__}: {error}"))
 
 
 class _Collector(logging.Handler):
@@ -507,7 +507,7 @@ def _processes(number: int) -> Iterator[Executor]:
 def _begin_process(level: int) -> None:
     torch.set_num_threads(1)
     logger.setLevel(level)
-    logger.propagate = False  # records are told by the process that started this one
+    logger.propagate = False  # records are repeated by the process that started this one
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

@@ -24,11 +24,11 @@ from madminer.ml.base import Estimator
 from madminer.ml.ensemble import Ensemble
 from madminer.ml.ensemble_files import read_ensemble, read_index, write_ensemble
 from madminer.ml.ensemble_statistics import expectation_weights, normalized_member_weights
+from madminer.ml.estimator_types import ESTIMATORS, load_single_estimator
 from madminer.ml.inputs import DataLike
 from madminer.ml.methods import FAMILIES
 from madminer.ml.options import TrainingOptions
 from madminer.ml.persistence import read_settings
-from madminer.ml.registry import ESTIMATORS, load_single_estimator
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.options import takes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Mapping
@@ -21,17 +20,17 @@ from madminer.errors import (
     ShapeError,
 )
 from madminer.io.file_sets import reading
-from madminer.ml.scaling import THETAS, score_sizes
 from madminer.nn.data import chunks
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.optimizers import SCHEDULES
+from madminer.nn.scaling import THETAS, score_sizes
 from madminer.typing import ArrayLike, FloatArray, StrPath
 
 __all__ = [
     "DataLike",
     "check_finite",
     "check_ratio_direction",
-    "doubts",
+    "data_warnings",
     "load_array",
     "load_columns",
     "load_labels",
@@ -47,6 +46,18 @@ DataLike: TypeAlias = "ArrayLike | StrPath | torch.Tensor"
 
 _MEMMAP_BYTES = 1 << 30
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+_BALANCE = 0.05  # deviation of the share of a class from one half
+_SIGNIFICANT = 5.0  # standard errors
+_ENOUGH = 1_000_000  # events
+_SMALL_COMPONENT = 0.03  # of the largest component of the scores
+_SMALL_SCORES = 0.02  # typical size
+_LARGE_SCORES = 4.0  # typical size
+_REACH = 2.0  # typical size of scores, as a multiple of the sum of all learning rates
+_PARAMETERS = 0.1, 10.0  # largest size that is of order one
+
+Sample: TypeAlias = Mapping[str, FloatArray]
+"""Columns of a sample by name."""
 
 
 def load_array(data: DataLike, name: str, *, memmap: bool = False) -> FloatArray:
@@ -231,21 +242,10 @@ def _read(path: Path, name: str, memmap: bool) -> FloatArray:
     return array
 
 
-logger = logging.getLogger("madminer.ml")
-
-_BALANCE = 0.05  # deviation of the share of a class from one half
-_SIGNIFICANT = 5.0  # standard errors
-_ENOUGH = 1_000_000  # events
-_SMALL_COMPONENT = 0.03  # of the largest component of the scores
-_SMALL_SCORES = 0.02  # typical size
-_LARGE_SCORES = 4.0  # typical size
-_REACH = 2.0  # typical size of scores, as a multiple of the sum of all learning rates
-_PARAMETERS = 0.1, 10.0  # largest size that is of order one
-
-Sample = Mapping[str, FloatArray]
+# Warnings
 
 
-def doubts(
+def data_warnings(
     family: str, method: str, sample: Sample, settings: TrainingSettings, n_training: int
 ) -> list[str]:
     """What should be looked at before a training.

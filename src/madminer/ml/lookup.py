@@ -5,7 +5,7 @@ from __future__ import annotations
 from madminer.ml.base import Estimator
 from madminer.ml.ensemble import Ensemble
 from madminer.ml.ensemble_files import is_ensemble
-from madminer.ml.registry import ESTIMATORS, load_single_estimator
+from madminer.ml.estimator_types import ESTIMATORS, load_single_estimator
 from madminer.typing import StrPath
 
 __all__ = ["ESTIMATORS", "load_estimator"]

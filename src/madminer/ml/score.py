@@ -16,10 +16,10 @@ from madminer.ml.inputs import DataLike, load_array, load_columns, load_vector
 from madminer.ml.methods import FAMILIES
 from madminer.ml.options import TrainingKeywords, TrainingOptions
 from madminer.ml.persistence import StoredModel
-from madminer.ml.scaling import score_sizes
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.networks import MLP
+from madminer.nn.scaling import score_sizes
 from madminer.options import takes
 from madminer.stats import kinematic_information
 from madminer.stats.information import as_components, as_information, profile_matrix

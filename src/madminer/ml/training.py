@@ -29,10 +29,9 @@ from madminer.ml.inputs import (
 )
 from madminer.ml.methods import LossTerm
 from madminer.ml.options import TrainingOptions
-from madminer.ml.scaling import SCORES, THETAS, Prepare
 from madminer.nn.data import Dataset, MappedColumn, gather
 from madminer.nn.run_state import Plain
-from madminer.nn.scaling import Standardization, fit_standardization
+from madminer.nn.scaling import SCORES, THETAS, Scaler, Standardization, fit_standardization
 from madminer.sampling.files import one_sample
 from madminer.typing import FloatArray, IntArray
 
@@ -257,7 +256,7 @@ def load_training_data(
 
 def make_datasets(
     data: TrainingData,
-    prepare: Mapping[str, Prepare],
+    scalers: Mapping[str, Scaler],
     request: TrainingRequest,
     network: nn.Module,
     rng: np.random.Generator,
@@ -266,7 +265,7 @@ def make_datasets(
 
     Args:
         data: Data as loaded.
-        prepare: Scaling of columns by name; others are taken as they are.
+        scalers: Scaling of columns by name; others are taken as they are.
         request: What was asked for.
         network: The network; its device and precision are taken.
         rng: Source of the permutation with ``shuffle_labels``.
@@ -281,7 +280,7 @@ def make_datasets(
         columns: dict[str, torch.Tensor | MappedColumn] = {}
         for name, values in sample.items():
             taken = shuffled[rows] if shuffled is not None and name in _LABELS else rows
-            function = prepare.get(name, _unchanged)
+            function = scalers.get(name, _unchanged)
             if name == "sample_weight":
                 function = _scaling_by(_mean_weight(values, rows))
             if isinstance(values, np.memmap):
@@ -341,7 +340,7 @@ def _unchanged(values: FloatArray) -> FloatArray:
     return values
 
 
-def _scaling_by(mean: float) -> Prepare:
+def _scaling_by(mean: float) -> Scaler:
     return lambda values: values / mean
 
 

@@ -248,9 +248,9 @@ def fit(
         finally:
             bar.close()
             run.finish()
-    doubt = run.doubt(trivial)
-    if doubt is not None:
-        logger.warning(doubt)
+    warning = run.divergence(trivial)
+    if warning is not None:
+        logger.warning(warning)
     history = run.history()
     if settings.verbose != "none":
         logger.info(history.summary)
@@ -398,7 +398,7 @@ class _Run:
             seconds=self._seconds(),
         )
 
-    def doubt(self, trivial: TrivialAnswer | None) -> str | None:
+    def divergence(self, trivial: TrivialAnswer | None) -> str | None:
         """What shows that the run has diverged: a loss above the trivial one, or that only grew."""
         name = "training" if self.validation is None else "validation"
         losses = [

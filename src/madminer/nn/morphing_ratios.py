@@ -26,8 +26,8 @@ __all__ = [
     "MorphingRatioNetwork",
     "MorphingWeights",
     "QuadraticRatioNetwork",
-    "calmed",
     "clamp",
+    "damped_score",
 ]
 
 
@@ -70,7 +70,7 @@ class _RecoveringClamp(torch.autograd.Function):
         return gradient.masked_fill(leads_away, 0.0), None, None
 
 
-def calmed(score: Tensor, value: Tensor) -> Tensor:
+def damped_score(score: Tensor, value: Tensor) -> Tensor:
     r"""The same scores with smaller gradients where the ratio is small.
 
     Scores have the ratio in their denominator, and a single event whose numerator happens to vanish
@@ -177,7 +177,7 @@ class MorphingRatioNetwork(ConditionalNetwork):
     positive count as :math:`e^{-5}`. Hence values are always finite, and scores are zero where the
     ratio is clamped. In training mode gradients by the parameters pass a clamp if a step along
     them leads back inside, so that no event is lost for good; and gradients of scores are damped
-    where the ratio is below one half, see `_calmed`.
+    where the ratio is below one half, see `damped_score`.
 
     Args:
         components: Powers of the morphing components, shape ``(n_components, n_parameters)``.
@@ -220,7 +220,7 @@ class MorphingRatioNetwork(ConditionalNetwork):
         score = self._slope(above[:, :1], above[:, 1:]) - self._slope(below[:, :1], below[:, 1:])
         value = self._log_ratio(above[:, 0], below[:, 0])
         score = score * self._is_free(above[:, 0], below[:, 0])[:, None]
-        return value, calmed(score, value) if self.training else score
+        return value, damped_score(score, value) if self.training else score
 
     def log_f_combinations(self, theta: Tensor, x: Tensor) -> Tensor:
         """Evaluate all combinations at once, with gradients."""
@@ -338,7 +338,7 @@ class QuadraticRatioNetwork(ConditionalNetwork):
     def log_f_and_score(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate with the score, written out."""
         value, score = self._log_ratio_and_score(theta[:, 0], *self.networks(x).T)
-        return value, calmed(score[:, None], value) if self.training else score[:, None]
+        return value, damped_score(score[:, None], value) if self.training else score[:, None]
 
     def log_f_combinations(self, theta: Tensor, x: Tensor) -> Tensor:
         """Evaluate all combinations at once, with gradients."""

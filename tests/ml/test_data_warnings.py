@@ -16,10 +16,10 @@ from madminer.ml import (
     QuadraticMorphingAwareRatioEstimator,
     ScoreEstimator,
 )
-from madminer.ml.inputs import doubts
+from madminer.ml.inputs import data_warnings
 from madminer.ml.methods import find_method, trivial_answer
-from madminer.ml.scaling import score_sizes
 from madminer.nn import TrainingSettings
+from madminer.nn.scaling import score_sizes
 
 QUICK: dict[str, Any] = {"n_epochs": 1, "verbose": "none", "seed": 1}
 
@@ -52,11 +52,11 @@ def test_unbalanced_classes(method: str, warns: bool, caplog: pytest.LogCaptureF
     assert (f"off by {math.log(3.0):+.1f}" in caplog.text) == warns
 
 
-def test_weights_that_balance_the_classes_are_no_doubt() -> None:
+def test_weights_that_balance_the_classes_need_no_warning() -> None:
     sample = ratio_sample(share=0.25)
     weight = np.where(sample["y"] == 1.0, 3.0, 1.0)
     weighted = {**sample, "sample_weight": weight}
-    assert doubts("parameterized_ratio", "carl", weighted, TrainingSettings(), 3000) == []
+    assert data_warnings("parameterized_ratio", "carl", weighted, TrainingSettings(), 3000) == []
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_sizes_of_scores_are_those_of_the_weighted_sample(
 def test_large_scores_are_learned_by_longer_trainings() -> None:
     x = np.random.default_rng(1).normal(size=(500, 1))
     settings = TrainingSettings(n_epochs=50, batch_size=10, initial_lr=0.01, final_lr=0.01)
-    assert doubts("score", "sally", {"x": x, "t_xz": 20.0 * x}, settings, 500) == []
+    assert data_warnings("score", "sally", {"x": x, "t_xz": 20.0 * x}, settings, 500) == []
     shorter = replace(settings, n_epochs=10)
-    (doubt,) = doubts("score", "sally", {"x": x, "t_xz": 20.0 * x}, shorter, 500)
-    assert "sizes 18, but the weights of the network move by about 5 in all" in doubt
+    (warning,) = data_warnings("score", "sally", {"x": x, "t_xz": 20.0 * x}, shorter, 500)
+    assert "sizes 18, but the weights of the network move by about 5 in all" in warning
 
 
 def test_parameters_in_strange_units(caplog: pytest.LogCaptureFixture) -> None:
