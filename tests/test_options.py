@@ -8,6 +8,7 @@ from typing import Any, TypedDict, Unpack
 
 import pytest
 
+from madminer.fisherinformation.options import InformationKeywords, InformationOptions
 from madminer.ml.options import TrainingKeywords, TrainingOptions
 from madminer.options import takes
 from madminer.sampling.options import SamplingKeywords, SamplingOptions
@@ -69,7 +70,11 @@ def plain(**options: Unpack[Keywords]) -> Options:
 
 @pytest.mark.parametrize(
     ("options", "keywords"),
-    [(SamplingOptions, SamplingKeywords), (TrainingOptions, TrainingKeywords)],
+    [
+        (SamplingOptions, SamplingKeywords),
+        (TrainingOptions, TrainingKeywords),
+        (InformationOptions, InformationKeywords),
+    ],
 )
 def test_keywords_are_the_fields(options: Any, keywords: Any) -> None:
     types = {field.name: field.type for field in fields(options)}

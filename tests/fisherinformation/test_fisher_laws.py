@@ -22,6 +22,7 @@ from madminer.fisherinformation.bins import cell_moments, truth_information
 from madminer.fisherinformation.response import (
     CellResponse,
     NuisanceForms,
+    cell_response,
     cells_information,
     nuisance_slope_jacobian,
     nuisance_slopes,
@@ -133,7 +134,7 @@ def test_covariances_agree_with_poisson_bootstrap(
     fisher = FisherInformation(toy_event_file(3000))
     theta, edges = np.array([0.4, -0.3]), np.array([0.5, 1.0]) / 3000
     x, weights = fisher.weighted_events()
-    response = fisher._response(theta)
+    response = cell_response(fisher.setup, theta)
 
     def information(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if kind == "truth":
@@ -159,7 +160,7 @@ def test_covariances_agree_with_poisson_bootstrap(
 
 
 def test_covariance_does_not_depend_on_batches(fisher: FisherInformation) -> None:
-    response = fisher._response([0.2, 0.1])
+    response = cell_response(fisher.setup, [0.2, 0.1])
     whole = truth_information(fisher.event_loader(), response, L)
     parts = truth_information(fisher.event_loader(batch_size=777), response, L)
     np.testing.assert_allclose(whole[0], parts[0])
@@ -195,7 +196,7 @@ def test_nuisance_slopes_and_their_derivatives() -> None:
 def test_covariance_with_nuisance_parameters_agrees_with_bootstrap(shared: Path) -> None:
     fisher = FisherInformation(shared / "reference/public.h5")
     x, weights = fisher.weighted_events(end_event=4000)
-    response = fisher._response(ORIGIN)
+    response = cell_response(fisher.setup, ORIGIN)
     axis = (lambda z: z[:, 0], np.array([20.0, 40.0]))
     _, covariance = cells_information(cell_moments([(x, weights)], [axis]), response, 3e5)
     rng = np.random.default_rng(8)

@@ -31,7 +31,7 @@ from madminer.errors import OptionError
 from madminer.fisherinformation import FisherInformation, profile_information, project_information
 from madminer.fisherinformation import information as information_module
 from madminer.fisherinformation.bins import Axis, cell_moments, truth_information
-from madminer.fisherinformation.response import CellResponse, cells_information
+from madminer.fisherinformation.response import CellResponse, cell_response, cells_information
 from madminer.io import EventFile, Events, EventSummary, write_events
 from madminer.ml import ScoreEstimator
 from madminer.models import Benchmark, NuisanceParameter
@@ -513,7 +513,7 @@ def test_covariances_agree_with_poisson_bootstrap(nuisance_event_file: MakeFile,
     theta, n_toys = np.array([0.4, -0.3]), 400
     x, weights = toy.weighted_events()
     axis = (lambda z: z[:, 3], np.quantile(x[:, 3], [0.1, 0.3, 0.7, 0.9]))
-    response = toy._response(theta)
+    response = cell_response(toy.setup, theta)
     expected, covariance = of_sample(response, kind, axis, x, weights)
     name, *option = kind.split()
     by_facade = {
@@ -549,7 +549,7 @@ def test_pulls_of_generated_samples(fisher: FisherInformation, kind: str) -> Non
     Not so where the expected slope is zero: the information is then quadratic in what fluctuates.
     """
     n_samples, theta = 200, np.array([0.2, 0.1])
-    response = fisher._response(theta)
+    response = cell_response(fisher.setup, theta)
     axis = (lambda z: z[:, 0], np.array(EDGES0))
     name, *option = kind.split()
     expected = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, Unpack
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.partitions import partition_range
-from madminer.checks import flag, one_of, positive, whole
+from madminer.checks import flag, one_of, positive
 from madminer.fisherinformation.bins import (
     Axis,
     Bins,
@@ -23,6 +23,7 @@ from madminer.fisherinformation.bins import (
     truth_slices,
     warn_about_sparse_bins,
 )
+from madminer.fisherinformation.options import InformationKeywords, InformationOptions, Range
 from madminer.fisherinformation.response import (
     CellResponse,
     cell_response,
@@ -41,23 +42,19 @@ from madminer.fisherinformation.selection import (
     EventFunction,
     EventSelection,
     event_function,
-    event_selection,
 )
+from madminer.options import takes
 from madminer.stats import BinnedMoments, cell_information, constraint_information
 from madminer.typing import ArrayLike, FloatArray, StrPath, ThetaLike
 
 __all__ = ["FisherInformation"]
 
-Definitions = Sequence[str | EventFunction]
-"""Cuts or efficiencies, as expressions in the observables or functions of them."""
-
-Range = tuple[float, float]
-"""Lower and upper end."""
-
-NuisanceResponse = Literal["cells", "events"]
-"""Where the response to nuisance parameters is taken, see `FisherInformation`."""
-
 _N_KEPT = 32
+
+# options that only some of the methods take
+_WITH_NU = ("include_nuisance_parameters",)
+_BINS = ("n_events_dynamic_binning",)
+_SCORES = ("batch_size", "test_split")
 
 
 class FisherInformation(DataAnalyzer):
@@ -106,22 +103,16 @@ class FisherInformation(DataAnalyzer):
         *,
         debug: bool = False,  # noqa: ARG002
     ) -> None:
-        super().__init__(
-            filename,
-            disable_morphing=False,
-            include_nuisance_parameters=flag(
-                include_nuisance_parameters, "include_nuisance_parameters"
-            ),
-        )
+        flag(include_nuisance_parameters, "include_nuisance_parameters")
+        super().__init__(filename, include_nuisance_parameters=include_nuisance_parameters)
         self._moments: dict[object, BinnedMoments] = {}
 
+    @takes(InformationOptions, without=(*_BINS, *_SCORES, "nuisance_response"))
     def truth_information(
         self,
         theta: ThetaLike,
         luminosity: float = 300000.0,
-        cuts: Definitions | None = None,
-        efficiency_functions: Definitions | None = None,
-        include_nuisance_parameters: bool = True,
+        **options: Unpack[InformationKeywords],
     ) -> tuple[FloatArray, FloatArray]:
         """Information if every event were known with its latent variables.
 
@@ -130,9 +121,6 @@ class FisherInformation(DataAnalyzer):
         Args:
             theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
             luminosity: Integrated luminosity in pb^-1.
-            cuts: Conditions that events must fulfil.
-            efficiency_functions: Factors on the weights of events.
-            include_nuisance_parameters: Whether to include loaded nuisance parameters.
 
         Returns:
             Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
@@ -143,46 +131,27 @@ class FisherInformation(DataAnalyzer):
             OptionError: If the luminosity is not positive.
             MorphingError: If weights and derivatives are not known at theta.
         """
-        response = self._response(theta, include_nuisance_parameters)
-        selection = event_selection(cuts, efficiency_functions, list(self.observables))
-        events = self._reported_events(selection, response)
+        chosen = InformationOptions(**options)
+        response = cell_response(self.setup, theta, chosen.include_nuisance_parameters)
+        events = self._reported_events(chosen.selection(list(self.observables)), response)
         return truth_information(events, response, positive(luminosity, "luminosity"))
 
+    @takes(InformationOptions, without=(*_BINS, *_SCORES))
     def rate_information(
-        self,
-        theta: ThetaLike,
-        luminosity: float,
-        cuts: Definitions | None = None,
-        efficiency_functions: Definitions | None = None,
-        include_nuisance_parameters: bool = True,
-        *,
-        nuisance_response: NuisanceResponse = "cells",
+        self, theta: ThetaLike, luminosity: float, **options: Unpack[InformationKeywords]
     ) -> tuple[FloatArray, FloatArray]:
         """Information in the total number of events.
 
         Args:
             theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
             luminosity: Integrated luminosity in pb^-1.
-            cuts: Conditions that events must fulfil.
-            efficiency_functions: Factors on the weights of events.
-            include_nuisance_parameters: Whether to include loaded nuisance parameters.
-            nuisance_response: ``"cells"`` or ``"events"``, see the class.
 
         Returns:
-            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
-
-        Raises:
-            NoEventsError: If no event passes the cuts.
-            ExpressionError: If an expression is refused.
-            OptionError: If the luminosity is not positive, or an option is unknown.
-            MorphingError: If weights and derivatives are not known at theta.
+            As `truth_information`.
         """
-        luminosity = positive(luminosity, "luminosity")
-        response = self._response(theta, include_nuisance_parameters)
-        selection = event_selection(cuts, efficiency_functions, list(self.observables))
-        moments, response = self._cells(selection, [], response, nuisance_response)
-        return cells_information(moments, response, luminosity)
+        return self._binned_information(theta, luminosity, [], InformationOptions(**options))
 
+    @takes(InformationOptions, without=(*_WITH_NU, *_SCORES))
     def histo_information(
         self,
         theta: ThetaLike,
@@ -190,11 +159,7 @@ class FisherInformation(DataAnalyzer):
         observable: str | EventFunction,
         bins: Bins,
         histrange: Range | None = None,
-        cuts: Definitions | None = None,
-        efficiency_functions: Definitions | None = None,
-        n_events_dynamic_binning: int | None = None,
-        *,
-        nuisance_response: NuisanceResponse = "cells",
+        **options: Unpack[InformationKeywords],
     ) -> tuple[FloatArray, FloatArray]:
         """Information in the histogram of one observable, rate included.
 
@@ -206,11 +171,6 @@ class FisherInformation(DataAnalyzer):
                 number with `histrange` gives that many bins plus underflow and overflow; a number
                 alone that many bins of equal content at `theta`, the outermost open.
             histrange: Range of the histogram; ignored with edges.
-            cuts: Conditions that events must fulfil.
-            efficiency_functions: Factors on the weights of events.
-            n_events_dynamic_binning: How many events (the first ones) determine bins of equal
-                content; None for all.
-            nuisance_response: ``"cells"`` or ``"events"``, see the class.
 
         Returns:
             Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
@@ -221,15 +181,10 @@ class FisherInformation(DataAnalyzer):
             OptionError: If binning, luminosity or an option are not valid.
             MorphingError: If weights and derivatives are not known at theta.
         """
-        return self._histogram_information(
-            theta,
-            luminosity,
-            [(observable, bins, histrange)],
-            event_selection(cuts, efficiency_functions, list(self.observables)),
-            n_events_dynamic_binning,
-            nuisance_response,
-        )
+        axes = [(observable, bins, histrange)]
+        return self._binned_information(theta, luminosity, axes, InformationOptions(**options))
 
+    @takes(InformationOptions, without=(*_WITH_NU, *_SCORES))
     def histo_information_2d(
         self,
         theta: ThetaLike,
@@ -240,11 +195,7 @@ class FisherInformation(DataAnalyzer):
         bins2: Bins,
         histrange1: Range | None = None,
         histrange2: Range | None = None,
-        cuts: Definitions | None = None,
-        efficiency_functions: Definitions | None = None,
-        n_events_dynamic_binning: int | None = None,
-        *,
-        nuisance_response: NuisanceResponse = "cells",
+        **options: Unpack[InformationKeywords],
     ) -> tuple[FloatArray, FloatArray]:
         """Information in the histogram of two observables, rate included.
 
@@ -257,30 +208,14 @@ class FisherInformation(DataAnalyzer):
             bins2: Its bins.
             histrange1: Range of the first observable.
             histrange2: Range of the second observable.
-            cuts: Conditions that events must fulfil.
-            efficiency_functions: Factors on the weights of events.
-            n_events_dynamic_binning: How many events (the first ones) determine bins of equal
-                content; None for all.
-            nuisance_response: ``"cells"`` or ``"events"``, see the class.
 
         Returns:
-            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
-
-        Raises:
-            NoEventsError: If no event passes the cuts.
-            ExpressionError: If an expression is refused, as with an unknown observable.
-            OptionError: If binning, luminosity or an option are not valid.
-            MorphingError: If weights and derivatives are not known at theta.
+            As `histo_information`.
         """
-        return self._histogram_information(
-            theta,
-            luminosity,
-            [(observable1, bins1, histrange1), (observable2, bins2, histrange2)],
-            event_selection(cuts, efficiency_functions, list(self.observables)),
-            n_events_dynamic_binning,
-            nuisance_response,
-        )
+        axes = [(observable1, bins1, histrange1), (observable2, bins2, histrange2)]
+        return self._binned_information(theta, luminosity, axes, InformationOptions(**options))
 
+    @takes(InformationOptions, without=("cuts", "efficiency_functions", *_WITH_NU, *_BINS))
     def full_information(
         self,
         theta: ThetaLike,
@@ -290,11 +225,9 @@ class FisherInformation(DataAnalyzer):
         include_xsec_info: bool = True,
         mode: Literal["score", "information", "modified_score"] = "score",
         calculate_covariance: bool = True,
-        batch_size: int = 100000,
-        test_split: float | None = 0.2,
         *,
         estimator_weights: ArrayLike | None = None,
-        nuisance_response: NuisanceResponse = "cells",
+        **options: Unpack[InformationKeywords],
     ) -> tuple[FloatArray, FloatArray]:
         r"""Information in all observables, with the score estimated by a trained network.
 
@@ -316,10 +249,7 @@ class FisherInformation(DataAnalyzer):
                 does not use it.
             calculate_covariance: Whether to add the covariance of an ensemble to that of the rate;
                 a single estimator adds nothing.
-            batch_size: Events evaluated at once; the result does not depend on it.
-            test_split: Fraction of the file, at its end, over which to average; None: all.
             estimator_weights: Weights of the members of an ensemble; None for equal ones.
-            nuisance_response: ``"cells"`` or ``"events"``, see the class.
 
         Returns:
             Information, shape ``(m, m)``, and covariance of the rate part and of an ensemble,
@@ -333,23 +263,24 @@ class FisherInformation(DataAnalyzer):
         """
         one_of(mode, "mode", ["score", "information", "modified_score"])
         flag(include_xsec_info, "include_xsec_info")
-        luminosity = positive(luminosity, "luminosity")
+        luminosity, chosen = positive(luminosity, "luminosity"), InformationOptions(**options)
         estimator = load_score_model(model_file)
         point = model_point(self.setup, theta, estimator.n_parameters)
         check_reference(estimator, point)
         p = self.n_parameters
-        response = self._response(theta if isinstance(theta, str) else point[:p], len(point) > p)
-        moments, total = self._cells(EventSelection(), [], response, nuisance_response)
+        at_theta = theta if isinstance(theta, str) else point[:p]
+        response = cell_response(self.setup, at_theta, len(point) > p)
+        moments, total = self._cells([], response, chosen)
         n_expected = luminosity * float(total.sigma(moments.sums)[0])
-        batch_size, truth = whole(batch_size, "batch_size", 1), TruthSums(response)
+        truth = TruthSums(response)
         batches: Iterator[tuple[FloatArray, FloatArray]]
         part = (0, self.n_samples)
         if unweighted_x_sample_file is None:
-            part = self._test_range(test_split)
-            events = truth.watch(self._events(EventSelection(), *part, batch_size))
+            part = self._test_range(chosen.test_split)
+            events = truth.watch(self._events(EventSelection(), *part, chosen.batch_size))
             batches = ((x, response.sigma(weights)) for x, weights in events)
         else:
-            batches = read_samples(unweighted_x_sample_file, self.n_observables, batch_size)
+            batches = read_samples(unweighted_x_sample_file, self.n_observables, chosen.batch_size)
             deque(truth.watch(self._events(EventSelection(), *part)), maxlen=0)
         information, covariance = model_information(
             estimator,
@@ -366,6 +297,7 @@ class FisherInformation(DataAnalyzer):
         rate, rate_covariance = cells_information(moments, total, luminosity)
         return information + rate, covariance + rate_covariance
 
+    @takes(InformationOptions, without=(*_WITH_NU, *_BINS, "nuisance_response"))
     def histogram_of_information(
         self,
         theta: ThetaLike,
@@ -374,10 +306,7 @@ class FisherInformation(DataAnalyzer):
         histrange: Range | None,
         model_file: StrPath | None = None,
         luminosity: float = 300000.0,
-        cuts: Definitions | None = None,
-        efficiency_functions: Definitions | None = None,
-        batch_size: int = 100000,
-        test_split: float | None = 0.2,
+        **options: Unpack[InformationKeywords],
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Information in slices of an observable: where in phase space it sits.
 
@@ -389,28 +318,22 @@ class FisherInformation(DataAnalyzer):
             model_file: Saved score estimator or single ratio estimator, or an ensemble of them
                 (its mean score is taken); None for the truth.
             luminosity: Integrated luminosity in pb^-1.
-            cuts: Conditions that events must fulfil.
-            efficiency_functions: Factors on the weights of events.
-            batch_size: Events evaluated at once.
-            test_split: Fraction of the file, at its end, over which scores are averaged; None:
-                all. Their weights are scaled to the cross section of the whole file.
 
         Returns:
             Edges, shape ``(nbins + 1,)``; cross sections in pb, shape ``(nbins + 2,)`` with
             underflow first and overflow last; information in the rate of each slice and full
             information in it, both of shape ``(nbins + 2, p, p)``. The full information adds up
-            to `truth_information`, with a model to `full_information`.
+            to `truth_information`, with a model to `full_information`: the weights of the test
+            events are scaled to the cross section of the whole file.
 
         Raises:
             NoEventsError: If no event passes the cuts.
             ExpressionError: If an expression is refused, as with an unknown observable.
             OptionError: If binning or luminosity are not valid.
         """
-        response = self._response(theta, include_nuisance_parameters=False)
-        selection = event_selection(cuts, efficiency_functions, list(self.observables))
-        axis = self._slices(observable, nbins, histrange, response, selection)
-        luminosity = positive(luminosity, "luminosity")
-        sums = self._cell_moments(selection, [axis]).sums
+        luminosity, chosen = positive(luminosity, "luminosity"), InformationOptions(**options)
+        selection = chosen.selection(list(self.observables))
+        response, axis, sums = self._slices(theta, observable, nbins, histrange, selection)
         sigma = response.sigma(sums)
         check_some_weight(sigma)
         rate = cell_information(sigma, response.gradient(sums), luminosity)
@@ -420,9 +343,9 @@ class FisherInformation(DataAnalyzer):
         estimator = load_score_model(model_file)
         point = model_point(self.setup, theta, estimator.n_parameters)
         check_reference(estimator, point)
-        start, stop = self._test_range(test_split)
+        start, stop = self._test_range(chosen.test_split)
         outer, test_sigma = model_slices(
-            self._events(selection, start, stop, whole(batch_size, "batch_size", 1)),
+            self._events(selection, start, stop, chosen.batch_size),
             axis,
             response,
             estimator,
@@ -430,17 +353,19 @@ class FisherInformation(DataAnalyzer):
             self._rate_score(theta, len(point)),
         )
         scale = luminosity * sigma.sum() / test_sigma.sum()
-        p = self.n_parameters
-        return axis[1], sigma, rate, scale * outer[:, :p, :p]
+        return axis[1], sigma, rate, scale * outer[:, : self.n_parameters, : self.n_parameters]
 
+    @takes(
+        InformationOptions,
+        without=(*_WITH_NU, *_BINS, *_SCORES, "nuisance_response"),
+    )
     def histogram_of_sigma_dsigma(
         self,
         theta: ThetaLike,
         observable: str | EventFunction,
         nbins: int,
         histrange: Range | None,
-        cuts: Definitions | None = None,
-        efficiency_functions: Definitions | None = None,
+        **options: Unpack[InformationKeywords],
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Cross section and its gradient in bins of an observable.
 
@@ -449,8 +374,6 @@ class FisherInformation(DataAnalyzer):
             observable: Name of an observable, expression or function.
             nbins: Number of bins.
             histrange: Range of the bins; None for bins of equal content.
-            cuts: Conditions that events must fulfil.
-            efficiency_functions: Factors on the weights of events.
 
         Returns:
             Edges, shape ``(nbins + 1,)``; cross sections in pb, shape ``(nbins + 2,)`` with
@@ -461,11 +384,9 @@ class FisherInformation(DataAnalyzer):
             ExpressionError: If an expression is refused, as with an unknown observable.
             OptionError: If the binning is not valid.
         """
-        response = self._response(theta, include_nuisance_parameters=False)
-        selection = event_selection(cuts, efficiency_functions, list(self.observables))
-        axis = self._slices(observable, nbins, histrange, response, selection)
-        sums = self._cell_moments(selection, [axis]).sums
-        return axis[1], response.sigma(sums), response.gradient(sums).T
+        selection = InformationOptions(**options).selection(list(self.observables))
+        response, (_, edges), sums = self._slices(theta, observable, nbins, histrange, selection)
+        return edges, response.sigma(sums), response.gradient(sums).T
 
     def nuisance_constraint_information(self) -> FloatArray:
         """Information in the constraints on nuisance parameters, each a standard normal.
@@ -474,10 +395,6 @@ class FisherInformation(DataAnalyzer):
             Diagonal matrix: zero for theta, one for nu, shape ``(p + k, p + k)``.
         """
         return constraint_information(self.n_parameters, self.n_nuisance_parameters)
-
-    def _response(self, theta: ThetaLike, include_nuisance_parameters: bool = True) -> CellResponse:
-        flag(include_nuisance_parameters, "include_nuisance_parameters")
-        return cell_response(self.setup, theta, include_nuisance_parameters)
 
     def _events(
         self,
@@ -499,8 +416,7 @@ class FisherInformation(DataAnalyzer):
             yield x, weights
 
     def _report_slopes(self, response: CellResponse, sums: FloatArray, what: str) -> None:
-        forms = response.nuisances
-        if forms is not None:
+        if (forms := response.nuisances) is not None:
             report_slopes(self.nuisance_parameters, sums, forms, what, self._reported)
 
     def _cell_moments(self, selection: EventSelection, axes: Sequence[Axis] = ()) -> BinnedMoments:
@@ -513,15 +429,11 @@ class FisherInformation(DataAnalyzer):
         return self._moments[key]
 
     def _cells(
-        self,
-        selection: EventSelection,
-        axes: Sequence[Axis],
-        response: CellResponse,
-        nuisance_response: NuisanceResponse,
+        self, axes: Sequence[Axis], response: CellResponse, options: InformationOptions
     ) -> tuple[BinnedMoments, CellResponse]:
         """Sums over the events of each cell, and the response of the cells to them."""
-        one_of(nuisance_response, "nuisance_response", ["cells", "events"])
-        if nuisance_response == "events" and response.nuisances is not None:
+        selection = options.selection(list(self.observables))
+        if options.nuisance_response == "events" and response.nuisances is not None:
             events = self._reported_events(selection, response)
             columns = ((x, response.event_columns(weights)) for x, weights in events)
             return cell_moments(columns, axes), response.summed()
@@ -529,36 +441,40 @@ class FisherInformation(DataAnalyzer):
         self._report_slopes(response, moments.sums, "bins")
         return moments, response
 
-    def _histogram_information(
+    def _binned_information(
         self,
         theta: ThetaLike,
         luminosity: float,
         axes: Sequence[tuple[str | EventFunction, Bins, Range | None]],
-        selection: EventSelection,
-        n_events_dynamic_binning: int | None,
-        nuisance_response: NuisanceResponse,
+        options: InformationOptions,
     ) -> tuple[FloatArray, FloatArray]:
-        luminosity, response = positive(luminosity, "luminosity"), self._response(theta)
+        luminosity = positive(luminosity, "luminosity")
+        response = cell_response(self.setup, theta, options.include_nuisance_parameters)
+        selection = options.selection(list(self.observables))
         resolved: list[Axis] = []
         for observable, bins, histrange in axes:
             function = event_function(observable, list(self.observables))
-            sample = self._sample(function, response, selection, n_events_dynamic_binning)
+            sample = self._sample(function, response, selection, options.n_events_dynamic_binning)
             resolved.append((function, cell_edges(bins, histrange, sample)))
-        moments, response = self._cells(selection, resolved, response, nuisance_response)
-        warn_about_sparse_bins(response.effective_events(moments))
+        moments, response = self._cells(resolved, response, options)
+        if axes:
+            warn_about_sparse_bins(response.effective_events(moments))
         return cells_information(moments, response, luminosity)
 
     def _slices(
         self,
+        theta: ThetaLike,
         observable: str | EventFunction,
         nbins: int,
         histrange: Range | None,
-        response: CellResponse,
         selection: EventSelection,
-    ) -> Axis:
+    ) -> tuple[CellResponse, Axis, FloatArray]:
+        """Response to theta alone, slices of an observable, and sums of weights in them."""
+        response = cell_response(self.setup, theta, include_nuisance_parameters=False)
         function = event_function(observable, list(self.observables))
         sample = self._sample(function, response, selection, None)
-        return function, slice_edges(nbins, histrange, sample)
+        axis = function, slice_edges(nbins, histrange, sample)
+        return response, axis, self._cell_moments(selection, [axis]).sums
 
     def _sample(
         self,
@@ -568,14 +484,12 @@ class FisherInformation(DataAnalyzer):
         n_events: int | None,
     ) -> Sample:
         """Gives an observable and the weights at theta of selected events, when called."""
-        end = None
-        if n_events is not None:
-            end = min(whole(n_events, "n_events_dynamic_binning", 1), self.n_samples)
+        end = None if n_events is None else min(n_events, self.n_samples)
         return lambda: quantile_sample(self._events(selection, 0, end), function, response)
 
     def _rate_score(self, theta: ThetaLike, n_parameters: int) -> FloatArray:
         """Gradient of the logarithm of the total cross section, shape ``(n_parameters,)``."""
-        response = self._response(theta, n_parameters > self.n_parameters)
+        response = cell_response(self.setup, theta, n_parameters > self.n_parameters)
         sums = self._cell_moments(EventSelection()).sums
         score: FloatArray = response.gradient(sums)[0] / response.sigma(sums)[0]
         return score
