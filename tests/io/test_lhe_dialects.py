@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from madminer.errors import FileFormatError, MadMinerError, MissingDependencyError
-from madminer.io.lhe import LHEEvents, LHEFile, read_lhe
+from madminer.io.lhe import LHEEvents, LHEFile, concatenate_lhe_events, read_lhe
 from madminer.io.lhe.decimals import read_number
+from madminer.io.lhe.parser import parse_events
 
 BEGIN = '<LesHouchesEvents version="3.0">\n<header>\n'
 INIT = "2212 2212 6.5e+03 6.5e+03 0 0 247000 247000 -4 1\n2.0 0.02 2.0 1\n"
@@ -127,6 +128,13 @@ def test_weight_lists_that_the_header_does_not_describe_are_named_by_position(
     assert list(read(tmp_path, file_text(weights=LIST)).weights) == ["<weights>[0]", "<weights>[1]"]
 
 
+@pytest.mark.parametrize(
+    "empty", ["<weights/>\n", "<weights />\n", "<rwgt/>\n", "<weights></weights>\n"]
+)
+def test_empty_lists_hold_no_weights(tmp_path: Path, empty: str) -> None:
+    assert list(read(tmp_path, file_text(weights=empty)).weights) == []
+
+
 def test_weight_lists_of_some_events_are_refused(tmp_path: Path) -> None:
     text = file_text(weights=LIST).replace(LIST, "", 1)
     with pytest.raises(FileFormatError, match="2 lists for 3 events"):
@@ -148,10 +156,46 @@ def test_trials(tmp_path: Path) -> None:
         read(tmp_path, file_text(tag="<event trials='4'>").replace(" trials='4'", "", 1))
 
 
+GROUPED = ("<eventgroup nreal='1' ncounter='1'>\n", "</eventgroup>\n")
+
+
+@pytest.mark.parametrize("indent", ["", "  "])
+@pytest.mark.parametrize("sizes", [(2, 2, 2), (1, 3, 1), (5,)])
+def test_groups_of_events_count_once(tmp_path: Path, sizes: tuple[int, ...], indent: str) -> None:
+    one = file_text(n=1).partition("<event>")[2].partition("</event>\n")[0]
+    event = f"{indent}<event>{one}</event>\n"
+    begin, end = GROUPED
+    groups = "".join(f"{indent}{begin}{n * event}{indent}{end}" for n in sizes)
+    text = file_text(n=2).replace("</LesHouchesEvents>", f"{groups}{event}</LesHouchesEvents>")
+    events = read(tmp_path, text)
+    expected = [False, False, *(i > 0 for n in sizes for i in range(n)), False]
+    assert events.continues_group is not None
+    assert events.continues_group.tolist() == expected
+    assert events.n_draws == 3 + len(sizes)
+    parts = list(LHEFile(tmp_path / "events.lhe").events())
+    plain = read(tmp_path, file_text())
+    assert plain.n_draws == plain.n_events
+    assert concatenate_lhe_events([plain, *parts]).n_draws == 6 + len(sizes)
+
+
+def test_groups_may_begin_in_another_part_of_the_text() -> None:
+    event = f"<event>\n 2 1 +2.0e+00 9.1e+01 7.8e-03 1.18e-01\n{PARTICLES}</event>\n"
+    text = f"{event}{GROUPED[1]}{event}{GROUPED[0]}{event}{event}"
+    found = parse_events(text.encode()).continues_group
+    assert found is not None
+    assert found.tolist() == [True, False, False, True]
+
+
 @pytest.mark.parametrize(
     ("init", "expected"),
     [
         (INIT, (2.0, 0.02)),
+        (INIT.replace(" 6.5e+03 0", " 6.5e+03\n 0"), (2.0, 0.02)),  # Fortran wraps long lines
+        (INIT.replace(" 6.5e+03 0", "\n 6.5e+03 0").replace("0.02", "\n0.02"), (2.0, 0.02)),
+        (
+            INIT + "<xsecinfo totxsec='7' weightname='up'/>\n<xsecinfo totxsec='6' xsecerr='1'/>\n",
+            (6.0, 1.0),
+        ),
         (INIT.replace("2.0 0.02", "-1.0 -1.0"), (0.0, 0.0)),
         (INIT.replace("2.0 0.02", "0.0 0.0"), (0.0, 0.0)),
         (INIT.replace("2.0 0.02", "NaN Infinity"), (0.0, 0.0)),

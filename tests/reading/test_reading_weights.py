@@ -232,9 +232,36 @@ def test_trials_give_the_cross_section() -> None:
         normalisation(header, 6, 3600.0, 6 * 600.0**2, PATH, sum_trials=0.0)
 
 
+def test_trials_that_contradict_the_header_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    header = LHEHeader(idwtup=3, cross_section=170.0, n_events=6)
+    normalisation(header, 6, 3600.0, 6 * 600.0**2, PATH, sum_trials=21.0)
+    assert "the header gives" in caplog.text
+    caplog.clear()
+    near = replace(header, cross_section_error=1.0)
+    normalisation(near, 6, 3600.0, 6 * 600.0**2, PATH, sum_trials=21.0)
+    assert not caplog.records
+
+
+def test_groups_of_events_count_once() -> None:
+    """Of real emissions 2 and counter-events -1 the sums average to the cross section."""
+    header = LHEHeader(idwtup=-4, cross_section=1.0)
+    assert 6.0 * normalisation(header, 12, 6.0, 30.0, PATH, n_draws=6) == 1.0
+    unknown = replace(header, cross_section=0.0)
+    assert 6.0 * normalisation(unknown, 12, 6.0, 30.0, PATH, n_draws=6) == 1.0
+    other = replace(header, cross_section=0.5, n_events=12)
+    assert 6.0 * normalisation(other, 12, 6.0, 3.0, PATH, n_draws=6) == 0.5
+
+
+@pytest.mark.parametrize("idwtup", [-4, -3, -2, -1, 0, 1, 2, 3, 4])
+def test_what_the_header_leaves_open_is_said(idwtup: int, caplog: pytest.LogCaptureFixture) -> None:
+    normalise(LHEHeader(idwtup=idwtup), [2.0] * 4)
+    assert ("does not say how" in caplog.text) == (idwtup in {-3, 0, 3})
+
+
 def test_weights_that_cannot_be_normalised_are_refused() -> None:
-    with pytest.raises(DataError, match="they cannot be normalised"):
-        normalise(LHEHeader(idwtup=-3, cross_section=2.0), [-1.0] * 4)
+    for weights in ([-1.0] * 4, [1.0, -1.0] * 4):
+        with pytest.raises(DataError, match="they cannot be normalised"):
+            normalise(LHEHeader(idwtup=-3, cross_section=2.0), weights)
 
 
 def header_with(points: dict[str, str], card: str = "BLOCK dim6\n 2 0.0 # c") -> LHEHeader:

@@ -102,7 +102,8 @@ def analyse_lhe_sample(
     ids: Mapping[str, str | None] | None = None
     nuisances: tuple[NuisanceWeight, ...] = ()
     parts: list[SelectedEvents] = []
-    n_events, sum_weights, sum_squares, sum_trials, is_unit = 0, 0.0, 0.0, 0.0, True
+    n_events, n_draws, is_unit = 0, 0, True
+    sum_weights, sum_squares, sum_trials = 0.0, 0.0, 0.0
     bar = progress_bar(file.header.n_events, f"reading {sample.path.name}", unit=" events")
     with closing(bar):
         for events in file.events():
@@ -113,6 +114,7 @@ def analyse_lhe_sample(
             )
             parts.append(_select(events, weights, sample, analysis, rng))
             n_events += events.n_events
+            n_draws += events.n_draws
             sum_weights += float(events.xwgtup.sum())
             sum_squares += float((events.xwgtup**2).sum())
             sum_trials += 0.0 if events.trials is None else float(events.trials.sum())
@@ -128,6 +130,7 @@ def analyse_lhe_sample(
         sample.path,
         sum_trials=None if events.trials is None else sum_trials,
         is_unit=is_unit,
+        n_draws=n_draws,
     )
     return _joined(parts, nuisances, factor * sample.k_factor)
 

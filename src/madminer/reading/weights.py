@@ -261,6 +261,7 @@ logger = logging.getLogger(__name__)
 
 _SHOWN: Final = 20  # names in a message
 _PLACEHOLDER: Final = 1.0  # pb; what programs write whose weights are in pb
+_WEIGHTS_IN_PB: Final = (1, 2, 4)  # IDWTUP up to its sign
 _SUFFIX: Final = re.compile(r"_(?:nlo|lo|tree|loop)$")  # MadGraph tells kinds of reweighting so
 
 
@@ -387,6 +388,7 @@ def normalisation(
     *,
     sum_trials: float | None = None,
     is_unit: bool = False,
+    n_draws: int | None = None,
 ) -> float:
     """Factor that turns the weights of a file into weights in pb that sum to the cross section.
 
@@ -398,12 +400,14 @@ def normalisation(
         path: The file, for messages.
         sum_trials: Sum of the numbers of trials, None if the file does not give them.
         is_unit: Whether all weights are 1 or -1.
+        n_draws: Number of events that averages count, where a group of events counts once; None
+            for all events.
 
     Returns:
         The factor. With trials, the cross section is the sum of the weights over that of the
         trials. Weights 1 and -1 are a share of the cross section in the header, unless IDWTUP
         says that they are in pb. Else the factor is 1 if the weights sum to the cross section and
-        1 / n_events if their average is the cross section; of the two the one that agrees with
+        1 / n_draws if their average is the cross section; of the two the one that agrees with
         the header. Where the number of events or the sum of weights contradicts the header, it
         is the one that gives the cross section of the header, with a warning.
 
@@ -414,9 +418,11 @@ def normalisation(
         Boos et al., *Generic user process interface for event generators*, hep-ph/0109068, Sec. 2
         (IDWTUP).
     """
+    n_draws = n_events if n_draws is None else n_draws
+    spread = math.sqrt(max(sum_squares - sum_weights**2 / n_events, 0.0))
     if sum_trials is not None:
-        return _per_trial(sum_weights, sum_trials, path)
-    factor = 1.0 / n_events if header.weights_average_to_cross_section else 1.0
+        return _per_trial(header, sum_weights, spread, sum_trials, path)
+    factor = 1.0 / n_draws if header.weights_average_to_cross_section else 1.0
     expected = header.cross_section
     is_share = is_unit and abs(header.idwtup) != 4
     if expected == 0.0 and is_share:
@@ -425,8 +431,17 @@ def normalisation(
             f"be normalised. Write the cross section in pb into the <init> block."
         )
     if expected == 0.0:
+        if abs(header.idwtup) not in _WEIGHTS_IN_PB:
+            logger.warning(
+                "%s: the header gives no cross section, and IDWTUP %d does not say how the weights "
+                "give it: it is taken to be %g pb. If it is another, give the ratio as k_factor.",
+                path,
+                header.idwtup,
+                factor * sum_weights,
+            )
         return factor
-    if is_share and sum_weights * expected > 0.0:
+    can_be_scaled = sum_weights * expected > 0.0
+    if is_share and can_be_scaled:
         factor = expected / sum_weights
         if expected == _PLACEHOLDER:
             logger.warning(
@@ -434,23 +449,22 @@ def normalisation(
                 "as programs write that do not know it. If it is another, give it as k_factor.",
                 path,
             )
-    spread = math.sqrt(max(sum_squares - sum_weights**2 / n_events, 0.0))
     differs = _contradict(header, factor * sum_weights, factor * spread)
     if differs and expected == _PLACEHOLDER and abs(header.idwtup) == 4:
         logger.info("%s: the header gives a placeholder for the cross section", path)
         return factor
-    other = 1.0 if header.weights_average_to_cross_section else 1.0 / n_events
-    if differs and not _contradict(header, other * sum_weights, other * spread):
-        logger.info("%s: IDWTUP %d, but the weights are of the other kind", path, header.idwtup)
-        factor, differs = other, False
-    is_partial = header.n_events not in {None, n_events}
-    if not (differs or is_partial):
-        return factor
-    if sum_weights * expected <= 0.0:
+    for other in (1.0 / n_draws, 1.0 / n_events, 1.0):
+        if differs and not _contradict(header, other * sum_weights, other * spread):
+            logger.info("%s: IDWTUP %d, but the weights are of the other kind", path, header.idwtup)
+            factor, differs = other, False
+    is_partial = header.n_events not in {None, n_events, n_draws}
+    if not can_be_scaled and (differs or is_partial or is_share):
         raise DataError(
             f"{path}: the weights sum to {factor * sum_weights:g} pb, the header gives a cross "
             f"section of {expected:g} pb: they cannot be normalised. Check the file."
         )
+    if not (differs or is_partial):
+        return factor
     if is_partial:
         reason = f"holds {n_events} events, but its header announces {header.n_events}"
     else:
@@ -474,12 +488,25 @@ def _contradict(header: LHEHeader, cross_section: float, uncertainty: float) -> 
     return abs(cross_section - header.cross_section) > allowed
 
 
-def _per_trial(sum_weights: float, sum_trials: float, path: Path) -> float:
+def _per_trial(
+    header: LHEHeader, sum_weights: float, spread: float, sum_trials: float, path: Path
+) -> float:
     if not 0.0 < sum_trials < math.inf:
         raise DataError(f"{path}: numbers of trials must be positive, got {sum_trials:g} in sum.")
+    cross_section = sum_weights / sum_trials
     logger.info(
         "%s: cross section %g pb, the sum of the weights over that of the trials",
         path,
-        sum_weights / sum_trials,
+        cross_section,
     )
+    is_known = header.cross_section not in {0.0, _PLACEHOLDER}
+    if is_known and _contradict(header, cross_section, spread / sum_trials):
+        logger.warning(
+            "%s: the header gives a cross section of %g pb, but the sum of the weights over that "
+            "of the trials, which is taken, is %g pb. If the header is right, give k_factor=%g.",
+            path,
+            header.cross_section,
+            cross_section,
+            header.cross_section / cross_section if cross_section else math.nan,
+        )
     return 1.0 / sum_trials

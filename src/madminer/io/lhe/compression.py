@@ -23,6 +23,7 @@ _OTHER_FORMATS: Final = {
     b"root": "a ROOT file",
     b"\x89HDF": "an HDF5 file, such as a setup or an event file of MadMiner",
     b"PK\x03\x04": "a zip archive: unpack it",
+    _GZIP: "compressed twice: uncompress it once",
     b"Rar!": "a RAR archive: unpack it",
     b"\x04\x22\x4d\x18": "compressed with lz4: uncompress it",
     b"\x1f\x9d": "compressed with compress: uncompress it",

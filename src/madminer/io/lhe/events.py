@@ -9,7 +9,7 @@ import numpy as np
 
 from madminer.errors import ShapeError
 from madminer.io.events import Weights
-from madminer.typing import FloatArray, IntArray
+from madminer.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["LHEEvents", "concatenate_lhe_events"]
 
@@ -43,6 +43,9 @@ class LHEEvents:
         colours: Colour and anticolour lines, shape ``(n_total, 2)``; None if not known or read.
         trials: Number of attempts that an event took, shape ``(n_events,)``; the cross section is
             the sum of the weights over that of the trials. None if the file does not give it.
+        continues_group: Whether an event belongs to the ``<eventgroup>`` of the one before it,
+            such as the counter-events of a real emission, shape ``(n_events,)``; None for no
+            groups.
 
     Raises:
         ShapeError: If the lengths do not fit together.
@@ -68,6 +71,7 @@ class LHEEvents:
     mothers: IntArray | None = None
     colours: IntArray | None = None
     trials: FloatArray | None = None
+    continues_group: BoolArray | None = None
 
     def __post_init__(self) -> None:
         n_events, n_total = len(self.n_particles), int(self.n_particles.sum())
@@ -79,13 +83,21 @@ class LHEEvents:
         for name in ("mothers", "colours"):
             if (lines := getattr(self, name)) is not None:
                 _check_shape(name, lines, (n_total, 2))
-        if self.trials is not None:
-            _check_shape("trials", self.trials, (n_events,))
+        for name in ("trials", "continues_group"):
+            if (column := getattr(self, name)) is not None:
+                _check_shape(name, column, (n_events,))
 
     @property
     def n_events(self) -> int:
         """Number of events."""
         return len(self.n_particles)
+
+    @property
+    def n_draws(self) -> int:
+        """Number of events, where a group counts once: what averages of weights are taken over."""
+        if self.continues_group is None:
+            return self.n_events
+        return self.n_events - int(np.count_nonzero(self.continues_group))
 
     @property
     def offsets(self) -> IntArray:
@@ -111,15 +123,22 @@ def concatenate_lhe_events(parts: Iterable[LHEEvents]) -> LHEEvents:
         raise ShapeError("Events to be joined need at least one part, got none.")
     if len(parts) == 1:
         return parts[0]
-    columns: dict[str, FloatArray | IntArray | None] = {}
+    columns: dict[str, FloatArray | IntArray | BoolArray | None] = {}
     for name in (f.name for f in fields(LHEEvents) if f.name != "weights"):
         arrays = [getattr(part, name) for part in parts]
+        if name == "continues_group" and any(a is not None for a in arrays):
+            arrays = [
+                np.zeros(p.n_events, np.bool_) if a is None else a
+                for p, a in zip(parts, arrays, strict=True)
+            ]
         columns[name] = None if any(a is None for a in arrays) else np.concatenate(arrays)
     weights = Weights.joined([part.weights for part in parts])
     return LHEEvents(weights=weights, **columns)  # type: ignore[arg-type]
 
 
-def _check_shape(name: str, array: FloatArray | IntArray, expected: tuple[int, ...]) -> None:
+def _check_shape(
+    name: str, array: FloatArray | IntArray | BoolArray, expected: tuple[int, ...]
+) -> None:
     if array.shape != expected:
         raise ShapeError(
             f"Column {name} needs shape {expected} to fit n_particles, got {array.shape}."

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final
 
 from madminer.errors import FileFormatError
@@ -42,6 +43,8 @@ _TAG_OF_CROSS_SECTION: Final = re.compile(r"<xsecinfo\b([^<>]*)>")
 _ATTRIBUTE: Final = re.compile(
     r"(?<![\w:.-])([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))"
 )
+_BEAM_NUMBERS: Final = 10  # IDBMUP(2) EBMUP(2) PDFGUP(2) PDFSUP(2) IDWTUP NPRUP
+_PROCESS_NUMBERS: Final = 4  # XSECUP XERRUP XMAXUP LPRUP
 _UNKNOWN: Final = -1.0  # programs write 0 or -1 for a cross section that they do not know
 
 
@@ -283,7 +286,7 @@ def _weight_groups(text: str, path: object) -> tuple[WeightGroup, ...]:
 def _with_numbers(header: LHEHeader, init: str, info: str) -> LHEHeader:
     """Add the numbers of the init block, and what else is said of the cross section."""
     lines = [line.split("#", 1)[0].split() for line in init.splitlines() if "<" not in line]
-    beams, *processes = (words for words in lines if words)
+    beams, *processes = _rejoined([words for words in lines if words])
     pairs = [(read_number(row[0]), read_number(row[1])) for row in processes[: int(beams[9])]]
     if len(pairs) != int(beams[9]):
         raise IndexError
@@ -294,9 +297,9 @@ def _with_numbers(header: LHEHeader, init: str, info: str) -> LHEHeader:
     stated = re.search(r"Integrated weight[^:\n]*:\s*(\S+)", info)
     if section == 0.0 and stated is not None:
         section = read_number(stated[1])
-    xsecinfo = _TAG_OF_CROSS_SECTION.search(init)
-    if xsecinfo is not None:
-        attributes = parse_attributes(xsecinfo[1])
+    tags = (parse_attributes(tag[1]) for tag in _TAG_OF_CROSS_SECTION.finditer(init))
+    attributes = next((tag for tag in tags if not tag.get("WEIGHTNAME")), None)
+    if attributes is not None:
         section = read_number(attributes.get("TOTXSEC", str(section)))
         error = read_number(attributes.get("XSECERR", str(error)))
         n_events = int(attributes.get("NEVE", 0)) or n_events
@@ -311,6 +314,15 @@ def _with_numbers(header: LHEHeader, init: str, info: str) -> LHEHeader:
         cross_section_error=error,
         n_events=n_events,
     )
+
+
+def _rejoined(lines: list[list[str]]) -> list[list[str]]:
+    """The lines of the init block as they were before Fortran wrapped them, which it may do."""
+    if len(lines[0]) >= _BEAM_NUMBERS:
+        return lines
+    words = list(chain.from_iterable(lines))
+    starts = range(_BEAM_NUMBERS, len(words), _PROCESS_NUMBERS)
+    return [words[:_BEAM_NUMBERS], *(words[i : i + _PROCESS_NUMBERS] for i in starts)]
 
 
 def _is_known(cross_section: float) -> bool:

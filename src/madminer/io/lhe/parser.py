@@ -33,6 +33,8 @@ _WEIGHT: Final = re.compile(  # <weight name='...'> in version 2
 )
 _EVENT: Final = re.compile(rb"<event(?=[\s>])" + _INSIDE + rb">")
 _LIST: Final = re.compile(rb"<weights(?=[\s>])" + _INSIDE + rb">([^<]*+)</weights\s*+>")
+_EMPTY_LIST: Final = re.compile(rb"<weights\s*+/>")
+_GROUP: Final = re.compile(rb"<(/?)eventgroup[\s>]")
 _END_OF_WEIGHT: Final = b"</wgt>"
 _BEGIN_OF_NUMBERS: Final = np.frombuffer(b" \t0123456789+-.", np.uint8)
 _LARGEST_INTEGER: Final = 2.0**53
@@ -80,7 +82,7 @@ def parse_events(
     """Read complete events.
 
     Args:
-        text: From an ``<event>`` to a ``</event>``, without XML comments.
+        text: From an ``<event>`` or its group to a ``</event>``, without XML comments.
         with_history: Whether to read mothers and colour lines.
         weight_ids: Ids of the weights that ``<weights>`` lists without ids, in their order.
 
@@ -127,6 +129,7 @@ def _parse(lines: _Lines, *, with_history: bool, weight_ids: Sequence[str]) -> L
         mothers=history[:, :2] if with_history else None,
         colours=history[:, 2:] if with_history else None,
         trials=_parse_trials(lines, events),
+        continues_group=_continue_group(lines, events),
     )
 
 
@@ -158,6 +161,19 @@ def _find_events(lines: _Lines) -> tuple[IntArray, IntArray]:
     if np.any(events + 1 >= ends):
         raise FileFormatError("An event is empty.")
     return events, ends
+
+
+def _continue_group(lines: _Lines, events: IntArray) -> BoolArray | None:
+    """Which events belong to the group of the event before; groups may begin or end elsewhere."""
+    tags = list(_GROUP.finditer(lines.text)) if b"eventgroup" in lines.text else []
+    if not tags:
+        return None
+    opens = np.array([not tag[1] for tag in tags])
+    n_before = np.searchsorted([tag.start() for tag in tags], lines.starts[events])
+    is_inside = np.concatenate([~opens[:1], opens])[n_before]
+    is_first = np.diff(n_before, prepend=0) > 0
+    continued: BoolArray = is_inside & ~is_first
+    return continued
 
 
 def _tidied(text: bytes) -> bytes:
@@ -228,7 +244,7 @@ def _parse_weights(lines: _Lines, events: IntArray, weight_ids: Sequence[str]) -
     if len(rows) or b"<wgt" in lines.text or b"<weight " in lines.text:
         weights = _parse_regular_weights(lines, events, rows)
         return _parse_any_weights(lines, events) if weights is None else weights
-    if b"<weights" in lines.text:
+    if b"<weights" in _EMPTY_LIST.sub(b"", lines.text):
         return _parse_weight_lists(lines, events, weight_ids)
     return Weights((), np.empty((len(events), 0)))
 
