@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from madminer import checks
+from madminer.blocks import row_blocks
 from madminer.errors import (
     DataError,
     FileFormatError,
@@ -46,7 +47,7 @@ from madminer.ml.training import (
     report_training,
 )
 from madminer.nn.activations import activation as find_activation
-from madminer.nn.conditional import ConditionalNetwork, row_blocks
+from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import fit
 from madminer.nn.randomness import draw_generator
@@ -66,7 +67,6 @@ __all__ = ["ConditionalEstimator", "Estimator", "TheresAGoodReasonThisDoesntWork
 
 logger = logging.getLogger("madminer.ml")
 
-_EVENTS_AT_ONCE = 1 << 16
 _MOST_NUMBERS = 1 << 31  # of a network: 8 GiB, and three times as much for the optimiser
 _KNOWN_AFTER_TRAINING = frozenset({"n_observables", "n_parameters", "nuisance_mode_default"})
 
@@ -415,7 +415,7 @@ class Estimator(ABC):
         """Scaled features of x, a block of events at a time, on the device of the network."""
         network, scaling = self._trained()
         prepare = column_scalers(scaling, self.features, None)["x"]
-        for rows in row_blocks(len(x), _EVENTS_AT_ONCE):
+        for rows in row_blocks(len(x)):
             yield rows, _tensor(prepare(x[rows]), network)
 
     @final

@@ -11,6 +11,7 @@ from typing import Any, cast, final
 import numpy as np
 
 from madminer import checks
+from madminer.blocks import ROWS, row_blocks
 from madminer.errors import DataError, EnsembleError, NotTrainedError, OptionError, ShapeError
 from madminer.ml.base import Estimator
 from madminer.ml.ensemble_files import read_ensemble, write_ensemble
@@ -30,15 +31,12 @@ from madminer.ml.ensemble_training import (
 from madminer.ml.estimator_types import ESTIMATORS, family_of_method, load_single_estimator
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_thetas, normalized_weights
 from madminer.ml.score import ScoreEstimator
-from madminer.nn.conditional import row_blocks
 from madminer.nn.history import TrainingHistory
 from madminer.stats import kinematic_information
 from madminer.tables import Table, tables_html
 from madminer.typing import ArrayLike, FloatArray, Seed, StrPath
 
 __all__ = ["Ensemble"]
-
-_EVENTS_AT_ONCE = 1 << 16
 
 
 @final
@@ -463,7 +461,7 @@ class Ensemble:
         events = load_columns(x, "x")
         weights = _event_weights(obs_weights, len(events))
         member_weights = normalized_member_weights(estimator_weights, len(self._trained()))
-        n_at_once = _EVENTS_AT_ONCE if sum_events else len(events)
+        n_at_once = ROWS if sum_events else len(events)
         kept = []
 
         def batches() -> Iterator[tuple[FloatArray, FloatArray]]:

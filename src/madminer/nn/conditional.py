@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ConditionalNetwork", "combination_blocks", "row_blocks"]
+from madminer.blocks import CACHED_ROWS, row_blocks
 
-_ROWS = 4096  # rows evaluated at once: the activations of a layer fit into the cache
+__all__ = ["ConditionalNetwork", "combination_blocks"]
 
 
 class ConditionalNetwork(nn.Module, ABC):
@@ -101,17 +101,6 @@ class ConditionalNetwork(nn.Module, ABC):
         return result, scores
 
 
-def row_blocks(n_rows: int, size: int = _ROWS) -> Iterator[slice]:
-    """Cut rows into blocks.
-
-    Examples:
-        >>> list(row_blocks(5, 3))
-        [slice(0, 3, None), slice(3, 5, None)]
-    """
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
-
-
 def combination_blocks(n_thetas: int, n_x: int) -> Iterator[tuple[slice, slice]]:
     """Cut all combinations into blocks of thetas and events, each small enough for the cache.
 
@@ -119,8 +108,8 @@ def combination_blocks(n_thetas: int, n_x: int) -> Iterator[tuple[slice, slice]]
         >>> list(combination_blocks(2, 5000))[0]
         (slice(0, 1, None), slice(0, 4096, None))
     """
-    for events in row_blocks(n_x):
-        for thetas in row_blocks(n_thetas, max(1, _ROWS // (events.stop - events.start))):
+    for events in row_blocks(n_x, CACHED_ROWS):
+        for thetas in row_blocks(n_thetas, max(1, CACHED_ROWS // (events.stop - events.start))):
             yield thetas, events
 
 

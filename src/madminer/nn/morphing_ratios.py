@@ -18,7 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from madminer.nn.conditional import ConditionalNetwork, row_blocks
+from madminer.blocks import CACHED_ROWS, row_blocks
+from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.networks import ParallelMLPs
 from madminer.typing import FloatArray, IntArray
 
@@ -154,7 +155,7 @@ class MorphingWeights:
 
 _LARGEST_LOG = 5.0  # logarithms lie within plus and minus this
 _RANGE = (math.exp(-_LARGEST_LOG), math.exp(_LARGEST_LOG))
-_THETAS, _EVENTS = 64, 4096  # of a block on a grid: a megabyte
+_THETAS = 64  # of a block of events on a grid: a megabyte
 
 
 class MorphingRatioNetwork(ConditionalNetwork):
@@ -234,7 +235,7 @@ class MorphingRatioNetwork(ConditionalNetwork):
         with torch.no_grad():
             weights = self.morphing.weights(theta)
             below = weights @ self._of_reference()
-            for events in row_blocks(len(x), _EVENTS):
+            for events in row_blocks(len(x), CACHED_ROWS):
                 of_x = self._of_x(x[events]).T
                 for thetas in row_blocks(len(theta), _THETAS):
                     above = weights[thetas] @ of_x
@@ -250,7 +251,7 @@ class MorphingRatioNetwork(ConditionalNetwork):
             weights = self.morphing.weights_and_gradients(theta)
             below = weights @ self._of_reference()
             of_below = self._slope(below[:, :1], below[:, 1:])
-            for events in row_blocks(len(x), _EVENTS):
+            for events in row_blocks(len(x), CACHED_ROWS):
                 of_x = self._of_x(x[events]).T
                 for thetas in row_blocks(len(theta), _THETAS):
                     above, total = weights[thetas, 0] @ of_x, below[thetas, :1]
@@ -364,7 +365,7 @@ class QuadraticRatioNetwork(ConditionalNetwork):
 
     def _blocks(self, theta: Tensor, x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
         """Blocks of combinations, and A and B of their events."""
-        for events in row_blocks(len(x), _EVENTS):
+        for events in row_blocks(len(x), CACHED_ROWS):
             of_x = self.networks(x[events]).T
             for thetas in row_blocks(len(theta), _THETAS):
                 yield thetas, events, of_x
