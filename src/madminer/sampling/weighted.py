@@ -20,6 +20,7 @@ from madminer.analysis.response import (
 )
 from madminer.analysis.weights import parameter_points
 from madminer.errors import DataError, NegativeWeightError, OptionError
+from madminer.sampling.augment import joint_score
 from madminer.sampling.parameters import ThetaSpecification, specification
 from madminer.typing import ArrayLike, FloatArray, ThetaLike
 
@@ -127,6 +128,7 @@ def weighted_sample(
             "it: their score is not defined. Choose a theta nearby."
         )
     # events without weight and gradient do not count; their score may be anything finite
-    t_xz = gradients / np.where(is_zero, 1.0, w)[:, np.newaxis] - gradients.sum(axis=0) / sigma
+    total = np.array([sigma]), gradients.sum(axis=0, keepdims=True)
+    t_xz = joint_score(np.where(is_zero, 1.0, w), gradients, *total)
     position = np.concatenate([point.positions[0], *([point.nus[0]] if nuisance_score else [])])
     return WeightedSample(x, t_xz, w[:, np.newaxis] * (len(w) / sigma), position)
