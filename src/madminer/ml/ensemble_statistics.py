@@ -3,11 +3,14 @@ r"""What an ensemble of n estimators says: means, their spread, and the error of
 Every member a has a weight :math:`v_a`, with :math:`\sum_a v_a = 1`. Predictions f of the members
 give
 
+.. math:: \bar f = \sum_a v_a f_a, \qquad (1)
+
 .. math::
 
-    \bar f = \sum_a v_a f_a, \qquad
-    \mathrm{Cov}(f) = \frac{\sum_a v_a (f_a - \bar f)(f_a - \bar f)^T}{1 - \sum_a v_a^2}, \qquad
-    \mathrm{Cov}(\bar f) = \mathrm{Cov}(f) \sum_a v_a^2 .
+    \mathrm{Cov}(f) = \frac{\sum_a v_a (f_a - \bar f)(f_a - \bar f)^T}{1 - \sum_a v_a^2},
+    \qquad (2)
+
+.. math:: \mathrm{Cov}(\bar f) = \mathrm{Cov}(f) \sum_a v_a^2. \qquad (3)
 
 With equal weights these are the mean, the covariance with n - 1 in the denominator, and the latter
 divided by n.
@@ -105,7 +108,9 @@ def expectation_weights(
     if not np.all(np.isfinite(distances)):
         raise DataError(f"All expectations must be finite, got {values.tolist()}.")
     return normalized_member_weights(
-        np.exp(-vote_expectation_weight * (distances - distances.min())), len(values)
+        # the smallest distance drops out, and without it the best member would underflow, too
+        np.exp(-vote_expectation_weight * (distances - distances.min())),
+        len(values),
     )
 
 
@@ -151,6 +156,8 @@ def member_covariance(predictions: FloatArray, member_weights: FloatArray) -> Fl
     )
     weighted = differences * member_weights[:, np.newaxis]
     covariance: FloatArray = weighted.T @ differences
+    # Eq. (2): the members' own mean is closer to them than the true one, by this factor on average;
+    # with equal weights it is the (n - 1)/n of an unbiased variance
     covariance /= 1.0 - np.sum(member_weights**2)
     return covariance.reshape(shape + shape)
 
@@ -224,6 +231,9 @@ def ensemble_information(
         NoEventsError: If the weights of the events do not add up to a positive number.
     """
     _check_options(mode, n_events, epsilon_shift)
+    # Eq. (3): the mean scatters by this fraction of what a single member does. I is quadratic in
+    # the scores, so shifts are taken small and scaled up (score), or as large as the error of the
+    # mean (modified_score); noise of single members adds to I(t_a) itself (information).
     spread = np.sqrt(np.sum(member_weights**2))
     shift = {"score": epsilon_shift, "modified_score": spread, "information": 1.0}[mode]
     factor = (spread / epsilon_shift) ** 2 if mode == "score" else 1.0

@@ -1,8 +1,6 @@
 r"""Autoregressive flows: densities of x given theta.
 
-**Densities of a dimension given the outputs of a masked network, with their derivatives.**
-
-Each takes a location :math:`\mu` and a log precision a from the network and standardises
+Each layer takes a location :math:`\mu` and a log precision a from the network and standardises
 
 .. math:: u = e^{a/2} (x - \mu), \qquad \log p(x) = \tfrac12 (a - u^2 - \log 2\pi)
 
@@ -85,6 +83,7 @@ def standardize_gradient(gradient: Tensor, u: Tensor, log_scale: Tensor) -> tupl
         ``(n, n_features)``.
     """
     by_x = gradient * torch.exp(log_scale)
+    # a/2 enters the log density itself, with slope 1, and stretches u, with slope u
     by_a = (1.0 + gradient * u) * _slope(log_scale)
     return torch.cat((-by_x, by_a), dim=-1), by_x
 
@@ -124,10 +123,12 @@ def mixture_gradient(
     """
     log_p, u, log_scale = _components(outputs, x, n_components)
     total = log_p.logsumexp(dim=-2)
+    # d log sum_k p_k = sum_k (p_k / p) d log p_k: every component by its share of the density
     share = torch.exp(log_p - total.unsqueeze(-2))
     weight = _split(outputs, n_components)[0].softmax(dim=-2)
     by_x = -share * u * torch.exp(log_scale)
     by_a = share * (1.0 - u.square()) * _slope(log_scale)
+    # of a softmax: d log w_k / d logit_j = delta_kj - w_j
     gradient = torch.stack((share - weight, -by_x, by_a), dim=-3)
     return total, gradient.flatten(-3), by_x.sum(dim=-2)
 
@@ -151,6 +152,7 @@ def _log_scale(a: Tensor) -> Tensor:
 
 def _slope(log_scale: Tensor) -> Tensor:
     """Derivative of the bounded a/2 by the output of the network."""
+    # of c tanh(a / 2c): (1 - tanh^2) / 2, where the value is c tanh
     return 0.5 - log_scale.square() * (0.5 / _LARGEST_LOG_SCALE**2)
 
 
@@ -297,6 +299,7 @@ def _masks(
     dimensions = order.flip(0) if is_reversed else order
     hidden = [torch.arange(n) % n_features for n in n_hidden]  # shared out evenly
     degrees = [*hidden, dimensions.repeat(n_outputs)]
+    # below its degree, not up to it: what gives the density of x_i must not see x_i
     sees_x = dimensions < degrees[0][:, None]
     first = torch.cat((torch.ones(len(degrees[0]), n_parameters, dtype=torch.bool), sees_x), dim=1)
     return [first, *(above[:, None] >= below for below, above in pairwise(degrees))]
@@ -364,6 +367,7 @@ class BatchNormalization(nn.Module):
         mean, variance = self.mean, self.variance
         rows = u.reshape(-1, u.shape[-1])
         if self.training and len(rows) > 1:
+            # of all thetas together: their means differ by what the flow has to learn
             variance, mean = torch.var_mean(rows, dim=0)
             with torch.no_grad():
                 self.mean.lerp_(mean, self.alpha)
@@ -417,7 +421,7 @@ class ConditionalFlow(ConditionalNetwork):
                 n_hidden,
                 2 if k < n_gaussian else 3 * n_components,
                 activation,
-                is_reversed=k % 2 == 1,
+                is_reversed=k % 2 == 1,  # the dimension that sees no other one now sees all next
                 generator=source,
             )
             for k in range(n_mades)
@@ -457,6 +461,7 @@ class ConditionalFlow(ConditionalNetwork):
             score, of_u = pullbacks.pop()(by_outputs)
             gradient = by_u + of_u
         for layer, pull_back in zip(reversed(layers), reversed(pullbacks), strict=True):
+            # a product over layers of factors up to e^7 each: an outlier must not make it infinite
             gradient = bounded(gradient if layer.stretch is None else gradient * layer.stretch)
             by_outputs, by_u = standardize_gradient(gradient, layer.u, layer.log_scale)
             of_theta, of_u = pull_back(by_outputs)

@@ -32,8 +32,12 @@ __all__ = [
     "score_error",
 ]
 
-_LARGEST_LOG = 100.0  # each logarithm in a cross entropy is at least minus this
-_LARGEST_LOG_RATIO = 10.0  # ratios in squared errors lie within exp of plus or minus this
+# Each logarithm in a cross entropy is at least minus this: an event that is put into the wrong
+# class with certainty costs 100, not infinitely much.
+_LARGEST_LOG = 100.0
+# Ratios in squared errors lie within exp of plus or minus this: an event with r = e^10 already
+# counts e^20 times one with r = 1, and larger ones would be all that is learned.
+_LARGEST_LOG_RATIO = 10.0
 
 
 def cross_entropy(log_r_hat: Tensor, y: Tensor, *, sample_weight: Tensor | None = None) -> Tensor:
@@ -54,6 +58,7 @@ def cross_entropy(log_r_hat: Tensor, y: Tensor, *, sample_weight: Tensor | None 
     References:
         Cranmer, Pavez and Louppe, arXiv:1506.02169; Brehmer et al., arXiv:1805.00020.
     """
+    # log r = log((1 - s)/s) is the logit of the label 0, as the numerator has y = 0: hence 1 - y
     logit = log_r_hat.clamp(-_LARGEST_LOG, _LARGEST_LOG)
     return functional.binary_cross_entropy_with_logits(logit, 1.0 - y, weight=sample_weight)
 
@@ -79,6 +84,8 @@ def augmented_cross_entropy(
     References:
         Stoye et al., arXiv:1808.00973.
     """
+    # E[y|x,z] = s(x,z): the mean over labels is done exactly, so the minimum is that of the cross
+    # entropy and only the noise of drawing labels is gone
     return cross_entropy(log_r_hat, 1.0 / (1.0 + r_xz), sample_weight=sample_weight)
 
 
@@ -106,6 +113,8 @@ def ratio_error(
     References:
         Brehmer et al., arXiv:1805.00020.
     """
+    # A square is minimised by the mean, and E[r(x,z)|x] is r(x) only over z drawn at theta1; events
+    # of the numerator learn 1/r, whose mean over z drawn at theta0 is 1/r(x)
     sign = 2.0 * y - 1.0  # exponent +1 under the denominator, -1 under the numerator
     largest = math.exp(_LARGEST_LOG_RATIO)
     truth = torch.copysign(r_xz.abs().clamp(1.0 / largest, largest), r_xz)
@@ -132,6 +141,7 @@ def numerator_score_error(
     References:
         Brehmer et al., arXiv:1805.00020.
     """
+    # E[t(x,z|theta0)|x] is the score t(x|theta0) only where z was drawn at theta0: where y = 0
     return _masked_error(1.0 - y, t_hat, t_xz, sample_weight)
 
 
@@ -155,6 +165,7 @@ def denominator_score_error(
     References:
         Brehmer et al., arXiv:1805.00020.
     """
+    # as above: the joint score at theta1 has the right mean over z drawn at theta1 only
     return _masked_error(y, t_hat, t_xz, sample_weight)
 
 
@@ -198,6 +209,8 @@ def negative_log_likelihood(log_p_hat: Tensor, *, sample_weight: Tensor | None =
 
 
 def _masked_error(mask: Tensor, t_hat: Tensor, t_xz: Tensor, weight: Tensor | None) -> Tensor:
+    # The mean runs over all events: dividing by those of one label would let its share in a batch,
+    # which is random, weight the term against the others.
     column = mask.unsqueeze(-1)  # zeros and ones: equal to its square
     if weight is None:
         return functional.mse_loss(column * t_hat, column * t_xz)

@@ -67,6 +67,7 @@ class _RecoveringClamp(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (value,), (gradient,) = ctx.saved_tensors, gradients
         low, high = ctx.range
+        # descent moves against the gradient: a positive one below the range leads further below
         leads_away = ((value < low) & (gradient > 0)) | ((value > high) & (gradient < 0))
         return gradient.masked_fill(leads_away, 0.0), None, None
 
@@ -79,6 +80,7 @@ def damped_score(score: Tensor, value: Tensor) -> Tensor:
     :math:`\min(1, (2 \hat r)^2)`: the squared error weights such events less. Weights that depend
     on theta and x only do not change what minimises it, the mean score at given theta and x.
     """
+    # min(1, (2 r)^2), a constant for the optimiser; lerp scales the gradient and leaves the value
     weight = (2.0 * value.detach()).exp().mul(4.0).clamp_max(1.0)
     return torch.lerp(score.detach(), score, weight[:, None].expand_as(score))
 
@@ -131,6 +133,7 @@ class MorphingWeights:
             Weights and derivatives by each parameter, shape ``(n, 1 + n_parameters, n_basis)``.
         """
         powers = self._powers_of(theta)
+        # theta^(k-1) in the place of theta^k; for k = 0 a zero, as 0 * theta^-1 is not at theta = 0
         lowered = torch.nn.functional.pad(powers[..., :-1], (1, 0))
         factors = self._of_powers(powers)
         slopes = self._of_powers(self._exponents.to(theta.device) * lowered)
@@ -153,7 +156,9 @@ class MorphingWeights:
         return weights.clamp(-_LARGEST_WEIGHT, _LARGEST_WEIGHT).to(theta.dtype)
 
 
-_LARGEST_LOG = 5.0  # logarithms lie within plus and minus this
+# Logarithms lie within plus and minus this. Morphing weights are of both signs, so a numerator may
+# vanish while the f_b do not fit together yet; at r = e^5 one event in 150 is of the other class.
+_LARGEST_LOG = 5.0
 _RANGE = (math.exp(-_LARGEST_LOG), math.exp(_LARGEST_LOG))
 _THETAS = 64  # of a block of events on a grid: a megabyte
 
@@ -211,6 +216,7 @@ class MorphingRatioNetwork(ConditionalNetwork):
     def log_f(self, theta: Tensor, x: Tensor) -> Tensor:
         """Evaluate events at a parameter point each, see `ConditionalNetwork`."""
         weights = self.morphing.weights(theta)
+        # dsigma(theta) over sigma(theta): cross sections are such sums, densities are not
         return self._log_ratio((weights * self._of_x(x)).sum(-1), weights @ self._of_reference())
 
     def log_f_and_score(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -295,7 +301,7 @@ class MorphingRatioNetwork(ConditionalNetwork):
         return ((ratio >= low) & (ratio <= high)).to(above.dtype)
 
 
-_SMALLEST_RATIO = 1e-9
+_SMALLEST_RATIO = 1e-9  # a squared amplitude vanishes at its zeros, its logarithm must not diverge
 
 
 class QuadraticRatioNetwork(ConditionalNetwork):

@@ -111,6 +111,7 @@ class DoubleRatioNetwork(MLP, ConditionalNetwork):
         Returns:
             Log ratios, shape ``(n,)``.
         """
+        # log r(x|theta0, theta1) = -log r(x|theta1, theta0) is exact and need not be learned
         forth: Tensor = self(torch.cat((theta0, theta1, x), dim=-1))
         back: Tensor = self(torch.cat((theta1, theta0, x), dim=-1))
         return (forth - back).squeeze(-1)
@@ -138,6 +139,8 @@ class DoubleRatioNetwork(MLP, ConditionalNetwork):
         inputs = torch.cat((theta0, theta1, x), dim=-1), torch.cat((theta1, theta0, x), dim=-1)
         forth, slope = self.from_first_layer_with_slope(self.layer(0)(inputs[0]))
         back, slope_back = self.from_first_layer_with_slope(self.layer(0)(inputs[1]))
+        # theta0 comes first in f(theta0, theta1, x) and second in f(theta1, theta0, x); p(x|theta1)
+        # stands in the denominator, hence the sign of its score
         gradient, gradient_back = slope @ of_thetas, slope_back @ of_thetas
         return (
             forth - back,
