@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from madminer.analysis.sums import accumulate_sums, cross_sections, group_sums
+from madminer.analysis.sums import accumulate_sums, cross_sections
 from madminer.errors import NoEventsError
 
 
@@ -14,10 +14,11 @@ def test_sums_do_not_depend_on_batches() -> None:
     parts = accumulate_sums(
         [(weights[i : i + 777], groups[i : i + 777]) for i in range(0, 20_000, 777)], 4, 3
     )
-    np.testing.assert_allclose(whole.first, parts.first, rtol=1e-10)
-    np.testing.assert_allclose(whole.second, parts.second, rtol=1e-10)
-    np.testing.assert_array_equal(whole.n_events, np.bincount(groups))
-    np.testing.assert_allclose(whole.first, group_sums(weights, groups, 4), rtol=1e-10)
+    np.testing.assert_allclose(whole.sums, parts.sums, rtol=1e-10)
+    np.testing.assert_allclose(whole.products, parts.products, rtol=1e-10)
+    np.testing.assert_array_equal(whole.counts, np.bincount(groups))
+    twin = [[weights[groups == g, b].sum() for b in range(3)] for g in range(4)]
+    np.testing.assert_allclose(whole.sums, twin, rtol=1e-10)
 
 
 def test_cross_sections_equal_the_sums_over_events() -> None:

@@ -19,7 +19,6 @@ from madminer.analysis.partitions import (
 )
 from madminer.analysis.response import EventResponse, response_model, weights_and_gradients
 from madminer.analysis.sums import (
-    EventSums,
     NuisanceSums,
     ResponseBatch,
     accumulate_nuisance_sums,
@@ -38,6 +37,7 @@ from madminer.models import AnalysisSetup
 from madminer.models.tables import setup_html
 from madminer.morphing.morpher import PhysicsMorpher
 from madminer.morphing.nuisance import NuisanceMorpher
+from madminer.stats.histogram import BinnedMoments
 from madminer.text import one_line, shortened
 from madminer.typing import ArrayLike, FloatArray, IntArray, Seed, StrPath, ThetaLike
 
@@ -117,7 +117,7 @@ class DataAnalyzer:
         summary = _summary(self.event_file)
         self.n_events_generated_per_benchmark = summary.signal_events
         self.n_events_backgrounds = summary.background_events
-        self._sums: dict[tuple[int, int], EventSums] = {}
+        self._sums: dict[tuple[int, int], BinnedMoments] = {}
         self._nuisance_sums: dict[tuple[int, int, bytes], NuisanceSums] = {}
         self._reported: set[str] = set()
 
@@ -352,7 +352,7 @@ class DataAnalyzer:
         wants_nu = gradients != "theta" and self.n_nuisance_parameters > 0
         if points.is_nominal and not wants_nu:
             nominal, scale = self._partition_sums(*options)
-            result: FloatArray = points.gradients @ (scale * factors @ nominal.first)
+            result: FloatArray = points.gradients @ (scale * factors @ nominal.sums)
             return result
         sums, which, scale = self._sums_at(points, *options)
         by_nu = nuisance_gradients(sums, which, points, scale * factors)
@@ -442,7 +442,7 @@ class DataAnalyzer:
         test_split: float | None,
         validation_split: float | None,
         batch_size: int | None = 100_000,
-    ) -> tuple[EventSums, float]:
+    ) -> tuple[BinnedMoments, float]:
         """Sums over a partition, kept after the first pass, and the scale of its weights."""
         start, stop, scale = partition_range(
             self.n_samples, partition, test_split, validation_split

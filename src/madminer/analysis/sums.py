@@ -32,17 +32,16 @@ import numpy as np
 from madminer.analysis.response import EventResponse, ResponseModel
 from madminer.analysis.weights import ParameterPoints
 from madminer.errors import MorphingError, NoEventsError
+from madminer.stats.histogram import BinnedMoments, binned_moments
 from madminer.typing import FloatArray, IntArray
 
 __all__ = [
-    "EventSums",
     "NuisanceSums",
     "ResponseBatch",
     "accumulate_nuisance_sums",
     "accumulate_sums",
     "cross_sections",
     "distinct_points",
-    "group_sums",
     "nuisance_cross_sections",
     "nuisance_gradients",
     "theta_gradients",
@@ -51,25 +50,10 @@ __all__ = [
 _CHUNK = 1 << 13  # rows that stay in the cache of a processor core
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EventSums:
-    """First and second moments of the benchmark weights, per group of events.
-
-    Args:
-        n_events: Number of events, shape ``(n_groups,)``.
-        first: Sums of weights in pb, shape ``(n_groups, n_benchmarks)``.
-        second: Sums of products, shape ``(n_groups, n_benchmarks, n_benchmarks)``.
-    """
-
-    n_events: IntArray
-    first: FloatArray
-    second: FloatArray
-
-
 def accumulate_sums(
     batches: Iterable[tuple[FloatArray, IntArray]], n_groups: int, n_benchmarks: int
-) -> EventSums:
-    """Accumulate the moments in one pass.
+) -> BinnedMoments:
+    """Accumulate the moments of the benchmark weights of each group in one pass.
 
     Args:
         batches: Weights ``(n, n_benchmarks)`` and groups ``(n,)`` of successive events.
@@ -77,43 +61,18 @@ def accumulate_sums(
         n_benchmarks: Number of weight columns.
 
     Returns:
-        The sums.
+        The sums S and Q, of all groups.
     """
-    n_events = np.zeros(n_groups, dtype=np.int64)
-    first = np.zeros((n_groups, n_benchmarks))
-    second = np.zeros((n_groups, n_benchmarks, n_benchmarks))
+    total = binned_moments(np.empty((0, n_benchmarks)), np.empty(0, dtype=np.int64), n_groups)
     for weights, groups in batches:
         for start in range(0, len(weights), _CHUNK):
-            chunk, group = weights[start : start + _CHUNK], groups[start : start + _CHUNK]
-            for g in np.flatnonzero(np.bincount(group, minlength=n_groups)):
-                rows = chunk[group == g]
-                n_events[g] += len(rows)
-                first[g] += rows.sum(axis=0)
-                second[g] += rows.T @ rows
-    return EventSums(n_events, first, second)
-
-
-def group_sums(weights: FloatArray, groups: IntArray, n_groups: int) -> FloatArray:
-    """Sums of weights per group, without the second moments.
-
-    Args:
-        weights: Weights, shape ``(n, n_benchmarks)``.
-        groups: Group of each event, shape ``(n,)``.
-        n_groups: Number of groups.
-
-    Returns:
-        Sums, shape ``(n_groups, n_benchmarks)``.
-    """
-    total = np.zeros((n_groups, weights.shape[1]))
-    labels = np.arange(n_groups)[:, np.newaxis]
-    for start in range(0, len(weights), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        total += (groups[chunk] == labels).astype(np.float64) @ weights[chunk]
+            chunk = slice(start, start + _CHUNK)
+            total += binned_moments(weights[chunk], groups[chunk], n_groups)
     return total
 
 
 def cross_sections(
-    sums: EventSums, coefficients: FloatArray, factors: FloatArray
+    sums: BinnedMoments, coefficients: FloatArray, factors: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Cross sections and their statistical uncertainties.
 
@@ -129,10 +88,10 @@ def cross_sections(
     Raises:
         NoEventsError: If no event has a factor other than zero.
     """
-    if not np.any(sums.n_events[factors != 0.0]):
+    if not np.any(sums.counts[factors != 0.0]):
         raise NoEventsError("There are no events to calculate a cross section from.")
-    xsecs: FloatArray = coefficients @ (factors @ sums.first)
-    second = np.tensordot(factors**2, sums.second, axes=1)
+    xsecs: FloatArray = coefficients @ (factors @ sums.sums)
+    second = np.tensordot(factors**2, sums.products, axes=1)
     variances = np.einsum("tb,tb->t", coefficients @ second, coefficients)
     return xsecs, np.sqrt(np.maximum(variances, 0.0))  # rounding can leave -0.0
 
@@ -275,7 +234,7 @@ def nuisance_cross_sections(
     for k, part in enumerate(sums.split()):
         rows = np.flatnonzero(which == k)
         second = np.empty(0) if part.second is None else part.second[0]
-        moments = EventSums(part.n_events, part.first[0], second)
+        moments = BinnedMoments(part.n_events, part.first[0], second)
         physical = coefficients[rows, : part.first.shape[-1]]
         xsecs[rows], uncertainties[rows] = cross_sections(moments, physical, factors)
     return xsecs, uncertainties
