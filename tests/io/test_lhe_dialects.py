@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import sys
+import textwrap
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -95,6 +96,26 @@ def test_layouts_do_not_change_what_is_read(
 ) -> None:
     text = file_text(n=n)
     assert_equal(read(tmp_path, edit(text)), read(tmp_path, text))
+
+
+@pytest.mark.parametrize("n", [3, 40])
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_lines_that_fortran_wrapped(tmp_path: Path, width: int, n: int) -> None:
+    text = file_text(n=n, weights="#pdf 1 2\n" + WEIGHTS)
+    wrapped = "\n".join(
+        textwrap.fill(line, width) if line.startswith(("  ", " 2")) else line
+        for line in text.splitlines()
+    )
+    assert len(wrapped.splitlines()) > len(text.splitlines())
+    assert_equal(read(tmp_path, wrapped), read(tmp_path, text))
+
+
+@pytest.mark.parametrize("edit", [(" 2 1 ", " 3 1 "), ("9.0\n", "9.0 1\n"), ("1.0\n", "\n")])
+def test_numbers_too_many_or_too_few_are_not_wrapped_lines(
+    tmp_path: Path, edit: tuple[str, str]
+) -> None:
+    with pytest.raises(FileFormatError, match=r"3 particles|Expected 13 numbers in a line"):
+        read(tmp_path, file_text().replace(*edit))
 
 
 def test_weights_are_found_by_id_in_any_order(tmp_path: Path) -> None:

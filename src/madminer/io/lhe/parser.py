@@ -6,9 +6,11 @@ time is proportional to the size of the text, whatever it holds.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -32,6 +34,7 @@ _WEIGHT: Final = re.compile(  # <weight name='...'> in version 2
     rb"<(?:wgt|weight)(?=[\s>])" + _INSIDE + rb">([^<]*+)</(?:wgt|weight)\s*+>"
 )
 _EVENT: Final = re.compile(rb"<event(?=[\s>])" + _INSIDE + rb">")
+_NUMBERS: Final = re.compile(rb"^(<event(?=[\s>])[^\n]*+)\n([^<]*+)", re.MULTILINE)
 _LIST: Final = re.compile(rb"<weights(?=[\s>])" + _INSIDE + rb">([^<]*+)</weights\s*+>")
 _EMPTY_LIST: Final = re.compile(rb"<weights\s*+/>")
 _GROUP: Final = re.compile(rb"<(/?)eventgroup[\s>]")
@@ -93,10 +96,18 @@ def parse_events(
         FileFormatError: If the events are not of the expected form.
         MissingWeightsError: If some of the events lack a weight that others have.
     """
+    parse = functools.partial(_parse, with_history=with_history, weight_ids=weight_ids)
     try:
-        return _parse(_split(text), with_history=with_history, weight_ids=weight_ids)
+        return parse(_split(text))
     except FileFormatError:  # indented, or several tags in one line?
-        return _parse(_split(_tidied(text)), with_history=with_history, weight_ids=weight_ids)
+        text = _tidied(text)
+    try:
+        return parse(_split(text))
+    except FileFormatError as error:
+        try:
+            return parse(_split(_unwrapped(text)))
+        except FileFormatError:  # the lines as they are say better what is wrong
+            raise error from None
 
 
 def _parse(lines: _Lines, *, with_history: bool, weight_ids: Sequence[str]) -> LHEEvents:
@@ -181,6 +192,18 @@ def _tidied(text: bytes) -> bytes:
     text = re.sub(rb"<(?!/wgt)", b"\n<", text).replace(b"</event>", b"</event>\n")
     text = _EVENT.sub(lambda tag: b" ".join(tag[0].split()) + b"\n", text)
     return b"\n".join(map(bytes.strip, text.splitlines()))
+
+
+def _unwrapped(text: bytes) -> bytes:
+    """The same tidied text with each particle in one line; Fortran may have wrapped long lines."""
+    return _NUMBERS.sub(_with_unwrapped_lines, text)
+
+
+def _with_unwrapped_lines(event: re.Match[bytes]) -> bytes:
+    words = re.sub(rb"#[^\n]*+", b"", event[2]).split()
+    ends = range(_HEAD_FIELDS, len(words) + _PARTICLE_FIELDS, _PARTICLE_FIELDS)
+    lines = [words[begin:end] for begin, end in pairwise((0, *ends))]
+    return b"\n".join([event[1], *map(b" ".join, lines), b""])
 
 
 def _split(text: bytes) -> _Lines:
