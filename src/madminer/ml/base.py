@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, cast, final
 
@@ -502,7 +503,7 @@ class Estimator(ABC):
         if announced > stored:
             raise ShapeError(f"a network of {announced} numbers or more, but {stored} of them")
         network = self._make_network(n_features, n_parameters)
-        network.to(device=pick_device(None), dtype=_precision(state))
+        network.to(device=pick_device(None), dtype=model.dtype)
         network.load_state_dict(state)
         network.eval()
         self._adopt(network, x_scaling, theta_scaling, n_parameters)
@@ -578,7 +579,7 @@ class ConditionalEstimator(Estimator, ABC):
 def _check_features(features: object) -> list[int] | None:
     if features is None:
         return None
-    chosen = checks.sequence(features, "features", _index)
+    chosen = checks.sequence(features, "features", partial(checks.whole, low=0))
     if not chosen or len(set(chosen)) != len(chosen):
         raise checks.refusal("features", "None or different indices of observables", features)
     return chosen
@@ -590,23 +591,7 @@ def _check_n_hidden(n_hidden: object) -> tuple[int, ...]:
             f"n_hidden must list the units of each hidden layer, got {n_hidden}. Give "
             f"({n_hidden},) for one layer."
         )
-    return tuple(checks.sequence(n_hidden, "n_hidden", _units))
-
-
-def _index(value: object, name: str) -> int:
-    return checks.whole(value, name, 0)
-
-
-def _units(value: object, name: str) -> int:
-    return checks.whole(value, name, 1)
-
-
-def _precision(state: Mapping[str, Tensor]) -> torch.dtype:
-    """Precision of stored parameters."""
-    kinds = {v.dtype for v in state.values() if v.is_floating_point() or v.is_complex()}
-    if len(kinds) != 1 or not kinds <= {torch.float32, torch.float64}:
-        raise DataError(f"numbers of one precision, float32 or float64, not {kinds}")
-    return kinds.pop()
+    return tuple(checks.sequence(n_hidden, "n_hidden", partial(checks.whole, low=1)))
 
 
 def _tensor(values: FloatArray, network: nn.Module) -> Tensor:

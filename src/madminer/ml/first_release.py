@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -41,19 +41,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 VoteStrength: TypeAlias = "float | Sequence[float] | None"
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """What one type of estimator takes and gives.
+class _Names(NamedTuple):
+    """What one type of estimator takes and gives."""
 
-    Args:
-        data: Keyword of ``train`` by its old name, without ``_filename``.
-        evaluate: Name of the method that evaluates it.
-        thetas: Keyword of this method by its old name.
-    """
-
-    data: Mapping[str, str]
-    evaluate: str
-    thetas: Mapping[str, str]
+    data: Mapping[str, str]  # keyword of ``train`` by its old name, without ``_filename``
+    evaluate: str  # name of the method that evaluates it
+    thetas: Mapping[str, str]  # keyword of this method by its old name
 
 
 _NAMES = {
@@ -78,6 +71,11 @@ _FAMILIES = {
     method + ("2" if family == "double_parameterized_ratio" else ""): family
     for family in _NAMES
     for method in FAMILIES[family].methods
+}
+_GIVEN_UP = {
+    "grad_x_regularization": "Use None, and dropout_prob or early stopping of the estimators "
+    "against overtraining.",
+    "return_first_loss": "Use False; the returned losses start with that of the first epoch.",
 }
 _UNCHANGED = (
     *("n_epochs", "batch_size", "initial_lr", "final_lr", "nesterov_momentum", "validation_split"),
@@ -152,16 +150,9 @@ class ForgeTraining:
     def __post_init__(self) -> None:
         one_of(self.method, "method", _FAMILIES)
         one_of(self.nde_type, "nde_type", ["maf", "mafmog"])
-        if self.grad_x_regularization:
-            raise OptionError(
-                f"grad_x_regularization was given up, got {self.grad_x_regularization}. Use None, "
-                f"and dropout_prob or early stopping of the estimators against overtraining."
-            )
-        if self.return_first_loss:
-            raise OptionError(
-                "return_first_loss was given up. Use False; the returned losses start with that "
-                "of the first epoch."
-            )
+        for name, remedy in _GIVEN_UP.items():
+            if getattr(self, name):
+                raise OptionError(f"{name} was given up, got {getattr(self, name)}. {remedy}")
 
     @property
     def family(self) -> str:
@@ -171,15 +162,10 @@ class ForgeTraining:
     @property
     def constructor(self) -> dict[str, Any]:
         """Arguments of its constructor."""
-        shared = {
-            "features": self.features,
-            "n_hidden": self.n_hidden,
-            "activation": self.activation,
-        }
+        shared = {name: getattr(self, name) for name in ("features", "n_hidden", "activation")}
         if self.family != "likelihood":
             return shared
-        return {
-            **shared,
+        return shared | {
             "n_mades": self.maf_n_mades,
             "n_components": self.maf_mog_n_components if self.nde_type == "mafmog" else 1,
             "batch_norm": self.maf_batch_norm_alpha if self.maf_batch_norm else None,
@@ -233,11 +219,7 @@ def _one_or_several_strengths(function: F) -> F:
 def _evaluation(
     family: str, x: DataLike, theta0: DataLike | None, theta1: DataLike | None, **options: Any
 ) -> tuple[str, dict[str, Any]]:
-    """Name of the method that evaluates an estimator, and its arguments.
-
-    Raises:
-        OptionError: If a theta is missing.
-    """
+    """Name of the method that evaluates an estimator, and its arguments."""
     names, thetas = _NAMES[family], {"theta0": theta0, "theta1": theta1}
     if any(thetas[old] is None for old in names.thetas):
         raise OptionError(
@@ -271,10 +253,7 @@ class MLForge:
 
     @takes(ForgeTraining, TrainingOptions, TrainingSettings)
     def train(self, **options: Any) -> TrainingHistory:
-        """Train the estimator that knows the method.
-
-        A second training continues from the present weights if it asks for the same kind of
-        network, else it begins anew.
+        """Train, from the present weights if these are of the network that is asked for.
 
         Returns:
             The losses; unpacks as (train losses, validation losses).
@@ -353,7 +332,7 @@ class MLForge:
         return estimator.calculate_fisher_information(x, weights=weights, n_events=n_events)
 
     def save(self, filename: StrPath) -> None:
-        """Save the estimator, in the files of this version."""
+        """Save the estimator in the files of this version."""
         self.trained.save(filename)
 
     def load(self, filename: StrPath) -> None:
@@ -376,11 +355,7 @@ class MLForge:
 
     @property
     def trained(self) -> Estimator:
-        """The estimator.
-
-        Raises:
-            NotTrainedError: If there is none yet.
-        """
+        """The estimator; a `NotTrainedError` if there is none yet."""
         if self.estimator is None:
             raise NotTrainedError("This forge was not trained yet; call train or load first.")
         return self.estimator
@@ -432,19 +407,15 @@ class EnsembleForge:
     def train_all(
         self, *, seed: Seed = None, n_processes: int | None = None, **kwargs: Any
     ) -> list[TrainingHistory]:
-        """Train all forges, see `MLForge.train`.
+        """Train all forges, see `Ensemble.train_all`.
 
         Args:
             seed: Source of all randomness, from which every forge gets its own seed.
-            n_processes: See `Ensemble.train_all`.
+            n_processes: Number of processes.
             **kwargs: Arguments of `MLForge.train`; a list has one entry for each forge.
 
         Returns:
             The losses of each.
-
-        Raises:
-            OptionError: If a list has another length, or an option is not understood.
-            EnsembleError: If the methods are of different types.
         """
         n_forges = len(self.estimators)
         for name, value in kwargs.items():
@@ -479,10 +450,7 @@ class EnsembleForge:
             theta1_filename: Not used.
 
         Returns:
-            Mean scores, shape ``(n, n_parameters)``.
-
-        Raises:
-            OptionError: If the methods are not "sally" or "sallino".
+            Mean scores of "sally" or "sallino", shape ``(n, n_parameters)``.
         """
         ensemble = self._scores("calculate_expectation")
         self.expectations = ensemble.calculate_expectation(x_filename)
@@ -515,9 +483,6 @@ class EnsembleForge:
             Mean prediction; covariance of the flattened predictions, shape ``(m, m)``, or None; if
             asked for, votes with sum one, shape ``(n,)``, and predictions of each forge, shape
             ``(n, ...)``.
-
-        Raises:
-            OptionError: If votes are asked for, but no expectations are known.
         """
         ensemble, votes = self._ensemble(), self._votes(vote_expectation_weight)
         name, arguments = _evaluation(
@@ -561,9 +526,6 @@ class EnsembleForge:
             Information, shape ``(p, p)``; covariance, shape ``(p, p, p, p)``, zero in mode "score"
             (`Ensemble.calculate_fisher_information` knows it); if asked for, votes with sum one,
             shape ``(n,)``, and informations of each forge, shape ``(n, p, p)``.
-
-        Raises:
-            OptionError: If an option was given up, or no expectations are known for the votes.
         """
         one_of(uncertainty, "uncertainty", ["ensemble", "none"])
         votes = self._votes(vote_expectation_weight)
@@ -624,14 +586,7 @@ class EnsembleForge:
 
 
 def saved_member_weights(folder: StrPath, vote_expectation_weight: float) -> FloatArray:
-    """Votes of a saved ensemble, from the expectations that were saved with it.
-
-    Args:
-        folder: Folder that `EnsembleForge.save` wrote.
-        vote_expectation_weight: The c of votes exp(-c abs(mean score)).
-
-    Returns:
-        Votes with sum one, shape ``(n,)``.
+    """Votes of an ensemble that was saved with its expectations, shape ``(n,)``.
 
     Raises:
         OptionError: If no expectations were saved.

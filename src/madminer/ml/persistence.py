@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from madminer.checks import shown
-from madminer.errors import FileFormatError, MissingFileError, OutputError
+from madminer.errors import DataError, FileFormatError, MissingFileError, OutputError
 from madminer.io.file_sets import FileSet, digests, head_of, parse_json, read_json, reading
 from madminer.typing import FloatArray, StrPath
 
@@ -74,6 +74,18 @@ class StoredModel:
     state: Mapping[str, Tensor]
     arrays: Mapping[str, FloatArray]
     program: bytes | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the network.
+
+        Raises:
+            DataError: If it has none, or several.
+        """
+        kinds = {v.dtype for v in self.state.values() if v.is_floating_point() or v.is_complex()}
+        if len(kinds) != 1 or not kinds <= {torch.float32, torch.float64}:
+            raise DataError(f"numbers of one precision, float32 or float64, not {kinds}")
+        return kinds.pop()
 
 
 def write_model(filename: StrPath, model: StoredModel) -> None:
