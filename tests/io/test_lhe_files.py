@@ -303,3 +303,19 @@ def test_parts_must_have_the_same_weights() -> None:
         concatenate_lhe_events([events, replace(events, weights=Weights((), np.empty((5, 0))))])
     with pytest.raises(ShapeError, match="at least one part"):
         concatenate_lhe_events([])
+
+
+def test_weights_are_one_matrix_that_reads_by_name() -> None:
+    weights = Weights(("w", "v"), np.arange(6.0).reshape(3, 2))
+    assert dict(weights).keys() == {"w", "v"}
+    assert "x" not in weights
+    assert np.shares_memory(weights["v"], weights.matrix)
+    np.testing.assert_array_equal(weights["v"], [1.0, 3.0, 5.0])
+    swapped = weights.select(["v", "w"])
+    joined = Weights.joined([weights, swapped])
+    assert joined.names == weights.names
+    np.testing.assert_array_equal(joined.matrix, np.concatenate([weights.matrix] * 2))
+    with pytest.raises(KeyError, match="x"):
+        weights["x"]
+    with pytest.raises(ShapeError, match=r"\['w'\] need the shape \(n_events, 1\), got \(3, 2\)"):
+        Weights(("w",), weights.matrix)

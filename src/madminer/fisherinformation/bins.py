@@ -52,6 +52,20 @@ Bins = int | Sequence[float] | FloatArray
 Sample = Callable[[], tuple[FloatArray, FloatArray]]
 """Gives values and weights from which quantiles are taken, when they are needed."""
 
+N_SIGMA = 3.0
+"""Statistical errors of the truth by which an estimate may exceed it."""
+
+TOLERANCE = 0.02
+"""Share of the truth that the noise of a good network may add."""
+
+Batches = Iterable[tuple[FloatArray, FloatArray]]
+"""Batches of observables, shape ``(n, n_observables)``, and weights in pb, shape ``(n, b)``."""
+
+Axis = tuple[EventFunction, FloatArray]
+"""A histogram axis: what is histogrammed, and the edges, shape ``(n_edges,)``."""
+
+_NO_EVENTS = "No event passes the cuts; loosen them or read more events."
+
 
 def cell_edges(bins: Bins, histrange: tuple[float, float] | None, sample: Sample) -> FloatArray:
     """Edges between the cells of a histogram whose outermost cells are open.
@@ -130,23 +144,6 @@ def warn_about_sparse_bins(n_effective: FloatArray) -> None:
 def _even_edges(n_bins: int, histrange: tuple[float, float]) -> FloatArray:
     low, high = interval(histrange, "histrange")
     return np.linspace(low, high, n_bins + 1)
-
-
-logger = logging.getLogger(__name__)
-
-N_SIGMA = 3.0
-"""Statistical errors of the truth by which an estimate may exceed it."""
-
-TOLERANCE = 0.02
-"""Share of the truth that the noise of a good network may add."""
-
-Batches = Iterable[tuple[FloatArray, FloatArray]]
-"""Batches of observables, shape ``(n, n_observables)``, and weights in pb, shape ``(n, b)``."""
-
-Axis = tuple[EventFunction, FloatArray]
-"""A histogram axis: what is histogrammed, and the edges, shape ``(n_edges,)``."""
-
-_NO_EVENTS = "No event passes the cuts; loosen them or read more events."
 
 
 def truth_information(

@@ -45,6 +45,11 @@ __all__ = [
     "pyarrow_package",
 ]
 
+KEY = b"madminer"
+
+FORMAT_VERSION = 1
+"""Version of the metadata."""
+
 
 def pyarrow_package() -> Any:
     """Import pyarrow.
@@ -134,12 +139,6 @@ def events_to_awkward(
     if events.sampling_benchmarks is not None:
         fields[sampling_benchmark] = events.sampling_benchmarks
     return ak.zip(fields, depth_limit=1)
-
-
-KEY = b"madminer"
-
-FORMAT_VERSION = 1
-"""Version of the metadata."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

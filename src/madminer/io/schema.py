@@ -57,6 +57,8 @@ OLD_SIGNAL_EVENTS = "sample_summary/signal_events_per_benchmark"
 LARGEST_WHOLE = 2**53
 """Whole numbers up to here are numbers without rounding."""
 
+_HEADER_BYTES = 1 << 16
+
 
 class HDF5Reader:
     """An HDF5 file that is opened once, and refused by name wherever it is not what it should be.
@@ -243,9 +245,6 @@ def open_hdf5(path: StrPath) -> Iterator[HDF5Reader]:
     """
     with HDF5Reader(path) as file, file.reading():
         yield file
-
-
-_HEADER_BYTES = 1 << 16
 
 
 @contextmanager

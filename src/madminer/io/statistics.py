@@ -39,6 +39,9 @@ __all__ = [
 N_BLOCKS = 10
 MAX_HASHES = 500_000
 
+BATCH_BYTES = 2**25
+MAX_RATIOS = 100_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservableStatistics:
@@ -342,10 +345,6 @@ def _ratios(weights: FloatArray, columns: tuple[int, int]) -> tuple[FloatArray, 
     is_defined &= np.sign(varied) * np.sign(nominal) > 0.0
     is_counted = ~is_defined & ((varied != 0.0) | (nominal != 0.0))
     return varied[is_defined] / nominal[is_defined], int(np.count_nonzero(is_counted))
-
-
-BATCH_BYTES = 2**25
-MAX_RATIOS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

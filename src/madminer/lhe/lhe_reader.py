@@ -57,6 +57,8 @@ __all__ = [
 _UNKNOWN_SPIN: Final = 9.0
 _UNKNOWN_SCALE: Final = -1.0  # of couplings too
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LHEAnalysis:
@@ -220,9 +222,6 @@ def _joined(
         nuisances=nuisances,
         cut_flow=cut_flow.scaled(factor),
     )
-
-
-logger = logging.getLogger(__name__)
 
 
 class LHEReader(EventReader):

@@ -37,6 +37,16 @@ __all__ = [
     "truth_limit_grid",
 ]
 
+logger = logging.getLogger(__name__)
+
+CONFIDENCE_LEVEL = 0.68
+"""The assumed truth must lie within the limits expected from it at this confidence level."""
+
+_BUDGET = 2**22  # log ratios held at once
+
+LogRatios = Callable[[slice], FloatArray]
+"""Log ratios of a slice of events at all grid points, shape ``(n_thetas, n_events)``."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AsimovSample:
@@ -119,17 +129,6 @@ def log_rate_probability(
         return np.zeros(len(theta_grid))
     sigma, _ = analyzer.xsecs(list(theta_grid))
     return log_poisson(n_observed, luminosity * sigma)
-
-
-logger = logging.getLogger(__name__)
-
-CONFIDENCE_LEVEL = 0.68
-"""The assumed truth must lie within the limits expected from it at this confidence level."""
-
-_BUDGET = 2**22  # log ratios held at once
-
-LogRatios = Callable[[slice], FloatArray]
-"""Log ratios of a slice of events at all grid points, shape ``(n_thetas, n_events)``."""
 
 
 def expected_limit_grid(

@@ -43,6 +43,11 @@ from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 
 __all__ = ["plot_distributions"]
 
+_GREY = "#C8C8C8"
+
+Weighted = tuple[FloatArray, FloatArray]
+"""Observables ``(n, n_observables)`` and weights."""
+
 
 class _Default(str):
     """A default that can be told from the same text given by the user."""
@@ -51,10 +56,6 @@ class _Default(str):
 
 
 _NUISANCE_IF_ANY = _Default("nuisance")
-_GREY = "#C8C8C8"
-
-Weighted = tuple[FloatArray, FloatArray]
-"""Observables ``(n, n_observables)`` and weights."""
 
 
 @check_options

@@ -37,6 +37,28 @@ __all__ = [
     "visible_particles",
 ]
 
+_JETS: Final = (1, 2, 3, 4, 5, 21, 9)  # quarks but not top, gluons
+_COLLECTION_CODES: Final[Mapping[str, tuple[int, ...]]] = {
+    "e": (11,),
+    "mu": (13,),
+    "tau": (15,),
+    "l": (11, 13),
+    "a": (22,),
+    "j": _JETS,
+    "v": (12, 14, 16),
+}
+_VISIBLE: Final = (*_JETS, 6, 11, 13, 15, 22, 23, 24, 25)  # other codes may be dark matter
+
+SINGLE_PARTICLES: Final = ("met", "visible", "all")
+"""Objects that every event has exactly once."""
+
+EVENT_NUMBERS: Final = ("n_particles", "scale", "alpha_qed", "alpha_qcd")
+"""Numbers that the event line of a Les Houches event file holds."""
+
+_MOST = 100  # particles of a kind
+
+Width = tuple[float, float]
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class FlatParticles:
@@ -151,26 +173,8 @@ def is_one_of(pdgid: IntArray, codes: Iterable[int]) -> BoolArray:
     return np.isin(pdgid, np.fromiter(codes, np.int64))
 
 
-_JETS: Final = (1, 2, 3, 4, 5, 21, 9)  # quarks but not top, gluons
-_COLLECTION_CODES: Final[Mapping[str, tuple[int, ...]]] = {
-    "e": (11,),
-    "mu": (13,),
-    "tau": (15,),
-    "l": (11, 13),
-    "a": (22,),
-    "j": _JETS,
-    "v": (12, 14, 16),
-}
-_VISIBLE: Final = (*_JETS, 6, 11, 13, 15, 22, 23, 24, 25)  # other codes may be dark matter
-
 COLLECTIONS: Final = (*_COLLECTION_CODES, "p", "p_truth")
 """Lists of particles."""
-
-SINGLE_PARTICLES: Final = ("met", "visible", "all")
-"""Objects that every event has exactly once."""
-
-EVENT_NUMBERS: Final = ("n_particles", "scale", "alpha_qed", "alpha_qcd")
-"""Numbers that the event line of a Les Houches event file holds."""
 
 
 def lhe_vocabulary(observables: tuple[str, ...] = ()) -> Vocabulary:
@@ -273,9 +277,6 @@ def draw_met_noise(
     return drawn
 
 
-_MOST = 100  # particles of a kind
-
-
 def default_observables(
     *,
     n_leptons_max: int = 2,
@@ -340,9 +341,6 @@ def _of_particles(symbol: str, number: int, with_charge: bool) -> Iterator[Obser
         for quantity in quantities:
             name = f"{quantity}_{symbol}{position + 1}"
             yield Observable(name, f"{symbol}[{position}].{quantity}", 0.0)
-
-
-Width = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

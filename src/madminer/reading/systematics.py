@@ -75,6 +75,10 @@ _DYNAMICAL: Final = re.compile(r"\bdyn\w*\s*=\s*([^\s=]+)", re.IGNORECASE)
 _PDF: Final = re.compile(r"(?:\b(?:lha)?pdf\s*(?:set)?\s*=\s*|_pdf)(\d{1,9})(?!\d)", re.IGNORECASE)
 _MEMBER: Final = re.compile(r"\bmember(?:id)?\s*=?\s*(\d{1,9})(?!\d)", re.IGNORECASE)
 
+_SHOWN: Final = 20  # names in a message
+_LARGEST: Final = 1e100  # squares of weights must be finite too
+_Source = tuple[str | None, float]  # id of a weight, None for the nominal one; a factor
+
 
 @dataclass(frozen=True, slots=True)
 class PDFMember:
@@ -237,11 +241,6 @@ def _pdf_number(weight: WeightDescription) -> int | None:
 def _member_number(weight: WeightDescription) -> int | None:
     found = _MEMBER.search(weight.text)
     return None if found is None else int(found[1])
-
-
-_SHOWN: Final = 20  # names in a message
-_LARGEST: Final = 1e100  # squares of weights must be finite too
-_Source = tuple[str | None, float]  # id of a weight, None for the nominal one; a factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,20 @@ __all__ = [
     "weights_at_benchmarks",
 ]
 
+logger = logging.getLogger(__name__)
+
+_INTEGER: Final = re.compile(r"[0-9]{1,9}")
+_ROUNDING: Final = 1e-3  # relative difference of values that rounding in cards may explain
+_NEGLIGIBLE: Final = 1e-4  # of the largest value of a parameter: cards write 1e-05 for zero
+_EXACT: Final = 1e-6  # of the largest value: nothing closer is told apart
+
+_Entry = tuple[str, int]  # block in lower case and number in a parameter card
+
+_SHOWN: Final = 20  # names in a message
+_PLACEHOLDER: Final = 1.0  # pb; what programs write whose weights are in pb
+_WEIGHTS_IN_PB: Final = (1, 2, 4)  # IDWTUP up to its sign
+_SUFFIX: Final = re.compile(r"_(?:nlo|lo|tree|loop)$")  # MadGraph tells kinds of reweighting so
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -78,16 +92,6 @@ def check_sample(sample: Sample, setup: AnalysisSetup) -> Sample:
         k_factor=positive(sample.k_factor, "k_factor"),
         systematics=tuple(systematics),
     )
-
-
-logger = logging.getLogger(__name__)
-
-_INTEGER: Final = re.compile(r"[0-9]{1,9}")
-_ROUNDING: Final = 1e-3  # relative difference of values that rounding in cards may explain
-_NEGLIGIBLE: Final = 1e-4  # of the largest value of a parameter: cards write 1e-05 for zero
-_EXACT: Final = 1e-6  # of the largest value: nothing closer is told apart
-
-_Entry = tuple[str, int]  # block in lower case and number in a parameter card
 
 
 def check_parameter_points(
@@ -255,14 +259,6 @@ def _number(text: str) -> float:
         return read_number(text)
     except FileFormatError:
         return math.nan
-
-
-logger = logging.getLogger(__name__)
-
-_SHOWN: Final = 20  # names in a message
-_PLACEHOLDER: Final = 1.0  # pb; what programs write whose weights are in pb
-_WEIGHTS_IN_PB: Final = (1, 2, 4)  # IDWTUP up to its sign
-_SUFFIX: Final = re.compile(r"_(?:nlo|lo|tree|loop)$")  # MadGraph tells kinds of reweighting so
 
 
 def weight_ids(

@@ -43,6 +43,8 @@ __all__ = [
 _BUDGET = 2**21  # numbers held in temporary arrays
 _RESOLVED = 1e-4  # share of the largest information below which a direction holds none
 
+_SYMMETRY = 1e-6
+
 
 def cell_information(sigma: FloatArray, gradient: FloatArray, luminosity: float) -> FloatArray:
     r"""Fisher information of each cell, :math:`I_{kij} = L g_{ki} g_{kj} / \sigma_k`.
@@ -267,9 +269,6 @@ def _inverse(sigma: FloatArray, gradient: FloatArray) -> FloatArray:
             f"{gradient.shape}."
         )
     return np.divide(1.0, sigma, out=np.zeros(sigma.shape), where=sigma != 0.0)
-
-
-_SYMMETRY = 1e-6
 
 
 def profile_matrix(information: FloatArray, kept: Sequence[int]) -> FloatArray:

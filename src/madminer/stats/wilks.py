@@ -35,6 +35,8 @@ __all__ = [
     "p_values_from_q",
 ]
 
+_ROUNDING = 1e-6
+
 
 def log_poisson(n_observed: ArrayLike, n_expected: ArrayLike) -> FloatArray:
     r"""Logarithm of the Poisson probability, continued to real event numbers.
@@ -108,9 +110,6 @@ def constraint_information(n_parameters: int, n_nuisance_parameters: int) -> Flo
                [0., 1.]])
     """
     return np.diag([0.0] * n_parameters + [1.0] * n_nuisance_parameters)
-
-
-_ROUNDING = 1e-6
 
 
 def log_ratio_to_best(log_likelihood: ArrayLike) -> tuple[FloatArray, int]:
