@@ -528,7 +528,7 @@ def test_large_samples_are_evaluated_in_blocks(
     scores: Ensemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = scores.calculate_fisher_information(X)
-    monkeypatch.setattr("madminer.ml.ensemble._EVENTS_AT_ONCE", 4)
+    monkeypatch.setattr("madminer.ml.ensemble.ROWS", 4)
     blocks = scores.calculate_fisher_information(X)
     for one, other in zip(whole, blocks, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5)

@@ -33,7 +33,6 @@ from madminer.ml.inputs import (
     data_warnings,
     load_columns,
     load_thetas,
-    normalized_weights,
     pick_device,
     pick_dtype,
 )
@@ -418,10 +417,6 @@ class Estimator(ABC):
         prepare = column_scalers(scaling, self.features, None)["x"]
         for rows in row_blocks(len(x)):
             yield rows, _tensor(prepare(x[rows]), network)
-
-    @final
-    def _weights(self, weights: DataLike | None, n: int) -> FloatArray:
-        return np.full(n, 1.0 / n) if weights is None else normalized_weights(weights, n)
 
     def _settings(self) -> dict[str, Any]:
         """Settings as they stand in files."""

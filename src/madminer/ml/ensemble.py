@@ -268,7 +268,7 @@ class Ensemble:
             DataError: If a mean is not finite.
         """
         members, events = self._trained(), load_columns(x, "x")
-        weights = _event_weights(obs_weights, len(events))
+        weights = normalized_weights(obs_weights, len(events), "obs_weights")
         if members[0].family == ScoreEstimator.family:
             return np.stack([weights @ scores for scores in self.member_scores(events)])
         given = {"theta": theta, "theta0": theta0, "theta1": theta1}
@@ -459,7 +459,7 @@ class Ensemble:
             Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 3.5.
         """
         events = load_columns(x, "x")
-        weights = _event_weights(obs_weights, len(events))
+        weights = normalized_weights(obs_weights, len(events), "obs_weights")
         member_weights = normalized_member_weights(estimator_weights, len(self._trained()))
         n_at_once = ROWS if sum_events else len(events)
         kept = []
@@ -572,9 +572,3 @@ _EMPTY = "Add estimators, load them, or create them with Ensemble(n)."
 
 def _first(result: FloatArray | tuple[FloatArray, ...]) -> FloatArray:
     return result[0] if isinstance(result, tuple) else result
-
-
-def _event_weights(weights: DataLike | None, n: int) -> FloatArray:
-    if weights is None:
-        return np.full(n, 1.0 / n)
-    return normalized_weights(weights, n, "obs_weights")

@@ -41,6 +41,7 @@ __all__ = [
     "common_number",
     "member_arguments",
     "member_seeds",
+    "member_values",
     "mixture_error",
     "train_members",
 ]
@@ -120,7 +121,7 @@ def member_seeds(seed: Seed | list[Seed], n_estimators: int) -> list[Seed]:
         OptionError: If a list has another length.
     """
     if isinstance(seed, list):
-        return _entries("seed", seed, n_estimators)
+        return member_values("seed", seed, n_estimators)
     if seed is None:
         return [None] * n_estimators
     if isinstance(seed, np.random.Generator):
@@ -164,7 +165,7 @@ def member_arguments(
     if isinstance(checkpoint, str | os.PathLike):
         given["checkpoint"] = [f"{os.fspath(checkpoint)}_{i}" for i in range(n)]
     columns = {
-        name: _entries(name, value, n)
+        name: member_values(name, value, n)
         if isinstance(value, list) and name != "callbacks"
         else [value] * n
         for name, value in given.items()
@@ -172,7 +173,12 @@ def member_arguments(
     return [{name: column[i] for name, column in columns.items()} for i in range(n)]
 
 
-def _entries(name: str, values: list[Any], n_estimators: int) -> list[Any]:
+def member_values(name: str, values: list[Any], n_estimators: int) -> list[Any]:
+    """A list that holds a value for each member.
+
+    Raises:
+        OptionError: If it has another length.
+    """
     if len(values) != n_estimators:
         raise OptionError(
             f"{name} is a list of {len(values)} values, but a list must have one entry for each of "

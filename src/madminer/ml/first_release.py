@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-from madminer.checks import one_of
+from madminer.checks import one_of, whole
 from madminer.deprecation import renamed
 from madminer.errors import NotTrainedError, OptionError, ShapeError
 from madminer.io.file_sets import reading
@@ -24,6 +24,7 @@ from madminer.ml.base import Estimator
 from madminer.ml.ensemble import Ensemble
 from madminer.ml.ensemble_files import read_ensemble, read_index, write_ensemble
 from madminer.ml.ensemble_statistics import expectation_weights, normalized_member_weights
+from madminer.ml.ensemble_training import member_values
 from madminer.ml.estimator_types import ESTIMATORS, load_single_estimator
 from madminer.ml.inputs import DataLike
 from madminer.ml.methods import FAMILIES
@@ -398,8 +399,7 @@ class EnsembleForge:
 
     def train_one(self, i: int, **kwargs: Any) -> TrainingHistory:
         """Train forge number i, see `MLForge.train`."""
-        if not 0 <= i < len(self.estimators):
-            raise OptionError(f"i must be from 0 to {len(self.estimators) - 1}, got {i}.")
+        whole(i, "i", 0, len(self.estimators) - 1)
         self.expectations = None
         history: TrainingHistory = self.estimators[i].train(**kwargs)
         return history
@@ -417,16 +417,13 @@ class EnsembleForge:
         Returns:
             The losses of each.
         """
-        n_forges = len(self.estimators)
-        for name, value in kwargs.items():
-            if isinstance(value, list) and len(value) != n_forges:
-                raise OptionError(
-                    f"The list {name} must have an entry for each of {n_forges} forges, got "
-                    f"{len(value)}. Give a value for all as a tuple or array."
-                )
+        n = len(self.estimators)
+        columns = {
+            name: member_values(name, value, n) if isinstance(value, list) else [value] * n
+            for name, value in kwargs.items()
+        }
         trainings = [
-            ForgeTraining(**{k: v[i] if isinstance(v, list) else v for k, v in kwargs.items()})
-            for i in range(n_forges)
+            ForgeTraining(**{name: column[i] for name, column in columns.items()}) for i in range(n)
         ]
         members = zip(self.estimators, trainings, strict=True)
         ensemble = Ensemble([forge.prepare(training) for forge, training in members])

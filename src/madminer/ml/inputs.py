@@ -180,13 +180,15 @@ def check_finite(array: FloatArray, name: str) -> None:
         )
 
 
-def normalized_weights(weights: DataLike, n: int, name: str = "weights") -> FloatArray:
-    """Get event weights with sum one; they may be signed.
+def normalized_weights(weights: DataLike | None, n: int, name: str = "weights") -> FloatArray:
+    """Get event weights with sum one, which may be signed; equal ones for None.
 
     Raises:
         ShapeError: If there is not one weight for each of n events.
         NegativeWeightError: If their sum is not positive.
     """
+    if weights is None:
+        return np.full(n, 1.0 / n)
     values = load_vector(weights, name).astype(np.float64)
     if len(values) != n:
         raise ShapeError(

@@ -11,7 +11,7 @@ from torch import Tensor
 from madminer.errors import OptionError, ShapeError
 from madminer.ml.base import ConditionalEstimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.evaluation import check_pairs
-from madminer.ml.inputs import DataLike
+from madminer.ml.inputs import DataLike, normalized_weights
 from madminer.ml.options import TrainingKeywords, TrainingOptions
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
@@ -251,7 +251,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
                 f"{len(point)} points."
             )
         scores = self.evaluate_score(x, point)
-        weight = self._weights(weights, len(scores))
+        weight = normalized_weights(weights, len(scores))
         return kinematic_information(scores, weight, n_events, sum_events=sum_events)
 
     def _make_network(

@@ -12,7 +12,7 @@ import torch
 from madminer import checks
 from madminer.errors import NotTrainedError, OptionError, ShapeError
 from madminer.ml.base import Estimator, TheresAGoodReasonThisDoesntWork
-from madminer.ml.inputs import DataLike, load_array, load_columns, load_vector
+from madminer.ml.inputs import DataLike, load_array, load_columns, load_vector, normalized_weights
 from madminer.ml.methods import FAMILIES
 from madminer.ml.options import TrainingKeywords, TrainingOptions
 from madminer.ml.persistence import StoredModel
@@ -271,7 +271,7 @@ class ScoreEstimator(Estimator):
             ShapeError: If shapes do not fit.
         """
         scores = self.evaluate_score(x, theta, nuisance_mode="keep")
-        weight = self._weights(weights, len(scores))
+        weight = normalized_weights(weights, len(scores))
         return kinematic_information(scores, weight, n_events, sum_events=sum_events)
 
     def _nuisance_matrix(self, mode: str) -> FloatArray | None:
