@@ -326,6 +326,8 @@ def test_cards_without_the_parameters_are_refused() -> None:
         check_parameter_points(SETUP, SAMPLE, IDS, header_with({}, card))
     check_parameter_points(SETUP, SAMPLE, IDS, header_with({}, ""))
     check_parameter_points(SETUP, SAMPLE, IDS, header_with({"w": "change model X"}, card))
+    particles = "BLOCK QNUMBERS 32\n 1 0\nBLOCK MASS\n 32 500.0\nDECAY 32 1.5\n 0.5 2 1 -1"
+    check_parameter_points(SETUP, SAMPLE, IDS, header_with({}, particles))
 
 
 @pytest.mark.parametrize("card", ["BLOCK dim6\n 2 0.0\n 5 0.0", ""])

@@ -30,6 +30,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_OF_PARTICLES: Final = {"qnumbers", "mass", "decay"}  # all that CalcHEP writes for showers
 _INTEGER: Final = re.compile(r"[0-9]{1,9}")
 _ROUNDING: Final = 1e-3  # relative difference of values that rounding in cards may explain
 _NEGLIGIBLE: Final = 1e-4  # of the largest value of a parameter: cards write 1e-05 for zero
@@ -207,7 +208,8 @@ def _check_described_parameters(
     known = set(card).union(*changed.values())
     wanted = [(p.lha_block.lower(), p.lha_id) for p in setup.parameters.values()]
     unknown = [entry for entry in wanted if entry not in known]
-    if not known or not unknown or (is_other_model and not changed):
+    is_only_of_particles = all(block in _OF_PARTICLES for block, _ in known)
+    if is_only_of_particles or not unknown or (is_other_model and not changed):
         return
     has = f"its parameter card has no {_listed(unknown, ' and no ')}"
     if changed:
