@@ -25,6 +25,7 @@ from madminer.ml import Ensemble, ScoreEstimator
 from madminer.plotting import plot_fisher_information_contours_2d
 from madminer.sampling import SampleAugmenter, benchmark, combine_and_shuffle
 from madminer.simulate import simulate, write_parton_events
+from madminer.stats import contour_level
 from madminer.typing import FloatArray
 
 OBSERVABLES = {
@@ -196,7 +197,7 @@ def plot_scores(x: FloatArray, scores: FloatArray, skip: int = 10) -> Figure:
 
 
 def plot_contours(result: TutorialResult, parameters: list[str]) -> Figure:
-    """Show what can be told apart at one standard deviation, with bands of two deviations."""
+    """Show the expected 68 % regions of both parameters, with bands of two standard deviations."""
     curves = {
         "truth": result.truth,
         "one network": result.network,
@@ -204,13 +205,15 @@ def plot_contours(result: TutorialResult, parameters: list[str]) -> Figure:
         "ensemble, mode 'score'": result.ensemble_score,
     }
     smallest = min(np.linalg.eigvalsh(information)[0] for information, _ in curves.values())
-    reach = 1.5 / np.sqrt(smallest)
+    distance = np.sqrt(contour_level(0.68, dof=2))
+    reach = 1.5 * distance / np.sqrt(smallest)
     figure, ax = plt.subplots(figsize=(5.0, 6.0), layout="constrained")
     plot_fisher_information_contours_2d(
         [information for information, _ in curves.values()],
         [covariance for _, covariance in curves.values()],
         labels=list(curves),
         linestyles=["solid", "dotted", "solid", "dashed"],
+        contour_distance=float(distance),
         sigma_uncertainties=2,
         xlabel=parameters[0],
         ylabel=parameters[1],
