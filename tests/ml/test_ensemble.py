@@ -171,7 +171,7 @@ def test_bad_constructions() -> None:
         Ensemble([3])
     with pytest.raises(OptionError, match="dropout_prob must be"):
         Ensemble(2, dropout_prob=1.5)
-    with pytest.raises(OptionError, match=r"method must be one of alice, .*; got 'ally'"):
+    with pytest.raises(OptionError, match=r"method must be one of 'alice', .*, got 'ally'"):
         Ensemble(2).train_all(method="ally", **local_sample())
     with pytest.raises(OptionError, match="got None"):
         Ensemble(2).train_all(**local_sample())

@@ -23,6 +23,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from madminer import checks
 from madminer.errors import DataError, EnsembleError, NoEventsError, OptionError, ShapeError
 from madminer.stats import score_moment
 from madminer.typing import ArrayLike, FloatArray
@@ -101,8 +102,7 @@ def expectation_weights(
         >>> expectation_weights([[0.0, 0.0], [0.3, 0.4]], np.log(3.0) / 0.5)
         array([0.75, 0.25])
     """
-    if not (np.isfinite(vote_expectation_weight) and vote_expectation_weight >= 0.0):
-        raise OptionError(f"vote_expectation_weight must be >= 0, got {vote_expectation_weight}.")
+    checks.number(vote_expectation_weight, "vote_expectation_weight", 0.0)
     values = np.asarray(expectations, dtype=np.float64)
     distances = np.linalg.norm(values.reshape(len(values), -1), axis=1)
     if not np.all(np.isfinite(distances)):
@@ -230,7 +230,9 @@ def ensemble_information(
         EnsembleError: If fewer than two members have a weight but a covariance is wanted.
         NoEventsError: If the weights of the events do not add up to a positive number.
     """
-    _check_options(mode, n_events, epsilon_shift)
+    checks.one_of(mode, "mode", INFORMATION_MODES)
+    checks.number(n_events, "n_events", 0.0)
+    checks.positive(epsilon_shift, "epsilon_shift")
     # Eq. (3): the mean scatters by this fraction of what a single member does. I is quadratic in
     # the scores, so shifts are taken small and scaled up (score), or as large as the error of the
     # mean (modified_score); noise of single members adds to I(t_a) itself (information).
@@ -257,15 +259,6 @@ def ensemble_information(
     if not calculate_covariance:
         return information, None
     return information, factor * member_covariance(scale * of_members, member_weights)
-
-
-def _check_options(mode: str, n_events: float, epsilon_shift: float) -> None:
-    if mode not in INFORMATION_MODES:
-        raise OptionError(f"mode must be one of {', '.join(INFORMATION_MODES)}; got {mode!r}.")
-    if not (np.isfinite(n_events) and n_events >= 0.0):
-        raise OptionError(f"n_events must be an expected number of events >= 0, got {n_events}.")
-    if not (np.isfinite(epsilon_shift) and epsilon_shift > 0.0):
-        raise OptionError(f"epsilon_shift must be positive and small, got {epsilon_shift}.")
 
 
 def _check_memory(shape: tuple[int, ...]) -> None:

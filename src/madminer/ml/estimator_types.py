@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from madminer.checks import shown
-from madminer.errors import FileFormatError, OptionError
+from madminer.checks import refusal, shown
+from madminer.errors import FileFormatError
 from madminer.ml.base import Estimator
 from madminer.ml.double_parameterized_ratio import DoubleParameterizedRatioEstimator
 from madminer.ml.likelihood import LikelihoodEstimator
@@ -96,4 +96,4 @@ def family_of_method(method: object, has_two_thetas: bool = False) -> str:
         if method in FAMILIES[family].methods:
             return family
     known = sorted({name for family in families for name in FAMILIES[family].methods})
-    raise OptionError(f"method must be one of {', '.join(known)}; got {method!r}.")
+    raise refusal("method", f"one of {', '.join(map(repr, known))}", method)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from madminer import checks
-from madminer.errors import NotTrainedError, OptionError, ShapeError
+from madminer.errors import NotTrainedError, ShapeError
 from madminer.ml.base import Estimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_vector, normalized_weights
 from madminer.ml.methods import FAMILIES
@@ -275,10 +275,7 @@ class ScoreEstimator(Estimator):
         return kinematic_information(scores, weight, n_events, sum_events=sum_events)
 
     def _nuisance_matrix(self, mode: str) -> FloatArray | None:
-        if mode not in {"auto", "keep", "profile", "project"}:
-            raise OptionError(
-                f"nuisance_mode must be 'auto', 'keep', 'profile' or 'project'; got {mode!r}."
-            )
+        checks.one_of(mode, "nuisance_mode", ["auto", "keep", "profile", "project"])
         mode = self.nuisance_mode_default if mode == "auto" else mode
         if mode == "keep":
             return None
