@@ -397,8 +397,11 @@ def scalar_options(function: Callable[..., object]) -> list[str]:
 
 @pytest.mark.parametrize("case", {case.estimator: case for case in CASES}.values(), ids=str)
 @pytest.mark.filterwarnings("ignore:Method .* is unknown")
-def test_odd_options_work_or_are_named(case: Case) -> None:
+def test_odd_options_work_or_are_named(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A value that is not possible is refused with an error of the package, which names it."""
+    monkeypatch.chdir(tmp_path)  # some are names of files
     data, raw = case.data(), []
     calls: list[tuple[str, object, Callable[[], object]]] = []
     for name in set(scalar_options(case.estimator)) - set(case.settings):
