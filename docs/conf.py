@@ -45,7 +45,8 @@ nitpick_ignore_regex = [
     # what stands in signatures, but is nothing that users call
     (
         "py:class",
-        r"madminer\.(analysis|deprecation|expressions|io|ml|models|nn|progress|sampling|simulate)\..*|P",
+        r"madminer\.(analysis|deprecation|expressions|io|ml|models|nn|progress|sampling|simulate)\..*|P"
+        r"|nn\.(Module|Parameter)",  # of torch
     ),
 ]
 suppress_warnings = ["codeautolink.match_block"]  # examples whose doctest flags are not shown
