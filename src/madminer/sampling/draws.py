@@ -255,7 +255,7 @@ _EVENT_COST = 0.03
 _RESPONSE_COST = 0.3
 
 _BLOCK = 1 << 18  # weights calculated at once
-_SCANNED = 1 << 22  # weights that are all looked at for the effective number of events
+_SCANNED = 1 << 23  # weights that are all looked at for the effective number of events
 _FEW_POINTS = 4  # at which they are, however many
 
 
