@@ -42,11 +42,12 @@ nitpick_ignore_regex = [
         r"(abc|awkward|collections|concurrent|contextlib|dataclasses|enum|h5py|logging|matplotlib"
         r"|numpy|os|pathlib|pyarrow|rich|scipy|torch|tqdm|types|typing)\..*|(madminer\.)?ArrayLike",
     ),
+    ("py:class", r"an? .* providing a view on D's .*|D\[k\] if .*"),  # docstrings of `Mapping`
     # what stands in signatures, but is nothing that users call
     (
         "py:class",
-        r"madminer\.(analysis|deprecation|expressions|io|ml|models|nn|progress|sampling|simulate)\..*|P"
-        r"|nn\.(Module|Parameter)",  # of torch
+        r"madminer\.(analysis|deprecation|expressions|fisherinformation|io|ml|models|nn|progress"
+        r"|reading|sampling|simulate|tables)\..*|P|nn\.(Module|Parameter)",  # nn of torch
     ),
 ]
 suppress_warnings = ["codeautolink.match_block"]  # examples whose doctest flags are not shown
