@@ -82,7 +82,11 @@ def takes(
 
         @wraps(function)
         def with_options(*args: Any, **kwargs: Any) -> Any:
-            return function(**others | signature.bind(*args, **kwargs).arguments)
+            try:
+                given = signature.bind(*args, **kwargs).arguments
+            except TypeError as error:  # as Python says it, which names the function
+                raise TypeError(f"{function.__qualname__}() {error}") from None
+            return function(**others | given)
 
         with_options.__signature__ = signature  # type: ignore[attr-defined]  # read by inspect
         with_options.__doc__ = _docstring(
