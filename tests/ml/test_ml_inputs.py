@@ -14,10 +14,15 @@ from madminer.errors import (
     ShapeError,
     TrainingError,
 )
-from madminer.ml import DoubleParameterizedRatioEstimator, ParameterizedRatioEstimator, inputs
+from madminer.ml import (
+    DoubleParameterizedRatioEstimator,
+    ParameterizedRatioEstimator,
+    ScoreEstimator,
+    inputs,
+)
 from madminer.ml.inputs import load_array, load_columns, load_thetas, load_vector, pick_device
 from madminer.ml.training import split_rows
-from madminer.sampling.files import save_arrays
+from madminer.sampling.files import ARRAYS, save_arrays
 
 
 def test_kinds_of_data(tmp_path: Path) -> None:
@@ -110,6 +115,46 @@ def test_pairs_of_two_samples_are_refused(tmp_path: Path) -> None:
         estimator.evaluate(paths["x_a"], *[paths["theta_b"]] * n)
         with pytest.raises(FileFormatError, match="belong to different samples"):
             estimator.evaluate(paths["x_a"], *[paths["theta_b"]] * n, test_all_combinations=False)
+
+
+ACCEPTED = {
+    "x": "x",
+    "x_val": "x",
+    "unweighted_x_sample_file": "x",
+    "theta": "theta theta0 theta1",
+    "theta0": "theta theta0",
+    "theta1_val": "theta theta1",
+    "theta_ref": "theta theta0 theta1",
+    "y": "y",
+    "r_xz_val": "r_xz",
+    "t_xz": "t_xz t_xz0 t_xz1",
+    "t_xz1": "t_xz t_xz1",
+    "sample_weight": "w",
+    "weights": " ".join(ARRAYS),
+}
+
+
+def test_an_array_of_a_sample_is_not_taken_for_another(tmp_path: Path) -> None:
+    save_arrays(tmp_path, "a", {name: np.ones((2, 1)) for name in ARRAYS})
+    for argument, names in ACCEPTED.items():
+        for name in ARRAYS:
+            path = tmp_path / f"{name}_a.npy"
+            if name in names.split():
+                load_array(path, argument)
+                continue
+            with pytest.raises(FileFormatError, match=f"saved as {name} of a sample, but "):
+                load_array(path, argument)
+            np.save(tmp_path / "b.npy", np.load(path))  # has no mark
+            load_array(tmp_path / "b.npy", argument)
+
+
+def test_swapped_files_of_a_sample_are_refused(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(50, 2))
+    save_arrays(tmp_path, "a", {"x": x, "t_xz": x})
+    paths = [tmp_path / "t_xz_a.npy", tmp_path / "x_a.npy"]
+    with pytest.raises(FileFormatError, match=r"t_xz_a\.npy was saved as t_xz .* but x needs"):
+        ScoreEstimator(n_hidden=(3,)).train("sally", *paths, n_epochs=1, verbose="none")
+    ScoreEstimator(n_hidden=(3,)).train("sally", *paths[::-1], n_epochs=1, verbose="none", seed=1)
 
 
 def test_the_environment_names_the_default_device(monkeypatch: pytest.MonkeyPatch) -> None:

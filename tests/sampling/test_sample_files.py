@@ -24,6 +24,7 @@ from madminer.errors import (
 from madminer.sampling import files
 from madminer.sampling.files import (
     ARRAYS,
+    array_name,
     check_destination,
     load_sample,
     one_sample,
@@ -89,7 +90,8 @@ def test_marks_are_invisible_to_numpy(tmp_path: Path) -> None:
     save_arrays(tmp_path, "train", arrays)
     for name, values in arrays.items():
         path = tmp_path / f"{name}_train.npy"
-        assert path.read_bytes()[-32:-16] == b"MadMiner sample "
+        assert path.read_bytes()[-40:-24] == b"MadMiner sample "
+        assert array_name(path) == name
         with path.open("rb") as file:
             loaded = [np.load(path), np.load(path, allow_pickle=False), np.load(file)]
         if values.size:
@@ -97,6 +99,11 @@ def test_marks_are_invisible_to_numpy(tmp_path: Path) -> None:
         for array in loaded:
             assert array.dtype == values.dtype
             np.testing.assert_array_equal(array, values)
+    np.save(tmp_path / "x_train.npy", X)
+    assert array_name(tmp_path / "x_train.npy") is None
+    assert array_name(tmp_path / "none.npy") is None
+    with pytest.raises(OptionError, match=r"The arrays of a sample are x, theta, .*; got 'z'"):
+        save_arrays(tmp_path, "train", {"z": X})
 
 
 def test_files_of_two_samples_are_refused(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from madminer.nn.data import chunks
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.optimizers import SCHEDULES
 from madminer.nn.scaling import THETAS, score_sizes
+from madminer.sampling.files import ARRAYS, array_name
 from madminer.typing import ArrayLike, FloatArray, StrPath
 
 __all__ = [
@@ -46,6 +47,9 @@ DataLike: TypeAlias = "ArrayLike | StrPath | torch.Tensor"
 
 _MEMMAP_BYTES = 1 << 30
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+_ARRAYS = {"unweighted_x_sample_file": "x", "sample_weight": "w", "theta_ref": "theta"}
+"""Arrays of a sample by the arguments that take them under another name."""
 
 _BALANCE = 0.05  # deviation of the share of a class from one half
 _SIGNIFICANT = 5.0  # standard errors
@@ -72,7 +76,8 @@ def load_array(data: DataLike, name: str, *, memmap: bool = False) -> FloatArray
         The array.
 
     Raises:
-        FileFormatError: If the file is not an npy file of numbers.
+        FileFormatError: If the file is not an npy file of numbers, or was saved as another array of
+            its sample than the one of this name.
         DataError: If the values are no real numbers.
     """
     array = _read(Path(data), name, memmap) if isinstance(data, str | os.PathLike) else data
@@ -236,12 +241,27 @@ def pick_dtype(dtype: str) -> torch.dtype:
 
 
 def _read(path: Path, name: str, memmap: bool) -> FloatArray:
+    _check_array_name(path, name)
     mode = "r" if memmap and path.exists() and path.stat().st_size > _MEMMAP_BYTES else None
     with reading(f"{path} for {name}", "Save an array with numpy.save, or give the array itself."):
         array: FloatArray = np.load(path, mmap_mode=mode, allow_pickle=False)  # type: ignore[arg-type]
     if not isinstance(array, np.ndarray):
         raise FileFormatError(f"{path} for {name} holds several arrays; give an npy file of one.")
     return array
+
+
+def _check_array_name(path: Path, name: str) -> None:
+    """Refuse an array of a sample in the place of another one; files of others have no mark."""
+    argument = name.removesuffix("_val")
+    wanted, saved = _ARRAYS.get(argument, argument), array_name(path)
+    if saved is None or wanted not in ARRAYS or saved == wanted:
+        return
+    kind = wanted.rstrip("01")
+    if saved.rstrip("01") != kind or kind not in (saved, wanted):  # theta0 serves as theta
+        raise FileFormatError(
+            f"{path} was saved as {saved} of a sample, but {name} needs its {wanted}. Give that "
+            f"file; to use {saved} on purpose, give the array."
+        )
 
 
 # Warnings

@@ -1,7 +1,7 @@
 """Saved samples: an npy file for each array, or one parquet file for all of them.
 
-Behind its array, where numpy does not look, every npy file holds a mark of the sample, so that
-files of two samples are not taken for one.
+Behind its array, where numpy does not look, every npy file holds a mark: the sample, so that files
+of two samples are not taken for one, and the name of the array, so that none is taken for another.
 
 In a parquet file every observable and parameter is a column of its own, named by array and
 observable or parameter: ``x_met``, ``theta0_cWW``, ``t_xz_cWW``, and ``y``, ``r_xz``, ``w``.
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from madminer import checks
 from madminer.errors import (
     DataError,
     FileFormatError,
@@ -33,6 +34,7 @@ from madminer.typing import FloatArray, StrPath
 __all__ = [
     "ARRAYS",
     "FILE_FORMATS",
+    "array_name",
     "check_destination",
     "load_sample",
     "one_sample",
@@ -45,7 +47,9 @@ ARRAYS = ("x", "theta", "theta0", "theta1", "y", "r_xz", "t_xz", "t_xz0", "t_xz1
 FILE_FORMATS = ("npy", "parquet")
 """Kinds of files that samples are saved as."""
 
-_MARK = b"MadMiner sample "  # and 16 bytes that are those of no other sample
+_MARK = b"MadMiner sample "  # and 16 bytes that are those of no other sample, and a name
+_SAMPLE_BYTES = len(_MARK) + 16
+_NAME_BYTES = 8
 _ROWS = 1 << 16  # rows of a parquet file that are written and read at once
 
 
@@ -68,6 +72,9 @@ def check_destination(
             f"Samples are saved where both folder and filename are given, got {folder=!s} and "
             f"{filename=}. Give both, or neither to save nothing."
         )
+    if folder is not None:
+        checks.path(folder, "folder")
+        checks.path(filename)
     if file_format not in FILE_FORMATS:
         raise OptionError(
             f"file_format must be one of {', '.join(FILE_FORMATS)}; got {file_format!r}."
@@ -101,7 +108,8 @@ def save_arrays(
             number them.
 
     Raises:
-        OptionError: If only one of folder and file name is given, or there is no such format.
+        OptionError: If only one of folder and file name is given, or there is no such format or
+            array.
         ShapeError: If the arrays, or names and columns, do not fit together.
         MissingDependencyError: If pyarrow is needed and not installed.
         OutputError: If nothing can be written there.
@@ -109,6 +117,9 @@ def save_arrays(
     check_destination(folder, filename, file_format)
     if folder is None or filename is None:
         return
+    for name in arrays:
+        if name not in ARRAYS:
+            raise OptionError(f"The arrays of a sample are {', '.join(ARRAYS)}; got {name!r}.")
     if file_format == "npy":
         _save_npy(Path(folder), filename, arrays)
         return
@@ -159,7 +170,7 @@ def one_sample(data: Mapping[str, object]) -> Iterator[None]:
     Raises:
         FileFormatError: If two files belong to different samples.
     """
-    marks = _marks(data)
+    marks = _samples(data)
     yield
     first, *others = marks or [""]
     for name in others:
@@ -169,25 +180,41 @@ def one_sample(data: Mapping[str, object]) -> Iterator[None]:
                 f"interrupted, or files were copied one by one. Draw or save the sample again; to "
                 f"combine samples on purpose, give arrays."
             )
-    if _marks(data) != marks:
+    if _samples(data) != marks:
         raise FileFormatError(
             f"{', '.join(str(data[name]) for name in marks)} were replaced while they were read. "
             f"Try again when the sample is complete."
         )
 
 
-def _marks(data: Mapping[str, object]) -> dict[str, bytes]:
+def array_name(path: StrPath) -> str | None:
+    """Name of the array that an npy file of a sample holds.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The name, one of `ARRAYS`; None for a file that `save_arrays` did not write.
+    """
+    return _mark(path)[_SAMPLE_BYTES:].decode("ascii", "replace").rstrip() or None
+
+
+def _samples(data: Mapping[str, object]) -> dict[str, bytes]:
     """Marks of the samples to which npy files belong, by the names of those that have one."""
-    marks = {}
-    for name, path in data.items():
-        if isinstance(path, str | os.PathLike):
-            with suppress(OSError), open(path, "rb") as file:  # noqa: PTH123
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - len(_MARK) - 16))
-                end = file.read()
-                if end.startswith(_MARK):
-                    marks[name] = end
-    return marks
+    paths = {n: path for n, path in data.items() if isinstance(path, str | os.PathLike)}
+    marks = {name: _mark(path)[:_SAMPLE_BYTES] for name, path in paths.items()}
+    return {name: mark for name, mark in marks.items() if mark}
+
+
+def _mark(path: StrPath) -> bytes:
+    """What stands behind the array of a file, nothing where there is no mark."""
+    with suppress(OSError, ValueError), open(path, "rb") as file:  # noqa: PTH123
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _SAMPLE_BYTES - _NAME_BYTES))
+        end = file.read()
+        if end.startswith(_MARK):
+            return end
+    return b""
 
 
 def _save_npy(folder: Path, filename: str, arrays: Mapping[str, FloatArray | None]) -> None:
@@ -200,7 +227,7 @@ def _save_npy(folder: Path, filename: str, arrays: Mapping[str, FloatArray | Non
                     # given no file, numpy leaves writing, and errors of the disk, to Python
                     writer = SimpleNamespace(write=file.write)
                     np.lib.format.write_array(writer, np.asarray(values), allow_pickle=False)
-                    file.write(mark)
+                    file.write(mark + name.encode().ljust(_NAME_BYTES))
     for name, values in arrays.items():
         if values is None:
             paths[name].unlink(missing_ok=True)  # else read as part of this sample
@@ -225,8 +252,6 @@ def _save_parquet(path: Path, columns: Mapping[str, FloatArray]) -> None:
 
 def _columns(name: str, values: FloatArray, names: Sequence[str] | None) -> dict[str, FloatArray]:
     """Columns of an array of a sample by their names in a parquet file."""
-    if name not in ARRAYS:
-        raise OptionError(f"The arrays of a sample are {', '.join(ARRAYS)}; got {name!r}.")
     if values.ndim != 2:
         raise ShapeError(f"{name} must have shape (n_samples, n_columns), got {values.shape}.")
     n_columns = values.shape[1]
