@@ -39,6 +39,20 @@ def test_kinds_of_data(tmp_path: Path) -> None:
         np.testing.assert_array_equal(load_array(data, "x"), expected)
 
 
+def test_points_are_neither_benchmarks_nor_infinite() -> None:
+    x = np.random.default_rng(1).normal(size=(50, 2))
+    for theta in ("sm", "theta_ref"):
+        with pytest.raises(MissingFileError, match=rf"no file {theta} .* know no benchmarks: give"):
+            load_thetas(theta, 2)
+        with pytest.raises(MissingFileError, match="know no benchmarks"):
+            ScoreEstimator().train("sally", x, x, theta_ref=theta)
+    for point in ([np.nan, 0.0], [[0.0, np.inf]]):
+        with pytest.raises(DataError, match=r"contains 1 values .* finite values of the param"):
+            load_thetas(point, 2)
+        with pytest.raises(DataError, match=r"theta_ref contains 1 values"):
+            ScoreEstimator().train("sally", x, x, theta_ref=point)
+
+
 def test_shapes() -> None:
     assert load_columns([1.0, 2.0], "x").shape == (2, 1)
     assert load_vector([[1.0], [2.0]], "y").shape == (2,)

@@ -18,7 +18,7 @@ from madminer.blocks import row_blocks
 from madminer.errors import (
     DataError,
     FileFormatError,
-    MadMinerError,
+    NotAvailableError,
     NotTrainedError,
     OptionError,
     ShapeError,
@@ -71,7 +71,7 @@ _MOST_NUMBERS = 1 << 31  # of a network: 8 GiB, and three times as much for the 
 _KNOWN_AFTER_TRAINING = frozenset({"n_observables", "n_parameters", "nuisance_mode_default"})
 
 
-class TheresAGoodReasonThisDoesntWork(MadMinerError):  # noqa: N818 (documented name)
+class TheresAGoodReasonThisDoesntWork(NotAvailableError):  # noqa: N818 (documented name)
     """An estimator is asked for a quantity that it does not know, in principle."""
 
 
@@ -324,7 +324,7 @@ class Estimator(ABC):
             options=options,
         )
         report_training(request, self._settings())
-        rng = np.random.default_rng(options.seed)
+        rng = checks.random_generator(options.seed)
         checkpoint = None
         if options.checkpoint is not None:
             checkpoint = open_checkpoint(

@@ -177,11 +177,15 @@ def check_finite(array: FloatArray, name: str) -> None:
     for part in chunks(columns):
         counts += np.count_nonzero(~np.isfinite(part), axis=0)
     if counts.any():
+        remedy = (
+            "Give finite values of the parameters."
+            if name.startswith("theta")
+            else "Give the observable a default, cut the events, or repair the weights."
+        )
         where = ", ".join(f"{counts[i]} in column {i}" for i in np.flatnonzero(counts))
         raise DataError(
             f"{name} contains {counts.sum()} values that are NaN or infinite ({where}; "
-            f"{len(array)} rows). Give the observable a default, cut the events, or repair the "
-            f"weights."
+            f"{len(array)} rows). {remedy}"
         )
 
 
@@ -243,7 +247,10 @@ def pick_dtype(dtype: str) -> torch.dtype:
 def _read(path: Path, name: str, memmap: bool) -> FloatArray:
     _check_array_name(path, name)
     mode = "r" if memmap and path.exists() and path.stat().st_size > _MEMMAP_BYTES else None
-    with reading(f"{path} for {name}", "Save an array with numpy.save, or give the array itself."):
+    remedy = "Save an array with numpy.save, or give the array itself."
+    if name.startswith("theta"):
+        remedy += " Estimators know no benchmarks: give their values, as setup.theta('sm')."
+    with reading(f"{path} for {name}", remedy):
         array: FloatArray = np.load(path, mmap_mode=mode, allow_pickle=False)  # type: ignore[arg-type]
     if not isinstance(array, np.ndarray):
         raise FileFormatError(f"{path} for {name} holds several arrays; give an npy file of one.")

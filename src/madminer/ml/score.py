@@ -12,7 +12,14 @@ import torch
 from madminer import checks
 from madminer.errors import NotTrainedError, ShapeError
 from madminer.ml.base import Estimator, TheresAGoodReasonThisDoesntWork
-from madminer.ml.inputs import DataLike, load_array, load_columns, load_vector, normalized_weights
+from madminer.ml.inputs import (
+    DataLike,
+    check_finite,
+    load_array,
+    load_columns,
+    load_vector,
+    normalized_weights,
+)
 from madminer.ml.methods import FAMILIES
 from madminer.ml.options import TrainingKeywords, TrainingOptions
 from madminer.ml.persistence import StoredModel
@@ -330,6 +337,7 @@ def _score_sizes(t_xz: DataLike, sample_weight: DataLike | None) -> FloatArray:
 def _reference(theta_ref: DataLike, t_xz: DataLike) -> tuple[float, ...]:
     """The one point of a sample."""
     thetas = np.atleast_2d(load_array(theta_ref, "theta_ref"))
+    check_finite(thetas, "theta_ref")
     if np.any(thetas != thetas[0]) or thetas.shape[1] != load_columns(t_xz, "t_xz").shape[1]:
         raise ShapeError(
             f"theta_ref must be the one point of the scores, with a parameter for each column of "
