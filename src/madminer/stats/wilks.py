@@ -17,8 +17,6 @@ References:
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln, xlogy
-from scipy.stats import chi2
 
 from madminer.checks import number, real_array, whole
 from madminer.errors import DataError
@@ -66,6 +64,8 @@ def log_poisson(n_observed: ArrayLike, n_expected: ArrayLike) -> FloatArray:
             f"{np.min(n)} and expected ones down to {np.min(mean)}. A negative expectation means "
             "that the cross section at this theta is negative: too few events for the morphing."
         )
+    from scipy.special import gammaln, xlogy  # takes a fifth of a second, as below
+
     result: FloatArray = xlogy(n, mean) - mean - gammaln(n + 1.0)
     return result
 
@@ -181,7 +181,9 @@ def p_values_from_q(q: ArrayLike, dof: int) -> FloatArray:
     values = real_array(q, "q", error=DataError)
     if not np.all(values >= 0.0):
         raise DataError(f"q = -2 log r must not be negative, got {np.min(values)}.")
-    result: FloatArray = np.asarray(chi2.sf(values, float(whole(dof, "dof", 1))), dtype=np.float64)
+    from scipy.special import chdtrc
+
+    result: FloatArray = np.asarray(chdtrc(float(whole(dof, "dof", 1)), values), dtype=np.float64)
     return result
 
 
@@ -210,4 +212,6 @@ def contour_level(confidence_level: float, dof: int) -> float:
         2.279
     """
     level = number(confidence_level, "confidence_level", above=0.0, below=1.0)
-    return float(chi2.ppf(level, float(whole(dof, "dof", 1))))
+    from scipy.special import chdtri
+
+    return float(chdtri(float(whole(dof, "dof", 1)), 1.0 - level))
