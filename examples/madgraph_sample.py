@@ -1,9 +1,10 @@
 """The whole chain on events of MadGraph: setup, then the demonstration.
 
-    python examples/madgraph_sample.py events.lhe.gz OUT
+    python examples/madgraph_sample.py events.lhe.gz OUT [--sampled-from BENCHMARK] [--quick]
 
 The file holds p p > h j j, h > a a of SMEFTsim with weights at the benchmarks below: event weights
-at six of them determine the weight at every parameter point, the other two test that.
+at six of them determine the weight at every parameter point, the other two test that. They were
+generated at ``sm`` unless another benchmark is given.
 """
 
 from __future__ import annotations
@@ -38,17 +39,28 @@ def write_setup(path: Path) -> None:
     miner.save(path)
 
 
-def main(lhe: Path, out: Path, *, quick: bool = False) -> DemoResult:
+def main(
+    lhe: Path, out: Path, *, quick: bool = False, sampled_from: str | None = None
+) -> DemoResult:
     """Write the setup and run the chain."""
     setup = out / "setup.madgraph.h5"
     write_setup(setup)
-    return run_demo(DemoSettings.choose(out=out, quick=quick, lhe=lhe, setup=setup))
+    settings = DemoSettings.choose(
+        out=out, quick=quick, lhe=lhe, setup=setup, sampled_from=sampled_from
+    )
+    return run_demo(settings)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lhe", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--sampled-from", choices=[*BASIS, *OUTSIDE_THE_BASIS])
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    main(arguments.lhe, arguments.out, quick=arguments.quick)
+    main(
+        arguments.lhe,
+        arguments.out,
+        quick=arguments.quick,
+        sampled_from=arguments.sampled_from,
+    )

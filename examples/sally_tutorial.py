@@ -19,6 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from madminer import MadMiner
+from madminer.errors import SetupError
 from madminer.fisherinformation import FisherInformation
 from madminer.lhe import LHEReader
 from madminer.ml import Ensemble, ScoreEstimator
@@ -132,6 +133,7 @@ def main(
 
     # 6. Training and test samples
     sampler = SampleAugmenter(events)
+    check_events(events, sampler)
     reference = next(iter(sampler.benchmarks))
     theta = sampler.setup.theta(reference)
     columns = [list(sampler.observables).index(name) for name in OBSERVABLES]
@@ -181,6 +183,17 @@ def main(
     plot_contours(result, list(sampler.parameters)).savefig(out / "contours.png")
     plt.close("all")
     return result
+
+
+def check_events(path: Path, sampler: SampleAugmenter) -> None:
+    """Refuse events that the tutorial is not made for."""
+    missing = [name for name in OBSERVABLES if name not in sampler.observables]
+    if missing or len(sampler.parameters) != 2:
+        raise SetupError(
+            f"The tutorial needs two parameters and the observables {', '.join(OBSERVABLES)}, but "
+            f"{path} has the parameters {', '.join(sampler.parameters)} and the observables "
+            f"{', '.join(sampler.observables)}. Give other events, or none to generate them."
+        )
 
 
 def plot_scores(x: FloatArray, scores: FloatArray, skip: int = 10) -> Figure:

@@ -116,6 +116,16 @@ def madgraph(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> DemoResu
     return result
 
 
+def test_the_benchmark_of_the_sample_can_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, seen = example(), list[DemoSettings]()
+    monkeypatch.setattr(script, "run_demo", seen.append)
+    script.main(tmp_path / "events.lhe", tmp_path, sampled_from="w")
+    script.main(tmp_path / "events.lhe", tmp_path)
+    assert [settings.sampled_from for settings in seen] == ["w", None]
+
+
 def test_madgraph_cross_sections(madgraph: DemoResult) -> None:
     analyzer = DataAnalyzer(madgraph.events.parton_file)
     xsecs, errors = analyzer.xsecs(["sm", "w"])

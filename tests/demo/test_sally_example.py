@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+
+from madminer.errors import SetupError
 
 
 @pytest.fixture
@@ -21,6 +24,13 @@ def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, "sally_tutorial", module)  # where its dataclasses look
     spec.loader.exec_module(module)
     return module
+
+
+def test_events_of_another_kind_are_refused(
+    example: ModuleType, toy_event_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(SetupError, match=r"the observables pt_j1, delta_phi_jj, but .*toy\.h5 has"):
+        example.main(tmp_path, toy_event_file())
 
 
 def test_tutorial(example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
