@@ -232,8 +232,12 @@ def path(value: object, name: str = "filename", *, error: ErrorType = OptionErro
         names = os.fsencode(file).split(b"/")
     except (TypeError, UnicodeEncodeError):
         raise refusal(name, "a path", value, error) from None
-    if any(b"\0" in part or len(part) > _LONGEST_FILE_NAME for part in names):
+    if any(b"\0" in part for part in names):
         raise refusal(name, "a path", value, error)
+    if any(len(part) > _LONGEST_FILE_NAME for part in names):
+        raise refusal(
+            name, f"a path, its names of at most {_LONGEST_FILE_NAME} bytes", value, error
+        )
     return file
 
 

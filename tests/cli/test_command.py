@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import madminer
 from madminer.cli.main import app, main
 from madminer.core import MadMiner
+from madminer.io.setup_file import write_setup
 from madminer.lhe import LHEReader
 from madminer.simulate.setups import drell_yan_setup
 
@@ -109,6 +110,18 @@ def test_events_have_the_setup_that_fits_them(tmp_path: Path) -> None:
     refused = run("simulate", "drell-yan", "--sampled-from", "smm", "--out", tmp_path / "y.lhe")
     assert "smm" in refused.stderr
     assert not (tmp_path / "y.setup.h5").exists()
+
+
+def test_simulated_events_replace_no_setup(tmp_path: Path) -> None:
+    setup = tmp_path / "setup.h5"
+    write_setup(setup, drell_yan_setup())
+    before = setup.read_bytes()
+    for out, message in ((setup, "is the setup itself"), ("", "it is a folder")):
+        refused = run("simulate", "drell-yan", "--setup", setup, "--out", out)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith("OutputError: ")
+        assert message in refused.stderr
+    assert setup.read_bytes() == before
 
 
 @pytest.mark.parametrize("command", [[], ["demo"], ["inspect"], ["simulate", "wbf"]])

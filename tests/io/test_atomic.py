@@ -7,14 +7,24 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from madminer.errors import OutputError
-from madminer.io import atomic_path
-from madminer.io.atomic import refuse_same_file, require_space, temporary_folder
+from madminer.errors import OptionError, OutputError
+from madminer.io import EventFile, EventWriter, atomic_path
+from madminer.io.atomic import (
+    prepare_target,
+    refuse_same_file,
+    require_space,
+    temporary_folder,
+)
+from madminer.io.lhe import LHEFile
+from madminer.io.setup_file import read_setup
+from madminer.models import AnalysisSetup
 
 
 def test_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -279,6 +289,22 @@ def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:
     ):
         temporary.write_text("x")
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("path", [None, 5, "a" * 300 + ".h5", "a\0b.h5"])
+def test_what_no_file_can_be_called_is_refused(path: Any) -> None:
+    calls: list[Callable[[Any], object]] = [
+        EventFile,
+        LHEFile,
+        read_setup,
+        prepare_target,
+        lambda name: EventWriter(name, AnalysisSetup()),
+        lambda name: require_space(name, 1),
+        lambda name: refuse_same_file(name, "a", "source"),
+    ]
+    for call in calls:
+        with pytest.raises(OptionError, match="filename must be a path"):
+            call(path)
 
 
 def test_a_source_is_not_written_over(tmp_path: Path) -> None:

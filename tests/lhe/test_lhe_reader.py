@@ -21,6 +21,7 @@ from madminer.errors import (
     MissingWeightsError,
     NoEventsError,
     OptionError,
+    OutputError,
     SetupError,
     ShapeError,
     UnknownNameError,
@@ -614,6 +615,21 @@ def test_late_declarations_are_not_dropped(reader: LHEReader, tmp_path: Path) ->
     reader.observations = {"x": np.arange(30.0)}  # what is set by hand counts
     reader.add_cut("pt_j1 > 1.0")
     reader.save(tmp_path / "events.h5")
+
+
+def test_what_is_read_is_not_written_over(
+    reader: LHEReader, setup_file: Path, tmp_path: Path
+) -> None:
+    reader.add_observable("pt_j1", "j[0].pt")
+    reader.analyse_samples()
+    sample = Path(reader.samples[0].path)
+    link = tmp_path / "link.h5"
+    link.symlink_to(sample)
+    before = sample.read_bytes(), setup_file.read_bytes()
+    for output, what in ((sample, "sample"), (link, "sample"), (setup_file, "setup")):
+        with pytest.raises(OutputError, match=f"is the {what} itself"):
+            reader.save(output)
+    assert (sample.read_bytes(), setup_file.read_bytes()) == before
 
 
 def test_observables_that_are_nowhere_defined_are_not_saved(

@@ -274,6 +274,10 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
         with pytest.raises(FileFormatError, match=r"run\.pt is .* start afresh with resume=False"):
             train(score(), checkpoint=path, resume=True)
         assert path.read_bytes() == damage
+    path.write_bytes(scores.read_bytes())
+    with pytest.raises(OutputError, match=r"run\.pt exists and is no checkpoint"):
+        train(score(), checkpoint=path)
+    assert path.read_bytes() == scores.read_bytes()
 
 
 @pytest.mark.parametrize(

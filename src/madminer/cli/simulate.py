@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from madminer.cli.verbosity import has_verbosity, is_quiet
+from madminer.io.atomic import prepare_target, refuse_same_file
 from madminer.io.setup_file import read_setup, write_setup
 from madminer.text import one_line
 
@@ -97,6 +98,8 @@ def _run(
 ) -> None:
     from madminer.simulate import simulate, write_parton_events
 
+    refuse_same_file(out, setup, "setup")
+    prepare_target(out)
     analysis = process.default_setup() if setup is None else read_setup(setup)
     sampled = next(iter(analysis.physical_benchmarks), "") if sampled_from is None else sampled_from
     analysis.benchmark_index(sampled)

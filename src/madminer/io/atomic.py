@@ -20,6 +20,7 @@ from glob import escape
 from pathlib import Path
 from types import FrameType
 
+from madminer import checks
 from madminer.errors import OutputError
 from madminer.typing import StrPath
 
@@ -165,7 +166,7 @@ def require_space(path: StrPath, n_bytes: int) -> None:
     Raises:
         OutputError: If there is less space.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(checks.path(path)))
     folder = next(parent for parent in target.parents if parent.is_dir())
     free = shutil.disk_usage(folder).free
     if n_bytes > free:
@@ -185,9 +186,11 @@ def refuse_same_file(output: StrPath, source: object, what: str) -> None:
 
     Raises:
         OutputError: If both are the same file.
+        OptionError: If one of them cannot be the path of a file.
     """
-    if isinstance(source, str | os.PathLike) and os.path.realpath(output) == os.path.realpath(
-        source
+    target = checks.path(output)
+    if isinstance(source, str | os.PathLike) and (
+        os.path.realpath(target) == os.path.realpath(checks.path(source, what))
     ):
         raise OutputError(f"The output {output} is the {what} itself. Give another file name.")
 
@@ -206,8 +209,9 @@ def prepare_target(path: StrPath) -> Path:
 
     Raises:
         OutputError: If it is a folder, a device or a pipe, or its folder cannot be made.
+        OptionError: If it cannot be the path of a file.
     """
-    target = Path(os.path.realpath(path))  # write through links
+    target = Path(os.path.realpath(checks.path(path)))  # write through links
     if target.is_dir():
         raise OutputError(f"Cannot write {target}: it is a folder. Give the name of a file.")
     if target.exists() and not target.is_file():

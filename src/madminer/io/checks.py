@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from madminer import checks
 from madminer.errors import FileFormatError
 from madminer.io.event_reader import EventFile
 from madminer.io.setup_file import read_setup
@@ -427,7 +428,7 @@ def check_event_file(filename: StrPath) -> EventFileReport:
         >>> [finding.text for finding in report.of_level("problem")]  # doctest: +SKIP
         []
     """
-    path = Path(filename)
+    path = checks.path(filename)
     setup = read_setup(path)
     try:
         file = EventFile(path)

@@ -7,13 +7,13 @@ import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from madminer import checks
 from madminer.errors import (
     DataError,
     FileChangedError,
@@ -212,7 +212,7 @@ class EventFile:
     """
 
     def __init__(self, path: StrPath) -> None:
-        self.path: Final = Path(path)
+        self.path: Final = checks.path(path)
         self._file: HDF5Reader | None = HDF5Reader(self.path)
         self._identity: Final = self._file.source.identity
         self.version: Final = self._file.version

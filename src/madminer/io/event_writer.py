@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from madminer import checks
 from madminer.errors import DataError, OptionError, OutputError, ShapeError
 from madminer.io.atomic import atomic_path
 from madminer.io.events import LARGEST_WEIGHT, Events, EventSummary, all_finite, describe_not_finite
@@ -74,7 +74,7 @@ class EventWriter:
     """
 
     def __init__(self, path: StrPath, setup: AnalysisSetup, *, n_events: int | None = None) -> None:
-        self.path: Final = Path(path)
+        self.path: Final = checks.path(path)
         self.setup: Final = setup
         self.n_written = 0
         self._n_events = n_events

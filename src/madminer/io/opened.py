@@ -7,12 +7,12 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from madminer import checks
 from madminer.errors import FileChangedError, FileFormatError, MadMinerError, MissingFileError
 from madminer.typing import StrPath
 
@@ -58,13 +58,14 @@ class OpenedFile(io.RawIOBase):
         identity: Which file it is, as it was when it was opened.
 
     Raises:
+        OptionError: If it cannot be the path of a file.
         MissingFileError: If there is no such file.
         FileFormatError: If it may not be read.
     """
 
     def __init__(self, path: StrPath) -> None:
         self._descriptor = -1
-        self.path: Final = Path(path)
+        self.path: Final = checks.path(path)
         try:
             is_file = self.path.is_file()
             if is_file:

@@ -19,12 +19,12 @@ import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import awkward as ak
 import numpy as np
 
+from madminer import checks
 from madminer.errors import FileFormatError, MadMinerError, MissingDependencyError, OptionError
 from madminer.io.atomic import atomic_path, refuse_same_file
 from madminer.io.event_columns import with_fields
@@ -265,7 +265,7 @@ class ParquetFile:
 
     def __init__(self, path: StrPath) -> None:
         pa = pyarrow_package()
-        self.path = Path(path)
+        self.path = checks.path(path)
         self._source = OpenedFile(self.path)
         with self._reading(), pa.parquet.ParquetFile(self._source) as file:
             schema = file.schema_arrow

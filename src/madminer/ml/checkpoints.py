@@ -11,12 +11,14 @@ import io
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from madminer import checks
 from madminer.checks import shown
 from madminer.errors import FileFormatError, OutputError, TrainingError
 from madminer.io.atomic import atomic_path, prepare_target
@@ -28,7 +30,8 @@ from madminer.typing import FloatArray, StrPath
 
 __all__ = ["CheckpointFile", "fingerprint", "open_checkpoint", "read_checkpoint"]
 
-_FORMAT = b"MadMiner checkpoint 2"
+_KIND = b"MadMiner checkpoint "
+_FORMAT = _KIND + b"2"
 _REMEDY = "Remove it, give another file, or start afresh with resume=False."
 
 
@@ -88,16 +91,17 @@ def open_checkpoint(
         The checkpoint.
 
     Raises:
-        OutputError: If nothing can be written there.
+        OutputError: If nothing can be written there, or another kind of file is there.
         FileFormatError: If the file to continue from is damaged.
         TrainingError: If it was made with another kind of random generator.
     """
-    file = Path(path)
+    file = checks.path(path, "checkpoint")
     _check_writable(file)
     if resume and file.exists():
         random_state, state = read_checkpoint(file)
         _set_generator(rng, random_state, file)
         return CheckpointFile(file, every, random_state, state)
+    _refuse_other(file)
     random_state = json.dumps(rng.bit_generator.state, default=lambda array: array.tolist())
     return CheckpointFile(file, every, random_state, None)
 
@@ -159,6 +163,15 @@ def _set_generator(rng: np.random.Generator, random_state: str, file: Path) -> N
         f"{file} is of a training with random numbers of {shown(kind)}, but seed is a generator of "
         f"{generator.state['bit_generator']}. {_REMEDY}"
     )
+
+
+def _refuse_other(file: Path) -> None:
+    """Refuse to replace what is no checkpoint, such as data of the same name."""
+    with suppress(FileNotFoundError), file.open("rb") as opened:
+        if not opened.read(len(_KIND)).startswith(_KIND):
+            raise OutputError(
+                f"{file} exists and is no checkpoint. Give another file, or remove it."
+            )
 
 
 def _check_writable(file: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from madminer.checks import shown
+from madminer import checks
 from madminer.errors import FileFormatError, MissingFileError, OutputError
 from madminer.io.file_sets import FileSet, read_json, reading
 from madminer.ml.base import Estimator
@@ -35,7 +35,7 @@ _MEMBER = re.compile(rf"estimator_(0|[1-9]\d{{0,8}})({'|'.join(map(re.escape, SU
 
 def is_ensemble(folder: StrPath) -> bool:
     """Whether a folder holds an ensemble."""
-    return (Path(folder) / _INDEX).is_file()
+    return checks.path(folder).joinpath(_INDEX).is_file()
 
 
 def write_ensemble(
@@ -55,7 +55,7 @@ def write_ensemble(
     Raises:
         OutputError: If the folder cannot be written.
     """
-    if Path(folder).exists() and not Path(folder).is_dir():
+    if checks.path(folder).exists() and not Path(folder).is_dir():
         raise OutputError(f"Cannot write {folder}: it is a file. Give the name of a folder.")
     index = {
         "format_version": FORMAT_VERSION,
@@ -107,7 +107,7 @@ def read_ensemble(folder: StrPath) -> list[Estimator]:
         if estimator.family != announced:
             raise FileFormatError(
                 f"{member} is of type {estimator.family!r}, but {_INDEX} of its folder says "
-                f"{shown(announced)}. Save the ensemble again."
+                f"{checks.shown(announced)}. Save the ensemble again."
             )
         estimators.append(estimator)
     return estimators
@@ -126,7 +126,7 @@ def read_index(folder: StrPath) -> dict[str, Any]:
         MissingFileError: If there is none.
         FileFormatError: If it is damaged.
     """
-    path = Path(folder) / _INDEX
+    path = checks.path(folder) / _INDEX
     if not path.exists():
         raise MissingFileError(
             f"There is no ensemble {folder}: {path} does not exist. Give the folder that was "
@@ -141,7 +141,7 @@ def _check_index(index: Mapping[str, Any], path: Path) -> None:
     n_estimators = index.get("n_estimators")
     if type(n_estimators) is not int or n_estimators < 1:
         raise FileFormatError(
-            f"{path} must hold a positive n_estimators, got {shown(n_estimators)}."
+            f"{path} must hold a positive n_estimators, got {checks.shown(n_estimators)}."
         )
     check_version(index, path)
 

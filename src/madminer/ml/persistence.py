@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from madminer.checks import shown
+from madminer import checks
 from madminer.errors import DataError, FileFormatError, MissingFileError, OutputError
 from madminer.io.file_sets import FileSet, digests, head_of, parse_json, read_json, reading
 from madminer.typing import FloatArray, StrPath
@@ -96,7 +96,7 @@ def write_model(filename: StrPath, model: StoredModel) -> None:
     Raises:
         OutputError: If they cannot be written, or an ensemble is stored under this name.
     """
-    if not Path(filename).name or (Path(filename) / "ensemble.json").exists():
+    if not checks.path(filename).name or (Path(filename) / "ensemble.json").exists():
         raise OutputError(
             f"{str(filename)!r} is {'the folder of an ensemble' if str(filename) else 'empty'}; "
             f"give a path and the beginning of a file name, such as 'models/sally'."
@@ -235,7 +235,7 @@ def check_version(content: Mapping[str, Any], path: Path) -> int:
     version = content.get("format_version", 0)
     if type(version) is not int or not 0 <= version <= FORMAT_VERSION:
         raise FileFormatError(
-            f"{path} has format version {shown(version)}, but this program reads up to "
+            f"{path} has format version {checks.shown(version)}, but this program reads up to "
             f"{FORMAT_VERSION}. Update it."
         )
     if version == FORMAT_VERSION and "files" not in content:
@@ -277,7 +277,7 @@ def _in_memory(save: Any, value: object) -> bytes:
 
 
 def _files(filename: StrPath) -> FileSet:
-    path = Path(filename)
+    path = checks.path(filename)
     return FileSet(path.parent, path.name, SETTINGS, lambda _: SUFFIXES[1:])
 
 

@@ -6,6 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from madminer.checks import flag, random_generator
 from madminer.errors import NoEventsError, SetupError
 from madminer.expressions import Vocabulary
 from madminer.io import write_events
+from madminer.io.atomic import refuse_same_file
 from madminer.io.setup_file import read_setup
 from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
 from madminer.reading.functions import check_function
@@ -73,6 +75,7 @@ class EventReader(ABC):
 
     def __init__(self, filename: StrPath) -> None:
         self.setup = read_setup(filename)
+        self._source = Path(filename).resolve()
         if not self.setup.physical_benchmarks:
             raise SetupError(f"{filename} has no benchmarks: add them before reading events.")
         self.samples: list[Sample] = []
@@ -252,9 +255,12 @@ class EventReader(ABC):
             ShapeError: If the results do not belong to the same number of events.
             MissingWeightsError: If a benchmark has no weights.
             UnknownNameError: If there are weights of unknown benchmarks.
-            OutputError: If nothing can be written there.
+            OutputError: If nothing can be written there, or it is a file that was read.
         """
         self._check_evaluated()
+        refuse_same_file(filename_out, self._source, "setup")
+        for sample in self.samples:
+            refuse_same_file(filename_out, sample.path, "sample")
         rng = random_generator(seed) if flag(shuffle, "shuffle") else None
         setup, events, summary = collect_events(self.setup, self._results(), rng)
         write_events(filename_out, setup, events, summary)

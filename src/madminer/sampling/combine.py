@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from madminer import checks
 from madminer.errors import DataError, NoEventsError, OptionError, SetupError
 from madminer.io import EventFile, Events, EventSummary, EventWriter
 from madminer.io.atomic import require_space
@@ -148,9 +149,11 @@ def _cut(files: list[EventFile], factors: list[float], size: int) -> list[_Piece
 
 
 def _open(filenames: Sequence[StrPath]) -> list[EventFile]:
-    if isinstance(filenames, str | os.PathLike) or len(filenames) == 0:
+    is_one = isinstance(filenames, str | os.PathLike)
+    given = [] if is_one else checks.sequence(filenames, "input_filenames", checks.path)
+    if not given:
         raise OptionError(f"A list of at least one event file is needed, got {filenames!r}.")
-    paths = [os.path.realpath(filename) for filename in filenames]
+    paths = [os.path.realpath(filename) for filename in given]
     if repeated := sorted({path for path in paths if paths.count(path) > 1}):
         raise OptionError(
             f"The same events must not be counted twice, but {repeated} are given more than once. "

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from madminer import checks
 from madminer.errors import FileFormatError, MissingFileError, MissingWeightsError, NoEventsError
 from madminer.io.lhe.compression import uncompressed_blocks
 from madminer.io.lhe.events import LHEEvents, concatenate_lhe_events
@@ -51,7 +52,7 @@ class LHEFile:
     """
 
     def __init__(self, path: StrPath) -> None:
-        self.path = Path(path)
+        self.path = checks.path(path)
         self._content = _content_of(self.path)
         head, _ = _head_and_rest(_texts(self.path), self.path)
         self.header: LHEHeader = parse_header(head.decode("utf-8", "replace"), self.path)
