@@ -81,6 +81,8 @@ def test_keys_do_not_depend_on_the_pieces() -> None:
     whole = np.concatenate(list(keys.draw([1_000])))
     np.testing.assert_array_equal(np.concatenate(list(keys.draw([1, 0, 700, 299]))), whole)
     assert not np.array_equal(np.concatenate(list(RandomKeys.from_seed(4).draw([1_000]))), whole)
+    with pytest.raises(OptionError, match="seed must be None, a whole number from 0"):
+        RandomKeys.from_seed(-1)
 
 
 def test_order_depends_on_the_seed_alone(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -136,6 +136,13 @@ def test_mixture_of_types_is_refused_by_name(scores: Ensemble, ratios: Ensemble)
         with pytest.raises(EnsembleError, match=both) as caught:
             mix()
         assert isinstance(caught.value, RuntimeError)
+
+
+def test_what_is_no_list_or_seed_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"estimators must be a list, got 1\.5"):
+        Ensemble(1.5)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="seed must be None, a whole number from 0"):
+        Ensemble(2, **SMALL).train_all(method="sally", x=X, t_xz=X, seed=-1)
 
 
 def test_different_sizes_are_refused(scores: Ensemble) -> None:
@@ -263,6 +270,35 @@ def test_failure_of_one_names_it_and_trains_the_others() -> None:
         TrainingError, match=r"2 of 3 estimators failed\. Estimator 0: .* Estimator"
     ):
         ensemble.train_all(method="sally", x=[bad["x"], x[0], x[0][:5]], t_xz=bad["t_xz"], **QUICK)
+
+
+@pytest.mark.parametrize("n_epochs", [0, [2, 0]])
+def test_wrong_options_are_refused_before_anything_is_trained(n_epochs: object) -> None:
+    ensemble = Ensemble(2, **SMALL)
+    with pytest.raises(OptionError, match=r"^n_epochs must be a whole number from 1"):
+        ensemble.train_all(
+            method="sally",
+            **local_sample(),
+            n_epochs=n_epochs,
+            executor=RefusingExecutor(),
+        )
+    assert not any(member.is_trained for member in ensemble.estimators)
+
+
+class RefusingExecutor(Executor):
+    def submit(self, *_: object, **__: object) -> NoReturn:  # type: ignore[override]
+        raise AssertionError("a training was started")
+
+
+def test_ensembles_are_saved_into_folders_with_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ensemble = Ensemble(1, **SMALL)
+    ensemble.train_all(method="sally", **local_sample(), **QUICK)
+    with pytest.raises(OutputError, match="must have a name"):
+        ensemble.save("")
+    assert list(tmp_path.iterdir()) == []
 
 
 # Processes

@@ -30,6 +30,23 @@ def test_many_parameters_are_fast() -> None:
     assert math.comb(22, 2) == len(morphing_components([4] * 20, 2))
 
 
+@pytest.mark.parametrize(
+    ("max_powers", "overall"),
+    [([2] * 20, 40), ([4] * 30, 4), ([10**9] * 3, 10**9), ([2000], 2000), ([1] * 2000, 1)],
+)
+def test_too_many_components_are_refused_before_they_are_listed(
+    max_powers: list[int], overall: int
+) -> None:
+    with pytest.raises(OptionError, match="2000 components at most"):
+        morphing_components(max_powers, overall)
+
+
+def test_as_many_components_as_are_allowed() -> None:
+    assert len(morphing_components([1999], 10**9)) == 2000
+    assert len(morphing_components([1] * 1999, 1)) == 2000
+    assert len(morphing_components([4, 4, 4, 15], 10**9)) == 2000
+
+
 def test_powers_out_of_range_are_refused() -> None:
     with pytest.raises(OptionError, match="zero or more"):
         morphing_components([2, -1], 2)

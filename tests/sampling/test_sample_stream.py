@@ -232,6 +232,8 @@ def test_bad_input_is_refused(toy: SampleAugmenter) -> None:
     refused("n_samples must be a whole number from 1, got 0", n_samples=0)
     refused("chunk_size must be a whole number from 1, got 1.5", chunk_size=1.5)
     refused("batch_size must be a whole number from 1, got True", batch_size=True)
+    refused("seed must be None, a whole number from 0 .* got -1", seed=-1)
+    refused("An epoch has 1000000 chunks at most", n_samples=10**12)
     refused("do not fit sample_train_local: .*'thetas'", thetas=sampling.benchmark("sm"))
     refused("A stream writes no files, got folder='samples'", folder="samples")
     with pytest.raises(OptionError, match="missing a required argument: 'theta1'"):

@@ -348,8 +348,14 @@ def test_bad_input_is_refused(toy: SampleAugmenter, tmp_path: Path) -> None:
     sm = sampling.benchmark("sm")
     with pytest.raises(UnknownNameError, match="no benchmark 'smm'"):
         toy.sample_train_plain(sampling.benchmark("smm"), 10)
-    with pytest.raises(OptionError, match="at least 2"):
+    with pytest.raises(OptionError, match=r"n_samples must be a whole number from 2 to .* got 1"):
         toy.sample_train_ratio(sm, sm, 1)
+    for n_samples in (None, 0, 1.5, "10", 10**12):
+        for draw in (toy.sample_train_plain, toy.sample_train_local, toy.sample_test):
+            with pytest.raises(OptionError, match="n_samples must be a whole number from 1 to"):
+                draw(sm, n_samples)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="seed must be"):
+        toy.cross_sections(sm, seed=-1)
     with pytest.raises(OptionError, match="n_eff_forced must be a positive number"):
         toy.sample_train_plain(sm, 10, n_eff_forced=-1.0)
     with pytest.raises(OptionError, match="nuisance_score must be"):

@@ -134,7 +134,26 @@ def test_wrong_specifications_are_refused(
         resolve(specification, 10, setup)
 
 
+@pytest.mark.parametrize("number", [1.5, "3", True, [3]])
+def test_numbers_of_random_points_are_whole(setup, number: object) -> None:
+    with pytest.raises(OptionError, match="n_thetas must be a whole number"):
+        sampling.random_morphing_points(number, FLAT)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="n_thetas must be a whole number"):
+        resolve(("random_morphing_points", (number, FLAT)), 10, setup)
+
+
+def test_priors_are_a_list() -> None:
+    with pytest.raises(OptionError, match="priors must be a list, got None"):
+        sampling.random_morphing_points(10, None)  # type: ignore[arg-type]
+
+
 def test_points_that_are_no_vectors_are_refused() -> None:
+    with pytest.raises(ShapeError, match="must be an array of numbers, got 'sm'"):
+        sampling.morphing_point("sm")
+    with pytest.raises(ShapeError, match="must be an array of numbers, got 'sm'"):
+        sampling.morphing_points(["sm"])
+    with pytest.raises(OptionError, match="thetas must be a list, got 'sm'"):
+        sampling.morphing_points("sm")
     with pytest.raises(ShapeError, match="vector of finite numbers"):
         sampling.morphing_point([[1.0, 2.0]])
     with pytest.raises(ShapeError, match="vector of finite numbers"):

@@ -30,7 +30,7 @@ from madminer.analysis.sums import (
     theta_gradients,
 )
 from madminer.analysis.weights import ParameterPoints, Thetas, parameter_points, positions
-from madminer.checks import path
+from madminer.checks import path, random_generator
 from madminer.errors import FileFormatError, OptionError, ShapeError
 from madminer.io import EventFile, EventSummary
 from madminer.models import AnalysisSetup
@@ -502,7 +502,7 @@ class DataAnalyzer:
         if n_draws > len(chosen):
             logger.warning("%s events asked for, all %s are returned.", n_draws, len(chosen))
         else:
-            rng = np.random.default_rng(seed)
+            rng = random_generator(seed)
             chosen = np.sort(rng.choice(chosen, n_draws, replace=False))
         x = self.event_file.rows(start + chosen)
         return x, weights[chosen] * factor[chosen, np.newaxis]

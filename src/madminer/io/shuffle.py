@@ -23,6 +23,7 @@ from typing import IO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from madminer.checks import random_generator
 from madminer.errors import OptionError
 from madminer.io.event_writer import EventWriter
 from madminer.io.events import Events
@@ -73,7 +74,7 @@ class RandomKeys:
     @classmethod
     def from_seed(cls, seed: Seed) -> RandomKeys:
         """Keys that follow from a seed."""
-        return cls(tuple(np.random.default_rng(seed).integers(2**63, size=4).tolist()))
+        return cls(tuple(random_generator(seed).integers(2**63, size=4).tolist()))
 
     def draw(self, sizes: Iterable[int]) -> Iterator[Keys]:
         """Draw keys in pieces; they do not depend on the sizes of the pieces."""

@@ -111,7 +111,10 @@ class Ensemble:
                 f"estimators must be a number or a list, got the path {str(estimators)!r}. Load a "
                 f"folder with Ensemble().load or madminer.ml.load_estimator."
             )
-        for estimator in estimators or ():
+        if estimators is None:
+            return
+        checks.sequence(estimators, "estimators", lambda member, _: member)
+        for estimator in estimators:
             self.add_estimator(estimator)
 
     def __repr__(self) -> str:

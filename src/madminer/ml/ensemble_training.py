@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing.connection import wait
 from pathlib import Path
 from pickle import PicklingError
@@ -32,6 +32,7 @@ from madminer.errors import EnsembleError, MadMinerError, OptionError, TrainingE
 from madminer.io.atomic import temporary_folder
 from madminer.ml.base import Estimator
 from madminer.ml.estimator_types import ESTIMATORS
+from madminer.ml.options import TrainingOptions
 from madminer.nn.history import TrainingHistory, check_callbacks
 from madminer.progress import progress_bar, silence_progress
 from madminer.typing import FloatArray, Seed
@@ -47,6 +48,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger("madminer")
+
+_OPTIONS = frozenset(field.name for field in fields(TrainingOptions))
 
 Arguments = dict[str, Any]
 """Arguments of ``train`` by name."""
@@ -118,10 +121,11 @@ def member_seeds(seed: Seed | list[Seed], n_estimators: int) -> list[Seed]:
         A seed for each member.
 
     Raises:
-        OptionError: If a list has another length.
+        OptionError: If it is no seed, or a list of another length.
     """
     if isinstance(seed, list):
         return member_values("seed", seed, n_estimators)
+    seed = checks.seed(seed)
     if seed is None:
         return [None] * n_estimators
     if isinstance(seed, np.random.Generator):
@@ -218,10 +222,13 @@ def train_members(
         The losses of each member.
 
     Raises:
-        OptionError: If `n_processes` is not a positive whole number, or both are given.
+        OptionError: If `n_processes` is not a positive whole number, both are given, or an option
+            of ``train`` lies outside its range; nothing is trained.
         MadMinerError: If members fail, of the type of their error; all others are trained.
     """
     _check_processes(n_processes, executor)
+    for given in arguments:
+        TrainingOptions(**{name: given[name] for name in _OPTIONS & given.keys()})
     n = len(estimators)
     epochs = [_epochs(e, given) for e, given in zip(estimators, arguments, strict=True)]
     done, ended = [0] * n, dict[int, _Result]()

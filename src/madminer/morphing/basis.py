@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from madminer.checks import random_generator
 from madminer.errors import MorphingError, OptionError, ShapeError
 from madminer.morphing.weights import (
     monomial_gradients,
@@ -248,7 +249,7 @@ def _mean_products(thetas: FloatArray, components: IntArray) -> FloatArray:
 Optimizer = Literal["random", "scipy"]
 """How a basis is chosen: the best of random draws, or draws refined by SciPy."""
 
-TRIALS_AT_ONCE = 50
+NUMBERS_AT_ONCE = 2**22  # of factors of trials, in each temporary array
 N_STARTS = 5
 
 
@@ -364,7 +365,7 @@ def optimize_basis(
                [-0.95]])
     """
     _check_options(optimizer, n_bases, n_trials, n_test_thetas)
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     bounds = np.asarray(ranges, dtype=np.float64)
     n_parameters = components.shape[1]
     kept = basis_points(np.empty((0, n_parameters)) if fixed is None else fixed, components)
@@ -418,8 +419,9 @@ def _check_options(optimizer: str, n_bases: int, n_trials: int, n_test_thetas: i
 def _costs(bases: FloatArray, components: IntArray, test_thetas: FloatArray) -> FloatArray:
     """Mean squared weights of each basis, infinite for singular ones."""
     costs = np.full(len(bases), np.inf)
-    for start in range(0, len(bases), TRIALS_AT_ONCE):
-        batch = slice(start, start + TRIALS_AT_ONCE)
+    step = max(1, NUMBERS_AT_ONCE // components.shape[0] ** 2 // components.shape[1])
+    for start in range(0, len(bases), step):
+        batch = slice(start, start + step)
         factors = monomials(bases[batch], components)
         regular: BoolArray = condition_numbers(factors) <= MAX_CONDITION
         sums = squared_weights(test_thetas, components, _inverse(factors[regular]))
@@ -464,7 +466,7 @@ def largest_squared_weights(
     from scipy.optimize import minimize  # takes half a second, which few programs need
 
     low, high = np.asarray(ranges, dtype=np.float64).T
-    rng = np.random.default_rng(seed)
+    rng = random_generator(seed)
     size = (N_POINTS, len(low))
     positions = np.concatenate([rng.uniform(size=size), rng.integers(0, 2, size=size)])
 

@@ -12,21 +12,26 @@ coefficients :math:`a_c`, which some generators give:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import combinations_with_replacement
+from collections.abc import Sequence
+from itertools import accumulate, combinations_with_replacement
 
 import numpy as np
 
+from madminer.checks import shown
 from madminer.errors import OptionError, ShapeError
 from madminer.morphing.weights import monomials
 from madminer.typing import ArrayLike, FloatArray, IntArray
 
 __all__ = [
+    "MAX_COMPONENTS",
     "benchmark_weights_from_coefficients",
     "coefficients_from_benchmark_weights",
     "coupling_components",
     "morphing_components",
 ]
+
+MAX_COMPONENTS = 2000
+"""Components beyond which morphing is refused: events have a weight for each of them."""
 
 
 def morphing_components(max_powers: Sequence[int], max_overall_power: int) -> IntArray:
@@ -40,7 +45,8 @@ def morphing_components(max_powers: Sequence[int], max_overall_power: int) -> In
         Powers, the last parameter fastest, shape ``(n_components, n_parameters)``.
 
     Raises:
-        OptionError: If a power is negative or there are no parameters.
+        OptionError: If a power is negative, there are no parameters, or there would be more than
+            `MAX_COMPONENTS`.
 
     References:
         Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 2.
@@ -54,7 +60,14 @@ def morphing_components(max_powers: Sequence[int], max_overall_power: int) -> In
             f"Morphing needs at least one parameter and powers of zero or more, got the largest "
             f"powers {list(max_powers)} and the overall power {max_overall_power}."
         )
-    return np.array(list(_powers(tuple(max_powers), max_overall_power)), dtype=np.int64)
+    if _n_components(max_powers, max_overall_power) > MAX_COMPONENTS:
+        raise OptionError(
+            f"Morphing has {MAX_COMPONENTS} components at most, but {len(max_powers)} parameters "
+            f"with the largest powers {shown(list(max_powers))} and the overall power "
+            f"{max_overall_power} have more. Each needs a benchmark of its own: lower "
+            f"max_overall_power or the parameters' max_power, or take fewer parameters."
+        )
+    return _powers(max_powers, max_overall_power)
 
 
 def coupling_components(
@@ -102,13 +115,30 @@ def coupling_components(
     return components[np.all(components[:, bounded] <= max_power, axis=1)]
 
 
-def _powers(max_powers: tuple[int, ...], remaining: int) -> Iterator[tuple[int, ...]]:
-    if not max_powers:
-        yield ()
-        return
-    for power in range(min(max_powers[0], remaining) + 1):
-        for rest in _powers(max_powers[1:], remaining - power):
-            yield (power, *rest)
+def _n_components(max_powers: Sequence[int], max_overall_power: int) -> int:
+    """Number of components; of more than `MAX_COMPONENTS` any number above it."""
+    # counts[s]: how many choices for the parameters so far have the sum s
+    n_sums = min(max_overall_power, sum(max_powers)) + 1  # a component for each sum, at least
+    counts = [1] + [0] * min(n_sums - 1, MAX_COMPONENTS)
+    for power in max_powers:
+        below = [0, *accumulate(counts)]
+        counts = [below[s + 1] - below[max(s - power, 0)] for s in range(len(counts))]
+        if sum(counts) > MAX_COMPONENTS:
+            break
+    return sum(counts)
+
+
+def _powers(max_powers: Sequence[int], max_overall_power: int) -> IntArray:
+    """All powers, parameter after parameter, shape ``(n_components, n_parameters)``."""
+    powers = np.zeros((1, 0), dtype=np.int64)
+    remaining = np.array([min(max_overall_power, sum(max_powers))])
+    for largest in max_powers:
+        n_choices = np.minimum(largest, remaining) + 1
+        rows = np.repeat(np.arange(len(powers)), n_choices)
+        choice = np.arange(len(rows)) - np.repeat(np.cumsum(n_choices) - n_choices, n_choices)
+        powers = np.column_stack([powers[rows], choice])
+        remaining = remaining[rows] - choice
+    return powers
 
 
 def _quadratic(columns: Sequence[int], n_columns: int) -> IntArray:

@@ -9,6 +9,7 @@ from typing import Literal, overload
 
 import numpy as np
 
+from madminer.checks import random_generator
 from madminer.errors import MorphingError, OptionError, SetupError, ShapeError
 from madminer.models import AnalysisParameter, Benchmark
 from madminer.morphing.basis import (
@@ -460,7 +461,7 @@ class PhysicsMorpher:
         matrix = self._matrix(basis, morphing_matrix, gp, gd, gs)
         low, high = self._ranges().T
         size = (n_test_thetas, len(low))
-        thetas = np.random.default_rng(seed).uniform(low, high, size=size)
+        thetas = random_generator(seed).uniform(low, high, size=size)
         sums = squared_weights(thetas, self._components(), matrix)
         return (thetas, sums) if return_weights_and_thetas else -float(np.mean(sums))
 

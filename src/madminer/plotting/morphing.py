@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from madminer.checks import positive
+from madminer.checks import positive, random_generator
 from madminer.errors import MorphingError, OptionError
 from madminer.morphing import PhysicsMorpher
 from madminer.plotting.options import check_options
@@ -152,7 +152,7 @@ def plot_nd_morphing_basis_scatter(
     """
     basis, ranges, names = _content(morpher)
     low, high = ranges.T
-    points = np.random.default_rng(seed).uniform(low, high, size=(n_test_thetas, len(ranges)))
+    points = random_generator(seed).uniform(low, high, size=(n_test_thetas, len(ranges)))
     sizes = _sizes(morpher, points)
     order = np.argsort(sizes)  # large ones on top
     figure, panels = _corner(_labels(names, parameter_labels))

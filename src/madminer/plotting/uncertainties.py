@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.weights import ThetaTable
+from madminer.checks import random_generator
 from madminer.errors import NoEventsError, SetupError, UnknownNameError
 from madminer.plotting.nuisance_toys import (
     BAND_68,
@@ -206,7 +207,7 @@ class _Sample:
 
         Masks say which nuisance parameters vary; all have the same toys.
         """
-        rng = np.random.default_rng(seed)
+        rng = random_generator(seed)
         toys = toy_nus(n_toys, self.analyzer.n_nuisance_parameters, rng)
         nus = np.concatenate([np.zeros((1, toys.shape[1])), *(toys * mask for mask in masks)])
         batches, scale = self._batches(toy_batch_size(len(nus)), n_events, rng)

@@ -8,13 +8,13 @@ these.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
+from madminer import checks
 from madminer.analysis.weights import ParameterPoints, Thetas, ThetaTable, checked_nu
 from madminer.errors import OptionError, ShapeError
 from madminer.models import AnalysisSetup
@@ -115,7 +115,7 @@ def morphing_points(thetas: Sequence[ArrayLike]) -> tuple[str, list[FloatArray]]
     Raises:
         ShapeError: If one is no finite vector.
     """
-    return "morphing_points", [_point(theta) for theta in thetas]
+    return "morphing_points", checks.sequence(thetas, "thetas", _point)
 
 
 def random_morphing_points(
@@ -128,14 +128,14 @@ def random_morphing_points(
         priors: For each parameter ``("flat", low, high)`` or ``("gaussian", mean, std)``.
 
     Raises:
-        OptionError: If a prior is none of these.
+        OptionError: If `n_thetas` is no whole number or a prior is none of these.
 
     Examples:
         >>> random_morphing_points(100, [("flat", -1.0, 1.0), ("gaussian", 0.0, 0.5)])
         ('random_morphing_points', (100, [('flat', -1.0, 1.0), ('gaussian', 0.0, 0.5)]))
     """
-    number = None if n_thetas is None else int(n_thetas)
-    return "random_morphing_points", (number, [check_prior(prior) for prior in priors])
+    number = None if n_thetas is None else checks.whole(n_thetas, "n_thetas")
+    return "random_morphing_points", (number, _checked_priors(priors))
 
 
 def iid_nuisance_parameters(
@@ -224,6 +224,10 @@ def check_prior(prior: object) -> Prior:
     return shape, low, high
 
 
+def _checked_priors(priors: object) -> list[Prior]:
+    return checks.sequence(priors, "priors", lambda prior, _: check_prior(prior))
+
+
 def _expected_prior(prior: object) -> str:
     return (
         f"A prior must be ('flat', low, high) with low < high or ('gaussian', mean, std) with "
@@ -231,12 +235,10 @@ def _expected_prior(prior: object) -> str:
     )
 
 
-def _point(theta: ArrayLike) -> FloatArray:
-    point = np.asarray(theta, dtype=np.float64)
+def _point(theta: object, name: str = "A parameter point") -> FloatArray:
+    point = checks.real_array(theta, name)
     if point.ndim != 1 or not np.all(np.isfinite(point)):
-        raise ShapeError(
-            f"A parameter point must be a vector of finite numbers, got {point.tolist()}."
-        )
+        raise ShapeError(f"{name} must be a vector of finite numbers, got {point.tolist()}.")
     return point
 
 
@@ -279,10 +281,8 @@ def resolve_points(
         UnknownNameError: If there is no such benchmark.
         ShapeError: If a point has the wrong number of parameters.
     """
-    number: object = n_samples  # users pass all kinds
-    is_whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
-    if number is not None and (not is_whole or operator.index(n_samples or 0) < 1):
-        raise OptionError(f"n_samples must be a whole number of at least 1, got {n_samples!r}.")
+    if n_samples is not None:
+        n_samples = checks.whole(n_samples, "n_samples", 1)
     kind, value = specification(theta)
     resolver = _RESOLVERS.get(kind)
     if resolver is None:
@@ -326,7 +326,7 @@ def _resolve_nus(
     if kind == "iid":
         priors, number = [check_prior(value)] * v, None
     elif kind == "random_morphing_points" and isinstance(value, tuple) and len(value) == 2:
-        number, priors = value[0], [check_prior(prior) for prior in value[1]]
+        number, priors = value[0], _checked_priors(value[1])
     else:
         raise OptionError(
             f"nu must be specified by iid_nuisance_parameters, nominal_nuisance_parameters, "
@@ -343,6 +343,8 @@ def _resolve_nus(
 
 def _number(number: int | None, at_most: int | None, specification: object) -> int:
     """How many random points are drawn; None and zero mean as many as possible."""
+    if number is not None:
+        number = checks.whole(number, "n_thetas")
     wanted = number if number is not None and number > 0 else at_most
     if wanted is None:
         raise OptionError(
@@ -368,13 +370,13 @@ def _random(
 ) -> Thetas:
     if not (isinstance(value, tuple) and len(value) == 2):
         raise OptionError(f"Random points need (number, priors), got {value!r}.")
-    number, priors = value
+    number, priors = value[0], _checked_priors(value[1])
     if len(priors) != setup.n_parameters:
         raise OptionError(
             f"One prior is needed for each of {list(setup.parameters)}, got {len(priors)}."
         )
     n_thetas = _number(number, n_samples, value)
-    return np.stack([_draw(check_prior(prior), n_thetas, rng) for prior in priors], axis=1)
+    return np.stack([_draw(prior, n_thetas, rng) for prior in priors], axis=1)
 
 
 def _draw(prior: Prior, number: int, rng: np.random.Generator) -> FloatArray:

@@ -7,6 +7,7 @@ from typing import TypeVar, Unpack
 
 import numpy as np
 
+from madminer.checks import random_generator
 from madminer.options import takes
 from madminer.sampling.messages import report_draws, report_extraction
 from madminer.sampling.options import SamplingKeywords, SamplingOptions
@@ -332,7 +333,7 @@ class SampleAugmenter(Sampler):
         Raises:
             OptionError: If a specification is not understood.
         """
-        points = resolve_points(theta, nu, None, self.setup, np.random.default_rng(seed))
+        points = resolve_points(theta, nu, None, self.setup, random_generator(seed))
         xsecs, uncertainties = self._xsecs_at(points, self._group_factors(None))
         columns = [points.positions] if nu is None else [points.positions, points.nus]
         return np.hstack(columns), xsecs, uncertainties

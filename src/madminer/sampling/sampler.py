@@ -34,6 +34,7 @@ from madminer.typing import BoolArray, FloatArray, IntArray, StrPath
 __all__ = ["Sampler"]
 
 _ROWS = 1_000_000  # whose weights are read at once
+_MOST_SAMPLES = 1_000_000_000  # all in memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +90,7 @@ class Sampler(DataAnalyzer):
         *,
         with_score: bool,
     ) -> Columns:
+        n_samples = checks.whole(n_samples, "n_samples", 1, _MOST_SAMPLES)
         rng = checks.random_generator(options.seed)
         by_nu = self._wants_nuisance_score(options.nuisance_score)
         points = resolve_points(theta, nu, n_samples, self.setup, rng)
@@ -195,6 +197,7 @@ class Sampler(DataAnalyzer):
         The further ones take the place of the point that was not drawn from, with its nuisance
         parameters.
         """
+        n_half = checks.whole(n_samples, "n_samples", 2, _MOST_SAMPLES) // 2
         rng = checks.random_generator(options.seed)
         report_extraction(
             "Extracting training sample for ratio-based methods. Numerator hypothesis: %s, "
@@ -202,9 +205,6 @@ class Sampler(DataAnalyzer):
             *thetas[:2],
         )
         by_nu = self._wants_nuisance_score(options.nuisance_score)
-        n_half = n_samples // 2
-        if n_half < 1:
-            raise OptionError(f"n_samples must be at least 2, one a half; got {n_samples}.")
         halves: list[tuple[DrawnSample, list[tuple[Points, Points]]]] = []
         for y in (0, 1):
             points = [

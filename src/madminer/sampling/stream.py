@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from madminer import checks
 from madminer.errors import DataError, OptionError
 from madminer.sampling.messages import logger
 from madminer.sampling.parameters import specification
@@ -26,6 +27,7 @@ from madminer.typing import Seed
 
 __all__ = ["SampleStream", "split"]
 
+_MOST_CHUNKS = 1_000_000
 _POINTS = ("theta", "theta0", "theta1", "nu", "nu0", "nu1")
 
 
@@ -86,17 +88,22 @@ class SampleStream(IterableDataset[dict[str, Tensor]]):
         **arguments: object,
     ) -> None:
         super().__init__()
-        _check_number("n_samples", n_samples, 1)
-        _check_number("chunk_size", chunk_size, 1)
+        n_samples = checks.whole(n_samples, "n_samples", 1)
+        chunk_size = checks.whole(chunk_size, "chunk_size", 1)
+        if n_samples > _MOST_CHUNKS * chunk_size:
+            raise OptionError(
+                f"An epoch has {_MOST_CHUNKS} chunks at most, got n_samples = {n_samples} and "
+                f"chunk_size = {chunk_size}: raise chunk_size, or use more epochs."
+            )
         if batch_size is not None:
-            _check_number("batch_size", batch_size, 1)
+            checks.whole(batch_size, "batch_size", 1)
         _check_arguments(draw, arguments)
         self.batch_size = batch_size
         self._draw, self._arguments = draw, arguments
-        self._sizes = _chunk_sizes(arguments, int(n_samples), int(chunk_size))
+        self._sizes = _chunk_sizes(arguments, n_samples, chunk_size)
         additional = arguments.get("additional_thetas")
         self._rows_per_draw = 1 + (len(additional) if isinstance(additional, Sequence) else 0)
-        self._entropy = int(np.random.default_rng(seed).integers(1 << 62))
+        self._entropy = int(checks.random_generator(seed).integers(1 << 62))
         self._epoch = torch.zeros((), dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # all workers see a change
 
@@ -114,8 +121,7 @@ class SampleStream(IterableDataset[dict[str, Tensor]]):
         Raises:
             OptionError: If it is negative.
         """
-        _check_number("epoch", epoch, 0)
-        self._epoch.fill_(epoch)
+        self._epoch.fill_(checks.whole(epoch, "epoch", 0))
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -180,11 +186,6 @@ def _silent() -> Iterator[None]:
 
 def _nothing(_: logging.LogRecord) -> bool:
     return False
-
-
-def _check_number(name: str, number: object, least: int) -> None:
-    if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
-        raise OptionError(f"{name} must be a whole number from {least}, got {number!r}.")
 
 
 def _check_arguments(draw: Callable[..., Sample], arguments: dict[str, object]) -> None:
