@@ -419,6 +419,12 @@ def test_wrong_limits_are_refused(limit: Any) -> None:
         train(score(), limit_samplesize=limit)
 
 
+@pytest.mark.parametrize("n_workers", [-1, 1.5])
+def test_wrong_numbers_of_workers_are_refused(n_workers: Any) -> None:
+    with pytest.raises(OptionError, match="n_workers must be a whole number from 0"):
+        train(score(), n_workers=n_workers)
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_optimizers_by_name(optimizer: str) -> None:
     history = train(score(), optimizer=optimizer, n_epochs=4)

@@ -50,6 +50,8 @@ def test_unknown_points_are_refused() -> None:
         SETUP.theta("up")
     with pytest.raises(UnknownNameError, match="no benchmark number 2; there are 2"):
         SETUP.theta(2)
+    with pytest.raises(UnknownNameError, match="unless given by name, must be a whole number, got"):
+        SETUP.benchmark_index(None)  # type: ignore[arg-type]
     for theta in ([1.0], [1.0, np.nan], [[1.0, 2.0]]):
         with pytest.raises(ShapeError, match=r"finite with shape \(2,\)"):
             SETUP.theta(theta)  # type: ignore[arg-type]

@@ -97,6 +97,7 @@ def test_contours_outside_the_figure_are_reported() -> None:
         ({"fisher_information_matrices": [[[1, 2], [0, 1]]]}, DataError, "not symmetric"),
         ({"fisher_information_matrices": [-np.eye(2)]}, DataError, "not positive definite"),
         ({"fisher_information_matrices": [np.diag([1.0, -1.0])]}, DataError, "eigenvalues are"),
+        ({"fisher_information_matrices": []}, OptionError, "one matrix or more"),
         ({"fisher_information_covariances": [np.ones((2, 2))]}, ShapeError, "covariance"),
         ({"fisher_information_covariances": []}, OptionError, "one entry for each of 1"),
         ({"labels": ["a", "b"]}, OptionError, "labels must have one entry for each of 1"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -30,6 +31,7 @@ from madminer.sampling.files import (
     one_sample,
     save_arrays,
 )
+from madminer.sampling.options import SamplingOptions
 
 X = np.arange(6.0).reshape(3, 2)
 SAMPLE = {
@@ -68,6 +70,12 @@ def test_folder_and_filename_belong_together(tmp_path: Path) -> None:
         check_destination(None, None, "csv")
     save_arrays(None, None, SAMPLE)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("n_processes", [-1, 0, "2"])
+def test_wrong_numbers_of_processes_are_refused(n_processes: Any) -> None:
+    with pytest.raises(OptionError, match="n_processes must be a whole number from 1"):
+        SamplingOptions(n_processes=n_processes)
 
 
 def test_npy_files_hold_one_array_each(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ def write_ensemble(
     Raises:
         OutputError: If the folder cannot be written.
     """
+    if not str(folder):
+        raise OutputError("The folder of an ensemble must have a name, got ''.")
     if checks.path(folder).exists() and not Path(folder).is_dir():
         raise OutputError(f"Cannot write {folder}: it is a file. Give the name of a folder.")
     index = {

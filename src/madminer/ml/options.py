@@ -93,6 +93,7 @@ class TrainingOptions:
         for name in ("scale_inputs", "scale_parameters", "shuffle_labels", "memmap", "resume"):
             checks.flag(getattr(self, name), name)
         checks.seed(self.seed)
+        checks.whole(self.n_workers, "n_workers", 0)
         checks.whole(self.checkpoint_every, "checkpoint_every", 1)
         if self.checkpoint is not None and not isinstance(self.checkpoint, str | os.PathLike):
             raise checks.refusal("checkpoint", "None or the path of a file", self.checkpoint)

@@ -223,7 +223,7 @@ class AnalysisSetup:
                     f"There is no benchmark {shown(name_or_index)}; the benchmarks are {names}."
                 )
             return names.index(name_or_index)
-        index = whole(name_or_index, "A benchmark", error=UnknownNameError)
+        index = whole(name_or_index, "A benchmark, unless given by name,", error=UnknownNameError)
         if not 0 <= index < len(names):
             raise UnknownNameError(
                 f"There is no benchmark number {shown(name_or_index)}; there are {len(names)}: "

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from madminer.checks import refusal
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.plotting.contours import InformationContour, draw_contour
 from madminer.plotting.options import check_options
@@ -98,14 +99,16 @@ def plot_fisher_information_contours_2d(
     Raises:
         ShapeError: If matrices are not (2, 2), or covariances or centres do not fit.
         DataError: If a matrix is not positive definite; it may be zero in one direction.
-        OptionError: If a list has the wrong length, or a range, distance or resolution is not
-            positive.
+        OptionError: If there is no matrix, a list has the wrong length, or a range, distance or
+            resolution is not positive.
 
     References:
         Brehmer, Cranmer, Kling, Plehn, arXiv:1612.05261, Sec. II.
     """
     matrices = [_two_by_two(matrix) for matrix in fisher_information_matrices]
     n = len(matrices)
+    if not n:
+        raise refusal("fisher_information_matrices", "one matrix or more", matrices)
     covariances = _one_each("fisher_information_covariances", fisher_information_covariances, n)
     centres = _one_each("reference_thetas", reference_thetas, n)
     names = _one_each("labels", labels, n)

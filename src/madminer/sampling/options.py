@@ -73,6 +73,7 @@ class SamplingOptions:
         if self.n_eff_forced is not None:
             checks.positive(self.n_eff_forced, "n_eff_forced")
         checks.flag(self.double_precision, "double_precision")
+        checks.whole(self.n_processes, "n_processes", 1)
         checks.seed(self.seed)
         checks.one_of(self.negative_weights, "negative_weights", ("sign", "drop", "refuse"))
 
