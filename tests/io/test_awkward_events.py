@@ -342,6 +342,13 @@ RAGGED = [[1.0, 2.0], [3.0]]
         ({"pt": [1.0, 2.0, 3.0]}, {}, ShapeError, "lengths {'pt': 3, 'w_sm': 2"),
         ({"w_1": [0.1, np.nan]}, {}, DataError, r"w\.1 \(1\)\. The first is event 1"),
         ({"w_1": [0.1, np.inf]}, {}, DataError, r"w\.1 \(1\)"),
+        ({"pt": np.ma.array([1, 2], mask=[0, 1])}, {}, DataError, r"'pt' is missing .None. in 1"),
+        (
+            {"w": np.ma.array(np.ones((2, 3)), mask=np.eye(2, 3))},
+            {"weights": "w"},
+            DataError,
+            "'w' is missing .None. in 2 of 6",
+        ),
         ({"w_1": [0.1, None]}, {}, DataError, r"entry 'w\.1', is missing \(None\) in 1 of 2"),
         ({"w": RAGGED}, {"weights": "w"}, ShapeError, r"order \['sm'.*events with 1 and 2"),
         ({"w": [[1, 2]] * 2}, {"weights": "w"}, ShapeError, "must be 3 numbers .* events with 2"),

@@ -309,6 +309,36 @@ def test_efficiencies_multiply_and_drop(reader: LHEReader) -> None:
     np.testing.assert_array_equal(reader.weights["w"], before)
 
 
+def test_unusual_efficiencies_are_said(reader: LHEReader, caplog: pytest.LogCaptureFixture) -> None:
+    reader.add_observable("pt_j1", "j[0].pt")
+    reader.add_cut("pt_j1 > 50.0")
+    for definition in ("0.9", "pt_j1 - 50.0", "1.9 if pt_j1 > 50.0 else 7.0", "log(-pt_j1)"):
+        reader.add_efficiency(definition)
+    reader.analyse_samples()
+    assert reader.cut_flow is not None
+    n = reader.cut_flow.n_events[2]
+    warned = [r.getMessage() for r in caplog.records if "Efficiency" in r.getMessage()]
+    assert [text.split(" in ")[0] for text in warned] == [
+        "Efficiency pt_j1 - 50.0 is above 1",
+        "Efficiency 1.9 if pt_j1 > 50.0 else 7.0 is above 1",
+        "Efficiency log(-pt_j1) is undefined",
+    ]
+    assert f"in {n} events, up to 1.9:" in warned[1]
+    assert f"in {n} events:" in warned[2]
+
+
+def test_a_file_that_is_read_twice_is_said(
+    reader: LHEReader, excerpt: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader.add_observable("pt_j1", "j[0].pt")
+    reader.analyse_samples()
+    assert "was added" not in caplog.text
+    (tmp_path / "link.lhe").symlink_to(excerpt)
+    reader.add_sample(tmp_path / "link.lhe", "sm")
+    reader.analyse_samples()
+    assert "excerpt.lhe was added 2 times" in caplog.text
+
+
 def test_cut_flow_is_kept_and_logged_once(
     reader: LHEReader, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -325,6 +355,8 @@ def test_cut_flow_is_kept_and_logged_once(
         "cut pt_j1 > 20.0",
     )
     assert reader.cut_flow.cross_section[0] == pytest.approx(5.8236e-3, abs=5e-8)
+    assert str(reader.cut_flow).endswith("Cross sections are those at the benchmark sm.")
+    assert "Cut flow at the benchmark sm" in reader.cut_flow._repr_html_()
     assert len([r for r in caplog.records if "Cut flow" in r.getMessage()]) == 1
 
 

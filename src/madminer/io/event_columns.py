@@ -67,7 +67,7 @@ def _as_awkward(name: object, values: Any) -> ak.Array:
     if isinstance(values, ak.Array):
         return values
     try:
-        array = np.asarray(values)
+        array = values if np.ma.isMaskedArray(values) else np.asarray(values)
     except ValueError:  # lists of different lengths
         return ak.Array(list(values))
     if array.ndim == 0:

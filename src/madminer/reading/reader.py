@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -329,6 +331,7 @@ class EventReader(ABC):
             raise NoEventsError(f"No event passes the selection. Loosen it:\n{cut_flow}")
         logger.info("Cut flow:\n%s", cut_flow)
         self._warn_of_undefined(cut_flow)
+        self._warn_of_repeated()
         x = np.concatenate([part.x for part in analysed])
         ids = [
             np.full(
@@ -356,6 +359,33 @@ class EventReader(ABC):
                     "it is not-a-number there, which later steps refuse. Give a default or make it "
                     "required.",
                     name,
+                    number,
+                )
+
+        for efficiency in cut_flow.efficiencies:
+            if efficiency.n_above_one:
+                logger.warning(
+                    "Efficiency %s is above 1 in %d events, up to %g: it raises cross sections "
+                    "there. Give a fraction of the events, and other factors as k_factor.",
+                    efficiency.definition,
+                    efficiency.n_above_one,
+                    efficiency.largest,
+                )
+            if efficiency.n_undefined:
+                logger.warning(
+                    "Efficiency %s is undefined in %d events: its default counts there.",
+                    efficiency.definition,
+                    efficiency.n_undefined,
+                )
+
+    def _warn_of_repeated(self) -> None:
+        files = Counter(os.path.realpath(sample.path) for sample in self.samples)
+        for file, number in files.items():
+            if number > 1:
+                logger.warning(
+                    "%s was added %d times, and its events count as often. Add it once, or give "
+                    "k-factors that add up to 1.",
+                    file,
                     number,
                 )
 

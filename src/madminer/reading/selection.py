@@ -29,6 +29,7 @@ __all__ = [
     "CompiledEfficiency",
     "CompiledObservable",
     "CutFlow",
+    "EfficiencyRange",
     "ObservableValues",
     "SelectedEvents",
     "Selection",
@@ -212,6 +213,32 @@ def compile_cut(cut: Cut, vocabulary: Vocabulary) -> CompiledCut:
 
 
 @dataclass(frozen=True, slots=True)
+class EfficiencyRange:
+    """What an efficiency was in the events that came to it.
+
+    Args:
+        definition: The efficiency.
+        n_undefined: Events in which it is undefined, and its default counts.
+        n_above_one: Events in which it is above one.
+        largest: Its largest value.
+    """
+
+    definition: str
+    n_undefined: int
+    n_above_one: int
+    largest: float
+
+    def __add__(self, other: EfficiencyRange) -> EfficiencyRange:
+        """The same efficiency in more events."""
+        return EfficiencyRange(
+            self.definition,
+            self.n_undefined + other.n_undefined,
+            self.n_above_one + other.n_above_one,
+            max(self.largest, other.largest),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledEfficiency:
     """An efficiency that is ready for evaluation.
 
@@ -223,11 +250,28 @@ class CompiledEfficiency:
     efficiency: Efficiency
     expression: CompiledExpression
 
-    def factors(self, namespace: EventNamespace) -> FloatArray:
-        """Factors on the weights, shape ``(n_events,)``; zero drops the event."""
+    def evaluate(
+        self, namespace: EventNamespace, selected: BoolArray
+    ) -> tuple[FloatArray, EfficiencyRange]:
+        """Evaluate it in all events.
+
+        Args:
+            namespace: Objects and observables.
+            selected: Events that have passed so far, shape ``(n_events,)``.
+
+        Returns:
+            factors: Factors on the weights, shape ``(n_events,)``; zero drops the event.
+            range: What they are in the selected events.
+        """
         evaluated = self.expression.evaluate(namespace)
         values = np.where(evaluated.defined, evaluated.values, self.efficiency.val_default)
-        return np.maximum(values, 0.0)
+        found = EfficiencyRange(
+            definition=self.efficiency.val_expression,
+            n_undefined=int(np.count_nonzero(selected & ~evaluated.defined)),
+            n_above_one=int(np.count_nonzero(selected & (values > 1.0))),
+            largest=float(np.max(values, where=selected, initial=0.0)),
+        )
+        return np.maximum(values, 0.0), found
 
 
 def compile_efficiency(efficiency: Efficiency, vocabulary: Vocabulary) -> CompiledEfficiency:
@@ -250,6 +294,8 @@ class CutFlow:
         n_events: Events left after each step, shape ``(n_steps,)``.
         cross_section: Cross section left at the reference benchmark in pb, shape ``(n_steps,)``.
         n_undefined: By observable, the events in which it is undefined.
+        efficiencies: What each efficiency was.
+        reference: The reference benchmark; empty where it is not known.
 
     Raises:
         ShapeError: If the lengths differ.
@@ -259,6 +305,8 @@ class CutFlow:
     n_events: IntArray
     cross_section: FloatArray
     n_undefined: dict[str, int] = field(default_factory=dict)
+    efficiencies: tuple[EfficiencyRange, ...] = ()
+    reference: str = ""
 
     def __post_init__(self) -> None:
         if not self.n_events.shape == self.cross_section.shape == (len(self.steps),):
@@ -277,22 +325,27 @@ class CutFlow:
             self.n_events + other.n_events,
             self.cross_section + other.cross_section,
             {n: self.n_undefined.get(n, 0) + other.n_undefined.get(n, 0) for n in names},
+            tuple(a + b for a, b in zip(self.efficiencies, other.efficiencies, strict=True)),
+            self.reference,
         )
 
     def scaled(self, factor: float) -> CutFlow:
         """The same events with another normalisation."""
-        return CutFlow(self.steps, self.n_events, self.cross_section * factor, self.n_undefined)
+        return replace(self, cross_section=self.cross_section * factor)
 
     def __str__(self) -> str:
         """A table with one line a step."""
         table = self.table
         first = max(len(text) for text in (table.columns[0], *self.steps))
         widths = (first, 10, 6, 18)
-        return "\n".join(
+        lines = [
             f"{row[0]:<{first}}  "
             + "  ".join(f"{text:>{width}}" for text, width in zip(row[1:], widths[1:], strict=True))
             for row in (table.columns, *table.rows)
-        )
+        ]
+        if self.reference:
+            lines.append(f"Cross sections are those at the benchmark {self.reference}.")
+        return "\n".join(lines)
 
     @property
     def table(self) -> Table:
@@ -305,7 +358,8 @@ class CutFlow:
             )
         ]
         columns = ("step", "events", "share", "cross section (pb)")
-        return Table(columns, rows, "Cut flow", frozenset({1, 2, 3}))
+        title = f"Cut flow at the benchmark {self.reference}" if self.reference else "Cut flow"
+        return Table(columns, rows, title, frozenset({1, 2, 3}))
 
     def _repr_html_(self) -> str:
         return tables_html([self.table])
@@ -399,14 +453,18 @@ def select_events(
     for cut in selection.cuts:
         masks.append(masks[-1] & cut.passes(namespace))
         sums.append(at_reference[masks[-1]].sum())
+    ranges: list[EfficiencyRange] = []
     for efficiency in selection.efficiencies:
-        factor = efficiency.factors(namespace)
+        factor, found = efficiency.evaluate(namespace, masks[-1])
+        ranges.append(found)
         factors *= factor
         masks.append(masks[-1] & (factor > 0.0))
         sums.append((at_reference * factors)[masks[-1]].sum())
     kept = np.flatnonzero(masks[-1])
     n_events = np.array([np.count_nonzero(mask) for mask in masks])
     n_undefined = dict(zip(names, values.n_undefined.tolist(), strict=True))
-    cut_flow = CutFlow(selection.steps, n_events, np.array(sums), n_undefined)
+    cut_flow = CutFlow(
+        selection.steps, n_events, np.array(sums), n_undefined, tuple(ranges), reference
+    )
     selected = Weights(weights.names, weights.matrix[kept] * factors[kept, np.newaxis])
     return SelectedEvents(values.x[kept], selected, cut_flow)
