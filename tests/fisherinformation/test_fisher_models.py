@@ -8,12 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from madminer.errors import NoEventsError, OptionError, SetupError, ShapeError
+from madminer.errors import NoEventsError, NotTrainedError, OptionError, SetupError, ShapeError
 from madminer.fisherinformation import FisherInformation
 from madminer.fisherinformation.bins import TruthSums
 from madminer.fisherinformation.response import CellResponse
 from madminer.fisherinformation.score_information import model_information
-from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
+from madminer.ml import (
+    Ensemble,
+    LikelihoodEstimator,
+    ParameterizedRatioEstimator,
+    ScoreEstimator,
+    load_estimator,
+)
 
 L = 1000.0
 ORIGIN = np.zeros(2)
@@ -228,3 +234,20 @@ def test_scores_of_another_point_are_refused(fisher: FisherInformation, tmp_path
     for wrong in (theta, [0.0]):
         with pytest.raises(ShapeError, match="theta_ref must be the one point of the scores"):
             estimator.train("sally", x, 2.0 * x[:, :2], n_epochs=1, theta_ref=wrong)
+
+
+def test_estimators_are_taken_as_they_are(fisher: FisherInformation, score_model: Path) -> None:
+    estimator = load_estimator(score_model)
+    for model in (estimator, Ensemble([estimator])):
+        ours, _ = fisher.full_information(ORIGIN, model, calculate_covariance=False)
+        np.testing.assert_allclose(ours, fisher.full_information(ORIGIN, score_model)[0])
+    for x, y in zip(
+        fisher.histogram_of_information(ORIGIN, "z0", 3, (-1.0, 1.0), estimator),
+        fisher.histogram_of_information(ORIGIN, "z0", 3, (-1.0, 1.0), score_model),
+        strict=True,
+    ):
+        np.testing.assert_allclose(x, y)
+    with pytest.raises(NotTrainedError, match="no estimators yet"):
+        fisher.full_information(ORIGIN, Ensemble())
+    with pytest.raises(OptionError, match="got a LikelihoodEstimator"):
+        fisher.full_information(ORIGIN, LikelihoodEstimator())

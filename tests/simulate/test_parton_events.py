@@ -254,3 +254,9 @@ def test_odd_options_are_named(option: dict[str, object]) -> None:
     (name,) = option
     with pytest.raises(OptionError, match=f"{name} must be"):
         simulate("drell_yan", **({"n_events": 10} | option))  # type: ignore[arg-type]
+
+
+def test_setups_that_are_none() -> None:
+    for setup in ("setup.h5", 1, {"parameters": []}):
+        with pytest.raises(OptionError, match="setup must be None or an AnalysisSetup"):
+            simulate("wbf", 10, setup)  # type: ignore[arg-type]

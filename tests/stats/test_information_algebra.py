@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from madminer.errors import DataError, OptionError, ShapeError
+from madminer.fisherinformation import profile_information
 from madminer.stats import (
     cell_information,
     cell_information_covariance,
@@ -20,6 +21,7 @@ from madminer.stats.information import (
     as_components,
     as_covariance,
     as_information,
+    as_semidefinite,
     transform_covariance,
 )
 
@@ -174,10 +176,26 @@ def test_refused() -> None:
         as_information([[np.nan]])
     with pytest.raises(ShapeError, match="covariance"):
         as_covariance(np.ones((2, 2)), 2)
+    for indefinite in (
+        [[1.0, 2.0], [2.0, 1.0]],
+        [[1.0, 0.0], [0.0, -1e-9]],
+        [[1.0, 1.0], [1.0, 0]],
+    ):
+        with pytest.raises(DataError, match="not positive semidefinite"):
+            as_semidefinite(indefinite)
+        with pytest.raises(DataError, match="not positive semidefinite"):
+            profile_information(indefinite, [0])
     mask: tuple[Any, ...] = ([True, False], np.array([False, True]), [0.7], ["a", "b"], 0)
     for components in ([], [0, 0], [2], [-1], *mask):
         with pytest.raises(OptionError, match=r"from 0 to 1|must be a list"):
             as_components(components, 2)
+
+
+@given(st.integers(0, 1000))
+def test_sums_of_products_of_scores_are_semidefinite(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(int(rng.integers(1, 6)), 4)) * [1e-8, 1.0, 1e5, 0.0]
+    as_semidefinite(scores.T @ scores)
 
 
 def test_tiny_units_do_not_make_a_block_singular() -> None:

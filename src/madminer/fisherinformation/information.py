@@ -33,6 +33,7 @@ from madminer.fisherinformation.response import (
     report_slopes,
 )
 from madminer.fisherinformation.score_information import (
+    ScoreModel,
     check_reference,
     load_score_model,
     model_information,
@@ -219,7 +220,7 @@ class FisherInformation(DataAnalyzer):
     def full_information(
         self,
         theta: ThetaLike,
-        model_file: StrPath,
+        model_file: ScoreModel | StrPath,
         unweighted_x_sample_file: StrPath | None = None,
         luminosity: float = 300000.0,
         include_xsec_info: bool = True,
@@ -236,9 +237,9 @@ class FisherInformation(DataAnalyzer):
         Args:
             theta: Parameter point: name or index of a benchmark, or an array, shape ``(p,)`` or
                 ``(p + k,)`` with zeros for the nuisance parameters.
-            model_file: Saved score estimator (trained at `theta`) or single ratio estimator, or
-                an ensemble of them (its folder). Whether it knows the k nuisance parameters
-                decides the size of the result.
+            model_file: Score estimator (trained at `theta`) or single ratio estimator, or an
+                ensemble of them, or the file or folder of either. Whether it knows the k
+                nuisance parameters decides the size of the result.
             unweighted_x_sample_file: Observables of unweighted events at `theta` (npy, shape
                 ``(n, n_observables)``) over which to average; None: the test events of the file.
             luminosity: Integrated luminosity in pb^-1.
@@ -304,7 +305,7 @@ class FisherInformation(DataAnalyzer):
         observable: str | EventFunction,
         nbins: int,
         histrange: Range | None,
-        model_file: StrPath | None = None,
+        model_file: ScoreModel | StrPath | None = None,
         luminosity: float = 300000.0,
         **options: Unpack[InformationKeywords],
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -315,8 +316,8 @@ class FisherInformation(DataAnalyzer):
             observable: Name of an observable, expression or function.
             nbins: Number of slices.
             histrange: Range of the slices; None for slices of equal content.
-            model_file: Saved score estimator or single ratio estimator, or an ensemble of them
-                (its mean score is taken); None for the truth.
+            model_file: Score estimator or single ratio estimator, or an ensemble of them (its mean
+                score is taken), or the file or folder of either; None for the truth.
             luminosity: Integrated luminosity in pb^-1.
 
         Returns:

@@ -12,6 +12,7 @@ from madminer.stats.information import (
     as_components,
     as_covariance,
     as_information,
+    as_semidefinite,
     profile_matrix,
     profiled,
     transform_covariance,
@@ -122,8 +123,8 @@ def profile_information(
 
     Raises:
         ShapeError: If a shape does not fit.
-        DataError: If the information is not finite and symmetric, or that on the profiled
-            parameters is singular.
+        DataError: If the information is not finite, symmetric and positive semidefinite, or that
+            on the profiled parameters is singular.
         OptionError: If a component does not exist or is repeated, or an option is unknown.
 
     References:
@@ -133,7 +134,7 @@ def profile_information(
         >>> profile_information([[4.0, 2.0], [2.0, 2.0]], [0])
         array([[2.]])
     """
-    information = as_information(fisher_information)
+    information = as_semidefinite(fisher_information)
     kept = as_components(remaining_components, len(information))
     one_of(error_propagation, "error_propagation", ["linear", "toys"])
     matrix = profile_matrix(information, kept)

@@ -14,8 +14,14 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from madminer.checks import path
-from madminer.errors import DataError, OptionError, ShapeError
-from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator, load_estimator
+from madminer.errors import DataError, NotTrainedError, OptionError, ShapeError
+from madminer.ml import (
+    Ensemble,
+    Estimator,
+    ParameterizedRatioEstimator,
+    ScoreEstimator,
+    load_estimator,
+)
 from madminer.ml.ensemble_statistics import (
     ensemble_information,
     member_mean,
@@ -67,24 +73,31 @@ ScoreModel = ScoreEstimator | ParameterizedRatioEstimator | Ensemble
 """Estimators whose score gives an information, and ensembles of them."""
 
 
-def load_score_model(filename: StrPath) -> ScoreModel:
-    """Load an estimator that knows the score.
+def load_score_model(model: Estimator | Ensemble | StrPath) -> ScoreModel:
+    """An estimator that knows the score, loaded where a path is given.
 
     Args:
-        filename: Saved score estimator or single ratio estimator, or an ensemble of them.
+        model: Score estimator or single ratio estimator, or an ensemble of them, or the file or
+            folder of either.
 
     Returns:
         The estimator.
 
     Raises:
-        OptionError: If the file holds another type of estimator.
+        OptionError: If it is another type of estimator.
+        NotTrainedError: If it is an ensemble without estimators.
     """
-    estimator = load_estimator(path(filename, "model_file"))
+    if isinstance(model, Estimator | Ensemble):
+        estimator = model
+    else:
+        estimator = load_estimator(path(model, "model_file"))
+    if isinstance(estimator, Ensemble) and not estimator.estimators:
+        raise NotTrainedError("The ensemble has no estimators yet. Train or load it.")
     member = estimator.estimators[0] if isinstance(estimator, Ensemble) else estimator
     if not isinstance(member, ScoreEstimator | ParameterizedRatioEstimator):
         raise OptionError(
             "A Fisher information needs a score estimator or a single parameterized ratio "
-            f"estimator, but {filename} holds a {type(member).__name__}."
+            f"estimator, got a {type(member).__name__}."
         )
     return estimator if isinstance(estimator, Ensemble) else member
 

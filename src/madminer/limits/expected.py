@@ -12,9 +12,9 @@ References:
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -132,7 +132,7 @@ def log_rate_probability(
 
 
 def expected_limit_grid(
-    analyzer: DataAnalyzer,
+    analyzer: DataAnalyzer | StrPath,
     estimator: ParameterizedRatioEstimator | Ensemble | StrPath,
     theta_true: ThetaLike,
     theta_grid: ArrayLike,
@@ -146,7 +146,7 @@ def expected_limit_grid(
     """Expected log likelihood ratios and p-values from a trained ratio estimator.
 
     Args:
-        analyzer: Event file; its test events with weights at `theta_true` are the expected data.
+        analyzer: Events, or their file; test events with weights at `theta_true` are the data.
         estimator: Trained single ratio estimator, an ensemble of them, whose mean log ratio is
             taken, or the file or folder of either.
         theta_true: Assumed true parameter point.
@@ -168,6 +168,7 @@ def expected_limit_grid(
         DataError: If log ratios are not finite for most of the events, or a cross section is
             negative.
     """
+    analyzer = _events(analyzer)
     thetas = _with_truth(analyzer, theta_grid, theta_true)
     model = _ratio_model(estimator)
     data = asimov_sample(analyzer, theta_true, test_split, sample_only_from_closest_benchmark)
@@ -182,7 +183,7 @@ def expected_limit_grid(
 
 
 def truth_limit_grid(
-    analyzer: DataAnalyzer,
+    analyzer: DataAnalyzer | StrPath,
     theta_true: ThetaLike,
     theta_grid: ArrayLike,
     luminosity: float = 300000.0,
@@ -203,7 +204,7 @@ def truth_limit_grid(
     with the weights of the events themselves: no analysis of them can be more sensitive.
 
     Args:
-        analyzer: Event file; its test events with weights at `theta_true` are the expected data.
+        analyzer: Events, or their file; test events with weights at `theta_true` are the data.
         theta_true: Assumed true parameter point.
         theta_grid: Parameter points to test, shape ``(n, p)``, as from `regular_grid`.
         luminosity: Integrated luminosity in pb^-1.
@@ -221,6 +222,7 @@ def truth_limit_grid(
         DataError: If weights are not positive for most of the events, or a cross section is
             negative.
     """
+    analyzer = _events(analyzer)
     thetas = _with_truth(analyzer, theta_grid, theta_true)
     data = asimov_sample(analyzer, theta_true, test_split, sample_only_from_closest_benchmark)
     n_columns = data.benchmark_weights.shape[1]
@@ -327,7 +329,7 @@ def _ratio_model(
     estimator: Estimator | Ensemble | StrPath,
 ) -> ParameterizedRatioEstimator | Ensemble:
     """Load an estimator of the ratio where a path is given, and check its type."""
-    model = load_estimator(estimator) if isinstance(estimator, str | Path) else estimator
+    model = load_estimator(estimator) if isinstance(estimator, str | os.PathLike) else estimator
     members = model.estimators if isinstance(model, Ensemble) else [model]
     if isinstance(model, Ensemble | ParameterizedRatioEstimator) and all(
         isinstance(member, ParameterizedRatioEstimator) for member in members
@@ -337,6 +339,11 @@ def _ratio_model(
         "Log ratios need a single ratio estimator or an ensemble of them, got "
         f"{' and '.join(sorted({type(member).__name__ for member in members}))}."
     )
+
+
+def _events(analyzer: DataAnalyzer | StrPath) -> DataAnalyzer:
+    """The events of a file where its path is given."""
+    return analyzer if isinstance(analyzer, DataAnalyzer) else DataAnalyzer(analyzer)
 
 
 def _with_truth(analyzer: DataAnalyzer, theta_grid: ArrayLike, theta_true: ThetaLike) -> FloatArray:

@@ -29,7 +29,7 @@ from madminer.nn.networks import MLP
 from madminer.nn.scaling import score_sizes
 from madminer.options import takes
 from madminer.stats import kinematic_information
-from madminer.stats.information import as_components, as_information, profile_matrix
+from madminer.stats.information import as_components, as_semidefinite, profile_matrix
 from madminer.typing import FloatArray
 
 __all__ = ["ScoreEstimator"]
@@ -178,8 +178,8 @@ class ScoreEstimator(Estimator):
             NotTrainedError: If the estimator was not trained.
             ShapeError: If the information does not have the parameters of the training.
             OptionError: If a component is repeated or does not exist.
-            DataError: If the information is not finite and symmetric, or singular in the nuisance
-                parameters.
+            DataError: If the information is not finite, symmetric and positive semidefinite, or
+                singular in the nuisance parameters.
 
         References:
             Alsing and Wandelt, arXiv:1903.01473.
@@ -191,7 +191,7 @@ class ScoreEstimator(Estimator):
                 f"fisher_information must have shape ({self.n_parameters}, {self.n_parameters}) as "
                 f"the scores of the training, got {information.shape}."
             )
-        information = as_information(information)
+        information = as_semidefinite(information)
         kept = as_components(parameters_of_interest, len(information), "parameters_of_interest")
         self._nuisance_matrices = {
             "profile": profile_matrix(information, kept),

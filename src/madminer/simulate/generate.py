@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.checks import random_generator, whole
+from madminer.checks import random_generator, refusal, whole
 from madminer.errors import NoEventsError, OptionError
 from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar
@@ -247,6 +247,8 @@ def simulate(
     """
     chosen = _process(process, options)
     whole(n_events, "n_events", 1)
+    if not isinstance(setup, AnalysisSetup | None):
+        raise refusal("setup", "None or an AnalysisSetup, as read_setup(file) gives", setup)
     parameters = parametrise(chosen, chosen.default_setup() if setup is None else setup)
     rng = random_generator(seed)
     grid = _adapted_grid(chosen, rng)

@@ -25,6 +25,7 @@ __all__ = [
     "as_components",
     "as_covariance",
     "as_information",
+    "as_semidefinite",
     "cell_information",
     "cell_information_covariance",
     "direction_of_largest_ratio",
@@ -348,6 +349,26 @@ def as_information(information: ArrayLike) -> FloatArray:
         raise DataError("The Fisher information has entries that are not finite.")
     if np.max(np.abs(matrix - matrix.T)) > _SYMMETRY * np.max(np.abs(matrix)):
         raise DataError("The Fisher information is not symmetric.")
+    return matrix
+
+
+def as_semidefinite(information: ArrayLike) -> FloatArray:
+    """Check a Fisher information of which parameters are profiled: of no direction negative.
+
+    Raises:
+        ShapeError: If it is not a square matrix.
+        DataError: If it is not finite, symmetric and positive semidefinite.
+    """
+    matrix = as_information(information)
+    diagonal = np.abs(np.diagonal(matrix))
+    scale = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))  # units of the parameters do not count
+    smallest = float(np.linalg.eigvalsh(matrix / np.outer(scale, scale))[0])
+    if smallest < -_SYMMETRY * len(matrix):
+        raise DataError(
+            f"The Fisher information is not positive semidefinite, as the mean product of scores "
+            f"is: with a diagonal of ones its smallest eigenvalue is {smallest:.3g}. Check where "
+            f"it comes from; events of negative weight, or differences of informations, can do it."
+        )
     return matrix
 
 
