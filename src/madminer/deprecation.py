@@ -1,8 +1,12 @@
-"""Names of other versions: renamed ones still work, and those that are missing say what to use."""
+"""Names of other versions: renamed ones still work, and those that are missing say what to use.
+
+Warnings point at the line of the user's program that led to them.
+"""
 
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -18,10 +22,24 @@ __all__ = [
     "missing_attribute",
     "remedy",
     "renamed",
+    "warn",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of something at the line, outside of this package, from which it was called.
+
+    Args:
+        message: What is wrong, and what to do.
+        category: Kind of the warning.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "madminer":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def renamed(

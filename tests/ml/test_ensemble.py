@@ -516,7 +516,9 @@ def test_impossible_predictions_are_refused_as_by_members(scores: Ensemble) -> N
     for name in ("evaluate_log_likelihood", "evaluate_log_likelihood_ratio"):
         with pytest.raises(ml.TheresAGoodReasonThisDoesntWork):
             getattr(scores, name)(x=X, theta=THETAS)
-    with pytest.raises(ShapeError, match="Give observations as the keyword x"):
+    with pytest.raises(ShapeError, match="the first argument, must be an array of numbers"):
+        scores.evaluate_score("x.npy")
+    with pytest.raises(ShapeError, match=r"first argument\. Give observations as the keyword x"):
         scores.evaluate_score(X)
     with pytest.raises(NotTrainedError, match="The ensemble is empty"):
         Ensemble(3).evaluate_score(x=X)

@@ -86,8 +86,9 @@ def test_draws_on_given_axes() -> None:
 
 
 def test_contours_outside_the_figure_are_reported() -> None:
-    with pytest.warns(RuntimeWarning, match="contour of tiny lies outside"):
+    with pytest.warns(RuntimeWarning, match="contour of tiny lies outside") as caught:
         plot_fisher_information_contours_2d([1e-6 * MATRIX], labels=["tiny"])
+    assert caught[0].filename == __file__  # not a line of this package
 
 
 @pytest.mark.parametrize(

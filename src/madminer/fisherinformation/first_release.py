@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from inspect import Parameter
 from typing import Concatenate, Literal, ParamSpec
@@ -13,7 +12,7 @@ import numpy as np
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.weights import Thetas, weight_coefficients
 from madminer.checks import one_of
-from madminer.deprecation import former_name, install, renamed
+from madminer.deprecation import former_name, install, renamed, warn
 from madminer.fisherinformation.information import FisherInformation
 from madminer.ml.first_release import saved_member_weights
 from madminer.typing import FloatArray, StrPath, ThetaLike
@@ -33,11 +32,10 @@ def _debug_was_second(
         init(fisher, *args, **kwargs)
         names = fisher.event_file.setup.nuisance_parameters
         if len(args) > 1 and names and not fisher.include_nuisance_parameters:
-            warnings.warn(
+            warn(
                 f"The second argument of FisherInformation is include_nuisance_parameters, not "
                 f"debug as in MadMiner 0.2: {', '.join(names)} are left out. Write "
                 f"include_nuisance_parameters=False if you mean it, and leave debug away.",
-                stacklevel=2,
             )
 
     return wrapper

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import operator
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from madminer.checks import path, random_generator
+from madminer.deprecation import warn
 from madminer.errors import DataError, NoEventsError, OptionError
 from madminer.expressions import Vocabulary
 from madminer.io.events import Weights
@@ -341,12 +341,11 @@ class LHEReader(EventReader):
             phi=(phi_resolution_abs, phi_resolution_rel),
         )
         if resolution.is_inconsistent:
-            warnings.warn(
+            warn(
                 "Of energy and transverse momentum one is smeared and the other one is exact: "
                 "particles leave their mass shell, and some become space-like. Set "
                 "pt_resolution_abs=None and pt_resolution_rel=None (or those of the energy) to let "
                 "it follow from the other one and the mass.",
-                stacklevel=2,
             )
         self._smearing = self._smearing.replaced(_codes(pdgids), resolution)
 

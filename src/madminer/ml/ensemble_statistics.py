@@ -65,11 +65,12 @@ def normalized_member_weights(estimator_weights: ArrayLike | None, n_estimators:
     """
     if estimator_weights is None:
         return np.full(n_estimators, 1.0 / n_estimators)
-    weights = np.asarray(estimator_weights, dtype=np.float64)
+    weights = checks.real_array(estimator_weights, "estimator_weights, the first argument,")
     if weights.shape != (n_estimators,):
         raise ShapeError(
             f"estimator_weights must have shape ({n_estimators},), a weight for each estimator of "
-            f"the ensemble; got {weights.shape}. Give observations as the keyword x."
+            f"the ensemble; got {weights.shape}. They are the first argument. Give observations as "
+            f"the keyword x."
         )
     if not np.all(np.isfinite(weights)) or weights.min() < 0.0 or weights.sum() <= 0.0:
         raise OptionError(

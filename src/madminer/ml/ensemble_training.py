@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from madminer import checks
+from madminer.deprecation import warn
 from madminer.errors import EnsembleError, MadMinerError, OptionError, TrainingError
 from madminer.io.atomic import temporary_folder
 from madminer.ml.base import Estimator
@@ -357,7 +358,7 @@ class _Messages:
         for name, level, text in self.records:
             logging.getLogger(name).log(level, "Estimator %d: %s", index, text)
         for text, category in self.warned:
-            warnings.warn(text, category, stacklevel=2)
+            warn(text, category)
 
 
 def _train_through(

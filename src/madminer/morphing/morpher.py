@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Literal, overload
 
 import numpy as np
 
 from madminer.checks import random_generator
+from madminer.deprecation import warn
 from madminer.errors import MorphingError, OptionError, SetupError, ShapeError
 from madminer.models import AnalysisParameter, Benchmark
 from madminer.morphing.basis import (
@@ -509,11 +509,10 @@ class PhysicsMorpher:
 
     def _warn_if_ill_conditioned(self) -> None:
         if self.condition_number is not None and self.condition_number > CONDITION_THAT_WARNS:
-            warnings.warn(
+            warn(
                 f"The condition number of the morphing basis is {self.condition_number:.1e}: "
                 f"weights lose digits. Choose benchmarks that differ more.",
                 RuntimeWarning,
-                stacklevel=3,
             )
 
     def _matrix(

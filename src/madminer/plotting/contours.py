@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from madminer.deprecation import warn
 from madminer.typing import FloatArray
 
 __all__ = ["InformationContour", "draw_contour"]
@@ -63,11 +63,10 @@ def draw_contour(
                 x, y, excess, levels=[-np.inf, 0.0], colors=[color], alpha=contour.band_opacity
             )
     if not squared.min() < threshold < squared.max():
-        warnings.warn(
+        warn(
             f"The contour of {contour.line.get_label() or 'a matrix'} lies outside the figure; "
             "choose another xrange and yrange.",
             RuntimeWarning,
-            stacklevel=4,
         )
         return
     lines = panel.contour(

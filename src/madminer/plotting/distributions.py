@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from matplotlib.patches import Patch
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.weights import ThetaTable
-from madminer.deprecation import missing_attribute
+from madminer.deprecation import missing_attribute, warn
 from madminer.errors import NoEventsError, OptionError, UnavailableNameError, UnknownNameError
 from madminer.plotting.nuisance_toys import (
     BAND_68,
@@ -145,11 +144,9 @@ def plot_distributions(
     if varies and not analyzer.nuisance_parameters:
         varies = False
         if is_asked_for or n_drawn > 0:
-            warnings.warn(
+            warn(
                 f"No bands from nuisance parameters are drawn: {filename} has none. Use "
                 "uncertainties='none' or 'statistical'.",
-                UserWarning,
-                stacklevel=3,
             )
     columns = _columns(analyzer, observables)
     points = list(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import re
-import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from madminer.checks import flag, path, positive, sequence, text
+from madminer.deprecation import warn
 from madminer.errors import DataError, FileFormatError, MissingWeightsError, SetupError
 from madminer.expressions import compile_transform
 from madminer.io.lhe import LHEHeader, WeightDescription, require_event_file
@@ -470,11 +470,10 @@ def normalisation(
             f"has weights that sum to {factor * sum_weights:g} pb, but its header gives "
             f"{expected:g} pb"
         )
-    warnings.warn(
+    warn(
         f"{path} {reason}: the weights are scaled to the cross section of the header, "
         f"{expected:g} pb. If that is not the right one, give "
         f"k_factor = right one / {expected:g}.",
-        stacklevel=2,
     )
     return expected / sum_weights
 
