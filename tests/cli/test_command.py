@@ -112,6 +112,16 @@ def test_events_have_the_setup_that_fits_them(tmp_path: Path) -> None:
     assert not (tmp_path / "y.setup.h5").exists()
 
 
+def test_few_events_have_no_errors_and_terminals_any_encoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    for n_events, has_errors in ((1, False), (200, True)):
+        result = run("simulate", "drell-yan", "--events", n_events, "--out", tmp_path / "x.lhe")
+        assert result.returncode == 0
+        assert ("? " in result.stdout) == has_errors
+
+
 def test_simulated_events_replace_no_setup(tmp_path: Path) -> None:
     setup = tmp_path / "setup.h5"
     write_setup(setup, drell_yan_setup())

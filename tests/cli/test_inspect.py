@@ -15,9 +15,9 @@ from typer.testing import CliRunner, Result
 
 from madminer.cli.kinds import describe
 from madminer.cli.main import app, main
-from madminer.errors import FileFormatError
+from madminer.errors import FileFormatError, MissingFileError
 from madminer.io import EventFile, write_events, write_setup
-from madminer.ml import ScoreEstimator
+from madminer.ml import Ensemble, ScoreEstimator
 
 
 def inspect(*arguments: object, width: int = 80) -> Result:
@@ -129,6 +129,7 @@ def test_files_are_known_by_their_content(tmp_path: Path) -> None:
     assert "Version 2.06.09" in inspect(tmp_path / "d", width=200).output
     text = inspect(tmp_path, width=200).output
     assert "folder with 7 entries" in text
+    assert "and " not in text
     assert "b.lhe.gz: Les Houches events of MadMiner" in text
     assert "b.setup.h5: setup or event file" in text
 
@@ -146,9 +147,40 @@ def test_models_and_ensembles(tmp_path: Path) -> None:
     text = inspect(tmp_path, width=200).output
     assert "sally_settings.json: model: score estimator" in text
     assert "state_dict" not in text
-    (tmp_path / "e").mkdir()
-    (tmp_path / "e" / "ensemble.json").write_text('{"estimator_type": "score", "n_estimators": 5}')
-    assert "ensemble of 5 estimators (score)" in inspect(tmp_path / "e", width=200).output
+    Ensemble([estimator]).save(tmp_path / "e")
+    assert "ensemble of 1 estimators (score)" in inspect(tmp_path / "e", width=200).output
+    assert "and 1 folders or links" in inspect(tmp_path, width=200).output
+    for folder, network in (("e", "estimator_0_state_dict.pl"), (".", "sally_state_dict.pl")):
+        (tmp_path / folder / network).unlink()
+        settings = "ensemble.json" if folder == "e" else "sally_settings.json"
+        with pytest.raises(MissingFileError, match=f"{network} is missing"):
+            describe(tmp_path / folder / settings)
+
+
+def test_damaged_event_files_are_not_said_to_be_whole(tmp_path: Path) -> None:
+    whole = event_in(tmp_path / "a.lhe").read_bytes()
+    head, tail = whole[: whole.index(b"<event>")], b"</LesHouchesEvents>"
+    for content, message in ((whole[:-200], "is truncated"), (head + tail, "holds no events")):
+        (tmp_path / "b.lhe").write_bytes(content)
+        with pytest.raises(FileFormatError, match=message):
+            describe(tmp_path / "b.lhe")
+    assert "20 (header)" in describe(tmp_path / "a.lhe")
+
+
+def test_links_in_a_circle_and_pages(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "report.html").write_text("<!DOCTYPE html><title>x</title>")
+    text = describe(tmp_path)
+    assert "report.html: page for a browser" in text
+    assert "and 1 folders or links" in text
+    with pytest.raises(MissingFileError, match="no file or folder .*loop"):
+        describe(tmp_path / "loop")
+
+
+def test_root_files_without_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uproot", None)
+    (tmp_path / "a.root").write_bytes(b"root\0\0")
+    assert describe(tmp_path / "a.root") == "ROOT file; pip install uproot to look inside"
 
 
 def test_root_files(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def _table(title: str, first: str, heads: tuple[str, ...]) -> Table:
         pad_edge=False,
         header_style="dim",
     )
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=8)
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     return table

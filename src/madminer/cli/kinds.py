@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from madminer.checks import whole
 from madminer.errors import (
     FileFormatError,
     MadMinerError,
-    MissingDependencyError,
     MissingFileError,
 )
 from madminer.io.lhe import LHEFile
@@ -29,6 +29,8 @@ _MOST_ENTRIES = 10_000
 _MOST_NAMES = 8
 _MOST_FILES = 20
 _SETTINGS = "_settings.json"
+_NETWORK = "_state_dict.pl"
+_END_OF_LHE = b"</LesHouchesEvents"
 _WEIGHT = re.compile(rb"<wgt\s+id\s*=\s*['\"]([^'\"]{1,200})")
 
 _SHOWERED = (
@@ -55,8 +57,8 @@ def describe(path: Path) -> str:
         The description.
 
     Raises:
-        MissingFileError: If there is nothing.
-        FileFormatError: If its content is of no known kind.
+        MissingFileError: If there is nothing, or a file of a model is missing.
+        FileFormatError: If its content is of no known kind, or obviously damaged.
     """
     if path.is_dir():
         return _folder(path)
@@ -64,6 +66,8 @@ def describe(path: Path) -> str:
     if not path.exists() and settings.is_file():
         return _json(settings)
     if not path.is_file():
+        if path.exists():
+            raise FileFormatError(f"{path} is a device or a pipe. Give a file or a folder.")
         raise MissingFileError(f"There is no file or folder {path}.")
     start = _start(path)
     text = _uncompressed(start).lstrip()
@@ -79,6 +83,8 @@ def describe(path: Path) -> str:
         return "Parquet file: a table; import_events of madminer.io takes its columns"
     if start.startswith(b"PK\x03\x04"):
         return "archive of PyTorch or NumPy: perhaps the network of a model; inspect its settings"
+    if text[:9].lower() == b"<!doctype" or text[:5].lower() == b"<html":
+        return "page for a browser"
     if text.startswith(b"{"):
         return _json(path)
     raise FileFormatError(
@@ -90,6 +96,12 @@ def describe(path: Path) -> str:
 def _start(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_HEAD)
+
+
+def _end(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-min(_HEAD, path.stat().st_size), os.SEEK_END)
+        return file.read()
 
 
 def _uncompressed(start: bytes) -> bytes:
@@ -104,18 +116,26 @@ def _uncompressed(start: bytes) -> bytes:
 
 def _lhe(path: Path, start: bytes) -> str:
     header = LHEFile(path).header
+    if _start(path).lstrip().startswith(b"<") and _END_OF_LHE not in _end(path):
+        raise FileFormatError(
+            f"{path} is truncated: it does not end with </LesHouchesEvents>. Generate or copy it "
+            f"again."
+        )
+    if b"<event" not in start and _END_OF_LHE in start:
+        raise FileFormatError(f"{path} holds no events. Generate it again.")
     process = next((line.strip() for line in header.process.splitlines() if "generate" in line), "")
     first_event = start.partition(b"</event>")[0]
     ids = [name.decode("utf-8", "replace") for name in _WEIGHT.findall(first_event)]
     names = header.weight_ids or ids
     made = f"{header.generator or 'an unknown generator'} {header.version}".strip()
+    n_events = "not said" if header.n_events is None else f"{header.n_events:,} (header)"
     lines = [
         f"Les Houches events of {made}",
-        f"events       {'not said' if header.n_events is None else f'{header.n_events:,}'}",
+        f"events       {n_events}",
         f"process      {process.removeprefix('generate').strip() or 'not said'}",
         f"beams        {' + '.join(f'{energy:g} GeV' for energy in header.energies)}",
         f"weights      {_names(names) if names else 'only those of the generator'}",
-        "LHEReader reads them.",
+        "This is what its beginning says; LHEReader reads and checks all of it.",
     ]
     return "\n".join(lines)
 
@@ -128,10 +148,8 @@ def _hepmc(text: bytes) -> str:
 def _root(path: Path) -> str:
     try:
         import uproot  # type: ignore[import-untyped] # optional
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path} is a ROOT file; pip install uproot to look inside."
-        ) from error
+    except ImportError:
+        return "ROOT file; pip install uproot to look inside"
     with uproot.open(path) as file:
         trees = {
             name: file[name].num_entries
@@ -164,7 +182,11 @@ def _json(path: Path) -> str:
         return "JSON file, not of a model"
     kind = content["estimator_type"]
     if "n_estimators" in content:
-        return f"ensemble of {content['n_estimators']} estimators ({kind}); load it with Ensemble"
+        number = whole(content["n_estimators"], f"n_estimators of {path}", 1, error=FileFormatError)
+        for i in range(number):
+            _require_model(path.with_name(f"estimator_{i}"))
+        return f"ensemble of {number} estimators ({kind}); load it with Ensemble"
+    _require_model(path.with_name(path.name.removesuffix(_SETTINGS)))
     inputs = {"n_observables": "observables", "n_parameters": "parameters"}
     sizes = [f"{content[key]} {word}" for key, word in inputs.items() if key in content]
     layers = content.get("n_hidden")
@@ -174,12 +196,23 @@ def _json(path: Path) -> str:
     )
 
 
+def _require_model(name: Path) -> None:
+    for suffix in (_SETTINGS, _NETWORK):
+        file = name.with_name(name.name + suffix)
+        if not file.is_file():
+            raise MissingFileError(
+                f"The model {name} cannot be loaded: {file} is missing. Copy all of its files, or "
+                f"save it again."
+            )
+
+
 def _folder(path: Path) -> str:
     index = path / "ensemble.json"
     if index.is_file():
         return _json(index)
     with os.scandir(path) as entries:
-        files = {entry.name: entry.is_file() for entry in islice(entries, _MOST_ENTRIES)}
+        names = [entry.name for entry in islice(entries, _MOST_ENTRIES)]
+    files = {name: (path / name).is_file() for name in names}
     number = f"{len(files):,}{' or more' if len(files) == _MOST_ENTRIES else ''}"
     lines = [f"folder with {number} entries"]
     if {"Cards", "SubProcesses"} <= set(files):
@@ -191,8 +224,12 @@ def _folder(path: Path) -> str:
         if is_file and (name.endswith(_SETTINGS) or not name.startswith(models))
     )
     lines += [f"{name}: {_glance(path / name)}" for name in shown[:_MOST_FILES]]
-    if len(shown) > _MOST_FILES:
-        lines.append(f"and {len(shown) - _MOST_FILES:,} more files")
+    others = {
+        "more files": len(shown[_MOST_FILES:]),
+        "further files of models": sum(files.values()) - len(shown),
+        "folders or links": len(files) - sum(files.values()),
+    }
+    lines += [f"and {number:,} {what}" for what, number in others.items() if number]
     return "\n".join(lines)
 
 
@@ -202,7 +239,7 @@ def _glance(path: Path) -> str:
     try:
         return describe(path).splitlines()[0]
     except (MadMinerError, OSError):
-        return "of no known kind"
+        return "of no known kind, or damaged"
 
 
 def _names(names: list[str] | tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -68,6 +69,9 @@ def main() -> None:
     130 after an interruption.
     """
     log_to_terminal()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # of any encoding
+            stream.reconfigure(errors="replace")
     arguments = sys.argv[1:]
     if not arguments or arguments == ["simulate"]:
         arguments.append("--help")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # the generator would slow down the other commands
 
 __all__ = ["app", "setup_beside"]
 
+_FEWEST = 10
+"""Effective events below which a statistical error means nothing."""
+
 app = typer.Typer(
     help="Generate events of an embedded process, as MadGraph would.",
     no_args_is_help=True,
@@ -138,10 +141,11 @@ def _table(events: PartonEvents, out: Path) -> Table:
     for name, benchmark in events.setup.physical_benchmarks.items():
         theta = [benchmark.values[parameter] for parameter in events.parameters]
         value, error = events.cross_section(theta)
+        size = events.effective_size(theta)
         table.add_row(
             Text(one_line(name)),
             *(f"{number:g}" for number in theta),
-            f"{value:.4e} ± {error:.1e}",
-            f"{events.effective_size(theta):,.0f}",
+            f"{value:.4e} ± {error:.1e}" if size >= _FEWEST else f"{value:.4e}",
+            f"{size:,.0f}",
         )
     return table
