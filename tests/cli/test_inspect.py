@@ -173,7 +173,7 @@ def test_links_in_a_circle_and_pages(tmp_path: Path) -> None:
     text = describe(tmp_path)
     assert "report.html: page for a browser" in text
     assert "and 1 folders or links" in text
-    with pytest.raises(MissingFileError, match="no file or folder .*loop"):
+    with pytest.raises(MissingFileError, match=r"no file or folder .*loop"):
         describe(tmp_path / "loop")
 
 
