@@ -125,8 +125,9 @@ def test_impossible_quantities_are_refused(trained: ScoreEstimator) -> None:
 
 def test_unknown_method_is_sally_with_a_warning() -> None:
     estimator = ScoreEstimator(n_hidden=(3,))
-    with pytest.warns(UserWarning, match="'typo' is unknown here; 'sally' is used"):
+    with pytest.warns(UserWarning, match="'typo' is unknown here; 'sally' is used") as caught:
         estimator.train("typo", X, X, n_epochs=1)
+    assert caught[0].filename == __file__
     assert estimator.is_trained
 
 

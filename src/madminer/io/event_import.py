@@ -12,6 +12,7 @@ from numbers import Real
 import awkward as ak
 import numpy as np
 
+from madminer.checks import refusal
 from madminer.errors import NoEventsError, OptionError, SetupError
 from madminer.io.atomic import refuse_same_file
 from madminer.io.event_columns import (
@@ -292,12 +293,15 @@ def _given_setup(setup: object, table: Table) -> AnalysisSetup:
 def _named(observables: Sequence[str] | Mapping[str, str] | None, table: Table) -> dict[str, str]:
     if isinstance(observables, Mapping):
         return dict(observables)
-    if observables is None or isinstance(observables, str):
+    if isinstance(observables, str) or not isinstance(observables, Iterable):
         raise OptionError(
             f"Give observables as a list of columns or as {{observable: column}}, got "
             f"{observables!r}; the columns are {table.columns}."
         )
-    return {name: name for name in observables}
+    columns = list(observables)
+    if len(set(columns)) != len(columns):
+        raise refusal("observables", "different columns", columns)
+    return {name: name for name in columns}
 
 
 def _sampling(

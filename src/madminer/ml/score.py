@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Unpack, cast, final
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from madminer import checks
+from madminer.deprecation import warn
 from madminer.errors import NotTrainedError, ShapeError
 from madminer.ml.base import Estimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.inputs import (
@@ -120,7 +120,7 @@ class ScoreEstimator(Estimator):
             OptionError: If an option lies outside its range.
         """
         if str(method) not in FAMILIES[self.family].methods:
-            warnings.warn(f"Method {method!r} is unknown here; 'sally' is used.", stacklevel=3)
+            warn(f"Method {method!r} is unknown here; 'sally' is used.")
             method = "sally"
         data = {"x": x, "t_xz": t_xz}
         validation = {"x": x_val, "t_xz": t_xz_val}
