@@ -45,7 +45,7 @@ class MorphingError(SetupError):
 
 
 class ExpressionError(MadMinerError, ValueError):
-    """An observable, cut, efficiency or transform string is refused."""
+    """An observable, cut, efficiency or transform is refused, or its function fails."""
 
 
 class ShapeError(MadMinerError, ValueError):

@@ -286,3 +286,12 @@ def test_display(toy_event_file: Callable[..., Path], tmp_path: Path) -> None:
         assert f"{kind.__name__}: 50 events of {tmp_path}/a&lt;b&gt;" in html
         assert "<b>" not in html
         assert "Benchmarks (6)" in html
+
+
+@pytest.mark.parametrize("option", ["disable_morphing", "include_nuisance_parameters"])
+@pytest.mark.parametrize("made", [DataAnalyzer, SampleAugmenter])
+def test_options_are_truth_values(
+    toy_event_file: Callable[..., Path], made: type[DataAnalyzer], option: str
+) -> None:
+    with pytest.raises(OptionError, match=f"{option} must be True or False, got 'x'"):
+        made(toy_event_file(20), **{option: "x"})

@@ -127,6 +127,7 @@ REASONS = [
     ("j.pt", r"'j' is a list of particles and has no attribute 'pt': did you mean j\[0\].pt\?"),
     ("j.deltaR(met)", r"did you mean j\[0\].deltaR\("),
     ("x.pt", "'x' is a number and has no attribute 'pt'"),
+    ("j[0] + j[1]", r"must be a number, but .* such as \(j\[0\] \+ j\[1\]\).pt"),
     ("j[0]", r"must be a number, but this is a particle; .* such as j\[0\].pt"),
     ("met", r"must be a number, but this is a particle; .* such as met.pt"),
     ("j", r"must be a number, but this is a list of particles; .* or use len\(j\)"),

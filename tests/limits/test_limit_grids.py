@@ -201,6 +201,9 @@ def test_refused(analyzer: DataAnalyzer) -> None:
     ):
         with pytest.raises(OptionError, match="grid"):
             regular_grid(ranges, numbers)  # type: ignore[arg-type]
+    for number in (1.5, "3", None):
+        with pytest.raises(OptionError, match="must be a positive whole number, or one for each"):
+            regular_grid([(0.0, 1.0)], number)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +264,7 @@ def test_excluded_truth_is_reported(
     assert not caplog.text
     result = expected_limit_grid(analyzer, BiasedRatio(), ORIGIN, thetas, L, include_xsec=False)
     np.testing.assert_allclose(result.best_theta, [0.3, 0.0], atol=1e-12)
-    assert "truth theta = [0.0, 0.0] is excluded by the limits expected from it" in caplog.text
+    assert "truth theta = (0, 0) is excluded by the limits expected from it" in caplog.text
     assert len(caplog.records) == 1
 
 
@@ -279,7 +282,7 @@ def test_best_fit_at_the_border_is_reported(
     thetas = regular_grid([(-0.9, 0.9), (0.3, 0.9)], 5)
     result = truth_limit_grid(analyzer, ORIGIN, thetas, L)
     np.testing.assert_allclose(result.best_theta, [0.0, 0.3], atol=1e-12)
-    assert "best fit theta = [0.0, 0.3] lies at the border of the grid in b:" in caplog.text
+    assert "best fit theta = (0, 0.3) lies at the border of the grid in b:" in caplog.text
     caplog.clear()
     truth_limit_grid(analyzer, ORIGIN, thetas[[0, 12]], L)  # two points have no border
     assert not caplog.text
@@ -289,10 +292,23 @@ def test_display() -> None:
     thetas = regular_grid([(0.0, 1.0)], 4)
     grid = limit_grid(thetas, np.array([0.0, -0.4, -1.0, -9.0]), np.zeros(4), 12.5)
     expected = (
-        "LimitGrid(grid points 4, best fit (0), within 68 % CL 50 % of them, within 95 % CL 75 % "
-        "of them, events 12.5, degrees of freedom 1)"
+        "LimitGrid(grid points 4, best fit (0), within 68 % CL 50 % of points, within 95 % CL 75 % "
+        "of points, events 12.5, degrees of freedom 1)"
     )
     assert repr(grid) == expected
     assert grid.share_within(0.95) == np.mean(grid.p_values >= 0.05)
     html = grid._repr_html_()
     assert "<td>best fit</td><td>(0)</td>" in html
+
+
+def test_files_are_taken_as_they_are(analyzer: DataAnalyzer) -> None:
+    thetas = [[0.0, 0.0], [0.1, 0.0]]
+    for events in (analyzer.madminer_filename, str(analyzer.madminer_filename)):
+        truth = truth_limit_grid(events, ORIGIN, thetas, L)
+        np.testing.assert_array_equal(
+            truth.log_r, truth_limit_grid(analyzer, ORIGIN, thetas, L).log_r
+        )
+    with pytest.raises(MissingFileError):
+        expected_limit_grid("nowhere.h5", "model", ORIGIN, thetas)
+    with pytest.raises(OptionError, match="must be a path"):
+        truth_limit_grid(None, ORIGIN, thetas)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import vector
 
-from madminer.errors import DataError, MadMinerError, SetupError, ShapeError
+from madminer.errors import DataError, ExpressionError, SetupError, ShapeError
 from madminer.expressions import make_particles
 from madminer.reading import EventParticle
 from madminer.reading.functions import (
@@ -71,10 +71,12 @@ def test_other_exceptions_are_not_hidden(objects: dict[str, Any]) -> None:
     def broken(*_: Any) -> float:
         raise ZeroDivisionError
 
-    with pytest.raises(MadMinerError, match=r"'f' fails in event 0 .*: ZeroDivisionError") as e:
+    with pytest.raises(ExpressionError, match=r"'f' fails in event 0 .*: ZeroDivisionError") as e:
         evaluate_event_by_event("f", broken, objects, 3)
     assert isinstance(e.value.__cause__, ZeroDivisionError)
-    with pytest.raises(MadMinerError, match="columnar function of observable 'f' fails for a part"):
+    with pytest.raises(
+        ExpressionError, match="columnar function of observable 'f' fails for a part"
+    ):
         evaluate_columnar("f", broken, objects, 3)
 
 
@@ -82,7 +84,7 @@ def test_mistakes_are_not_taken_for_undefined(objects: dict[str, Any]) -> None:
     def unfinished(*_: Any) -> float:
         raise NotImplementedError
 
-    with pytest.raises(MadMinerError, match="NotImplementedError"):
+    with pytest.raises(ExpressionError, match="NotImplementedError"):
         evaluate_event_by_event("f", unfinished, objects, 3)
 
 
@@ -141,7 +143,7 @@ def test_errors_of_the_package_are_no_verdict(objects: dict[str, Any]) -> None:
     def refused(*_: Any) -> float:
         raise SetupError("a mistake")
 
-    with pytest.raises(MadMinerError, match="SetupError: a mistake"):
+    with pytest.raises(ExpressionError, match="SetupError: a mistake"):
         evaluate_event_by_event("f", refused, objects, 3)
 
 

@@ -260,3 +260,11 @@ def test_setups_that_are_none() -> None:
     for setup in ("setup.h5", 1, {"parameters": []}):
         with pytest.raises(OptionError, match="setup must be None or an AnalysisSetup"):
             simulate("wbf", 10, setup)  # type: ignore[arg-type]
+
+
+def test_points_that_are_none() -> None:
+    events = simulate("drell_yan", 10, seed=1)
+    for function in (events.weights, events.cross_section, events.joint_score):
+        for theta in ("sm", [np.nan] * len(events.parameters), ["0"]):
+            with pytest.raises(ShapeError, match="theta must be an array of"):
+                function(theta)

@@ -30,7 +30,7 @@ from madminer.analysis.sums import (
     theta_gradients,
 )
 from madminer.analysis.weights import ParameterPoints, Thetas, parameter_points, positions
-from madminer.checks import path, random_generator
+from madminer.checks import flag, path, random_generator
 from madminer.errors import FileFormatError, OptionError, ShapeError
 from madminer.io import EventFile, EventSummary
 from madminer.models import AnalysisSetup
@@ -77,6 +77,7 @@ class DataAnalyzer:
         n_events_backgrounds: Number of background events.
 
     Raises:
+        OptionError: If an option is neither True nor False.
         FileFormatError: If the file is truncated, of another layout, or lacks weights.
     """
 
@@ -87,6 +88,10 @@ class DataAnalyzer:
         include_nuisance_parameters: bool = True,
     ) -> None:
         self.madminer_filename: StrPath = filename
+        disable_morphing = flag(disable_morphing, "disable_morphing")
+        include_nuisance_parameters = flag(
+            include_nuisance_parameters, "include_nuisance_parameters"
+        )
         self.include_nuisance_parameters = include_nuisance_parameters
         self.event_file = EventFile(path(filename, "filename"))
         self.setup = _reduced(self.event_file.setup, disable_morphing, include_nuisance_parameters)

@@ -240,7 +240,8 @@ class MadMiner:
         if set(parameter_values) != set(self.parameters):
             raise SetupError(
                 f"Benchmark {name!r} must give a value for exactly the parameters "
-                f"{list(self.parameters)}, got {list(parameter_values)}."
+                f"{list(self.parameters)}, got {list(parameter_values)}. (Spaces and hyphens in "
+                f"names of parameters became underscores.)"
             )
         values = {
             parameter: real(value, f"{parameter} of benchmark {name!r}", error=SetupError)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from madminer.checks import real, refusal, text
+from madminer.checks import positive, refusal, text
 from madminer.errors import SetupError
 from madminer.models import Systematic, SystematicScale, SystematicType
 
@@ -86,7 +86,7 @@ def _free_name(kind: SystematicType, taken: Container[str]) -> str:
 
 
 def _norm_factor(variation: float) -> float:
-    factor = real(variation, "norm_variation", error=SetupError)
+    factor = positive(variation, "norm_variation", error=SetupError)
     if factor == 1.0:
         raise SetupError(
             "norm_variation is the factor on all weights at nu = 1, so 1.0 varies nothing. Give "
@@ -125,7 +125,7 @@ def _scale_factors(variations: Any) -> str:
     if values is None:
         expected = "a list of factors such as (0.5, 1.0, 2.0)"
         raise refusal("scale_variations", expected, variations, SetupError)
-    factors = [real(value, "Each of scale_variations", error=SetupError) for value in values]
+    factors = [positive(value, "Each of scale_variations", error=SetupError) for value in values]
     ends = {factors[0], factors[-1]} if len(factors) > 1 else {1.0, *factors}
     if len(ends) < 2:
         raise SetupError(

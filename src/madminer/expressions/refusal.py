@@ -106,6 +106,10 @@ _FORBIDDEN: Final[dict[type[ast.AST], str]] = {
 }
 
 
+_ATOMS = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.List, ast.Constant)
+"""What binds as strongly as the attribute or index that follows it."""
+
+
 def mismatch(source: str, kind: Kind, kinds: frozenset[Kind], role: str) -> str:
     """Why something of a kind cannot stand where other kinds are expected.
 
@@ -115,7 +119,8 @@ def mismatch(source: str, kind: Kind, kinds: frozenset[Kind], role: str) -> str:
         such as j[0].pt.'
     """
     expected = " or ".join(f"a {kind}" for kind in sorted(kinds))
-    remedy = _REMEDIES[kind].format(source=source)
+    is_atom = isinstance(ast.parse(f"({source}\n)", mode="eval").body, _ATOMS)
+    remedy = _REMEDIES[kind].format(source=source if is_atom else f"({source})")
     return f"{role} must be {expected}, but this is a {kind}; {remedy}."
 
 

@@ -113,7 +113,7 @@ def check_closure(setup: AnalysisSetup, events: EventStatistics) -> Iterator[Fin
     closure = morphing_closure(weights, thetas, setup.morphing.components, setup.morphing.matrix)
     worst = max(closure.largest_deviation, float(np.abs(closure.deviations).max()))
     name = list(setup.physical_benchmarks)[closure.worst_benchmark]
-    text = f"Morphing predicts the weights at all benchmarks to {100.0 * worst:.2g} % ({name})."
+    text = f"Morphing predicts the weights at all benchmarks to {_percent(worst)} ({name})."
     if closure.is_closed():
         yield Finding(Level.OK, text)
     else:
@@ -204,7 +204,7 @@ def check_cross_sections(events: EventStatistics) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING if is_large else Level.OK,
             f"Weights are negative at {len(negative)} of {len(events.benchmarks)} benchmarks, at "
-            f"most {100.0 * worst.negative_share:.2g} % of them ({worst.name}).",
+            f"most {_percent(worst.negative_share)} of them ({worst.name}).",
             "Many more events are needed than without negative weights." if is_large else "",
         )
     threshold = max(FEW_EFFECTIVE_EVENTS, 0.01 * events.n_events)
@@ -214,7 +214,7 @@ def check_cross_sections(events: EventStatistics) -> Iterator[Finding]:
             Level.WARNING,
             f"The effective number of events at {b.name} is {b.n_effective:,.1f} of "
             f"{events.n_events:,}: its cross section is known to "
-            f"{100.0 * b.xsec_uncertainty / b.xsec:.2g} %.",
+            f"{_percent(b.xsec_uncertainty / b.xsec)}.",
             "Generate events at this benchmark or near it too.",
         )
     if events.benchmarks and not hopeless and not few:
@@ -450,3 +450,13 @@ def _version(version: int) -> Finding:
     kind = f"of format {version}" if version else "that of MadMiner 0.9"
     text = f"The layout is {kind}, with one column for each observable and benchmark."
     return Finding(Level.OK, text)
+
+
+def _percent(share: float) -> str:
+    """A share to two digits.
+
+    Examples:
+        >>> _percent(0.0123), _percent(0.998)
+        ('1.2 %', '100 %')
+    """
+    return f"{float(f'{100.0 * share:.2g}'):g} %"

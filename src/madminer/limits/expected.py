@@ -23,7 +23,7 @@ from madminer.analysis.partitions import partition_range
 from madminer.analysis.weights import weight_coefficients
 from madminer.checks import flag, positive, real_array, shown
 from madminer.errors import DataError, NoEventsError, OptionError, ShapeError
-from madminer.limits.grid import LimitGrid, limit_grid, parameters_at_border
+from madminer.limits.grid import LimitGrid, limit_grid, parameters_at_border, shown_point
 from madminer.ml import Ensemble, Estimator, ParameterizedRatioEstimator, load_estimator
 from madminer.stats import log_poisson, p_values_from_log_r
 from madminer.typing import ArrayLike, FloatArray, StrPath, ThetaLike
@@ -310,9 +310,9 @@ def _report(grid: LimitGrid, theta_true: FloatArray, log_r_true: float, names: l
             "The assumed truth theta = %s is excluded by the limits expected from it, with p = "
             "%.2g where it should be 1; the best fit is %s. The estimator is biased or the events "
             "are few: train it longer or on more samples, or use more test events.",
-            theta_true.tolist(),
+            shown_point(theta_true),
             p_value,
-            grid.best_theta.tolist(),
+            shown_point(grid.best_theta),
         )
     at_border = parameters_at_border(grid)
     if at_border:
@@ -320,7 +320,7 @@ def _report(grid: LimitGrid, theta_true: FloatArray, log_r_true: float, names: l
             "The best fit theta = %s lies at the border of the grid in %s: the likelihood may be "
             "larger outside, so that p-values are too large. Widen the grid, unless the parameter "
             "ends there.",
-            grid.best_theta.tolist(),
+            shown_point(grid.best_theta),
             ", ".join(names[i] for i in at_border),
         )
 

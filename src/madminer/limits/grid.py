@@ -63,12 +63,12 @@ class LimitGrid:
     def _numbers(self) -> dict[str, str]:
         return {
             "grid points": str(len(self.theta_grid)),
-            "best fit": f"({', '.join(f'{value:.4g}' for value in self.best_theta)})",
+            "best fit": shown_point(self.best_theta),
             **{
-                f"within {100 * level:.0f} % CL": f"{100 * self.share_within(level):.3g} % of them"
-                for level in (0.68, 0.95)
+                f"within {100 * cl:.0f} % CL": f"{100 * self.share_within(cl):.3g} % of points"
+                for cl in (0.68, 0.95)
             },
-            "events": f"{self.n_observed:.6g}",
+            "events": f"{self.n_observed:{'.4g' if self.n_observed < 1000.0 else ',.0f'}}",
             "degrees of freedom": str(self.dof),
         }
 
@@ -77,6 +77,16 @@ class LimitGrid:
 
     def _repr_html_(self) -> str:
         return tables_html([Table(("", ""), list(self._numbers().items()), "Limits")])
+
+
+def shown_point(theta: FloatArray) -> str:
+    """A parameter point as messages show it.
+
+    Examples:
+        >>> shown_point(np.array([0.1 + 0.2, -1.0]))
+        '(0.3, -1)'
+    """
+    return f"({', '.join(f'{value:.4g}' for value in theta)})"
 
 
 def limit_grid(
@@ -156,12 +166,14 @@ def regular_grid(
                [1., 3.]])
     """
     ranges = sequence(grid_ranges, "grid_ranges", interval)
+    expected = f"a positive whole number, or one for each of {len(ranges)} ranges"
     if isinstance(grid_resolutions, int | np.integer):
         numbers = [whole(grid_resolutions, "grid_resolutions", 1)] * len(ranges)
+    elif np.isscalar(grid_resolutions) or grid_resolutions is None:
+        raise refusal("grid_resolutions", expected, grid_resolutions)
     else:
         numbers = sequence(grid_resolutions, "grid_resolutions", _positive_whole)
     if not ranges or len(numbers) != len(ranges):
-        expected = f"a positive whole number, or one for each of {len(ranges)} ranges"
         raise refusal("grid_resolutions", expected, grid_resolutions)
     whole(math.prod(numbers), "The number of grid points", 1, _MOST_POINTS)
     axes = [np.linspace(low, high, n) for (low, high), n in zip(ranges, numbers, strict=True)]

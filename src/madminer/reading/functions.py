@@ -9,7 +9,7 @@ from typing import Any, Final
 import awkward as ak
 import numpy as np
 
-from madminer.errors import DataError, MadMinerError, SetupError, ShapeError
+from madminer.errors import DataError, ExpressionError, MadMinerError, SetupError, ShapeError
 from madminer.expressions import PARTICLE_FIELDS, ParticleArray
 from madminer.progress import track
 from madminer.reading.event_particle import EventParticle
@@ -68,7 +68,7 @@ def evaluate_event_by_event(
 
     Raises:
         DataError: If the function returns something other than a number.
-        MadMinerError: If it raises another error.
+        ExpressionError: If it raises another error.
     """
     arguments = [_particles_per_event(objects[key]) for key in _ARGUMENTS]
     values = np.full(n_events, np.nan)
@@ -78,7 +78,7 @@ def evaluate_event_by_event(
         except Exception as error:
             if isinstance(error, _UNDEFINED) and not isinstance(error, _MISTAKES):
                 continue
-            raise MadMinerError(
+            raise ExpressionError(
                 f"The function of observable {name!r} fails in event {event} of this part of the "
                 f"file (the first one is 0): {type(error).__name__}: {error}. Only RuntimeError, "
                 f"or an index beyond the particles, says that an observable is undefined."
@@ -110,13 +110,13 @@ def evaluate_columnar(
 
     Raises:
         ShapeError: If the function does not return one number an event.
-        MadMinerError: If it raises an error.
+        ExpressionError: If it raises an error.
     """
     arguments = [objects[key] for key in _ARGUMENTS]
     try:
         result = function(*arguments)
     except Exception as error:
-        raise MadMinerError(
+        raise ExpressionError(
             f"The columnar function of observable {name!r} fails for a part of the file with "
             f"{n_events} events: {type(error).__name__}: {error}. It must return None or "
             f"not-a-number where the observable is undefined."

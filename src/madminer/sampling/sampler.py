@@ -70,7 +70,7 @@ class Sampler(DataAnalyzer):
         debug: bool = False,  # noqa: ARG002
         memory_limit: float = 4e9,
     ) -> None:
-        if not memory_limit > 0.0:
+        if not checks.real(memory_limit, "memory_limit") > 0.0:
             raise OptionError(f"memory_limit must be a positive number of bytes: {memory_limit!r}.")
         self.memory_limit = memory_limit
         super().__init__(filename, disable_morphing, include_nuisance_parameters)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from madminer.checks import real_array, refusal
 from madminer.errors import DataError, ShapeError
 from madminer.models import AnalysisSetup
 from madminer.morphing.weights import monomial_gradients, monomials
@@ -123,9 +124,9 @@ class PartonEvents:
             Weights in pb, shape ``(..., n)``.
 
         Raises:
-            ShapeError: If `theta` has another number of parameters.
+            ShapeError: If `theta` is no array of finite numbers for these parameters.
         """
-        weights: FloatArray = monomials(theta, self.components) @ self.coefficients.T
+        weights: FloatArray = monomials(_finite(theta), self.components) @ self.coefficients.T
         return weights
 
     def cross_section(self, theta: ArrayLike) -> tuple[float, float]:
@@ -195,7 +196,7 @@ class PartonEvents:
         return score
 
     def _probabilities(self, theta: ArrayLike) -> FloatArray:
-        weights = self.weights(np.asarray(theta, dtype=np.float64).reshape(-1))
+        weights = self.weights(real_array(theta, "theta").reshape(-1))
         n_bad = int(np.count_nonzero(~(weights > 0.0)))
         if n_bad:
             raise DataError(
@@ -204,3 +205,10 @@ class PartonEvents:
             )
         probabilities: FloatArray = weights / weights.sum()
         return probabilities
+
+
+def _finite(theta: ArrayLike) -> FloatArray:
+    points = real_array(theta, "theta")
+    if not np.all(np.isfinite(points)):
+        raise refusal("theta", "an array of finite numbers", theta, ShapeError)
+    return points
