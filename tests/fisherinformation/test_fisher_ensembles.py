@@ -119,5 +119,5 @@ def test_ensembles_that_do_not_serve_are_refused(
     x, theta = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
     double.train_all("carl", x, rng.integers(0, 2, 40), theta, -theta, n_epochs=1, verbose="none")
     double.save(tmp_path / "double")
-    with pytest.raises(OptionError, match="holds a DoubleParameterizedRatioEstimator"):
+    with pytest.raises(OptionError, match="got a DoubleParameterizedRatioEstimator"):
         fisher.full_information(ORIGIN, tmp_path / "double")
