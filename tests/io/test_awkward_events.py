@@ -331,6 +331,7 @@ RAGGED = [[1.0, 2.0], [3.0]]
         ({}, {"observables": "pt"}, OptionError, "list of columns"),
         ({}, {"observables": None}, OptionError, "list of columns"),
         ({}, {"observables": ["pt", "pt"]}, OptionError, "must be different columns"),
+        ({}, {"observables": 5}, OptionError, "a list of columns"),
         ({}, {"weights": {**NAMED, "x": "pt"}}, UnknownNameError, r"weights for \['x'\]"),
         ({}, {"weights": {"sm": "w_sm"}}, MissingWeightsError, r"benchmarks \['w.1', 'low'\]"),
         ({}, {"weights": None}, UnknownNameError, r"no columns \['weights'\]"),
