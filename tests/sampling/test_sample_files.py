@@ -22,8 +22,7 @@ from madminer.errors import (
     OptionError,
     ShapeError,
 )
-from madminer.sampling import files
-from madminer.sampling.files import (
+from madminer.io.sample_files import (
     ARRAYS,
     array_name,
     check_destination,
@@ -31,6 +30,7 @@ from madminer.sampling.files import (
     one_sample,
     save_arrays,
 )
+from madminer.sampling import files
 from madminer.sampling.options import SamplingOptions
 
 X = np.arange(6.0).reshape(3, 2)
@@ -298,3 +298,11 @@ def test_without_pyarrow_the_extra_is_named(
     with pytest.raises(MissingDependencyError, match=message):
         load_sample(tmp_path / "train.parquet")
     save_arrays(tmp_path, "train", SAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("folder", "filename"), [(5, "train"), ("data", 5), ("data", "a" * 300), ("a\0", "train")]
+)
+def test_destinations_that_are_no_paths_are_refused(folder: Any, filename: Any) -> None:
+    with pytest.raises(OptionError, match="must be a path"):
+        check_destination(folder, filename)
