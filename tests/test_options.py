@@ -98,9 +98,7 @@ def test_arguments_arrive() -> None:
     assert by_position == (0.5, True, 2, Options("here", "test", seed=3))
     assert plain("there") == Options("there", "test")  # type: ignore[misc]
     assert plain(partition="train") == Options()
-    with pytest.raises(
-        TypeError, match=r"Sampler\.sample\(\) .* argument 'sed'"
-    ):
+    with pytest.raises(TypeError, match=r"Sampler\.sample\(\) .* argument 'sed'"):
         Sampler().sample(0.5, sed=1)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected keyword argument 'seed'"):
         plain(seed=1)

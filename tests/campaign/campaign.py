@@ -38,10 +38,10 @@ from madminer.analysis import DataAnalyzer
 from madminer.errors import FileFormatError, MissingFileError, OutputError
 from madminer.io import read_setup, write_events
 from madminer.io.events import Events
+from madminer.io.sample_files import one_sample, save_arrays
 from madminer.ml import Ensemble, ScoreEstimator, load_estimator
 from madminer.ml.checkpoints import read_checkpoint
 from madminer.progress import silence_progress
-from madminer.sampling.files import one_sample, save_arrays
 
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
 COLUMNS = ("old", "new", "refused", "mixture", "unreadable", "crash", "raw", "left", "left later")

@@ -226,7 +226,7 @@ from madminer.io import read_setup
 from madminer.io.event_writer import EventWriter, write_events
 from madminer.io.events import Events
 from madminer.ml import ScoreEstimator
-from madminer.sampling.files import save_arrays
+from madminer.io.sample_files import save_arrays
 
 folder, x = Path(sys.argv[1]), np.random.default_rng(1).normal(size=(2000, 2))
 miner = MadMiner()

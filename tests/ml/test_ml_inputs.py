@@ -14,6 +14,7 @@ from madminer.errors import (
     ShapeError,
     TrainingError,
 )
+from madminer.io.sample_files import ARRAYS, save_arrays
 from madminer.ml import (
     DoubleParameterizedRatioEstimator,
     ParameterizedRatioEstimator,
@@ -22,7 +23,6 @@ from madminer.ml import (
 )
 from madminer.ml.inputs import load_array, load_columns, load_thetas, load_vector, pick_device
 from madminer.ml.training import split_rows
-from madminer.sampling.files import ARRAYS, save_arrays
 
 
 def test_kinds_of_data(tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ from madminer.errors import (
     OutputError,
     TrainingError,
 )
+from madminer.io.sample_files import save_arrays
 from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator, inputs
 from madminer.ml.checkpoints import fingerprint, read_checkpoint
 from madminer.nn import OPTIMIZERS, SCHEDULES, EpochReport, TrainingHistory
 from madminer.nn import data as nn_data
-from madminer.sampling.files import save_arrays
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(2.0, 3.0, size=(90, 2))

@@ -22,6 +22,7 @@ from madminer.errors import (
     OptionError,
     ShapeError,
 )
+from madminer.io import sample_files as files
 from madminer.io.sample_files import (
     ARRAYS,
     array_name,
@@ -30,7 +31,6 @@ from madminer.io.sample_files import (
     one_sample,
     save_arrays,
 )
-from madminer.sampling import files
 from madminer.sampling.options import SamplingOptions
 
 X = np.arange(6.0).reshape(3, 2)

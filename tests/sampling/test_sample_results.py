@@ -11,6 +11,7 @@ import pytest
 
 from madminer import sampling
 from madminer.errors import OptionError
+from madminer.io.sample_files import load_sample
 from madminer.ml import (
     DoubleParameterizedRatioEstimator,
     LikelihoodEstimator,
@@ -18,7 +19,6 @@ from madminer.ml import (
     ScoreEstimator,
 )
 from madminer.sampling import SampleAugmenter
-from madminer.sampling.files import load_sample
 from madminer.sampling.results import (
     LocalSample,
     MoreRatiosSample,

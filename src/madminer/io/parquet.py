@@ -25,12 +25,13 @@ import awkward as ak
 import numpy as np
 
 from madminer import checks
-from madminer.errors import FileFormatError, MadMinerError, MissingDependencyError, OptionError
+from madminer.errors import FileFormatError, MadMinerError, OptionError
 from madminer.io.atomic import atomic_path, refuse_same_file
 from madminer.io.event_columns import with_fields
 from madminer.io.event_reader import EventFile
 from madminer.io.events import Events, EventSummary
 from madminer.io.opened import DAMAGES, OpenedFile
+from madminer.io.pyarrow_package import pyarrow_package
 from madminer.io.setup_json import setup_from_json, setup_to_json
 from madminer.models import AnalysisSetup
 from madminer.progress import track
@@ -42,30 +43,12 @@ __all__ = [
     "ParquetNotes",
     "events_to_awkward",
     "export_parquet",
-    "pyarrow_package",
 ]
 
 KEY = b"madminer"
 
 FORMAT_VERSION = 1
 """Version of the metadata."""
-
-
-def pyarrow_package() -> Any:
-    """Import pyarrow.
-
-    Raises:
-        MissingDependencyError: If it is not installed.
-    """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Parquet files are read and written with the package pyarrow, which is not installed; "
-            'run: pip install "madminer[parquet]"'
-        ) from error
-    return pa
 
 
 @dataclass(frozen=True, slots=True)

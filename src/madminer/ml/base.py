@@ -24,6 +24,7 @@ from madminer.errors import (
     ShapeError,
 )
 from madminer.io.file_sets import reading
+from madminer.io.sample_files import one_sample
 from madminer.ml.checkpoints import open_checkpoint
 from madminer.ml.evaluation import ScaledParameters, evaluate_combinations, evaluate_pairs
 from madminer.ml.export import SIGNATURES, Exported, program, write_onnx
@@ -58,7 +59,6 @@ from madminer.nn.scaling import (
     fit_scaling,
     fit_theta_scaling,
 )
-from madminer.sampling.files import one_sample
 from madminer.tables import Table, tables_html
 from madminer.text import one_line
 from madminer.typing import FloatArray, StrPath

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from madminer.errors import NotAvailableError
+from madminer.io.sample_files import one_sample
 from madminer.ml.base import ConditionalEstimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.evaluation import (
     ScaledParameters,
@@ -23,7 +24,6 @@ from madminer.nn.loop import TrainingSettings
 from madminer.nn.ratios import DoubleRatioNetwork
 from madminer.nn.scaling import Standardization
 from madminer.options import takes
-from madminer.sampling.files import one_sample
 from madminer.typing import FloatArray
 
 __all__ = ["DoubleParameterizedRatioEstimator"]

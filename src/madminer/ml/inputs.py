@@ -20,11 +20,11 @@ from madminer.errors import (
     ShapeError,
 )
 from madminer.io.file_sets import reading
+from madminer.io.sample_files import ARRAYS, array_name
 from madminer.nn.data import chunks
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.optimizers import SCHEDULES
 from madminer.nn.scaling import THETAS, score_sizes
-from madminer.sampling.files import ARRAYS, array_name
 from madminer.typing import ArrayLike, FloatArray, StrPath
 
 __all__ = [

@@ -18,6 +18,7 @@ from madminer.errors import (
     ShapeError,
     TrainingError,
 )
+from madminer.io.sample_files import one_sample
 from madminer.ml.checkpoints import fingerprint
 from madminer.ml.inputs import (
     DataLike,
@@ -32,7 +33,6 @@ from madminer.ml.options import TrainingOptions
 from madminer.nn.data import Dataset, MappedColumn, gather
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import SCORES, THETAS, Scaler, Standardization, fit_standardization
-from madminer.sampling.files import one_sample
 from madminer.typing import FloatArray, IntArray
 
 __all__ = [

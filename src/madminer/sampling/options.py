@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 
 from madminer import checks
-from madminer.sampling.files import check_destination
+from madminer.io.sample_files import check_destination
 from madminer.typing import Seed, StrPath
 
 __all__ = ["FileFormat", "NegativeWeights", "SamplingKeywords", "SamplingOptions"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self, cast
 import numpy as np
 
 from madminer.errors import DataError, OptionError
-from madminer.sampling.files import save_arrays
+from madminer.io.sample_files import save_arrays
 from madminer.typing import FloatArray, StrPath
 
 __all__ = [
@@ -98,7 +98,7 @@ class Sample:
         observables: Sequence[str] | None = None,
         parameters: Sequence[str] | None = None,
     ) -> None:
-        """Save the arrays, and the signs if any is negative; see `madminer.sampling.files`.
+        """Save the arrays, and the signs if any is negative; see `madminer.io.sample_files`.
 
         Args:
             folder: Folder, created where it is missing.

@@ -28,7 +28,7 @@ from madminer.errors import (
     ShapeError,
 )
 from madminer.io.atomic import atomic_path
-from madminer.io.parquet import pyarrow_package
+from madminer.io.pyarrow_package import pyarrow_package
 from madminer.typing import FloatArray, StrPath
 
 __all__ = [
