@@ -336,7 +336,7 @@ def test_zstd_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (b"\x89HDF\r\n", "an HDF5 file"),
         (b"HepMC::Version 3", "a HepMC file"),
         (b"PK\x03\x04", "a zip archive"),
-        (gzip.compress(b"\nHepMC::Version 2"), "a HepMC file"),
+        (gzip.compress(b"\nHepMC::Version 2", mtime=0), "a HepMC file"),
         (b"version https://git-lfs.github.com/spec/v1", "pointer of Git LFS"),
         ("<".encode("utf-16"), "text in UTF-16"),
         (b"", "no <init> block"),

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
+from weakref import finalize
 
 import h5py
 import numpy as np
@@ -82,6 +83,8 @@ class HDF5Reader:
             self._file: Final = h5py.File(self.source, "r")
             self.version: Final = _format_version(self._file.attrs, self.path)
         self._found: Final[dict[str, h5py.HLObject]] = {}  # looking for them takes longer
+        # before the interpreter ends, too: HDF5 would call a Python that is gone
+        self._closing: Final = finalize(self, _close, self._found, self._file, self.source)
 
     def __enter__(self) -> Self:
         return self
@@ -96,9 +99,7 @@ class HDF5Reader:
 
     def close(self) -> None:
         """Close the file; also done when nothing refers to it any more."""
-        self._found.clear()
-        self._file.close()
-        self.source.close()
+        self._closing()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -232,6 +233,12 @@ class HDF5Reader:
                 )
             self._found[name] = place[part]
         return self._found[name]
+
+
+def _close(found: dict[str, h5py.HLObject], file: h5py.File, source: OpenedFile) -> None:
+    found.clear()
+    file.close()
+    source.close()
 
 
 @contextmanager
