@@ -144,8 +144,12 @@ def encode_model(model: StoredModel) -> dict[str, bytes]:
         is whole by itself, too, wherever its writer is interrupted.
     """
     state = {name: value.detach().cpu() for name, value in model.state.items()}
-    stored = _in_memory(torch.save, state)
-    files = {_STATE: stored, _STATE_OLD: stored}  # the documented name, and the one that 0.9 reads
+    files = {_STATE: _in_memory(torch.save, state)}
+    # under the name that 0.9 reads; its singly parameterized networks list every layer twice
+    twin = state
+    if model.settings["estimator_type"] == "parameterized_ratio":
+        twin = state | {f"append.{name.removeprefix('layers.')}": state[name] for name in state}
+    files[_STATE_OLD] = _in_memory(torch.save, twin)
     for name, array in model.arrays.items():
         files[f"_{name}.npy"] = _in_memory(lambda a, file: np.save(file, a), array)
     if model.program is not None:
