@@ -28,6 +28,8 @@ os.environ.setdefault("MADMINER_PROGRESS", "0")
 os.environ.setdefault("SOURCE_DATE_EPOCH", "0")  # no dates in figures
 os.environ["COLUMNS"] = "95"  # width of tables that rich prints
 
+collect_ignore = ["docs/conf.py"]  # needs what builds the documentation
+
 N_EVENTS = 4_000
 WRITE = os.environ.get("MADMINER_WRITE_PAGES") == "1"
 OUTPUT = re.compile(r"\n\n```output\n(?P<text>.*?)\n```", re.DOTALL)

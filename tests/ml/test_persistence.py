@@ -392,3 +392,16 @@ def test_a_model_that_is_read_while_its_old_files_are_replaced(
     np.testing.assert_array_equal(
         load_estimator(tmp_path / "model").evaluate_score(X), other.evaluate_score(X)
     )
+
+
+def test_names_of_layers_for_the_first_release(
+    ratio: ParameterizedRatioEstimator, score: ScoreEstimator, tmp_path: Path
+) -> None:
+    # the names that 0.9.6 asked for when it loaded these files
+    ratio.save(tmp_path / "ratio")
+    score.save(tmp_path / "score")
+    layers = [f"{i}.{part}" for i in range(3) for part in ("weight", "bias")]
+    state = torch.load(tmp_path / "ratio_state_dict.pt", weights_only=True)
+    assert sorted(state) == sorted(f"{a}.{b}" for a in ("layers", "append") for b in layers)
+    state = torch.load(tmp_path / "score_state_dict.pt", weights_only=True)
+    assert sorted(state) == sorted(f"layers.{layer}" for layer in layers[:4])

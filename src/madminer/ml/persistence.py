@@ -145,11 +145,14 @@ def encode_model(model: StoredModel) -> dict[str, bytes]:
     """
     state = {name: value.detach().cpu() for name, value in model.state.items()}
     files = {_STATE: _in_memory(torch.save, state)}
-    # under the name that 0.9 reads; its singly parameterized networks list every layer twice
-    twin = state
-    if model.settings["estimator_type"] == "parameterized_ratio":
-        twin = state | {f"append.{name.removeprefix('layers.')}": state[name] for name in state}
-    files[_STATE_OLD] = _in_memory(torch.save, twin)
+    # Under the name that 0.9 reads. Its singly parameterized networks list every layer twice; its
+    # doubly parameterized ones are evaluated without the scaling of theta, so it gets none to load.
+    kind = model.settings["estimator_type"]
+    if kind == "parameterized_ratio":
+        twice = {f"append.{name.removeprefix('layers.')}": state[name] for name in state}
+        files[_STATE_OLD] = _in_memory(torch.save, state | twice)
+    elif kind != "double_parameterized_ratio":
+        files[_STATE_OLD] = files[_STATE]
     for name, array in model.arrays.items():
         files[f"_{name}.npy"] = _in_memory(lambda a, file: np.save(file, a), array)
     if model.program is not None:
