@@ -47,7 +47,7 @@ nitpick_ignore_regex = [
     (
         "py:class",
         r"madminer\.(analysis|deprecation|expressions|fisherinformation|io|ml|models|nn|progress"
-        r"|reading|sampling|simulate|tables)\..*|P|nn\.(Module|Parameter)",  # nn of torch
+        r"|reading|sampling|simulate|tables)\..*|P|ScoreModel|nn\.(Module|Parameter)",
     ),
 ]
 suppress_warnings = ["codeautolink.match_block"]  # examples whose doctest flags are not shown
