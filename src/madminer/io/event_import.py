@@ -156,14 +156,25 @@ def import_events(
         OutputError: If the result cannot be written.
 
     Examples:
-        >>> import_events(
-        ...     {"pt": [31.0, 52.0], "w_sm": [0.2, 0.1], "w_bsm": [0.3, 0.4]},
-        ...     "events.h5",
-        ...     "setup.h5",
-        ...     observables=["pt"],
-        ...     weights={"sm": "w_sm", "bsm": "w_bsm"},
-        ...     sampled_from_benchmark="sm",
-        ... )  # doctest: +SKIP
+        >>> from tempfile import TemporaryDirectory
+        >>> from madminer import MadMiner
+        >>> from madminer.io import EventFile
+        >>> miner = MadMiner()
+        >>> miner.add_parameter("dim6", 2, "c")
+        >>> miner.add_benchmark({"c": 0.0}, "sm")
+        >>> miner.add_benchmark({"c": 1.0}, "bsm")
+        >>> with TemporaryDirectory() as folder:
+        ...     miner.save(f"{folder}/setup.h5")
+        ...     import_events(
+        ...         {"pt": [31.0, 52.0], "w_sm": [0.2, 0.1], "w_bsm": [0.3, 0.4]},
+        ...         f"{folder}/events.h5",
+        ...         f"{folder}/setup.h5",
+        ...         observables=["pt"],
+        ...         weights={"sm": "w_sm", "bsm": "w_bsm"},
+        ...         sampled_from_benchmark="sm",
+        ...     )
+        ...     EventFile(f"{folder}/events.h5").n_events
+        2
     """
     _check_options(k_factor, batch_size, weights, nuisance_parameters)
     refuse_same_file(output, source, "source")
