@@ -12,6 +12,7 @@ __all__ = [
     "ExpressionError",
     "FileChangedError",
     "FileFormatError",
+    "FitError",
     "MadMinerError",
     "MissingDependencyError",
     "MissingFileError",
@@ -102,6 +103,10 @@ class NotTrainedError(MadMinerError, ValueError):
 
 class NotAvailableError(MadMinerError, NotImplementedError):
     """An estimator of this kind does not provide a quantity; the message names one that does."""
+
+
+class FitError(MadMinerError, RuntimeError):
+    """A fit did not converge; its numbers must not be used."""
 
 
 class EnsembleError(MadMinerError, RuntimeError):

@@ -366,6 +366,22 @@ class DataAnalyzer:
         by_theta = theta_gradients(sums, which, points, scale * factors)
         return by_theta if not wants_nu else np.hstack([by_theta, by_nu])
 
+    def summed_weights(
+        self, generated_close_to: ThetaLike | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Sums of the weights of all events at all benchmarks, and their covariance.
+
+        Args:
+            generated_close_to: See `event_loader`.
+
+        Returns:
+            Sums in pb, shape ``(n_benchmarks,)``, and sums of products of two weights of an event
+            in pb^2, shape ``(n_benchmarks, n_benchmarks)``.
+        """
+        sums, _ = self._partition_sums("all", None, None)
+        factors = self._group_factors(generated_close_to)
+        return factors @ sums.sums, np.tensordot(factors**2, sums.products, axes=1)
+
     def _xsecs_at(
         self,
         points: ParameterPoints,

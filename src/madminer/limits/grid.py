@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.checks import interval, refusal, sequence, whole
+from madminer.checks import whole
 from madminer.errors import DataError, ShapeError
-from madminer.stats import log_ratio_to_best, p_values_from_log_r
+from madminer.stats import log_ratio_to_best, p_values_from_log_r, regular_grid
 from madminer.tables import Table, tables_html
 from madminer.typing import FloatArray
 
 __all__ = ["LimitGrid", "limit_grid", "parameters_at_border", "regular_grid"]
-
-_MOST_POINTS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -142,45 +138,6 @@ def limit_grid(
     )
 
 
-def regular_grid(
-    grid_ranges: Sequence[tuple[float, float]], grid_resolutions: int | Sequence[int]
-) -> FloatArray:
-    """Regular grid of parameter points, the last parameter running fastest.
-
-    Args:
-        grid_ranges: Range of each of p parameters, ends included.
-        grid_resolutions: Number of points along each parameter, or one for all.
-
-    Returns:
-        Parameter points, shape ``(n, p)``.
-
-    Raises:
-        OptionError: If there is no range, one is not finite and increasing, or the numbers do not
-            fit.
-
-    Examples:
-        >>> regular_grid([(0.0, 1.0), (2.0, 3.0)], [2, 2])
-        array([[0., 2.],
-               [0., 3.],
-               [1., 2.],
-               [1., 3.]])
-    """
-    ranges = sequence(grid_ranges, "grid_ranges", interval)
-    expected = f"a positive whole number, or one for each of {len(ranges)} ranges"
-    if isinstance(grid_resolutions, int | np.integer):
-        numbers = [whole(grid_resolutions, "grid_resolutions", 1)] * len(ranges)
-    elif np.isscalar(grid_resolutions) or grid_resolutions is None:
-        raise refusal("grid_resolutions", expected, grid_resolutions)
-    else:
-        numbers = sequence(grid_resolutions, "grid_resolutions", _positive_whole)
-    if not ranges or len(numbers) != len(ranges):
-        raise refusal("grid_resolutions", expected, grid_resolutions)
-    whole(math.prod(numbers), "The number of grid points", 1, _MOST_POINTS)
-    axes = [np.linspace(low, high, n) for (low, high), n in zip(ranges, numbers, strict=True)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    return grid.reshape(-1, len(ranges))
-
-
 def parameters_at_border(grid: LimitGrid) -> list[int]:
     """Parameters whose best value is the smallest or largest of the grid.
 
@@ -198,7 +155,3 @@ def parameters_at_border(grid: LimitGrid) -> list[int]:
         for i, values in enumerate(grid.theta_grid.T)
         if len(np.unique(values)) > 2 and values[grid.i_best] in (values.min(), values.max())
     ]
-
-
-def _positive_whole(value: object, name: str) -> int:
-    return whole(value, name, 1)

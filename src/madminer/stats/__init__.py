@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from madminer.stats.grids import regular_grid
 from madminer.stats.histogram import (
     BinnedMoments,
     as_edges,
@@ -50,6 +51,7 @@ __all__ = [
     "p_values_from_q",
     "profile_matrix",
     "profiled",
+    "regular_grid",
     "score_moment",
     "weighted_quantiles",
 ]

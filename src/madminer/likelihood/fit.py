@@ -1,0 +1,421 @@
+r"""Fits: best values, errors, profiles over nuisance parameters, pulls and impacts.
+
+Single fits are those of MINUIT, with gradients: MIGRAD for the minimum, HESSE for symmetric errors,
+MINOS for the ends of intervals where :math:`-2 \log r = 1`. Profiles at many points and fits of toy
+experiments run together (`madminer.stats.minimize`); what does not converge there is given to
+MINUIT, and what does not converge there either is an error, never a number.
+
+References:
+    James and Roos, *Minuit*, Comput. Phys. Commun. 10 (1975) 343; Dembinski et al., *iminuit*,
+    doi:10.5281/zenodo.3949207.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from iminuit import Minuit
+
+from madminer.checks import flag, real_array, shown
+from madminer.errors import FitError, ShapeError, UnknownNameError
+from madminer.likelihood.model import Likelihood
+from madminer.stats.minimize import Expansion, Objective, minimize_many
+from madminer.tables import Table, tables_html
+from madminer.typing import ArrayLike, BoolArray, FloatArray, IntArray
+
+__all__ = [
+    "FitResult",
+    "Impacts",
+    "Profiles",
+    "fit",
+    "fit_many",
+    "impacts",
+    "minuit_minimum",
+    "profile_nuisances",
+]
+
+logger = logging.getLogger(__name__)
+
+LARGEST_STEP = 2.0
+"""Standard deviations that a nuisance parameter moves at most in one step."""
+
+FAR_PULL = 5.0
+"""Standard deviations from its constraint beyond which a nuisance parameter is reported."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitResult:
+    r"""Where a likelihood is largest.
+
+    Args:
+        names: Names of the parameters, theta and then nu.
+        values: Best values, shape ``(m,)``.
+        errors: Standard deviations from the second derivatives, zero where a parameter was fixed,
+            shape ``(m,)``.
+        covariance: Their covariance, shape ``(m, m)``.
+        nll: Minus the log likelihood at the best values.
+        intervals: Ends of the 68 % intervals of MINOS relative to the best value, by name; empty
+            if not asked for.
+        fixed: Names of the parameters that were fixed.
+    """
+
+    names: tuple[str, ...]
+    values: FloatArray
+    errors: FloatArray
+    covariance: FloatArray
+    nll: float
+    intervals: Mapping[str, tuple[float, float]]
+    fixed: frozenset[str]
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = []
+        for name, value, error in zip(self.names, self.values, self.errors, strict=True):
+            shown_error = "fixed" if name in self.fixed else f"± {error:.3g}"
+            if name in self.intervals:
+                low, high = self.intervals[name]
+                shown_error += f"  (MINOS {low:+.3g} {high:+.3g})"
+            rows.append((name, f"{value:.4g} {shown_error}"))
+        return [*rows, ("-log L", f"{self.nll:.6g}")]
+
+    def __repr__(self) -> str:
+        return f"FitResult({', '.join(f'{name} {text}' for name, text in self._rows())})"
+
+    def _repr_html_(self) -> str:
+        return tables_html([Table(("parameter", "fit"), self._rows(), "Fit")])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profiles:
+    """Best nuisance parameters at many points.
+
+    Args:
+        params: Parameters with the best nuisance parameters, shape ``(n, p + k)``.
+        nll: Minus the log likelihood there, shape ``(n,)``.
+    """
+
+    params: FloatArray
+    nll: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Impacts:
+    r"""How far data pull nuisance parameters, and what each does to a parameter of interest.
+
+    Args:
+        parameter: Name of the parameter of interest.
+        estimate: Its best value.
+        error: Its standard deviation.
+        names: Names of the nuisance parameters, the largest impact first.
+        pulls: Best values :math:`\hat\nu` in standard deviations of the constraints, ``(k,)``.
+        pull_errors: Their errors, below one where the data constrain them, ``(k,)``.
+        impacts: Shifts of the parameter when nu is fixed at :math:`\hat\nu` plus and minus its
+            error, all others fitted, shape ``(k, 2)``.
+    """
+
+    parameter: str
+    estimate: float
+    error: float
+    names: tuple[str, ...]
+    pulls: FloatArray
+    pull_errors: FloatArray
+    impacts: FloatArray
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, f"{pull:+.3f} ± {error:.3f}", f"{up:+.4g}", f"{down:+.4g}")
+            for name, pull, error, (up, down) in zip(
+                self.names, self.pulls, self.pull_errors, self.impacts, strict=True
+            )
+        ]
+        header = ("nuisance parameter", "pull", "impact of +1", "impact of -1")
+        return tables_html([Table(header, rows, f"Impacts on {self.parameter}")])
+
+
+def fit(
+    likelihood: Likelihood,
+    start: ArrayLike | None = None,
+    *,
+    fixed: Mapping[str, float] | None = None,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+    minos: bool = False,
+) -> FitResult:
+    """Find the largest likelihood.
+
+    Args:
+        likelihood: Likelihood of one data set.
+        start: First parameters, theta and then nu, shape ``(p + k,)``; None for zero. Likelihoods
+            of operators whose squares count have several maxima: start near the one that is meant,
+            or compare several starts.
+        fixed: Values of parameters that stay, by name.
+        limits: Ranges of parameters, by name.
+        minos: Whether to find the ends of the intervals of theta by MINOS too.
+
+    Returns:
+        The result.
+
+    Raises:
+        FitError: If the fit does not converge.
+        UnknownNameError: If there is no parameter of a name.
+        ShapeError: If `start` has the wrong shape.
+        MorphingError: If the derivatives by theta are not known.
+
+    """
+    flag(minos, "minos")
+    names = likelihood.names
+    first = np.zeros(len(names)) if start is None else real_array(start, "start")
+    if first.shape != (len(names),) or not np.all(np.isfinite(first)):
+        raise ShapeError(
+            f"start must be finite with shape ({len(names)},), one value for each of "
+            f"{list(names)}; got {shown(start)}."
+        )
+    first = first.copy()
+    given = dict(fixed or {})
+    _check_names(given, names, "fixed")
+    _check_names(limits or {}, names, "limits")
+    for name, value in given.items():
+        first[names.index(name)] = value
+    minuit = Minuit(likelihood, first, grad=likelihood.gradient, name=names)
+    minuit.errordef = Minuit.LIKELIHOOD
+    for name in given:
+        minuit.fixed[name] = True
+    for name, ends in (limits or {}).items():
+        minuit.limits[name] = ends
+    minuit.migrad()
+    if minuit.nfit:
+        minuit.hesse()
+    _check_fit(minuit, names)
+    intervals = {}
+    if minos:
+        free = [name for name in likelihood.parameters if name not in given]
+        minuit.minos(*free)
+        intervals = {name: _interval(minuit, name) for name in free}
+    covariance = np.zeros((len(names), len(names)))
+    if minuit.covariance is not None:
+        covariance = np.array(minuit.covariance)
+    result = FitResult(
+        names,
+        np.array(minuit.values),
+        np.sqrt(np.maximum(np.diag(covariance), 0.0)),
+        covariance,
+        float(minuit.fval or 0.0),
+        intervals,
+        frozenset(given),
+    )
+    _report(result, likelihood, minuit)
+    return result
+
+
+def impacts(likelihood: Likelihood, result: FitResult, parameter: str) -> Impacts:
+    """Pulls of the nuisance parameters, and their impacts on one parameter.
+
+    Args:
+        likelihood: Likelihood of one data set.
+        result: Its fit.
+        parameter: Name of the theory parameter.
+
+    Raises:
+        UnknownNameError: If there is no such theory parameter.
+        FitError: If a fit with a nuisance parameter fixed does not converge.
+    """
+    _check_names([parameter], likelihood.parameters, "parameter")
+    i = likelihood.names.index(parameter)
+    kept = {name: float(result.values[result.names.index(name)]) for name in result.fixed}
+    free = [name for name in likelihood.nuisance_parameters if name not in kept]
+    rows = [likelihood.names.index(name) for name in free]
+    shifts = np.empty((len(free), 2))
+    for j, (name, row) in enumerate(zip(free, rows, strict=True)):
+        for side, sign in enumerate((1.0, -1.0)):
+            moved = float(result.values[row] + sign * result.errors[row])
+            found = fit(likelihood, result.values, fixed={**kept, name: moved})
+            shifts[j, side] = found.values[i] - result.values[i]
+    order = np.argsort(-np.abs(shifts).max(axis=1, initial=0.0))
+    return Impacts(
+        parameter,
+        float(result.values[i]),
+        float(result.errors[i]),
+        tuple(free[j] for j in order),
+        result.values[rows][order],
+        result.errors[rows][order],
+        shifts[order],
+    )
+
+
+def profile_nuisances(
+    likelihood: Likelihood,
+    thetas: FloatArray,
+    datasets: IntArray | None = None,
+    start: FloatArray | None = None,
+) -> Profiles:
+    """Maximise the likelihood over the nuisance parameters at many points at once.
+
+    Args:
+        likelihood: The likelihood.
+        thetas: Theory parameters, shape ``(n, p)``.
+        datasets: Number of the data set of each point, shape ``(n,)``; None: the first.
+        start: First nuisance parameters of each point, shape ``(n, k)``; None for the auxiliary
+            measurements.
+
+    Returns:
+        The profiles.
+
+    Raises:
+        FitError: If a fit does not converge.
+    """
+    n, p = thetas.shape
+    which = np.zeros(n, dtype=np.int64) if datasets is None else datasets
+    params = np.hstack([thetas, _first_nuisances(likelihood, which) if start is None else start])
+    free = np.arange(p, likelihood.n_params)
+    if len(free):
+        params[:, p:] = _minimized(likelihood, params, which, free, only_nu=True)
+    return Profiles(params, likelihood.values(params, which))
+
+
+def fit_many(
+    likelihood: Likelihood, start: FloatArray, datasets: IntArray, free: IntArray | None = None
+) -> Profiles:
+    """Maximise the likelihood of many data sets at once, over all parameters or some.
+
+    Args:
+        likelihood: The likelihood.
+        start: First parameters of each fit, shape ``(n, p + k)``.
+        datasets: Number of the data set of each, shape ``(n,)``.
+        free: Indices of the parameters that are fitted; None for all.
+
+    Raises:
+        FitError: If a fit does not converge.
+    """
+    params = np.array(start, dtype=np.float64)
+    chosen = np.arange(likelihood.n_params) if free is None else free
+    params[:, chosen] = _minimized(likelihood, params, datasets, chosen)
+    return Profiles(params, likelihood.values(params, datasets))
+
+
+def _minimized(
+    likelihood: Likelihood,
+    params: FloatArray,
+    datasets: IntArray,
+    free: IntArray,
+    *,
+    only_nu: bool = False,
+) -> FloatArray:
+    """Best values of the free parameters, shape ``(n, n_free)``."""
+
+    def objective(values: FloatArray, rows: IntArray) -> Expansion:
+        full = params[rows]
+        full[:, free] = values
+        return likelihood.expand(full, datasets[rows], only_nu=only_nu).at(free)
+
+    bounds = np.where(free < len(likelihood.parameters), np.inf, LARGEST_STEP)
+    minima = minimize_many(objective, params[:, free], largest_step=bounds)
+    points = minima.points
+    for row in np.flatnonzero(~minima.has_converged):
+        points[row] = _single_fit(objective, points, minima.has_converged, int(row))
+    return points
+
+
+def _single_fit(
+    objective: Objective, points: FloatArray, has_converged: BoolArray, row: int
+) -> FloatArray:
+    """One fit by MINUIT, where the joint steps did not converge."""
+    only = np.array([row])
+    found = minuit_minimum(
+        lambda values: float(objective(values[np.newaxis], only).value[0]),
+        _nearest_converged(points, has_converged, row),
+        lambda values: objective(values[np.newaxis], only).gradient[0],
+    )
+    if found is None:
+        raise FitError(
+            f"Fit number {row} of {len(points)} does not converge; its last point is "
+            f"{points[row].round(6).tolist()}: the likelihood may have no maximum or vanish there. "
+            "Use a smaller range of parameters or more events."
+        )
+    return found
+
+
+def _nearest_converged(points: FloatArray, has_converged: BoolArray, row: int) -> FloatArray:
+    """Where a neighbour on the grid converged; its own last point if there is none."""
+    good = np.flatnonzero(has_converged)
+    first: FloatArray = points[good[np.argmin(np.abs(good - row))]] if len(good) else points[row]
+    return first
+
+
+def minuit_minimum(
+    function: Callable[[FloatArray], float],
+    start: FloatArray,
+    gradient: Callable[[FloatArray], FloatArray] | None = None,
+) -> FloatArray | None:
+    """Where MIGRAD finds a minimum, None if it does not converge."""
+    minuit = Minuit(function, start, grad=gradient)
+    minuit.errordef = Minuit.LIKELIHOOD
+    minuit.migrad()
+    is_found = minuit.valid and np.isfinite(minuit.fval or np.nan)
+    return np.array(minuit.values) if is_found else None
+
+
+def _first_nuisances(likelihood: Likelihood, datasets: IntArray) -> FloatArray:
+    """Auxiliary measurements of data sets, the most probable nuisance parameters beforehand."""
+    if likelihood.auxiliary is None:
+        return np.zeros((len(datasets), len(likelihood.nuisance_parameters)))
+    first: FloatArray = likelihood.auxiliary[datasets]
+    return first
+
+
+def _check_names(given: Iterable[str], known: Sequence[str], what: str) -> None:
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(f"{what}: there is no parameter {name!r}, only {list(known)}.")
+
+
+def _check_fit(minuit: Minuit, names: Sequence[str]) -> None:
+    if minuit.valid and np.isfinite(minuit.fval or np.nan):
+        return
+    state = ", ".join(f"{n} = {v:.4g}" for n, v in zip(names, minuit.values, strict=True))
+    raise FitError(
+        f"The fit did not converge (last point: {state}; estimated distance to the minimum "
+        f"{minuit.fmin.edm if minuit.fmin else np.nan:.2g}). Start nearer to the maximum, fix "
+        "parameters that the data do not determine, or give limits."
+    )
+
+
+def _interval(minuit: Minuit, name: str) -> tuple[float, float]:
+    found = minuit.merrors[name]
+    if not found.is_valid:
+        raise FitError(
+            f"MINOS finds no interval of {name}: the likelihood does not fall by 1/2 on both "
+            "sides, or has a second maximum. Use a profile on a grid instead."
+        )
+    return float(found.lower), float(found.upper)
+
+
+def _report(result: FitResult, likelihood: Likelihood, minuit: Minuit) -> None:
+    """Warn of parameters at a boundary and of nuisance parameters far from their constraints."""
+    at_limit = [
+        p.name for p in minuit.params if _is_at_limit(p.value, p.lower_limit, p.upper_limit)
+    ]
+    if at_limit:
+        logger.warning(
+            "The best fit lies at the limit of %s: its error is not that of an interval, and "
+            "-2 log r is not distributed as chi-squared there.",
+            ", ".join(at_limit),
+        )
+    p = len(likelihood.parameters)
+    far = [
+        f"{name} = {value:+.1f}"
+        for name, value in zip(result.names[p:], result.values[p:], strict=True)
+        if abs(value) > FAR_PULL
+    ]
+    if far:
+        logger.warning(
+            "The data pull %s, in standard deviations of the constraints: the model does not "
+            "describe the data.",
+            ", ".join(far),
+        )
+
+
+def _is_at_limit(value: float, low: float | None, high: float | None) -> bool:
+    width = (high - low) if low is not None and high is not None else max(abs(value), 1.0)
+    ends = [end for end in (low, high) if end is not None]
+    return any(abs(value - end) < 1e-4 * width for end in ends)

@@ -1,0 +1,151 @@
+r"""Learned response of events to nuisance parameters: nuisances for a network of theta alone.
+
+The weight of a simulated event is log-quadratic in nu,
+:math:`w(\theta, \nu) = w(\theta) \exp \sum_j (a_j \nu_j + b_j \nu_j^2)`. Averaged over what is not
+observed, its ratios at :math:`\nu_j = \pm 1` are functions of x,
+
+.. math::
+
+    r_j^\pm(x) = E\left[ \frac{w(\nu_j = \pm 1)}{w(\nu_j = 0)} \middle| x \right], \qquad
+    a_j(x) = \tfrac12 \log \frac{r_j^+}{r_j^-}, \quad b_j(x) = \tfrac12 \log r_j^+ r_j^-
+
+which one regression learns from the weights. With them
+
+.. math::
+
+    \sigma(\theta, \nu)\, p(x|\theta, \nu) \approx \sigma(\theta)\, p(x|\theta)
+    \exp \sum_j \left( a_j(x)\, \nu_j + b_j(x)\, \nu_j^2 \right)
+
+This is exact at :math:`\nu_j = 0, \pm 1` of one nuisance parameter, at the theta where the response
+was learned, and everywhere if the response is a function of x alone. Else it neglects how theta and
+other nuisance parameters change the mix of events with the same x; an estimator trained on theta
+and nu does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from madminer.analysis.dataanalyzer import DataAnalyzer
+from madminer.analysis.response import EventResponse, response_model
+from madminer.analysis.weights import parameter_points
+from madminer.checks import path
+from madminer.errors import OptionError, SetupError
+from madminer.likelihood.learned import LearnedDensity
+from madminer.likelihood.pool import EventPool
+from madminer.likelihood.terms import ResponseShape
+from madminer.likelihood.yields import Yields
+from madminer.ml import Estimator, ScoreEstimator, load_estimator
+from madminer.typing import FloatArray, StrPath, ThetaLike
+
+__all__ = ["ResponseEstimator", "learned_response", "response_term", "train_response"]
+
+ResponseEstimator = ScoreEstimator
+"""A regression of ratios of weights: 2 k outputs, those at +1 and those at -1, minus one."""
+
+SMALLEST_RATIO = 1e-3
+"""Predicted ratios below this are no ratios of weights, but errors of the network."""
+
+
+def train_response(
+    analyzer: DataAnalyzer | StrPath,
+    theta: ThetaLike,
+    *,
+    test_split: float | None = 0.2,
+    n_hidden: tuple[int, ...] = (100,),
+    activation: str = "tanh",
+    **training: Any,
+) -> ResponseEstimator:
+    """Learn how events respond to the nuisance parameters.
+
+    Args:
+        analyzer: Events with weights at nuisance benchmarks, or their file.
+        theta: Parameter point at which events are weighted: the centre of the limits.
+        test_split: Fraction of the file, at its end, that is left out; None for none.
+        n_hidden: Units of each hidden layer.
+        activation: Name of the activation function.
+        **training: Options of `ScoreEstimator.train`, such as `n_epochs` and `seed`.
+
+    Returns:
+        The estimator, to be saved with `save` and given to `NeuralLikelihood` or
+        `AsymptoticLimits` as `response`.
+
+    Raises:
+        SetupError: If the file has no nuisance parameters.
+        NoEventsError: If there are no events.
+    """
+    events = analyzer if isinstance(analyzer, DataAnalyzer) else DataAnalyzer(analyzer)
+    setup = events.setup
+    if not setup.n_nuisance_parameters:
+        raise SetupError(
+            "A response to nuisance parameters needs some: the file has none, or they were left "
+            "out with include_nuisance_parameters=False."
+        )
+    pool = EventPool.of(events, "train", test_split)
+    k = setup.n_nuisance_parameters
+    nus = np.vstack([np.eye(k), -np.eye(k)])
+    points = parameter_points(setup, [theta] * (2 * k), nus)
+    ratios = EventResponse.of(response_model(setup), pool.weights).factors(points).T
+    estimator = ScoreEstimator(n_hidden=n_hidden, activation=activation)
+    weights = pool.probabilities(theta) * len(pool)
+    estimator.train(
+        "sally", pool.x, ratios - 1.0, sample_weight=weights, scale_scores=True, **training
+    )
+    return estimator
+
+
+def learned_response(estimator: ResponseEstimator, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Coefficients a and b of the response of events, each of shape ``(n, k)``.
+
+    Args:
+        estimator: See `train_response`.
+        x: Observables, shape ``(n, n_observables)``.
+    """
+    ratios = np.maximum(1.0 + estimator.evaluate_score(x, nuisance_mode="keep"), SMALLEST_RATIO)
+    up, down = np.split(np.log(ratios), 2, axis=1)
+    return 0.5 * (up - down), 0.5 * (up + down)
+
+
+def response_term(
+    response: ResponseEstimator | StrPath,
+    density: LearnedDensity,
+    x: FloatArray,
+    weights: FloatArray,
+    total: Yields,
+) -> ResponseShape:
+    """The term that a learned response adds to a likelihood of theta alone.
+
+    Args:
+        response: The estimator, or its file.
+        density: The density of x, which must not know nu.
+        x: Events, shape ``(n, n_observables)``.
+        weights: Their weights, which add up to their number, shape ``(n,)``.
+        total: The cross section, one cell.
+
+    Raises:
+        OptionError: If the density knows nu already, or the response is another estimator.
+        SetupError: If it was trained for other nuisance parameters.
+    """
+    if density.knows_nu:
+        raise OptionError(
+            "The estimator knows the nuisance parameters already: leave out response."
+        )
+    known = (
+        response if isinstance(response, Estimator) else load_estimator(path(response, "response"))
+    )
+    if not isinstance(known, ScoreEstimator):
+        raise OptionError(
+            f"response must be what train_response returns, got a {type(known).__name__}."
+        )
+    a, b = learned_response(known, x)
+    mean = (weights @ a) / weights.sum()
+    steps = a - mean
+    return ResponseShape(
+        total,
+        (weights @ a)[np.newaxis],
+        (weights @ b)[np.newaxis],
+        np.einsum("n,ni,nj->ij", np.abs(weights), steps, steps)[np.newaxis],
+        np.array([weights.sum()]),
+    )
