@@ -10,6 +10,22 @@ from .fisherinformation import (
     project_information as project_information,
 )
 from .lhe import LHEReader as LHEReader
+from .likelihood import (
+    HistoLikelihood as HistoLikelihood,
+)
+from .likelihood import (
+    NeuralLikelihood as NeuralLikelihood,
+)
+from .likelihood import (
+    fix_params as fix_params,
+)
+from .likelihood import (
+    profile_log_likelihood as profile_log_likelihood,
+)
+from .likelihood import (
+    project_log_likelihood as project_log_likelihood,
+)
+from .limits import AsymptoticLimits as AsymptoticLimits
 from .ml import (
     DoubleParameterizedRatioEstimator as DoubleParameterizedRatioEstimator,
 )

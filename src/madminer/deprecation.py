@@ -164,20 +164,9 @@ _LATER: Mapping[str, str] = MappingProxyType(
             "with madminer.LHEReader, whose set_smearing imitates a detector, or give observables "
             "and weights from elsewhere to madminer.io.import_events."
         ),
-        "likelihood, HistoLikelihood, NeuralLikelihood, fix_params, project_log_likelihood, "
-        "profile_log_likelihood": (
-            "Likelihood functions come in a later version. Until then the estimators of "
-            "madminer.ml give log likelihoods and ratios of observed events, and madminer.limits "
-            "expected ones."
-        ),
         "InformationGeometry, fisherinformation.InformationGeometry, fisherinformation.geometry": (
             "Distances along geodesics come in a later version. Until then take the local "
             "distance d^2 = dtheta I dtheta with the I of madminer.FisherInformation."
-        ),
-        "AsymptoticLimits, limits.AsymptoticLimits, limits.asymptotic_limits": (
-            "It comes in a later version. Until then expected_limit_grid and truth_limit_grid of "
-            "madminer.limits give expected limits, and limit_grid those of log likelihoods that "
-            "you have."
         ),
         "plot_histograms, plotting.plot_histograms, plotting.distributions.plot_histograms": (
             "It comes in a later version. Until then madminer.plot_distributions draws histograms "

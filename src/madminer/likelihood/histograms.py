@@ -19,7 +19,7 @@ from madminer.fisherinformation.score_information import (
 )
 from madminer.fisherinformation.selection import EventFunction, event_function
 from madminer.models import AnalysisSetup
-from madminer.stats import as_edges, bin_indices, weighted_quantiles
+from madminer.stats import as_edges, bin_indices, binned_moments, weighted_quantiles
 from madminer.typing import BoolArray, FloatArray, IntArray, StrPath
 
 __all__ = [
@@ -104,6 +104,10 @@ class Binning:
         return np.stack(
             [np.bincount(cells, column, minlength=self.n_bins) for column in weights.T], axis=1
         )
+
+    def weight_products(self, values: FloatArray, weights: FloatArray) -> FloatArray:
+        """Sums of products of two weights of an event, ``(n, b)`` to ``(n_bins, b, b)``."""
+        return binned_moments(weights, self.cells(values), self.n_bins).products
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -91,7 +91,7 @@ def _log_f(
     return member.evaluate_log_likelihood_ratio(x, positions, all_combinations, with_score)
 
 
-def learned_density(model: DensityModel | StrPath, setup: AnalysisSetup) -> LearnedDensity:
+def learned_density(model: Estimator | Ensemble | StrPath, setup: AnalysisSetup) -> LearnedDensity:
     """Load an estimator where a path is given, and check that it fits to a setup.
 
     Args:

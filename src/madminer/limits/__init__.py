@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from madminer.limits.asymptotic_limits import AsymptoticLimits
 from madminer.limits.expected import expected_limit_grid, truth_limit_grid
 from madminer.limits.grid import LimitGrid, limit_grid, regular_grid
 
-__all__ = ["LimitGrid", "expected_limit_grid", "limit_grid", "regular_grid", "truth_limit_grid"]
+__all__ = [
+    "AsymptoticLimits",
+    "LimitGrid",
+    "expected_limit_grid",
+    "limit_grid",
+    "regular_grid",
+    "truth_limit_grid",
+]

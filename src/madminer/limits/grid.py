@@ -1,25 +1,30 @@
-"""Grids of parameter points, and log likelihood ratios and p-values on them."""
+"""Log likelihood ratios and p-values on grids of parameter points."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from madminer.checks import whole
-from madminer.errors import DataError, ShapeError
+from madminer.checks import number, whole
+from madminer.errors import DataError, OptionError, ShapeError
+from madminer.likelihood.histograms import DensityHistogram
 from madminer.stats import log_ratio_to_best, p_values_from_log_r, regular_grid
 from madminer.tables import Table, tables_html
 from madminer.typing import FloatArray
 
-__all__ = ["LimitGrid", "limit_grid", "parameters_at_border", "regular_grid"]
+__all__ = ["LimitGrid", "limit_grid", "parameters_at_border", "regular_grid", "shown_point"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LimitGrid:
     r"""Log likelihood ratios and asymptotic p-values on a grid of parameter points.
 
-    All logarithms are natural ones of the likelihood (log, not -2 log).
+    All logarithms are natural ones of the likelihood (log, not -2 log). The result unpacks as
+    ``theta_grid, p_values, i_best, llr_kin, log_p_rate, histos``.
+
+    With nuisance parameters the likelihood is the largest over them at each point.
 
     Args:
         theta_grid: Parameter points, shape ``(n, p)``.
@@ -30,6 +35,13 @@ class LimitGrid:
         log_p_rate: Log Poisson probability of the number of events, shape ``(n,)``.
         n_observed: Number of events, real for Asimov data.
         dof: Degrees of freedom of the p-values.
+        nus: Nuisance parameters that maximise the likelihood at each point, shape ``(n, k)``.
+        log_constraint: Their log constraints without the constant, shape ``(n,)``.
+        log_r_errors: Standard deviations of log r from the finite simulation (histograms) or from
+            the training (ensembles), shape ``(n,)``; None where they are not known.
+        histograms: Histograms at the points; None without.
+        data: What is histogrammed of the data at each point, shape ``(n, n_x, n_statistics)``, and
+            the weights of the events, shape ``(n_x,)``; None if not asked for.
     """
 
     theta_grid: FloatArray
@@ -40,12 +52,52 @@ class LimitGrid:
     log_p_rate: FloatArray
     n_observed: float
     dof: int
+    nus: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    log_constraint: FloatArray = field(default_factory=lambda: np.zeros(1))
+    log_r_errors: FloatArray | None = None
+    histograms: Sequence[DensityHistogram] | None = None
+    data: tuple[FloatArray, FloatArray] | None = None
 
     @property
     def best_theta(self) -> FloatArray:
         """The best grid point, shape ``(p,)``."""
         theta: FloatArray = self.theta_grid[self.i_best]
         return theta
+
+    @property
+    def best_fit(self) -> int:
+        """Index of the best grid point."""
+        return self.i_best
+
+    @property
+    def histos(self) -> object:
+        """Histograms; with what is histogrammed of the data, and its weights, if asked for."""
+        return self.histograms if self.data is None else (self.histograms, *self.data)
+
+    def __iter__(self) -> Iterator[object]:
+        values = (self.theta_grid, self.p_values, self.i_best, self.llr_kin, self.log_p_rate)
+        return iter((*values, self.histos))
+
+    def __len__(self) -> int:
+        return 6
+
+    def p_value_band(self, n_sigma: float = 1.0) -> tuple[FloatArray, FloatArray]:
+        """p-values for log r shifted down and up by its uncertainty, each of shape ``(n,)``.
+
+        Args:
+            n_sigma: Size of the shift in standard deviations.
+
+        Raises:
+            OptionError: If the uncertainty is not known.
+        """
+        if self.log_r_errors is None:
+            raise OptionError(
+                "The uncertainty of these limits is not known: it comes with histograms whose bins "
+                "are common to all points, and with ensembles of ratio estimators."
+            )
+        shift = number(n_sigma, "n_sigma", 0.0) * self.log_r_errors
+        low, high = (np.minimum(self.log_r + sign * shift, 0.0) for sign in (-1.0, 1.0))
+        return p_values_from_log_r(low, self.dof), p_values_from_log_r(high, self.dof)
 
     def share_within(self, confidence_level: float) -> float:
         """Share of the grid points that are not excluded at a confidence level.
@@ -91,11 +143,25 @@ def limit_grid(
     log_p_rate: FloatArray,
     n_observed: float,
     dof: int | None = None,
+    *,
+    nus: FloatArray | None = None,
+    log_constraint: FloatArray | None = None,
+    log_r_errors: FloatArray | None = None,
+    extra_variance: bool = False,
+    histograms: Sequence[DensityHistogram] | None = None,
+    data: tuple[FloatArray, FloatArray] | None = None,
 ) -> LimitGrid:
     r"""Combine kinematics and rate to p-values.
 
-    .. math:: \log r = l - \max l, \quad l = \mathrm{llr}_\mathrm{kin} + \log p_\mathrm{rate},
-              \qquad p = F_>^{\chi^2}(-2 \log r)
+    .. math:: \log r = l - \max l, \quad l = \mathrm{llr}_\mathrm{kin} + \log p_\mathrm{rate}
+              + \log p(\nu), \qquad p = F_>^{\chi^2}(-2 \log r)
+
+    An uncertain log r is that of an estimator with a larger variance. In the Gaussian limit
+    :math:`q = -2 \log r = \Delta^2 / \sigma^2`, and a shift of the estimate with variance
+    :math:`\tau^2` moves q by :math:`s_q = 2 \Delta \tau / \sigma^2`; with the variance
+    :math:`\sigma^2 + \tau^2` of both
+
+    .. math:: q' = \frac{q}{1 + \tau^2 / \sigma^2} = \frac{q^2}{q + s_q^2 / 4}
 
     Args:
         theta_grid: Parameter points, shape ``(n, p)``.
@@ -103,6 +169,12 @@ def limit_grid(
         log_p_rate: Log Poisson probability of the number of events, shape ``(n,)``.
         n_observed: Number of events.
         dof: Degrees of freedom; None for the number p of parameters.
+        nus: Nuisance parameters at each point, shape ``(n, k)``; None for none.
+        log_constraint: Their log constraints, shape ``(n,)``; None for zero.
+        log_r_errors: Standard deviations of log r, shape ``(n,)``; None where not known.
+        extra_variance: Whether to add their variance, as above.
+        histograms: Histograms at the points.
+        data: Statistics and weights of the data.
 
     Returns:
         The result.
@@ -110,6 +182,7 @@ def limit_grid(
     Raises:
         ShapeError: If the numbers of points differ.
         DataError: If a log likelihood is not a number, or the likelihood vanishes everywhere.
+        OptionError: If `extra_variance` is asked for without errors.
 
     Examples:
         >>> grid = limit_grid(np.array([[0.0], [1.0]]), np.array([-1.0, -3.0]), np.zeros(2), 10.0)
@@ -122,9 +195,12 @@ def limit_grid(
             "Expected thetas (n, p) and log likelihoods (n,), got "
             f"{theta_grid.shape}, {llr_kin.shape} and {log_p_rate.shape}."
         )
-    if np.any(np.isnan(llr_kin)) or np.any(np.isnan(log_p_rate)):
+    constraint = np.zeros(n) if log_constraint is None else log_constraint
+    if np.any(np.isnan(llr_kin)) or np.any(np.isnan(log_p_rate)) or np.any(np.isnan(constraint)):
         raise DataError("A log likelihood is not a number at some grid points.")
-    log_r, i_best = log_ratio_to_best(llr_kin + log_p_rate)
+    log_r, i_best = log_ratio_to_best(llr_kin + log_p_rate + constraint)
+    if extra_variance:
+        log_r = _widened(log_r, log_r_errors)
     degrees = theta_grid.shape[1] if dof is None else whole(dof, "dof", 1)
     return LimitGrid(
         theta_grid=theta_grid,
@@ -135,6 +211,11 @@ def limit_grid(
         log_p_rate=log_p_rate,
         n_observed=float(n_observed),
         dof=degrees,
+        nus=np.empty((n, 0)) if nus is None else nus,
+        log_constraint=constraint,
+        log_r_errors=log_r_errors,
+        histograms=histograms,
+        data=data,
     )
 
 
@@ -155,3 +236,16 @@ def parameters_at_border(grid: LimitGrid) -> list[int]:
         for i, values in enumerate(grid.theta_grid.T)
         if len(np.unique(values)) > 2 and values[grid.i_best] in (values.min(), values.max())
     ]
+
+
+def _widened(log_r: FloatArray, errors: FloatArray | None) -> FloatArray:
+    """Log ratios of an estimator with the variance of log r added."""
+    if errors is None:
+        raise OptionError(
+            "extra_variance needs the uncertainty of log r, which is known for histograms with "
+            "bins common to all points and for ensembles of ratio estimators."
+        )
+    q = -2.0 * log_r
+    variance = errors**2  # s_q^2 / 4
+    widened: FloatArray = q**2 / np.where(q > 0.0, q + variance, 1.0)
+    return -0.5 * widened

@@ -1,0 +1,418 @@
+"""AsymptoticLimits: p-values on a grid of parameter points, nuisance parameters profiled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Unpack
+
+import numpy as np
+
+from madminer.analysis.dataanalyzer import DataAnalyzer
+from madminer.analysis.weights import ParameterPoints
+from madminer.checks import flag, one_of, real_array, shown
+from madminer.errors import OptionError, ShapeError
+from madminer.likelihood.base import checked_events, event_weights, expected_number, total_cell
+from madminer.likelihood.fit import profile_nuisances
+from madminer.likelihood.histograms import DensityHistogram
+from madminer.likelihood.learned import learned_density
+from madminer.likelihood.model import Channel, Likelihood
+from madminer.likelihood.pool import EventPool
+from madminer.likelihood.response import response_term
+from madminer.likelihood.terms import LearnedShape, RateTerm, Term, binned_densities
+from madminer.limits.errors import binned_log_r_errors, ensemble_log_r_errors
+from madminer.limits.grid import LimitGrid, limit_grid, parameters_at_border, shown_point
+from madminer.limits.options import LimitKeywords, LimitMode, LimitOptions
+from madminer.limits.shapes import DataSet, HistogramShape, histogram_shape
+from madminer.limits.truth import truth_terms
+from madminer.models import AnalysisSetup
+from madminer.options import takes
+from madminer.stats import p_values_from_log_r, regular_grid
+from madminer.typing import ArrayLike, FloatArray, IntArray, StrPath, ThetaLike
+
+__all__ = ["AsymptoticLimits", "expected_limits_of", "grid_points", "limits_of"]
+
+logger = logging.getLogger(__name__)
+
+MODES = ("rate", "histo", "ml", "sally", "adaptive-sally", "sallino", "truth")
+
+CONFIDENCE_LEVEL = 0.68
+"""The assumed truth must lie within the limits expected from it at this confidence level."""
+
+FEW_EVENTS = 100.0
+"""Effective number of events at a grid point below which limits are reported as uncertain."""
+
+
+class AsymptoticLimits(DataAnalyzer):
+    r"""Observed and expected limits from the asymptotic distribution of -2 log r.
+
+    .. math::
+
+        \log r(\theta) = \max_\nu \log L(\theta, \nu) - \max_{\theta', \nu} \log L(\theta', \nu),
+        \qquad p = F_>^{\chi^2_m}(-2 \log r)
+
+    with the maximum over theta on the grid. The likelihood of an event is, by `mode`,
+
+    - ``"rate"``: none, only the number of events counts;
+    - ``"histo"``: a histogram of the observables `hist_vars`;
+    - ``"ml"``: a ratio or a likelihood that a network estimates;
+    - ``"sally"``, ``"adaptive-sally"``, ``"sallino"``: a histogram of estimated scores;
+    - ``"truth"`` (expected limits): that of the event with its latent variables; no analysis can
+      be more sensitive.
+
+    With `include_nuisance_parameters` nuisance parameters are profiled at each point, each with a
+    standard normal constraint.
+
+    Args:
+        filename: Event file; None where only p-values are calculated.
+        include_nuisance_parameters: Whether to load and to profile nuisance parameters.
+
+    References:
+        Wilks, 1938; Cowan, Cranmer, Gross, Vitells, arXiv:1007.1727; Brehmer et al., *MadMiner*,
+        arXiv:1907.10621, Sec. 3.
+    """
+
+    def __init__(
+        self, filename: StrPath | None = None, include_nuisance_parameters: bool = False
+    ) -> None:
+        flag(include_nuisance_parameters, "include_nuisance_parameters")
+        if filename is not None:
+            super().__init__(filename, include_nuisance_parameters=include_nuisance_parameters)
+
+    @takes(
+        LimitOptions,
+        without=("return_asimov", "sample_only_from_closest_benchmark", "n_asimov"),
+    )
+    def observed_limits(
+        self, mode: LimitMode, x_observed: ArrayLike, **options: Unpack[LimitKeywords]
+    ) -> LimitGrid:
+        """Limits from observed events.
+
+        Args:
+            mode: What the likelihood of an event is made of, see the class.
+            x_observed: Observables, shape ``(n, n_observables)``.
+
+        Returns:
+            The result; unpacks as the grid ``(n_grid, p)``, p-values ``(n_grid,)``, index of the
+            best point, kinematic log likelihoods ``(n_grid,)``, log Poisson probabilities
+            ``(n_grid,)``, and histograms.
+
+        Raises:
+            OptionError: If an option is not valid or missing, or an estimator is of another type.
+            ExpressionError: If an expression is refused, as with an unknown observable.
+            SetupError: If an estimator belongs to another setup.
+            ShapeError: If `x_observed` or the grid have another shape.
+            DataError: If data are not numbers.
+            FitError: If nuisance parameters cannot be profiled at a point.
+        """
+        chosen = LimitOptions(**options)
+        self._check_mode(mode, chosen)
+        x = checked_events(x_observed, self.n_observables)
+        weights, _ = event_weights(len(x), None, chosen.n_observed)
+        thetas = self._thetas(chosen)
+        grid = limits_of(self, mode, DataSet(x, weights), thetas, chosen, chosen.return_observed)
+        _report_border(grid, list(self.parameters))
+        return grid
+
+    @takes(LimitOptions, without=("n_observed", "return_observed"))
+    def expected_limits(
+        self, mode: LimitMode, theta_true: ThetaLike, **options: Unpack[LimitKeywords]
+    ) -> LimitGrid:
+        r"""Limits expected if a parameter point is true.
+
+        The data are the last events of the file with their weights at the truth, which stand for
+        :math:`N = L \sigma(\theta_\mathrm{true})` events (Asimov data).
+
+        Args:
+            mode: What the likelihood of an event is made of, see the class.
+            theta_true: Assumed truth; nuisance parameters are zero.
+
+        Returns:
+            As `observed_limits`.
+
+        Raises:
+            NoEventsError: If no events remain or their weights do not add up to a positive number.
+            OptionError: If an option is not valid or missing, or an estimator is of another type.
+            ExpressionError: If an expression is refused, as with an unknown observable.
+            SetupError: If an estimator belongs to another setup.
+            ShapeError: If the grid has another shape.
+            FitError: If nuisance parameters cannot be profiled at a point.
+        """
+        chosen = LimitOptions(**options)
+        self._check_mode(mode, chosen)
+        thetas = self._thetas(chosen)
+        return expected_limits_of(self, mode, theta_true, thetas, chosen)
+
+    def asymptotic_p_value(
+        self, log_likelihood_ratio: ArrayLike, dof: int | None = None
+    ) -> FloatArray:
+        """Asymptotic p-values of log r (not -2 log r) relative to the best point.
+
+        Args:
+            log_likelihood_ratio: Values, not positive, any shape.
+            dof: Degrees of freedom; None for the number of theory parameters.
+
+        Raises:
+            DataError: If a value is positive or not a number.
+            OptionError: If `dof` is not a positive whole number, or not given without a file.
+        """
+        if dof is None and not hasattr(self, "setup"):
+            raise OptionError("dof is needed where no event file says how many parameters it has.")
+        return p_values_from_log_r(log_likelihood_ratio, self.n_parameters if dof is None else dof)
+
+    def _check_mode(self, mode: object, options: LimitOptions) -> None:
+        one_of(mode, "mode", list(MODES))
+        if not hasattr(self, "setup"):
+            raise OptionError("Limits need events: AsymptoticLimits(filename).")
+        if mode == "rate" and not options.include_xsec:
+            raise OptionError("Mode 'rate' without the rate (include_xsec=False) leaves nothing.")
+
+    def _thetas(self, options: LimitOptions) -> FloatArray:
+        """The points of the grid, shape ``(n, p)``."""
+        if options.thetas_eval is not None:
+            return grid_points(options.thetas_eval, self.n_parameters)
+        if options.grid_ranges is None:
+            raise OptionError("Limits need a grid: give grid_ranges, or points as thetas_eval.")
+        return grid_points(
+            regular_grid(options.grid_ranges, options.grid_resolutions), self.n_parameters
+        )
+
+
+def grid_points(thetas: ArrayLike, n_parameters: int) -> FloatArray:
+    """Check the points of a grid.
+
+    Raises:
+        ShapeError: If they are not finite with shape ``(n, n_parameters)``.
+    """
+    points = real_array(thetas, "theta_grid")
+    if points.ndim != 2 or points.shape[1] != n_parameters or not len(points):
+        raise ShapeError(
+            f"The grid must have shape (n, {n_parameters}), a range for each parameter; got "
+            f"{shown(thetas)} of shape {points.shape}."
+        )
+    if not np.all(np.isfinite(points)):
+        raise ShapeError("The grid must be finite, but holds values that are not.")
+    return points
+
+
+def expected_limits_of(
+    analyzer: DataAnalyzer,
+    mode: LimitMode,
+    theta_true: ThetaLike,
+    thetas: FloatArray,
+    options: LimitOptions,
+) -> LimitGrid:
+    """Limits from Asimov data; an assumed truth that is not within them is reported."""
+    close_to = theta_true if options.sample_only_from_closest_benchmark else None
+    pool = EventPool.of(analyzer, "test", options.test_split, close_to).first(options.n_asimov)
+    n_expected = expected_number(analyzer, theta_true, None, options.luminosity)
+    data = DataSet(pool.x, n_expected * pool.probabilities(theta_true), pool)
+    truth = analyzer.setup.theta(theta_true)
+    grid = limits_of(analyzer, mode, data, thetas, options, options.return_asimov, truth)
+    _report_border(grid, list(analyzer.parameters))
+    return grid
+
+
+def limits_of(
+    analyzer: DataAnalyzer,
+    mode: LimitMode,
+    data: DataSet,
+    thetas: FloatArray,
+    options: LimitOptions,
+    return_data: bool | int = False,
+    truth: FloatArray | None = None,
+) -> LimitGrid:
+    """Limits on a grid from a data set.
+
+    Args:
+        analyzer: The events.
+        mode: What the likelihood of an event is made of.
+        data: Observed or expected events.
+        thetas: Parameter points, shape ``(n, p)``.
+        options: Options of the limits.
+        return_data: Whether to return what is histogrammed of the data, or of how many events.
+        truth: Assumed truth of expected data, at which the likelihood is calculated too.
+    """
+    _report_few_events(analyzer, thetas)
+    points = thetas if truth is None else np.vstack([thetas, truth])
+    kept = slice(0, len(thetas))
+    shape = _shape(analyzer, mode, data, points, kept, options)
+    n_observed = np.array([data.n_events])
+    rate = RateTerm(total_cell(analyzer), options.luminosity, n_observed)
+    terms = (*shape.terms, rate) if options.include_xsec else shape.terms
+    likelihood = Likelihood((Channel(analyzer.setup, terms, n_observed),))
+    params = profile_nuisances(likelihood, points, shape.datasets).params
+    parts = likelihood.parts(params, shape.datasets)
+    llr_kin = shape.reference(likelihood, len(points)) - parts["shape"]
+    k = len(likelihood.nuisance_parameters)
+    log_constraint = 0.5 * k * np.log(2.0 * np.pi) - parts["constraint"]
+    log_l = llr_kin - parts["rate"] + log_constraint
+    best = int(np.argmax(np.nan_to_num(log_l[kept], nan=-np.inf)))
+    grid = limit_grid(
+        thetas,
+        llr_kin[kept],
+        -parts["rate"][kept],
+        data.n_events,
+        options.dof,
+        nus=params[kept, analyzer.n_parameters :],
+        log_constraint=log_constraint[kept],
+        log_r_errors=shape.log_r_errors(rate if options.include_xsec else None, params[kept], best),
+        extra_variance=options.extra_variance,
+        histograms=shape.histograms(params[kept]) if options.return_histos else None,
+        data=shape.shown_data(data, return_data, len(thetas)),
+    )
+    if truth is not None:
+        _report_truth(grid, truth, float(log_l[-1] - log_l[best]))
+    return grid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shape:
+    """Terms for the distribution of events, and what they are made of."""
+
+    setup: AnalysisSetup
+    terms: tuple[Term, ...]
+    histogram: HistogramShape | None = None
+    learned: LearnedShape | None = None
+
+    @property
+    def datasets(self) -> IntArray | None:
+        """Number of the data set of each point, where bins depend on theta."""
+        if self.histogram is None or len(self.histogram.term.counts) == 1:
+            return None
+        return np.arange(len(self.histogram.term.counts))
+
+    def points(self, params: FloatArray) -> ParameterPoints:
+        """Points in theta and nu."""
+        return Channel(self.setup, (), np.zeros(1)).points(params)
+
+    def reference(self, likelihood: Likelihood, n: int) -> FloatArray:
+        """Minus the log densities at the reference point, zero where none is divided out."""
+        if self.histogram is None or self.histogram.theta_reference is None:
+            return np.zeros(n)
+        params = np.zeros((n, likelihood.n_params))
+        params[:, : self.setup.n_parameters] = self.histogram.theta_reference
+        return likelihood.parts(params, self.datasets)["shape"]
+
+    def log_r_errors(
+        self, rate: RateTerm | None, params: FloatArray, best: int
+    ) -> FloatArray | None:
+        """Standard deviations of log r, None where they are not known."""
+        if self.histogram is not None and self.histogram.products is not None:
+            return binned_log_r_errors(
+                self.histogram.term, self.histogram.products, rate, self.points(params), best
+            )
+        if self.learned is not None and len(self.learned.density.members) > 1:
+            return ensemble_log_r_errors(self.learned, self.points(params), best)
+        return None
+
+    def histograms(self, params: FloatArray) -> list[DensityHistogram] | None:
+        """Histograms at points."""
+        if self.histogram is None:
+            return None
+        term, binnings = self.histogram.term, self.histogram.binnings
+        which = np.arange(len(params)) if len(term.counts) > 1 else np.zeros(len(params), int)
+        sigma, _ = term.bins.expand(self.points(params), which)
+        densities = binned_densities(
+            sigma, term.volumes if len(term.volumes) == 1 else (term.volumes[which])
+        )
+        return [
+            DensityHistogram(one.edges, density[: one.n_bins].reshape(one.shape))
+            for density, one in (
+                (density, binnings[i if len(binnings) > 1 else 0])
+                for i, density in enumerate(densities)
+            )
+        ]
+
+    def shown_data(
+        self, data: DataSet, return_data: bool | int, n: int
+    ) -> tuple[FloatArray, FloatArray] | None:
+        """Statistics of the data at n points, and weights of the events, if asked for."""
+        if not return_data or self.histogram is None:
+            return None
+        few = len(data.x) if return_data is True or return_data == 1 else int(return_data)
+        return self.histogram.statistics[:n, :few], data.weights[:few]
+
+
+def _shape(
+    analyzer: DataAnalyzer,
+    mode: LimitMode,
+    data: DataSet,
+    points: FloatArray,
+    grid: slice,
+    options: LimitOptions,
+) -> _Shape:
+    """The terms of a mode; `grid` are the points that adaptive bins are made for."""
+    setup = analyzer.setup
+    if mode == "rate":
+        return _Shape(setup, ())
+    if mode == "truth":
+        if data.pool is None:
+            raise OptionError("Latent variables of observed events are not known: another mode.")
+        return _Shape(setup, tuple(truth_terms(data.pool, data.weights)))
+    if mode == "ml":
+        return _learned(analyzer, data, options)
+    if not options.weighted_histo and setup.n_nuisance_parameters:
+        raise OptionError(
+            "Nuisance parameters cannot be profiled with histograms that are drawn at random; use "
+            "weighted_histo=True."
+        )
+    pool = EventPool.of(analyzer, "train", options.test_split)
+    histogram = histogram_shape(mode, setup, points, grid, data, pool, options)
+    return _Shape(setup, (histogram.term,), histogram)
+
+
+def _learned(analyzer: DataAnalyzer, data: DataSet, options: LimitOptions) -> _Shape:
+    if options.model_file is None:
+        raise OptionError("Mode 'ml' needs model_file, the estimator of a ratio or a likelihood.")
+    density = learned_density(options.model_file, analyzer.setup)
+    learned = LearnedShape(density, data.x, data.weights, np.array([0, len(data.x)]))
+    terms: list[Term] = [learned]
+    if options.response is not None:
+        total = total_cell(analyzer)
+        terms.append(response_term(options.response, density, data.x, data.weights, total))
+    return _Shape(analyzer.setup, tuple(terms), learned=learned)
+
+
+def _report_few_events(analyzer: DataAnalyzer, thetas: FloatArray) -> None:
+    """Warn of grid points that hardly any simulated event describes."""
+    sigma, error = analyzer.xsecs(list(thetas))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n_effective = np.where(sigma > 0.0, (sigma / error) ** 2, 0.0)
+    worst = int(np.argmin(n_effective))
+    if n_effective[worst] < FEW_EVENTS:
+        logger.warning(
+            "At the grid point theta = %s the simulated events are worth %.3g unweighted ones: "
+            "the grid reaches beyond what was simulated, and limits there are not reliable. Use a "
+            "smaller grid, or events from benchmarks nearer to it.",
+            shown_point(thetas[worst]),
+            n_effective[worst],
+        )
+
+
+def _report_truth(grid: LimitGrid, truth: FloatArray, log_r: float) -> None:
+    """Warn of an assumed truth that the limits expected from it exclude."""
+    p_value = float(p_values_from_log_r([min(log_r, 0.0)], grid.dof)[0])
+    if p_value < 1.0 - CONFIDENCE_LEVEL:
+        logger.warning(
+            "The assumed truth theta = %s is excluded by the limits expected from it, with p = "
+            "%.2g where it should be 1; the best fit is %s. The estimator is biased or the events "
+            "are few: train it longer or on more samples, or use more test events.",
+            shown_point(truth),
+            p_value,
+            shown_point(grid.best_theta),
+        )
+
+
+def _report_border(grid: LimitGrid, names: Sequence[str]) -> None:
+    """Warn of a best fit at the border of the grid."""
+    at_border = parameters_at_border(grid)
+    if at_border:
+        logger.warning(
+            "The best fit theta = %s lies at the border of the grid in %s: the likelihood may be "
+            "larger outside, so that p-values are too large. Widen the grid, unless the parameter "
+            "ends there.",
+            shown_point(grid.best_theta),
+            ", ".join(names[i] for i in at_border),
+        )

@@ -1,0 +1,97 @@
+r"""Uncertainty of log likelihood ratios from finite simulation and from training.
+
+The sums :math:`S_{kb}` of the weights in the bins of a histogram have the covariance
+:math:`V_{kbc}`, as numbers of events are Poisson distributed. With the derivatives
+
+.. math::
+
+    G_{kb}(\theta) = \frac{\partial}{\partial S_{kb}}
+    \left[ \log L(\theta) - \log L(\theta_\mathrm{best}) \right], \qquad
+    \mathrm{var}(\log r) = \sum_{kbc} G_{kb} V_{kbc} G_{kc}
+
+to first order: that of the treatment of Barlow and Beeston. Nuisance parameters are at their best
+values, so that their own shift does not count (envelope theorem). Of an ensemble of networks it is
+the error of the mean of its members: random differences of training, and, where members were
+trained on resampled events, of those. What all members share is not covered.
+
+References:
+    Barlow and Beeston, *Fitting using finite Monte Carlo samples*, Comput. Phys. Commun. 77 (1993)
+    219; Conway, arXiv:1103.0354; ensembles: arXiv:2506.00113.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from madminer.analysis.weights import ParameterPoints
+from madminer.blocks import row_blocks
+from madminer.likelihood.terms import BinnedShape, LearnedShape, RateTerm
+from madminer.typing import FloatArray
+
+__all__ = ["binned_log_r_errors", "ensemble_log_r_errors"]
+
+_CELLS = 1 << 21  # values of networks that are held at once
+
+
+def binned_log_r_errors(
+    term: BinnedShape,
+    products: FloatArray,
+    rate: RateTerm | None,
+    points: ParameterPoints,
+    best: int,
+) -> FloatArray:
+    """Standard deviations of log r from the finite number of events in histograms.
+
+    Args:
+        term: Histograms with common bins.
+        products: Sums of products of weights in the bins, shape ``(K, b, b)``.
+        rate: The rate, whose cross section is the sum over the bins; None if it does not count.
+        points: Points with their best nuisance parameters.
+        best: Index of the best point.
+
+    Returns:
+        Standard deviations, shape ``(n,)``, zero at the best point.
+    """
+    sigma, _ = term.bins.expand(points, np.zeros(len(points), dtype=np.int64))
+    content = np.maximum(sigma, 0.0)
+    total = content.sum(axis=1, keepdims=True)
+    counts = term.counts[0]
+    inverse = np.divide(1.0, content, out=np.zeros_like(content), where=content > 0.0)
+    by_sigma = counts * inverse - counts.sum() / total
+    if rate is not None:
+        by_sigma = by_sigma + rate.n_observed[0] / total - rate.luminosity
+    # sigma_k = sum_b W_b S_kb f_k: the response f_k moves each weight alike
+    coefficients = points.coefficients[:, np.newaxis, :]
+    nominal = term.bins.expand(_nominal(points), np.zeros(len(points), dtype=np.int64))[0]
+    factors = np.divide(sigma, nominal, out=np.ones_like(sigma), where=nominal != 0.0)
+    slopes = (by_sigma * factors)[..., np.newaxis] * coefficients
+    difference = slopes - slopes[best]
+    variance = np.einsum("nkb,kbc,nkc->n", difference, products, difference, optimize=True)
+    errors: FloatArray = np.sqrt(np.maximum(variance, 0.0))
+    return errors
+
+
+def ensemble_log_r_errors(term: LearnedShape, points: ParameterPoints, best: int) -> FloatArray:
+    """Standard deviations of the mean log r of an ensemble.
+
+    Args:
+        term: The learned shape.
+        points: Points with their best nuisance parameters.
+        best: Index of the best point.
+
+    Returns:
+        Standard deviations, shape ``(n,)``, zero at the best point.
+    """
+    positions, members = term.density.positions(points), len(term.density.members)
+    sums = np.zeros((members, len(positions)))
+    for events in row_blocks(len(term.x), max(1, _CELLS // (members * len(positions)))):
+        values = term.density.member_values(term.x[events], positions)
+        finite = np.isfinite(values).all(axis=(0, 1))
+        sums += values[:, :, finite] @ term.weights[events][finite]
+    log_r = sums - sums[:, [best]]
+    errors: FloatArray = log_r.std(axis=0, ddof=1) / np.sqrt(members)
+    return errors
+
+
+def _nominal(points: ParameterPoints) -> ParameterPoints:
+    return ParameterPoints(points.table, points.which, np.zeros_like(points.nus))

@@ -1,0 +1,296 @@
+r"""Terms of limits for the distribution of events: histograms at every point, networks, truth.
+
+The statistics of the modes, with the estimated score t at the reference point and
+:math:`d = \theta - \theta_\mathrm{ref}`:
+
+- "histo": observables; "sally": components of t: the same at every point;
+- "sallino": :math:`h = t \cdot d / |d|`, one number that depends on the direction;
+- "adaptive-sally": :math:`(t \cdot d,\; t_1 d_0 - t_0 d_1) / |d|` in two parameters,
+  :math:`(t \cdot d / |d|,\; t)` in more.
+
+Densities of a statistic that depends on theta can be compared only with those of the same
+statistic: where it does, the density at the reference point is divided out.
+
+References:
+    Brehmer, Cranmer, Louppe, Pavez, arXiv:1805.00020, Sec. 3 (SALLY, SALLINO);
+    Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from madminer.analysis.weights import parameter_points
+from madminer.checks import random_generator
+from madminer.errors import OptionError, ShapeError
+from madminer.likelihood.histograms import (
+    Binning,
+    HistBins,
+    Statistic,
+    adaptive_binning,
+    finite_rows,
+    fixed_binning,
+    numbers_of_bins,
+    observable_statistic,
+    score_statistic,
+)
+from madminer.likelihood.pool import EventPool
+from madminer.likelihood.terms import BinnedShape
+from madminer.likelihood.yields import DrawnCells, MorphedCells, Yields
+from madminer.limits.options import LimitMode, LimitOptions
+from madminer.models import AnalysisSetup
+from madminer.progress import track
+from madminer.typing import FloatArray
+
+__all__ = ["DataSet", "HistogramShape", "histogram_shape"]
+
+SMALLEST_STEP = 1e-6
+"""Distance from the reference point below which there is no direction."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataSet:
+    """Observed or expected events.
+
+    Args:
+        x: Observables, shape ``(n, n_observables)``.
+        weights: Weights, which add up to their number, shape ``(n,)``.
+        pool: The same events with their weights at the benchmarks; None if they are observed.
+    """
+
+    x: FloatArray
+    weights: FloatArray
+    pool: EventPool | None = None
+
+    @property
+    def n_events(self) -> float:
+        """Number of events, not necessarily whole."""
+        return float(self.weights.sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HistogramShape:
+    """Histograms on a grid.
+
+    Args:
+        term: The term of the likelihood; if bins depend on theta, each point is a data set.
+        binnings: Bins common to all points, or those of each.
+        statistics: What is histogrammed of the data at each point, shape
+            ``(n_thetas, n, n_statistics)``.
+        theta_reference: Point whose density is divided out, None if the statistic is the same
+            everywhere.
+        products: Sums of products of weights in common bins, shape ``(K, b, b)``, else None.
+    """
+
+    term: BinnedShape
+    binnings: list[Binning]
+    statistics: FloatArray
+    theta_reference: FloatArray | None
+    products: FloatArray | None
+
+
+def histogram_shape(
+    mode: LimitMode,
+    setup: AnalysisSetup,
+    thetas: FloatArray,
+    grid: slice,
+    data: DataSet,
+    pool: EventPool,
+    options: LimitOptions,
+) -> HistogramShape:
+    """Histograms of all modes.
+
+    Args:
+        mode: "histo", "sally", "adaptive-sally" or "sallino".
+        setup: Setup of the analysis.
+        thetas: Parameter points, shape ``(n, p)``.
+        grid: Those whose mean weights make adaptive bins.
+        data: Observed or expected events.
+        pool: Simulated events.
+        options: Options of the limits.
+
+    Raises:
+        OptionError: If options do not fit to the mode or to each other.
+        DataError: If no event has finite statistics.
+    """
+    rng = random_generator(options.seed)
+    reference = (
+        setup.theta(options.thetaref)
+        if options.thetaref is not None
+        else (np.zeros(setup.n_parameters))
+    )
+    base = _base_statistic(mode, setup, options, reference)
+    rotate = _rotation(mode)
+    pool = pool.thinned(options.n_histo_toys, rng, "n_histo_toys")
+    simulated, observed = base(pool.x), base(data.x)
+    kept, seen = finite_rows(simulated, "simulated events"), finite_rows(observed, "data events")
+    simulated, weights = simulated[kept], pool.weights[kept]
+    counted = np.where(seen, data.weights, 0.0)
+    observed = np.where(seen[:, np.newaxis], observed, 0.0)
+    builder = _Histograms(mode, setup, thetas, thetas[grid], weights, options)
+    process = options.postprocessing
+    if rotate is None and builder.has_common_bins(_processed(process, simulated[:1]).shape[1]):
+        values, of_data = _processed(process, simulated), _processed(process, observed)
+        binning = builder.binning(values, None)
+        sums = binning.weight_sums(values, weights)[np.newaxis]
+        term = BinnedShape(
+            builder.yields(sums, rng),
+            binning.counts(of_data, counted)[np.newaxis],
+            binning.volumes[np.newaxis],
+        )
+        products = binning.weight_products(values, weights)
+        shown = np.broadcast_to(of_data, (len(thetas), *of_data.shape))
+        return HistogramShape(term, [binning], shown, None, products)
+    rows = []
+    for i, theta in enumerate(track(thetas, "Histograms")):
+        step = theta - reference
+        turned = (
+            (simulated, observed)
+            if rotate is None
+            else (rotate(simulated, step), rotate(observed, step))
+        )
+        values, of_data = (_processed(process, part) for part in turned)
+        binning = builder.binning(values, i)
+        rows.append(
+            (
+                binning,
+                binning.weight_sums(values, weights),
+                binning.counts(of_data, counted),
+                of_data,
+            )
+        )
+    binnings = [row[0] for row in rows]
+    largest = max(binning.n_bins for binning in binnings)
+    term = BinnedShape(
+        builder.yields(np.stack([_padded(row[1], largest) for row in rows]), rng),
+        np.stack([_padded(row[2], largest) for row in rows]),
+        np.stack([_padded(binning.volumes, largest, 1.0) for binning in binnings]),
+    )
+    at_reference = None if rotate is None else reference
+    return HistogramShape(term, binnings, np.stack([row[3] for row in rows]), at_reference, None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Histograms:
+    """How the bins at each point are made and filled."""
+
+    mode: LimitMode
+    setup: AnalysisSetup
+    thetas: FloatArray
+    grid: FloatArray
+    weights: FloatArray
+    options: LimitOptions
+
+    @property
+    def fixing(self) -> str | None:
+        """Where the weights of adaptive bins are taken; None for each point its own."""
+        given = self.options.fix_adaptive_binning
+        if not isinstance(given, str):
+            return None
+        kind = given.removeprefix("auto-")
+        return kind if kind == given or self.mode in {"histo", "sally"} else None
+
+    def has_common_bins(self, n_statistics: int) -> bool:
+        """Whether statistics that are the same everywhere have the same bins everywhere."""
+        return (
+            self.fixing is not None
+            or numbers_of_bins(self._bins(n_statistics), n_statistics) is None
+        )
+
+    def _bins(self, n_statistics: int) -> HistBins | None:
+        """Numbers of bins or edges, with the defaults of the mode."""
+        bins = self.options.hist_bins
+        if bins is None and self.mode == "adaptive-sally" and n_statistics > 1:
+            return [15, 5] if n_statistics == 2 else [12] + [5] * (n_statistics - 1)
+        return bins
+
+    def binning(self, values: FloatArray, i: int | None) -> Binning:
+        """Bins of statistics ``(n, n_statistics)`` at a point of the grid, or at all."""
+        n = values.shape[1]
+        bins = self._bins(n)
+        numbers = numbers_of_bins(bins, n)
+        if numbers is None:
+            return fixed_binning(bins or 1, n)
+        few = self.options.n_binning_toys or len(values)
+        weights = self._binning_weights(i)
+        return adaptive_binning(values[:few], weights[:few], numbers)
+
+    def _binning_weights(self, i: int | None) -> FloatArray:
+        if self.fixing == "center":
+            thetas = 0.5 * (self.grid.min(axis=0) + self.grid.max(axis=0))[np.newaxis]
+        elif self.fixing == "grid" or i is None:
+            thetas = self.grid
+        else:
+            thetas = self.thetas[i : i + 1]
+        coefficients = parameter_points(self.setup, thetas, None).coefficients.mean(axis=0)
+        weights: FloatArray = self.weights @ coefficients
+        return weights
+
+    def yields(self, sums: FloatArray, rng: np.random.Generator) -> Yields:
+        """Cross sections of the bins, drawn at random if histograms are not weighted."""
+        cells = MorphedCells(self.setup, sums)
+        if self.options.weighted_histo:
+            return cells
+        return DrawnCells(cells, self.options.n_histo_toys or len(self.weights), rng)
+
+
+def _base_statistic(
+    mode: LimitMode, setup: AnalysisSetup, options: LimitOptions, reference: FloatArray
+) -> Statistic:
+    """What is histogrammed, before it is turned into the direction of theta."""
+    if mode == "histo" and options.hist_vars is not None:
+        return observable_statistic(options.hist_vars, setup)
+    if options.model_file is None:
+        needed = "hist_vars, or model_file for scores" if mode == "histo" else "model_file"
+        raise OptionError(f"Mode {mode!r} needs {needed}; got None.")
+    components = options.score_components
+    if mode == "sallino" or (mode == "adaptive-sally" and components is None):
+        components = None
+    return score_statistic(options.model_file, setup, components, reference)  # type: ignore[arg-type] # checked there
+
+
+def _rotation(mode: LimitMode) -> Callable[[FloatArray, FloatArray], FloatArray] | None:
+    return {"sallino": _along, "adaptive-sally": _turned}.get(mode)
+
+
+def _along(score: FloatArray, step: FloatArray) -> FloatArray:
+    """Score along the direction from the reference point, shape ``(n, 1)``."""
+    length = float(np.linalg.norm(step))
+    if length < SMALLEST_STEP:
+        return score[:, :1]
+    along: FloatArray = (score @ (step / length))[:, np.newaxis]
+    return along
+
+
+def _turned(score: FloatArray, step: FloatArray) -> FloatArray:
+    """Score along and across the direction from the reference point."""
+    length = float(np.linalg.norm(step))
+    if length < SMALLEST_STEP or score.shape[1] == 1:
+        return score if score.shape[1] < 3 else np.hstack([score[:, :1], score])
+    if score.shape[1] == 2:
+        across = (score[:, 1] * step[0] - score[:, 0] * step[1]) / length
+        return np.stack([score @ (step / length), across], axis=1)
+    return np.hstack([_along(score, step), score])
+
+
+def _processed(
+    function: Callable[[FloatArray], FloatArray] | None, values: FloatArray
+) -> FloatArray:
+    if function is None:
+        return values
+    found = np.asarray(function(values), dtype=np.float64)
+    if found.ndim != 2 or len(found) != len(values):
+        raise ShapeError(
+            f"postprocessing must turn {values.shape} into (n, n_statistics) with as many events, "
+            f"got {found.shape}."
+        )
+    return found
+
+
+def _padded(values: FloatArray, n: int, fill: float = 0.0) -> FloatArray:
+    """Values of bins with empty bins added."""
+    missing = [(0, n - len(values))] + [(0, 0)] * (values.ndim - 1)
+    return np.pad(values, missing, constant_values=fill)
