@@ -4,6 +4,9 @@ from .fisherinformation import (
     FisherInformation as FisherInformation,
 )
 from .fisherinformation import (
+    InformationGeometry as InformationGeometry,
+)
+from .fisherinformation import (
     profile_information as profile_information,
 )
 from .fisherinformation import (

@@ -164,14 +164,6 @@ _LATER: Mapping[str, str] = MappingProxyType(
             "with madminer.LHEReader, whose set_smearing imitates a detector, or give observables "
             "and weights from elsewhere to madminer.io.import_events."
         ),
-        "InformationGeometry, fisherinformation.InformationGeometry, fisherinformation.geometry": (
-            "Distances along geodesics come in a later version. Until then take the local "
-            "distance d^2 = dtheta I dtheta with the I of madminer.FisherInformation."
-        ),
-        "plot_histograms, plotting.plot_histograms, plotting.distributions.plot_histograms": (
-            "It comes in a later version. Until then madminer.plot_distributions draws histograms "
-            "of an event file."
-        ),
         "MadMiner.run, MadMiner.run_multiple, MadMiner.reweight_existing_sample": (
             "MadGraph is run by a later version. Until then run it yourself, with weights at the "
             "benchmarks from its reweighting, and read the events with madminer.LHEReader; or use "

@@ -1,9 +1,26 @@
-"""Fisher information: truth, rate, histograms, trained scores; projecting and profiling."""
+"""Fisher information: truth, rate, histograms, trained scores; what to do with it; geometry."""
 
 from __future__ import annotations
 
 from madminer.fisherinformation import first_release  # noqa: F401  # installs the old names
+from madminer.fisherinformation.geometry import InformationGeometry
 from madminer.fisherinformation.information import FisherInformation
 from madminer.fisherinformation.manipulate import profile_information, project_information
+from madminer.fisherinformation.ranking import InformationRanking, rank_observables
+from madminer.fisherinformation.summary import (
+    blind_directions,
+    combine_informations,
+    expected_limits,
+)
 
-__all__ = ["FisherInformation", "profile_information", "project_information"]
+__all__ = [
+    "FisherInformation",
+    "InformationGeometry",
+    "InformationRanking",
+    "blind_directions",
+    "combine_informations",
+    "expected_limits",
+    "profile_information",
+    "project_information",
+    "rank_observables",
+]

@@ -67,7 +67,7 @@ def checked_events(x: ArrayLike, n_observables: int) -> FloatArray:
 
     Raises:
         ShapeError: If the shape is another one.
-        DataError: If there is no event or a value is not a number.
+        DataError: If a value is not a number.
     """
     events = real_array(x, "x_observed")
     if events.ndim == 1 and n_observables == 1:
@@ -95,9 +95,14 @@ def event_weights(
 
     Raises:
         ShapeError: If there is not one weight for each event.
-        DataError: If the weights do not add up to a positive number, or N is negative.
+        OptionError: If N is negative or not a number.
+        DataError: If the weights do not add up to a positive number, or there are no events, but N.
     """
     n = float(n_events) if n_observed is None else number(n_observed, "n_observed", 0.0)
+    if n > 0.0 and not n_events:
+        raise DataError(
+            f"n_observed is {n:g}, but x_observed has no events; give events, or n_observed=0."
+        )
     if weights is None:
         return np.full(n_events, n / max(n_events, 1)), n
     given = real_array(weights, "x_observed_weights")

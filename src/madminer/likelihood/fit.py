@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from iminuit import Minuit
 
-from madminer.checks import flag, real_array, shown
+from madminer.checks import flag, number, real, real_array, refusal, sequence, shown
 from madminer.errors import FitError, ShapeError, UnknownNameError
 from madminer.likelihood.model import Likelihood
 from madminer.stats.minimize import Expansion, Objective, minimize_many
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 LARGEST_STEP = 2.0
 """Standard deviations that a nuisance parameter moves at most in one step."""
+
+_FAR_FROM_GOAL = 10.0  # estimated distances to the minimum that are not taken for one
 
 FAR_PULL = 5.0
 """Standard deviations from its constraint beyond which a nuisance parameter is reported."""
@@ -160,8 +162,8 @@ def fit(
         FitError: If the fit does not converge.
         UnknownNameError: If there is no parameter of a name.
         ShapeError: If `start` has the wrong shape.
+        OptionError: If a value of `fixed` or a range of `limits` is not valid.
         MorphingError: If the derivatives by theta are not known.
-
     """
     flag(minos, "minos")
     names = likelihood.names
@@ -176,17 +178,18 @@ def fit(
     _check_names(given, names, "fixed")
     _check_names(limits or {}, names, "limits")
     for name, value in given.items():
-        first[names.index(name)] = value
+        first[names.index(name)] = number(value, f"fixed[{name!r}]")
     minuit = Minuit(likelihood, first, grad=likelihood.gradient, name=names)
     minuit.errordef = Minuit.LIKELIHOOD
+    minuit.errors = first_steps(first, likelihood.expand(first[np.newaxis]).curvature[0])
     for name in given:
         minuit.fixed[name] = True
     for name, ends in (limits or {}).items():
-        minuit.limits[name] = ends
+        minuit.limits[name] = _range(ends, f"limits[{name!r}]")
     minuit.migrad()
     if minuit.nfit:
         minuit.hesse()
-    _check_fit(minuit, names)
+        _check_fit(minuit, names)
     intervals = {}
     if minos:
         free = [name for name in likelihood.parameters if name not in given]
@@ -269,28 +272,27 @@ def profile_nuisances(
     params = np.hstack([thetas, _first_nuisances(likelihood, which) if start is None else start])
     free = np.arange(p, likelihood.n_params)
     if len(free):
-        params[:, p:] = _minimized(likelihood, params, which, free, only_nu=True)
+        params[:, p:] = _minimized(likelihood, params, which, free)
     return Profiles(params, likelihood.values(params, which))
 
 
-def fit_many(
-    likelihood: Likelihood, start: FloatArray, datasets: IntArray, free: IntArray | None = None
-) -> Profiles:
-    """Maximise the likelihood of many data sets at once, over all parameters or some.
+def fit_many(likelihood: Likelihood, start: FloatArray, datasets: IntArray) -> Profiles:
+    """Maximise the likelihood of many data sets at once over all parameters.
+
+    Fits that find no maximum, because there is none, end at the best point that they have seen.
 
     Args:
         likelihood: The likelihood.
         start: First parameters of each fit, shape ``(n, p + k)``.
         datasets: Number of the data set of each, shape ``(n,)``.
-        free: Indices of the parameters that are fitted; None for all.
-
-    Raises:
-        FitError: If a fit does not converge.
     """
-    params = np.array(start, dtype=np.float64)
-    chosen = np.arange(likelihood.n_params) if free is None else free
-    params[:, chosen] = _minimized(likelihood, params, datasets, chosen)
-    return Profiles(params, likelihood.values(params, datasets))
+    everything = np.arange(likelihood.n_params)
+    minima = minimize_many(
+        lambda values, rows: likelihood.expand(values, datasets[rows]),
+        start,
+        largest_step=_largest_steps(likelihood, everything),
+    )
+    return Profiles(minima.points, minima.value)
 
 
 def _minimized(
@@ -298,33 +300,39 @@ def _minimized(
     params: FloatArray,
     datasets: IntArray,
     free: IntArray,
-    *,
-    only_nu: bool = False,
 ) -> FloatArray:
-    """Best values of the free parameters, shape ``(n, n_free)``."""
+    """Best values of the free nuisance parameters, shape ``(n, n_free)``."""
 
     def objective(values: FloatArray, rows: IntArray) -> Expansion:
         full = params[rows]
         full[:, free] = values
-        return likelihood.expand(full, datasets[rows], only_nu=only_nu).at(free)
+        return likelihood.expand(full, datasets[rows], only_nu=True).at(free)
 
-    bounds = np.where(free < len(likelihood.parameters), np.inf, LARGEST_STEP)
-    minima = minimize_many(objective, params[:, free], largest_step=bounds)
+    minima = minimize_many(
+        objective, params[:, free], largest_step=_largest_steps(likelihood, free)
+    )
     points = minima.points
     for row in np.flatnonzero(~minima.has_converged):
         points[row] = _single_fit(objective, points, minima.has_converged, int(row))
     return points
 
 
+def _largest_steps(likelihood: Likelihood, components: IntArray) -> FloatArray:
+    """Bounds on the steps of parameters: nuisance parameters move by a few standard deviations."""
+    steps: FloatArray = np.where(components < len(likelihood.parameters), np.inf, LARGEST_STEP)
+    return steps
+
+
 def _single_fit(
     objective: Objective, points: FloatArray, has_converged: BoolArray, row: int
 ) -> FloatArray:
     """One fit by MINUIT, where the joint steps did not converge."""
-    only = np.array([row])
+    only, start = np.array([row]), _nearest_converged(points, has_converged, row)
     found = minuit_minimum(
         lambda values: float(objective(values[np.newaxis], only).value[0]),
-        _nearest_converged(points, has_converged, row),
+        start,
         lambda values: objective(values[np.newaxis], only).gradient[0],
+        first_steps(start, objective(start[np.newaxis], only).curvature[0]),
     )
     if found is None:
         raise FitError(
@@ -346,13 +354,36 @@ def minuit_minimum(
     function: Callable[[FloatArray], float],
     start: FloatArray,
     gradient: Callable[[FloatArray], FloatArray] | None = None,
+    steps: FloatArray | None = None,
 ) -> FloatArray | None:
     """Where MIGRAD finds a minimum, None if it does not converge."""
     minuit = Minuit(function, start, grad=gradient)
     minuit.errordef = Minuit.LIKELIHOOD
+    minuit.errors = first_steps(start) if steps is None else steps
     minuit.migrad()
-    is_found = minuit.valid and np.isfinite(minuit.fval or np.nan)
-    return np.array(minuit.values) if is_found else None
+    return np.array(minuit.values) if _is_minimum(minuit) else None
+
+
+def first_steps(start: FloatArray, curvature: FloatArray | None = None) -> FloatArray:
+    """First steps of MINUIT: the errors that the curvature predicts, but no larger than 0.1.
+
+    MINUIT itself takes a hundredth of the start, which near zero is lost in rounding: then it
+    finds neither the minimum nor the errors.
+
+    Args:
+        start: First parameters, shape ``(m,)``.
+        curvature: Second derivatives there, shape ``(m, m)``; None if they are not known.
+
+    Returns:
+        Steps, relative to parameters that are larger than one, shape ``(m,)``.
+    """
+    largest = 0.1 * np.maximum(np.abs(start), 1.0)
+    if curvature is None:
+        return largest
+    diagonal = np.diag(curvature)
+    is_known = np.isfinite(diagonal) & (diagonal > 0.0)
+    predicted = 1.0 / np.sqrt(np.where(is_known, diagonal, 1.0))
+    return np.where(is_known, np.minimum(predicted, largest), largest)
 
 
 def _first_nuisances(likelihood: Likelihood, datasets: IntArray) -> FloatArray:
@@ -369,8 +400,24 @@ def _check_names(given: Iterable[str], known: Sequence[str], what: str) -> None:
             raise UnknownNameError(f"{what}: there is no parameter {name!r}, only {list(known)}.")
 
 
+def _range(ends: object, name: str) -> tuple[float, float]:
+    """A range of a parameter; one of the ends may be infinite."""
+    given = sequence(ends, name, real)
+    if len(given) != 2 or not given[0] < given[1]:
+        raise refusal(name, "a pair of numbers (low, high) with low < high", ends)
+    return given[0], given[1]
+
+
+def _is_minimum(minuit: Minuit) -> bool:
+    """Whether MINUIT converged: it calls minima valid that are far from one, too."""
+    found = minuit.fmin
+    return bool(
+        minuit.valid and np.isfinite(found.fval) and found.edm <= _FAR_FROM_GOAL * found.edm_goal
+    )
+
+
 def _check_fit(minuit: Minuit, names: Sequence[str]) -> None:
-    if minuit.valid and np.isfinite(minuit.fval or np.nan):
+    if _is_minimum(minuit):
         return
     state = ", ".join(f"{n} = {v:.4g}" for n, v in zip(names, minuit.values, strict=True))
     raise FitError(

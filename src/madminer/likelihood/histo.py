@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from madminer.analysis.weights import Thetas, parameter_points
-from madminer.checks import flag, one_of, positive, random_generator
+from madminer.checks import flag, one_of, positive, random_generator, whole
 from madminer.errors import OptionError
 from madminer.fisherinformation.score_information import ScoreModel
 from madminer.likelihood.base import (
@@ -219,7 +219,8 @@ class HistoLikelihood(BaseLikelihood):
         else:
             cells = EventCells(self.setup, pool.weights, binning.cells(values), binning.n_bins)
         if mode == "sampled":
-            cells = DrawnCells(cells, len(pool) if n_histo_toys is None else n_histo_toys, rng)
+            n = len(pool) if n_histo_toys is None else whole(n_histo_toys, "n_histo_toys", 1)
+            cells = DrawnCells(cells, n, rng)
         counts = binning.counts(data[observed], weights[observed])
         return BinnedShape(cells, counts[np.newaxis], binning.volumes[np.newaxis])
 

@@ -228,7 +228,7 @@ def finite_rows(values: FloatArray, what: str) -> BoolArray:
     """
     kept: BoolArray = np.asarray(np.isfinite(values).all(axis=1))
     n_lost = int(np.count_nonzero(~kept))
-    if n_lost == len(values):
+    if n_lost and n_lost == len(values):
         raise DataError(f"None of the {what} has a finite value of what is histogrammed.")
     if n_lost:
         logger.warning(
@@ -280,7 +280,7 @@ def fixed_binning(bins: HistBins, n_statistics: int) -> Binning:
     if any(isinstance(edges, int | np.integer) for edges in elements):
         raise refusal("hist_bins", "either numbers of bins or edges for all statistics", bins)
     _check_number(elements, n_statistics)
-    edges = tuple(as_edges(np.asarray(given, dtype=np.float64)) for given in elements)
+    edges = tuple(map(as_edges, elements))
     if any(len(given) < 2 for given in edges):
         raise refusal("hist_bins", "at least two edges of each statistic", bins)
     binning = Binning(edges)

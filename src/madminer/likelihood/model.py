@@ -117,10 +117,20 @@ class Likelihood:
         return float(self.values(self._checked(params))[0])
 
     def __add__(self, other: Likelihood) -> Likelihood:
-        """Both measurements; parameters of equal names are the same."""
+        """Both measurements; parameters of equal names are the same.
+
+        Raises:
+            OptionError: If one is that of toy experiments, or a name means different things.
+        """
         if self.auxiliary is not None or other.auxiliary is not None:
             raise OptionError("Likelihoods of toy experiments do not add; add those of data first.")
-        return Likelihood(self.channels + other.channels)
+        both = Likelihood(self.channels + other.channels)
+        if clash := set(both.parameters) & set(both.nuisance_parameters):
+            raise OptionError(
+                f"{sorted(clash)} are theory parameters of one likelihood and nuisance parameters "
+                "of the other; likelihoods share parameters by name, so rename one."
+            )
+        return both
 
     def gradient(self, params: ArrayLike) -> FloatArray:
         """Gradient of minus the log likelihood, shape ``(p + k,)``.
@@ -188,6 +198,18 @@ class Likelihood:
                     total.value[:] += part.value
                     total.gradient[:, columns] += part.gradient
                     total.curvature[:, columns[:, np.newaxis], columns] += part.curvature
+        return total
+
+    def scan(self, params: FloatArray) -> FloatArray:
+        """Minus the log likelihoods of all data sets at all points, shape ``(D, n)``."""
+        p = len(self.parameters)
+        auxiliary = np.zeros((1, self.n_params - p)) if self.auxiliary is None else self.auxiliary
+        pulls = params[np.newaxis, :, p:] - auxiliary[:, np.newaxis]
+        total: FloatArray = 0.5 * np.sum(pulls**2 + np.log(2.0 * np.pi), axis=2)
+        for channel, columns in self._columns():
+            points = channel.points(params[:, columns])
+            for term in channel.terms:
+                total = total + term.scan(points)
         return total
 
     def with_datasets(

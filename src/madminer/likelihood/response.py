@@ -24,6 +24,7 @@ and nu does not.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,13 +140,5 @@ def response_term(
         raise OptionError(
             f"response must be what train_response returns, got a {type(known).__name__}."
         )
-    a, b = learned_response(known, x)
-    mean = (weights @ a) / weights.sum()
-    steps = a - mean
-    return ResponseShape(
-        total,
-        (weights @ a)[np.newaxis],
-        (weights @ b)[np.newaxis],
-        np.einsum("n,ni,nj->ij", np.abs(weights), steps, steps)[np.newaxis],
-        np.array([weights.sum()]),
-    )
+    respond = partial(learned_response, known)
+    return ResponseShape.of(total, *respond(x), weights, respond=respond)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,6 +33,9 @@ SMALLEST_MEAN = 1e-5
 
 SMALLEST_SHARE = 1e-12
 """Share of the events that every bin has at least, so that no logarithm is infinite."""
+
+Respond = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+"""Observables ``(n, n_observables)`` to coefficients a and b of their response, ``(n, v)``."""
 
 _CELLS = 1 << 21  # values of a network that are held at once
 
@@ -62,6 +66,10 @@ class Term(ABC):
     def values(self, points: ParameterPoints, datasets: IntArray) -> FloatArray:
         """The values alone, shape ``(n,)``."""
         return self.expand(points, datasets).value
+
+    @abstractmethod
+    def scan(self, points: ParameterPoints) -> FloatArray:
+        """Values of all D data sets at all points, shape ``(D, n)``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +109,12 @@ class RateTerm(Term):
             curvature = _outer(slope) * (np.maximum(n, mean) / mean**2)[:, np.newaxis, np.newaxis]
         return Expansion(-log_poisson(n, mean), gradient, curvature)
 
+    def scan(self, points: ParameterPoints) -> FloatArray:
+        """See `Term`."""
+        sigma, _ = self.total.expand(points, _first(points))
+        mean = np.where(sigma[:, 0] < 0.0, SMALLEST_MEAN, self.luminosity * sigma[:, 0])
+        return -log_poisson(self.n_observed[:, np.newaxis], mean)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BinnedShape(Term):
@@ -127,7 +141,8 @@ class BinnedShape(Term):
         is_positive = sigma > 0.0
         content = np.where(is_positive, sigma, 0.0)
         slope = np.where(is_positive[..., np.newaxis], gradient, 0.0)
-        total = content.sum(axis=1)[:, np.newaxis]
+        sums = content.sum(axis=1)[:, np.newaxis]
+        total = np.where(sums > 0.0, sums, 1.0)  # without any content densities are uniform
         share = content / total
         # derivative of log(share + epsilon), which a bin without events does not have
         slope_of_share = (
@@ -139,6 +154,12 @@ class BinnedShape(Term):
         expected = counts.sum(axis=1)[:, np.newaxis] * share
         curvature = np.einsum("nk,nki,nkj->nij", expected, slope_of_log, slope_of_log)
         return Expansion(value, -np.einsum("nk,nki->ni", counts, slope_of_log), curvature)
+
+    def scan(self, points: ParameterPoints) -> FloatArray:
+        """See `Term`; all data sets must have the same bins."""
+        sigma, _ = self.bins.expand(points, _first(points))
+        values: FloatArray = -self.counts @ np.log(binned_densities(sigma, self.volumes)).T
+        return values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,6 +211,16 @@ class LearnedShape(Term):
             log_f, _ = self.density.combinations(self.x[events], positions)
             value -= _counting(log_f)[0] @ self.weights[events]
         return value
+
+    def scan(self, points: ParameterPoints) -> FloatArray:
+        """See `Term`."""
+        positions, n = self.density.positions(points), len(self.starts) - 1
+        owner = np.repeat(np.arange(n), np.diff(self.starts))
+        total = np.zeros((n, len(positions)))
+        for events in self._blocks(len(positions)):
+            log_f = _counting(self.density.combinations(self.x[events], positions)[0])[0]
+            total -= _sums((log_f * self.weights[events]).T, owner[events], n)
+        return total
 
     def _blocks(self, n_points: int) -> list[slice]:
         return list(row_blocks(len(self.x), max(1, _CELLS // max(n_points, 1))))
@@ -249,6 +280,7 @@ class ResponseShape(Term):
         quadratic: Sums B, shape ``(D, v)``.
         spread: Sums of :math:`w\, (a - \bar a)(a - \bar a)^T`, shape ``(D, v, v)``.
         n_observed: Numbers of events, shape ``(D,)``.
+        respond: Gives a and b of events from their observables, for other data.
     """
 
     total: Yields
@@ -256,6 +288,38 @@ class ResponseShape(Term):
     quadratic: FloatArray
     spread: FloatArray
     n_observed: FloatArray
+    respond: Respond | None = None
+
+    @classmethod
+    def of(
+        cls,
+        total: Yields,
+        a: FloatArray,
+        b: FloatArray,
+        weights: FloatArray,
+        starts: IntArray | None = None,
+        respond: Respond | None = None,
+    ) -> ResponseShape:
+        """The term of events with coefficients a and b ``(n, v)`` and weights ``(n,)``.
+
+        Args:
+            total: The cross section, one cell.
+            a: Linear coefficients.
+            b: Quadratic coefficients.
+            weights: Weights of the events.
+            starts: First event of each data set, and the end of the last; None for a single one.
+            respond: See the class.
+        """
+        ends = np.array([0, len(weights)]) if starts is None else starts
+        n, owner = len(ends) - 1, np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        w = weights[:, np.newaxis]
+        number = _sums(w, owner, n)
+        linear, quadratic = _sums(w * a, owner, n), _sums(w * b, owner, n)
+        mean = np.divide(linear, number, out=np.zeros_like(linear), where=number != 0.0)
+        steps = _outer(a - mean[owner]) * np.abs(weights)[:, np.newaxis, np.newaxis]
+        v = a.shape[1]
+        spread = _sums(steps.reshape(len(a), -1), owner, n).reshape(n, v, v)
+        return cls(total, linear, quadratic, spread, number[:, 0], respond)
 
     name: ClassVar[str] = "shape"
 
@@ -276,6 +340,15 @@ class ResponseShape(Term):
         value = n * np.log(sigma / sigma_0)[:, 0] - np.sum(a * nus + b * nus**2, axis=1)
         return Expansion(value, gradient, curvature)
 
+    def scan(self, points: ParameterPoints) -> FloatArray:
+        """See `Term`."""
+        nominal = ParameterPoints(points.table, points.which, np.zeros_like(points.nus))
+        first = _first(points)
+        sigma, sigma_0 = (self.total.expand(at, first)[0][:, 0] for at in (points, nominal))
+        change = self.linear @ points.nus.T + self.quadratic @ (points.nus**2).T
+        values: FloatArray = self.n_observed[:, np.newaxis] * np.log(sigma / sigma_0) - change
+        return values
+
 
 def binned_densities(sigma: FloatArray, volumes: FloatArray) -> FloatArray:
     r"""Densities of histograms.
@@ -295,6 +368,11 @@ def binned_densities(sigma: FloatArray, volumes: FloatArray) -> FloatArray:
     shares = content / np.where(total > 0.0, total, 1.0) + SMALLEST_SHARE
     densities: FloatArray = shares / shares.sum(axis=1, keepdims=True) / volumes
     return densities
+
+
+def _first(points: ParameterPoints) -> IntArray:
+    """The first data set for all points."""
+    return np.zeros(len(points), dtype=np.int64)
 
 
 def _of(values: FloatArray, datasets: IntArray) -> FloatArray:

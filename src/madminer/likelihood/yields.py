@@ -186,7 +186,8 @@ class DrawnCells:
         sigma, gradients = self.cells.expand(points, datasets)
         total = sigma.sum(axis=1, keepdims=True)
         positive = np.maximum(sigma, 0.0)
-        shares = positive / positive.sum(axis=1, keepdims=True)
+        sums = positive.sum(axis=1, keepdims=True)
+        shares = positive / np.where(sums > 0.0, sums, 1.0)
         drawn = self.rng.multinomial(self.n_events, shares)
         return total * drawn / self.n_events, np.full_like(gradients, np.nan)
 

@@ -71,6 +71,10 @@ class TruthShape(Term):
             curvature += np.einsum("nep,neq,e->npq", score[:, used], score[:, used], w[used])
         return _with_nuisances(Expansion(value, gradient, curvature), points.nus.shape[1])
 
+    def scan(self, points: ParameterPoints) -> FloatArray:
+        """See `Term`."""
+        return self.values(points, np.zeros(len(points), dtype=np.int64))[np.newaxis]
+
     def values(self, points: ParameterPoints, datasets: IntArray) -> FloatArray:  # noqa: ARG002
         """The values alone, shape ``(n,)``.
 
@@ -117,17 +121,8 @@ def truth_terms(pool: EventPool, weights: FloatArray) -> list[Term]:
             "theta; use include_nuisance_parameters=False, or a histogram."
         )
     response = EventResponse.of(model, pool.weights)
-    steps = response.a - weights @ response.a / weights.sum()
     cells = EventCells(pool.setup, pool.weights, np.zeros(len(pool), dtype=np.int64), 1)
-    terms.append(
-        ResponseShape(
-            cells,
-            (weights @ response.a)[np.newaxis],
-            (weights @ response.b)[np.newaxis],
-            np.einsum("n,ni,nj->ij", weights, steps, steps)[np.newaxis],
-            np.array([weights.sum()]),
-        )
-    )
+    terms.append(ResponseShape.of(cells, response.a, response.b, weights))
     return terms
 
 

@@ -29,6 +29,7 @@ __all__ = ["Expansion", "Minima", "Objective", "minimize_many"]
 
 _LARGEST_DAMPING = 1e12
 _SMALLEST_DAMPING = 1e-9
+_ROUNDING = 1e-7  # of values that come from networks in single precision
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +75,8 @@ class Minima:
         points: Positions, shape ``(n, m)``.
         value: Values there, shape ``(n,)``.
         distance: Estimated decrease that is left, shape ``(n,)``.
-        has_converged: Whether that is below the tolerance, shape ``(n,)``.
+        has_converged: Whether that is below the tolerance, shape ``(n,)``. Where the curvature
+            vanishes nothing tells a minimum from a maximum: such points do not count.
     """
 
     points: FloatArray
@@ -128,7 +130,7 @@ def minimize_many(
         step = _step(gradient[active], curvature[active], damping[active])
         trial = points[active] + np.clip(step, -largest_step, largest_step)
         found = objective(trial, active)
-        better = found.value <= value[active] + 1e-12 * np.abs(value[active])  # rounding
+        better = found.value <= value[active] + _ROUNDING * (1.0 + np.abs(value[active]))
         won, lost = active[better], active[~better]
         points[won], value[won] = trial[better], found.value[better]
         gradient[won], curvature[won] = found.gradient[better], found.curvature[better]
@@ -138,7 +140,8 @@ def minimize_many(
         damping[won] = np.maximum(damping[won] / 10.0, _SMALLEST_DAMPING)
         damping[lost] *= 10.0
         open_[active] = (distance[active] > tolerance) & (damping[active] < _LARGEST_DAMPING)
-    return Minima(points, value, distance, distance <= tolerance)
+    has_scale = np.all(np.einsum("nii->ni", curvature) > 0.0, axis=1)
+    return Minima(points, value, distance, (distance <= tolerance) & has_scale)
 
 
 def _step(gradient: FloatArray, curvature: FloatArray, damping: FloatArray) -> FloatArray:
@@ -152,13 +155,14 @@ def _distance(expansion: Expansion) -> FloatArray:
     """Estimated distance to the minimum, shape ``(n,)``."""
     tiny = np.full(len(expansion.value), _SMALLEST_DAMPING)
     step = _step(expansion.gradient, expansion.curvature, tiny)
-    return -0.5 * np.einsum("ni,ni->n", expansion.gradient, step)
+    distance: FloatArray = -0.5 * np.einsum("ni,ni->n", expansion.gradient, step)
+    return distance
 
 
 def _damped(curvature: FloatArray, damping: FloatArray) -> FloatArray:
     """Curvatures with a share of their diagonal added, so that they can be inverted."""
     diagonal = np.einsum("nii->ni", curvature)
     scale = np.where(diagonal > 0.0, diagonal, 1.0)  # a flat direction has no scale of its own
-    return curvature + damping[:, np.newaxis, np.newaxis] * (
-        scale[:, :, np.newaxis] * np.eye(curvature.shape[1])
-    )
+    added = scale[:, :, np.newaxis] * np.eye(curvature.shape[1])
+    damped: FloatArray = curvature + damping[:, np.newaxis, np.newaxis] * added
+    return damped

@@ -1,0 +1,477 @@
+r"""What an information means for the parameters: directions, expected limits, combinations.
+
+Parameters have units, and eigenvalues of an information depend on them. Matrices are therefore
+made dimensionless by a scale of each parameter, :math:`\tilde I_{ij} = s_i I_{ij} s_j`, before
+anything is called large or small.
+
+References:
+    Brehmer, Cranmer, Kling, Plehn, *Better Higgs measurements through information geometry*,
+    arXiv:1612.05261, Sec. II.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any, cast, overload
+
+import numpy as np
+
+from madminer.checks import number, real_array, refusal, sequence, text
+from madminer.errors import ShapeError
+from madminer.stats.information import as_covariance, as_information, as_semidefinite
+from madminer.stats.wilks import contour_level
+from madminer.tables import Table, tables_html, tables_rich
+from madminer.typing import ArrayLike, BoolArray, FloatArray
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+__all__ = [
+    "ExpectedLimits",
+    "InformationDirections",
+    "ShownAsTable",
+    "blind_directions",
+    "combine_informations",
+    "expected_limits",
+    "inverse_information",
+    "unit_scales",
+    "value_text",
+]
+
+BLIND = 1e-12
+"""Share of the largest dimensionless eigenvalue below which an eigenvalue is rounding."""
+
+_OVERLAP = 1e-16  # squared component along a direction that is rounding
+_SHOWN = 0.01  # components of a direction below that share of the largest are not written out
+
+
+class ShownAsTable:
+    """A result that shows itself as a table: printed, in a terminal with rich, in a notebook."""
+
+    __slots__ = ()
+
+    @property
+    def table(self) -> Table:
+        """The result as a table of texts."""
+        raise NotImplementedError
+
+    def __rich__(self) -> Group:
+        return tables_rich([self.table])
+
+    def __str__(self) -> str:
+        from rich.console import Console  # takes as long to import as the rest of the layer
+
+        file = StringIO()
+        Console(file=file).print(self.__rich__())
+        return "\n".join(line.rstrip() for line in file.getvalue().rstrip().splitlines())
+
+    def _repr_html_(self) -> str:
+        return tables_html([self.table])
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class InformationDirections(ShownAsTable):
+    r"""Uncorrelated directions in parameter space, from the least to the best measured one.
+
+    A step t along direction a changes parameter i by :math:`t\, s_i u_{ai}` in its own units.
+
+    Args:
+        parameters: Names of the p parameters.
+        scales: Scale s of each parameter, in its units, shape ``(p,)``.
+        eigenvalues: Eigenvalues of the dimensionless information, ascending, shape ``(p,)``.
+        directions: Directions :math:`s_i u_{ai}` in the units of the parameters, one in each row,
+            shape ``(p, p)``; u are unit vectors.
+        standard_deviations: Standard deviation of the step t along each direction,
+            :math:`1 / \sqrt{\lambda_a}`, infinite without any information, shape ``(p,)``.
+        blind: Whether an eigenvalue is below the threshold, shape ``(p,)``.
+    """
+
+    parameters: tuple[str, ...]
+    scales: FloatArray
+    eigenvalues: FloatArray
+    directions: FloatArray
+    standard_deviations: FloatArray
+    blind: BoolArray
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Each direction in words: what a step of one adds to the parameters, in their units."""
+        return tuple(
+            _direction_text(step / self.scales, step, self.parameters) for step in self.directions
+        )
+
+    @property
+    def table(self) -> Table:
+        """One row for each direction."""
+        flags = ["blind" if blind else "" for blind in self.blind]
+        values = _value_texts(self.eigenvalues, None)
+        widths = _value_texts(self.standard_deviations, None)
+        rows = list(zip(self.labels, values, widths, flags, strict=True))
+        heads = ("direction", "eigenvalue", "standard deviation", "")
+        return Table(heads, rows, "Directions of the information", frozenset({1, 2}))
+
+    def __repr__(self) -> str:
+        blind = [label for label, is_blind in zip(self.labels, self.blind, strict=True) if is_blind]
+        n = len(self.blind)
+        return f"InformationDirections({n} directions, blind: {', '.join(blind) or 'none'})"
+
+
+def blind_directions(
+    information: ArrayLike,
+    parameters: Sequence[str] | None = None,
+    *,
+    threshold: float = 1e-3,
+    scales: ArrayLike | None = None,
+) -> InformationDirections:
+    r"""Find combinations of parameters that a measurement says little or nothing about.
+
+    .. math:: \sum_j s_i I_{ij} s_j\, u_{aj} = \lambda_a u_{ai}
+
+    Args:
+        information: Fisher information, shape ``(p, p)``.
+        parameters: Names of the parameters; None: theta_0, theta_1, ...
+        threshold: A direction is blind if its eigenvalue is below this share of the largest.
+        scales: Scale of each parameter in its units, such as its range, shape ``(p,)``. A
+            direction is then compared over the range of interest. None: the standard deviation of
+            each parameter if all others were known, :math:`1 / \sqrt{I_{ii}}` (1 without any
+            information): only degeneracies between parameters count, and parameters without
+            information.
+
+    Returns:
+        The directions, least measured first.
+
+    Raises:
+        ShapeError: If the shapes do not fit.
+        DataError: If the information is not finite, symmetric and positive semidefinite.
+        OptionError: If names, threshold or scales are not valid.
+
+    Examples:
+        The rate tells only the sum of two effects, whose parameters differ in units:
+
+        >>> print(blind_directions([[4.0, 400.0], [400.0, 40000.0]], ["c", "d"]))
+        Directions of the information
+        direction              eigenvalue  standard deviation
+        ────────────────────────────────────────────────────────────
+        0.3536 c - 0.003536 d           0                   ∞  blind
+        0.3536 c + 0.003536 d           2              0.7071
+    """
+    matrix = as_semidefinite(information)
+    names = _names(parameters, len(matrix))
+    share = number(threshold, "threshold", 0.0, below=1.0)
+    s = unit_scales(matrix) if scales is None else _scales(scales, len(matrix))
+    values, vectors = np.linalg.eigh(matrix * np.outer(s, s))
+    values = np.where(values > BLIND * values[-1], values, 0.0)
+    with np.errstate(divide="ignore"):
+        widths = 1.0 / np.sqrt(values)
+    largest = vectors[np.argmax(np.abs(vectors).round(6), axis=0), np.arange(len(matrix))]
+    return InformationDirections(
+        parameters=names,
+        scales=s,
+        eigenvalues=values,
+        directions=(vectors * np.sign(largest)).T * s,
+        standard_deviations=widths,
+        blind=(values < share * values[-1]) | (values == 0.0),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ExpectedLimits(ShownAsTable):
+    """Standard deviations of n parameters that an information allows, in their units.
+
+    All arrays have shape ``(n,)`` and are infinite where the information is blind.
+
+    Args:
+        parameters: Names of the parameters.
+        profiled: Standard deviations while all other parameters are free.
+        fixed: Standard deviations while all other parameters are known.
+        half_widths: Half widths of the intervals at the confidence level, others free.
+        profiled_errors: Statistical errors of `profiled`; None where the covariance of the
+            information is not known.
+        fixed_errors: Statistical errors of `fixed`, likewise.
+        confidence_level: Confidence level of `half_widths`.
+        dof: Degrees of freedom of `half_widths`.
+    """
+
+    parameters: tuple[str, ...]
+    profiled: FloatArray
+    fixed: FloatArray
+    half_widths: FloatArray
+    profiled_errors: FloatArray | None
+    fixed_errors: FloatArray | None
+    confidence_level: float
+    dof: int
+
+    @property
+    def table(self) -> Table:
+        """One row for each parameter."""
+        columns = (
+            self.parameters,
+            _value_texts(self.profiled, self.profiled_errors),
+            _value_texts(self.half_widths, None),
+            _value_texts(self.fixed, self.fixed_errors),
+        )
+        level = f"half width at {100.0 * self.confidence_level:.4g} % CL"
+        heads = ("parameter", "standard deviation", level, "others fixed")
+        rows = list(zip(*columns, strict=True))
+        return Table(heads, rows, "Expected limits", frozenset({1, 2, 3}), max(len(rows), 1))
+
+    def __repr__(self) -> str:
+        widths = zip(self.parameters, self.profiled, strict=True)
+        return f"ExpectedLimits({', '.join(f'{n} ± {value_text(w)}' for n, w in widths)})"
+
+
+def expected_limits(
+    information: ArrayLike,
+    *,
+    covariance: ArrayLike | None = None,
+    parameters: Sequence[str] | None = None,
+    confidence_level: float = 0.68,
+    dof: int = 1,
+) -> ExpectedLimits:
+    r"""Smallest standard deviations of parameters that an information allows (Cramér, Rao).
+
+    .. math::
+
+        \sigma_i^2 = (I^{-1})_{ii}, \qquad
+        \mathrm{var}(\sigma_i^2) = \sum_{klmn} I^{-1}_{ik} I^{-1}_{il} I^{-1}_{im} I^{-1}_{in}
+        \mathrm{Cov}_{klmn}
+
+    and with all others fixed :math:`\sigma_i^2 = 1 / I_{ii}`.
+
+    Args:
+        information: Fisher information, shape ``(n, n)``, with what is known of nuisance
+            parameters added (`FisherInformation.nuisance_constraint_information`).
+        covariance: Its statistical covariance, shape ``(n, n, n, n)``; None if it is not known.
+        parameters: Names of the parameters; None: theta_0, theta_1, ...
+        confidence_level: Probability inside the intervals :math:`\pm \sigma_i \sqrt{q}`.
+        dof: Number of parameters for which the interval holds at once, see
+            `madminer.stats.contour_level`: 1 for one parameter on its own; n for the extent along
+            an axis of the region in n parameters.
+
+    Returns:
+        The limits. A parameter that is part of a direction without information is unlimited,
+        others are not.
+
+    Raises:
+        ShapeError: If the shapes do not fit.
+        DataError: If the information is not finite, symmetric and positive semidefinite, or the
+            covariance not finite.
+        OptionError: If names, level or degrees of freedom are not valid.
+
+    References:
+        Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 3.
+
+    Examples:
+        >>> limits = expected_limits([[4.0, 2.0], [2.0, 2.0]], parameters=["c", "d"])
+        >>> limits.profiled.round(4), limits.fixed.round(4)
+        (array([0.7071, 1.    ]), array([0.5   , 0.7071]))
+        >>> expected_limits([[4.0, 0.0], [0.0, 0.0]], parameters=["c", "d"])
+        ExpectedLimits(c ± 0.5, d ± ∞)
+    """
+    matrix = as_semidefinite(information)
+    names = _names(parameters, len(matrix))
+    q = contour_level(confidence_level, dof)
+    inverse, blind = inverse_information(matrix)
+    diagonal = np.diagonal(matrix)
+    profiled = _roots(np.diagonal(inverse), blind)
+    known = diagonal > 0.0
+    fixed = _roots(np.divide(1.0, diagonal, out=np.zeros(len(matrix)), where=known), ~known)
+    errors: list[FloatArray | None] = [None, None]
+    if covariance is not None:
+        tensor = as_covariance(covariance, len(matrix))
+        rows = np.diag(np.where(np.isfinite(fixed), fixed, 0.0) ** 2)
+        errors = [_width_errors(w, r, tensor) for w, r in ((profiled, inverse), (fixed, rows))]
+    return ExpectedLimits(
+        names, profiled, fixed, profiled * np.sqrt(q), errors[0], errors[1], confidence_level, dof
+    )
+
+
+@overload
+def combine_informations(
+    informations: Sequence[ArrayLike],
+    covariances: None = None,
+    names: Sequence[Sequence[str]] | None = None,
+) -> tuple[FloatArray, None, tuple[str, ...]]: ...
+@overload
+def combine_informations(
+    informations: Sequence[ArrayLike],
+    covariances: Sequence[ArrayLike],
+    names: Sequence[Sequence[str]] | None = None,
+) -> tuple[FloatArray, FloatArray, tuple[str, ...]]: ...
+def combine_informations(
+    informations: Sequence[ArrayLike],
+    covariances: Sequence[ArrayLike] | None = None,
+    names: Sequence[Sequence[str]] | None = None,
+) -> tuple[FloatArray, FloatArray | None, tuple[str, ...]]:
+    r"""Information of several independent channels, aligned by the names of their parameters.
+
+    .. math:: I_{ij} = \sum_c I^c_{ij}, \qquad \mathrm{Cov}_{ijkl} = \sum_c \mathrm{Cov}^c_{ijkl}
+
+    A parameter that a channel does not have does not change it. Channels must be disjoint in
+    events, and their simulated samples independent.
+
+    Give informations *without* the constraints on nuisance parameters, and add the constraints to
+    the result, once: a nuisance parameter that channels share is constrained by one measurement,
+    not by one in each of them.
+
+    Args:
+        informations: Information of each channel, shape ``(n_c, n_c)``.
+        covariances: Statistical covariance of each, shape ``(n_c, n_c, n_c, n_c)``; None if they
+            are not known.
+        names: Names of the parameters of each channel, in the order of its information; equal
+            names mean the same parameter in the same units. None if all channels have the same
+            parameters in the same order: theta_0, theta_1, ...
+
+    Returns:
+        Information, shape ``(n, n)``, its covariance, shape ``(n, n, n, n)`` (None without
+        `covariances`), and the n names in the order in which they first appear.
+
+    Raises:
+        ShapeError: If shapes do not fit, or channels of different sizes come without names.
+        DataError: If an information is not finite and symmetric.
+        OptionError: If there is no channel, numbers of channels differ, or a name is repeated.
+
+    Examples:
+        Two channels share theta; the second has a nuisance parameter, whose constraint is added:
+
+        >>> information, _, names = combine_informations(
+        ...     [[[4.0]], [[2.0, 1.0], [1.0, 3.0]]], names=[["c"], ["c", "jes"]]
+        ... )
+        >>> information + np.diag([0.0, 1.0]), names
+        (array([[6., 1.],
+                [1., 4.]]), ('c', 'jes'))
+    """
+    matrices = sequence(informations, "informations", _as_matrix)
+    if not matrices:
+        raise refusal("informations", "a list of at least one", informations)
+    channels = _channel_names(names, [len(matrix) for matrix in matrices])
+    merged = tuple(dict.fromkeys(name for channel in channels for name in channel))
+    places = [[merged.index(name) for name in channel] for channel in channels]
+    information = np.zeros((len(merged),) * 2)
+    for matrix, at in zip(matrices, places, strict=True):
+        information[np.ix_(at, at)] += matrix
+    if covariances is None:
+        return information, None, merged
+    tensors = _per_channel(covariances, "covariances", len(matrices))
+    covariance = np.zeros((len(merged),) * 4)
+    for tensor, at in zip(tensors, places, strict=True):
+        covariance[np.ix_(at, at, at, at)] += as_covariance(tensor, len(at))
+    return information, covariance, merged
+
+
+def unit_scales(information: FloatArray) -> FloatArray:
+    r"""Standard deviations with all others fixed, :math:`1 / \sqrt{I_{ii}}`, 1 where that is 0."""
+    diagonal = np.diagonal(information)
+    return 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+
+
+def inverse_information(information: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """Covariance of the parameters that an information allows, in the directions it measures.
+
+    Args:
+        information: Information, symmetric and positive semidefinite, shape ``(n, n)``.
+
+    Returns:
+        Inverse in the space of the directions with information, shape ``(n, n)``; and whether a
+        parameter is part of a direction without any, shape ``(n,)``.
+
+    Examples:
+        >>> inverse_information(np.diag([4.0, 0.0]))[1]
+        array([False,  True])
+    """
+    scale = unit_scales(information)
+    units = np.outer(scale, scale)
+    values, vectors = np.linalg.eigh(information * units)
+    measured = values > BLIND * max(float(values[-1]), 0.0)
+    axes = vectors[:, measured]
+    inverse: FloatArray = (axes / values[measured]) @ axes.T * units
+    blind: BoolArray = np.sum(vectors[:, ~measured] ** 2, axis=1) > _OVERLAP
+    return inverse, blind
+
+
+def value_text(value: float, error: float | None = None) -> str:
+    """A number as tables show it.
+
+    Examples:
+        >>> value_text(0.123456, 0.0123), value_text(np.inf, np.inf)
+        ('0.1235 ± 0.012', '∞')
+    """
+    if np.isinf(value):
+        return "∞"
+    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
+
+
+def _value_texts(values: FloatArray, errors: FloatArray | None) -> list[str]:
+    known = [None] * len(values) if errors is None else list(errors)
+    return [value_text(value, error) for value, error in zip(values, known, strict=True)]
+
+
+def _direction_text(u: FloatArray, step: FloatArray, names: Sequence[str]) -> str:
+    """A direction in words: what a step of one adds to each parameter, in its units."""
+    terms = [
+        f"{'-' if value < 0.0 else '+'} {abs(value):.4g} {name}"
+        for component, value, name in zip(u, step, names, strict=True)
+        if abs(component) > _SHOWN * np.max(np.abs(u))
+    ]
+    return " ".join(terms).removeprefix("+ ")
+
+
+def _roots(variances: FloatArray, infinite: BoolArray) -> FloatArray:
+    return np.where(infinite, np.inf, np.sqrt(np.maximum(variances, 0.0)))
+
+
+def _width_errors(widths: FloatArray, rows: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Errors of standard deviations whose squares change by -r dI r, with their rows r."""
+    n = len(widths)
+    pairs = np.einsum("ik,il->ikl", rows, rows).reshape(n, n * n)
+    variances = np.einsum("ia,ab,ib->i", pairs, covariance.reshape(n * n, n * n), pairs)
+    finite = np.isfinite(widths)
+    roots = np.sqrt(np.maximum(variances, 0.0))
+    errors: FloatArray = np.divide(roots, 2.0 * widths, out=np.full(n, np.inf), where=finite)
+    return errors
+
+
+def _scales(scales: ArrayLike, n: int) -> FloatArray:
+    values = real_array(scales, "scales")
+    if values.shape != (n,):
+        raise ShapeError(f"scales must have shape ({n},), one per parameter, got {values.shape}.")
+    if not (np.all(np.isfinite(values)) and np.all(values > 0.0)):
+        raise refusal("scales", "positive, finite numbers in the units of the parameters", scales)
+    return values
+
+
+def _names(names: Sequence[str] | None, n: int, what: str = "parameters") -> tuple[str, ...]:
+    if names is None:
+        return tuple(f"theta_{i}" for i in range(n))
+    checked = sequence(names, what, text)
+    if len(checked) != n or len(set(checked)) != n:
+        raise refusal(what, f"{n} different names, one per parameter", names)
+    return tuple(checked)
+
+
+def _channel_names(
+    names: Sequence[Sequence[str]] | None, sizes: Sequence[int]
+) -> list[tuple[str, ...]]:
+    """Names of the parameters of each channel."""
+    if names is None:
+        if len(set(sizes)) > 1:
+            raise ShapeError(
+                f"Channels of {list(sizes)} parameters cannot be aligned; give the names of the "
+                "parameters of each channel."
+            )
+        return [_names(None, n) for n in sizes]
+    own = zip(_per_channel(names, "names", len(sizes)), sizes, strict=True)
+    return [_names(channel, n, f"names[{c}]") for c, (channel, n) in enumerate(own)]
+
+
+def _per_channel(values: object, name: str, n_channels: int) -> list[Any]:
+    listed = sequence(values, name, lambda value, _: value)
+    if len(listed) != n_channels:
+        raise refusal(name, f"a list of {n_channels}, one per channel", values)
+    return listed
+
+
+def _as_matrix(value: object, _: str) -> FloatArray:
+    return as_information(cast("ArrayLike", value))

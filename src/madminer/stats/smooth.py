@@ -1,0 +1,70 @@
+"""Smoothing of values with errors by local polynomials."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from madminer.typing import FloatArray
+
+__all__ = ["fewest_points", "local_polynomial"]
+
+_NEIGHBOURS = 2.5
+"""Points under the kernel for each coefficient of the polynomial."""
+
+
+def fewest_points(n_dimensions: int) -> int:
+    """Coefficients of a quadratic polynomial: fewer points determine none."""
+    return (n_dimensions + 1) * (n_dimensions + 2) // 2
+
+
+def local_polynomial(
+    x: FloatArray, values: FloatArray, errors: FloatArray, at: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    r"""Fit a quadratic polynomial to the neighbours of each point, weighted by distance.
+
+    Weights are :math:`(1 - d^3)^3 / \sigma^2` with the distance d in units of that of the farthest
+    neighbour (Cleveland, *J. Am. Stat. Assoc.* 74 (1979) 829), coordinates in units of their
+    spread.
+
+    Args:
+        x: Where values are known, shape ``(n, p)``.
+        values: Values, shape ``(n,)``.
+        errors: Their standard deviations, shape ``(n,)``.
+        at: Where values are wanted, shape ``(m, p)``.
+
+    Returns:
+        Values and standard deviations, shape ``(m,)`` each.
+
+    Examples:
+        >>> x = np.linspace(-1.0, 1.0, 21)[:, np.newaxis]
+        >>> smooth, _ = local_polynomial(x, 3.0 * x[:, 0] ** 2, np.ones(21), np.array([[0.25]]))
+        >>> smooth.round(6)
+        array([0.1875])
+    """
+    scale = np.ptp(x, axis=0)
+    scale = np.where(scale > 0.0, scale, 1.0)
+    known, wanted = x / scale, at / scale
+    n_neighbours = min(len(x), int(np.ceil(_NEIGHBOURS * fewest_points(x.shape[1]))))
+    sigma = np.maximum(errors, 1e-12 + 1e-3 * np.median(errors))
+    results = np.empty((2, len(at)))
+    for i, point in enumerate(wanted):
+        distance = np.linalg.norm(known - point, axis=1)
+        near = np.argsort(distance, kind="stable")[:n_neighbours]
+        reach = 1.001 * distance[near[-1]]
+        kernel = (1.0 - (distance[near] / reach) ** 3) ** 3 if reach > 0.0 else np.ones(len(near))
+        terms = _monomials(known[near] - point)
+        weight = kernel / sigma[near] ** 2
+        # the value at the point is the constant term, a linear combination of the neighbours
+        combination = np.linalg.pinv(terms * np.sqrt(weight)[:, np.newaxis])[0] * np.sqrt(weight)
+        results[:, i] = combination @ values[near], np.linalg.norm(combination * sigma[near])
+    return results[0], results[1]
+
+
+def _monomials(steps: FloatArray) -> FloatArray:
+    """Constant, linear and quadratic terms, shape ``(n, n_terms)``."""
+    columns = [np.ones(len(steps)), *steps.T]
+    pairs = combinations_with_replacement(range(steps.shape[1]), 2)
+    columns += [steps[:, i] * steps[:, j] for i, j in pairs]
+    return np.stack(columns, axis=1)
