@@ -33,6 +33,7 @@ CROSS_SECTION = 0.5  # pb, at theta = 0
 BACKGROUND_CROSS_SECTION = 0.3  # pb
 BACKGROUND_SHARE = 0.1  # of the events
 CHUNK = 50_000
+RESPONSE = 0.1  # typical change of the log weight by one standard deviation of a nuisance parameter
 
 
 def write_setup(path: Path) -> None:
@@ -41,7 +42,7 @@ def write_setup(path: Path) -> None:
         _write_setup(file, SAMPLE_PARAMETERS, SAMPLE_THETAS)
 
 
-def write_events(path: Path, n_events: int, seed: int = 1) -> None:
+def write_events(path: Path, n_events: int, seed: int = 1, n_nuisances: int = 0) -> None:
     r"""Write a synthetic event file with 12 observables and 6 quadratic weights.
 
     The weight of an event with latent variables :math:`z` is that of an amplitude with one
@@ -50,7 +51,8 @@ def write_events(path: Path, n_events: int, seed: int = 1) -> None:
     .. math:: w(z|\theta) \propto [1 + \theta \cdot u(z)]^2 + [\theta \cdot v(z)]^2 .
 
     Events are generated unweighted at each of the benchmarks in turn, beside a background that
-    does not depend on theta, and stored in random order.
+    does not depend on theta, and stored in random order. Each nuisance parameter multiplies the
+    weights by :math:`\exp(a(z)\, \nu)` and adds two benchmarks, its variations up and down.
     """
     rng = np.random.default_rng(seed)
     n_benchmarks = len(BENCHMARKS)
@@ -61,7 +63,7 @@ def write_events(path: Path, n_events: int, seed: int = 1) -> None:
     cross_sections = CROSS_SECTION * _mean_weights(rng)
     smearing = rng.normal(size=(N_LATENT, N_OBSERVABLES))
     with h5py.File(path, "w") as file:
-        _write_setup(file, SYNTHETIC_PARAMETERS, SYNTHETIC_THETAS)
+        _write_setup(file, SYNTHETIC_PARAMETERS, SYNTHETIC_THETAS, n_nuisances)
         _write_text(file, "observables/names", [f"x{i}" for i in range(N_OBSERVABLES)])
         _write_text(file, "observables/definitions", ["_"] * N_OBSERVABLES)
         file["sample_summary/signal_events"] = n_signal
@@ -70,7 +72,8 @@ def write_events(path: Path, n_events: int, seed: int = 1) -> None:
         observations = file.create_dataset(
             "samples/observations", (n_events, N_OBSERVABLES), dtype="f8"
         )
-        weights = file.create_dataset("samples/weights", (n_events, n_benchmarks), dtype="f8")
+        n_columns = n_benchmarks + 2 * n_nuisances
+        weights = file.create_dataset("samples/weights", (n_events, n_columns), dtype="f8")
         for start in range(0, n_events, CHUNK):
             chunk = slice(start, min(start + CHUNK, n_events))
             latent, ratios = _unweighted_events(generated_at[chunk], rng)
@@ -79,7 +82,9 @@ def write_events(path: Path, n_events: int, seed: int = 1) -> None:
                 BACKGROUND_CROSS_SECTION / max(n_background, 1),
                 (cross_sections / n_signal)[generated_at[chunk]],
             )
-            weights[chunk] = per_event[:, np.newaxis] * ratios
+            at_benchmarks = per_event[:, np.newaxis] * ratios
+            varied = at_benchmarks[:, :1] * _variations(latent, n_nuisances)
+            weights[chunk] = np.hstack([at_benchmarks, varied])
             noise = rng.normal(size=(len(latent), N_OBSERVABLES))
             observations[chunk] = latent @ smearing + 0.3 * noise
 
@@ -89,7 +94,10 @@ def _write_text(file: h5py.File, name: str, texts: list[str]) -> None:
 
 
 def _write_setup(
-    file: h5py.File, parameters: tuple[tuple[str, str, int], ...], thetas: FloatArray
+    file: h5py.File,
+    parameters: tuple[tuple[str, str, int], ...],
+    thetas: FloatArray,
+    n_nuisances: int = 0,
 ) -> None:
     names, blocks, ids = zip(*parameters, strict=True)
     reach = np.abs(thetas).max(axis=0)
@@ -99,13 +107,38 @@ def _write_setup(
     file["parameters/lha_ids"] = np.array(ids)
     file["parameters/max_power"] = np.array([2] * len(names))
     file["parameters/val_ranges"] = np.stack([-reach, reach], axis=-1)
-    _write_text(file, "benchmarks/names", list(BENCHMARKS))
-    file["benchmarks/values"] = thetas
-    file["benchmarks/is_nuisance"] = np.zeros(len(BENCHMARKS), dtype=np.int64)
-    file["benchmarks/is_reference"] = np.eye(1, len(BENCHMARKS), dtype=np.int64)[0]
+    nuisances = [f"nu{j}" for j in range(n_nuisances)]
+    variations = [f"{name}_{side}" for name in nuisances for side in ("up", "down")]
+    n_benchmarks = len(BENCHMARKS) + len(variations)
+    _write_text(file, "benchmarks/names", [*BENCHMARKS, *variations])
+    file["benchmarks/values"] = np.pad(thetas, ((0, len(variations)), (0, 0)))
+    file["benchmarks/is_nuisance"] = (np.arange(n_benchmarks) >= len(BENCHMARKS)).astype(np.int64)
+    file["benchmarks/is_reference"] = np.eye(1, n_benchmarks, dtype=np.int64)[0]
+    if nuisances:
+        _write_nuisances(file, nuisances)
     file["morphing/components"] = COMPONENTS
     monomials = np.prod(thetas[:, np.newaxis, :] ** COMPONENTS, axis=-1)
     file["morphing/morphing_matrix"] = np.linalg.inv(monomials)
+
+
+def _write_nuisances(file: h5py.File, names: list[str]) -> None:
+    systematics = {"names": names, "types": "norm", "values": "1.1", "scales": "_"}
+    for key, values in systematics.items():
+        columns = values if isinstance(values, list) else [values] * len(names)
+        _write_text(file, f"systematics/{key}", columns)
+    _write_text(file, "nuisance_parameters/names", names)
+    _write_text(file, "nuisance_parameters/systematics", names)
+    for key, side in (("positive", "up"), ("negative", "down")):
+        benchmarks = [f"{name}_{side}" for name in names]
+        _write_text(file, f"nuisance_parameters/benchmark_{key}", benchmarks)
+
+
+def _variations(latent: FloatArray, n_nuisances: int) -> FloatArray:
+    """Factors on the weights at nu = +1 and -1 of each in turn, shape (n, 2 n_nuisances)."""
+    j = np.arange(n_nuisances)
+    logs = RESPONSE * np.tanh(latent[:, j % N_LATENT] + 0.5 * j)
+    factors: FloatArray = np.exp(np.stack([logs, -logs], axis=2))
+    return factors.reshape(len(latent), -1)
 
 
 def _weights(latent: FloatArray) -> FloatArray:

@@ -60,6 +60,12 @@ from .plotting import (
     plot_2d_morphing_basis as plot_2d_morphing_basis,
 )
 from .plotting import (
+    plot_confidence_belt as plot_confidence_belt,
+)
+from .plotting import (
+    plot_corner as plot_corner,
+)
+from .plotting import (
     plot_distribution_of_information as plot_distribution_of_information,
 )
 from .plotting import (
@@ -72,10 +78,25 @@ from .plotting import (
     plot_fisherinfo_barplot as plot_fisherinfo_barplot,
 )
 from .plotting import (
+    plot_geodesics as plot_geodesics,
+)
+from .plotting import (
+    plot_histograms as plot_histograms,
+)
+from .plotting import (
+    plot_impacts as plot_impacts,
+)
+from .plotting import (
+    plot_information_ranking as plot_information_ranking,
+)
+from .plotting import (
     plot_nd_morphing_basis_scatter as plot_nd_morphing_basis_scatter,
 )
 from .plotting import (
     plot_nd_morphing_basis_slices as plot_nd_morphing_basis_slices,
+)
+from .plotting import (
+    plot_profile as plot_profile,
 )
 from .plotting import (
     plot_pvalue_limits as plot_pvalue_limits,

@@ -26,6 +26,7 @@ __all__ = [
     "OutputError",
     "SetupError",
     "ShapeError",
+    "SimulatorError",
     "TrainingError",
     "UnavailableAttributeError",
     "UnavailableNameError",
@@ -91,6 +92,10 @@ class MissingWeightsError(FileFormatError):
 
 class OutputError(MadMinerError, OSError):
     """Results cannot be written to the given place."""
+
+
+class SimulatorError(MadMinerError, RuntimeError):
+    """Another program, such as Delphes, fails; the message shows the end of what it wrote."""
 
 
 class TrainingError(MadMinerError, RuntimeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from io import StringIO
 from typing import TYPE_CHECKING, Literal
 
 from madminer.errors import OptionError
@@ -13,7 +14,7 @@ from madminer.text import printable
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["MAX_ROWS", "Table", "tables_html", "tables_rich"]
+__all__ = ["MAX_ROWS", "ShownAsTable", "Table", "tables_html", "tables_rich"]
 
 MAX_ROWS = 20
 """Longest table that is shown in full."""
@@ -72,6 +73,40 @@ class Table:
         """What is said about the other rows."""
         n_left = len(self.rows) - len(self.shown)
         return f"... and {n_left} more" if n_left else ""
+
+
+class ShownAsTable:
+    """A result that shows itself as a table: printed, in a terminal with rich, in a notebook.
+
+    Examples:
+        >>> class Answer(ShownAsTable):
+        ...     table = Table(("name", "value"), [("c", "4.2")], "Limits")
+        >>> print(Answer())
+        Limits
+        name  value
+        ───────────
+        c     4.2
+    """
+
+    __slots__ = ()
+
+    @property
+    def table(self) -> Table:
+        """The result as a table of texts."""
+        raise NotImplementedError
+
+    def __rich__(self) -> Group:
+        return tables_rich([self.table])
+
+    def __str__(self) -> str:
+        from rich.console import Console  # takes as long to import as the rest of the layer
+
+        file = StringIO()
+        Console(file=file).print(self)
+        return "\n".join(line.rstrip() for line in file.getvalue().rstrip().splitlines())
+
+    def _repr_html_(self) -> str:
+        return tables_html([self.table])
 
 
 def tables_rich(tables: Iterable[Table]) -> Group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from madminer.fisherinformation.metrics import (
     grid_metric,
 )
 from madminer.io import EventFile
+from madminer.stats import regular_grid
 
 SQUARE = [(-1.0, 1.0), (-1.0, 1.0)]
 WIDTH = "np.diag([1, 2]) / theta[1]**2"  # mean and width of a Gaussian
@@ -39,10 +41,6 @@ def geometry_of(formula: str, dimension: int = 2) -> InformationGeometry:
     geometry = InformationGeometry()
     geometry.information_from_formula(formula, dimension)
     return geometry
-
-
-def regular(*axes: np.ndarray) -> np.ndarray:
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
 def gaussian_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -209,7 +207,7 @@ def test_contours_of_the_hyperbolic_plane(is_even: bool, method: str, error: flo
     grid, p_values, d = geometry_of(WIDTH).distance_contours(
         theta0, ranges, [7, 9], continous_sampling=is_even, method=method, seed=1
     )
-    np.testing.assert_array_equal(grid, regular(np.linspace(-1, 1, 7), np.linspace(0.5, 2, 9)))
+    np.testing.assert_array_equal(grid, [*product(np.linspace(-1, 1, 7), np.linspace(0.5, 2, 9))])
     assert p_values.shape == d.shape == (63,)
     reached = np.isfinite(d)
     assert reached.sum() >= (63 if is_even else 59)
@@ -464,7 +462,7 @@ def test_counts_of_an_event_file(gaussian_event_file: Callable[..., Path]) -> No
 
 
 def width_grid(n: int) -> tuple[np.ndarray, np.ndarray]:
-    thetas = regular(np.linspace(-2.5, 2.5, n), np.linspace(0.4, 3.0, n))
+    thetas = regular_grid([(-2.5, 2.5), (0.4, 3.0)], n)
     return thetas, np.diag([1.0, 2.0]) / thetas[:, 1, np.newaxis, np.newaxis] ** 2
 
 
@@ -488,7 +486,7 @@ def test_grid_converges_to_the_formula(option: str, inverse: str, error: float) 
 def test_values_on_the_grid_are_kept(option: str, dimension: int) -> None:
     if option == "smooth" and dimension == 3:
         pytest.skip("refused")
-    thetas = regular(*[np.linspace(0.0, 1.0, 4)] * dimension)
+    thetas = regular_grid([(0.0, 1.0)] * dimension, 4)
     thetas = np.random.default_rng(0).permutation(thetas)
     matrices = np.eye(dimension) + np.einsum("ni,nj->nij", thetas, thetas) ** 2
     for inverse in ("exact", "interpolate"):
@@ -603,8 +601,8 @@ def test_refused_trajectories(options: dict, error: type[Exception], message: st
     [
         ({"theta0": [3.0, 0.0]}, OptionError, "outside the limits"),
         ({"grid_ranges": SQUARE[:1]}, ShapeError, "got 1"),
-        ({"grid_ranges": []}, ShapeError, "one range and resolution"),
-        ({"grid_resolutions": [3]}, ShapeError, "one range and resolution"),
+        ({"grid_ranges": []}, ShapeError, "range for each of 2 parameters, got 0"),
+        ({"grid_resolutions": [3]}, OptionError, "one for each of 2 ranges"),
         ({"grid_resolutions": 0}, OptionError, "grid_resolutions"),
         ({"grid_resolutions": 2.5}, OptionError, "grid_resolutions"),
         ({"grid_resolutions": 10**6}, OptionError, "number of grid points"),

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from madminer.errors import DataError, OptionError, ShapeError
-from madminer.fisherinformation import profile_information
-from madminer.fisherinformation.summary import (
+from madminer.fisherinformation import (
     blind_directions,
     combine_informations,
     expected_limits,
-    inverse_information,
+    profile_information,
 )
+from madminer.fisherinformation.summary import inverse_information
 from madminer.stats import constraint_information
 
 UNITS = np.array([1.0, 1e-4, 3e5])

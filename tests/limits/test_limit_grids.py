@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,30 +18,23 @@ from madminer.errors import (
     ShapeError,
 )
 from madminer.fisherinformation import FisherInformation
-from madminer.limits import expected_limit_grid, limit_grid, regular_grid, truth_limit_grid
-from madminer.limits.expected import asimov_sample, log_rate_probability, mean_log_ratio
+from madminer.io import Events, EventSummary, write_events
+from madminer.limits import (
+    AsymptoticLimits,
+    expected_limit_grid,
+    limit_grid,
+    regular_grid,
+    truth_limit_grid,
+)
 from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator
+from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark, MorphingSetup
 from madminer.stats import log_poisson
 
 L = 500.0
 ORIGIN = np.zeros(2)
 
 
-class ExactRatio(ParameterizedRatioEstimator):
-    """The likelihood ratio to theta = 0 of the Gaussian toy, known in closed form."""
-
-    def evaluate_log_likelihood_ratio(  # type: ignore[override]
-        self,
-        x: np.ndarray,
-        theta: np.ndarray,
-        test_all_combinations: bool = True,
-        evaluate_score: bool = False,
-    ) -> tuple[np.ndarray, None]:
-        assert test_all_combinations
-        assert not evaluate_score
-        ratio = (1.0 + theta @ x[:, :2].T) ** 2 / (1.0 + np.sum(theta**2, axis=1)[:, np.newaxis])
-        with np.errstate(divide="ignore"):
-            return np.log(ratio), None
+MakeRatio = Callable[..., ParameterizedRatioEstimator]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +83,7 @@ def test_rate_is_the_closed_form(analyzer: DataAnalyzer) -> None:
 def test_real_event_numbers_prefer_the_truth(analyzer: DataAnalyzer) -> None:
     thetas = regular_grid([(-0.4, 0.4)] * 2, 9)
     for luminosity in (0.3, 17.0, 1e5):  # expected numbers are not rounded
-        log_p = log_rate_probability(analyzer, thetas, luminosity * 1.0, luminosity)
+        log_p = truth_limit_grid(analyzer, ORIGIN, thetas, luminosity).log_p_rate
         assert np.linalg.norm(thetas[np.argmax(log_p)]) < 0.15
 
 
@@ -119,11 +113,13 @@ def test_small_steps_give_the_fisher_information(analyzer: DataAnalyzer) -> None
 
 
 @pytest.mark.parametrize("close", [True, False])
-def test_exact_estimator_reproduces_the_truth(analyzer: DataAnalyzer, close: bool) -> None:
+def test_exact_estimator_reproduces_the_truth(
+    analyzer: DataAnalyzer, exact_ratio: MakeRatio, close: bool
+) -> None:
     thetas = regular_grid([(-0.3, 0.3)] * 2, 5)
     options = {"sample_only_from_closest_benchmark": close, "test_split": 0.25}
     truth = truth_limit_grid(analyzer, ORIGIN, thetas, L, **options)  # type: ignore[arg-type]
-    network = expected_limit_grid(analyzer, ExactRatio(), ORIGIN, thetas, L, **options)  # type: ignore[arg-type]
+    network = expected_limit_grid(analyzer, exact_ratio(), ORIGIN, thetas, L, **options)  # type: ignore[arg-type]
     # the truth normalises with the cross sections of the same events
     x, _ = analyzer.weighted_events(start_event=15_000)
     sigma = 1.0 + np.sum(thetas**2, axis=1)
@@ -134,43 +130,83 @@ def test_exact_estimator_reproduces_the_truth(analyzer: DataAnalyzer, close: boo
     np.testing.assert_array_equal(network.log_p_rate, truth.log_p_rate)
 
 
-def test_asimov_sample_is_the_test_partition(toy_event_file: Callable[..., Path]) -> None:
-    analyzer = DataAnalyzer(toy_event_file(1000))
+def test_expected_data_are_the_test_partition(toy_event_file: Callable[..., Path]) -> None:
+    limits = AsymptoticLimits(toy_event_file(1000))
     theta = np.array([0.25, -1.3])  # closest to benchmark 3
-    sample = asimov_sample(analyzer, theta, 0.3)
-    events = analyzer.event_file.read(700)
+    events = limits.event_file.read(700)
     assert events.sampling_benchmarks is not None
     kept = np.isin(events.sampling_benchmarks, [-1, 3])
-    np.testing.assert_array_equal(sample.x, events.x[kept])
-    assert sample.probabilities.sum() == pytest.approx(1.0)
-    assert len(asimov_sample(analyzer, theta, None, False).x) == 1000
-    negative = DataAnalyzer(toy_event_file(200, negative_share=1.0))
+
+    def data(**options: Any) -> tuple[np.ndarray, np.ndarray]:
+        result = limits.expected_limits(
+            "histo",
+            theta,
+            thetas_eval=[theta],
+            hist_vars=["k0", "k3"],
+            hist_bins=1,
+            return_asimov=True,
+            luminosity=L,
+            **options,
+        )
+        return result.histos[1][0], result.histos[2]
+
+    x, weights = data(test_split=0.3)
+    np.testing.assert_array_equal(x, events.x[kept][:, [0, 3]])
+    assert weights.sum() == pytest.approx(L * limits.xsecs([theta])[0][0])
+    powers = np.array([1.0, -1.3, 1.69, 0.25, -0.325, 0.0625])  # of the weight, see the file
+    at_theta = events.x[kept] @ powers  # background and one benchmark: no rescaling
+    np.testing.assert_allclose(weights / weights.sum(), at_theta / at_theta.sum())
+    x, _ = data(test_split=None, sample_only_from_closest_benchmark=False)
+    assert len(x) == 1000
+    negative = AsymptoticLimits(toy_event_file(200, negative_share=1.0))
     with pytest.raises(NoEventsError, match="add up to"):
-        asimov_sample(negative, ORIGIN)
+        negative.expected_limits("rate", ORIGIN, thetas_eval=[ORIGIN])
 
 
-def test_events_without_finite_ratio_count_nowhere() -> None:
+def test_events_without_finite_ratio_count_nowhere(analyzer: DataAnalyzer) -> None:
+    """Not at one point only, where the likelihood of the others would jump."""
     values = np.array([[1.0, -np.inf, 2.0, np.nan], [3.0, 1.0, 4.0, 1.0]])
-    weights = np.array([0.4, 0.1, 0.3, 0.2])
-    mean, left_out = mean_log_ratio(lambda events: values[:, events], weights, 2)
-    np.testing.assert_allclose(mean, [1.0, 2.4])
-    assert left_out == pytest.approx(0.3)
+
+    class Table(ParameterizedRatioEstimator):
+        def evaluate_log_likelihood_ratio(self, x, theta, *_, **__):  # type: ignore[no-untyped-def]
+            assert len(theta) == 2
+            return values[:, x[:, 0].astype(int)], None
+
+    table = Table()
+    table.n_parameters = 2
+    limits = AsymptoticLimits(analyzer.madminer_filename)
+    x = np.column_stack([np.repeat(np.arange(4.0), [4, 1, 3, 2]), np.zeros((10, 2))])
+    found = limits.observed_limits("ml", x, model_file=table, thetas_eval=[ORIGIN, [0.1, 0.0]])
+    np.testing.assert_allclose(found.llr_kin, [4 * 1.0 + 3 * 2.0, 4 * 3.0 + 3 * 4.0])
+    assert found.n_observed == 10.0
 
 
 def test_left_out_events_are_reported(
-    analyzer: DataAnalyzer, caplog: pytest.LogCaptureFixture
+    analyzer: DataAnalyzer, exact_ratio: MakeRatio, caplog: pytest.LogCaptureFixture
 ) -> None:
     x = analyzer.event_file.read(16_000).x
     zero = np.array([[-1.0 / x[5, 0], 0.0]])  # the ratio of this event vanishes here
-    expected_limit_grid(analyzer, ExactRatio(), ORIGIN, zero, L)
-    assert "have no finite log ratio" in caplog.text
+    expected_limit_grid(analyzer, exact_ratio(), ORIGIN, zero, L)
+    assert "1 of 4000 events have no finite likelihood" in caplog.text
 
-    class Broken(ExactRatio):
-        def evaluate_log_likelihood_ratio(self, x, theta, **_):  # type: ignore[no-untyped-def]
-            return np.full((len(theta), len(x)), np.nan), None
 
-    with pytest.raises(DataError, match="not finite for 100 %"):
-        expected_limit_grid(analyzer, Broken(), ORIGIN, zero, L)
+def test_most_events_must_count(tmp_path: Path) -> None:
+    """Weights 1 - 2 theta of 60 % of the events, 1 + 10 theta of the others."""
+    slopes = np.repeat([-2.0, 10.0], [60, 40])
+    setup = AnalysisSetup(
+        parameters={"a": AnalysisParameter("a", "dim6", 1)},
+        benchmarks={n: Benchmark.from_params(n, "a", [t]) for n, t in (("sm", 0.0), ("w", 1.0))},
+        morphing=MorphingSetup(np.array([[0], [1]]), np.array([[1.0, 0.0], [-1.0, 1.0]])),
+        observables={"x": "_"},
+    )
+    weights = np.stack([np.ones(100), 1.0 + slopes], axis=1)
+    events = Events(slopes[:, np.newaxis], weights, np.zeros(100, dtype=np.int64))
+    write_events(tmp_path / "linear.h5", setup, events, EventSummary.count(np.zeros(100, int), 2))
+    file = tmp_path / "linear.h5"
+    given: dict[str, Any] = {"luminosity": L, "test_split": None}
+    truth_limit_grid(file, [0.0], [[0.0], [0.4]], **given)
+    with pytest.raises(DataError, match="not finite for 60 % of the expected events"):
+        truth_limit_grid(file, [0.0], [[0.0], [0.6]], **given)
 
 
 def test_refused(analyzer: DataAnalyzer) -> None:
@@ -182,7 +218,7 @@ def test_refused(analyzer: DataAnalyzer) -> None:
         truth_limit_grid(analyzer, ORIGIN, [[0.0, 0.0]], 0.0)
     wrong = ScoreEstimator(), Ensemble([ScoreEstimator()])
     for estimator in wrong:
-        with pytest.raises(OptionError, match=r"single ratio estimator .*, got ScoreEstimator"):
+        with pytest.raises(OptionError, match=r"ratio estimator .*; got ScoreEstimator"):
             expected_limit_grid(analyzer, estimator, ORIGIN, [[0.0, 0.0]], L)  # type: ignore[arg-type]
     with pytest.raises(MissingFileError):
         expected_limit_grid(analyzer, "no/such/model", ORIGIN, [[0.0, 0.0]], L)
@@ -248,21 +284,16 @@ def test_names_indices_and_lists_are_the_same_truth(analyzer: DataAnalyzer) -> N
             np.testing.assert_allclose(result.p_values, expected.p_values)
 
 
-class BiasedRatio(ExactRatio):
-    """The exact ratio for a value that is off by 0.3."""
-
-    def evaluate_log_likelihood_ratio(self, x, theta, **_):  # type: ignore[no-untyped-def]
-        return super().evaluate_log_likelihood_ratio(x, np.asarray(theta) - [0.3, 0.0])
-
-
 def test_excluded_truth_is_reported(
-    analyzer: DataAnalyzer, caplog: pytest.LogCaptureFixture
+    analyzer: DataAnalyzer, exact_ratio: MakeRatio, caplog: pytest.LogCaptureFixture
 ) -> None:
     thetas = regular_grid([(-0.9, 0.9)] * 2, 7)
     truth_limit_grid(analyzer, ORIGIN, thetas, L)
-    expected_limit_grid(analyzer, ExactRatio(), ORIGIN, thetas, L)
+    expected_limit_grid(analyzer, exact_ratio(), ORIGIN, thetas, L)
     assert not caplog.text
-    result = expected_limit_grid(analyzer, BiasedRatio(), ORIGIN, thetas, L, include_xsec=False)
+    result = expected_limit_grid(
+        analyzer, exact_ratio(shift=0.3), ORIGIN, thetas, L, include_xsec=False
+    )
     np.testing.assert_allclose(result.best_theta, [0.3, 0.0], atol=1e-12)
     assert "truth theta = (0, 0) is excluded by the limits expected from it" in caplog.text
     assert len(caplog.records) == 1

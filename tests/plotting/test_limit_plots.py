@@ -82,9 +82,52 @@ def test_one_resolution_serves_both_axes() -> None:
     plot_pvalue_limits([p.reshape(11, 11)], [60], ["a"], [(-3.0, 3.0)] * 2, 11)
 
 
+def test_bands_lie_between_the_contours_of_their_ends() -> None:
+    thetas = regular_grid(RANGES, RESOLUTIONS)
+    q = 9.0 * thetas[:, 0] ** 2 + 2.0 * thetas[:, 1] ** 2
+    central, lower, upper = (p_values_from_q(factor * q, 2) for factor in (1.0, 1.25, 0.8))
+    figure = plot_pvalue_limits(
+        [central, central],
+        [325, 325],
+        ["with", "without"],
+        RANGES,
+        RESOLUTIONS,
+        p_value_bands=[(lower, upper), None],
+    )
+    filled = [c for c in contour_sets(figure.axes[0]) if c.filled]
+    assert len(filled) == 1
+    vertices = np.concatenate([path.vertices for path in filled[0].get_paths()])
+    at_vertices = 9.0 * vertices[:, 0] ** 2 + 2.0 * vertices[:, 1] ** 2
+    level = contour_level(0.68, 2)
+    # q is scaled by 1.25 and 0.8, so that the level is reached at q / 1.25 and q / 0.8
+    assert at_vertices.min() == pytest.approx(level / 1.25, rel=0.05)
+    assert at_vertices.max() == pytest.approx(level / 0.8, rel=0.05)
+
+
+def test_draws_on_given_axes(p_values: np.ndarray) -> None:
+    given, (_, right) = plt.subplots(1, 2)
+    figure = plot_pvalue_limits(
+        [p_values], [325], ["ml"], RANGES, RESOLUTIONS, show_index=0, ax=right
+    )
+    assert figure is given
+    assert len(contour_sets(right)) == 1
+    assert right.get_xlim() == (-1.0, 1.0)
+    assert len(given.axes) == 3  # with the scale of the colours
+    legend = right.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["ml", "68 % CL"]
+
+
 @pytest.mark.parametrize(
     ("keywords", "error", "message"),
     [
+        ({"p_value_bands": [(np.ones(651), np.zeros(651))]}, DataError, "above its upper"),
+        ({"p_value_bands": [(np.ones(651),)]}, OptionError, "must hold pairs"),
+        ({"p_value_bands": []}, OptionError, "one entry for each of 1"),
+        ({"p_value_bands": [np.ones((2, 3))]}, ShapeError, "needs 651 p-values, got 3"),
+        ({"p_value_bands": [5.0]}, OptionError, r"p_value_bands\[0\] must be a list"),
+        ({"levels": []}, OptionError, "levels must be a list of one element or more"),
+        ({"ax": 5}, OptionError, "ax must be axes"),
         ({"p_values": [np.ones(5)]}, ShapeError, "21 x 31 points needs 651 p-values, got 5"),
         ({"p_values": [np.full(651, 1.5)]}, DataError, "between 0 and 1"),
         ({"labels": ["a", "b"]}, OptionError, "got 1, 1 and 2"),
@@ -111,6 +154,13 @@ def test_refused(keywords: dict[str, object], error: type[Exception], message: s
     }
     with pytest.raises(error, match=message):
         plot_pvalue_limits(**(arguments | keywords))  # type: ignore[arg-type]
+
+
+def test_given_axes_are_one_panel(p_values: np.ndarray) -> None:
+    with pytest.raises(OptionError, match="single_plot must be True where ax is given"):
+        plot_pvalue_limits(
+            [p_values], [0], ["a"], RANGES, RESOLUTIONS, single_plot=False, ax=plt.gca()
+        )
 
 
 def test_keys_of_dictionaries_must_agree() -> None:

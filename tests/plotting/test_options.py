@@ -6,6 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -39,6 +40,7 @@ def arguments(nuisance_event_file: Callable[..., Path]) -> dict[str, dict[str, A
     file = {"filename": nuisance_event_file(300), "n_toys": 2, "n_bins": 3}
     one = {**file, "theta": "sm", "observable": "k5", "obs_label": "k", "obs_range": (0, 0.004)}
     information = {"fisher_information_matrices": [np.eye(2)]}
+    grid = [[a, b] for a in range(3) for b in range(3)]
     return {
         "plot_1d_morphing_basis": {"morpher": morpher(1), "resolution": 4},
         "plot_2d_morphing_basis": {"morpher": morpher(2), "resolution": 4},
@@ -58,6 +60,31 @@ def arguments(nuisance_event_file: Callable[..., Path]) -> dict[str, dict[str, A
             "grid_ranges": [(0, 1), (0, 1)],
             "grid_resolutions": 3,
         },
+        "plot_histograms": {
+            "histos": [SimpleNamespace(edges=[[0, 1, 2]], histo=[0.5, 0.5])],
+            "observed": [0.5, 1.5],
+        },
+        "plot_profile": {"values": [0, 1, 2], "q": [1, 0, 4]},
+        "plot_corner": {"theta_grid": grid, "q": np.arange(9.0), "parameters": ["a", "b"]},
+        "plot_confidence_belt": {
+            "theta": [0, 1, 2],
+            "critical": [[1, 1, 1]],
+            "levels": [0.68],
+            "observed": [4, 0, 4],
+        },
+        "plot_geodesics": {
+            "trajectories": [[[0, 0], [1, 1]]],
+            "theta0": [0, 0],
+            "grid": grid,
+            "distances": np.arange(9.0),
+        },
+        "plot_impacts": {
+            "names": ["a"],
+            "pulls": [0.0],
+            "pull_errors": [1.0],
+            "impacts": [[1, -1]],
+        },
+        "plot_information_ranking": {"labels": ["a"], "shares": [0.5]},
         "plot_distributions": {**file, "observables": ["k5"], "parameter_points": ["sm"]},
         "plot_uncertainty": one,
         "plot_systematics": one,

@@ -13,7 +13,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from madminer.demo.closure import compare_scores
-from madminer.demo.events import prepare_events
+from madminer.demo.coverage import toy_coverage
+from madminer.demo.events import prepare_events, vary_events
 from madminer.demo.inference import compute_informations, compute_limits
 from madminer.demo.learning import train_ratio, train_score
 from madminer.demo.page import make_page
@@ -57,17 +58,22 @@ def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResu
         informations = compute_informations(
             events, sally_parton.model_file, sally_detector.model_file, settings.luminosity
         )
+    with _step(console, "Read events with an uncertain normalisation"):
+        varied = vary_events(events, settings)
     with _step(console, "Compute expected limits"):
-        limits = compute_limits(events, alices.estimator, informations.sally, settings)
+        limits = compute_limits(varied, alices.estimator, informations, settings)
+    with _step(console, "Draw toy experiments"):
+        coverage = toy_coverage(varied, informations, limits, settings)
     with _step(console, "Test closure"):
         parton_scores = compare_scores(events.parton_file, events.reference, sally_parton)
         detector_scores = compare_scores(events.detector_file, events.reference, sally_detector)
         checks = closure_checks(
-            events, parton_scores, detector_scores, informations, alices, settings
+            events, parton_scores, detector_scores, informations, alices, coverage, settings
         )
     result = DemoResult(
         settings=settings,
         events=events,
+        varied_events=varied,
         sally_parton=sally_parton,
         sally_detector=sally_detector,
         alices=alices,
@@ -75,6 +81,7 @@ def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResu
         detector_scores=detector_scores,
         informations=informations,
         limits=limits,
+        coverage=coverage,
         checks=tuple(checks),
         report=settings.out / "report.html",
     )

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from madminer.analysis import DataAnalyzer
+from madminer.demo.coverage import Coverage
 from madminer.demo.learning import TrainedRatio, TrainedScore
 from madminer.report import Check
 from madminer.sampling import SampleAugmenter
@@ -31,6 +32,7 @@ from madminer.typing import FloatArray, ThetaLike
 
 __all__ = [
     "ScoreComparison",
+    "check_coverage",
     "check_information",
     "check_mean_ratios",
     "check_mean_scores",
@@ -41,6 +43,9 @@ __all__ = [
 
 MAX_STANDARD_ERRORS = 4.0
 """A mean is compatible with its expectation within this many standard errors."""
+
+MAX_BINOMIAL_ERRORS = 3.0
+"""The coverage of toy experiments is right within this many binomial standard errors."""
 
 MORPHING_TOLERANCE = 1e-3
 """Largest relative deviation of a morphed cross section where the weights are known as well."""
@@ -168,6 +173,19 @@ def check_mean_ratios(
             )
         )
     return checks
+
+
+def check_coverage(coverage: Coverage) -> Check:
+    """Compare how often the asymptotic region contains the truth with what it claims."""
+    level, n = coverage.confidence_level, coverage.n_toys
+    deviation = abs(coverage.share - level)
+    return Check(
+        f"Coverage of the {100 * level:.0f} % region, best histogram, nuisance profiled, {n} toys",
+        f"{coverage.share:.3f} ± {coverage.error:.3f} ({coverage.n_inside} toys)",
+        f"{level:.2f} ({level * n:.0f} toys)",
+        f"{MAX_BINOMIAL_ERRORS:.0f} standard errors",
+        passed=bool(deviation <= MAX_BINOMIAL_ERRORS * coverage.error),
+    )
 
 
 def check_morphing(event_file: Path) -> list[Check]:

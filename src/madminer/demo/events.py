@@ -21,12 +21,12 @@ from madminer.io import EventFile, write_events
 from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.io.setup_file import read_setup, write_setup
 from madminer.lhe import LHEReader
-from madminer.models import AnalysisSetup
+from madminer.models import AnalysisSetup, Systematic, SystematicType
 from madminer.simulate import simulate, wbf_setup, write_parton_events
 from madminer.text import one_line
 from madminer.typing import FloatArray
 
-__all__ = ["DemoEvents", "prepare_events"]
+__all__ = ["DemoEvents", "prepare_events", "vary_events"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,13 +66,49 @@ class DemoEvents:
         scales: FloatArray = np.abs(self.setup.benchmark_thetas - self.theta_reference).max(axis=0)
         return scales
 
+    @property
+    def norm_uncertainties(self) -> dict[str, float]:
+        """Relative uncertainties of the number of events at nu = 1, by name."""
+        systematics = self.setup.systematics.values()
+        return {
+            systematic.name: float(systematic.value) - 1.0
+            for systematic in systematics
+            if systematic.type is SystematicType.NORM
+        }
+
 
 def prepare_events(settings: DemoSettings) -> DemoEvents:
     """Generate events, or take those of a file, and read them at parton and at detector level."""
     events = _generate(settings) if settings.lhe is None else _take(settings, settings.lhe)
-    _read(events, settings, is_detector_level=False)
-    _read(events, settings, is_detector_level=True)
+    setup_file = settings.out / "setup.h5"
+    write_setup(setup_file, events.setup)
+    _read_both(events, settings, setup_file, [])
     return events
+
+
+def vary_events(events: DemoEvents, settings: DemoSettings) -> DemoEvents:
+    """Read the same events once more, now with an uncertain normalisation.
+
+    What is trained on theta alone needs no nuisance parameters: they stand in files of their own.
+
+    Args:
+        events: The events as they were read.
+        settings: The uncertainty, places and seed.
+
+    Returns:
+        The same events, whose files have a nuisance parameter for each uncertainty of the
+        normalisation.
+    """
+    varied = replace(
+        events,
+        setup=_with_norm_uncertainty(events.setup, settings.norm_uncertainty),
+        parton_file=settings.out / "parton_systematics.h5",
+        detector_file=settings.out / "detector_systematics.h5",
+    )
+    setup_file = settings.out / "setup_systematics.h5"
+    write_setup(setup_file, varied.setup)
+    _read_both(varied, settings, setup_file, list(varied.norm_uncertainties))
+    return varied
 
 
 def _generate(settings: DemoSettings) -> DemoEvents:
@@ -146,9 +182,8 @@ def _demo_events(
     measurement: Measurement,
     process: str,
 ) -> DemoEvents:
-    """Write the setup; the sentence about the source follows."""
+    """All but the sentence about the source, which follows."""
     setup.benchmark_index(reference)
-    write_setup(settings.out / "setup.h5", setup)
     return DemoEvents(
         setup=setup,
         reference=reference,
@@ -162,11 +197,34 @@ def _demo_events(
     )
 
 
-def _read(events: DemoEvents, settings: DemoSettings, *, is_detector_level: bool) -> None:
+def _with_norm_uncertainty(setup: AnalysisSetup, uncertainty: float) -> AnalysisSetup:
+    """Add an uncertainty of the normalisation, the one kind that needs no weights in the events."""
+    systematics = dict(setup.systematics)
+    if any(systematic.type is SystematicType.NORM for systematic in systematics.values()):
+        return setup
+    name = "normalisation"
+    while name in systematics:
+        name += "_"
+    systematics[name] = Systematic(name, SystematicType.NORM, 1.0 + uncertainty)
+    return replace(setup, systematics=systematics)
+
+
+def _read_both(
+    events: DemoEvents, settings: DemoSettings, setup_file: Path, systematics: list[str]
+) -> None:
+    for is_detector_level in (False, True):
+        reader = LHEReader(setup_file)
+        reader.add_sample(
+            events.lhe_file, sampled_from_benchmark=events.sampled_from, systematics=systematics
+        )
+        _read(reader, events, settings, is_detector_level=is_detector_level)
+
+
+def _read(
+    reader: LHEReader, events: DemoEvents, settings: DemoSettings, *, is_detector_level: bool
+) -> None:
     measurement = events.measurement
     path = events.detector_file if is_detector_level else events.parton_file
-    reader = LHEReader(settings.out / "setup.h5")
-    reader.add_sample(events.lhe_file, sampled_from_benchmark=events.sampled_from)
     if is_detector_level:
         smear(reader)
     add_observables(reader, measurement.detector if is_detector_level else measurement.parton)

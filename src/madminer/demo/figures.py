@@ -9,18 +9,26 @@ from typing import cast
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from madminer.demo.closure import ScoreComparison
+from madminer.demo.coverage import Coverage
+from madminer.fisherinformation import InformationRanking
+from madminer.limits import LimitGrid
 from madminer.nn.history import TrainingHistory
+from madminer.plotting import plot_information_ranking, plot_pvalue_limits
 from madminer.plotting.fisherinformation import plot_fisher_information_contours_2d
-from madminer.plotting.style import plain, plot_style
-from madminer.stats import contour_level, weighted_quantiles
+from madminer.plotting.style import COLORS, figure_grid, legend_above, plain, plot_style
+from madminer.stats import contour_level, p_values_from_q, weighted_quantiles
 from madminer.typing import FloatArray
 
 __all__ = [
     "heading",
+    "plot_coverage",
     "plot_information",
+    "plot_nuisance_limits",
+    "plot_ranking",
     "plot_score_closure",
     "plot_score_maps",
     "plot_training",
@@ -208,6 +216,97 @@ def plot_information(
     figure = cast("Figure", drawn)
     figure.set_size_inches(5.0, 6.0)  # room for the legend
     return with_heading(figure, f"{title}\n{region}")
+
+
+@plot_style
+def plot_nuisance_limits(
+    limits: Mapping[str, tuple[LimitGrid, LimitGrid]],
+    ranges: Sequence[tuple[float, float]],
+    resolution: int,
+    parameter_labels: tuple[str, str],
+    levels: Sequence[float],
+) -> Figure:
+    """Contours of p-values with nuisance parameters known and profiled, a panel an analysis.
+
+    Args:
+        limits: Limits without and with nuisance parameters, by the name of the analysis.
+        ranges: Ranges of the two parameters.
+        resolution: Points of the grid along each.
+        parameter_labels: Axis labels.
+        levels: p-values on the contours.
+
+    Returns:
+        The figure.
+    """
+    figure, panels = figure_grid(len(limits), panel_size=(3.5, 3.3))
+    handles: list[Artist] = []
+    for panel, (title, grids) in zip(panels, limits.items(), strict=True):
+        plot_pvalue_limits(
+            [grid.p_values for grid in grids],
+            [grid.i_best for grid in grids],
+            ["normalisation known", "normalisation profiled"],
+            ranges,
+            resolution,
+            levels,
+            xlabel=parameter_labels[0],
+            ylabel=parameter_labels[1],
+            ax=panel,
+        )
+        legend = panel.get_legend()
+        if legend is not None:  # one for all panels, where it hides no curve
+            handles = [handle for handle in legend.legend_handles if handle]
+            legend.remove()
+        panel.set_title(title)
+    figure.legend(handles=handles, loc="outside upper left", ncols=4)
+    return figure
+
+
+@plot_style
+def plot_ranking(ranking: InformationRanking, n_shown: int) -> Figure:
+    """Bars of the shares of information that histograms and the rate keep.
+
+    Args:
+        ranking: The ranking.
+        n_shown: Largest number of bars.
+
+    Returns:
+        The figure.
+    """
+    histograms = [entry for entry in ranking.entries if entry.n_observables is not None]
+    figure, (panel,) = figure_grid(1, panel_size=(4.3, 0.6 + 0.3 * min(len(histograms), n_shown)))
+    return plot_information_ranking(
+        [plain(entry.label) for entry in histograms],
+        [100.0 * entry.share for entry in histograms],
+        [100.0 * entry.share_error for entry in histograms],
+        n_shown=n_shown,
+        xlabel=f"share of the {plain(ranking.reference.label)} [%]",
+        ax=panel,
+    )
+
+
+@plot_style
+def plot_coverage(coverage: Coverage) -> Figure:
+    """Distribution function of the test statistic of toy experiments, and that of Wilks.
+
+    Args:
+        coverage: The experiments.
+
+    Returns:
+        The figure.
+    """
+    figure, (panel,) = figure_grid(1, panel_size=(4.6, 3.6))
+    q = np.linspace(0.0, float(np.quantile(coverage.statistics, 0.99)), 200)
+    expected = 1.0 - p_values_from_q(q, coverage.n_parameters)
+    error = np.sqrt(expected * (1.0 - expected) / coverage.n_toys)
+    line = panel.plot(q, expected, color=COLORS[0], label=r"$\chi^2$, Wilks")
+    panel.fill_between(q, expected - error, expected + error, color=COLORS[0], alpha=0.2, lw=0.0)
+    found = np.mean(coverage.statistics[:, np.newaxis] <= q, axis=0)
+    line += panel.step(q, found, color=COLORS[1], where="post", label="toy experiments")
+    panel.axvline(coverage.critical_value, color="0.4", linewidth=0.8, linestyle=":")
+    panel.axhline(coverage.confidence_level, color="0.4", linewidth=0.8, linestyle=":")
+    panel.set(xlabel=r"$-2\,\log\,r$", ylabel="share below", xlim=(0.0, q[-1]), ylim=(0.0, 1.0))
+    legend_above(panel, line)
+    return figure
 
 
 def heading(process: str, luminosity: float) -> str:

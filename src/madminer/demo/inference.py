@@ -4,40 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from madminer.analysis import DataAnalyzer
 from madminer.demo.events import DemoEvents
 from madminer.demo.settings import DemoSettings
-from madminer.fisherinformation import FisherInformation
-from madminer.limits import (
-    LimitGrid,
-    expected_limit_grid,
-    limit_grid,
-    regular_grid,
-    truth_limit_grid,
+from madminer.fisherinformation import (
+    FisherInformation,
+    InformationRanking,
+    expected_limits,
+    rank_observables,
 )
-from madminer.limits.expected import log_rate_probability
+from madminer.limits import AsymptoticLimits, LimitGrid, limit_grid
+from madminer.limits.options import LimitKeywords
 from madminer.ml import ParameterizedRatioEstimator
 from madminer.typing import FloatArray
 
 __all__ = [
+    "ANALYSES",
     "LADDER",
     "Informations",
     "Limits",
     "compute_informations",
     "compute_limits",
     "grid_ranges",
-    "standard_deviations",
+    "with_rate_of",
 ]
 
 LADDER = ("rate", "histogram", "sally", "truth")
 """What is drawn, from little to all that can be known."""
 
-_BLIND = 1e9
+ANALYSES = ("rate", "histogram", "alices", "truth")
+"""What limits are set with, from little to all that can be known."""
 
 BINS_1D = 12
 BINS_2D = (6, 6)
@@ -49,33 +48,64 @@ GRID_STANDARD_DEVIATIONS = 4.0
 class Informations:
     """Fisher information at the reference point, each of shape ``(n_parameters, n_parameters)``.
 
+    Nuisance parameters are known to be zero.
+
     Args:
-        rate: From the number of events after the selection.
-        histogram: From the best histogram of one or two observables.
-        histogram_name: The observables of that histogram.
+        ranking: Histograms of one or two detector-level observables, the rate, and the truth of
+            the events that pass the selection, by the information that they keep.
         sally: From all detector-level observables.
         sally_parton: From the complete parton-level observables.
         truth: From the weights of the parton-level events: nothing can be better.
-        truth_selected: The same, of the events that pass the selection.
-        covariances: Statistical covariance of each of them by name, shape ``(p, p, p, p)``; none of
-            networks, whose own uncertainty only an ensemble would tell.
+        truth_covariance: Its statistical covariance, shape ``(p, p, p, p)``.
     """
 
-    rate: FloatArray
-    histogram: FloatArray
-    histogram_name: str
+    ranking: InformationRanking
     sally: FloatArray
     sally_parton: FloatArray
     truth: FloatArray
-    truth_selected: FloatArray
-    covariances: Mapping[str, FloatArray]
+    truth_covariance: FloatArray
+
+    @property
+    def rate(self) -> FloatArray:
+        """From the number of events after the selection."""
+        return self.ranking["rate"].information
+
+    @property
+    def histogram(self) -> FloatArray:
+        """From the best histogram of one or two observables."""
+        return self.ranking.best.information
+
+    @property
+    def truth_selected(self) -> FloatArray:
+        """From the weights of the events that pass the selection."""
+        return self.ranking.reference.information
+
+    @property
+    def best_observables(self) -> list[str]:
+        """The observables of the best histogram."""
+        return self.ranking.best.label.split(" × ")
+
+    @property
+    def best_bins(self) -> list[int]:
+        """The numbers of their bins, of equal content at the reference point."""
+        return [BINS_1D] if len(self.best_observables) == 1 else list(BINS_2D)
+
+    @property
+    def covariances(self) -> dict[str, FloatArray | None]:
+        """Statistical covariances by name; a single network does not tell its own uncertainty."""
+        return {
+            "rate": self.ranking["rate"].covariance,
+            "histogram": self.ranking.best.covariance,
+            "truth": self.truth_covariance,
+            "truth_selected": self.ranking.reference.covariance,
+        }
 
     @property
     def labels(self) -> dict[str, str]:
         """What each of them is called, by name."""
         return {
             "rate": "rate",
-            "histogram": f"best histogram: {self.histogram_name}",
+            "histogram": f"best histogram: {self.ranking.best.label}",
             "sally": "SALLY, detector level",
             "truth": "parton-level truth",
             "sally_parton": "SALLY, parton level",
@@ -85,21 +115,29 @@ class Informations:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Limits:
-    """Expected p-values on a common grid.
+    """Expected p-values on a common grid, by the names in `ANALYSES`.
 
     Args:
         ranges: Range of each parameter.
         resolution: Points along each parameter.
-        rate: From the number of selected events alone.
-        alices: From the estimated likelihood ratio, kinematics and rate.
-        truth: From the exact likelihood ratios of the parton-level events, and the rate.
+        nominal: Nuisance parameters are known to be zero.
+        profiled: Nuisance parameters are profiled.
     """
 
     ranges: list[tuple[float, float]]
     resolution: int
-    rate: LimitGrid
-    alices: LimitGrid
-    truth: LimitGrid
+    nominal: Mapping[str, LimitGrid]
+    profiled: Mapping[str, LimitGrid]
+
+    @property
+    def theta_grid(self) -> FloatArray:
+        """The points of the grid, shape ``(resolution**2, 2)``."""
+        return self.nominal["truth"].theta_grid
+
+    def area(self, grid: LimitGrid, level: float) -> float:
+        """Area of the plane of parameters where a p-value is not below a level."""
+        whole = np.prod([high - low for low, high in self.ranges])
+        return float(np.mean(grid.p_values >= level) * whole)
 
 
 def compute_informations(
@@ -109,100 +147,106 @@ def compute_informations(
     parton = FisherInformation(events.parton_file)
     detector = FisherInformation(events.detector_file)
     theta = events.theta_reference
-    name, histogram = _best_histogram(detector, theta, luminosity)
-    results = {
-        "rate": detector.rate_information(theta, luminosity),
-        "histogram": histogram,
-        "truth": parton.truth_information(theta, luminosity),
-        "truth_selected": detector.truth_information(theta, luminosity),
-    }
+    truth, covariance = parton.truth_information(theta, luminosity)
     return Informations(
-        **{key: information for key, (information, _) in results.items()},
+        ranking=rank_observables(detector, theta, luminosity, bins=BINS_1D, bins_2d=BINS_2D),
         sally=detector.full_information(theta, str(sally_detector), luminosity=luminosity)[0],
         sally_parton=parton.full_information(theta, str(sally_parton), luminosity=luminosity)[0],
-        histogram_name=name,
-        covariances={key: covariance for key, (_, covariance) in results.items()},
+        truth=truth,
+        truth_covariance=covariance,
     )
-
-
-def standard_deviations(
-    information: FloatArray, covariance: FloatArray | None = None
-) -> tuple[FloatArray, FloatArray]:
-    r"""Smallest standard deviations of parameters that an information allows, others profiled.
-
-    .. math::
-
-        \sigma_i^2 = (I^{-1})_{ii}, \qquad
-        \mathrm{var}(\sigma_i^2) = \sum_{klmn} I^{-1}_{ik} I^{-1}_{il} I^{-1}_{im} I^{-1}_{in}
-        \mathrm{cov}_{klmn}
-
-    Args:
-        information: Fisher information, shape ``(p, p)``.
-        covariance: Its statistical covariance, shape ``(p, p, p, p)``; None if it is not known.
-
-    Returns:
-        Standard deviations, shape ``(p,)``, infinite where the information is blind to a
-        direction; and their statistical errors, shape ``(p,)``, zero where they are not known.
-    """
-    n = len(information)
-    if np.linalg.cond(information) > _BLIND:
-        return np.full(n, np.inf), np.zeros(n)
-    inverse = np.linalg.inv(information)
-    widths: FloatArray = np.sqrt(np.diag(inverse))
-    if covariance is None:
-        return widths, np.zeros(n)
-    pairs = np.einsum("ik,il->ikl", inverse, inverse).reshape(n, n * n)
-    variances = np.einsum("ia,ab,ib->i", pairs, covariance.reshape(n * n, n * n), pairs)
-    errors: FloatArray = np.sqrt(np.maximum(variances, 0.0)) / (2.0 * widths)
-    return widths, errors
-
-
-def _best_histogram(
-    fisher: FisherInformation, theta: FloatArray, luminosity: float
-) -> tuple[str, tuple[FloatArray, FloatArray]]:
-    """The histogram with the largest determinant of its information."""
-    names = list(fisher.observables)
-    candidates = {
-        name: fisher.histo_information(theta, luminosity, name, BINS_1D) for name in names
-    }
-    leading = sorted(names, key=lambda name: -np.linalg.det(candidates[name][0]))[:3]
-    for first, second in combinations(leading, 2):
-        candidates[f"{first} × {second}"] = fisher.histo_information_2d(
-            theta, luminosity, first, BINS_2D[0], second, BINS_2D[1]
-        )
-    best = max(candidates, key=lambda name: float(np.linalg.det(candidates[name][0])))
-    return best, candidates[best]
 
 
 def compute_limits(
     events: DemoEvents,
     alices: ParameterizedRatioEstimator,
-    information: FloatArray,
+    informations: Informations,
     settings: DemoSettings,
 ) -> Limits:
-    """Expected limits if the reference is true: from the network, and from the exact ratios."""
-    detector, parton = DataAnalyzer(events.detector_file), DataAnalyzer(events.parton_file)
-    truth, luminosity = events.theta_reference, settings.luminosity
-    ranges = grid_ranges(information, truth)
-    grid = regular_grid(ranges, settings.grid_resolution)
+    """Expected limits if the reference is true, nuisance parameters known and profiled.
+
+    Args:
+        events: Events with nuisance parameters.
+        alices: Estimator of the likelihood ratio, which knows theta alone.
+        informations: They name the best histogram, and tell how far limits reach.
+        settings: Luminosity, grid and seed.
+
+    Returns:
+        The limits.
+    """
+    ranges = grid_ranges(informations.sally, events.theta_reference)
+    options: LimitKeywords = {
+        "grid_ranges": ranges,
+        "grid_resolutions": settings.grid_resolution,
+        "luminosity": settings.luminosity,
+        "return_histos": False,
+        "seed": settings.seed,
+    }
+    nominal, profiled = (
+        _limits_by_analysis(events, informations, options, with_nuisances)
+        for with_nuisances in (False, True)
+    )
+    of_network: LimitKeywords = {**options, "model_file": alices}
+    detector = AsymptoticLimits(events.detector_file)  # without nuisance parameters
+    learned = detector.expected_limits("ml", events.theta_reference, **of_network)
     return Limits(
-        ranges=ranges,
-        resolution=settings.grid_resolution,
-        rate=_rate_only(detector, truth, grid, luminosity),
-        alices=expected_limit_grid(detector, alices, truth, grid, luminosity),
-        truth=truth_limit_grid(parton, truth, grid, luminosity),
+        ranges,
+        settings.grid_resolution,
+        nominal | {"alices": learned},
+        profiled | {"alices": with_rate_of(learned, profiled["rate"])},
+    )
+
+
+def with_rate_of(kinematics: LimitGrid, rate: LimitGrid) -> LimitGrid:
+    """Limits from the kinematics of events and, with nuisance parameters, their number.
+
+    Uncertainties of the normalisation change no distribution: the profiled likelihood is the
+    product of that of the kinematics, which need not be calculated again, and that of the rate.
+
+    Args:
+        kinematics: Limits without nuisance parameters.
+        rate: Limits of the number of the same events at the same points, nuisance parameters
+            profiled.
+
+    Returns:
+        Limits of both, nuisance parameters profiled.
+    """
+    return limit_grid(
+        kinematics.theta_grid,
+        kinematics.llr_kin,
+        rate.log_p_rate,
+        rate.n_observed,
+        kinematics.dof,
+        nus=rate.nus,
+        log_constraint=rate.log_constraint,
     )
 
 
 def grid_ranges(information: FloatArray, centre: FloatArray) -> list[tuple[float, float]]:
     """Range of each parameter that contains the expected contours."""
-    widths = GRID_STANDARD_DEVIATIONS * np.sqrt(np.diag(np.linalg.inv(information)))
+    widths = GRID_STANDARD_DEVIATIONS * expected_limits(information).profiled
     return [(float(c - w), float(c + w)) for c, w in zip(centre, widths, strict=True)]
 
 
-def _rate_only(
-    analyzer: DataAnalyzer, truth: FloatArray, grid: FloatArray, luminosity: float
-) -> LimitGrid:
-    n_expected = luminosity * float(analyzer.xsecs([truth])[0][0])
-    log_p_rate = log_rate_probability(analyzer, grid, n_expected, luminosity)
-    return limit_grid(grid, np.zeros(len(grid)), log_p_rate, n_expected)
+def _limits_by_analysis(
+    events: DemoEvents,
+    informations: Informations,
+    options: LimitKeywords,
+    with_nuisances: bool,
+) -> dict[str, LimitGrid]:
+    """Limits of everything that is not learned."""
+    detector, parton = (
+        AsymptoticLimits(path, include_nuisance_parameters=with_nuisances)
+        for path in (events.detector_file, events.parton_file)
+    )
+    theta = events.theta_reference
+    of_histogram: LimitKeywords = {
+        **options,
+        "hist_vars": informations.best_observables,
+        "hist_bins": informations.best_bins,
+    }
+    return {
+        "rate": detector.expected_limits("rate", theta, **options),
+        "histogram": detector.expected_limits("histo", theta, **of_histogram),
+        "truth": parton.expected_limits("truth", theta, **options),
+    }

@@ -10,14 +10,19 @@ import numpy as np
 from madminer.analysis import DataAnalyzer
 from madminer.demo.figures import (
     heading,
+    plot_coverage,
     plot_information,
+    plot_nuisance_limits,
+    plot_ranking,
     plot_score_closure,
     plot_score_maps,
     plot_training,
     with_heading,
 )
-from madminer.demo.inference import LADDER, standard_deviations
+from madminer.demo.inference import ANALYSES, LADDER, Limits
 from madminer.demo.results import DemoResult
+from madminer.fisherinformation import expected_limits
+from madminer.limits import LimitGrid
 from madminer.plotting import (
     plot_distributions,
     plot_fisher_information_contours_2d,
@@ -34,6 +39,10 @@ LEVELS = (0.32, 0.05)
 """p-values on the contours of limits; the first is that of all figures."""
 
 
+N_RANKED = 15
+"""Largest number of histograms that a ranking shows."""
+
+
 def make_page(result: DemoResult, began: float) -> str:
     """Write the page.
 
@@ -47,7 +56,7 @@ def make_page(result: DemoResult, began: float) -> str:
     events, settings = result.events, result.settings
     detector = DataAnalyzer(events.detector_file)
     sigma, error = (float(a[0]) for a in detector.xsecs([events.theta_reference]))
-    widths, _ = standard_deviations(result.informations.sally)
+    widths = expected_limits(result.informations.sally).profiled
     morphing = events.setup.morphing
     content = {
         "process": events.process,
@@ -69,6 +78,9 @@ def make_page(result: DemoResult, began: float) -> str:
         },
         "benchmarks": _benchmarks(result, detector),
         "informations": _informations(result),
+        "ranking": _ranking_table(result),
+        "ranking_bars": _ranking(result),
+        "best": result.informations.ranking.best.label,
         "areas": _areas(result),
         "p_reference": _p_reference(result),
         "distributions": _distributions(result),
@@ -76,6 +88,10 @@ def make_page(result: DemoResult, began: float) -> str:
         "training": _training(result),
         "contours": _contours(result),
         "limits": _limits(result),
+        "nuisance_limits": _nuisance_limits(result),
+        "uncertainty": _uncertainty(result),
+        "coverage": _coverage(result),
+        "n_toys": settings.n_toys,
         "scores": _scores(result),
         "command": _command(result),
     }
@@ -88,8 +104,8 @@ def make_page(result: DemoResult, began: float) -> str:
     )
 
 
-def with_error(value: float, error: float) -> str:
-    """A number with as many digits as its error has meaning: two.
+def with_error(value: float, error: float = 0.0) -> str:
+    """A number with as many digits as its error has meaning: two; three digits without error.
 
     Examples:
         >>> with_error(1.23456, 0.0123)
@@ -103,6 +119,18 @@ def with_error(value: float, error: float) -> str:
         return f"{value:.3g}"
     digits = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def _analyses(result: DemoResult) -> dict[str, str]:
+    """What limits are set with, and what it is called."""
+    labels = {"alices": "ALICES, detector level", **result.informations.labels}
+    return {name: labels[name] for name in ANALYSES}
+
+
+def _uncertainty(result: DemoResult) -> str:
+    """The nuisance parameters in words."""
+    shares = result.varied_events.norm_uncertainties
+    return " and ".join(f"{100 * abs(share):.3g} % ({name})" for name, share in shares.items())
 
 
 def _names(result: DemoResult) -> list[str]:
@@ -148,35 +176,49 @@ def _informations(result: DemoResult) -> Table:
     for key, label in result.informations.labels.items():
         matrix = getattr(result.informations, key)
         covariance = result.informations.covariances.get(key)
-        errors = (
-            np.zeros((2, 2))
-            if covariance is None
-            else np.sqrt(np.maximum(np.einsum("ijij->ij", covariance), 0.0))
-        )
-        elements = [with_error(matrix[i, j], errors[i, j]) for i, j in ((0, 0), (0, 1), (1, 1))]
-        deviations = zip(*standard_deviations(matrix, covariance), strict=True)
-        rows.append([label, *elements, *(with_error(*pair) for pair in deviations)])
+        limits = expected_limits(matrix, covariance=covariance)
+        elements, widths = (matrix[0, 0], matrix[0, 1], matrix[1, 1]), limits.profiled
+        errors: list[float] = [0.0] * 5
+        if covariance is not None and limits.profiled_errors is not None:
+            variances = [covariance[i, j, i, j] for i, j in ((0, 0), (0, 1), (1, 1))]
+            errors = [*np.sqrt(np.maximum(variances, 0.0)), *limits.profiled_errors]
+        texts = [with_error(*pair) for pair in zip((*elements, *widths), errors, strict=True)]
+        rows.append([label, *texts])
     return Table(("from", "I₁₁", "I₁₂", "I₂₂", *(f"σ({name})" for name in names)), rows)
+
+
+def _ranking_table(result: DemoResult) -> Table:
+    rows = [
+        [
+            entry.label,
+            with_error(100.0 * entry.share, 100.0 * entry.share_error),
+            *map(with_error, entry.standard_deviations),
+        ]
+        for entry in result.informations.ranking.entries[: N_RANKED + 1]  # the first is the truth
+    ]
+    heads = ("from", "share [%]", *(f"σ({name})" for name in _names(result)))
+    return Table(heads, rows)
 
 
 def _areas(result: DemoResult) -> Table:
     limits = result.limits
-    area = np.prod([high - low for low, high in limits.ranges])
-    grids = {
-        "ALICES, detector level": limits.alices,
-        "parton-level truth": limits.truth,
-        "rate alone": limits.rate,
-    }
-    rows = [
-        [label, *(f"{np.mean(grid.p_values >= level) * area:.3g}" for level in LEVELS)]
-        for label, grid in grids.items()
-    ]
-    return Table(("from", *(f"area at {100 * (1 - level):.0f} % CL" for level in LEVELS)), rows)
+    rows = []
+    for name, label in _analyses(result).items():
+        pair = limits.nominal[name], limits.profiled[name]
+        rows.append([label, *(_area(limits, grid, level) for level in LEVELS for grid in pair)])
+    kinds = ("known", "profiled")
+    heads = (f"{100 * (1 - level):.0f} % CL, {kind}" for level in LEVELS for kind in kinds)
+    return Table(("from", *heads), rows)
+
+
+def _area(limits: Limits, grid: LimitGrid, level: float) -> str:
+    """Area that is not excluded, in the units of the parameters."""
+    return "all" if grid.p_values.min() >= level else f"{limits.area(grid, level):.3g}"
 
 
 def _p_reference(result: DemoResult) -> float:
     """The p-value of the reference itself, at the nearest point of the grid; one if all is well."""
-    grid = result.limits.alices
+    grid = result.limits.nominal["alices"]
     scales = [high - low for low, high in result.limits.ranges]
     distances = np.abs((grid.theta_grid - result.events.theta_reference) / scales).sum(axis=1)
     return float(grid.p_values[np.argmin(distances)])
@@ -235,7 +277,7 @@ def _contours(result: DemoResult) -> Picture:
 
 def _limits(result: DemoResult) -> Picture:
     limits, names = result.limits, [plain(name) for name in _names(result)]
-    grids = {"ALICES, detector level": limits.alices, "parton-level truth": limits.truth}
+    grids = {_analyses(result)[name]: limits.nominal[name] for name in ("alices", "truth")}
     figure = plot_pvalue_limits(
         {label: grid.p_values for label, grid in grids.items()},
         {label: grid.i_best for label, grid in grids.items()},
@@ -260,6 +302,27 @@ def _limits(result: DemoResult) -> Picture:
         ax=figure.axes[0],
     )
     return draw(with_heading(figure, _heading(result)))
+
+
+def _nuisance_limits(result: DemoResult) -> Picture:
+    limits, names = result.limits, [plain(name) for name in _names(result)]
+    pairs = {
+        plain(label): (limits.nominal[name], limits.profiled[name])
+        for name, label in _analyses(result).items()
+        if name != "rate"  # which excludes hardly anything on this grid
+    }
+    figure = plot_nuisance_limits(
+        pairs, limits.ranges, limits.resolution, (names[0], names[1]), LEVELS
+    )
+    return draw(figure, encoding="svg")
+
+
+def _ranking(result: DemoResult) -> Picture:
+    return draw(plot_ranking(result.informations.ranking, N_RANKED), encoding="svg")
+
+
+def _coverage(result: DemoResult) -> Picture:
+    return draw(plot_coverage(result.coverage), encoding="svg")
 
 
 def _scores(result: DemoResult) -> Picture:

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from madminer.demo.closure import ScoreComparison
+from madminer.demo.coverage import Coverage
 from madminer.demo.events import DemoEvents
 from madminer.demo.inference import Informations, Limits
 from madminer.demo.learning import TrainedRatio, TrainedScore
 from madminer.demo.settings import DemoSettings
+from madminer.fisherinformation import InformationRanking
 from madminer.io.atomic import atomic_path
 from madminer.limits import LimitGrid
 from madminer.report import Check
@@ -27,6 +29,7 @@ class DemoResult:
     Args:
         settings: Sizes and places.
         events: Setup and event files.
+        varied_events: The same events with nuisance parameters.
         sally_parton: Score estimator on unsmeared observables.
         sally_detector: Score estimator on detector-level observables.
         alices: Ratio estimator on detector-level observables.
@@ -34,12 +37,14 @@ class DemoResult:
         detector_scores: The same at detector level.
         informations: Fisher information of each approach.
         limits: Expected p-values.
+        coverage: Test statistics of toy experiments.
         checks: Closure tests.
         report: The page.
     """
 
     settings: DemoSettings
     events: DemoEvents
+    varied_events: DemoEvents
     sally_parton: TrainedScore
     sally_detector: TrainedScore
     alices: TrainedRatio
@@ -47,6 +52,7 @@ class DemoResult:
     detector_scores: ScoreComparison
     informations: Informations
     limits: Limits
+    coverage: Coverage
     checks: tuple[Check, ...]
     report: Path
 
@@ -55,7 +61,7 @@ def write_results(path: Path, result: DemoResult) -> None:
     """Write the numbers behind the report as JSON.
 
     Information matrices are for the luminosity in the file; log ratios are natural logarithms (log
-    r, not -2 log r) to the best grid point.
+    r, not -2 log r) to the best grid point; test statistics of toy experiments are -2 log r.
     """
     informations = result.informations
     content = {
@@ -69,20 +75,50 @@ def write_results(path: Path, result: DemoResult) -> None:
         },
         "labels": informations.labels,
         "ranges": result.limits.ranges,
-        "theta_grid": result.limits.truth.theta_grid.tolist(),
-        "limits": {
-            "rate": _grid(result.limits.rate),
-            "alices": _grid(result.limits.alices),
-            "truth": _grid(result.limits.truth),
-        },
+        "theta_grid": result.limits.theta_grid.tolist(),
+        "ranking": _ranking(informations.ranking),
+        "limits": {name: _grid(grid) for name, grid in result.limits.nominal.items()},
+        "nuisance_parameters": result.varied_events.norm_uncertainties,
+        "limits_profiled": {name: _grid(grid) for name, grid in result.limits.profiled.items()},
+        "coverage": _coverage(result.coverage),
         "closure": [asdict(check) for check in result.checks],
     }
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _grid(limits: LimitGrid) -> dict[str, list[float]]:
+def _ranking(ranking: InformationRanking) -> list[dict[str, object]]:
+    return [
+        {
+            "label": entry.label,
+            "share": entry.share,
+            "share_error": entry.share_error,
+            # JSON has no infinity
+            "standard_deviations": [
+                value if np.isfinite(value) else None
+                for value in entry.standard_deviations.tolist()
+            ],
+        }
+        for entry in ranking.entries
+    ]
+
+
+def _grid(limits: LimitGrid) -> dict[str, object]:
     return {
-        "log_r": np.asarray(limits.log_r).tolist(),
-        "p_values": np.asarray(limits.p_values).tolist(),
+        "log_r": limits.log_r.tolist(),
+        "p_values": limits.p_values.tolist(),
+        "nus": limits.nus.tolist(),
+    }
+
+
+def _coverage(coverage: Coverage) -> dict[str, object]:
+    return {
+        "confidence_level": coverage.confidence_level,
+        "critical_value": coverage.critical_value,
+        "n_toys": coverage.n_toys,
+        "n_expected": coverage.confidence_level * coverage.n_toys,
+        "n_inside": coverage.n_inside,
+        "share": coverage.share,
+        "error": coverage.error,
+        "statistics": coverage.statistics.tolist(),
     }

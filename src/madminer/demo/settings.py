@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from madminer.checks import number, whole
 from madminer.checks import seed as check_seed
-from madminer.checks import whole
 from madminer.errors import OptionError
 
 __all__ = ["DemoSettings"]
@@ -33,12 +33,16 @@ class DemoSettings:
         sampled_from: Benchmark at which the events of `lhe` were generated, None for the first.
         reference: Benchmark at which scores and expected limits are computed, None for the first.
         luminosity: Integrated luminosity in pb^-1.
+        norm_uncertainty: Relative uncertainty of the number of events, a nuisance parameter; 0.1
+            is 10 % at nu = 1. Not used if the setup has uncertainties of the normalisation itself.
+        n_toys: Toy experiments of the coverage test.
         max_information_error: Largest deviation of SALLY's Fisher information from the truth, per
             element, relative to the trace of the truth.
         min_score_correlation: Smallest correlation of SALLY's score with the exact one.
 
     Raises:
-        OptionError: If there are too few events, or only one of `lhe` and `setup` is given.
+        OptionError: If there are too few events, only one of `lhe` and `setup` is given, or another
+            setting is not valid.
     """
 
     out: Path
@@ -56,6 +60,8 @@ class DemoSettings:
     sampled_from: str | None = None
     reference: str | None = None
     luminosity: float = 300_000.0
+    norm_uncertainty: float = 0.1
+    n_toys: int = 200
     max_information_error: float = 0.05
     min_score_correlation: float = 0.99
 
@@ -66,6 +72,8 @@ class DemoSettings:
                 f"{self.n_events}; choose a larger --events."
             )
         check_seed(self.seed)
+        number(self.norm_uncertainty, "norm_uncertainty", above=0.0, below=1.0)
+        whole(self.n_toys, "n_toys", 1)
         if (self.lhe is None) != (self.setup is None):
             raise OptionError(
                 "Events from a file need both --lhe and --setup: the setup names the benchmarks "

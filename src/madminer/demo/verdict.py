@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from madminer.demo.closure import (
     ScoreComparison,
+    check_coverage,
     check_information,
     check_mean_ratios,
     check_mean_scores,
     check_morphing,
     check_score_correlations,
 )
+from madminer.demo.coverage import Coverage
 from madminer.demo.events import DemoEvents
 from madminer.demo.inference import Informations
 from madminer.demo.learning import TrainedRatio
 from madminer.demo.settings import DemoSettings
+from madminer.fisherinformation import expected_limits
 from madminer.report import Check
 from madminer.typing import FloatArray
 
@@ -28,6 +29,7 @@ def closure_checks(
     detector_scores: ScoreComparison,
     informations: Informations,
     alices: TrainedRatio,
+    coverage: Coverage,
     settings: DemoSettings,
 ) -> list[Check]:
     """All closure tests; those of the exact score only where the observables determine it."""
@@ -50,12 +52,13 @@ def closure_checks(
         events.detector_file, events.reference, alices, _numerators(events, informations.sally)
     )
     checks += check_morphing(events.parton_file)
+    checks.append(check_coverage(coverage))
     return checks
 
 
 def _numerators(events: DemoEvents, information: FloatArray) -> dict[str, FloatArray]:
     """Two standard deviations from the reference along each parameter, to both sides."""
-    widths = 2.0 * np.sqrt(np.diag(np.linalg.inv(information)))
+    widths = 2.0 * expected_limits(information).profiled
     points = {}
     for i, (name, width) in enumerate(zip(events.setup.parameters, widths, strict=True)):
         for sign in (-1.0, 1.0):

@@ -4,12 +4,6 @@ With the Fisher information as metric, the distance d of two parameter points is
 geodesic between them. It generalises :math:`d^2 = \Delta\theta^T I\, \Delta\theta`, which holds
 where the information is constant, and does not depend on how the parameters are chosen.
 
-.. math::
-
-    \ddot\theta^i = -\Gamma^i_{jk}\, \dot\theta^j \dot\theta^k, \qquad
-    \Gamma^i_{jk} = \tfrac12 (I^{-1})^{il}
-                    (\partial_j I_{lk} + \partial_k I_{lj} - \partial_l I_{jk})
-
 References:
     Brehmer, Cranmer, Kling, Plehn, *Better Higgs measurements through information geometry*,
     arXiv:1612.05261, Sec. 2.
@@ -18,57 +12,30 @@ References:
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, overload
+from collections.abc import Sequence
+from typing import Final, Literal, overload
 
 import numpy as np
 
-from madminer.checks import (
-    flag,
-    interval,
-    number,
-    one_of,
-    positive,
-    random_generator,
-    real_array,
-    sequence,
-    whole,
-)
+from madminer.checks import flag, interval, positive, random_generator, real_array, sequence, whole
 from madminer.errors import DataError, OptionError, SetupError, ShapeError
+from madminer.fisherinformation.geodesics import Geodesics, Method, Trajectory, geodesics_from
 from madminer.fisherinformation.metrics import (
-    CENTRAL,
-    FORWARD,
     InformationFunction,
     Metric,
     formula_metric,
     function_metric,
     grid_metric,
-    interpolation,
 )
 from madminer.ml.inputs import DataLike
-from madminer.stats import p_values_from_q
-from madminer.stats.information import as_information
-from madminer.typing import ArrayLike, BoolArray, FloatArray, Seed
+from madminer.stats import p_values_from_q, regular_grid
+from madminer.typing import ArrayLike, FloatArray, Seed
 
 __all__ = ["InformationGeometry"]
 
 logger = logging.getLogger(__name__)
 
-Method = Literal["steps", "adaptive"]
-
-Trajectory: TypeAlias = tuple[FloatArray, FloatArray]
-"""Points, shape ``(n, p)``, and their distances from the first one, shape ``(n,)``."""
-
-_MOST_STEPS: Final = 200
-_LARGEST_TURN: Final = 0.05  # change of the unit velocity in one Euler step
-_FORWARD_STEP: Final = 1.0e-3  # in units of the parameters
-_CENTRAL_STEP: Final = 5.0e-4  # in units of the limits
 _PADDING: Final = 0.1  # in units of the ranges of a grid
-_ROUNDING: Final = 1.0e-6  # in units of a step
-_SMALLEST_EIGENVALUE: Final = 1.0e-10  # of an information with a diagonal of ones
-_MOST_POINTS: Final = 100_000_000
 
 
 class InformationGeometry:
@@ -228,12 +195,12 @@ class InformationGeometry:
             >>> geometry.find_trajectory([0.0, 0.0], [1.0, 0.0], [(-1.0, 1.0), (-1.0, 1.0)], 0.75)
             (array([[0.  , 0.  ], [0.75, 0.  ], [1.5 , 0.  ]]), array([0. , 1.5, 3. ]))
         """
-        geodesics = _geodesics(self._metric, theta0, limits)
-        direction = _point(dtheta0, "dtheta0", geodesics.metric.dimension)
+        geodesics = self._geodesics(theta0, _ranges(limits, "limits"))
+        direction = _point(dtheta0, "dtheta0", len(geodesics.theta0))
         if not np.any(direction):
             raise OptionError("dtheta0 must not be zero: it is the direction of the trajectory.")
-        follow = geodesics.follower(method, positive(stepsize, "stepsize"), rtol)
-        return follow(direction[np.newaxis] / np.linalg.norm(direction))[0]
+        unit = direction[np.newaxis] / np.linalg.norm(direction)
+        return geodesics.follow(unit, positive(stepsize, "stepsize"), method, rtol)[0]
 
     @overload
     def distance_contours(
@@ -329,17 +296,15 @@ class InformationGeometry:
         """
         flag(return_trajectories, "return_trajectories")
         ranges = _ranges(grid_ranges, "grid_ranges")
-        grid = _grid(ranges, grid_resolutions)
-        widths = ranges[:, 1] - ranges[:, 0]
-        padded = ranges + _PADDING * np.stack([-widths, widths], axis=1)
-        geodesics = _geodesics(self._metric, theta0, padded.tolist())
+        p, widths = len(ranges), ranges[:, 1] - ranges[:, 0]
+        padding = _PADDING * widths[:, np.newaxis] * [-1.0, 1.0]
+        geodesics = self._geodesics(theta0, ranges + padding)
+        grid = regular_grid(grid_ranges, grid_resolutions)
         step = np.min(widths) / 20.0 if stepsize is None else positive(stepsize, "stepsize")
-        follow = geodesics.follower(method, step, rtol)
-        p = len(ranges)
         n = whole(20 * p if ntrajectories is None else ntrajectories, "ntrajectories", p + 1)
-        unit = _directions(p, n, flag(continous_sampling, "continous_sampling"), seed)
-        directions = unit * widths / np.min(widths)
-        trajectories = follow(directions)
+        units = _directions(p, n, flag(continous_sampling, "continous_sampling"), seed)
+        directions = units * widths / np.min(widths)
+        trajectories = geodesics.follow(directions, step, method, rtol)
         option = "smooth" if method == "adaptive" and p <= 2 else "linear"
         distances = geodesics.distances(directions, trajectories, grid, option)
         p_values = _p_values(distances, p)
@@ -348,223 +313,14 @@ class InformationGeometry:
         points, lengths = zip(*trajectories, strict=True)
         return grid, p_values, distances, (np.concatenate(points), np.concatenate(lengths))
 
-
-# Geodesics
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Geodesics:
-    """All geodesics that leave one point.
-
-    Args:
-        metric: The Fisher information.
-        theta0: The point, shape ``(p,)``.
-        information0: The information there, shape ``(p, p)``.
-        limits: Range of each parameter, shape ``(p, 2)``.
-    """
-
-    metric: Metric
-    theta0: FloatArray
-    information0: FloatArray
-    limits: FloatArray
-
-    def follower(
-        self, method: str, stepsize: float, rtol: float
-    ) -> Callable[[FloatArray], list[Trajectory]]:
-        """Function from directions, shape ``(n, p)``, to their trajectories."""
-        one_of(method, "method", ("steps", "adaptive"))
-        tolerance = number(rtol, "rtol", 1e-12, below=1.0)
-        if method == "steps":
-            return lambda directions: self.by_steps(directions, stepsize)
-        return lambda directions: [
-            self.adaptive(stepsize * direction, tolerance) for direction in directions
-        ]
-
-    def is_inside(self, thetas: FloatArray) -> BoolArray:
-        low, high = self.limits.T
-        inside: BoolArray = np.all((thetas >= low) & (thetas <= high), axis=-1)
-        return inside
-
-    def by_steps(self, directions: FloatArray, stepsize: float) -> list[Trajectory]:
-        """Advance all trajectories together by Euler steps."""
-        n, p = directions.shape
-        path = np.full((_MOST_STEPS + 1, n, p), np.nan)
-        lengths = np.full((_MOST_STEPS + 1, n), np.nan)
-        running = np.arange(n)
-        theta, length = np.tile(self.theta0, (n, 1)), np.zeros(n)
-        velocity = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-        path[0], lengths[0] = theta, length
-        for i in range(1, _MOST_STEPS + 1):
-            theta, velocity, step_length = self.euler_step(theta, velocity, stepsize)
-            length = length + step_length
-            exists = np.isfinite(length)
-            path[i, running[exists]], lengths[i, running[exists]] = theta[exists], length[exists]
-            goes_on = exists & self.is_inside(theta)
-            running, theta, velocity = running[goes_on], theta[goes_on], velocity[goes_on]
-            length = length[goes_on]
-            if not len(running):
-                break
-        n_points = np.sum(np.isfinite(lengths), axis=0)
-        return [(path[:end, i], lengths[:end, i]) for i, end in enumerate(n_points)]
-
-    def euler_step(
-        self, theta: FloatArray, velocity: FloatArray, stepsize: float
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """New points, new velocities and lengths of the steps, not-a-number where none exists."""
-        p = self.metric.dimension
-        with np.errstate(all="ignore"):
-            change, information = self.metric.acceleration(
-                theta, velocity, np.full(p, _FORWARD_STEP), FORWARD
+    def _geodesics(self, theta0: ArrayLike, limits: FloatArray) -> Geodesics:
+        if self._metric is None:
+            raise SetupError(
+                "There is no information yet: first call information_from_formula, "
+                "information_from_grid or information_from_function."
             )
-            turn = np.linalg.norm(change, axis=1)
-            step = np.minimum(stepsize, _LARGEST_TURN / turn)[:, np.newaxis]
-            length = np.sqrt(np.einsum("ni,nij,nj->n", velocity, information, velocity))
-            turned = velocity + step * change
-            turned /= np.linalg.norm(turned, axis=1, keepdims=True)
-        return theta + step * velocity, turned, step[:, 0] * length
-
-    def adaptive(self, displacement: FloatArray, rtol: float) -> Trajectory:
-        """Follow one geodesic by Runge-Kutta steps; it takes `displacement` in the time one.
-
-        Its velocity is constant in the metric, so that its length is the time, in units of the
-        length of `displacement`.
-        """
-        curve = self.curve(displacement, rtol)
-        if curve is None or curve.t_max < _ROUNDING:
-            return self.theta0[np.newaxis], np.zeros(1)
-        times = np.append(np.arange(np.ceil(curve.t_max - _ROUNDING)), curve.t_max)
-        outside = np.flatnonzero(~self.is_inside(self.at(curve, times)))
-        if len(outside):
-            end = self.leaving_time(curve, times[outside[0] - 1], times[outside[0]])
-            times = np.unique(np.append(times[: outside[0]], end))
-        length = np.sqrt(displacement @ self.information0 @ displacement)
-        return self.at(curve, times), times * length
-
-    def curve(self, displacement: FloatArray, rtol: float) -> Any:
-        """Point and velocity as functions of time, until outside the limits; None without any.
-
-        `scipy.integrate.solve_ivp` is not used as it would take ever smaller steps towards a point
-        where the information ends, such as the border of a grid.
-        """
-        from scipy.integrate import DOP853, OdeSolution
-
-        p, widths = self.metric.dimension, self.limits[:, 1] - self.limits[:, 0]
-        speed = np.max(np.abs(displacement) / widths)
-        slope = _Slope(self.metric, _CENTRAL_STEP * widths)
-        start = np.concatenate([self.theta0, displacement])
-        errors: Any = rtol * np.concatenate([widths, speed * widths])
-        times, pieces = [0.0], list[Any]()
-        with np.errstate(all="ignore"):
-            if not np.all(np.isfinite(slope(0.0, start))):
-                return None
-            solver: Any = DOP853(slope, 0.0, start, float(_MOST_STEPS), rtol=rtol, atol=errors)
-            while solver.status == "running" and self.is_inside(solver.y[:p]):
-                slope.has_met_end = False
-                solver.step()
-                if solver.status == "failed":  # no step is small enough
-                    break
-                times.append(solver.t)
-                pieces.append(solver.dense_output())
-                if slope.has_met_end and speed * solver.step_size < _CENTRAL_STEP:
-                    break
-        return OdeSolution(times, pieces) if pieces else None
-
-    def at(self, curve: Any, times: ArrayLike) -> FloatArray:
-        """Points of a curve, shape ``(n, p)``, or ``(p,)`` at one time."""
-        thetas: FloatArray = curve(times)[: self.metric.dimension].T
-        return thetas
-
-    def leaving_time(self, curve: Any, inside: float, outside: float) -> float:
-        """Time at which a curve reaches the limits, between one inside and one outside."""
-        from scipy.optimize import brentq
-
-        low, high = self.limits.T
-
-        def margin(time: float) -> float:
-            theta = self.at(curve, time)
-            return float(np.min(np.minimum(theta - low, high - theta) / (high - low)))
-
-        return float(brentq(margin, inside, outside))
-
-    def distances(
-        self,
-        directions: FloatArray,
-        trajectories: list[Trajectory],
-        grid: FloatArray,
-        option: str,
-    ) -> FloatArray:
-        """Distances of the points of a grid, interpolated between trajectories.
-
-        In normal coordinates, distance times initial unit velocity, geodesics are straight lines.
-        They are smooth at theta0, where the distance itself has a cusp.
-        """
-        lengths = np.sqrt(np.einsum("ni,ij,nj->n", directions, self.information0, directions))
-        units = directions / lengths[:, np.newaxis]
-        points = np.concatenate([thetas for thetas, _ in trajectories])
-        coordinates = np.concatenate(
-            [np.outer(d, unit) for (_, d), unit in zip(trajectories, units, strict=True)]
-        )
-        points, first = np.unique(points, axis=0, return_index=True)  # they share theta0
-        normal = interpolation(points, coordinates[first], option)(grid)
-        distances: FloatArray = np.sqrt(np.einsum("ni,ij,nj->n", normal, self.information0, normal))
-        return distances
-
-
-class _Slope:
-    """Derivative of a point and its velocity, one after the other, by the time.
-
-    Args:
-        metric: The Fisher information.
-        steps: Steps of its derivatives, shape ``(p,)``.
-    """
-
-    def __init__(self, metric: Metric, steps: FloatArray) -> None:
-        self.metric = metric
-        self.steps = steps
-        self.has_met_end = False  # whether there was no information since this was set
-
-    def __call__(self, _: float, state: FloatArray) -> FloatArray:
-        theta, velocity = np.split(state[np.newaxis], 2, axis=1)
-        change, _information = self.metric.acceleration(theta, velocity, self.steps, CENTRAL)
-        self.has_met_end |= not np.all(np.isfinite(change))
-        return np.concatenate([velocity[0], change[0]])
-
-
-# Checks of arguments
-
-
-def _geodesics(metric: Metric | None, theta0: ArrayLike, limits: object) -> _Geodesics:
-    if metric is None:
-        raise SetupError(
-            "There is no information yet: first call information_from_formula, "
-            "information_from_grid or information_from_function."
-        )
-    point = _point(theta0, "theta0", metric.dimension)
-    box = _ranges(limits, "limits")
-    if len(box) != len(point):
-        raise ShapeError(f"Expected a range for each of {len(point)} parameters, got {len(box)}.")
-    if not np.all((point >= box[:, 0]) & (point <= box[:, 1])):
-        raise OptionError(f"theta0 = {point} lies outside the limits {box.tolist()}.")
-    information = metric.information(point[np.newaxis])[0]
-    _check_positive_definite(information, point)
-    return _Geodesics(metric, point, information, box)
-
-
-def _check_positive_definite(information: FloatArray, theta0: FloatArray) -> None:
-    try:
-        matrix = as_information(information)
-    except DataError as error:
-        raise DataError(f"At theta0 = {theta0}: {error} Choose a point where it exists.") from None
-    diagonal = np.diagonal(matrix)
-    if np.all(diagonal > 0.0):  # with a diagonal of ones, as units of the parameters do not count
-        scale = np.sqrt(diagonal)
-        if np.linalg.eigvalsh(matrix / np.outer(scale, scale))[0] > _SMALLEST_EIGENVALUE:
-            return
-    raise DataError(
-        f"The Fisher information at theta0 = {theta0} is not positive definite, "
-        f"{matrix.tolist()}: it has no distances in some direction. Leave out parameters that are "
-        f"not measured, or add observables."
-    )
+        point = _point(theta0, "theta0", self._metric.dimension)
+        return geodesics_from(self._metric, point, limits)
 
 
 def _point(value: ArrayLike, name: str, dimension: int) -> FloatArray:
@@ -581,18 +337,6 @@ def _point(value: ArrayLike, name: str, dimension: int) -> FloatArray:
 def _ranges(value: object, name: str) -> FloatArray:
     """Ranges of parameters, shape ``(p, 2)``."""
     return np.array(sequence(value, name, interval)).reshape(-1, 2)
-
-
-def _grid(ranges: FloatArray, resolutions: int | Sequence[int]) -> FloatArray:
-    """Points of a regular grid, shape ``(N, p)``, the last parameter running fastest."""
-    name, p = "grid_resolutions", len(ranges)
-    given = [resolutions] * p if np.isscalar(resolutions) else resolutions
-    numbers = sequence(given, name, lambda value, label: whole(value, label, 1))
-    if len(numbers) != p or not p:
-        raise ShapeError(f"Expected one range and resolution per parameter, got {p} and {numbers}.")
-    whole(math.prod(numbers), "The number of grid points", 1, _MOST_POINTS)
-    axes = [np.linspace(low, high, n) for (low, high), n in zip(ranges, numbers, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, p)
 
 
 def _directions(dimension: int, n: int, is_even: bool, seed: Seed) -> FloatArray:

@@ -6,7 +6,6 @@ The Fisher information is the metric of the space of parameters,
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -14,9 +13,8 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from madminer.checks import one_of, real_array, refusal, whole
-from madminer.errors import DataError, ExpressionError, OptionError, ShapeError
-from madminer.expressions.compile import parse
-from madminer.expressions.refusal import forbidden, known, refuse
+from madminer.errors import DataError, OptionError, ShapeError
+from madminer.fisherinformation.matrix_formulas import MatrixFormula
 from madminer.ml.inputs import DataLike, load_array, load_columns
 from madminer.stats.information import as_information
 from madminer.typing import ArrayLike, FloatArray
@@ -119,7 +117,10 @@ class Metric:
         return values[:, 0], gradient
 
 
-# Functions
+def formula_metric(formula: str, dimension: int) -> Metric:
+    """Metric of a formula, see `InformationGeometry.information_from_formula`."""
+    p = whole(dimension, "dimension", 1)
+    return Metric(p, MatrixFormula(formula, p))
 
 
 def function_metric(function: InformationFunction, dimension: int, vectorized: bool) -> Metric:
@@ -161,9 +162,6 @@ def function_metric(function: InformationFunction, dimension: int, vectorized: b
     return Metric(p, information)
 
 
-# Grids
-
-
 def grid_metric(
     theta_grid: DataLike, fisherinformation_grid: DataLike, option: str, inverse: str
 ) -> Metric:
@@ -173,14 +171,10 @@ def grid_metric(
     thetas = load_columns(theta_grid, "theta_grid").astype(np.float64)
     matrices = load_array(fisherinformation_grid, "fisherinformation_grid").astype(np.float64)
     _check_grid(thetas, matrices)
-    information = interpolation(thetas, matrices, option)
-    if inverse == "exact":
-        return Metric(thetas.shape[1], information)
-    return Metric(
-        thetas.shape[1],
-        information,
-        interpolation(thetas, _grid_inverses(thetas, matrices), option),
-    )
+    information, inverses = interpolation(thetas, matrices, option), None
+    if inverse == "interpolate":
+        inverses = interpolation(thetas, _grid_inverses(thetas, matrices), option)
+    return Metric(thetas.shape[1], information, inverses)
 
 
 def _check_grid(thetas: FloatArray, matrices: FloatArray) -> None:
@@ -270,169 +264,3 @@ def _no_volume(points: FloatArray) -> DataError:
         f"Interpolation in {p} dimensions needs at least {p + 1} points that span a volume, not "
         f"all in one (hyper)plane; got {n} that do not: take more points, or more trajectories."
     )
-
-
-# Formulas
-
-_ELEMENTWISE: Final[dict[str, np.ufunc]] = {
-    name: getattr(np, name)
-    for name in (
-        *("abs", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh"),
-        *("cos", "cosh", "exp", "expm1", "hypot", "log", "log10", "log1p", "maximum"),
-        *("minimum", "power", "sin", "sinh", "sqrt", "square", "tan", "tanh"),
-    )
-}
-"""Functions of numbers, element by element."""
-
-_MATRICES: Final = frozenset({"array", "diag", "eye", "outer"})
-"""Functions that make a matrix."""
-
-_CONSTANTS: Final = {"pi": np.pi, "e": np.e}
-
-_OPERATORS: Final[dict[type[ast.AST], Callable[..., FloatArray]]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.divide,
-    ast.Pow: np.power,
-    ast.UAdd: np.positive,
-    ast.USub: np.negative,
-}
-
-
-def formula_metric(formula: str, dimension: int) -> Metric:
-    """Metric of a formula, see `InformationGeometry.information_from_formula`.
-
-    Examples:
-        >>> metric = formula_metric("theta[0] * np.diag([1, 1 / theta[1]])", 2)
-        >>> metric.information(np.array([[1.0, 2.0]]))
-        array([[[1. , 0. ],
-                [0. , 0.5]]])
-    """
-    if not isinstance(formula, str):
-        raise ExpressionError(f"A formula must be a string, got {type(formula).__name__}.")
-    p = whole(dimension, "dimension", 1)
-    information = _Formula(formula.strip(), p)
-    information(np.zeros((1, p)))  # walks through the whole formula, which is refused here if ever
-    return Metric(p, information)
-
-
-class _Formula:
-    """A matrix expression, evaluated on its syntax tree for all thetas at once.
-
-    The axes of vectors and matrices stand before the one of the thetas, so that numbers, shape
-    ``(n,)``, vectors, shape ``(p, n)``, and matrices, shape ``(p, p, n)``, broadcast as in NumPy.
-    """
-
-    def __init__(self, text: str, dimension: int) -> None:
-        self.text = text
-        self.dimension = dimension
-        self.root = parse(text)
-
-    def __call__(self, thetas: FloatArray) -> FloatArray:
-        """Thetas, shape ``(n, p)``, to informations, shape ``(n, p, p)``."""
-        with np.errstate(all="ignore"):
-            value = self.value(self.root, thetas.T)
-        if value.ndim != 3:
-            p = self.dimension
-            raise self.refusal(self.root, f"it must be a matrix, {p} by {p}.")
-        n = len(thetas)
-        matrices: FloatArray = np.moveaxis(np.broadcast_to(value, (*value.shape[:2], n)), -1, 0)
-        return np.ascontiguousarray(matrices)
-
-    def refusal(self, syntax: ast.AST, reason: str) -> ExpressionError:
-        return refuse(self.text, syntax, reason)
-
-    def value(self, syntax: ast.expr, theta: FloatArray) -> FloatArray:
-        match syntax:
-            case ast.Constant(value=value):
-                return self.number(syntax, value)
-            case ast.Name(id="theta"):
-                return theta
-            case ast.Subscript(value=ast.Name(id="theta"), slice=index):
-                return np.asarray(theta[self.index(index)])
-            case ast.UnaryOp(op=op, operand=operand):
-                return self.operated(syntax, op, [operand], theta)
-            case ast.BinOp(op=op, left=left, right=right):
-                return self.operated(syntax, op, [left, right], theta)
-            case ast.List(elts=elements) | ast.Tuple(elts=elements):
-                return self.stacked(syntax, [self.value(element, theta) for element in elements])
-            case ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=name) if name in _CONSTANTS:
-                return np.array([_CONSTANTS[name]])
-            case ast.Call(
-                func=ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=name), keywords=[]
-            ):
-                return self.called(syntax, name, [self.value(a, theta) for a in syntax.args])
-        raise self.unknown(syntax)
-
-    def number(self, syntax: ast.expr, value: object) -> FloatArray:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.refusal(syntax, "only real numbers can stand here.")
-        try:
-            return np.array([float(value)])
-        except OverflowError:
-            raise self.refusal(syntax, "the number is too large.") from None
-
-    def index(self, syntax: ast.expr) -> int:
-        i = syntax.value if isinstance(syntax, ast.Constant) else None
-        if type(i) is not int or not 0 <= i < self.dimension:
-            last = self.dimension - 1
-            raise self.refusal(
-                syntax, f"an index of theta must be a whole number from 0 to {last}."
-            )
-        return i
-
-    def operated(
-        self, syntax: ast.expr, op: ast.AST, operands: list[ast.expr], theta: FloatArray
-    ) -> FloatArray:
-        if type(op) not in _OPERATORS:
-            raise self.refusal(syntax, forbidden(op))
-        return _OPERATORS[type(op)](*(self.value(operand, theta) for operand in operands))
-
-    def stacked(self, syntax: ast.expr, elements: list[FloatArray]) -> FloatArray:
-        """A vector of numbers, or a matrix of its rows."""
-        p, ranks = self.dimension, {element.ndim for element in elements}
-        if len(elements) != p or len(ranks) > 1 or max(ranks) > 2:
-            raise self.refusal(
-                syntax, f"a list must have {p} entries: numbers, or lists of {p} numbers each."
-            )
-        return np.stack(np.broadcast_arrays(*elements))
-
-    def called(self, syntax: ast.Call, name: str, arguments: list[FloatArray]) -> FloatArray:
-        if name not in _ELEMENTWISE.keys() | _MATRICES:
-            names = known(name, _ELEMENTWISE.keys() | _MATRICES)
-            raise self.refusal(syntax, f"unknown function np.{name}; {names}")
-        if name in _MATRICES:
-            return self.matrix(syntax, name, arguments)
-        function = _ELEMENTWISE[name]
-        if len(arguments) != function.nin:
-            n = len(arguments)
-            raise self.refusal(syntax, f"np.{name} takes {function.nin} argument(s), got {n}.")
-        result: FloatArray = function(*arguments)
-        return result
-
-    def matrix(self, syntax: ast.Call, name: str, arguments: list[FloatArray]) -> FloatArray:
-        unit = np.eye(self.dimension)[:, :, np.newaxis]
-        match name, [argument.ndim for argument in arguments]:
-            case "array", [2 | 3]:
-                return arguments[0]
-            case "diag", [2]:
-                return arguments[0] * unit
-            case "outer", [2, 2]:
-                return arguments[0][:, np.newaxis] * arguments[1]
-            case "eye", [1] if np.all(arguments[0] == self.dimension):
-                return unit
-        usage = {"array": "a list", "diag": "a list of numbers", "outer": "two lists of numbers"}
-        expected = usage.get(name, f"the dimension {self.dimension}")
-        raise self.refusal(syntax, f"np.{name} takes {expected}.")
-
-    def unknown(self, syntax: ast.expr) -> ExpressionError:
-        match syntax:
-            case ast.Call(keywords=[_, *_]):
-                return self.refusal(syntax, "functions take no keyword arguments.")
-            case ast.Call(func=ast.Name(id=name)):
-                return self.refusal(syntax, f"functions stand with their module, as np.{name}.")
-            case ast.Name(id=name):
-                what = f"unknown name {name!r}"
-                return self.refusal(syntax, f"{what}: write theta[i] for the i-th parameter.")
-        return self.refusal(syntax, forbidden(syntax))

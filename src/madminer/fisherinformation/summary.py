@@ -1,4 +1,4 @@
-r"""What an information means for the parameters: directions, expected limits, combinations.
+r"""What an information means for the parameters: directions and expected limits.
 
 Parameters have units, and eigenvalues of an information depend on them. Matrices are therefore
 made dimensionless by a scale of each parameter, :math:`\tilde I_{ij} = s_i I_{ij} s_j`, before
@@ -13,29 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
-from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 
 from madminer.checks import number, real_array, refusal, sequence, text
 from madminer.errors import ShapeError
-from madminer.stats.information import as_covariance, as_information, as_semidefinite
+from madminer.stats.information import as_covariance, as_semidefinite
 from madminer.stats.wilks import contour_level
-from madminer.tables import Table, tables_html, tables_rich
+from madminer.tables import ShownAsTable, Table
 from madminer.typing import ArrayLike, BoolArray, FloatArray
-
-if TYPE_CHECKING:
-    from rich.console import Group
 
 __all__ = [
     "ExpectedLimits",
     "InformationDirections",
-    "ShownAsTable",
     "blind_directions",
-    "combine_informations",
     "expected_limits",
     "inverse_information",
+    "parameter_names",
     "unit_scales",
     "value_text",
 ]
@@ -45,30 +39,6 @@ BLIND = 1e-12
 
 _OVERLAP = 1e-16  # squared component along a direction that is rounding
 _SHOWN = 0.01  # components of a direction below that share of the largest are not written out
-
-
-class ShownAsTable:
-    """A result that shows itself as a table: printed, in a terminal with rich, in a notebook."""
-
-    __slots__ = ()
-
-    @property
-    def table(self) -> Table:
-        """The result as a table of texts."""
-        raise NotImplementedError
-
-    def __rich__(self) -> Group:
-        return tables_rich([self.table])
-
-    def __str__(self) -> str:
-        from rich.console import Console  # takes as long to import as the rest of the layer
-
-        file = StringIO()
-        Console(file=file).print(self.__rich__())
-        return "\n".join(line.rstrip() for line in file.getvalue().rstrip().splitlines())
-
-    def _repr_html_(self) -> str:
-        return tables_html([self.table])
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -106,8 +76,8 @@ class InformationDirections(ShownAsTable):
     def table(self) -> Table:
         """One row for each direction."""
         flags = ["blind" if blind else "" for blind in self.blind]
-        values = _value_texts(self.eigenvalues, None)
-        widths = _value_texts(self.standard_deviations, None)
+        values = _value_texts(self.eigenvalues)
+        widths = _value_texts(self.standard_deviations)
         rows = list(zip(self.labels, values, widths, flags, strict=True))
         heads = ("direction", "eigenvalue", "standard deviation", "")
         return Table(heads, rows, "Directions of the information", frozenset({1, 2}))
@@ -158,7 +128,7 @@ def blind_directions(
         0.3536 c + 0.003536 d           2              0.7071
     """
     matrix = as_semidefinite(information)
-    names = _names(parameters, len(matrix))
+    names = parameter_names(parameters, len(matrix))
     share = number(threshold, "threshold", 0.0, below=1.0)
     s = unit_scales(matrix) if scales is None else _scales(scales, len(matrix))
     values, vectors = np.linalg.eigh(matrix * np.outer(s, s))
@@ -209,7 +179,7 @@ class ExpectedLimits(ShownAsTable):
         columns = (
             self.parameters,
             _value_texts(self.profiled, self.profiled_errors),
-            _value_texts(self.half_widths, None),
+            _value_texts(self.half_widths),
             _value_texts(self.fixed, self.fixed_errors),
         )
         level = f"half width at {100.0 * self.confidence_level:.4g} % CL"
@@ -271,7 +241,7 @@ def expected_limits(
         ExpectedLimits(c ± 0.5, d ± ∞)
     """
     matrix = as_semidefinite(information)
-    names = _names(parameters, len(matrix))
+    names = parameter_names(parameters, len(matrix))
     q = contour_level(confidence_level, dof)
     inverse, blind = inverse_information(matrix)
     diagonal = np.diagonal(matrix)
@@ -286,79 +256,6 @@ def expected_limits(
     return ExpectedLimits(
         names, profiled, fixed, profiled * np.sqrt(q), errors[0], errors[1], confidence_level, dof
     )
-
-
-@overload
-def combine_informations(
-    informations: Sequence[ArrayLike],
-    covariances: None = None,
-    names: Sequence[Sequence[str]] | None = None,
-) -> tuple[FloatArray, None, tuple[str, ...]]: ...
-@overload
-def combine_informations(
-    informations: Sequence[ArrayLike],
-    covariances: Sequence[ArrayLike],
-    names: Sequence[Sequence[str]] | None = None,
-) -> tuple[FloatArray, FloatArray, tuple[str, ...]]: ...
-def combine_informations(
-    informations: Sequence[ArrayLike],
-    covariances: Sequence[ArrayLike] | None = None,
-    names: Sequence[Sequence[str]] | None = None,
-) -> tuple[FloatArray, FloatArray | None, tuple[str, ...]]:
-    r"""Information of several independent channels, aligned by the names of their parameters.
-
-    .. math:: I_{ij} = \sum_c I^c_{ij}, \qquad \mathrm{Cov}_{ijkl} = \sum_c \mathrm{Cov}^c_{ijkl}
-
-    A parameter that a channel does not have does not change it. Channels must be disjoint in
-    events, and their simulated samples independent.
-
-    Give informations *without* the constraints on nuisance parameters, and add the constraints to
-    the result, once: a nuisance parameter that channels share is constrained by one measurement,
-    not by one in each of them.
-
-    Args:
-        informations: Information of each channel, shape ``(n_c, n_c)``.
-        covariances: Statistical covariance of each, shape ``(n_c, n_c, n_c, n_c)``; None if they
-            are not known.
-        names: Names of the parameters of each channel, in the order of its information; equal
-            names mean the same parameter in the same units. None if all channels have the same
-            parameters in the same order: theta_0, theta_1, ...
-
-    Returns:
-        Information, shape ``(n, n)``, its covariance, shape ``(n, n, n, n)`` (None without
-        `covariances`), and the n names in the order in which they first appear.
-
-    Raises:
-        ShapeError: If shapes do not fit, or channels of different sizes come without names.
-        DataError: If an information is not finite and symmetric.
-        OptionError: If there is no channel, numbers of channels differ, or a name is repeated.
-
-    Examples:
-        Two channels share theta; the second has a nuisance parameter, whose constraint is added:
-
-        >>> information, _, names = combine_informations(
-        ...     [[[4.0]], [[2.0, 1.0], [1.0, 3.0]]], names=[["c"], ["c", "jes"]]
-        ... )
-        >>> information + np.diag([0.0, 1.0]), names
-        (array([[6., 1.],
-                [1., 4.]]), ('c', 'jes'))
-    """
-    matrices = sequence(informations, "informations", _as_matrix)
-    if not matrices:
-        raise refusal("informations", "a list of at least one", informations)
-    channels = _channel_names(names, [len(matrix) for matrix in matrices])
-    merged = tuple(dict.fromkeys(name for channel in channels for name in channel))
-    places = [[merged.index(name) for name in channel] for channel in channels]
-    information = np.zeros((len(merged),) * 2)
-    for matrix, at in zip(matrices, places, strict=True):
-        information[np.ix_(at, at)] += matrix
-    if covariances is None:
-        return information, None, merged
-    tensors = _per_channel(covariances, "covariances", len(matrices))
-    covariance = np.zeros((len(merged),) * 4)
-    for tensor, at in zip(tensors, places, strict=True):
-        covariance[np.ix_(at, at, at, at)] += as_covariance(tensor, len(at))
-    return information, covariance, merged
 
 
 def unit_scales(information: FloatArray) -> FloatArray:
@@ -391,6 +288,22 @@ def inverse_information(information: FloatArray) -> tuple[FloatArray, BoolArray]
     return inverse, blind
 
 
+def parameter_names(
+    names: Sequence[str] | None, n: int, argument: str = "parameters"
+) -> tuple[str, ...]:
+    """Names of n parameters, which must differ; None for theta_0, theta_1, ...
+
+    Raises:
+        OptionError: If they are no n different texts.
+    """
+    if names is None:
+        return tuple(f"theta_{i}" for i in range(n))
+    checked = sequence(names, argument, text)
+    if len(checked) != n or len(set(checked)) != n:
+        raise refusal(argument, f"{n} different names, one per parameter", names)
+    return tuple(checked)
+
+
 def value_text(value: float, error: float | None = None) -> str:
     """A number as tables show it.
 
@@ -403,7 +316,7 @@ def value_text(value: float, error: float | None = None) -> str:
     return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
 
 
-def _value_texts(values: FloatArray, errors: FloatArray | None) -> list[str]:
+def _value_texts(values: FloatArray, errors: FloatArray | None = None) -> list[str]:
     known = [None] * len(values) if errors is None else list(errors)
     return [value_text(value, error) for value, error in zip(values, known, strict=True)]
 
@@ -440,38 +353,3 @@ def _scales(scales: ArrayLike, n: int) -> FloatArray:
     if not (np.all(np.isfinite(values)) and np.all(values > 0.0)):
         raise refusal("scales", "positive, finite numbers in the units of the parameters", scales)
     return values
-
-
-def _names(names: Sequence[str] | None, n: int, what: str = "parameters") -> tuple[str, ...]:
-    if names is None:
-        return tuple(f"theta_{i}" for i in range(n))
-    checked = sequence(names, what, text)
-    if len(checked) != n or len(set(checked)) != n:
-        raise refusal(what, f"{n} different names, one per parameter", names)
-    return tuple(checked)
-
-
-def _channel_names(
-    names: Sequence[Sequence[str]] | None, sizes: Sequence[int]
-) -> list[tuple[str, ...]]:
-    """Names of the parameters of each channel."""
-    if names is None:
-        if len(set(sizes)) > 1:
-            raise ShapeError(
-                f"Channels of {list(sizes)} parameters cannot be aligned; give the names of the "
-                "parameters of each channel."
-            )
-        return [_names(None, n) for n in sizes]
-    own = zip(_per_channel(names, "names", len(sizes)), sizes, strict=True)
-    return [_names(channel, n, f"names[{c}]") for c, (channel, n) in enumerate(own)]
-
-
-def _per_channel(values: object, name: str, n_channels: int) -> list[Any]:
-    listed = sequence(values, name, lambda value, _: value)
-    if len(listed) != n_channels:
-        raise refusal(name, f"a list of {n_channels}, one per channel", values)
-    return listed
-
-
-def _as_matrix(value: object, _: str) -> FloatArray:
-    return as_information(cast("ArrayLike", value))

@@ -16,7 +16,7 @@ from madminer.deprecation import warn
 from madminer.errors import DataError, NoEventsError, OptionError
 from madminer.expressions import Vocabulary
 from madminer.io.events import Weights
-from madminer.io.lhe import LHEEvents, LHEFile, LHEHeader
+from madminer.io.lhe import LHEEvents, LHEFile
 from madminer.models import AnalysisSetup, Efficiency
 from madminer.progress import progress_bar
 from madminer.reading.objects import (
@@ -31,20 +31,11 @@ from madminer.reading.objects import (
     smear_particles,
 )
 from madminer.reading.reader import EventReader
-from madminer.reading.results import AnalysedSample
+from madminer.reading.results import AnalysedSample, join_selected
 from madminer.reading.selection import SelectedEvents, Selection, compile_efficiency, select_events
-from madminer.reading.systematics import (
-    NuisanceWeight,
-    event_weights,
-    find_nuisance_weights,
-)
-from madminer.reading.weights import (
-    Sample,
-    check_parameter_points,
-    check_sample,
-    normalisation,
-    weight_ids,
-)
+from madminer.reading.sources import WeightSums, find_weights
+from madminer.reading.systematics import NuisanceWeight, event_weights
+from madminer.reading.weights import Sample, check_sample, listed_names
 from madminer.typing import FloatArray, Seed, StrPath
 
 __all__ = [
@@ -101,40 +92,23 @@ def analyse_lhe_sample(
         DataError: If momenta or weights are not finite or cannot be normalised.
     """
     file = LHEFile(sample.path)
-    ids: Mapping[str, str | None] | None = None
-    nuisances: tuple[NuisanceWeight, ...] = ()
+    found: tuple[Mapping[str, str | None], tuple[NuisanceWeight, ...]] | None = None
     parts: list[SelectedEvents] = []
-    n_events, n_draws, is_unit = 0, 0, True
-    sum_weights, sum_squares, sum_trials = 0.0, 0.0, 0.0
+    sums = WeightSums()
     bar = progress_bar(file.header.n_events, f"reading {sample.path.name}", unit=" events")
     with closing(bar):
         for events in file.events():
-            if ids is None:
-                ids, nuisances = _find_weights(analysis.setup, sample, file.header, events.weights)
+            if found is None:
+                found = find_weights(analysis.setup, sample, file.header, events.weights.names)
             weights = event_weights(
-                ids, nuisances, events.xwgtup, events.weights, analysis.reference, sample.path
+                *found, events.xwgtup, events.weights, analysis.reference, sample.path
             )
             parts.append(_select(events, weights, sample, analysis, rng))
-            n_events += events.n_events
-            n_draws += events.n_draws
-            sum_weights += float(events.xwgtup.sum())
-            sum_squares += float((events.xwgtup**2).sum())
-            sum_trials += 0.0 if events.trials is None else float(events.trials.sum())
-            is_unit &= bool(np.all(np.abs(events.xwgtup) == 1.0))
+            sums.add(events)
             bar.update(events.n_events)
-    if ids is None:
+    if found is None:
         raise NoEventsError(f"{sample.path} holds no events. Generate it again.")
-    factor = normalisation(
-        file.header,
-        n_events,
-        sum_weights,
-        sum_squares,
-        sample.path,
-        sum_trials=None if events.trials is None else sum_trials,
-        is_unit=is_unit,
-        n_draws=n_draws,
-    )
-    return _joined(parts, nuisances, factor * sample.k_factor)
+    return join_selected(parts, found[1], sums.factor(file.header, sample.path) * sample.k_factor)
 
 
 def final_state(events: LHEEvents) -> FlatParticles:
@@ -167,16 +141,6 @@ def _known(values: FloatArray, unknown: float) -> FloatArray:
     return np.where(values == unknown, np.nan, values)
 
 
-def _find_weights(
-    setup: AnalysisSetup, sample: Sample, header: LHEHeader, weights: Weights
-) -> tuple[Mapping[str, str | None], tuple[NuisanceWeight, ...]]:
-    """Where the weights stand in the events: ids at the physical benchmarks, nuisance weights."""
-    found = dict.fromkeys(weights.names)
-    ids = weight_ids(setup, sample, found, header)
-    check_parameter_points(setup, sample, ids, header)
-    return ids, find_nuisance_weights(setup, sample, header, found)
-
-
 def _select(
     events: LHEEvents,
     weights: Weights,
@@ -207,21 +171,6 @@ def _check_momenta(particles: FlatParticles, sample: Sample) -> None:
             f"{sample.path}: {n_bad} events have momenta that are not finite. Remove these events "
             f"or generate the sample again."
         )
-
-
-def _joined(
-    parts: Sequence[SelectedEvents], nuisances: tuple[NuisanceWeight, ...], factor: float
-) -> AnalysedSample:
-    cut_flow = parts[0].cut_flow
-    for part in parts[1:]:
-        cut_flow += part.cut_flow
-    weights = Weights.joined([part.weights for part in parts])
-    return AnalysedSample(
-        x=np.concatenate([part.x for part in parts]),
-        weights=Weights(weights.names, factor * weights.matrix),
-        nuisances=nuisances,
-        cut_flow=cut_flow.scaled(factor),
-    )
 
 
 class LHEReader(EventReader):
@@ -298,7 +247,7 @@ class LHEReader(EventReader):
             sampled_from=sampled_from_benchmark,
             is_background=is_background,
             k_factor=k_factor,
-            systematics=_listed(systematics),
+            systematics=listed_names(systematics),
         )
         self.samples.append(check_sample(sample, self.setup))
 
@@ -421,13 +370,6 @@ class LHEReader(EventReader):
         rng = random_generator(seed)
         logger.info("Analysing %d samples", len(self.samples))
         self._keep([analyse_lhe_sample(sample, analysis, rng) for sample in self.samples])
-
-
-def _listed(names: Sequence[str] | None) -> Sequence[str]:
-    """Several names, one or none as a list."""
-    if names is None:
-        return ()
-    return [names] if isinstance(names, str) else names
 
 
 def _codes(pdgids: Sequence[int] | int | None) -> list[int] | None:

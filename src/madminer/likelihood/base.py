@@ -46,10 +46,23 @@ class BaseLikelihood(DataAnalyzer):
         return pool.x, n_expected * pool.probabilities(theta_true, nu_true)
 
 
-def total_cell(analyzer: DataAnalyzer) -> MorphedCells:
-    """The total cross section of an event file, as one cell."""
-    sums, _ = analyzer.summed_weights()
-    return MorphedCells(analyzer.setup, sums[np.newaxis, np.newaxis])
+def total_cell(analyzer: DataAnalyzer, *, as_reference: bool = False) -> MorphedCells:
+    """The total cross section of an event file, as one cell.
+
+    Args:
+        analyzer: The events.
+        as_reference: Whether the total responds to nuisance parameters at each theta as it does at
+            the reference benchmark, instead of as its events do.
+    """
+    setup = analyzer.setup
+    sums = analyzer.summed_weights()[0][np.newaxis, np.newaxis]
+    v, physical = setup.n_nuisance_parameters, list(setup.physical_benchmarks)
+    if as_reference or not v:
+        return MorphedCells(setup, sums)
+    nus = np.vstack([np.eye(v), -np.eye(v)])
+    sigma, _ = analyzer.xsecs(physical * (2 * v), np.repeat(nus, len(physical), axis=0))
+    up, down = sigma.reshape(2, 1, v, 1, len(physical))
+    return MorphedCells(setup, sums, (up, down))
 
 
 def expected_number(

@@ -42,8 +42,10 @@ logger = logging.getLogger(__name__)
 LARGEST_STEP = 2.0
 """Standard deviations that a nuisance parameter moves at most in one step."""
 
+_TOLERANCE = 1e-3  # of MINUIT: an estimated distance to the minimum of 1e-6
 _FAR_FROM_GOAL = 10.0  # estimated distances to the minimum that are not taken for one
 
+_NUDGE = 0.01
 FAR_PULL = 5.0
 """Standard deviations from its constraint beyond which a nuisance parameter is reported."""
 
@@ -180,7 +182,7 @@ def fit(
     for name, value in given.items():
         first[names.index(name)] = number(value, f"fixed[{name!r}]")
     minuit = Minuit(likelihood, first, grad=likelihood.gradient, name=names)
-    minuit.errordef = Minuit.LIKELIHOOD
+    minuit.errordef, minuit.tol = Minuit.LIKELIHOOD, _TOLERANCE
     minuit.errors = first_steps(first, likelihood.expand(first[np.newaxis]).curvature[0])
     for name in given:
         minuit.fixed[name] = True
@@ -286,13 +288,26 @@ def fit_many(likelihood: Likelihood, start: FloatArray, datasets: IntArray) -> P
         start: First parameters of each fit, shape ``(n, p + k)``.
         datasets: Number of the data set of each, shape ``(n,)``.
     """
-    everything = np.arange(likelihood.n_params)
+    points, nll = _best_points(likelihood, start, datasets)
+    # where only squares count, the start may be a maximum: with no slope, steps lead nowhere
+    stuck = np.flatnonzero(np.all(points == start, axis=1))
+    if stuck.size:
+        again, lower = _best_points(likelihood, start[stuck] + _NUDGE, datasets[stuck])
+        better = lower < nll[stuck]
+        points[stuck[better]], nll[stuck[better]] = again[better], lower[better]
+    return Profiles(points, nll)
+
+
+def _best_points(
+    likelihood: Likelihood, start: FloatArray, datasets: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Best points that steps from a start find, and minus the log likelihoods there."""
     minima = minimize_many(
         lambda values, rows: likelihood.expand(values, datasets[rows]),
         start,
-        largest_step=_largest_steps(likelihood, everything),
+        largest_step=_largest_steps(likelihood, np.arange(likelihood.n_params)),
     )
-    return Profiles(minima.points, minima.value)
+    return minima.points, minima.value
 
 
 def _minimized(
@@ -358,7 +373,7 @@ def minuit_minimum(
 ) -> FloatArray | None:
     """Where MIGRAD finds a minimum, None if it does not converge."""
     minuit = Minuit(function, start, grad=gradient)
-    minuit.errordef = Minuit.LIKELIHOOD
+    minuit.errordef, minuit.tol = Minuit.LIKELIHOOD, _TOLERANCE
     minuit.errors = first_steps(start) if steps is None else steps
     minuit.migrad()
     return np.array(minuit.values) if _is_minimum(minuit) else None

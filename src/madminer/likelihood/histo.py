@@ -214,8 +214,9 @@ class HistoLikelihood(BaseLikelihood):
         binning = self._binning(values, pool, hist_bins, thetas_binning)
         cells: Yields
         if mode == "histo":
-            sums = binning.weight_sums(values, pool.weights)
-            cells = MorphedCells(self.setup, sums[np.newaxis])
+            cells = MorphedCells.of_events(
+                self.setup, pool.weights, binning.cells(values), binning.n_bins
+            )
         else:
             cells = EventCells(self.setup, pool.weights, binning.cells(values), binning.n_bins)
         if mode == "sampled":
@@ -233,7 +234,7 @@ class HistoLikelihood(BaseLikelihood):
     ) -> Binning:
         numbers = numbers_of_bins(hist_bins, values.shape[1])
         if numbers is None:
-            return fixed_binning(hist_bins or 1, values.shape[1])
+            return fixed_binning(1 if hist_bins is None else hist_bins, values.shape[1])
         if thetas_binning is None:
             raise OptionError(
                 "Bins of equal content need thetas_binning, the points whose mean weights "

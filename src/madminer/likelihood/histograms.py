@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import boost_histogram as bh
 import numpy as np
 
-from madminer.checks import refusal, sequence, whole
+from madminer.checks import real_array, refusal, sequence, whole
 from madminer.errors import DataError, OptionError
 from madminer.fisherinformation.score_information import (
     ScoreModel,
@@ -97,13 +97,6 @@ class Binning:
     def counts(self, values: FloatArray, weights: FloatArray) -> FloatArray:
         """Sums of weights in the bins, shape ``(n_bins,)``."""
         return np.asarray(np.bincount(self.cells(values), weights, minlength=self.n_bins), float)
-
-    def weight_sums(self, values: FloatArray, weights: FloatArray) -> FloatArray:
-        """Sums of several columns of weights, ``(n, b)`` to ``(n_bins, b)``."""
-        cells = self.cells(values)
-        return np.stack(
-            [np.bincount(cells, column, minlength=self.n_bins) for column in weights.T], axis=1
-        )
 
     def weight_products(self, values: FloatArray, weights: FloatArray) -> FloatArray:
         """Sums of products of two weights of an event, ``(n, b)`` to ``(n_bins, b, b)``."""
@@ -280,7 +273,7 @@ def fixed_binning(bins: HistBins, n_statistics: int) -> Binning:
     if any(isinstance(edges, int | np.integer) for edges in elements):
         raise refusal("hist_bins", "either numbers of bins or edges for all statistics", bins)
     _check_number(elements, n_statistics)
-    edges = tuple(map(as_edges, elements))
+    edges = tuple(as_edges(real_array(given, "hist_bins", error=OptionError)) for given in elements)
     if any(len(given) < 2 for given in edges):
         raise refusal("hist_bins", "at least two edges of each statistic", bins)
     binning = Binning(edges)

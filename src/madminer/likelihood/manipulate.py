@@ -224,7 +224,10 @@ def _grid(
     thetas: ArrayLike | None,
 ) -> FloatArray:
     if thetas is None:
-        return regular_grid([(-1.0, 1.0)] * n if ranges is None else ranges, resolutions)
+        regular = regular_grid([(-1.0, 1.0)] * n if ranges is None else ranges, resolutions)
+        if regular.shape[1] != n:
+            raise refusal("grid_ranges", f"one pair (low, high) for each of {n} parameters", ranges)
+        return regular
     grid = real_array(thetas, "thetas_eval")
     if grid.ndim != 2 or grid.shape[1] != n or not len(grid) or not np.all(np.isfinite(grid)):
         raise ShapeError(f"thetas_eval must be finite with shape (n, {n}), got {grid.shape}.")

@@ -18,7 +18,7 @@ from madminer.likelihood.model import Channel, Likelihood
 from madminer.likelihood.pool import EventPool
 from madminer.likelihood.response import ResponseEstimator, response_term
 from madminer.likelihood.terms import LearnedShape, RateTerm, Term
-from madminer.likelihood.yields import EventCells, Yields
+from madminer.likelihood.yields import EventCells, MorphedCells
 from madminer.typing import ArrayLike, FloatArray, Seed, StrPath, ThetaLike
 
 __all__ = ["NeuralLikelihood"]
@@ -77,7 +77,8 @@ class NeuralLikelihood(BaseLikelihood):
                 part of the file.
             n_weighted: Number of events of mode "weighted".
             xsec_mode: ``"interpol"``: the morphed total cross section times the response of the
-                total to the nuisance parameters. Else the response of each event counts, of those
+                total to the nuisance parameters, at the reference benchmark or, with `response`, at
+                theta. Else the response of each event counts, of those
                 that `mode`, or this option, names.
             response: Response of events to the nuisance parameters, see `train_response`, for an
                 estimator of theta alone.
@@ -95,12 +96,13 @@ class NeuralLikelihood(BaseLikelihood):
         """
         x = checked_events(x_observed, self.n_observables)
         weights, _ = event_weights(len(x), x_observed_weights, n_observed)
-        total = self._total(mode, xsec_mode, n_weighted, 0.2, seed)
+        total = self._total(mode, xsec_mode, n_weighted, 0.2, seed, as_reference=response is None)
         return self._likelihood(
             model_file,
             x,
             weights,
-            total if flag(include_xsec, "include_xsec") else None,
+            total,
+            flag(include_xsec, "include_xsec"),
             luminosity,
             response,
         )
@@ -149,12 +151,15 @@ class NeuralLikelihood(BaseLikelihood):
             OptionError: If it is of another type, or an option is not valid.
         """
         x, weights = self._asimov(theta_true, nu_true, luminosity, n_asimov, test_split)
-        total = self._total(mode, xsec_mode, n_weighted, test_split, seed)
+        total = self._total(
+            mode, xsec_mode, n_weighted, test_split, seed, as_reference=response is None
+        )
         return self._likelihood(
             model_file,
             x,
             weights,
-            total if flag(include_xsec, "include_xsec") else None,
+            total,
+            flag(include_xsec, "include_xsec"),
             luminosity,
             response,
         )
@@ -164,7 +169,8 @@ class NeuralLikelihood(BaseLikelihood):
         model: DensityModel | StrPath,
         x: FloatArray,
         weights: FloatArray,
-        total: Yields | None,
+        total: MorphedCells | EventCells,
+        include_xsec: bool,
         luminosity: float,
         response: ResponseEstimator | StrPath | None,
     ) -> Likelihood:
@@ -173,8 +179,8 @@ class NeuralLikelihood(BaseLikelihood):
         density = learned_density(model, self.setup)
         terms: list[Term] = [LearnedShape(density, x, weights, np.array([0, len(x)]))]
         if response is not None:
-            terms.append(response_term(response, density, x, weights, total_cell(self)))
-        if total is not None:
+            terms.append(response_term(response, density, x, weights, total))
+        if include_xsec:
             terms.append(RateTerm(total, luminosity, n_observed))
         return Likelihood((Channel(self.setup, tuple(terms), n_observed, EventPool.of(self)),))
 
@@ -185,13 +191,15 @@ class NeuralLikelihood(BaseLikelihood):
         n_weighted: int,
         test_split: float | None,
         seed: Seed,
-    ) -> Yields:
+        *,
+        as_reference: bool,
+    ) -> MorphedCells | EventCells:
         """The total cross section as a function of theta and nu."""
         one_of(mode, "mode", ["weighted", "sampled"])
         one_of(xsec_mode, "xsec_mode", ["interpol", "weighted", "sampled"])
         random_generator(seed)
         if xsec_mode == "interpol":
-            return total_cell(self)
+            return total_cell(self, as_reference=as_reference)
         pool = EventPool.of(self, "train", test_split)
         if "weighted" in (mode, xsec_mode):
             pool = pool.thinned(n_weighted, seed, "n_weighted")

@@ -9,7 +9,9 @@ observed, its ratios at :math:`\nu_j = \pm 1` are functions of x,
     r_j^\pm(x) = E\left[ \frac{w(\nu_j = \pm 1)}{w(\nu_j = 0)} \middle| x \right], \qquad
     a_j(x) = \tfrac12 \log \frac{r_j^+}{r_j^-}, \quad b_j(x) = \tfrac12 \log r_j^+ r_j^-
 
-which one regression learns from the weights. With them
+which one regression learns from the weights: the odd parts :math:`(r^+ - r^-)/2` and, apart from
+them, the even parts :math:`(r^+ + r^-)/2 - 1`, which are smaller by an order, but count with
+:math:`N \nu^2`. With them
 
 .. math::
 
@@ -37,14 +39,14 @@ from madminer.errors import OptionError, SetupError
 from madminer.likelihood.learned import LearnedDensity
 from madminer.likelihood.pool import EventPool
 from madminer.likelihood.terms import ResponseShape
-from madminer.likelihood.yields import Yields
+from madminer.likelihood.yields import EventCells, MorphedCells
 from madminer.ml import Estimator, ScoreEstimator, load_estimator
 from madminer.typing import FloatArray, StrPath, ThetaLike
 
 __all__ = ["ResponseEstimator", "learned_response", "response_term", "train_response"]
 
 ResponseEstimator = ScoreEstimator
-"""A regression of ratios of weights: 2 k outputs, those at +1 and those at -1, minus one."""
+"""A regression of ratios of weights with 2 k outputs: odd parts, then even parts."""
 
 SMALLEST_RATIO = 1e-3
 """Predicted ratios below this are no ratios of weights, but errors of the network."""
@@ -88,11 +90,12 @@ def train_response(
     k = setup.n_nuisance_parameters
     nus = np.vstack([np.eye(k), -np.eye(k)])
     points = parameter_points(setup, [theta] * (2 * k), nus)
-    ratios = EventResponse.of(response_model(setup), pool.weights).factors(points).T
+    up, down = np.split(EventResponse.of(response_model(setup), pool.weights).factors(points), 2)
+    parts = np.concatenate([0.5 * (up - down), 0.5 * (up + down) - 1.0]).T
     estimator = ScoreEstimator(n_hidden=n_hidden, activation=activation)
     weights = pool.probabilities(theta) * len(pool)
     estimator.train(
-        "sally", pool.x, ratios - 1.0, sample_weight=weights, scale_scores=True, **training
+        "sally", pool.x, parts, sample_weight=weights, scale_scores=True, **training
     )
     return estimator
 
@@ -104,8 +107,8 @@ def learned_response(estimator: ResponseEstimator, x: FloatArray) -> tuple[Float
         estimator: See `train_response`.
         x: Observables, shape ``(n, n_observables)``.
     """
-    ratios = np.maximum(1.0 + estimator.evaluate_score(x, nuisance_mode="keep"), SMALLEST_RATIO)
-    up, down = np.split(np.log(ratios), 2, axis=1)
+    odd, even = np.split(estimator.evaluate_score(x, nuisance_mode="keep"), 2, axis=1)
+    up, down = (np.log(np.maximum(1.0 + even + sign * odd, SMALLEST_RATIO)) for sign in (1.0, -1.0))
     return 0.5 * (up - down), 0.5 * (up + down)
 
 
@@ -114,7 +117,7 @@ def response_term(
     density: LearnedDensity,
     x: FloatArray,
     weights: FloatArray,
-    total: Yields,
+    total: MorphedCells | EventCells,
 ) -> ResponseShape:
     """The term that a learned response adds to a likelihood of theta alone.
 
@@ -123,7 +126,7 @@ def response_term(
         density: The density of x, which must not know nu.
         x: Events, shape ``(n, n_observables)``.
         weights: Their weights, which add up to their number, shape ``(n,)``.
-        total: The cross section, one cell.
+        total: The cross section, one cell, the same as that of the number of events.
 
     Raises:
         OptionError: If the density knows nu already, or the response is another estimator.
@@ -139,6 +142,12 @@ def response_term(
     if not isinstance(known, ScoreEstimator):
         raise OptionError(
             f"response must be what train_response returns, got a {type(known).__name__}."
+        )
+    v = total.setup.n_nuisance_parameters
+    if known.n_parameters != 2 * v:
+        raise SetupError(
+            f"response must have two outputs for each of {v} nuisance parameters, got one of "
+            f"{known.n_parameters}: use train_response with events of this setup."
         )
     respond = partial(learned_response, known)
     return ResponseShape.of(total, *respond(x), weights, respond=respond)

@@ -104,7 +104,7 @@ class RateTerm(Term):
             mean = np.where(is_negative, SMALLEST_MEAN, mean)
             slope = np.where(is_negative[:, np.newaxis], 0.0, slope)
         n = _of(self.n_observed, datasets)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             gradient = (1.0 - n / mean)[:, np.newaxis] * slope
             curvature = _outer(slope) * (np.maximum(n, mean) / mean**2)[:, np.newaxis, np.newaxis]
         return Expansion(-log_poisson(n, mean), gradient, curvature)
@@ -318,7 +318,7 @@ class ResponseShape(Term):
         mean = np.divide(linear, number, out=np.zeros_like(linear), where=number != 0.0)
         steps = _outer(a - mean[owner]) * np.abs(weights)[:, np.newaxis, np.newaxis]
         v = a.shape[1]
-        spread = _sums(steps.reshape(len(a), -1), owner, n).reshape(n, v, v)
+        spread = _sums(steps.reshape(len(a), v * v), owner, n).reshape(n, v, v)
         return cls(total, linear, quadratic, spread, number[:, 0], respond)
 
     name: ClassVar[str] = "shape"
@@ -392,8 +392,8 @@ def _outer(vectors: FloatArray) -> FloatArray:
 
 def _sums(rows: FloatArray, owner: IntArray, n: int) -> FloatArray:
     """Sums of the rows of each owner, shape ``(n, m)``."""
-    sums: FloatArray = np.stack([np.bincount(owner, c, minlength=n) for c in rows.T], axis=1)
-    return sums
+    sums = np.stack([np.bincount(owner, c, minlength=n) for c in rows.T], axis=1)
+    return sums.astype(np.float64)  # sums of no rows at all are whole numbers
 
 
 def _counting(log_f: FloatArray, score: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:

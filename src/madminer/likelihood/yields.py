@@ -9,7 +9,7 @@ benchmarks b,
 
 and the response to nuisance parameters is either that of the cell, as templates at
 :math:`\nu = 0, \pm 1` give it (`MorphedCells`), or that of each event (`EventCells`). The former
-costs nothing per event, the latter is exact where the response varies within a cell.
+costs nothing per event, the latter is exact between and beyond these values too.
 
 References:
     Brehmer, Cranmer, Louppe, Pavez, arXiv:1805.00020, Sec. 2 (morphing); Brehmer et al.,
@@ -18,19 +18,24 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from madminer.analysis.response import EventResponse, every_pair, one_each, response_model
+from madminer.analysis.response import EventResponse, response_model
 from madminer.analysis.sums import accumulate_nuisance_sums, distinct_points
-from madminer.analysis.weights import ParameterPoints
-from madminer.errors import ShapeError
+from madminer.analysis.weights import ParameterPoints, parameter_points
+from madminer.errors import DataError, ShapeError
 from madminer.models import AnalysisSetup
+from madminer.morphing.nuisance import MAX_RESPONSE
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["DrawnCells", "EventCells", "MorphedCells", "Yields"]
+__all__ = ["DrawnCells", "EventCells", "MorphedCells", "Yields", "varied_weights"]
+
+LARGEST_LOG = 600.0
+"""Logarithm of the largest response that numbers can hold."""
 
 
 class Yields(Protocol):
@@ -61,17 +66,31 @@ class Yields(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class MorphedCells:
-    """Cells whose response to nuisance parameters is that of their summed weights.
+    r"""Cells whose response to nuisance parameters is that of their sums at :math:`\nu = 0, \pm 1`.
+
+    .. math::
+
+        \sigma_k(\theta, \nu) = \sigma_k(\theta) \exp \sum_j (a_{kj} \nu_j + b_{kj} \nu_j^2), \qquad
+        a_{kj} = \tfrac12 \log \frac{\sigma_{kj}^+}{\sigma_{kj}^-}, \quad
+        b_{kj} = \tfrac12 \log \frac{\sigma_{kj}^+ \sigma_{kj}^-}{\sigma_k^2}
+
+    where :math:`\sigma_{kj}^\pm(\theta)` is morphed from the varied sums at the benchmarks, hence
+    exact at each theta; or, where only sums of weights are known, is :math:`\sigma_k(\theta)` times
+    the response at the reference benchmark. Undefined responses, of cells that are not positive at
+    theta, count as none.
 
     Args:
         setup: Setup of the analysis.
         sums: Sums of the weights at all benchmarks in pb, shape ``(n_datasets, K, b)``, or
             ``(1, K, b)`` if all data sets have the same cells.
+        varied: Sums of the weights at the physical benchmarks at nu = +1 and at -1 of each nuisance
+            parameter, each of shape ``(n_datasets, v, K, n_physical)``; None for the response of
+            the reference benchmark.
     """
 
     setup: AnalysisSetup
     sums: FloatArray
-    _response: EventResponse = field(init=False, repr=False)
+    varied: tuple[FloatArray, FloatArray] | None = None
 
     def __post_init__(self) -> None:
         if self.sums.ndim != 3 or self.sums.shape[2] != len(self.setup.benchmarks):
@@ -79,9 +98,49 @@ class MorphedCells:
                 f"Sums must have shape (n_datasets, n_cells, {len(self.setup.benchmarks)}), got "
                 f"{self.sums.shape}."
             )
-        rows = self.sums.reshape(-1, self.sums.shape[2])
-        response = EventResponse.of(response_model(self.setup), rows)
-        object.__setattr__(self, "_response", response)
+        if self.varied is None:
+            object.__setattr__(self, "varied", _varied_like_reference(self.setup, self.sums))
+
+    @classmethod
+    def of_events(
+        cls,
+        setup: AnalysisSetup,
+        weights: FloatArray,
+        cells: IntArray,
+        n_cells: int,
+        varied: FloatArray | None = None,
+    ) -> MorphedCells:
+        """Cells of events.
+
+        Args:
+            setup: Setup of the analysis.
+            weights: Weights of events at all benchmarks in pb, shape ``(n, b)``.
+            cells: Cell of each event, shape ``(n,)``.
+            n_cells: Number K of cells.
+            varied: Their `varied_weights`, if known.
+        """
+        from scipy.sparse import csr_array  # takes a tenth of a second
+
+        n = len(weights)
+        columns = np.hstack([weights, varied_weights(setup, weights) if varied is None else varied])
+        membership = csr_array((np.ones(n), (cells, np.arange(n))), shape=(n_cells, n))
+        sums = np.asarray(membership @ columns)[np.newaxis]
+        return cls(setup, *_split_sums(setup, sums))
+
+    @classmethod
+    def joined(cls, parts: Sequence[MorphedCells]) -> MorphedCells:
+        """Cells of several data sets; where some have fewer, empty ones are added."""
+        largest = max(part.n_cells for part in parts)
+
+        def padded(values: FloatArray) -> FloatArray:
+            missing = [(0, 0)] * values.ndim
+            missing[-2] = (0, largest - values.shape[-2])
+            return np.pad(values, missing)
+
+        varied = [part.varied for part in parts if part.varied is not None]
+        sides = [np.concatenate([padded(both[i]) for both in varied]) for i in (0, 1)]
+        sums = np.concatenate([padded(part.sums) for part in parts])
+        return cls(parts[0].setup, sums, (sides[0], sides[1]))
 
     @property
     def n_cells(self) -> int:
@@ -90,23 +149,112 @@ class MorphedCells:
 
     def expand(self, points: ParameterPoints, datasets: IntArray) -> tuple[FloatArray, FloatArray]:
         """Cross sections and gradients, see `Yields`."""
-        n, cells, p = len(points), self.n_cells, self.setup.n_parameters
-        if len(self.sums) == 1:
-            form, each, response = every_pair, points, self._response
-        else:  # every point has rows of its own
-            form, each = one_each, points.take(np.repeat(np.arange(n), cells))
-            rows = datasets[:, np.newaxis] * cells + np.arange(cells)
-            response = self._response.take(rows.reshape(-1))
-        nominal = form(each.coefficients, response.weights).reshape(n, cells)
-        factors = response.factors(each, form).reshape(n, cells)
-        gradients = np.zeros((n, cells, p + points.nus.shape[1]))
-        sums = self.sums if len(self.sums) == 1 else self.sums[datasets]
-        gradients[..., :p] = _by_theta(points, sums) * factors[..., np.newaxis]
-        sigma = nominal * factors
-        for j, slope in enumerate(response.slopes(each, form)):
-            if slope is not None:
-                gradients[..., j] += sigma * slope.reshape(n, cells)
+        p, v = self.setup.n_parameters, points.nus.shape[1]
+        which = np.zeros(len(points), dtype=np.int64) if len(self.sums) == 1 else datasets
+        n_physical = len(self.setup.physical_benchmarks)
+        known = points.has_gradients
+        forms = points.coefficients[:, np.newaxis, :n_physical]
+        if known:  # one more form for each theta: the gradient
+            forms = np.concatenate([forms, points.gradients[..., :n_physical]], axis=1)
+        nominal = _contracted(forms, self.sums[..., :n_physical], which)
+        logs, slopes = _logarithm(nominal)
+        log_factor, by_theta = np.zeros_like(logs), slopes
+        by_nu = np.zeros((*logs.shape, v))
+        up, down = self.varied or (np.empty(0), np.empty(0))
+        for j, nu in enumerate(points.nus.T[:, :, np.newaxis]):
+            above, slope_above = _logarithm(_contracted(forms, up[:, j], which))
+            below, slope_below = _logarithm(_contracted(forms, down[:, j], which))
+            a, b = 0.5 * (above - below), 0.5 * (above + below) - logs
+            defined = np.isfinite(a) & np.isfinite(b)
+            a = np.clip(np.where(defined, a, 0.0), -MAX_RESPONSE, MAX_RESPONSE)
+            b = np.clip(np.where(defined, b, 0.0), -MAX_RESPONSE, MAX_RESPONSE)
+            free = (defined & (np.abs(a) < MAX_RESPONSE) & (np.abs(b) < MAX_RESPONSE))[..., None]
+            log_factor += a * nu + b * nu**2
+            by_nu[..., j] = a + 2.0 * b * nu
+            step = 0.5 * (slope_above - slope_below) * nu[..., None]
+            step = step + (0.5 * (slope_above + slope_below) - slopes) * nu[..., None] ** 2
+            by_theta = by_theta + np.where(free, step, 0.0)
+        _check_size(log_factor, points)
+        sigma = nominal[:, 0] * np.exp(log_factor)
+        gradients = np.full((*sigma.shape, p + v), np.nan)
+        if known:
+            direct = np.moveaxis(nominal[:, 1:], 1, 2) * np.exp(log_factor)[..., np.newaxis]
+            is_positive = (nominal[:, 0] > 0.0)[..., np.newaxis]
+            gradients[..., :p] = np.where(is_positive, sigma[..., np.newaxis] * by_theta, direct)
+        gradients[..., p:] = sigma[..., np.newaxis] * by_nu
         return sigma, gradients
+
+
+def varied_weights(setup: AnalysisSetup, weights: FloatArray) -> FloatArray:
+    """Weights of events at the physical benchmarks at nu = +1, then -1, of each nuisance parameter.
+
+    Args:
+        setup: Setup of the analysis.
+        weights: Weights at all benchmarks in pb, shape ``(n, b)``.
+
+    Returns:
+        Weights in pb, shape ``(n, 2 v n_physical)``.
+    """
+    v, physical = setup.n_nuisance_parameters, list(setup.physical_benchmarks)
+    if not v:
+        return np.empty((len(weights), 0))
+    response = EventResponse.of(response_model(setup), weights)
+    parts = []
+    for nu in np.vstack([np.eye(v), -np.eye(v)]):
+        points = parameter_points(setup, physical, [nu] * len(physical))
+        at_points = points if response.model.varying else points.take(np.zeros(1, dtype=np.int64))
+        parts.append(weights[:, : len(physical)] * response.factors(at_points).T)
+    return np.hstack(parts)
+
+
+def _varied_like_reference(setup: AnalysisSetup, sums: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sums at nu = +1 and -1 where all benchmarks respond as those at the reference do."""
+    varied = varied_weights(setup, sums.reshape(-1, sums.shape[2])).reshape(*sums.shape[:2], -1)
+    return _split_sums(setup, np.concatenate([sums, varied], axis=2))[1]
+
+
+def _split_sums(
+    setup: AnalysisSetup, sums: FloatArray
+) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
+    """Nominal sums, and those at nu = +1 and -1, from sums of all columns ``(D, K, n_columns)``."""
+    n, v, n_physical = (
+        len(setup.benchmarks),
+        setup.n_nuisance_parameters,
+        len(setup.physical_benchmarks),
+    )
+    sides = np.moveaxis(sums[..., n:].reshape(*sums.shape[:2], 2, v, n_physical), (2, 3), (0, 2))
+    return sums[..., :n], (sides[0], sides[1])
+
+
+def _contracted(forms: FloatArray, sums: FloatArray, which: IntArray) -> FloatArray:
+    """Linear forms ``(n, f, b)`` of the sums ``(D, K, b)`` of their data sets, ``(n, f, K)``."""
+    if len(sums) == 1:
+        shared: FloatArray = forms @ sums[0].T
+        return shared
+    own: FloatArray = np.matmul(forms, np.swapaxes(sums[which], 1, 2))
+    return own
+
+
+def _logarithm(forms: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Logarithm of the first form ``(n, K)``, and its gradient ``(n, K, p)`` from the others.
+
+    NaN and zero where the form is not positive.
+    """
+    value = forms[:, 0]
+    is_positive = value > 0.0
+    safe = np.where(is_positive, value, 1.0)
+    gradient = np.moveaxis(forms[:, 1:], 1, 2) / safe[..., np.newaxis]
+    logs: FloatArray = np.where(is_positive, np.log(safe), np.nan)
+    return logs, np.where(is_positive[..., np.newaxis], gradient, 0.0)
+
+
+def _check_size(log_factor: FloatArray, points: ParameterPoints) -> None:
+    if not np.max(log_factor, initial=0.0) < LARGEST_LOG:
+        raise DataError(
+            f"Cross sections grow beyond all numbers at nuisance parameters as large as "
+            f"{np.abs(points.nus).max():.3g}. They are in units of standard deviations: stay "
+            "within a few of them."
+        )
 
 
 class EventCells:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from madminer.limits.asymptotic_limits import AsymptoticLimits
+from madminer.limits.belts import ConfidenceBelt, ToyLimits, load_belt, toy_limits
 from madminer.limits.expected import expected_limit_grid, truth_limit_grid
 from madminer.limits.grid import LimitGrid, limit_grid, regular_grid
 
 __all__ = [
     "AsymptoticLimits",
+    "ConfidenceBelt",
     "LimitGrid",
+    "ToyLimits",
     "expected_limit_grid",
     "limit_grid",
+    "load_belt",
     "regular_grid",
+    "toy_limits",
     "truth_limit_grid",
 ]

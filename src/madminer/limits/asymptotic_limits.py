@@ -80,6 +80,12 @@ class AsymptoticLimits(DataAnalyzer):
         if filename is not None:
             super().__init__(filename, include_nuisance_parameters=include_nuisance_parameters)
 
+    def __repr__(self) -> str:
+        return super().__repr__() if hasattr(self, "setup") else "AsymptoticLimits: no events"
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() if hasattr(self, "setup") else repr(self)
+
     @takes(
         LimitOptions,
         without=("return_asimov", "sample_only_from_closest_benchmark", "n_asimov"),
@@ -206,8 +212,9 @@ def expected_limits_of(
     """Limits from Asimov data; an assumed truth that is not within them is reported."""
     close_to = theta_true if options.sample_only_from_closest_benchmark else None
     pool = EventPool.of(analyzer, "test", options.test_split, close_to).first(options.n_asimov)
+    probabilities = pool.probabilities(theta_true)
     n_expected = expected_number(analyzer, theta_true, None, options.luminosity)
-    data = DataSet(pool.x, n_expected * pool.probabilities(theta_true), pool)
+    data = DataSet(pool.x, n_expected * probabilities, pool)
     truth = analyzer.setup.theta(theta_true)
     grid = limits_of(analyzer, mode, data, thetas, options, options.return_asimov, truth)
     _report_border(grid, list(analyzer.parameters))
@@ -332,7 +339,7 @@ class _Shape:
         if not return_data or self.histogram is None:
             return None
         few = len(data.x) if return_data is True or return_data == 1 else int(return_data)
-        return self.histogram.statistics[:n, :few], data.weights[:few]
+        return self.histogram.statistics[:n, :few], self.histogram.weights[:few]
 
 
 def _shape(

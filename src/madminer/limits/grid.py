@@ -41,7 +41,8 @@ class LimitGrid:
             the training (ensembles), shape ``(n,)``; None where they are not known.
         histograms: Histograms at the points; None without.
         data: What is histogrammed of the data at each point, shape ``(n, n_x, n_statistics)``, and
-            the weights of the events, shape ``(n_x,)``; None if not asked for.
+            the weights of the events, shape ``(n_x,)``; both are zero for events where it is no
+            number. None if not asked for.
     """
 
     theta_grid: FloatArray

@@ -24,7 +24,7 @@ FixBinning = Literal["auto-grid", "auto-center", "grid", "center"] | bool | None
 Postprocessing = Callable[[FloatArray], FloatArray]
 """Statistics ``(n, n_statistics)`` to others, of the same number of events."""
 
-_BINNINGS = ("auto-grid", "auto-center", "grid", "center", False, None)
+_BINNINGS = ("auto-grid", "auto-center", "grid", "center")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,11 +115,13 @@ class LimitOptions:
             if getattr(self, name) is not None:
                 checks.whole(getattr(self, name), name, 1)
         for name in ("return_observed", "return_asimov"):
-            checks.whole(int(getattr(self, name)), name, 0)
-        if self.fix_adaptive_binning not in _BINNINGS:
-            raise checks.refusal(
-                "fix_adaptive_binning", f"one of {list(_BINNINGS)}", self.fix_adaptive_binning
-            )
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                checks.whole(value, name, 0)
+        fixed = self.fix_adaptive_binning
+        if not (fixed is None or fixed is False or (isinstance(fixed, str) and fixed in _BINNINGS)):
+            known = [*_BINNINGS, False, None]
+            raise checks.refusal("fix_adaptive_binning", f"one of {known}", fixed)
         if self.postprocessing is not None and not callable(self.postprocessing):
             raise checks.refusal("postprocessing", "a function or None", self.postprocessing)
         checks.seed(self.seed)

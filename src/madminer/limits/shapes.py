@@ -18,13 +18,13 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.analysis.weights import parameter_points
-from madminer.checks import random_generator
+from madminer.analysis.weights import ParameterPoints, parameter_points
+from madminer.checks import random_generator, refusal
 from madminer.errors import OptionError, ShapeError
 from madminer.likelihood.histograms import (
     Binning,
@@ -39,11 +39,11 @@ from madminer.likelihood.histograms import (
 )
 from madminer.likelihood.pool import EventPool
 from madminer.likelihood.terms import BinnedShape
-from madminer.likelihood.yields import DrawnCells, MorphedCells, Yields
-from madminer.limits.options import LimitMode, LimitOptions
+from madminer.likelihood.yields import DrawnCells, MorphedCells, Yields, varied_weights
+from madminer.limits.options import LimitMode, LimitOptions, Postprocessing
 from madminer.models import AnalysisSetup
 from madminer.progress import track
-from madminer.typing import FloatArray
+from madminer.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["DataSet", "HistogramShape", "histogram_shape"]
 
@@ -78,16 +78,20 @@ class HistogramShape:
     Args:
         term: The term of the likelihood; if bins depend on theta, each point is a data set.
         binnings: Bins common to all points, or those of each.
-        statistics: What is histogrammed of the data at each point, shape
-            ``(n_thetas, n, n_statistics)``.
+        statistics: What is histogrammed of the data at each point, zero for events that do not
+            count, shape ``(n_thetas, n, n_statistics)``; without events if bins depend on theta
+            and the data are not to be returned.
+        weights: Weights of the data, zero for events that do not count, shape ``(n,)``.
         theta_reference: Point whose density is divided out, None if the statistic is the same
             everywhere.
-        products: Sums of products of weights in common bins, shape ``(K, b, b)``, else None.
+        products: Sums of products of weights in common bins, shape ``(K, b, b)``; None if bins
+            depend on theta or hold events drawn at random.
     """
 
     term: BinnedShape
     binnings: list[Binning]
     statistics: FloatArray
+    weights: FloatArray
     theta_reference: FloatArray | None
     products: FloatArray | None
 
@@ -123,54 +127,93 @@ def histogram_shape(
         else (np.zeros(setup.n_parameters))
     )
     base = _base_statistic(mode, setup, options, reference)
-    rotate = _rotation(mode)
-    pool = pool.thinned(options.n_histo_toys, rng, "n_histo_toys")
-    simulated, observed = base(pool.x), base(data.x)
-    kept, seen = finite_rows(simulated, "simulated events"), finite_rows(observed, "data events")
+    statistic = _Statistic(_rotation(mode), options.postprocessing, reference)
+    if options.weighted_histo:
+        pool = pool.thinned(options.n_histo_toys, rng, "n_histo_toys")
+    simulated = base(pool.x)
+    observed = base(data.x) if len(data.x) else np.empty((0, simulated.shape[1]))
+    kept = statistic.finite(simulated, thetas, "simulated events")
+    seen = statistic.finite(observed, thetas, "data events")
     simulated, weights = simulated[kept], pool.weights[kept]
     counted = np.where(seen, data.weights, 0.0)
-    observed = np.where(seen[:, np.newaxis], observed, 0.0)
-    builder = _Histograms(mode, setup, thetas, thetas[grid], weights, options)
-    process = options.postprocessing
-    if rotate is None and builder.has_common_bins(_processed(process, simulated[:1]).shape[1]):
-        values, of_data = _processed(process, simulated), _processed(process, observed)
+    is_shown = bool(options.return_observed or options.return_asimov)
+    varied = varied_weights(setup, weights)
+    builder = _Histograms(mode, setup, thetas, thetas[grid], weights, varied, options)
+    n_statistics = statistic.at(simulated[:1], thetas[0]).shape[1]
+    if statistic.turn is None and builder.has_common_bins(n_statistics):
+        values, of_data = (statistic.at(part, thetas[0]) for part in (simulated, observed[seen]))
         binning = builder.binning(values, None)
-        sums = binning.weight_sums(values, weights)[np.newaxis]
         term = BinnedShape(
-            builder.yields(sums, rng),
-            binning.counts(of_data, counted)[np.newaxis],
+            builder.yields([builder.cells(binning, values)], rng),
+            binning.counts(of_data, counted[seen])[np.newaxis],
             binning.volumes[np.newaxis],
         )
-        products = binning.weight_products(values, weights)
-        shown = np.broadcast_to(of_data, (len(thetas), *of_data.shape))
-        return HistogramShape(term, [binning], shown, None, products)
+        products = binning.weight_products(values, weights) if options.weighted_histo else None
+        shown = np.broadcast_to(_spread(of_data, seen), (len(thetas), len(seen), of_data.shape[1]))
+        return HistogramShape(term, [binning], shown, counted, None, products)
     rows = []
     for i, theta in enumerate(track(thetas, "Histograms")):
-        step = theta - reference
-        turned = (
-            (simulated, observed)
-            if rotate is None
-            else (rotate(simulated, step), rotate(observed, step))
-        )
-        values, of_data = (_processed(process, part) for part in turned)
+        values, of_data = (statistic.at(part, theta) for part in (simulated, observed[seen]))
         binning = builder.binning(values, i)
         rows.append(
             (
                 binning,
-                binning.weight_sums(values, weights),
-                binning.counts(of_data, counted),
-                of_data,
+                builder.cells(binning, values),
+                binning.counts(of_data, counted[seen]),
+                _spread(of_data, seen) if is_shown else of_data[:0],
             )
         )
     binnings = [row[0] for row in rows]
     largest = max(binning.n_bins for binning in binnings)
     term = BinnedShape(
-        builder.yields(np.stack([_padded(row[1], largest) for row in rows]), rng),
+        builder.yields([row[1] for row in rows], rng),
         np.stack([_padded(row[2], largest) for row in rows]),
         np.stack([_padded(binning.volumes, largest, 1.0) for binning in binnings]),
     )
-    at_reference = None if rotate is None else reference
-    return HistogramShape(term, binnings, np.stack([row[3] for row in rows]), at_reference, None)
+    shown = np.stack([row[3] for row in rows])
+    at_reference = None if statistic.turn is None else reference
+    return HistogramShape(term, binnings, shown, counted, at_reference, None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Statistic:
+    """What is histogrammed at each point, made of what is the same everywhere."""
+
+    turn: Callable[[FloatArray, FloatArray], FloatArray] | None
+    process: Postprocessing | None
+    reference: FloatArray
+
+    def at(self, values: FloatArray, theta: FloatArray) -> FloatArray:
+        """The statistics at a point, shape ``(n, n_statistics)``."""
+        turned = values if self.turn is None else self.turn(values, theta - self.reference)
+        return _processed(self.process, turned)
+
+    def finite(self, values: FloatArray, thetas: FloatArray, what: str) -> BoolArray:
+        """Events whose statistics are numbers at all points, shape ``(n,)``."""
+        is_finite: BoolArray = np.asarray(np.isfinite(values).all(axis=1))
+        changes = () if self.process is None else thetas if self.turn is not None else thetas[:1]
+        for theta in changes:
+            is_finite[is_finite] = np.isfinite(self.at(values[is_finite], theta)).all(axis=1)
+        return finite_rows(np.where(is_finite, 0.0, np.nan)[:, np.newaxis], what)
+
+
+@dataclass(frozen=True, eq=False)
+class _SameDraws:
+    """Cells drawn at random, the same at each call: histograms shown are those that are used."""
+
+    cells: Yields
+    n_events: int
+    seed: int
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.cells.n_cells
+
+    def expand(self, points: ParameterPoints, datasets: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Cross sections at random, see `Yields`; the first of more points are the same."""
+        rng = np.random.default_rng(self.seed)
+        return DrawnCells(self.cells, self.n_events, rng).expand(points, datasets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,6 +225,7 @@ class _Histograms:
     thetas: FloatArray
     grid: FloatArray
     weights: FloatArray
+    varied: FloatArray
     options: LimitOptions
 
     @property
@@ -229,12 +273,19 @@ class _Histograms:
         weights: FloatArray = self.weights @ coefficients
         return weights
 
-    def yields(self, sums: FloatArray, rng: np.random.Generator) -> Yields:
+    def cells(self, binning: Binning, values: FloatArray) -> MorphedCells:
+        """Cross sections of bins filled with statistics ``(n, n_statistics)``."""
+        return MorphedCells.of_events(
+            self.setup, self.weights, binning.cells(values), binning.n_bins, self.varied
+        )
+
+    def yields(self, parts: Sequence[MorphedCells], rng: np.random.Generator) -> Yields:
         """Cross sections of the bins, drawn at random if histograms are not weighted."""
-        cells = MorphedCells(self.setup, sums)
+        cells = MorphedCells.joined(parts)
         if self.options.weighted_histo:
             return cells
-        return DrawnCells(cells, self.options.n_histo_toys or len(self.weights), rng)
+        n_events = self.options.n_histo_toys or len(self.weights)
+        return _SameDraws(cells, n_events, int(rng.integers(2**63)))
 
 
 def _base_statistic(
@@ -246,10 +297,21 @@ def _base_statistic(
     if options.model_file is None:
         needed = "hist_vars, or model_file for scores" if mode == "histo" else "model_file"
         raise OptionError(f"Mode {mode!r} needs {needed}; got None.")
-    components = options.score_components
-    if mode == "sallino" or (mode == "adaptive-sally" and components is None):
-        components = None
+    components = None if mode == "sallino" else options.score_components
+    if mode == "adaptive-sally" and components is not None:
+        _check_directions(components, setup)
     return score_statistic(options.model_file, setup, components, reference)  # type: ignore[arg-type] # checked there
+
+
+def _check_directions(components: Sequence[int], setup: AnalysisSetup) -> None:
+    """Only a score of all theory parameters has a direction; a single component needs none."""
+    if np.size(components) not in {1, setup.n_parameters}:
+        raise refusal(
+            "score_components",
+            f"a single component or {setup.n_parameters}, one for each theory parameter, in mode "
+            "'adaptive-sally'",
+            components,
+        )
 
 
 def _rotation(mode: LimitMode) -> Callable[[FloatArray, FloatArray], FloatArray] | None:
@@ -288,6 +350,13 @@ def _processed(
             f"got {found.shape}."
         )
     return found
+
+
+def _spread(values: FloatArray, rows: BoolArray) -> FloatArray:
+    """Values in some rows, zeros in the others."""
+    spread = np.zeros((len(rows), values.shape[1]))
+    spread[rows] = values
+    return spread
 
 
 def _padded(values: FloatArray, n: int, fill: float = 0.0) -> FloatArray:

@@ -38,7 +38,7 @@ class TruthShape(Term):
 
     Args:
         event_weights: Weights of the events at all benchmarks in pb, shape ``(n, b)``.
-        weights: Weights that count the events, shape ``(n,)``.
+        weights: Weights that count the events, proportional to those at the truth, shape ``(n,)``.
     """
 
     event_weights: FloatArray
@@ -61,8 +61,8 @@ class TruthShape(Term):
         for events in row_blocks(len(self.weights), max(1, _CELLS // (n * (p + 1)))):
             rows, w = self.event_weights[events], self.weights[events]
             at_point = points.coefficients @ rows.T
+            log_f = self._log_ratio(at_point, total, events)
             with np.errstate(divide="ignore", invalid="ignore"):
-                log_f = np.log(at_point / total[:, np.newaxis])
                 score = np.einsum("npb,eb->nep", points.gradients, rows) / at_point[..., np.newaxis]
             score = score - (by_total / total[:, np.newaxis])[:, np.newaxis]
             used = np.isfinite(log_f).all(axis=0)
@@ -85,10 +85,8 @@ class TruthShape(Term):
         total = points.coefficients @ self.event_weights.sum(axis=0)
         for events in row_blocks(len(self.weights), max(1, _CELLS // len(points))):
             w = self.weights[events]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                log_f = np.log(
-                    points.coefficients @ self.event_weights[events].T / total[:, np.newaxis]
-                )
+            at_point = points.coefficients @ self.event_weights[events].T
+            log_f = self._log_ratio(at_point, total, events)
             used = np.isfinite(log_f).all(axis=0)
             lost += float(np.abs(w[~used]).sum())
             value -= log_f[:, used] @ w[used]
@@ -99,6 +97,13 @@ class TruthShape(Term):
                 "their weights are not positive at some grid points. Choose a smaller grid."
             )
         return value
+
+    def _log_ratio(self, at_point: FloatArray, total: FloatArray, events: slice) -> FloatArray:
+        """Log ratios of densities to those at the truth, whose weights count the events."""
+        at_truth = self.weights[events] / self.weights.sum()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_ratio: FloatArray = np.log(at_point / total[:, np.newaxis] / at_truth)
+        return log_ratio
 
 
 def truth_terms(pool: EventPool, weights: FloatArray) -> list[Term]:

@@ -1,4 +1,4 @@
-"""Figures: distributions, morphing bases, Fisher information, limits, systematics."""
+"""Figures: distributions, morphing bases, information, likelihoods, limits, systematics."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from madminer.plotting.fisherinformation import (
     plot_fisher_information_contours_2d,
     plot_fisherinfo_barplot,
 )
+from madminer.plotting.geometry import plot_geodesics, plot_impacts, plot_information_ranking
+from madminer.plotting.histograms import plot_histograms
+from madminer.plotting.likelihoods import plot_confidence_belt, plot_corner, plot_profile
 from madminer.plotting.limits import plot_pvalue_limits
 from madminer.plotting.morphing import (
     plot_1d_morphing_basis,
@@ -20,12 +23,19 @@ from madminer.plotting.uncertainties import plot_systematics, plot_uncertainty
 __all__ = [
     "plot_1d_morphing_basis",
     "plot_2d_morphing_basis",
+    "plot_confidence_belt",
+    "plot_corner",
     "plot_distribution_of_information",
     "plot_distributions",
     "plot_fisher_information_contours_2d",
     "plot_fisherinfo_barplot",
+    "plot_geodesics",
+    "plot_histograms",
+    "plot_impacts",
+    "plot_information_ranking",
     "plot_nd_morphing_basis_scatter",
     "plot_nd_morphing_basis_slices",
+    "plot_profile",
     "plot_pvalue_limits",
     "plot_systematics",
     "plot_uncertainty",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -16,8 +15,9 @@ from matplotlib.patches import Patch
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.weights import ThetaTable
-from madminer.deprecation import missing_attribute, warn
-from madminer.errors import NoEventsError, OptionError, UnavailableNameError, UnknownNameError
+from madminer.deprecation import warn
+from madminer.errors import NoEventsError, OptionError, UnknownNameError
+from madminer.plotting.histograms import plot_histograms
 from madminer.plotting.nuisance_toys import (
     BAND_68,
     ratios,
@@ -40,7 +40,7 @@ from madminer.plotting.units import axis_label
 from madminer.stats import weighted_quantiles
 from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 
-__all__ = ["plot_distributions"]
+__all__ = ["plot_distributions", "plot_histograms"]
 
 _GREY = "#C8C8C8"
 
@@ -388,9 +388,3 @@ def _draw_band(
         panel.stairs(
             high, edges, baseline=low, fill=True, color=line.get_color(), alpha=alpha, linewidth=0.0
         )
-
-
-if not TYPE_CHECKING:  # a type checker would take any name for one of this module
-
-    def __getattr__(name):
-        raise missing_attribute(__name__, name, UnavailableNameError)

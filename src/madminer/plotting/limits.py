@@ -14,13 +14,12 @@ from matplotlib.patheffects import withStroke
 
 from madminer.checks import interval, number, sequence, whole
 from madminer.errors import DataError, OptionError, ShapeError
-from madminer.plotting.options import check_options, numbers
+from madminer.plotting.options import check_options, legend_on, numbers, panel_on
 from madminer.plotting.style import (
     COLORS,
     LINESTYLES,
     SEQUENTIAL,
     figure_grid,
-    legend_above,
     plot_style,
 )
 from madminer.typing import ArrayLike, FloatArray
@@ -45,6 +44,9 @@ def plot_pvalue_limits(
     ylabel: str = r"$\theta_1$",
     p_val_min: float = 0.001,
     p_val_max: float = 1,
+    *,
+    p_value_bands: Sequence[Sequence[ArrayLike] | None] | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """Contours of p-values on grids of two parameters, for one or several analyses.
 
@@ -63,43 +65,56 @@ def plot_pvalue_limits(
         ylabel: Label of the second parameter.
         p_val_min: Lower end of the (logarithmic) colours.
         p_val_max: Upper end of the colours.
+        p_value_bands: Lower and upper end of the uncertainty of the p-values of each analysis, a
+            pair of arrays as in `p_values`; None in this list, or None at all, for no band. Shaded
+            is where a level lies between the two, that is between their contours.
+        ax: Axes for the panel with all analyses; None for a new figure.
 
     Returns:
         The figure.
 
     Raises:
         ShapeError: If p-values do not fit the grid.
-        DataError: If p-values are outside [0, 1].
-        OptionError: If lists differ in length, or an index or range is not valid.
+        DataError: If p-values are outside [0, 1], or a band has its lower end above its upper one.
+        OptionError: If lists differ in length, an index or range is not valid, or one panel for
+            each analysis is asked for on given axes.
     """
+    if ax is not None and not single_plot:
+        raise OptionError("single_plot must be True where ax is given, which is one panel.")
     names, values, best = _analyses(p_values, best_fits, labels)
     axes = _grid_axes(grid_ranges, grid_resolutions)
     maps = [_as_map(p, axes) for p in values]
+    bands = _bands(p_value_bands, axes, len(maps))
     if show_index is not None:
         whole(show_index, "show_index", -len(maps), len(maps) - 1)
     norm = LogNorm(p_val_min, number(p_val_max, "p_val_max", above=p_val_min))
-    sorted_levels = _levels(levels)
+    sorted_levels = sorted(set(levels), reverse=True)
 
-    n_panels = 1 if single_plot else 1 + len(maps)
-    width = 5.4 if single_plot else 4.6
-    figure, panels = figure_grid(n_panels, panel_size=(width, 0.85 * width))
-    first = panels[0]
+    if single_plot:
+        figure, first = panel_on(ax, (5.4, 4.6))
+        panels = [first]
+    else:
+        figure, panels = figure_grid(1 + len(maps), panel_size=(4.6, 3.9))
+        first = panels[0]
     mesh = None
     if show_index is not None:
         mesh = _colours(first, axes, maps[show_index], norm)
     for i, single in enumerate(maps):
-        _contours(
-            first, axes, single, sorted_levels, COLORS[i % len(COLORS)], halo=mesh is not None
-        )
-        _star(first, axes, best[i], COLORS[i % len(COLORS)])
-    _legend(first, names, sorted_levels)
+        color = COLORS[i % len(COLORS)]
+        _shade(first, axes, bands[i], sorted_levels, color)
+        _contours(first, axes, single, sorted_levels, color, halo=mesh is not None)
+        _star(first, axes, best[i], color)
+    handles = _legend_entries(names, sorted_levels)
+    legend_on(ax, first, handles, n_cols=2 if len(handles) <= 6 else 3)
     for i, panel in enumerate(panels[1:]):
         mesh = _colours(panel, axes, maps[i], norm)
+        _shade(panel, axes, bands[i], sorted_levels, "white")
         _contours(panel, axes, maps[i], sorted_levels, "white")
         _star(panel, axes, best[i], "white")
         panel.set_title(names[i])
     for panel in panels:
         panel.set(xlabel=xlabel, ylabel=ylabel, xlim=axes[0][[0, -1]], ylim=axes[1][[0, -1]])
+        panel.locator_params(axis="x", nbins=6)
     if mesh is not None:
         figure.colorbar(mesh, ax=panels, label="$p$-value", extend="min", pad=0.02)
     return figure
@@ -158,10 +173,37 @@ def _as_map(p_values: ArrayLike, axes: tuple[FloatArray, FloatArray]) -> FloatAr
     return values.reshape(shape)
 
 
-def _levels(levels: Sequence[float]) -> list[float]:
-    if not len(levels):
-        raise OptionError("levels must list at least one p-value, such as [0.32].")
-    return sorted(set(levels), reverse=True)
+def _bands(
+    given: Sequence[Sequence[ArrayLike] | None] | None, axes: tuple[FloatArray, FloatArray], n: int
+) -> list[FloatArray | None]:
+    """Lower and upper p-values of each analysis, shape ``(2, n_0, n_1)``, or None."""
+    bands: list[FloatArray | None] = []
+    for pair in [None] * n if given is None else given:
+        if pair is not None and len(pair) != 2:
+            raise OptionError(f"p_value_bands must hold pairs (lower, upper), got {len(pair)}.")
+        bands.append(None if pair is None else np.stack([_as_map(end, axes) for end in pair]))
+    if len(bands) != n:
+        raise OptionError(f"p_value_bands must have one entry for each of {n} analyses.")
+    if any(band is not None and np.any(band[0] > band[1]) for band in bands):
+        raise DataError("p_value_bands must be (lower, upper), but a lower one is above its upper.")
+    return bands
+
+
+def _shade(
+    panel: Axes,
+    axes: tuple[FloatArray, FloatArray],
+    band: FloatArray | None,
+    levels: Sequence[float],
+    color: str,
+) -> None:
+    """Fill the points at which a level lies between the lower and the upper p-value."""
+    if band is None:
+        return
+    lower, upper = np.log(np.maximum(band, _SMALLEST))
+    for level in np.log(levels):
+        excess = np.maximum(lower - level, level - upper).T
+        if excess.min() < 0.0:
+            panel.contourf(*axes, excess, levels=[-np.inf, 0.0], colors=[color], alpha=0.25)
 
 
 def _contours(
@@ -222,7 +264,7 @@ def _star(panel: Axes, axes: tuple[FloatArray, FloatArray], index: int, color: s
     )
 
 
-def _legend(panel: Axes, names: Sequence[str], levels: Sequence[float]) -> None:
+def _legend_entries(names: Sequence[str], levels: Sequence[float]) -> list[Line2D]:
     handles = [
         Line2D([], [], color=COLORS[i % len(COLORS)], label=name) for i, name in enumerate(names)
     ]
@@ -233,4 +275,4 @@ def _legend(panel: Axes, names: Sequence[str], levels: Sequence[float]) -> None:
                 [], [], color="#777777", linestyle=style, label=f"{100.0 * (1.0 - level):.4g} % CL"
             )
         )
-    legend_above(panel, handles, n_cols=2 if len(handles) <= 6 else 3)
+    return handles

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import awkward as ak
@@ -15,19 +16,29 @@ from madminer.progress import track
 from madminer.reading.event_particle import EventParticle
 from madminer.typing import FloatArray
 
-__all__ = ["check_function", "evaluate_columnar", "evaluate_event_by_event"]
+__all__ = ["ARGUMENTS", "check_function", "evaluate_columnar", "evaluate_event_by_event"]
 
-_ARGUMENTS: Final = ("p_truth", "l", "a", "j", "met")
+ARGUMENTS: Final = ("p_truth", "l", "a", "j", "met")
+"""Objects that functions get: (particles, leptons, photons, jets, met), those before smearing."""
+
+_NAMES: Final = {"p_truth": "particles", "l": "leptons", "a": "photons", "j": "jets"}
+_NUMBERS: Final = {4: "four", 5: "five"}
 _UNDEFINED: Final = (RuntimeError, IndexError, StopIteration)
 _MISTAKES: Final = (NotImplementedError, RecursionError, MadMinerError)  # also RuntimeErrors
 
 
-def check_function(name: str, function: Callable[..., Any]) -> None:
+def check_function(
+    name: str, function: Callable[..., Any], forms: Sequence[tuple[str, ...]] = (ARGUMENTS,)
+) -> tuple[str, ...]:
     """Refuse what cannot be called as ``function(particles, leptons, photons, jets, met)``.
 
     Args:
         name: Name of the observable.
         function: The function.
+        forms: Objects that it may take; the first that fits is chosen.
+
+    Returns:
+        The objects that it takes.
 
     Raises:
         SetupError: If it is no function, or of another number of arguments.
@@ -37,18 +48,28 @@ def check_function(name: str, function: Callable[..., Any]) -> None:
     try:
         signature = inspect.signature(function)
     except ValueError:  # some functions written in C tell nothing
-        return
-    try:
-        signature.bind(*_ARGUMENTS)
-    except TypeError as error:
-        raise SetupError(
-            f"The function of observable {name!r} must take the five arguments (particles, "
-            f"leptons, photons, jets, met), but it takes {signature}."
-        ) from error
+        return forms[0]
+    for form in forms:
+        with suppress(TypeError):
+            signature.bind(*form)
+            return form
+    wanted = " or ".join(map(_in_words, forms))
+    raise SetupError(
+        f"The function of observable {name!r} must take the {wanted}, but it takes {signature}."
+    )
+
+
+def _in_words(form: tuple[str, ...]) -> str:
+    names = ", ".join(_NAMES.get(name, name) for name in form)
+    return f"{_NUMBERS[len(form)]} arguments ({names})"
 
 
 def evaluate_event_by_event(
-    name: str, function: Callable[..., float | None], objects: Mapping[str, Any], n_events: int
+    name: str,
+    function: Callable[..., float | None],
+    objects: Mapping[str, Any],
+    n_events: int,
+    names: tuple[str, ...] = ARGUMENTS,
 ) -> FloatArray:
     """Call a function of the particles once per event.
 
@@ -62,6 +83,7 @@ def evaluate_event_by_event(
             IndexError or StopIteration for a particle that does not exist.
         objects: Records by name.
         n_events: Number of events.
+        names: Names of the records that the function takes.
 
     Returns:
         Values, not-a-number where undefined, shape ``(n_events,)``.
@@ -70,7 +92,7 @@ def evaluate_event_by_event(
         DataError: If the function returns something other than a number.
         ExpressionError: If it raises another error.
     """
-    arguments = [_particles_per_event(objects[key]) for key in _ARGUMENTS]
+    arguments = [_particles_per_event(objects[key]) for key in names]
     values = np.full(n_events, np.nan)
     for event in track(range(n_events), f"observable {name}"):
         try:
@@ -93,7 +115,11 @@ def evaluate_event_by_event(
 
 
 def evaluate_columnar(
-    name: str, function: Callable[..., Any], objects: Mapping[str, Any], n_events: int
+    name: str,
+    function: Callable[..., Any],
+    objects: Mapping[str, Any],
+    n_events: int,
+    names: tuple[str, ...] = ARGUMENTS,
 ) -> FloatArray:
     """Call a function of the particles of all events.
 
@@ -104,6 +130,7 @@ def evaluate_columnar(
             undefined.
         objects: Records by name.
         n_events: Number of events.
+        names: Names of the records that the function takes.
 
     Returns:
         Values, not-a-number where undefined, shape ``(n_events,)``.
@@ -112,7 +139,7 @@ def evaluate_columnar(
         ShapeError: If the function does not return one number an event.
         ExpressionError: If it raises an error.
     """
-    arguments = [objects[key] for key in _ARGUMENTS]
+    arguments = [objects[key] for key in names]
     try:
         result = function(*arguments)
     except Exception as error:

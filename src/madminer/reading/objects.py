@@ -24,6 +24,7 @@ __all__ = [
     "EVENT_NUMBERS",
     "EventObjects",
     "FlatParticles",
+    "LazyObjects",
     "MetNoise",
     "Resolution",
     "SINGLE_PARTICLES",
@@ -74,6 +75,8 @@ class FlatParticles:
         mass: Mass in GeV, shape ``(n,)``.
         charge: Electric charge in units of e, not-a-number where unknown, shape ``(n,)``.
         spin: Helicity, not-a-number for unknown, shape ``(n,)``.
+        b_tag: Whether tagged as a bottom jet, shape ``(n,)``; None for the true flavour.
+        tau_tag: Whether tagged as a tau jet, shape ``(n,)``; None for the true flavour.
 
     Raises:
         ShapeError: If the lengths do not fit together.
@@ -88,13 +91,21 @@ class FlatParticles:
     mass: FloatArray
     charge: FloatArray
     spin: FloatArray
+    b_tag: BoolArray | None = None
+    tau_tag: BoolArray | None = None
 
     def __post_init__(self) -> None:
         expected = (int(self.counts.sum()),)
-        for name in (f.name for f in fields(self) if f.name != "counts"):
+        for name in self.columns:
             shape = getattr(self, name).shape
             if shape != expected:
                 raise ShapeError(f"Column {name} needs shape {expected}, got {shape}.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that have an entry for each particle."""
+        names = (f.name for f in fields(self) if f.name != "counts")
+        return tuple(name for name in names if getattr(self, name) is not None)
 
     @property
     def n_events(self) -> int:
@@ -126,7 +137,7 @@ class FlatParticles:
         return sums.astype(np.float64)  # whole numbers if there are no particles
 
     def to_records(self) -> ParticleArray:
-        """The particles as records, one list an event, with tags from the true flavour."""
+        """The particles as records, one list an event."""
         flavour = np.abs(self.pdgid)
         return make_particles(
             self.counts,
@@ -137,16 +148,20 @@ class FlatParticles:
             charge=self.charge,
             pdgid=self.pdgid,
             spin=self.spin,
-            b_tag=flavour == 5,
-            tau_tag=flavour == 15,
+            b_tag=flavour == 5 if self.b_tag is None else self.b_tag,
+            tau_tag=flavour == 15 if self.tau_tag is None else self.tau_tag,
             t_tag=flavour == 6,
         )
 
+    def total(self) -> ParticleArray:
+        """The sum of the particles of each event, as one record an event."""
+        columns = (self.px, self.py, self.pz, self.energy, self.charge)
+        px, py, pz, energy, charge = (self.sum_per_event(column) for column in columns)
+        return make_particles(None, px, py, pz, energy, charge=charge)
+
     def _taken(self, order: IntArray, counts: IntArray) -> FlatParticles:
-        columns = (f.name for f in fields(self) if f.name != "counts")
-        return replace(
-            self, counts=counts, **{name: getattr(self, name)[order] for name in columns}
-        )
+        taken = {name: getattr(self, name)[order] for name in self.columns}
+        return replace(self, counts=counts, **taken)
 
 
 def charges_of(pdgid: IntArray) -> FloatArray:
@@ -190,8 +205,41 @@ def lhe_vocabulary(observables: tuple[str, ...] = ()) -> Vocabulary:
     )
 
 
-class EventObjects(Mapping[str, ParticleArray | FloatArray]):
+class LazyObjects(Mapping[str, ParticleArray | FloatArray]):
     """Objects and numbers of many events by name; objects are made when first asked for.
+
+    Args:
+        n_events: Number of events.
+        makers: By name, what makes an object.
+        numbers: Further numbers by name, each of shape ``(n_events,)``.
+    """
+
+    def __init__(
+        self,
+        n_events: int,
+        makers: Mapping[str, Callable[[], ParticleArray]],
+        numbers: Mapping[str, FloatArray],
+    ) -> None:
+        self.n_events = n_events
+        self.numbers = numbers
+        self._makers = dict(makers)
+        self._made: dict[str, ParticleArray | FloatArray] = dict(numbers)
+
+    def __getitem__(self, name: str) -> ParticleArray | FloatArray:
+        """One particle an event, a list of them, or a number."""
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._makers, **self._made})
+
+    def __len__(self) -> int:
+        return len({**self._makers, **self._made})
+
+
+class EventObjects(LazyObjects):
+    """Objects and numbers of parton-level events.
 
     Lists are sorted by falling transverse momentum, except `p` and `p_truth`, which keep the
     order of the file.
@@ -210,41 +258,21 @@ class EventObjects(Mapping[str, ParticleArray | FloatArray]):
         met_noise: FloatArray,
         numbers: Mapping[str, FloatArray],
     ) -> None:
-        self.n_events = particles.n_events
-        self.numbers = numbers
         self._particles = particles
         self._met_noise = met_noise
-        self._makers: dict[str, Callable[[], ParticleArray]] = {
+        makers: dict[str, Callable[[], ParticleArray]] = {
             **{name: partial(self._collection, codes) for name, codes in _COLLECTION_CODES.items()},
             "p": particles.to_records,
             "p_truth": truth.to_records,
             "met": self._met,
-            "visible": self._visible,
+            "visible": lambda: visible_particles(particles).total(),
             "all": lambda: self["visible"] + self["met"],
         }
-        self._made: dict[str, ParticleArray | FloatArray] = dict(numbers)
-
-    def __getitem__(self, name: str) -> ParticleArray | FloatArray:
-        """One particle an event, a list of them, or a number."""
-        if name not in self._made:
-            self._made[name] = self._makers[name]()
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({**self._makers, **self._made})
-
-    def __len__(self) -> int:
-        return len({**self._makers, **self._made})
+        super().__init__(particles.n_events, makers, numbers)
 
     def _collection(self, codes: tuple[int, ...]) -> ParticleArray:
         chosen = is_one_of(np.abs(self._particles.pdgid), codes)
         return self._particles.select(chosen).sorted_by_pt().to_records()
-
-    def _visible(self) -> ParticleArray:
-        seen = visible_particles(self._particles)
-        columns = (seen.px, seen.py, seen.pz, seen.energy, seen.charge)
-        px, py, pz, energy, charge = (seen.sum_per_event(column) for column in columns)
-        return make_particles(None, px, py, pz, energy, charge=charge)
 
     def _met(self) -> ParticleArray:
         """Minus the visible transverse momentum, massless, at zero pseudorapidity."""

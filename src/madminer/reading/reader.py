@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from madminer.io import write_events
 from madminer.io.atomic import refuse_same_file
 from madminer.io.setup_file import read_setup
 from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
-from madminer.reading.functions import check_function
+from madminer.reading.functions import ARGUMENTS, check_function
 from madminer.reading.objects import default_observables
 from madminer.reading.results import (
     AnalysedSample,
@@ -74,6 +74,9 @@ class EventReader(ABC):
     Raises:
         SetupError: If the setup has no benchmarks.
     """
+
+    function_arguments: ClassVar[tuple[tuple[str, ...], ...]] = (ARGUMENTS,)
+    """Objects that functions for observables may take."""
 
     def __init__(self, filename: StrPath) -> None:
         self.setup = read_setup(filename)
@@ -179,9 +182,10 @@ class EventReader(ABC):
                 has a meaning already.
             OptionError: If the default is not finite.
         """
-        check_function(name, fn)
+        arguments = check_function(name, fn, self.function_arguments)
         is_columnar = flag(columnar, "columnar")
-        self._add(Observable(name, fn, default, required), is_columnar=is_columnar)
+        observable = Observable(name, fn, default, required)
+        self._add(observable, is_columnar=is_columnar, arguments=arguments)
 
     def add_default_observables(
         self,
@@ -268,7 +272,13 @@ class EventReader(ABC):
         write_events(filename_out, setup, events, summary)
         logger.info("Saved %d events to %s", len(events), filename_out)
 
-    def _add(self, observable: Observable, *, is_columnar: bool = False) -> None:
+    def _add(
+        self,
+        observable: Observable,
+        *,
+        is_columnar: bool = False,
+        arguments: tuple[str, ...] = ARGUMENTS,
+    ) -> None:
         vocabulary = self.vocabulary()
         check_observable_name(observable, vocabulary)
         if observable.name in self.observables:
@@ -278,7 +288,7 @@ class EventReader(ABC):
             )
         vocabulary = replace(vocabulary, observables=frozenset(self.observables))
         self._compiled[observable.name] = compile_observable(
-            observable, vocabulary, is_columnar=is_columnar
+            observable, vocabulary, is_columnar=is_columnar, arguments=arguments
         )
         self.observables[observable.name] = observable
 

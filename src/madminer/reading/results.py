@@ -17,7 +17,7 @@ from madminer.errors import (
 from madminer.io import Events, EventSummary
 from madminer.io.events import Weights
 from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
-from madminer.reading.selection import CutFlow
+from madminer.reading.selection import CutFlow, SelectedEvents
 from madminer.reading.systematics import NuisanceWeight
 from madminer.typing import ArrayLike, FloatArray, IntArray
 
@@ -25,6 +25,7 @@ __all__ = [
     "AnalysedSample",
     "ReadingResults",
     "collect_events",
+    "join_selected",
     "join_weights",
 ]
 
@@ -44,6 +45,31 @@ class AnalysedSample:
     weights: Weights
     nuisances: tuple[NuisanceWeight, ...]
     cut_flow: CutFlow
+
+
+def join_selected(
+    parts: Sequence[SelectedEvents], nuisances: tuple[NuisanceWeight, ...], factor: float
+) -> AnalysedSample:
+    """Put the parts of a sample together.
+
+    Args:
+        parts: The events that pass, at least one part.
+        nuisances: What the nuisance benchmarks of the sample are.
+        factor: Factor that turns the weights of the file into pb, the k-factor included.
+
+    Returns:
+        The sample.
+    """
+    cut_flow = parts[0].cut_flow
+    for part in parts[1:]:
+        cut_flow += part.cut_flow
+    weights = Weights.joined([part.weights for part in parts])
+    return AnalysedSample(
+        x=np.concatenate([part.x for part in parts]),
+        weights=Weights(weights.names, factor * weights.matrix),
+        nuisances=nuisances,
+        cut_flow=cut_flow.scaled(factor),
+    )
 
 
 def join_weights(samples: Sequence[AnalysedSample], reference: str) -> Weights:

@@ -19,8 +19,8 @@ from madminer.expressions import (
 )
 from madminer.io.events import Weights
 from madminer.models import Cut, Efficiency, Observable
-from madminer.reading.functions import evaluate_columnar, evaluate_event_by_event
-from madminer.reading.objects import EventObjects
+from madminer.reading.functions import ARGUMENTS, evaluate_columnar, evaluate_event_by_event
+from madminer.reading.objects import LazyObjects
 from madminer.tables import Table, tables_html
 from madminer.typing import BoolArray, FloatArray, IntArray
 
@@ -91,24 +91,26 @@ class CompiledObservable:
         observable: Name, default and whether it is required.
         expression: Its compiled expression; None for a function.
         is_columnar: Whether its function takes the particles of all events at once.
+        arguments: Objects that its function takes.
     """
 
     observable: Observable
     expression: CompiledExpression | None = None
     is_columnar: bool = False
+    arguments: tuple[str, ...] = ARGUMENTS
 
     @property
     def names(self) -> frozenset[str]:
-        """Objects that its expression needs."""
-        return frozenset() if self.expression is None else self.expression.names
+        """Objects that it needs."""
+        return frozenset(self.arguments) if self.expression is None else self.expression.names
 
-    def evaluate(self, objects: EventObjects, namespace: EventNamespace) -> FloatArray:
+    def evaluate(self, objects: LazyObjects, namespace: EventNamespace) -> FloatArray:
         """Values of all events, not-a-number where undefined, shape ``(n_events,)``."""
         if self.expression is not None:
             return self.expression.evaluate(namespace).values
         evaluate = evaluate_columnar if self.is_columnar else evaluate_event_by_event
         name, function = self.observable.name, self.observable.val_expression
-        return evaluate(name, function, objects, objects.n_events)  # type: ignore[arg-type]
+        return evaluate(name, function, objects, objects.n_events, self.arguments)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +130,11 @@ class ObservableValues:
 
 
 def compile_observable(
-    observable: Observable, vocabulary: Vocabulary, *, is_columnar: bool = False
+    observable: Observable,
+    vocabulary: Vocabulary,
+    *,
+    is_columnar: bool = False,
+    arguments: tuple[str, ...] = ARGUMENTS,
 ) -> CompiledObservable:
     """Compile an observable.
 
@@ -136,6 +142,7 @@ def compile_observable(
         observable: The observable.
         vocabulary: Names that its expression may use.
         is_columnar: Whether its function takes the particles of all events at once.
+        arguments: Objects that its function takes.
 
     Raises:
         ExpressionError: If its expression is refused.
@@ -146,13 +153,13 @@ def compile_observable(
     if observable.val_default is not None:
         number(observable.val_default, f"Observable {observable.name!r}: the default")
     if callable(observable.val_expression):
-        return CompiledObservable(observable, is_columnar=is_columnar)
+        return CompiledObservable(observable, is_columnar=is_columnar, arguments=arguments)
     expression = compile_expression(observable.val_expression, vocabulary)
     return CompiledObservable(observable, expression)
 
 
 def evaluate_observables(
-    observables: Iterable[CompiledObservable], objects: EventObjects, namespace: EventNamespace
+    observables: Iterable[CompiledObservable], objects: LazyObjects, namespace: EventNamespace
 ) -> ObservableValues:
     """Evaluate all observables in all events.
 
@@ -427,7 +434,7 @@ def compile_selection(
 
 
 def select_events(
-    selection: Selection, objects: EventObjects, weights: Weights, reference: str
+    selection: Selection, objects: LazyObjects, weights: Weights, reference: str
 ) -> SelectedEvents:
     """Evaluate observables, apply cuts and efficiencies.
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from madminer.checks import flag, path, positive, sequence, text
 from madminer.deprecation import warn
@@ -23,6 +23,7 @@ __all__ = [
     "Sample",
     "check_parameter_points",
     "check_sample",
+    "listed_names",
     "normalisation",
     "weight_ids",
     "weights_at_benchmarks",
@@ -36,6 +37,7 @@ _ROUNDING: Final = 1e-3  # relative difference of values that rounding in cards 
 _NEGLIGIBLE: Final = 1e-4  # of the largest value of a parameter: cards write 1e-05 for zero
 _EXACT: Final = 1e-6  # of the largest value: nothing closer is told apart
 
+AnySample = TypeVar("AnySample", bound="Sample")
 _Entry = tuple[str, int]  # block in lower case and number in a parameter card
 
 _SHOWN: Final = 20  # names in a message
@@ -64,7 +66,14 @@ class Sample:
     systematics: Sequence[str] = ()
 
 
-def check_sample(sample: Sample, setup: AnalysisSetup) -> Sample:
+def listed_names(names: Sequence[str] | None) -> Sequence[str]:
+    """Several names, one or none as a list."""
+    if names is None:
+        return ()
+    return [names] if isinstance(names, str) else names
+
+
+def check_sample(sample: AnySample, setup: AnalysisSetup) -> AnySample:
     """Refuse a sample that cannot be read.
 
     Returns:

@@ -6,20 +6,20 @@ import bz2
 import importlib
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from madminer.errors import FileFormatError, MissingDependencyError
 
-__all__ = ["uncompressed_blocks"]
+__all__ = ["OTHER_FORMATS", "uncompressed_blocks"]
 
 _BLOCK: Final = 1 << 17
 _FIRST_BLOCK: Final = 1 << 15  # most headers end here, and they are read by themselves
 _LARGEST: Final = 1 << 20  # of what comes out of one step
 _GZIP, _BZIP2, _ZSTD = b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f\xfd"
 _LZMA: Final = (b"\xfd7zXZ\0", b"\x5d\0\0")
-_OTHER_FORMATS: Final = {
+OTHER_FORMATS: Final = {
     b"root": "a ROOT file",
     b"\x89HDF": "an HDF5 file, such as a setup or an event file of MadMiner",
     b"PK\x03\x04": "a zip archive: unpack it",
@@ -34,13 +34,18 @@ _OTHER_FORMATS: Final = {
     b"\xff\xfe": "text in UTF-16: convert it to UTF-8",
     b"\xfe\xff": "text in UTF-16: convert it to UTF-8",
 }
+"""What files that are no Les Houches event files begin with, and what they are."""
 
 
-def uncompressed_blocks(path: Path) -> Iterator[bytes]:
+def uncompressed_blocks(
+    path: Path, kind: str = "Les Houches event file", others: Mapping[bytes, str] = OTHER_FORMATS
+) -> Iterator[bytes]:
     """Content of a file, uncompressed, at most a megabyte at a time.
 
     Args:
         path: The file; its compression (none, gzip, bzip2, xz, zstd) is seen from its content.
+        kind: What the file should be, for messages.
+        others: What files of other kinds begin with, and what they are.
 
     Raises:
         FileFormatError: If the compressed data are damaged or truncated, or it is a file of
@@ -58,7 +63,7 @@ def uncompressed_blocks(path: Path) -> Iterator[bytes]:
             blocks = _read(_opened(file, begin))
         try:
             first = next(blocks, b"")
-            _check_format(first, path)
+            _check_format(first, path, kind, others)
             yield first
             yield from blocks
         except (zlib.error, lzma.LZMAError, EOFError, OSError) as error:
@@ -69,10 +74,10 @@ def uncompressed_blocks(path: Path) -> Iterator[bytes]:
             ) from error
 
 
-def _check_format(begin: bytes, path: Path) -> None:
-    for magic, what in _OTHER_FORMATS.items():
+def _check_format(begin: bytes, path: Path, kind: str, others: Mapping[bytes, str]) -> None:
+    for magic, what in others.items():
         if begin.startswith(magic):
-            raise FileFormatError(f"{path} is no Les Houches event file, but {what}.")
+            raise FileFormatError(f"{path} is no {kind}, but {what}.")
 
 
 def _opened(file: IO[bytes], begin: bytes) -> IO[bytes]:
