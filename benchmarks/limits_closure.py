@@ -18,7 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from madminer import AsymptoticLimits, ParameterizedRatioEstimator, SampleAugmenter
+from madminer import (
+    AsymptoticLimits,
+    Ensemble,
+    ParameterizedRatioEstimator,
+    SampleAugmenter,
+)
 from madminer.demo.events import prepare_events
 from madminer.demo.inference import grid_ranges
 from madminer.demo.settings import DemoSettings
@@ -38,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few events and epochs")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--members", type=int, default=4, help="networks whose mean is taken")
     options = parser.parse_args()
     n_events, n_samples, n_epochs = (100_000, 400_000, 20)
     if options.quick:
@@ -47,7 +53,10 @@ def main() -> None:
         truth = FisherInformation(events, include_nuisance_parameters=False)
         information, _ = truth.truth_information("sm", LUMINOSITY)
         ranges = grid_ranges(information, np.zeros(2))
-        ratio = train_ratio(events, information, n_samples, n_epochs, options.seed)
+        ratio = Ensemble()
+        for member in range(options.members):
+            seed = options.seed + member
+            ratio.add_estimator(train_ratio(events, information, n_samples, n_epochs, seed))
         response = train_response(
             events, "sm", n_hidden=(50,), n_epochs=10, initial_lr=0.01, seed=options.seed
         )

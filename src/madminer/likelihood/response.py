@@ -94,9 +94,7 @@ def train_response(
     parts = np.concatenate([0.5 * (up - down), 0.5 * (up + down) - 1.0]).T
     estimator = ScoreEstimator(n_hidden=n_hidden, activation=activation)
     weights = pool.probabilities(theta) * len(pool)
-    estimator.train(
-        "sally", pool.x, parts, sample_weight=weights, scale_scores=True, **training
-    )
+    estimator.train("sally", pool.x, parts, sample_weight=weights, scale_scores=True, **training)
     return estimator
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from madminer.analysis.weights import ParameterPoints
 from madminer.blocks import row_blocks
+from madminer.errors import DataError
 from madminer.likelihood.learned import LearnedDensity
 from madminer.likelihood.yields import Yields
 from madminer.stats import log_poisson
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 SMALLEST_MEAN = 1e-5
 """Expected number of events where the cross section is negative."""
+
+MOST_LOST = 0.5
+"""Share of the events without a finite likelihood beyond which nothing can be said."""
 
 SMALLEST_SHARE = 1e-12
 """Share of the events that every bin has at least, so that no logarithm is infinite."""
@@ -206,10 +210,17 @@ class LearnedShape(Term):
         if len(self.starts) > 2:
             return self.expand(points, datasets).value
         positions = self.density.positions(points)
-        value = np.zeros(len(positions))
+        value, lost = np.zeros(len(positions)), 0.0
         for events in self._blocks(len(positions)):
             log_f, _ = self.density.combinations(self.x[events], positions)
-            value -= _counting(log_f)[0] @ self.weights[events]
+            w = self.weights[events]
+            lost += float(np.abs(w[~np.isfinite(log_f).all(axis=0)]).sum())
+            value -= _counting(log_f)[0] @ w
+        if lost > MOST_LOST * float(np.abs(self.weights).sum()):
+            raise DataError(
+                "The estimator gives no finite likelihood for most of the events at some parameter "
+                "point: choose a smaller grid, or check the estimator."
+            )
         return value
 
     def scan(self, points: ParameterPoints) -> FloatArray:
@@ -331,13 +342,14 @@ class ResponseShape(Term):
         p = points.setup.n_parameters
         n, nus = _of(self.n_observed, datasets), points.nus
         a, b = _of(self.linear, datasets), _of(self.quadratic, datasets)
-        by_log = slope[:, 0] / sigma
-        by_log[:, :p] -= (slope_0[:, 0] / sigma_0)[:, :p]
+        with np.errstate(divide="ignore", invalid="ignore"):  # no step goes where sigma vanishes
+            by_log, change = slope[:, 0] / sigma, np.log(sigma / sigma_0)[:, 0]
+            by_log[:, :p] -= (slope_0[:, 0] / sigma_0)[:, :p]
         gradient = n[:, np.newaxis] * by_log
         gradient[:, p:] -= a + 2.0 * b * nus
         curvature = np.zeros((len(n), *gradient.shape[1:] * 2))
         curvature[:, p:, p:] = _of(self.spread, datasets)
-        value = n * np.log(sigma / sigma_0)[:, 0] - np.sum(a * nus + b * nus**2, axis=1)
+        value = n * change - np.sum(a * nus + b * nus**2, axis=1)
         return Expansion(value, gradient, curvature)
 
     def scan(self, points: ParameterPoints) -> FloatArray:

@@ -102,7 +102,7 @@ class ConfidenceBelt:
         """
         level = fraction(confidence_level, "confidence_level")
         done = np.flatnonzero(self.is_done)
-        values = np.quantile(self.statistics[done], level, axis=1)
+        values = np.quantile(self.statistics[done], level, axis=1, method="inverted_cdf")
         errors = _quantile_errors(self.statistics[done], level)
         if smooth and len(done) > fewest_points(self.thetas.shape[1]):
             return local_polynomial(self.thetas[done], values, errors, self.thetas)
@@ -192,11 +192,18 @@ class ToyLimits:
     asymptotic_p_values: FloatArray
     nus: FloatArray
 
-    def inside(self, confidence_level: float = 0.68, *, smooth: bool = True) -> BoolArray:
-        """Whether points belong to the region of a confidence level, shape ``(n,)``."""
-        critical, _ = self.belt.critical_values(confidence_level, smooth=smooth)
-        inside: BoolArray = self.q <= critical
-        return inside
+    def inside(self, confidence_level: float = 0.68) -> BoolArray:
+        """Whether points belong to the region of a confidence level, shape ``(n,)``.
+
+        By the experiments at a point; where there are none, by smoothed critical values.
+
+        Args:
+            confidence_level: Probability inside the region.
+        """
+        level = fraction(confidence_level, "confidence_level")
+        critical, _ = self.belt.critical_values(level)
+        by_toys: BoolArray = self.p_values > 1.0 - level
+        return np.where(self.belt.is_done, by_toys, self.q <= critical)
 
 
 def toy_limits(

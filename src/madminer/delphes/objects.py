@@ -1,0 +1,228 @@
+"""Objects of Delphes that observables are written in, and those of the generator in their place.
+
+======================  ======================  =============================================
+name                    branches                with generator truth
+======================  ======================  =============================================
+``e``, ``mu``, ``l``    Electron, Muon          stable particles of these codes (Particle)
+``a``                   Photon                  stable photons, also of hadron decays
+``j``                   Jet                     GenJet, which contains leptons and photons too
+``met``                 MissingET               GenMissingET
+``visible``, ``all``    sums of these           sums of these
+``tracks``              Track                   Track
+``p``                   --                      all stable particles in the order of the file
+======================  ======================  =============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from madminer.errors import OptionError
+from madminer.expressions import ParticleArray, Vocabulary
+from madminer.expressions.columns import make_particles
+from madminer.io.delphes import DelphesFile
+from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, LazyObjects
+from madminer.typing import BoolArray, FloatArray
+
+__all__ = ["Acceptance", "DelphesObjects", "delphes_vocabulary", "merged"]
+
+_SEEN: Final = ("e", "mu", "a", "j")
+_BRANCHES: Final = {"e": "Electron", "mu": "Muon", "a": "Photon", "j": "Jet", "tracks": "Track"}
+_MASSES: Final = {"e": 0.000511, "mu": 0.105, "a": 0.0, "tracks": 0.13957}  # GeV; tracks: pions
+_CODES: Final = {"e": 11, "mu": 13, "a": 22}
+_JET: Final = 9  # code of jets
+_STABLE: Final = 1  # status code
+_COLLECTIONS: Final = (*_SEEN, "l", "tracks", "p")
+
+
+def delphes_vocabulary(observables: tuple[str, ...] = ()) -> Vocabulary:
+    """Names that expressions on events of Delphes may use.
+
+    Args:
+        observables: Names of observables, known to cuts.
+    """
+    return Vocabulary(
+        numbers=frozenset(observables),
+        particles=frozenset(SINGLE_PARTICLES),
+        collections=frozenset(_COLLECTIONS),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Objects that count: pT >= pt_min and |eta| <= eta_max.
+
+    Args:
+        pt_min: Least transverse momentum in GeV of ``e``, ``mu``, ``a``, ``j``; None for any.
+        eta_max: Largest absolute pseudorapidity of them; None for any.
+
+    Raises:
+        OptionError: If one is negative or not finite.
+    """
+
+    pt_min: Mapping[str, float | None] = field(default_factory=dict)
+    eta_max: Mapping[str, float | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("pt_min", "eta_max"):
+            for symbol, value in getattr(self, name).items():
+                if value is not None and not 0.0 <= value < np.inf:
+                    raise OptionError(f"{name}_{symbol} must be a number from 0, got {value!r}.")
+
+    def accepts(self, symbol: str, pt: FloatArray, eta: FloatArray) -> BoolArray:
+        """Which objects of a kind are accepted.
+
+        Args:
+            symbol: The kind.
+            pt: Transverse momenta in GeV, shape ``(n,)``.
+            eta: Pseudorapidities, shape ``(n,)``.
+
+        Returns:
+            Verdicts, shape ``(n,)``.
+        """
+        accepted = np.ones(len(pt), dtype=bool)
+        pt_min, eta_max = self.pt_min.get(symbol), self.eta_max.get(symbol)
+        if pt_min is not None:
+            accepted &= pt >= pt_min
+        if eta_max is not None:
+            accepted &= np.abs(eta) <= eta_max
+        return accepted
+
+
+class DelphesObjects(LazyObjects):
+    """Objects of some events of a file of Delphes, read when first asked for.
+
+    Lists are sorted by falling transverse momentum, except `p`.
+
+    Args:
+        file: The file.
+        rows: The events.
+        acceptance: Objects that count.
+        truth: Whether to take particles and jets of the generator.
+    """
+
+    def __init__(
+        self, file: DelphesFile, rows: slice, acceptance: Acceptance, *, truth: bool = False
+    ) -> None:
+        self._file, self._rows = file, rows
+        self._acceptance, self._truth = acceptance, truth
+        self._flat: dict[str, FlatParticles] = {}
+        makers: dict[str, Callable[[], ParticleArray]] = {
+            **{name: partial(self._records, name) for name in (*_SEEN, "tracks")},
+            "l": lambda: self._joined("e", "mu").to_records(),
+            "p_truth": lambda: self._particles("p_truth").to_records(),
+            "met": self._met,
+            "visible": lambda: self._joined(*_SEEN).total(),
+            "all": lambda: self["visible"] + self["met"],
+        }
+        if truth:
+            makers["p"] = makers["p_truth"]
+        super().__init__(rows.stop - rows.start, makers, {})
+
+    def _records(self, symbol: str) -> ParticleArray:
+        return self._particles(symbol).to_records()
+
+    def _joined(self, *symbols: str) -> FlatParticles:
+        return merged(*(self._particles(symbol) for symbol in symbols)).sorted_by_pt()
+
+    def _particles(self, symbol: str) -> FlatParticles:
+        """Particles of a kind that are accepted, kept for later."""
+        if symbol not in self._flat:
+            self._flat[symbol] = self._read(symbol)
+        return self._flat[symbol]
+
+    def _read(self, symbol: str) -> FlatParticles:
+        if symbol == "p_truth":
+            return self._generated() if self._truth or "Particle" in self._file else self._nothing()
+        if self._truth and symbol in _CODES:
+            stable = self._particles("p_truth")
+            found = stable.select(np.abs(stable.pdgid) == _CODES[symbol])
+            with np.errstate(divide="ignore", invalid="ignore"):  # along the beam
+                eta = np.arcsinh(found.pz / found.pt)
+            found = found.select(self._acceptance.accepts(symbol, found.pt, eta))
+        else:
+            found = self._detected(symbol)
+        return found.sorted_by_pt()
+
+    def _detected(self, symbol: str) -> FlatParticles:
+        """Objects as Delphes gives them, by transverse momentum and direction."""
+        is_jet = symbol == "j"
+        branch = "GenJet" if self._truth and is_jet else _BRANCHES[symbol]
+        leaves = ["PT", "Eta", "Phi"]
+        leaves += [] if symbol == "a" else ["Charge"]
+        leaves += ["Mass", "BTag", "TauTag"] if is_jet else []
+        counts, found = self._file.columns(branch, leaves, self._rows)
+        pt, eta, phi = (found[name] for name in leaves[:3])
+        mass = found["Mass"] if is_jet else np.full_like(pt, _MASSES[symbol])
+        charge = found.get("Charge", np.zeros_like(pt))
+        code = np.full(len(pt), _JET if is_jet else _CODES.get(symbol, 0))
+        particles = FlatParticles(
+            counts=counts,
+            pdgid=np.where(charge > 0.0, -code, code) if symbol in {"e", "mu"} else code,
+            px=pt * np.cos(phi),
+            py=pt * np.sin(phi),
+            pz=pt * np.sinh(eta),
+            energy=np.hypot(pt * np.cosh(eta), mass),
+            mass=mass,
+            charge=charge,
+            spin=np.full_like(pt, np.nan),
+            b_tag=found["BTag"] != 0.0 if is_jet else np.zeros(len(pt), dtype=bool),
+            tau_tag=found["TauTag"] != 0.0 if is_jet else np.zeros(len(pt), dtype=bool),
+        )
+        return particles.select(self._acceptance.accepts(symbol, pt, eta))
+
+    def _generated(self) -> FlatParticles:
+        """Stable particles of the generator, without pile-up."""
+        leaves = ["Px", "Py", "Pz", "E", "Mass", "Charge", "PID", "Status"]
+        has_pile_up = "Particle.IsPU" in self._file
+        leaves += ["IsPU"] if has_pile_up else []
+        counts, found = self._file.columns("Particle", leaves, self._rows)
+        everything = FlatParticles(
+            counts=counts,
+            pdgid=found["PID"].astype(np.int64),
+            px=found["Px"],
+            py=found["Py"],
+            pz=found["Pz"],
+            energy=found["E"],
+            mass=found["Mass"],
+            charge=found["Charge"],
+            spin=np.full(len(found["PID"]), np.nan),
+        )
+        is_stable = found["Status"] == _STABLE
+        return everything.select(is_stable & (found["IsPU"] == 0.0) if has_pile_up else is_stable)
+
+    def _nothing(self) -> FlatParticles:
+        none = np.empty(0)
+        counts = np.zeros(self.n_events, dtype=np.int64)
+        code = np.empty(0, dtype=np.int64)
+        columns = dict.fromkeys(("px", "py", "pz", "energy", "mass", "charge", "spin"), none)
+        return FlatParticles(counts=counts, pdgid=code, **columns)  # type: ignore[arg-type]
+
+    def _met(self) -> ParticleArray:
+        """Missing transverse momentum, massless, at zero pseudorapidity."""
+        branch = "GenMissingET" if self._truth else "MissingET"
+        pt, phi = (self._file.one_per_event(branch, leaf, self._rows) for leaf in ("MET", "Phi"))
+        return make_particles(None, pt * np.cos(phi), pt * np.sin(phi), np.zeros_like(pt), pt)
+
+
+def merged(*parts: FlatParticles) -> FlatParticles:
+    """Particles of several kinds of the same events, one kind after the other in each event.
+
+    Args:
+        *parts: The kinds, at least one.
+
+    Returns:
+        All particles, with tags if the first kind has some.
+    """
+    order = np.argsort(np.concatenate([part.events for part in parts]), kind="stable")
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])[order]
+        for name in parts[0].columns
+    }
+    counts = np.sum([part.counts for part in parts], axis=0)
+    return replace(parts[0], counts=counts, **columns)

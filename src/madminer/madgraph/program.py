@@ -1,0 +1,137 @@
+"""MadGraph as a program: where it is, how it is started."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from madminer.errors import MissingFileError, SimulatorError
+
+__all__ = ["OLDEST", "YOUNGEST", "Program", "find_madgraph", "has_blanks", "madgraph_version"]
+
+logger = logging.getLogger(__name__)
+
+OLDEST, YOUNGEST = (2, 9), (3, 6)
+"""Versions of MadGraph that the driver was written for."""
+
+_OPTIONS: Final = ("-O", "-W", "ignore::DeprecationWarning")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How programs of MadGraph are started.
+
+    Args:
+        directory: Folder of MadGraph.
+        python: Python that starts it; None for python3 of the path.
+        initial_command: Shell text that runs before each call, such as ``"source setup.sh"``.
+    """
+
+    directory: Path
+    python: str | None = None
+    initial_command: str | None = None
+
+    @property
+    def mg5(self) -> Path:
+        """The program itself."""
+        return self.directory / "bin" / "mg5_aMC"
+
+    def command(self, program: Path, *arguments: str) -> list[str]:
+        """Command that starts a program of MadGraph.
+
+        Python gets -O: without it MadGraph starts itself again through a shell, which cuts paths
+        at blanks and leaves a child that nobody waits for.
+        """
+        words = [str(program), *arguments]
+        if _is_python(program):
+            words = [self.python or _default_python(), *_OPTIONS, *words]
+        if self.initial_command is None:
+            return words
+        return ["bash", "-c", f'{self.initial_command}\nexec "$@"', "bash", *words]
+
+    def environment(self) -> dict[str, str]:
+        """Variables of its processes: programs beside its Python, such as f2py, come first."""
+        variables = dict(os.environ)
+        folder = Path(self.python).parent if self.python and self.initial_command is None else None
+        if folder is not None and folder != Path():
+            variables["PATH"] = os.pathsep.join([str(folder), variables.get("PATH", os.defpath)])
+        return variables
+
+
+def find_madgraph(directory: Path) -> None:
+    """Check that there is a MadGraph that can be started.
+
+    Args:
+        directory: Folder of MadGraph.
+
+    Raises:
+        MissingFileError: If there is none.
+        SimulatorError: If its program is not executable.
+    """
+    program = directory / "bin" / "mg5_aMC"
+    if not program.is_file():
+        raise MissingFileError(
+            f"There is no MadGraph in {directory}: bin/mg5_aMC is missing. Give the folder of "
+            f"MadGraph as mg_directory."
+        )
+    if not os.access(program, os.X_OK):
+        raise SimulatorError(f"{program} is not executable. Make it so: chmod +x {program}")
+    if has_blanks(directory):
+        logger.warning("MadGraph may fail in %s, as its folder has blanks in its path", directory)
+    version = madgraph_version(directory)
+    if version is not None and not OLDEST <= version[:2] <= YOUNGEST:
+        logger.warning(
+            "MadGraph %s is not one of the versions %s to %s that were tried",
+            ".".join(map(str, version)),
+            ".".join(map(str, OLDEST)),
+            ".".join(map(str, YOUNGEST)),
+        )
+
+
+def madgraph_version(directory: Path) -> tuple[int, ...] | None:
+    """Version of a MadGraph, None if it is not known.
+
+    Args:
+        directory: Folder of MadGraph.
+    """
+    try:
+        text = (directory / "VERSION").read_text(errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"version\s*=\s*(\d+(?:\.\d+)*)", text)
+    return tuple(int(number) for number in found[1].split(".")) if found else None
+
+
+def has_blanks(path: Path | str) -> bool:
+    """Whether a path has blanks, at which MadGraph and its shell scripts cut it.
+
+    Examples:
+        >>> has_blanks("/data/my events")
+        True
+    """
+    return bool(re.search(r"\s", str(path)))
+
+
+def python_words(program: Program) -> Sequence[str]:
+    """The beginning of a command of Python, for scripts."""
+    return [program.python or "python3", *_OPTIONS]
+
+
+def _is_python(program: Path) -> bool:
+    """Whether it is a script of Python; installed ones may be scripts of the shell."""
+    try:
+        with program.open("rb") as file:
+            return b"python" in file.readline(200)
+    except OSError:
+        return True
+
+
+def _default_python() -> str:
+    return shutil.which("python3") or sys.executable
