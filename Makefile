@@ -23,7 +23,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --only-binary pythia8mc -c constraints.txt -e '.[simulate,delphes,parquet,onnx,dev]'
+	$(PIP) install --only-binary pythia8mc -c constraints.txt -e '.[simulate,delphes,shower,parquet,onnx,dev]'
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python

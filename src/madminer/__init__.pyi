@@ -1,5 +1,6 @@
 from .analysis import DataAnalyzer as DataAnalyzer
 from .core import MadMiner as MadMiner
+from .delphes import DelphesReader as DelphesReader
 from .fisherinformation import (
     FisherInformation as FisherInformation,
 )

@@ -159,16 +159,6 @@ def install(owner: type, methods: Iterable[Callable[..., Any]]) -> None:
 
 _LATER: Mapping[str, str] = MappingProxyType(
     {
-        "delphes, DelphesReader": (
-            "Files of Delphes are read by a later version. Until then read parton-level events "
-            "with madminer.LHEReader, whose set_smearing imitates a detector, or give observables "
-            "and weights from elsewhere to madminer.io.import_events."
-        ),
-        "MadMiner.run, MadMiner.run_multiple, MadMiner.reweight_existing_sample": (
-            "MadGraph is run by a later version. Until then run it yourself, with weights at the "
-            "benchmarks from its reweighting, and read the events with madminer.LHEReader; or use "
-            "the generator of madminer.simulate."
-        ),
         "models.SystematicValue": "Annotate with str | float.",
         "utils.interfaces": (
             "Files are read and written by madminer.io: read_setup, write_setup, EventFile, "

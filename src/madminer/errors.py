@@ -95,7 +95,7 @@ class OutputError(MadMinerError, OSError):
 
 
 class SimulatorError(MadMinerError, RuntimeError):
-    """Another program, such as Delphes, fails; the message shows the end of what it wrote."""
+    """Another program, such as MadGraph or Delphes, fails; the message ends with its log."""
 
 
 class TrainingError(MadMinerError, RuntimeError):

@@ -9,10 +9,13 @@ import pytest
 
 from madminer.demo.closure import (
     ScoreComparison,
+    check_coverage,
     check_information,
     check_mean_scores,
     check_score_correlations,
 )
+from madminer.demo.coverage import Coverage
+from madminer.stats import contour_level
 
 N = 20_000
 
@@ -72,3 +75,23 @@ def test_wrong_off_diagonal_fails() -> None:
     truth = np.diag([4.0, 2.0])
     wrong = truth + np.array([[0.0, 0.4], [0.4, 0.0]])
     assert not check_information(wrong, truth, max_error=0.05).passed
+
+
+@pytest.mark.parametrize(
+    ("dof", "scale", "passed"), [(2, 1.0, True), (2, 2.0, False), (2, 0.5, False), (4, 1.0, False)]
+)
+def test_coverage_of_chi_squared_passes(dof: int, scale: float, passed: bool) -> None:
+    q = scale * np.random.default_rng(5).chisquare(dof, size=1000)
+    assert check_coverage(Coverage(q, 2)).passed is passed
+
+
+@pytest.mark.parametrize(("n_inside", "passed"), [(117, True), (116, False), (155, True)])
+def test_coverage_within_three_binomial_errors(n_inside: int, passed: bool) -> None:
+    """136 of 200 are expected, with a standard deviation of 6.6."""
+    level = contour_level(0.68, 2)
+    coverage = Coverage(np.repeat([level - 0.01, level + 0.01], [n_inside, 200 - n_inside]), 2)
+    check = check_coverage(coverage)
+    assert coverage.error == pytest.approx(6.597 / 200, rel=1e-3)
+    assert check.passed is passed
+    assert check.measured == f"{n_inside / 200:.3f} ± 0.033 ({n_inside} toys)"
+    assert check.expected == "0.68 (136 toys)"

@@ -9,6 +9,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +18,15 @@ from rich.console import Console
 from madminer import MadMiner
 from madminer.analysis import DataAnalyzer
 from madminer.demo import DemoResult, DemoSettings, run_demo
-from madminer.demo.events import prepare_events
-from madminer.demo.inference import standard_deviations
+from madminer.demo.coverage import toy_coverage
+from madminer.demo.events import prepare_events, vary_events, with_norm_uncertainty
+from madminer.demo.inference import with_rate_of
 from madminer.demo.page import with_error
 from madminer.errors import ClosureError, OptionError, OutputError, UnknownNameError
-from madminer.io import write_setup
+from madminer.fisherinformation import FisherInformation
+from madminer.io import EventFile, write_setup
+from madminer.limits import AsymptoticLimits
+from madminer.limits.options import LimitKeywords
 from madminer.simulate import drell_yan_setup, simulate, write_parton_events
 
 
@@ -54,6 +59,9 @@ def test_every_file_is_written(quick: DemoResult) -> None:
         "events.lhe.gz",
         "parton.h5",
         "detector.h5",
+        "setup_systematics.h5",
+        "parton_systematics.h5",
+        "detector_systematics.h5",
         "samples",
         "models",
         "results.json",
@@ -62,7 +70,7 @@ def test_every_file_is_written(quick: DemoResult) -> None:
 
 
 def test_all_closure_tests_pass(quick: DemoResult) -> None:
-    assert len(quick.checks) == 11
+    assert len(quick.checks) == 12
     assert all(check.passed for check in quick.checks)
 
 
@@ -74,24 +82,123 @@ def test_more_knowledge_is_more_information(quick: DemoResult) -> None:
         assert np.linalg.eigvalsh(more - less).min() > -0.02 * np.trace(more)
 
 
+def test_the_best_histogram_is_that_of_the_ranking(quick: DemoResult) -> None:
+    informations = quick.informations
+    first, second = informations.best_observables
+    fisher = FisherInformation(quick.events.detector_file)
+    information, covariance = fisher.histo_information_2d(
+        quick.events.theta_reference, quick.settings.luminosity, first, 6, second, 6
+    )
+    np.testing.assert_allclose(informations.histogram, information, rtol=1e-9)
+    np.testing.assert_allclose(informations.covariances["histogram"], covariance, rtol=1e-7)
+    assert max(e.share for e in informations.ranking.entries if e.n_observables) == (
+        informations.ranking.best.share
+    )
+
+
 def test_limits_are_best_at_the_truth(quick: DemoResult) -> None:
     limits = quick.limits
-    np.testing.assert_allclose(limits.truth.best_theta, [0.0, 0.0], atol=1e-9)
     cell = np.array([high - low for low, high in limits.ranges]) / (limits.resolution - 1)
-    assert np.all(np.abs(limits.alices.best_theta) <= 2.01 * cell)
-    assert np.mean(limits.alices.p_values > 0.05) < np.mean(limits.rate.p_values > 0.05)
+    for grids in (limits.nominal, limits.profiled):
+        for name in ("truth", "histogram"):
+            np.testing.assert_allclose(grids[name].best_theta, [0.0, 0.0], atol=1e-9)
+        assert np.all(np.abs(grids["alices"].best_theta) <= 2.01 * cell)
+        areas = [limits.area(grids[name], 0.05) for name in ("alices", "histogram", "rate")]
+        assert areas == sorted(areas)
+
+
+def test_profiling_weakens_limits(quick: DemoResult) -> None:
+    """Expected data are those of nu = 0: the best point stays, all others fit better."""
+    for name in ("rate", "histogram", "truth"):
+        known, profiled = quick.limits.nominal[name], quick.limits.profiled[name]
+        assert known.i_best == profiled.i_best
+        assert np.all(profiled.log_r >= known.log_r - 1e-9)
+        assert np.mean(profiled.log_r - known.log_r) > 0.1
+        assert known.nus.shape == (len(known.log_r), 0)
+
+
+def test_profiled_normalisation_solves_its_equation(quick: DemoResult) -> None:
+    """d/dnu of N log(l v^nu) - l v^nu - nu^2 / 2 vanishes."""
+    grid = quick.limits.profiled["rate"]
+    luminosity, slope = quick.settings.luminosity, np.log(1.1)
+    sigma, _ = DataAnalyzer(quick.events.detector_file).xsecs(list(grid.theta_grid))
+    (nu,) = grid.nus.T
+    expected = luminosity * sigma * 1.1**nu
+    np.testing.assert_allclose(nu, slope * (grid.n_observed - expected), atol=2e-3)
+    assert np.abs(nu).max() > 0.5
+    for name in ("histogram", "alices"):
+        np.testing.assert_allclose(quick.limits.profiled[name].nus, grid.nus, atol=2e-3)
+
+
+def test_profiled_kinematics_without_calculating_them_again(quick: DemoResult) -> None:
+    """The twin evaluates the network with nuisance parameters, too."""
+    file, theta = quick.varied_events.detector_file, quick.events.theta_reference
+    options: LimitKeywords = {
+        "grid_ranges": quick.limits.ranges,
+        "grid_resolutions": 5,
+        "model_file": quick.alices.estimator,
+    }
+    known = AsymptoticLimits(file).expected_limits("ml", theta, **options)
+    profiled = AsymptoticLimits(file, include_nuisance_parameters=True)
+    slow = profiled.expected_limits("ml", theta, **options)
+    fast = with_rate_of(known, profiled.expected_limits("rate", theta, **options))
+    for name in ("log_r", "p_values", "nus", "log_p_rate", "log_constraint"):
+        np.testing.assert_allclose(getattr(fast, name), getattr(slow, name), atol=1e-7)
+    assert np.abs(fast.log_r - known.log_r).max() > 0.1
+
+
+def test_events_with_nuisance_parameter_are_the_same(quick: DemoResult) -> None:
+    for name in ("parton_file", "detector_file"):
+        plain, varied = (
+            EventFile(getattr(events, name)) for events in (quick.events, quick.varied_events)
+        )
+        assert list(varied.setup.nuisance_labels.values()) == ["normalisation"]
+        assert plain.setup.n_nuisance_parameters == 0
+        before, after = plain.read(), varied.read()
+        np.testing.assert_array_equal(after.x, before.x)
+        np.testing.assert_array_equal(after.weights[:, :-1], before.weights)
+        np.testing.assert_allclose(after.weights[:, -1], 1.1 * before.weights[:, 0], rtol=1e-12)
+    assert quick.varied_events.norm_uncertainties == pytest.approx({"normalisation": 0.1})
+
+
+def test_toys_follow_wilks(quick: DemoResult) -> None:
+    q = quick.coverage.statistics
+    assert q.shape == (200,)
+    assert np.all(q >= 0.0)
+    assert abs(np.mean(q) - 2.0) < 4.0 * 2.0 / np.sqrt(200)  # mean and width of chi-squared
+    again = toy_coverage(quick.varied_events, quick.informations, quick.limits, quick.settings)
+    np.testing.assert_array_equal(again.statistics, q)
 
 
 def test_numbers_are_those_of_the_report(quick: DemoResult) -> None:
-    content = json.loads((quick.settings.out / "results.json").read_text())
+    text = (quick.settings.out / "results.json").read_text()
+    content = json.loads(text, parse_constant=pytest.fail)  # NaN and infinity are no JSON
     np.testing.assert_allclose(content["fisher_information"]["truth"], quick.informations.truth)
-    np.testing.assert_allclose(
-        content["limits"]["alices"]["p_values"], quick.limits.alices.p_values
-    )
+    for key, grids in (
+        ("limits", quick.limits.nominal),
+        ("limits_profiled", quick.limits.profiled),
+    ):
+        assert list(content[key]) == ["rate", "histogram", "truth", "alices"]
+        for name, grid in grids.items():
+            np.testing.assert_allclose(content[key][name]["p_values"], grid.p_values)
+    assert content["coverage"]["n_inside"] == quick.coverage.n_inside
+    assert content["coverage"]["n_expected"] == pytest.approx(136.0)
+    ranking = quick.informations.ranking
+    assert [row["label"] for row in content["ranking"]] == [e.label for e in ranking.entries]
+    assert content["nuisance_parameters"] == pytest.approx({"normalisation": 0.1})
     page = quick.report.read_text()
-    for words in ("weak-boson fusion", "300 fb⁻¹", "−2 log r = 2.28", "Expected limits"):
+    for words in (
+        "weak-boson fusion",
+        "300 fb⁻¹",
+        "−2 log r = 2.28",
+        "Expected limits",
+        "68 % CL, profiled",
+        "10 % (normalisation)",
+        f"{quick.coverage.share:.3f} ± 0.033 ({quick.coverage.n_inside} toys)",
+        ranking.best.label,
+    ):
         assert words in page
-    assert page.count("data:image/") == 6
+    assert page.count("data:image/") == 9
 
 
 def test_failed_closure_is_an_error_and_the_report_says_so(tmp_path: Path) -> None:
@@ -173,6 +280,10 @@ def test_another_process_at_another_reference(tmp_path: Path) -> None:
     assert abs(sigma[0] - exact) < 4.0 * np.hypot(error[0], exact_error)
     mass = x[:, list(detector.observables).index("m_mu1_mu2")]
     assert mass.min() > 499.0
+    # the same 3,000 events, now with nuisance parameter
+    varied = DataAnalyzer(vary_events(events, settings).detector_file)
+    np.testing.assert_allclose(varied.xsecs(["triplet"])[0], sigma)
+    np.testing.assert_allclose(varied.xsecs(["triplet"], [[1.0]])[0], 1.1 * sigma)
     labels = dict(zip(detector.observables, events.measurement.labels(), strict=True))
     assert labels["m_mu1_mu2"] == "m_mu1_mu2 [GeV]"
     assert labels["delta_phi_mu1_mu2"] == "delta_phi_mu1_mu2 [rad]"
@@ -191,13 +302,27 @@ def test_numbers_have_the_digits_of_their_errors(value: float, error: float, tex
     assert with_error(value, error) == text
 
 
-def test_standard_deviations_have_errors() -> None:
-    information = np.array([[9.0, 2.0], [2.0, 4.0]])
-    covariance = np.einsum("ij,kl->ijkl", information, information) * 0.01**2  # 1 % on all
-    widths, errors = standard_deviations(information, covariance)
-    np.testing.assert_allclose(widths, np.sqrt(np.diag(np.linalg.inv(information))))
-    np.testing.assert_allclose(errors, 0.005 * widths)
-    assert np.all(np.isinf(standard_deviations(np.diag([1.0, 0.0]))[0]))
+def test_uncertainties_of_the_setup_come_first(tmp_path: Path) -> None:
+    miner = MadMiner()
+    miner.add_parameter("smeft", 7, "cHW")
+    miner.add_benchmark({"cHW": 0.0}, "sm")
+    miner.add_systematics("scale", "normalisation")
+    added = with_norm_uncertainty(miner.setup, 0.2)
+    assert list(added.systematics) == ["normalisation", "normalisation_"]
+    assert added.systematics["normalisation"] == miner.setup.systematics["normalisation"]
+    assert added.systematics["normalisation_"].value == pytest.approx(1.2)
+    miner.add_systematics("norm", "luminosity", norm_variation=1.02)
+    assert with_norm_uncertainty(miner.setup, 0.2) is not added
+    assert list(with_norm_uncertainty(miner.setup, 0.2).systematics) == [
+        "normalisation",
+        "luminosity",
+    ]
+
+
+@pytest.mark.parametrize("option", [{"norm_uncertainty": 0.0}, {"n_toys": 0}])
+def test_settings_that_test_nothing(tmp_path: Path, option: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(option))):
+        DemoSettings(out=tmp_path, **option)
 
 
 def test_too_few_events(tmp_path: Path) -> None:

@@ -407,6 +407,18 @@ def test_fits_without_maximum(few: Likelihood) -> None:
         profile_nuisances(endless, np.array([[0.0]]), start=np.array([[0.0, -3.0]]))
 
 
+def test_undetermined_parameters(template_file: MakeFile) -> None:
+    """Signal and background of the same shape, and their number does not count."""
+    contents = np.array([[1.0, 0.5], [2.0, 1.0]])
+    file = template_file(contents, {"s": ([1.1, 1.2], None)})
+    likelihood = binned(file, np.array([30.0, 70.0]), 30.0, include_xsec=False)
+    with pytest.raises(FitError, match="fix parameters that the data do not determine"):
+        fit(likelihood)
+    result = fit(likelihood, fixed={"mu": 1.0}, minos=True)
+    assert 0.0 < result.errors[1] < 1.0
+    assert not result.intervals
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_profiles_without_minimum(method: str) -> None:
     class Slope:

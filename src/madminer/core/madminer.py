@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
@@ -16,6 +16,15 @@ from madminer.deprecation import missing_attribute
 from madminer.errors import MorphingError, SetupError
 from madminer.expressions import compile_transform
 from madminer.io import read_setup, write_setup
+from madminer.madgraph import (
+    RunKeywords,
+    RunOptions,
+    RunPlan,
+    RunResults,
+    make_plan,
+    reweight_existing_sample,
+    run_madgraph,
+)
 from madminer.models import (
     AnalysisParameter,
     AnalysisSetup,
@@ -27,6 +36,7 @@ from madminer.models import (
 )
 from madminer.models.tables import setup_html, setup_tables
 from madminer.morphing import PhysicsMorpher
+from madminer.options import takes
 from madminer.text import shortened
 from madminer.typing import Seed, StrPath
 
@@ -406,6 +416,159 @@ class MadMiner:
         )
         self.systematics[systematic.name] = systematic
         logger.info("Added systematic %s", systematic)
+
+    @takes(
+        RunOptions,
+        after={
+            "run_card_file": "param_card_template_file",
+            "sample_benchmark": "configuration_file",
+        },
+    )
+    def run(
+        self,
+        *,
+        run_card_file: StrPath | None = None,
+        sample_benchmark: str | None = None,
+        **options: Unpack[RunKeywords],
+    ) -> RunResults | None:
+        """Generate events with MadGraph at one benchmark, with weights at all others.
+
+        Args:
+            run_card_file: Run card; None for that of MadGraph.
+            sample_benchmark: Benchmark to generate at; None for the first one.
+
+        Returns:
+            The checked event file; None with `only_prepare_script`.
+
+        Raises:
+            SimulatorError: If MadGraph fails or leaves something else than was asked for.
+            MissingFileError: If MadGraph or a card does not exist.
+            SetupError: If the template of the parameter card lacks a parameter.
+            UnknownNameError: If there is no such benchmark or systematic uncertainty.
+            OutputError: If the folder holds events, or nothing can be written.
+            OptionError: If options are not allowed, or not together.
+
+        References:
+            Alwall et al., *The automated computation of tree-level and next-to-leading order
+            differential cross sections*, arXiv:1405.0301; Mattelaer, *On the maximal use of Monte
+            Carlo samples: re-weighting events at NLO accuracy*, arXiv:1607.00763.
+        """
+        benchmark = self.default_benchmark if sample_benchmark is None else sample_benchmark
+        benchmarks = None if benchmark is None else [benchmark]
+        return run_madgraph(self.setup, [run_card_file], benchmarks, RunOptions(**options))
+
+    @takes(
+        RunOptions,
+        after={
+            "run_card_files": "param_card_template_file",
+            "sample_benchmarks": "configuration_file",
+        },
+    )
+    def run_multiple(
+        self,
+        *,
+        run_card_files: Sequence[StrPath | None],
+        sample_benchmarks: Sequence[str] | None = None,
+        **options: Unpack[RunKeywords],
+    ) -> RunResults | None:
+        """Generate events with MadGraph at several benchmarks, each with weights at all others.
+
+        There is one run for each run card and benchmark, run cards in the outer loop.
+
+        Args:
+            run_card_files: Run cards; None in the list for that of MadGraph.
+            sample_benchmarks: Benchmarks to generate at; None for all.
+
+        Returns:
+            The checked event files; None with `only_prepare_script`.
+
+        Raises:
+            MadMinerError: As `run` does.
+        """
+        given = RunOptions(**options)
+        return run_madgraph(self.setup, run_card_files, sample_benchmarks, given)
+
+    @takes(
+        RunOptions,
+        without=("only_prepare_script", "resume", "overwrite", "executor"),
+        after={
+            "run_card_files": "param_card_template_file",
+            "sample_benchmarks": "configuration_file",
+        },
+    )
+    def plan_runs(
+        self,
+        *,
+        run_card_files: Sequence[StrPath | None] = (None,),
+        sample_benchmarks: Sequence[str] | None = None,
+        **options: Unpack[RunKeywords],
+    ) -> RunPlan:
+        """Plan what `run_multiple` does, without running or writing anything.
+
+        Args:
+            run_card_files: Run cards; None in the list for that of MadGraph.
+            sample_benchmarks: Benchmarks to generate at; None for all.
+
+        Returns:
+            The plan: print it; ``execute()`` it, several at once with ``executor=...``, after a
+            crash with ``resume=True``; or ``write_scripts()``, ``write_slurm()``,
+            ``write_htcondor()``, and then ``check()`` the events.
+
+        Raises:
+            MadMinerError: As `run` does, as far as the arguments tell.
+        """
+        return make_plan(self.setup, run_card_files, sample_benchmarks, RunOptions(**options))
+
+    def reweight_existing_sample(
+        self,
+        mg_process_directory: StrPath,
+        run_name: str,
+        param_card_template_file: StrPath,
+        sample_benchmark: str,
+        reweight_benchmarks: Sequence[str] | None = None,
+        only_prepare_script: bool = False,
+        log_directory: StrPath | None = None,
+        initial_command: str | None = None,
+        *,
+        python_executable: str | None = None,
+        timeout: float | None = None,
+    ) -> RunResults | None:
+        """Give the events of a run of MadGraph weights at further benchmarks.
+
+        Args:
+            mg_process_directory: Folder of the process.
+            run_name: Name of the run, such as ``"run_01"``.
+            param_card_template_file: Parameter card of the model.
+            sample_benchmark: Benchmark that the events were generated at.
+            reweight_benchmarks: Benchmarks that get weights; None for all others.
+            only_prepare_script: Whether to write ``madminer/scripts/run_reweight.sh`` in the folder
+                of the process and run nothing.
+            log_directory: Folder of the log ``reweight.log``; None for ``./logs``.
+            initial_command: Shell text that runs before, such as ``"source setup.sh"``.
+            python_executable: Python that starts MadGraph; None for python3.
+            timeout: Seconds that it may take; None for any time.
+
+        Returns:
+            The checked event file, which replaces the old one; None with `only_prepare_script`.
+
+        Raises:
+            SimulatorError: If MadGraph fails or leaves something else; the old file then stays.
+            MissingFileError: If there are no such events.
+            OptionError: If the events were decayed by MadSpin, or options are not allowed.
+        """
+        return reweight_existing_sample(
+            self.setup,
+            mg_process_directory,
+            run_name,
+            param_card_template_file,
+            sample_benchmark,
+            reweight_benchmarks,
+            only_prepare_script=only_prepare_script,
+            log_directory=log_directory,
+            initial_command=initial_command,
+            python_executable=python_executable,
+            timeout=timeout,
+        )
 
     def load(self, filename: StrPath, disable_morphing: bool = False) -> None:
         """Load a setup and forget the present one.

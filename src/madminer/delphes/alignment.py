@@ -10,16 +10,19 @@ weights confirm it, or do not contradict it and no other one is possible.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from madminer.errors import DataError
+from madminer.io.delphes import DelphesFile
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Verdict", "compare_weights", "same_numbers", "which_events"]
+__all__ = ["Verdict", "WeightComparison", "compare_weights", "same_numbers", "which_events"]
 
+_PART: Final = 50_000  # events
 _ROUNDING: Final = 1e-3  # relative difference of weights: files round to 4 digits at least
 
 Verdict = bool | None
@@ -95,9 +98,9 @@ def _refusal(
             f"the weights: take them from there with weights='hepmc' or weights='delphes'."
         )
     return DataError(
-        f"{path} has {n_events} events with the numbers {numbers[0]} to {numbers[-1]}, {source} has "
-        f"{n_source}, and neither numbers nor weights tell which event is which. Events were lost "
-        f"on the way, as matching does: take the weights of the events that are left, with "
+        f"{path} has {n_events} events with the numbers {numbers[0]} to {numbers[-1]}, {source} "
+        f"has {n_source}, and neither numbers nor weights tell which event is which. Events were "
+        f"lost on the way, as matching does: take the weights of the events that are left, with "
         f"weights='hepmc' or weights='delphes'; or shower all events again."
     )
 
@@ -136,6 +139,33 @@ def same_numbers(numbers: IntArray, others: IntArray, path: Path, source: Path) 
             f"on, or run Delphes again."
         )
     return positions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightComparison:
+    """Compares weights that Delphes has kept with those of another file.
+
+    Args:
+        file: The events of Delphes.
+        columns: Positions of the weights there, that of the nominal one first.
+        matrix: The same weights in the other file, shape ``(n_source, n_columns)``.
+    """
+
+    file: DelphesFile
+    columns: IntArray
+    matrix: FloatArray
+
+    def __call__(self, positions: IntArray) -> Verdict:
+        """Whether the weights at these positions, shape ``(n_events,)``, are those of Delphes."""
+        if len(self.columns) == 1 or self.file.n_weights <= int(self.columns.max()):
+            return None
+        verdicts = {self._of_part(rows, positions[rows]) for rows in self.file.chunks(_PART)}
+        return False if False in verdicts else True if True in verdicts else None
+
+    def _of_part(self, rows: slice, positions: IntArray) -> Verdict:
+        ours = self.file.weights(rows)[:, self.columns]
+        shifted = self.matrix[(positions + 1) % len(self.matrix)]
+        return compare_weights(ours, self.matrix[positions], shifted)
 
 
 def compare_weights(ours: FloatArray, theirs: FloatArray, shifted: FloatArray) -> Verdict:

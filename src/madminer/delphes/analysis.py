@@ -9,7 +9,7 @@ from typing import Final
 
 from madminer.delphes.objects import Acceptance, DelphesObjects
 from madminer.delphes.samples import DelphesSample
-from madminer.delphes.weights import open_weights
+from madminer.delphes.weights import WeightSource, open_weights
 from madminer.io.delphes import DelphesFile
 from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar
@@ -51,6 +51,12 @@ class DelphesAnalysis:
         cuts = (item.expression.names for item in self.selection.cuts)
         return frozenset().union(*observables, *cuts)
 
+    @property
+    def chunk_size(self) -> int:
+        """Events that are held in memory at a time."""
+        has_many = self.generator_truth or not _MANY.isdisjoint(self.names)
+        return _CHUNK_WITH_PARTICLES if has_many else _CHUNK
+
 
 def analyse_delphes_sample(sample: DelphesSample, analysis: DelphesAnalysis) -> AnalysedSample:
     """Read a sample part by part, evaluate, select and normalise.
@@ -75,31 +81,27 @@ def analyse_delphes_sample(sample: DelphesSample, analysis: DelphesAnalysis) -> 
         _warn_without_truth(file, analysis)
         source = open_weights(sample, analysis.setup, file)
         parts: list[SelectedEvents] = []
-        size = _CHUNK if _MANY.isdisjoint(analysis.names) else _CHUNK_WITH_PARTICLES
-        with closing(
-            progress_bar(file.n_events, f"reading {file.path.name}", unit=" events")
-        ) as bar:
-            for rows in file.chunks(size):
-                weights = event_weights(
-                    source.ids,
-                    source.nuisances,
-                    *source.read(rows),
-                    analysis.reference,
-                    source.path,
-                )
-                objects = DelphesObjects(
-                    file, rows, analysis.acceptance, truth=analysis.generator_truth
-                )
-                parts.append(
-                    select_events(analysis.selection, objects, weights, analysis.reference)
-                )
-                bar.update(objects.n_events)
+        with closing(progress_bar(file.n_events, f"reading {file.path.name}", unit=" events")) as b:
+            for rows in file.chunks(analysis.chunk_size):
+                parts.append(_select(file, rows, source, analysis))
+                b.update(rows.stop - rows.start)
     return join_selected(parts, source.nuisances, source.factor() * sample.k_factor)
+
+
+def _select(
+    file: DelphesFile, rows: slice, source: WeightSource, analysis: DelphesAnalysis
+) -> SelectedEvents:
+    nominal, further = source.read(rows)
+    weights = event_weights(
+        source.ids, source.nuisances, nominal, further, analysis.reference, source.path
+    )
+    objects = DelphesObjects(file, rows, analysis.acceptance, truth=analysis.generator_truth)
+    return select_events(analysis.selection, objects, weights, analysis.reference)
 
 
 def _warn_without_truth(file: DelphesFile, analysis: DelphesAnalysis) -> None:
     """Say that functions get no generator particles; with generator truth that is an error."""
-    if "p_truth" in analysis.names and not analysis.generator_truth and "Particle" not in file:
+    if "p_truth" in analysis.names and not analysis.generator_truth and "Particle.PID" not in file:
         logger.warning(
             "%s has no branch 'Particle': functions of five arguments get no generator particles, "
             "their first list is empty.",

@@ -79,10 +79,10 @@ def names_of_delphes(
         FileFormatError: If the HepMC file has names for another number of weights.
         DataError: If two names are the same.
     """
-    if sample.hepmc is not None and sample.hepmc.is_file() and n_weights:
-        if names := checked_names(read_weight_names(sample.hepmc), n_weights, sample.hepmc):
-            return clean_names(names)
-    return names_in_order(lhe_names, n_weights)
+    names: tuple[str, ...] = ()
+    if sample.hepmc is not None and sample.hepmc.is_file():
+        names = checked_names(read_weight_names(sample.hepmc), n_weights, sample.hepmc)
+    return clean_names(names) or names_in_order(lhe_names, n_weights)
 
 
 def describe_lhe(path: Path | None) -> tuple[LHEHeader, tuple[str, ...]]:

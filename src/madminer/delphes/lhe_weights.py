@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -107,20 +108,17 @@ def open_lhe_weights(sample: DelphesSample, setup: AnalysisSetup, file: DelphesF
 
 def _read(path: Path, sample: DelphesSample, setup: AnalysisSetup) -> _Table:
     lhe = LHEFile(path)
-    sums = WeightSums()
     parts = lhe.events()
     first = next(parts, None)
     if first is None:
         raise NoEventsError(f"{path} holds no events. Generate it again.")
     ids, nuisances = find_weights(setup, sample, lhe.header, first.weights.names)
     names = _needed(ids, nuisances, first.weights.names)
-    nominal, weights = [], []
-    part = first
-    while part is not None:
+    nominal, weights, sums = [], [], WeightSums()
+    for part in chain([first], parts):
         nominal.append(part.xwgtup)
         weights.append(part.weights.select(names))
         sums.add(part)
-        part = next(parts, None)
     return _Table(
         lhe.header,
         first.weights.names,

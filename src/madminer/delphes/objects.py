@@ -17,12 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from operator import methodcaller
 from typing import Any, Final
 
 import numpy as np
 
-from madminer.errors import OptionError
 from madminer.expressions import ParticleArray, Vocabulary
 from madminer.expressions.columns import make_particles
 from madminer.io.delphes import DelphesFile
@@ -60,19 +59,10 @@ class Acceptance:
     Args:
         pt_min: Least transverse momentum in GeV of ``e``, ``mu``, ``a``, ``j``; None for any.
         eta_max: Largest absolute pseudorapidity of them; None for any.
-
-    Raises:
-        OptionError: If one is negative or not finite.
     """
 
     pt_min: Mapping[str, float | None] = field(default_factory=dict)
     eta_max: Mapping[str, float | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("pt_min", "eta_max"):
-            for symbol, value in getattr(self, name).items():
-                if value is not None and not 0.0 <= value < np.inf:
-                    raise OptionError(f"{name}_{symbol} must be a number from 0, got {value!r}.")
 
     def accepts(self, symbol: str, pt: FloatArray, eta: FloatArray) -> BoolArray:
         """Which objects of a kind are accepted.
@@ -112,23 +102,15 @@ class DelphesObjects(LazyObjects):
         self._file, self._rows = file, rows
         self._acceptance, self._truth = acceptance, truth
         self._flat: dict[str, FlatParticles] = {}
-        makers: dict[str, Callable[[], ParticleArray]] = {
-            **{name: partial(self._records, name) for name in (*_SEEN, "tracks")},
-            "l": lambda: self._joined("e", "mu").to_records(),
-            "p_truth": lambda: self._particles("p_truth").to_records(),
-            "met": self._met,
-            "visible": lambda: self._joined(*_SEEN).total(),
-            "all": lambda: self["visible"] + self["met"],
-        }
-        if truth:
-            makers["p"] = makers["p_truth"]
-        super().__init__(rows.stop - rows.start, makers, {})
+        super().__init__(rows.stop - rows.start, _MAKERS, {})
 
-    def _records(self, symbol: str) -> ParticleArray:
-        return self._particles(symbol).to_records()
+    def _list(self, *symbols: str) -> ParticleArray:
+        """Particles of one or several kinds."""
+        kinds = [self._particles(symbol) for symbol in symbols]
+        return (merged(*kinds).sorted_by_pt() if len(kinds) > 1 else kinds[0]).to_records()
 
-    def _joined(self, *symbols: str) -> FlatParticles:
-        return merged(*(self._particles(symbol) for symbol in symbols)).sorted_by_pt()
+    def _sum(self) -> ParticleArray:
+        return merged(*(self._particles(symbol) for symbol in _SEEN)).total()
 
     def _particles(self, symbol: str) -> FlatParticles:
         """Particles of a kind that are accepted, kept for later."""
@@ -138,7 +120,11 @@ class DelphesObjects(LazyObjects):
 
     def _read(self, symbol: str) -> FlatParticles:
         if symbol == "p_truth":
-            return self._generated() if self._truth or "Particle" in self._file else self._nothing()
+            return (
+                self._generated()
+                if self._truth or "Particle.PID" in self._file
+                else self._nothing()
+            )
         if self._truth and symbol in _CODES:
             stable = self._particles("p_truth")
             found = stable.select(np.abs(stable.pdgid) == _CODES[symbol])
@@ -208,6 +194,16 @@ class DelphesObjects(LazyObjects):
         branch = "GenMissingET" if self._truth else "MissingET"
         pt, phi = (self._file.one_per_event(branch, leaf, self._rows) for leaf in ("MET", "Phi"))
         return make_particles(None, pt * np.cos(phi), pt * np.sin(phi), np.zeros_like(pt), pt)
+
+
+_MAKERS: Final[Mapping[str, Callable[[DelphesObjects], ParticleArray]]] = {
+    **{name: methodcaller("_list", name) for name in (*_SEEN, "tracks", "p_truth")},
+    "l": methodcaller("_list", "e", "mu"),
+    "p": methodcaller("_list", "p_truth"),
+    "met": methodcaller("_met"),
+    "visible": methodcaller("_sum"),
+    "all": lambda objects: objects["visible"] + objects["met"],
+}
 
 
 def merged(*parts: FlatParticles) -> FlatParticles:

@@ -26,7 +26,7 @@ from madminer.simulate import simulate, wbf_setup, write_parton_events
 from madminer.text import one_line
 from madminer.typing import FloatArray
 
-__all__ = ["DemoEvents", "prepare_events", "vary_events"]
+__all__ = ["DemoEvents", "prepare_events", "vary_events", "with_norm_uncertainty"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +101,7 @@ def vary_events(events: DemoEvents, settings: DemoSettings) -> DemoEvents:
     """
     varied = replace(
         events,
-        setup=_with_norm_uncertainty(events.setup, settings.norm_uncertainty),
+        setup=with_norm_uncertainty(events.setup, settings.norm_uncertainty),
         parton_file=settings.out / "parton_systematics.h5",
         detector_file=settings.out / "detector_systematics.h5",
     )
@@ -197,8 +197,16 @@ def _demo_events(
     )
 
 
-def _with_norm_uncertainty(setup: AnalysisSetup, uncertainty: float) -> AnalysisSetup:
-    """Add an uncertainty of the normalisation, the one kind that needs no weights in the events."""
+def with_norm_uncertainty(setup: AnalysisSetup, uncertainty: float) -> AnalysisSetup:
+    """Add an uncertainty of the normalisation, the one kind that needs no weights in the events.
+
+    Args:
+        setup: The analysis; one that has such an uncertainty stays as it is.
+        uncertainty: Relative uncertainty of the number of events.
+
+    Returns:
+        The setup with it, named "normalisation", with underscores if that name is taken.
+    """
     systematics = dict(setup.systematics)
     if any(systematic.type is SystematicType.NORM for systematic in systematics.values()):
         return setup

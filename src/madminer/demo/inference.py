@@ -244,6 +244,7 @@ def _limits_by_analysis(
         **options,
         "hist_vars": informations.best_observables,
         "hist_bins": informations.best_bins,
+        "test_split": None,  # as for its information, all events: few ones would shift the best fit
     }
     return {
         "rate": detector.expected_limits("rate", theta, **options),

@@ -13,8 +13,14 @@ from typing import Any, Final, Self
 import awkward as ak
 import numpy as np
 
-from madminer.errors import DataError, FileFormatError, MissingDependencyError, NoEventsError
-from madminer.io.opened import OpenedFile
+from madminer.errors import (
+    DataError,
+    FileFormatError,
+    MadMinerError,
+    MissingDependencyError,
+    NoEventsError,
+)
+from madminer.io.opened import DAMAGES, OpenedFile
 from madminer.typing import FloatArray, IntArray, StrPath
 
 __all__ = ["DelphesFile", "uproot_package"]
@@ -64,7 +70,8 @@ class DelphesFile:
         self._tree: Any = None
         try:
             with self._reading():
-                root = self._uproot.open(self._file)
+                root = self._uproot.open(self._file, array_cache=None)  # it would only grow
+                self._require_bytes(int(root.file.fEND))
                 known = root.keys(cycle=False)
                 if _TREE in known:
                     self._tree = root[_TREE]
@@ -94,8 +101,9 @@ class DelphesFile:
     ) -> None:
         self._file.close()
 
-    def __contains__(self, branch: str) -> bool:
-        return branch in self._tree
+    def __contains__(self, column: str) -> bool:
+        """Whether it has a column such as "Jet.PT"."""
+        return column in self._tree
 
     def chunks(self, n_events: int) -> Iterator[slice]:
         """Cut the events into parts of about `n_events`, where the file is cut itself.
@@ -131,7 +139,8 @@ class DelphesFile:
             FileFormatError: If the file has no such objects, or cannot be read.
             DataError: If a value is not finite.
         """
-        self._require(branch)
+        if f"{branch}.{leaves[0]}" not in self:
+            raise self._lacking(branch)
         columns: dict[str, FloatArray] = {}
         counts = np.zeros(rows.stop - rows.start, dtype=np.int64)
         for leaf in leaves:
@@ -215,13 +224,23 @@ class DelphesFile:
         last = slice(self.n_events - 1, self.n_events)
         return float(self.one_per_event("Event", "CrossSection", last)[0])
 
-    def _require(self, branch: str) -> None:
-        if branch not in self:
-            known = [name for name in self._tree.keys(recursive=False) if name[-5:] != "_size"]
+    def _require_bytes(self, n_bytes: int) -> None:
+        """Refuse a file that ends before what its beginning says."""
+        n_missing = n_bytes - self._file.n_bytes
+        if n_missing > 0:
             raise FileFormatError(
-                f"{self.path} has no {branch!r}, but {known[:_SHOWN]}. Let the TreeWriter of the "
-                f"card of Delphes write it, or leave out what uses it."
+                f"{self.path} is truncated: {n_missing} bytes are missing at its end. Copy it "
+                f"again, or run Delphes again."
             )
+
+    def _lacking(self, branch: str) -> FileFormatError:
+        names: list[str] = self._tree.keys()
+        columns = (name.rpartition("/")[2] for name in names)
+        known = dict.fromkeys(name.partition(".")[0] for name in columns if "." in name)
+        return FileFormatError(
+            f"{self.path} has no {branch!r}, but {list(known)[:_SHOWN]}. Let the TreeWriter of the "
+            f"card of Delphes write it, or leave out what uses it."
+        )
 
     def _column(
         self, name: str, rows: slice, *, finite: bool = True
@@ -243,9 +262,19 @@ class DelphesFile:
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """What goes wrong inside is the fault of the file."""
-        damages = (zlib.error, lzma.LZMAError, self._uproot.DeserializationError)
+        further = (zlib.error, lzma.LZMAError, self._uproot.DeserializationError)
         with self._file.reading(_KIND):
             try:
                 yield
-            except damages as error:
-                raise ValueError(*error.args) from error
+            except MadMinerError:
+                raise
+            except (*DAMAGES, *further) as error:
+                raise ValueError(_described(error)) from error
+
+
+def _described(error: Exception) -> str:
+    """What an error of uproot says, which may show objects that are not complete."""
+    try:
+        return f"{error!r:.200}"
+    except DAMAGES:
+        return type(error).__name__

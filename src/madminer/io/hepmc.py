@@ -26,6 +26,7 @@ import numpy as np
 
 from madminer import checks
 from madminer.errors import FileFormatError, NoEventsError
+from madminer.io.atomic import output_errors
 from madminer.io.lhe import require_event_file
 from madminer.io.lhe.compression import OTHER_FORMATS, uncompressed_blocks
 from madminer.typing import FloatArray, IntArray, StrPath
@@ -36,6 +37,8 @@ __all__ = [
     "hepmc_version",
     "read_hepmc_weights",
     "read_weight_names",
+    "require_complete",
+    "uncompressed_copy",
 ]
 
 _PIECE: Final = 1 << 24
@@ -56,6 +59,7 @@ _WEIGHTS: Final = {2: re.compile(rb"\nE (.*)"), 3: re.compile(rb"\nW (.*)")}
 _NAMES_2: Final = re.compile(rb'\nN \d+((?:\s+"[^"]*")*)')
 _NAMES_3: Final = re.compile(rb"\nW (.*)")
 _ESCAPED: Final = re.compile(r"\\(.)")
+_BEGIN: Final = 100  # bytes in which a plain file says what it is
 _SHOWN: Final = 9  # names in a message
 _RANDOM: Final = 10  # column of the number of random numbers in an event line of version 2
 
@@ -130,10 +134,7 @@ def read_hepmc_weights(path: StrPath) -> HepMCWeights:
             cross_section = float(found)
         is_complete |= any(end in text for end in _ENDS)
     if not is_complete:
-        raise FileFormatError(
-            f"{file} is truncated: it does not end with the end of its listing of events. Copy or "
-            f"make it again."
-        )
+        raise _truncated(file)
     if not numbers:
         raise NoEventsError(f"{file} holds no events. Shower the events again.")
     matrix = _matrix(values, version, len(numbers), file)
@@ -176,8 +177,8 @@ def _version(text: bytes, path: Path) -> int:
     if listing is None:
         raise FileFormatError(
             f"{path} is no HepMC file: HepMC::Asciiv3-START_EVENT_LISTING or "
-            f"HepMC::IO_GenEvent-START_EVENT_LISTING is missing at its begin. Files of other "
-            f"formats of HepMC must be converted to ascii."
+            f"HepMC::IO_GenEvent-START_EVENT_LISTING is missing at its beginning. Files of "
+            f"other formats of HepMC must be converted to ascii."
         )
     return 3 if listing[1] == b"Asciiv3" else 2
 
@@ -202,9 +203,9 @@ def _unescaped(found: re.Match[str]) -> str:
 
 def _matrix(values: Sequence[bytes], version: int, n_events: int, path: Path) -> FloatArray:
     """Weights of all events, shape ``(n_events, n_weights)``."""
-    numbers = b" ".join(values).split()
-    if not numbers or len(values) != n_events or len(numbers) % n_events:
+    if len(values) != n_events or len(set(map(len, map(bytes.split, values)))) != 1:
         raise _unequal(path)
+    numbers = b" ".join(values).split()
     try:
         table = np.array(numbers, dtype=np.bytes_).astype(np.float64).reshape(n_events, -1)
     except ValueError as error:
@@ -237,3 +238,42 @@ def _integers(numbers: Sequence[bytes], path: Path) -> IntArray:
         return np.array(numbers, dtype=np.bytes_).astype(np.int64)
     except ValueError as error:
         raise FileFormatError(f"{path} has events without a number ({error}).") from error
+
+
+def uncompressed_copy(path: Path, target: Path) -> Path:
+    """The file itself if it is not compressed, else an uncompressed copy.
+
+    Args:
+        path: The file.
+        target: Where the copy goes.
+
+    Raises:
+        FileFormatError: If its compressed data are damaged or truncated.
+        OutputError: If there is no space for the copy.
+    """
+    with path.open("rb") as file:
+        if b"HepMC" in file.read(_BEGIN):
+            return path
+    with output_errors(target), target.open("wb") as copy:
+        copy.writelines(uncompressed_blocks(path, _KIND, _OTHERS))
+    return target
+
+
+def require_complete(path: Path) -> None:
+    """Refuse an uncompressed file that does not end with the end of its listing of events.
+
+    Raises:
+        FileFormatError: If it is truncated.
+    """
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _BEGIN, 0))
+        end = file.read()
+    if not any(mark in end for mark in _ENDS):
+        raise _truncated(path)
+
+
+def _truncated(path: Path) -> FileFormatError:
+    return FileFormatError(
+        f"{path} is truncated: it does not end with HepMC::Asciiv3-END_EVENT_LISTING or "
+        f"HepMC::IO_GenEvent-END_EVENT_LISTING. Copy or make it again."
+    )

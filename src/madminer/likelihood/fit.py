@@ -1,9 +1,10 @@
 r"""Fits: best values, errors, profiles over nuisance parameters, pulls and impacts.
 
-Single fits are those of MINUIT, with gradients: MIGRAD for the minimum, HESSE for symmetric errors,
-MINOS for the ends of intervals where :math:`-2 \log r = 1`. Profiles at many points and fits of toy
-experiments run together (`madminer.stats.minimize`); what does not converge there is given to
-MINUIT, and what does not converge there either is an error, never a number.
+Single fits are those of MINUIT, with gradients: MIGRAD for the minimum, MINOS for the ends of
+intervals where :math:`-2 \log r = 1`; symmetric errors are the inverse second derivatives, from
+differences of gradients. Profiles at many points and fits of toy experiments run together
+(`madminer.stats.minimize`); what does not converge there is given to MINUIT, and what does not
+converge there either is an error, never a number.
 
 References:
     James and Roos, *Minuit*, Comput. Phys. Commun. 10 (1975) 343; Dembinski et al., *iminuit*,
@@ -42,12 +43,14 @@ logger = logging.getLogger(__name__)
 LARGEST_STEP = 2.0
 """Standard deviations that a nuisance parameter moves at most in one step."""
 
-_TOLERANCE = 1e-3  # of MINUIT: an estimated distance to the minimum of 1e-6
-_FAR_FROM_GOAL = 10.0  # estimated distances to the minimum that are not taken for one
-
-_NUDGE = 0.01
 FAR_PULL = 5.0
 """Standard deviations from its constraint beyond which a nuisance parameter is reported."""
+
+_TOLERANCE = 1e-3  # of MINUIT: an estimated distance to the minimum of 1e-6
+_FAR_FROM_GOAL = 10.0  # times that distance is not taken for a minimum
+_NUDGE = 0.01  # away from a start without slope
+_SMALL_STEP = 0.05  # of differences, in errors
+_FLAT = 1e-10  # smallest curvature in any direction, relative to those of the parameters
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,7 +164,7 @@ def fit(
         The result.
 
     Raises:
-        FitError: If the fit does not converge.
+        FitError: If the fit does not converge, or the data do not determine a parameter.
         UnknownNameError: If there is no parameter of a name.
         ShapeError: If `start` has the wrong shape.
         OptionError: If a value of `fixed` or a range of `limits` is not valid.
@@ -181,36 +184,63 @@ def fit(
     _check_names(limits or {}, names, "limits")
     for name, value in given.items():
         first[names.index(name)] = number(value, f"fixed[{name!r}]")
+    ranges = {name: _range(ends, f"limits[{name!r}]") for name, ends in (limits or {}).items()}
     minuit = Minuit(likelihood, first, grad=likelihood.gradient, name=names)
     minuit.errordef, minuit.tol = Minuit.LIKELIHOOD, _TOLERANCE
     minuit.errors = first_steps(first, likelihood.expand(first[np.newaxis]).curvature[0])
     for name in given:
         minuit.fixed[name] = True
-    for name, ends in (limits or {}).items():
-        minuit.limits[name] = _range(ends, f"limits[{name!r}]")
+    for name, ends in ranges.items():
+        minuit.limits[name] = ends
     minuit.migrad()
     if minuit.nfit:
-        minuit.hesse()
         _check_fit(minuit, names)
+    best = np.array(minuit.values)
+    covariance = _covariance(likelihood, best, [name not in given for name in names])
     intervals = {}
-    if minos:
-        free = [name for name in likelihood.parameters if name not in given]
+    free = [name for name in likelihood.parameters if name not in given]
+    if minos and free:
         minuit.minos(*free)
         intervals = {name: _interval(minuit, name) for name in free}
-    covariance = np.zeros((len(names), len(names)))
-    if minuit.covariance is not None:
-        covariance = np.array(minuit.covariance)
     result = FitResult(
         names,
-        np.array(minuit.values),
+        best,
         np.sqrt(np.maximum(np.diag(covariance), 0.0)),
         covariance,
-        float(minuit.fval or 0.0),
+        likelihood(best),
         intervals,
         frozenset(given),
     )
     _report(result, likelihood, minuit)
     return result
+
+
+def _covariance(likelihood: Likelihood, best: FloatArray, is_free: Sequence[bool]) -> FloatArray:
+    """Inverse second derivatives, from differences of gradients; zero where parameters are fixed.
+
+    Differences of the likelihood itself, as HESSE takes them, are those of points far away, or
+    rounding, where there are many events.
+    """
+    free, m = np.flatnonzero(is_free), len(best)
+    covariance = np.zeros((m, m))
+    if not len(free):
+        return covariance
+    steps = _SMALL_STEP * first_steps(best, likelihood.expand(best[np.newaxis]).curvature[0])
+    moves = np.diag(steps)[free]
+    around = likelihood.expand(np.vstack([best + moves, best - moves])).gradient[:, free]
+    up, down = np.split(around, 2)
+    hessian = 0.5 * (up - down) / steps[free, np.newaxis]
+    hessian = 0.5 * (hessian + hessian.T)
+    scale = np.sqrt(np.maximum(np.diag(hessian), 0.0))
+    if not np.all(scale > 0.0) or np.linalg.eigvalsh(hessian / np.outer(scale, scale))[0] < _FLAT:
+        names = [name for name, kept in zip(likelihood.names, is_free, strict=True) if kept]
+        raise FitError(
+            f"The likelihood has no curvature in all directions of {names} at its best point "
+            f"{best.round(6).tolist()}, so that there are no errors: fix parameters that the data "
+            "do not determine, or use a profile on a grid."
+        )
+    covariance[np.ix_(free, free)] = np.linalg.inv(hessian)
+    return covariance
 
 
 def impacts(likelihood: Likelihood, result: FitResult, parameter: str) -> Impacts:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +47,10 @@ class LearnedDensity:
             return points.positions
         return np.hstack([points.positions, points.nus])
 
+    def in_double_precision(self) -> LearnedDensity:
+        """The same density without the rounding that fits of many events would see."""
+        return replace(self, members=[_doubled(member) for member in self.members])
+
     def combinations(
         self, x: FloatArray, positions: FloatArray, *, with_score: bool = False
     ) -> tuple[FloatArray, FloatArray | None]:
@@ -77,6 +82,15 @@ class LearnedDensity:
         values = sum((value for value, _ in found[1:]), found[0][0]) / len(found)
         scores = [score for _, score in found if score is not None]
         return values, sum(scores[1:], scores[0]) / len(scores) if scores else None
+
+
+def _doubled(
+    member: ParameterizedRatioEstimator | LikelihoodEstimator,
+) -> ParameterizedRatioEstimator | LikelihoodEstimator:
+    copied = deepcopy(member)
+    if copied._network is not None:
+        copied._network.double()
+    return copied
 
 
 def _log_f(

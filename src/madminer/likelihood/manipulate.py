@@ -180,7 +180,11 @@ def _minimum(
     if method != "migrad":
         from scipy.optimize import minimize  # takes a fifth of a second
 
-        found = minimize(function, params[free], jac=jacobian, method=method)  # type: ignore[call-overload] # the stubs ask for literal names
+        first = function(params[free])
+        offset = first if np.isfinite(first) else 0.0  # tolerances are relative to the value
+        found = minimize(  # type: ignore[call-overload] # the stubs ask for literal names
+            lambda values: function(values) - offset, params[free], jac=jacobian, method=method
+        )
         if found.success and np.isfinite(found.fun):
             best: FloatArray = found.x
             return best

@@ -176,7 +176,7 @@ class NeuralLikelihood(BaseLikelihood):
     ) -> Likelihood:
         n_observed = np.array([weights.sum()])
         luminosity = positive(luminosity, "luminosity")
-        density = learned_density(model, self.setup)
+        density = learned_density(model, self.setup).in_double_precision()
         terms: list[Term] = [LearnedShape(density, x, weights, np.array([0, len(x)]))]
         if response is not None:
             terms.append(response_term(response, density, x, weights, total))

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from madminer.checks import random_generator, whole
+from madminer.checks import random_generator, real_array, whole
 from madminer.errors import NoEventsError, OptionError
-from madminer.likelihood.fit import fit_many, profile_nuisances
+from madminer.likelihood.fit import LARGEST_STEP, fit_many, profile_nuisances
 from madminer.likelihood.model import Channel, Likelihood
 from madminer.likelihood.terms import (
     BinnedShape,
@@ -31,6 +31,8 @@ from madminer.likelihood.terms import (
     ResponseShape,
     Term,
 )
+from madminer.likelihood.yields import DrawnCells
+from madminer.stats.minimize import Expansion, minimize_many
 from madminer.typing import BoolArray, FloatArray, IntArray, Seed
 
 __all__ = ["Region", "best_nll", "draw_toys", "statistics_at"]
@@ -53,13 +55,19 @@ class Region:
     def of(cls, starts: FloatArray, ranges: Sequence[tuple[float, float]] | None = None) -> Region:
         """The region of a grid; `ranges` None for no bounds."""
         p = starts.shape[1]
-        bounds = np.tile([-np.inf, np.inf], (p, 1)) if ranges is None else np.asarray(ranges, float)
+        bounds = np.tile([-np.inf, np.inf], (p, 1))
+        if ranges is not None:
+            bounds = real_array(ranges, "ranges", error=OptionError)
         if bounds.shape != (p, 2) or not np.all(bounds[:, 0] < bounds[:, 1]):
             raise OptionError(f"ranges must be {p} pairs low < high, got {ranges}.")
         inside = starts[_inside(starts, bounds)]
         if not len(inside):
             raise OptionError("No point of the grid lies in the physical region.")
         return cls(inside, bounds)
+
+    def contains(self, thetas: FloatArray) -> BoolArray:
+        """Whether points ``(n, p)`` lie in it, shape ``(n,)``."""
+        return _inside(thetas, self.ranges)
 
 
 def draw_toys(
@@ -125,30 +133,64 @@ def best_nll(
     start = grid[np.argmin(likelihood.scan(grid), axis=1)]
     found = fit_many(likelihood, start, datasets)
     p = len(likelihood.parameters)
-    outside = np.flatnonzero(~_inside(found.params[:, :p], region.ranges))
+    outside = np.flatnonzero(~region.contains(found.params[:, :p]))
     nll = found.nll.copy()
     if outside.size:
-        nll[outside] = _best_inside(
-            likelihood, found.params[outside], start[outside], region, outside
-        )
+        which, first = datasets[outside], start[outside]
+        on_grid = profile_nuisances(likelihood, first[:, :p], which, first[:, p:]).nll
+        on_edge = _best_on_edges(likelihood, found.params[outside], region, which)
+        nll[outside] = np.minimum(on_grid, on_edge)
     return nll
 
 
-def _best_inside(
+def _best_on_edges(
     likelihood: Likelihood,
-    found: FloatArray,
-    start: FloatArray,
+    params: FloatArray,
     region: Region,
     datasets: IntArray,
+    held: tuple[int, ...] = (),
 ) -> FloatArray:
-    """Of fits that leave the region: the better of its nearest point and the best of the grid."""
+    """Smallest values in the region, of fits whose minimum ``(n, p + k)`` lies outside of it.
+
+    On the line from the best point of the region to the minimum a convex function falls, so that
+    the line must leave the region at once: the best point lies on one of the edges that the minimum
+    has crossed. On each of them the other parameters are fitted again.
+    """
     p = len(likelihood.parameters)
-    nearest = np.clip(found[:, :p], region.ranges[:, 0], region.ranges[:, 1])
-    values = [
-        profile_nuisances(likelihood, thetas, datasets, start[:, p:]).nll
-        for thetas in (nearest, start[:, :p])
-    ]
-    return np.minimum(*values)
+    nearest = params.copy()
+    nearest[:, :p] = np.clip(params[:, :p], region.ranges[:, 0], region.ranges[:, 1])
+    best = np.full(len(params), np.inf)
+    for i in range(p):
+        rows = np.flatnonzero(nearest[:, i] != params[:, i])
+        if rows.size:
+            edge, which = (*held, i), datasets[rows]
+            found, nll = _fit_on_edge(likelihood, nearest[rows], which, edge)
+            left = np.flatnonzero(~region.contains(found[:, :p]))
+            if left.size:
+                nll[left] = _best_on_edges(likelihood, found[left], region, which[left], edge)
+            best[rows] = np.minimum(best[rows], nll)
+    return best
+
+
+def _fit_on_edge(
+    likelihood: Likelihood, params: FloatArray, datasets: IntArray, held: tuple[int, ...]
+) -> tuple[FloatArray, FloatArray]:
+    """Best parameters ``(n, p + k)`` and minus the log likelihoods, where some are held."""
+    free = np.setdiff1d(np.arange(likelihood.n_params), held)
+    if not free.size:
+        return params, likelihood.values(params, datasets)
+
+    def full(values: FloatArray, rows: IntArray) -> FloatArray:
+        points = params[rows]
+        points[:, free] = values
+        return points
+
+    def objective(values: FloatArray, rows: IntArray) -> Expansion:
+        return likelihood.expand(full(values, rows), datasets[rows]).at(free)
+
+    steps = np.where(free < len(likelihood.parameters), np.inf, LARGEST_STEP)
+    minima = minimize_many(objective, params[:, free], largest_step=steps)
+    return full(minima.points, np.arange(len(params))), minima.value
 
 
 def _draw_channel(
@@ -198,6 +240,11 @@ def _draw_bins(
         raise OptionError(
             "Toy experiments need bins that are common to all points: a mode without directions, "
             "with fix_adaptive_binning='grid' or edges."
+        )
+    if isinstance(term.bins, DrawnCells):
+        raise OptionError(
+            "Toy experiments cannot be fitted with bins that are filled at random at each call: "
+            "use the mode 'histo' or 'weighted' instead of 'sampled'."
         )
     points = channel.points(params[np.newaxis])
     sigma = np.maximum(term.bins.expand(points, np.zeros(1, dtype=np.int64))[0][0], 0.0)

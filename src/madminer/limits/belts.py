@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from madminer.checks import fraction, number, path, real_array, shown, whole
+from madminer.checks import number, path, real_array, refusal, sequence, shown, whole
 from madminer.errors import (
     DataError,
     FileFormatError,
@@ -45,6 +46,18 @@ from madminer.stats.smooth import fewest_points, local_polynomial
 from madminer.typing import ArrayLike, BoolArray, FloatArray, IntArray, StrPath
 
 __all__ = ["ConfidenceBelt", "ToyLimits", "load_belt", "toy_limits"]
+
+_DAMAGED = (
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged npz file, or another one, raises."""
 
 NEAR = 0.35
 """Points whose q differs from the critical value by a larger share need no experiments of their
@@ -91,7 +104,7 @@ class ConfidenceBelt:
         Args:
             confidence_level: Probability inside the region.
             smooth: Whether values are those of a local polynomial through the neighbours, which
-                also gives them at points without experiments.
+                also gives them at points without experiments, there within the range of the others.
 
         Returns:
             Critical values and standard deviations, each of shape ``(n,)``; without smoothing NaN
@@ -100,12 +113,14 @@ class ConfidenceBelt:
         Raises:
             OptionError: If the level is not between 0 and 1.
         """
-        level = fraction(confidence_level, "confidence_level")
+        level = _level(confidence_level)
         done = np.flatnonzero(self.is_done)
         values = np.quantile(self.statistics[done], level, axis=1, method="inverted_cdf")
         errors = _quantile_errors(self.statistics[done], level)
         if smooth and len(done) > fewest_points(self.thetas.shape[1]):
-            return local_polynomial(self.thetas[done], values, errors, self.thetas)
+            smoothed, errors = local_polynomial(self.thetas[done], values, errors, self.thetas)
+            within = np.clip(smoothed, values.min(), values.max())  # far away parabolas lead astray
+            return np.where(self.is_done, smoothed, within), errors
         result = np.full((2, len(self.thetas)), np.nan)
         result[:, done] = values, errors
         return result[0], result[1]
@@ -121,6 +136,7 @@ class ConfidenceBelt:
 
         Raises:
             ShapeError: If there is not one q for each point.
+            DataError: If a q is NaN.
         """
         return _shares_above(self.statistics, self._checked(q))
 
@@ -134,10 +150,12 @@ class ConfidenceBelt:
             q: Observed :math:`-2 \log r` at the points, shape ``(n,)``.
 
         Returns:
-            Ratios, at most one, shape ``(n,)``.
+            Ratios, at most one, shape ``(n,)``; NaN without experiments.
 
         Raises:
             OptionError: If the belt has no experiments at a null hypothesis.
+            ShapeError: If there is not one q for each point.
+            DataError: If a q is NaN.
         """
         if self.null_statistics is None:
             raise OptionError("CLs needs experiments at a null hypothesis: give theta_null.")
@@ -168,6 +186,8 @@ class ConfidenceBelt:
                 f"q must have shape ({len(self.thetas)},), one value for each point of the belt; "
                 f"got {values.shape}."
             )
+        if np.any(np.isnan(values)):
+            raise DataError("q must not be NaN.")
         return values
 
 
@@ -195,13 +215,19 @@ class ToyLimits:
     def inside(self, confidence_level: float = 0.68) -> BoolArray:
         """Whether points belong to the region of a confidence level, shape ``(n,)``.
 
-        By the experiments at a point; where there are none, by smoothed critical values.
+        By the experiments at a point; where there are none, by smoothed critical values, or by the
+        asymptotic distribution if too few points have experiments.
 
         Args:
             confidence_level: Probability inside the region.
+
+        Raises:
+            OptionError: If the level is not between 0 and 1.
         """
-        level = fraction(confidence_level, "confidence_level")
+        level = _level(confidence_level)
         critical, _ = self.belt.critical_values(level)
+        asymptotic = contour_level(level, self.belt.thetas.shape[1])
+        critical = np.where(np.isnan(critical), asymptotic, critical)
         by_toys: BoolArray = self.p_values > 1.0 - level
         return np.where(self.belt.is_done, by_toys, self.q <= critical)
 
@@ -229,7 +255,8 @@ def toy_limits(
             `executor` or on interruptions.
         ranges: Ends of the physical region of each parameter, in which the best theta must lie
             (Feldman and Cousins); None for no bounds.
-        theta_null: Null hypothesis of CLs, shape ``(p,)``; None without.
+        theta_null: Null hypothesis of CLs, shape ``(p,)``, with the nuisance parameters that fit
+            the data best there; None without.
         confidence_levels: Levels whose contours are wanted: points far from them, judged by the
             asymptotic distribution and then by what was found, get no experiments. None for
             experiments at all points.
@@ -245,28 +272,29 @@ def toy_limits(
     Raises:
         ShapeError: If the grid has another shape.
         OptionError: If an option is not valid, or experiments cannot be drawn.
-        FileFormatError: If the file is no belt, or that of another model or grid.
+        FileFormatError: If the file is no belt, or that of another model, grid, physical region or
+            null hypothesis, number of experiments or seed.
         NoEventsError: If no event can be drawn at a point.
         FitError: If a fit of nuisance parameters does not converge.
     """
     n_toys, seed = whole(n_toys, "n_toys", 2), whole(seed, "seed", 0)
+    if executor is not None and not isinstance(executor, Executor):
+        raise refusal("executor", "an executor of concurrent.futures, or None", executor)
     points = _points(thetas, len(likelihood.parameters))
     region = Region.of(points, ranges)
     profiles = profile_nuisances(likelihood, points)
     p = points.shape[1]
     nus = profiles.params[:, p:]
     q = _observed(likelihood, points, region)
-    null = (
-        None
-        if theta_null is None
-        else _points(np.atleast_2d(real_array(theta_null, "theta_null")), p)[0]
-    )
-    started = _begin(likelihood, points, nus, n_toys, seed, null, belt)
+    null = None if theta_null is None else _null_params(likelihood, theta_null)
+    started = _begin(likelihood, points, nus, region, n_toys, seed, null, belt)
     work = _Work(likelihood, points, nus, region, n_toys, seed, null, belt, executor)
     if confidence_levels is None:
         found = work.run(started, np.arange(len(points)))
     else:
-        levels = [number(c, "confidence_levels", above=0.0, below=1.0) for c in confidence_levels]
+        levels = sequence(confidence_levels, "confidence_levels", _level)
+        if not levels:
+            raise refusal("confidence_levels", "at least one level, or None", confidence_levels)
         found = _along_contours(work, started, q, levels)
     p_values, errors = found.p_values(q)
     return ToyLimits(found, q, p_values, errors, p_values_from_q(q, p), nus)
@@ -318,7 +346,7 @@ class _Work:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
-    """Experiments at one point."""
+    """Experiments at one point; null are theta and nu of the null hypothesis."""
 
     likelihood: Likelihood
     theta: FloatArray
@@ -332,18 +360,13 @@ class _Job:
 def _experiments(job: _Job) -> tuple[FloatArray, FloatArray]:
     """Sorted test statistics of experiments at a point, and of those at the null hypothesis."""
     at_point, at_null = np.random.SeedSequence(job.seed).spawn(2)
-    truths = [(job.theta, at_point), (job.null, at_null)]
+    truths = [(np.concatenate([job.theta, job.nu]), at_point), (job.null, at_null)]
     found = []
-    for theta, sequence in truths:
-        if theta is None:
+    for params, source in truths:
+        if params is None:
             found.append(np.empty(0))
             continue
-        toys = draw_toys(
-            job.likelihood,
-            np.concatenate([theta, job.nu]),
-            job.n_toys,
-            np.random.default_rng(sequence),
-        )
+        toys = draw_toys(job.likelihood, params, job.n_toys, np.random.default_rng(source))
         found.append(np.sort(statistics_at(toys, job.theta, job.region, job.nu)))
     return found[0], found[1]
 
@@ -370,7 +393,8 @@ def _observed(likelihood: Likelihood, points: FloatArray, region: Region) -> Flo
     """Test statistic of the data at all points, shape ``(n,)``."""
     tested = profile_nuisances(likelihood, points).nll
     best = best_nll(likelihood, region, np.zeros(1, dtype=np.int64))[0]
-    q: FloatArray = 2.0 * (tested - min(best, float(tested.min())))
+    lowest = min(best, float(tested[region.contains(points)].min()))
+    q: FloatArray = 2.0 * (tested - np.minimum(lowest, tested))  # as that of an experiment
     return q
 
 
@@ -388,8 +412,10 @@ def load_belt(filename: StrPath) -> ConfidenceBelt:
     if not file.exists():
         raise MissingFileError(f"There is no confidence belt {file}.")
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
+        if not len(arrays["thetas"]) == len(arrays["nus"]) == len(arrays["statistics"]):
+            raise FileFormatError(f"{file} is no confidence belt: its arrays do not match.")
         return ConfidenceBelt(
             arrays["thetas"],
             arrays["nus"],
@@ -398,7 +424,7 @@ def load_belt(filename: StrPath) -> ConfidenceBelt:
             int(arrays["seed"]),
             arrays["fingerprint"],
         )
-    except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise FileFormatError(f"{file} is no confidence belt: {error}.") from error
 
 
@@ -406,6 +432,7 @@ def _begin(
     likelihood: Likelihood,
     points: FloatArray,
     nus: FloatArray,
+    region: Region,
     n_toys: int,
     seed: int,
     null: FloatArray | None,
@@ -413,13 +440,11 @@ def _begin(
 ) -> ConfidenceBelt:
     """The belt from before if there is one, else one without experiments."""
     empty = np.full((len(points), n_toys), np.nan)
-    fingerprint = _fingerprint(likelihood, points, nus, null)
+    fingerprint = _fingerprint(likelihood, points, nus, region, null)
     new = ConfidenceBelt(
         points, nus, empty, None if null is None else empty.copy(), seed, fingerprint
     )
-    known = belt if isinstance(belt, ConfidenceBelt) else None
-    if isinstance(belt, str | os.PathLike) and path(belt).exists():
-        known = load_belt(belt)
+    known = belt if isinstance(belt, ConfidenceBelt) else _kept(belt)
     if known is None:
         return new
     same = (
@@ -432,22 +457,45 @@ def _begin(
     )
     if not same:
         raise FileFormatError(
-            "The confidence belt belongs to another model, grid, number of experiments or seed; "
-            "with nuisance parameters also to other data, as experiments are drawn where these fit "
-            "best. Give another file, or remove it."
+            "The confidence belt belongs to another model, grid, physical region, null hypothesis, "
+            "number of experiments or seed; with nuisance parameters also to other data, as "
+            "experiments are drawn where these fit best. Give another file, or remove it."
         )
     return known
 
 
+def _kept(belt: StrPath | None) -> ConfidenceBelt | None:
+    """The belt in a file, if there is one."""
+    return load_belt(belt) if belt is not None and path(belt, "belt").exists() else None
+
+
 def _fingerprint(
-    likelihood: Likelihood, points: FloatArray, nus: FloatArray, null: FloatArray | None
+    likelihood: Likelihood,
+    points: FloatArray,
+    nus: FloatArray,
+    region: Region,
+    null: FloatArray | None,
 ) -> FloatArray:
     """Numbers that tell a model: the likelihood of a few experiments at a few points."""
     some = np.unique(np.linspace(0, len(points) - 1, 3).astype(int))
     params = np.hstack([points, nus])[some]
     toys = draw_toys(likelihood, params[0], 2, seed=0)
-    parts = [toys.scan(params).ravel(), nus.ravel(), np.zeros(0) if null is None else null]
-    return np.concatenate(parts)
+    parts = [toys.scan(params).ravel(), nus.ravel(), region.ranges.ravel()]
+    return np.concatenate(parts if null is None else [*parts, null])
+
+
+def _level(value: object, name: str = "confidence_level") -> float:
+    return number(value, name, above=0.0, below=1.0)
+
+
+def _null_params(likelihood: Likelihood, theta_null: ArrayLike) -> FloatArray:
+    """Theta of the null hypothesis, then the nuisance parameters that fit best there."""
+    p = len(likelihood.parameters)
+    theta = np.atleast_1d(real_array(theta_null, "theta_null"))
+    if theta.shape != (p,) or not np.all(np.isfinite(theta)):
+        raise ShapeError(f"theta_null must be finite with shape ({p},), got {shown(theta_null)}.")
+    params: FloatArray = profile_nuisances(likelihood, theta[np.newaxis]).params[0]
+    return params
 
 
 def _points(thetas: ArrayLike, p: int) -> FloatArray:
@@ -462,7 +510,8 @@ def _points(thetas: ArrayLike, p: int) -> FloatArray:
 def _shares_above(statistics: FloatArray, q: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Shares of sorted statistics ``(n, n_toys)`` of at least q ``(n,)``, and their errors."""
     n = statistics.shape[1]
-    slack = 1e-6 * (1.0 + np.abs(q))  # equal values are told apart by rounding only
+    size = np.where(np.isfinite(q), np.abs(q), 0.0)  # impossible data have an infinite q
+    slack = 1e-6 * (1.0 + size)  # equal values are told apart by rounding only
     above = np.sum(statistics >= (q - slack)[:, np.newaxis], axis=1)
     shares = np.where(np.isnan(statistics[:, 0]), np.nan, above / n)
     within = np.clip(shares, 1.0 / (n + 2.0), 1.0 - 1.0 / (n + 2.0))  # zero events are no certainty

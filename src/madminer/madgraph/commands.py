@@ -109,8 +109,10 @@ def is_nlo_process(card: str) -> bool:
     """Whether a process card asks for corrections of next-to-leading order.
 
     Examples:
-        >>> is_nlo_process("generate p p > t t~ [QCD]"), is_nlo_process("generate g g > h [noborn=QCD]")
-        (True, False)
+        >>> is_nlo_process("generate p p > t t~ [QCD]")
+        True
+        >>> is_nlo_process("generate g g > h [noborn=QCD]")  # loop-induced
+        False
     """
     kinds = (found.split("=") for found in _ORDERS.findall(card))
     return any(len(kind) == 1 or kind[0].strip() in {"all", "real"} for kind in kinds)

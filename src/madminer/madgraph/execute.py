@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess  # noqa: S404 (to run simulators is what this module is for)
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +71,7 @@ def call(
     stop: Stop | None = None,
     show: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """Run a program to its end; its standard input is empty, its output goes to a log.
+    r"""Run a program to its end; its standard input is empty, its output goes to a log.
 
     It gets a session of its own. At an error, Ctrl-C, SIGTERM, or when its time is over, all
     processes of this session are ended, and so are those that it leaves behind.
@@ -98,7 +98,7 @@ def call(
         >>> call(["echo", "a b"], folder / "log", folder=folder, limits=Limits())
         0
         >>> (folder / "log").read_text()
-        'a b\\n'
+        'a b\n'
     """
     with output_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,9 @@ def _wait(
         now = time.monotonic()
         last_word = now if watcher.look() else last_word
         if stop.is_set:
-            raise SimulatorError(f"The run that writes {log} was ended, as another one failed.")
+            raise SimulatorError(
+                f"The run that writes {log} was ended, as all runs were told to end."
+            )
         if limits.timeout is not None and now - begin > limits.timeout:
             raise _too_long(log, f"did not end within timeout = {limits.timeout:g} s")
         if limits.quiet_timeout is not None and now - last_word > limits.quiet_timeout:

@@ -74,7 +74,8 @@ _CAUSES: Final[Sequence[tuple[re.Pattern[str], str]]] = [
             "The process card has a particle that the model does not know.",
         ),
         (
-            r"trying to compile [^\n]*rw_me|No module named '?numpy|f2py\S*: (?:command )?not found",
+            r"trying to compile [^\n]*rw_me|No module named '?numpy"
+            r"|f2py\S*: (?:command )?not found",
             "The reweighting could not be compiled: it needs numpy (f2py) for the Python that "
             "starts MadGraph, and gfortran. Install them, or give python_executable.",
         ),
@@ -172,14 +173,14 @@ def read_log(path: Path) -> str:
 
 
 def cross_sections_in_log(text: str) -> tuple[float | None, dict[str, float]]:
-    """Cross sections in pb that MadGraph reports: that of the run, and by name the reweighted.
+    r"""Cross sections in pb that MadGraph reports: that of the run, and by name the reweighted.
 
     Args:
         text: The log.
 
     Examples:
-        >>> cross_sections_in_log("  Cross-section :   0.1625 +- 0.002 pb\\nINFO: w : 0.2 +- 0.1 pb")
-        (0.1625, {'w': 0.2})
+        >>> cross_sections_in_log("  Cross-section :   0.1 +- 0.002 pb\nINFO: w : 0.2 +- 0.1 pb")
+        (0.1, {'w': 0.2})
     """
     sections = _SECTION.findall(text)
     computed = text.rpartition("Computed cross-section:")[2] if "Computed" in text else text

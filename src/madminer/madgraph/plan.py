@@ -17,7 +17,7 @@ from madminer.madgraph.program import Program, has_blanks
 from madminer.tables import ShownAsTable, Table
 
 if TYPE_CHECKING:
-    from madminer.madgraph.products import RunResults
+    from madminer.madgraph.results import RunResults
 
 __all__ = ["Run", "RunPlan"]
 
@@ -112,7 +112,7 @@ class RunPlan(ShownAsTable):
     runs: tuple[Run, ...] = field(repr=False)
     log_directory: Path
     temp_directory: Path
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     n_cores: int | None = None
     ufo_model_directory: Path | None = None
 
@@ -180,7 +180,6 @@ class RunPlan(ShownAsTable):
                 with atomic_path(folder / name) as file:
                     file.write_text(text, encoding="utf-8")
         return folder
-
 
     def execute(
         self, executor: Executor | None = None, *, resume: bool = False, overwrite: bool = False

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from madminer.errors import MissingFileError, OutputError, SimulatorError
-from madminer.io.atomic import atomic_path, output_errors, temporary_folder
+from madminer.io.atomic import atomic_path, cleaned_up, output_errors
 from madminer.madgraph.cards import card_entries, missing_entries
 from madminer.madgraph.commands import process_commands
 from madminer.madgraph.execute import call, is_running
-from madminer.madgraph.log import log_tail
 from madminer.madgraph.plan import Run, RunPlan
 from madminer.madgraph.products import failure
 from madminer.madgraph.program import find_madgraph, has_blanks
@@ -106,43 +106,48 @@ def install_cards(plan: RunPlan, run: Run, process: Path) -> None:
 
 
 @contextmanager
-def copied_process(plan: RunPlan, run: Run) -> Iterator[Path]:
-    """A copy of a process for one run, so that several take place at once.
+def copied_process(process: Path, temp_directory: Path) -> Iterator[Path]:
+    """A copy of a process, so that several runs take place at once, and below no blank in a path.
 
     Args:
-        plan: The plan.
-        run: The run.
+        process: Folder of the process.
+        temp_directory: Where the copy is made, without blanks in its path.
 
     Yields:
         The copy, without events; it is removed at the end.
+
+    Raises:
+        OutputError: If there is no space for it, or `temp_directory` has blanks.
     """
-    with scratch_folder(plan) as scratch:
-        copy = scratch / run.name
+    with scratch_folder(temp_directory) as scratch:
+        copy = scratch / "process"
+        left_out = shutil.ignore_patterns("Events", "madminer", "RunWeb", "HTML")
         with output_errors(copy):
-            shutil.copytree(
-                plan.process_directory,
-                copy,
-                symlinks=True,
-                ignore=shutil.ignore_patterns("Events", "madminer", "RunWeb", "HTML"),
-            )
+            shutil.copytree(process, copy, symlinks=True, ignore=left_out)
             for name in ("Events", "HTML"):
                 (copy / name).mkdir()
         yield copy
 
 
 @contextmanager
-def scratch_folder(plan: RunPlan) -> Iterator[Path]:
-    """A folder without blanks in its path, which is removed at the end.
+def scratch_folder(temp_directory: Path) -> Iterator[Path]:
+    """A new folder, which is removed at the end.
+
+    Args:
+        temp_directory: Where it is made, without blanks in its path.
 
     Raises:
-        OutputError: If `temp_directory` of the plan cannot be written, or has blanks.
+        OutputError: If `temp_directory` cannot be written, or has blanks.
     """
-    if has_blanks(plan.temp_directory):
+    if has_blanks(temp_directory):
         raise OutputError(
-            f"MadGraph cuts paths at blanks, and temp_directory is {plan.temp_directory}. Give one "
+            f"MadGraph cuts paths at blanks, and temp_directory is {temp_directory}. Give one "
             f"without blanks."
         )
-    with temporary_folder("madminer-madgraph", plan.temp_directory) as folder:
+    with output_errors(temp_directory):
+        temp_directory.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="madminer-", dir=temp_directory))
+    with cleaned_up(lambda: shutil.rmtree(folder, ignore_errors=True)):
         yield folder
 
 
@@ -183,7 +188,7 @@ def _generate(plan: RunPlan, show: Callable[[str], None]) -> None:
     """Make the process beside its place, then move it: it is there whole or not at all."""
     log = plan.log_directory / "generate.log"
     target = plan.process_directory
-    with scratch_folder(plan) as scratch:
+    with scratch_folder(plan.temp_directory) as scratch:
         made, script = scratch / "process", scratch / "generate.mg5"
         script.write_text(process_commands(plan.process_card, made), encoding="utf-8")
         call(

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from madminer.errors import FileFormatError, NoEventsError, SimulatorError
-from madminer.io.atomic import atomic_path
 from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.madgraph.cards import CardValues, card_entries
 from madminer.madgraph.log import cause_of_failure, cross_sections_in_log, log_tail, read_log
 from madminer.madgraph.plan import Run
-from madminer.tables import ShownAsTable, Table
+from madminer.madgraph.results import Product
 
-__all__ = ["Product", "RunResults", "check_product", "event_file", "failure", "read_record"]
+__all__ = ["check_product", "event_file", "failure"]
+
+logger = logging.getLogger(__name__)
 
 _LO_FILES: Final = ("unweighted_events.lhe.gz", "unweighted_events.lhe")
 _NLO_FILES: Final = ("events.lhe.gz", "events.lhe")
@@ -27,89 +28,6 @@ _SUFFIXES: Final = ("", "_nlo", "_lo", "_tree")  # aMC@NLO tells kinds of reweig
 _DIGITS: Final = 1e-5  # relative: headers hold values rounded to 7 digits
 _SUM: Final = 1e-3  # relative difference of sums of weights that are printed with 8 digits
 _IN_LOG: Final = 1e-2  # the log gives cross sections with 4 digits
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """A checked file of events.
-
-    Args:
-        run: Name of the run.
-        benchmark: Benchmark that it was generated at.
-        event_file: The file.
-        n_events: Number of events in it.
-        cross_section: Cross section at `benchmark` in pb.
-        cross_section_error: Its uncertainty in pb.
-        cross_sections: Cross section at every benchmark in pb, as the weights sum to it.
-        is_background: Whether the process does not depend on the parameters.
-        hepmc_file: Showered events, None without shower.
-    """
-
-    run: str
-    benchmark: str
-    event_file: Path
-    n_events: int
-    cross_section: float
-    cross_section_error: float
-    cross_sections: Mapping[str, float]
-    is_background: bool = False
-    hepmc_file: Path | None = None
-
-    def record(self, path: Path, key: str) -> None:
-        """Write it down, with a number that says of which run it is."""
-        content = {**asdict(self), "key": key, "size": self.event_file.stat().st_size}
-        with atomic_path(path) as file:
-            file.write_text(json.dumps(content, default=str, indent=1), encoding="utf-8")
-
-
-@dataclass(frozen=True, slots=True)
-class RunResults(ShownAsTable):
-    """Checked files of events, for ``add_sample`` of a reader.
-
-    Args:
-        products: One for each run.
-    """
-
-    products: tuple[Product, ...]
-
-    @property
-    def event_files(self) -> list[Path]:
-        """The files in the order of the runs."""
-        return [product.event_file for product in self.products]
-
-    @property
-    def table(self) -> Table:
-        """One row for each run."""
-        rows = [
-            (
-                product.run,
-                "background" if product.is_background else product.benchmark,
-                str(product.n_events),
-                f"{product.cross_section:.4g} +- {product.cross_section_error:.2g}",
-                str(product.event_file),
-            )
-            for product in self.products
-        ]
-        columns = ("run", "generated at", "events", "cross section [pb]", "file")
-        return Table(columns, rows, "Events of MadGraph", frozenset({2}), max_rows=len(rows) + 1)
-
-
-def read_record(path: Path, key: str) -> Product | None:
-    """A product that was written down; None if there is none, or its file is another one.
-
-    Args:
-        path: Where it was written.
-        key: Number of the run.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        file, hepmc = Path(content["event_file"]), content["hepmc_file"]
-        if content.pop("key") != key or file.stat().st_size != content.pop("size"):
-            return None
-        content |= {"event_file": file, "hepmc_file": None if hepmc is None else Path(hepmc)}
-        return Product(**content)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def event_file(folder: Path, *, is_nlo: bool = False) -> Path | None:
@@ -163,6 +81,7 @@ def check_product(run: Run, folder: Path, log: Path) -> Product:
         sums = _sum_weights(file)
     except (FileFormatError, NoEventsError) as error:
         raise failure(f"The events of {run.name} cannot be read: {error}", log) from error
+    _check_number(run, file.header, sums.n_events, log, path)
     names = _weight_names(run, file.header, sums, log, path)
     _check_points(run, file.header, names, log, path)
     factor = 1.0 / sums.n_events if file.header.weights_average_to_cross_section else 1.0
@@ -212,6 +131,20 @@ def _sum_weights(file: LHEFile) -> _Sums:
     if not n_events:
         raise NoEventsError("it holds no events")
     return _Sums(n_events, totals, frozenset(as_nominal or ()))
+
+
+def _check_number(run: Run, header: LHEHeader, n_events: int, log: Path, path: Path) -> None:
+    """Refuse a part of the events that were made; say so if fewer were made than asked for."""
+    if header.n_events not in {None, n_events}:
+        raise failure(f"{path} holds {n_events} of the {header.n_events} events of its header", log)
+    if run.n_events is not None and n_events < run.n_events:
+        logger.warning(
+            "%s holds %d events, but %d were asked for: MadGraph did not find more. Their weights "
+            "are right.",
+            path,
+            n_events,
+            run.n_events,
+        )
 
 
 def _weight_names(
@@ -296,9 +229,7 @@ def _check_cross_sections(
     stated = [(run.benchmark, header.cross_section, _SUM, "its header")]
     if in_log is not None:
         stated.append((run.benchmark, in_log, _IN_LOG, "the log"))
-    stated += [
-        (name, reweighted[name], _SUM, "the log") for name in sections if name in reweighted
-    ]
+    stated += [(name, reweighted[name], _SUM, "the log") for name in sections if name in reweighted]
     if nominal == 0.0:
         raise failure(f"{path} has a cross section of zero", log)
     for name, value, allowed, where in stated:

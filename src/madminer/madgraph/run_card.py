@@ -138,10 +138,10 @@ def run_card_with_systematics(
 
 
 def run_settings(card: str) -> dict[str, str]:
-    """Entries of a run card by lower-case key; a line is split at the last "=".
+    r"""Entries of a run card by lower-case key; a line is split at the last "=".
 
     Examples:
-        >>> run_settings("  1000 = nevents ! number\\n{'a=b': 1} = x")
+        >>> run_settings("  1000 = nevents ! number\n{'a=b': 1} = x")
         {'nevents': '1000', 'x': "{'a=b': 1}"}
     """
     settings = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import partial
-from typing import Final
+from operator import methodcaller
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from particle import pdgid as pdg
@@ -210,14 +210,15 @@ class LazyObjects(Mapping[str, ParticleArray | FloatArray]):
 
     Args:
         n_events: Number of events.
-        makers: By name, what makes an object.
+        makers: By name, what makes an object of this collection; that it does not hold itself
+            lets the memory of many events go when they are done.
         numbers: Further numbers by name, each of shape ``(n_events,)``.
     """
 
     def __init__(
         self,
         n_events: int,
-        makers: Mapping[str, Callable[[], ParticleArray]],
+        makers: Mapping[str, Callable[[Any], ParticleArray]],
         numbers: Mapping[str, FloatArray],
     ) -> None:
         self.n_events = n_events
@@ -228,7 +229,7 @@ class LazyObjects(Mapping[str, ParticleArray | FloatArray]):
     def __getitem__(self, name: str) -> ParticleArray | FloatArray:
         """One particle an event, a list of them, or a number."""
         if name not in self._made:
-            self._made[name] = self._makers[name]()
+            self._made[name] = self._makers[name](self)
         return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -258,17 +259,10 @@ class EventObjects(LazyObjects):
         met_noise: FloatArray,
         numbers: Mapping[str, FloatArray],
     ) -> None:
+        super().__init__(particles.n_events, self._MAKERS, numbers)
+        self._truth = truth
         self._particles = particles
         self._met_noise = met_noise
-        makers: dict[str, Callable[[], ParticleArray]] = {
-            **{name: partial(self._collection, codes) for name, codes in _COLLECTION_CODES.items()},
-            "p": particles.to_records,
-            "p_truth": truth.to_records,
-            "met": self._met,
-            "visible": lambda: visible_particles(particles).total(),
-            "all": lambda: self["visible"] + self["met"],
-        }
-        super().__init__(particles.n_events, makers, numbers)
 
     def _collection(self, codes: tuple[int, ...]) -> ParticleArray:
         chosen = is_one_of(np.abs(self._particles.pdgid), codes)
@@ -280,6 +274,15 @@ class EventObjects(LazyObjects):
         px = -seen.sum_per_event(seen.px) + self._met_noise[:, 0]
         py = -seen.sum_per_event(seen.py) + self._met_noise[:, 1]
         return make_particles(None, px, py, np.zeros_like(px), np.hypot(px, py))
+
+    _MAKERS: ClassVar[Mapping[str, Callable[[EventObjects], ParticleArray]]] = {
+        **{name: methodcaller("_collection", codes) for name, codes in _COLLECTION_CODES.items()},
+        "p": lambda objects: objects._particles.to_records(),
+        "p_truth": lambda objects: objects._truth.to_records(),
+        "met": _met,
+        "visible": lambda objects: visible_particles(objects._particles).total(),
+        "all": lambda objects: objects["visible"] + objects["met"],
+    }
 
 
 def visible_particles(particles: FlatParticles) -> FlatParticles:

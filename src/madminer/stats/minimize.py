@@ -6,13 +6,15 @@ parameters. All take their steps together:
 .. math:: \Delta = -(H + \lambda\, \mathrm{diag} H)^{-1} g
 
 with the gradient g, a positive semidefinite approximation H of the second derivatives, and a
-damping :math:`\lambda` that each problem adapts (Levenberg and Marquardt). A problem has converged
-when the decrease that the quadratic approximation still promises,
+damping :math:`\lambda` that each problem adapts (Levenberg and Marquardt). Along the last step, H is
+corrected by the change of the gradient that was seen (Broyden, Fletcher, Goldfarb and Shanno). A
+problem has converged when the decrease that the quadratic approximation still promises,
 :math:`\tfrac12 g^T H^{-1} g`, is small: the measure that MINUIT calls the estimated distance to the
 minimum.
 
 References:
     Marquardt, *An algorithm for least-squares estimation of nonlinear parameters*, 1963;
+    Nocedal and Wright, *Numerical Optimization*, Sec. 6.1;
     James and Roos, *Minuit*, Comput. Phys. Commun. 10 (1975) 343.
 """
 
@@ -29,6 +31,7 @@ __all__ = ["Expansion", "Minima", "Objective", "minimize_many"]
 
 _LARGEST_DAMPING = 1e12
 _SMALLEST_DAMPING = 1e-9
+_SMALLEST_SECANT = 1.5  # of the assumed curvature: less is not trusted to be that of a minimum
 _ROUNDING = 1e-7  # of values that come from networks in single precision
 
 
@@ -128,15 +131,17 @@ def minimize_many(
         if not active.size:
             break
         step = _step(gradient[active], curvature[active], damping[active])
-        trial = points[active] + np.clip(step, -largest_step, largest_step)
+        step = np.clip(step, -largest_step, largest_step)
+        trial = points[active] + step
         found = objective(trial, active)
-        better = found.value <= value[active] + _ROUNDING * (1.0 + np.abs(value[active]))
+        change, left = found.value - value[active], _distance(found)
+        equal = change <= _ROUNDING * (1.0 + np.abs(value[active]))
+        better = (change < 0.0) | (equal & (left < distance[active]))
+        corrected = _with_secant(found, step, gradient[active])
         won, lost = active[better], active[~better]
         points[won], value[won] = trial[better], found.value[better]
-        gradient[won], curvature[won] = found.gradient[better], found.curvature[better]
-        distance[won] = _distance(
-            Expansion(found.value[better], found.gradient[better], found.curvature[better])
-        )
+        gradient[won], curvature[won] = found.gradient[better], corrected[better]
+        distance[won] = left[better]
         damping[won] = np.maximum(damping[won] / 10.0, _SMALLEST_DAMPING)
         damping[lost] *= 10.0
         open_[active] = (distance[active] > tolerance) & (damping[active] < _LARGEST_DAMPING)
@@ -149,6 +154,37 @@ def _step(gradient: FloatArray, curvature: FloatArray, damping: FloatArray) -> F
     solution = np.linalg.solve(_damped(curvature, damping), gradient[..., np.newaxis])
     step: FloatArray = -solution[..., 0]
     return step
+
+
+def _with_secant(found: Expansion, step: FloatArray, before: FloatArray) -> FloatArray:
+    r"""Curvatures that explain how the last steps changed the gradients, shape ``(n, m, m)``.
+
+    .. math:: H' = H - \frac{H s s^T H}{s^T H s} + \frac{y y^T}{s^T y}, \qquad H' s = y
+
+    with the step s and the change y of the gradient. The approximation H may be far too small: the
+    information that a model expects vanishes where only squares of parameters count. Steps would
+    lead back and forth across the minimum.
+
+    Args:
+        found: Expansions after the steps.
+        step: The steps, shape ``(n, m)``.
+        before: Gradients before them, shape ``(n, m)``.
+    """
+    change, curvature = found.gradient - before, found.curvature
+    along = np.einsum("nij,nj->ni", curvature, step)
+    assumed, seen = np.sum(step * along, axis=1), np.sum(step * change, axis=1)
+    use = (assumed > 0.0) & (seen > _SMALLEST_SECANT * assumed) & np.isfinite(found.value)
+    corrected = curvature.copy()
+    corrected[use] -= _squared(along[use], assumed[use])
+    corrected[use] += _squared(change[use], seen[use])
+    return corrected
+
+
+def _squared(vectors: FloatArray, divisors: FloatArray) -> FloatArray:
+    """Products ``(n, m, m)`` of the components of vectors ``(n, m)`` over divisors ``(n,)``."""
+    scaled = vectors / divisors[:, np.newaxis]
+    products: FloatArray = vectors[:, :, np.newaxis] * scaled[:, np.newaxis, :]
+    return products
 
 
 def _distance(expansion: Expansion) -> FloatArray:

@@ -13,6 +13,9 @@ __all__ = ["fewest_points", "local_polynomial"]
 _NEIGHBOURS = 2.5
 """Points under the kernel for each coefficient of the polynomial."""
 
+_DEPENDENT = 1e-6
+"""Singular value of unit vectors below which they depend on each other linearly."""
+
 
 def fewest_points(n_dimensions: int) -> int:
     """Coefficients of a quadratic polynomial: fewer points determine none."""
@@ -26,7 +29,7 @@ def local_polynomial(
 
     Weights are :math:`(1 - d^3)^3 / \sigma^2` with the distance d in units of that of the farthest
     neighbour (Cleveland, *J. Am. Stat. Assoc.* 74 (1979) 829), coordinates in units of their
-    spread.
+    spread. Terms that the neighbours do not determine are left out, quadratic ones first.
 
     Args:
         x: Where values are known, shape ``(n, p)``.
@@ -54,7 +57,7 @@ def local_polynomial(
         near = np.argsort(distance, kind="stable")[:n_neighbours]
         reach = 1.001 * distance[near[-1]]
         kernel = (1.0 - (distance[near] / reach) ** 3) ** 3 if reach > 0.0 else np.ones(len(near))
-        terms = _monomials(known[near] - point)
+        terms = _determined(_monomials(known[near] - point))
         weight = kernel / sigma[near] ** 2
         # the value at the point is the constant term, a linear combination of the neighbours
         combination = np.linalg.pinv(terms * np.sqrt(weight)[:, np.newaxis])[0] * np.sqrt(weight)
@@ -68,3 +71,20 @@ def _monomials(steps: FloatArray) -> FloatArray:
     pairs = combinations_with_replacement(range(steps.shape[1]), 2)
     columns += [steps[:, i] * steps[:, j] for i, j in pairs]
     return np.stack(columns, axis=1)
+
+
+def _determined(terms: FloatArray) -> FloatArray:
+    """Columns that do not depend linearly on those before them, shape ``(n, n_kept)``."""
+    lengths = np.linalg.norm(terms, axis=0)
+    unit = terms / np.where(lengths > 0.0, lengths, 1.0)
+    if _rank(unit) == terms.shape[1]:
+        return terms
+    kept: list[int] = []
+    for column in range(terms.shape[1]):
+        if _rank(unit[:, [*kept, column]]) > len(kept):
+            kept.append(column)
+    return terms[:, kept]
+
+
+def _rank(columns: FloatArray) -> int:
+    return int(np.linalg.matrix_rank(columns, tol=_DEPENDENT))

@@ -105,6 +105,21 @@ class LHEFile:
         if parts:
             yield concatenate_lhe_events(parts)
 
+    def head(self) -> bytes:
+        """The text before the first event, without XML comments."""
+        return _head_and_rest(_texts(self.path), self.path)[0]
+
+    def event_texts(self) -> Iterator[bytes]:
+        """The text of the events for programs that read such files themselves.
+
+        Yields:
+            Some megabytes of complete events each, without XML comments.
+
+        Raises:
+            FileFormatError: If the file is truncated.
+        """
+        return _event_texts(self.path)
+
 
 def read_lhe(path: StrPath, *, with_history: bool = True) -> tuple[LHEHeader, LHEEvents]:
     """Read a Les Houches event file into memory.

@@ -1,0 +1,180 @@
+"""Running Delphes: its output is complete and has its name, or an error says why."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import IO, Final
+
+from madminer.errors import FileFormatError, MissingFileError, NoEventsError, SimulatorError
+from madminer.io.atomic import cleaned_up, output_errors, prepare_target, replace_file
+from madminer.io.delphes import DelphesFile
+from madminer.io.hepmc import hepmc_version, require_complete, uncompressed_copy
+
+__all__ = ["delphes_output", "find_program", "run_delphes_program"]
+
+_PROGRAMS: Final = {2: ("DelphesHepMC2", "DelphesHepMC"), 3: ("DelphesHepMC3",)}
+_COMPRESSED: Final = (".gz", ".bz2", ".xz", ".zst")
+_EVENTS: Final = (".hepmc", ".hepmc2", ".hepmc3")
+_TAIL: Final = 20  # lines of the log in messages
+_LONGEST_TAIL: Final = 1 << 14  # bytes
+_PATIENCE: Final = 5.0  # seconds that a program has to end when asked to
+
+logger = logging.getLogger(__name__)
+
+
+def delphes_output(hepmc: Path) -> Path:
+    """Where the events of Delphes go: beside the HepMC file, under its name.
+
+    Examples:
+        >>> delphes_output(Path("run_01/events.hepmc.gz")).name
+        'events_delphes.root'
+    """
+    name = hepmc.name
+    for endings in (_COMPRESSED, _EVENTS):
+        name = name.removesuffix(Path(name).suffix) if Path(name).suffix in endings else name
+    return hepmc.with_name(f"{name}_delphes.root")
+
+
+def find_program(folder: Path, hepmc: Path) -> Path:
+    """The program of Delphes that reads the HepMC file.
+
+    Args:
+        folder: Where Delphes is installed.
+        hepmc: The file.
+
+    Raises:
+        MissingFileError: If there is none.
+        FileFormatError: If the file is no HepMC file.
+    """
+    version = hepmc_version(hepmc)
+    names = _PROGRAMS[version]
+    for path in (folder / part / name for part in ("", "bin") for name in names):
+        if path.is_file():
+            return path
+    raise MissingFileError(
+        f"There is no {' or '.join(names)} in {folder}, which {hepmc} needs, a file of HepMC "
+        f"{version}. Give as delphes_directory the folder where Delphes 3 was compiled."
+    )
+
+
+def run_delphes_program(
+    program: Path,
+    card: Path,
+    hepmc: Path,
+    log: IO[bytes],
+    *,
+    initial_command: str | None = None,
+    timeout: float | None = None,
+) -> Path:
+    """Run Delphes on a HepMC file.
+
+    The program gets a list of arguments, no input, and a session of its own, which ends with this
+    process. It writes into a folder beside the output; what it wrote replaces an older output
+    when it is whole.
+
+    Args:
+        program: The program.
+        card: Card of the detector.
+        hepmc: Showered events, plain or compressed.
+        log: File for what it prints.
+        initial_command: Command of a shell that is run before, such as "source setup.sh".
+        timeout: Seconds after which it is ended; None for no limit.
+
+    Returns:
+        The output.
+
+    Raises:
+        FileFormatError: If the HepMC file is truncated.
+        SimulatorError: If it fails, takes too long or writes no complete file.
+        OutputError: If the output cannot be written.
+    """
+    output = prepare_target(delphes_output(hepmc))
+    with _folder_beside(output) as folder:
+        events = uncompressed_copy(hepmc, folder / "events.hepmc")
+        require_complete(events)
+        result = folder / output.name
+        arguments = [str(path.absolute()) for path in (program, card, result, events)]
+        start = os.fstat(log.fileno()).st_size
+        problem = _run(_command(arguments, initial_command), log, timeout)
+        problem = problem or _problem_of_output(result)
+        if problem:
+            raise SimulatorError(
+                f"{program.name} {problem} on {hepmc}. The end of its log {log.name}:\n"
+                f"{_tail(Path(log.name), start)}"
+            )
+        with output_errors(output):
+            replace_file(result, output)
+    logger.info("Delphes has written %s", output)
+    return output
+
+
+def _command(arguments: Sequence[str], initial_command: str | None) -> list[str]:
+    if initial_command is None:
+        return list(arguments)
+    return ["bash", "-c", f'{initial_command}\nexec "$@"', "bash", *arguments]
+
+
+def _run(command: Sequence[str], log: IO[bytes], timeout: float | None) -> str:
+    """Run a command; say what went wrong."""
+    log.write(f"{' '.join(command)}\n".encode())
+    log.flush()
+    try:
+        process = subprocess.Popen(  # noqa: S603 (a list of arguments)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return f"cannot be started ({error.strerror})"
+    with cleaned_up(lambda: _end(process)):
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return f"was ended after {timeout:g} s"
+    return f"ended with the exit code {code}" if code else ""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program with everything that it has started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+            return
+
+
+def _problem_of_output(path: Path) -> str:
+    try:
+        DelphesFile(path).__exit__(None, None, None)
+    except MissingFileError:
+        return "wrote no file"
+    except (FileFormatError, NoEventsError) as error:
+        return f"wrote no complete file ({error})"
+    return ""
+
+
+def _tail(log: Path, start: int) -> str:
+    """Last lines of what a program printed."""
+    with log.open("rb") as file:
+        file.seek(max(start, log.stat().st_size - _LONGEST_TAIL))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return "\n".join(lines[-_TAIL:])
+
+
+@contextmanager
+def _folder_beside(output: Path) -> Iterator[Path]:
+    with output_errors(output):
+        folder = Path(mkdtemp(prefix=f".{output.stem}-", suffix=".tmp", dir=output.parent))
+    with cleaned_up(lambda: shutil.rmtree(folder, ignore_errors=True)):
+        yield folder

@@ -1,0 +1,265 @@
+"""Making a plan from the setup of an analysis and files of cards."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from madminer import checks
+from madminer.errors import MissingFileError, OptionError, SetupError
+from madminer.madgraph.cards import CardValues, card_values, parameter_card, reweight_card
+from madminer.madgraph.commands import check_process_card, is_nlo_process
+from madminer.madgraph.execute import Limits
+from madminer.madgraph.options import MOST_SEED, RunOptions
+from madminer.madgraph.plan import Run, RunPlan
+from madminer.madgraph.program import Program
+from madminer.madgraph.run_card import (
+    choose_systematics,
+    run_card_with_systematics,
+    run_settings,
+    systematics_arguments,
+)
+from madminer.models import AnalysisSetup, Systematic
+from madminer.typing import StrPath
+
+__all__ = ["absolute", "make_plan", "physical_points", "read_card"]
+
+logger = logging.getLogger(__name__)
+
+
+def make_plan(
+    setup: AnalysisSetup,
+    run_card_files: Sequence[StrPath | None],
+    sample_benchmarks: Sequence[str | int] | None,
+    options: RunOptions,
+) -> RunPlan:
+    """Plan one run for each run card and benchmark, run cards in the outer loop.
+
+    Args:
+        setup: Setup of the analysis.
+        run_card_files: Run cards; None in it for MadGraph's.
+        sample_benchmarks: Benchmarks to generate at; None for all.
+        options: Everything else.
+
+    Returns:
+        The plan; nothing has been run or written.
+
+    Raises:
+        MissingFileError: If a card does not exist.
+        SetupError: If the template lacks a parameter, or there are no benchmarks.
+        UnknownNameError: If there is no such benchmark or systematic uncertainty.
+        OptionError: If options do not fit together.
+    """
+    points = physical_points(setup)
+    names = _benchmarks(setup, sample_benchmarks)
+    cards = checks.sequence(run_card_files, "run_card_files", _file_or_none)
+    if not names or not cards:
+        raise OptionError("run_card_files and sample_benchmarks must not be empty.")
+    process_card = read_card(options.proc_card_file, "proc_card_file")
+    check_process_card(process_card)
+    run_cards = [None if card is None else read_card(card, "run_card_files") for card in cards]
+    maker = _RunMaker(
+        points=points,
+        template=read_card(options.param_card_template_file, "param_card_template_file"),
+        systematics=choose_systematics(setup.systematics, options.systematics),
+        further_cards=_further_cards(options),
+        options=options,
+    )
+    _check_order(process_card, run_cards, len(points), options)
+    _warn_without_run_card(run_cards, maker.systematics)
+    directory = absolute(options.mg_process_directory, "mg_process_directory", "MG_process")
+    seeds = _seeds(run_cards, len(names), options.seed, directory)
+    pairs = product(run_cards, names)
+    return RunPlan(
+        program=Program(
+            absolute(options.mg_directory, "mg_directory", ""),
+            options.python_executable,
+            options.initial_command,
+        ),
+        process_directory=directory,
+        process_card=process_card,
+        runs=tuple(
+            maker.run(index, name, run_card, seed)
+            for index, ((run_card, name), seed) in enumerate(zip(pairs, seeds, strict=True))
+        ),
+        log_directory=absolute(options.log_directory, "log_directory", "logs"),
+        temp_directory=absolute(options.temp_directory, "temp_directory", tempfile.gettempdir()),
+        limits=Limits(options.timeout, options.quiet_timeout),
+        n_cores=options.n_cores,
+        ufo_model_directory=_model(options),
+    )
+
+
+def physical_points(setup: AnalysisSetup) -> dict[str, CardValues]:
+    """By physical benchmark what stands in its parameter card.
+
+    Raises:
+        SetupError: If there are none.
+    """
+    if not setup.physical_benchmarks:
+        raise SetupError("MadGraph needs benchmarks. Call add_benchmark or set_morphing first.")
+    return {
+        name: card_values(setup.parameters, benchmark.values)
+        for name, benchmark in setup.physical_benchmarks.items()
+    }
+
+
+def read_card(file: StrPath, name: str) -> str:
+    """Text of a card.
+
+    Args:
+        file: The card.
+        name: Name of the argument, for messages.
+
+    Raises:
+        MissingFileError: If there is no such file.
+    """
+    path = checks.path(file, name)
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise MissingFileError(
+            f"{name}: {path} cannot be read ({os.strerror(error.errno or 0)}). Check the path and "
+            f"the working folder."
+        ) from error
+
+
+def absolute(folder: StrPath | None, name: str, default: str) -> Path:
+    """Absolute path of a folder, which outlasts a change of the working folder."""
+    return Path(default if folder is None else checks.path(folder, name)).expanduser().absolute()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RunMaker:
+    """What all runs of a plan have in common."""
+
+    points: Mapping[str, CardValues]
+    template: str
+    systematics: Sequence[Systematic]
+    further_cards: Mapping[str, str]
+    options: RunOptions
+
+    def run(self, index: int, benchmark: str, run_card: str | None, seed: int) -> Run:
+        """One run."""
+        cards = self._cards(benchmark, run_card)
+        settings = run_settings(run_card or "")
+        is_nlo = self.options.order == "NLO"
+        varies = bool(systematics_arguments(self.systematics, settings))
+        return Run(
+            index=index,
+            benchmark=benchmark,
+            cards=cards,
+            points=self._ordered(benchmark) if "reweight_card" in cards else self._only(benchmark),
+            seed=seed,
+            n_events=_whole(settings.get("nevents", "")),
+            is_background=self.options.is_background,
+            is_nlo=is_nlo,
+            has_variations=run_card is not None and not is_nlo and varies,
+        )
+
+    def _only(self, benchmark: str) -> dict[str, CardValues]:
+        return {benchmark: self.points[benchmark]}
+
+    def _ordered(self, benchmark: str) -> dict[str, CardValues]:
+        """The points, first the one that events are generated at."""
+        return self._only(benchmark) | dict(self.points)
+
+    def _cards(self, benchmark: str, run_card: str | None) -> dict[str, str]:
+        options = self.options
+        values, is_background = self.points[benchmark], bool(options.is_background)
+        cards = {"param_card": parameter_card(self.template, values, is_background=is_background)}
+        others = {name: point for name, point in self.points.items() if name != benchmark}
+        if others and not is_background:
+            cards["reweight_card"] = reweight_card(others)
+        if run_card is not None:
+            is_nlo = options.order == "NLO"
+            cards["run_card"] = run_card_with_systematics(run_card, self.systematics, is_nlo=is_nlo)
+        return cards | dict(self.further_cards)
+
+
+def _benchmarks(setup: AnalysisSetup, chosen: Sequence[str | int] | None) -> list[str]:
+    """Names of the benchmarks to generate at."""
+    known = list(setup.physical_benchmarks)
+    if chosen is None:
+        return known
+    given: list[Any] = checks.sequence(chosen, "sample_benchmarks", lambda value, _: value)
+    return [known[setup.benchmark_index(name)] for name in given]
+
+
+def _model(options: RunOptions) -> Path | None:
+    model = options.ufo_model_directory
+    return None if model is None else absolute(model, "ufo_model_directory", "")
+
+
+def _further_cards(options: RunOptions) -> dict[str, str]:
+    files = {
+        "pythia8_card": (options.pythia8_card_file, "pythia8_card_file"),
+        "me5_configuration": (options.configuration_file, "configuration_file"),
+    }
+    return {kind: read_card(file, name) for kind, (file, name) in files.items() if file is not None}
+
+
+def _check_order(
+    process_card: str, run_cards: Iterable[str | None], n_points: int, options: RunOptions
+) -> None:
+    is_nlo = options.order == "NLO"
+    if is_nlo != is_nlo_process(process_card):
+        has = "has no [...]" if is_nlo else "asks for corrections in [...]"
+        raise OptionError(
+            f"order must fit the process card, got order = {options.order!r}, and the card {has}. "
+            f"Change one of them."
+        )
+    if not is_nlo or options.is_background or n_points == 1:
+        return
+    stores = [run_settings(card or "").get("store_rwgt_info", "false") for card in run_cards]
+    if any(value.strip(". ").lower() not in {"true", "t"} for value in stores):
+        raise OptionError(
+            "Events at next-to-leading order can only be reweighted to other benchmarks if they "
+            "keep what that needs: put 'True = store_rwgt_info' into the run card, or generate at "
+            "leading order."
+        )
+
+
+def _warn_without_run_card(
+    run_cards: Iterable[str | None], systematics: Sequence[Systematic]
+) -> None:
+    if any(card is None for card in run_cards) and systematics_arguments(systematics, {}):
+        logger.warning(
+            "Without run card there are no weights of scale and PDF variations. Give a run card, "
+            "or systematics=[] if none are wanted."
+        )
+
+
+def _seeds(
+    run_cards: Iterable[str | None], n_benchmarks: int, seed: int | None, directory: Path
+) -> list[int]:
+    """A seed for each run: copies of a process all begin with the same one of MadGraph."""
+    own = zlib.crc32(str(directory).encode()) % (MOST_SEED // 2) + 1
+    seeds: list[int] = []
+    for card in run_cards:
+        in_card = _whole(run_settings(card or "").get("iseed", "")) or own
+        for _ in range(n_benchmarks):
+            new = (in_card if seed is None else seed) + len(seeds)
+            while new in seeds:
+                new += 1
+            seeds.append(new)
+    return seeds
+
+
+def _file_or_none(value: object, name: str) -> Path | None:
+    return None if value is None else checks.path(value, name)
+
+
+def _whole(text: str) -> int | None:
+    """A number as run cards write it, such as 10000 or 1e4; None for none."""
+    try:
+        return int(float(text))
+    except (ValueError, OverflowError):
+        return None
