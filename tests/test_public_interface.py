@@ -79,6 +79,7 @@ def test_top_level_names_are_what_the_stub_lists() -> None:
 @pytest.mark.parametrize(
     ("package", "module", "names"),
     [
+        ("delphes", "delphes_reader", ["DelphesReader"]),
         ("fisherinformation", "geometry", ["InformationGeometry"]),
         ("fisherinformation", "information", ["FisherInformation"]),
         ("fisherinformation", "manipulate", ["profile_information", "project_information"]),
@@ -117,8 +118,6 @@ def import_from(module: str, name: str) -> Any:
 @pytest.mark.parametrize(
     ("module", "name", "remedy"),
     [
-        ("delphes", "DelphesReader", "LHEReader"),
-        ("delphes.delphes_reader", "DelphesReader", "LHEReader"),
         ("models", "SystematicValue", r"str \| float"),
         ("utils.interfaces.hdf5", "load_events", "madminer.io"),
         ("utils.various", "weighted_quantile", "weighted_quantiles"),
@@ -129,14 +128,6 @@ def test_imports_of_0_9_that_are_missing_name_what_to_use(
 ) -> None:
     with pytest.raises(UnavailableNameError, match=rf"MadMiner 0\.9 had madminer\..*{remedy}"):
         import_from(f"madminer.{module}", name)
-
-
-def test_names_of_0_9_at_the_top() -> None:
-    with pytest.raises(UnavailableNameError, match=r"a later version\. Until then"):
-        import_from("madminer", "DelphesReader")
-    with pytest.raises(UnavailableAttributeError, match=r"a later version\. Until then"):
-        getattr(madminer, "DelphesReader")  # noqa: B009
-    assert not hasattr(madminer, "DelphesReader")
 
 
 def test_other_missing_imports_are_those_of_python() -> None:

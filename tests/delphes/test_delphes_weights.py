@@ -369,3 +369,15 @@ def test_no_cross_section(
     reader.samples.clear()
     with pytest.raises(DataError, match=r"cannot be normalised.*weights='lhe'"):
         analysed(reader, write(ratios, "ratios.root"), lhe(), "delphes")
+
+
+def test_names_that_break_lines(
+    reader: DelphesReader, branches: Branches, lhe: Callable[..., Path], tmp_path: Path
+) -> None:
+    text = gzip.decompress(HEPMC.read_bytes()).decode().replace(r"\|neg_w\|", r"\|neg\|_w\|")
+    (tmp_path / "broken.hepmc").write_text(text)
+    with pytest.raises(FileFormatError, match=r"9 names .* to 8 weights.*weights='lhe'"):
+        analysed(reader, EXCERPT, weights="delphes", hepmc_filename=tmp_path / "broken.hepmc")
+    reader.samples.clear()
+    analysed(reader, EXCERPT, lhe(), hepmc_filename=tmp_path / "broken.hepmc")  # as it says
+    assert reader.weights["sm"].sum() == pytest.approx(SIGMA)

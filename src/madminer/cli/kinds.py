@@ -33,9 +33,7 @@ _NETWORK = "_state_dict.pl"
 _END_OF_LHE = b"</LesHouchesEvents"
 _WEIGHT = re.compile(rb"<wgt\s+id\s*=\s*['\"]([^'\"]{1,200})")
 
-_SHOWERED = (
-    "There is no reader for it yet; import_events of madminer.io takes observables and weights."
-)
+_SHOWERED = "madminer.DelphesReader reads it."
 _KNOWN = (
     "setup and event files, LHE, HepMC and ROOT files, models and ensembles, npy arrays, Parquet "
     "files, and folders of them"
@@ -142,7 +140,7 @@ def _lhe(path: Path, start: bytes) -> str:
 
 def _hepmc(text: bytes) -> str:
     version = text.split(b"\n", 1)[0].decode("ascii", "replace").strip()
-    return f"HepMC events ({version})\n{_SHOWERED}"
+    return f"HepMC events ({version})\nmadminer.DelphesReader runs Delphes on it."
 
 
 def _root(path: Path) -> str:

@@ -9,6 +9,7 @@ weights confirm it, or do not contradict it and no other one is possible.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ __all__ = ["Verdict", "WeightComparison", "compare_weights", "same_numbers", "wh
 
 _PART: Final = 50_000  # events
 _ROUNDING: Final = 1e-3  # relative difference of weights: files round to 4 digits at least
+
+logger = logging.getLogger(__name__)
 
 Verdict = bool | None
 """Whether weights confirm a numbering (True), contradict it (False), or cannot tell (None)."""
@@ -64,6 +67,7 @@ def which_events(
         verdicts.append(verdict)
     open_ones = [p for p, verdict in zip(certain, verdicts, strict=False) if verdict is None]
     if len(open_ones) == 1:
+        logger.info("%s and %s: numbers agree, weights cannot tell", path, source)
         return open_ones[0]
     is_other = bool(verdicts) and None not in verdicts
     raise _refusal(numbers, n_source, path, source, is_other=is_other)

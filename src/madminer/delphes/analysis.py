@@ -81,10 +81,11 @@ def analyse_delphes_sample(sample: DelphesSample, analysis: DelphesAnalysis) -> 
         _warn_without_truth(file, analysis)
         source = open_weights(sample, analysis.setup, file)
         parts: list[SelectedEvents] = []
-        with closing(progress_bar(file.n_events, f"reading {file.path.name}", unit=" events")) as b:
+        bar = progress_bar(file.n_events, f"reading {file.path.name}", unit=" events")
+        with closing(bar):
             for rows in file.chunks(analysis.chunk_size):
                 parts.append(_select(file, rows, source, analysis))
-                b.update(rows.stop - rows.start)
+                bar.update(rows.stop - rows.start)
     return join_selected(parts, source.nuisances, source.factor() * sample.k_factor)
 
 

@@ -158,7 +158,10 @@ class DelphesReader(EventReader):
             SimulatorError: If Delphes fails; the message has the end of its log.
             OutputError: If the output or the log cannot be written.
         """
-        folder, card = path(delphes_directory, "delphes_directory"), path(delphes_card, "card")
+        folder, card = (
+            path(delphes_directory, "delphes_directory"),
+            path(delphes_card, "delphes_card"),
+        )
         if not card.is_file():
             raise MissingFileError(f"There is no card of Delphes {card}. Check the path.")
         command = None if initial_command is None else text(initial_command, "initial_command")

@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 
 from madminer.delphes.alignment import WeightComparison, which_events
-from madminer.delphes.column_names import names_of_delphes
+from madminer.delphes.column_names import names_in_order, names_of_delphes
 from madminer.delphes.samples import DelphesSample
 from madminer.deprecation import warn
-from madminer.errors import NoEventsError
+from madminer.errors import DataError, FileFormatError, NoEventsError
 from madminer.io.delphes import DelphesFile
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEFile, LHEHeader
@@ -142,7 +142,10 @@ def _needed(
 
 def _comparison(table: _Table, sample: DelphesSample, file: DelphesFile) -> WeightComparison:
     """Compares the weights that both files have."""
-    names = names_of_delphes(sample, file.n_weights, table.all_names)
+    try:
+        names = names_of_delphes(sample, file.n_weights, table.all_names)
+    except (DataError, FileFormatError):  # the HepMC file is not needed here
+        names = names_in_order(table.all_names, file.n_weights)
     common = [name for name in table.weights if name in names[1:]]
     return WeightComparison(
         file,

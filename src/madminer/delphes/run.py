@@ -146,12 +146,11 @@ def _run(command: Sequence[str], log: IO[bytes], timeout: float | None) -> str:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a program with everything that it has started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGTERM, signal.SIGKILL):  # what has outlived it, too
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE)
-            return
 
 
 def _problem_of_output(path: Path) -> str:

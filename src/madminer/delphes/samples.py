@@ -67,30 +67,22 @@ def make_sample(
         UnknownNameError: If there is no such benchmark.
         SetupError: If a systematic uncertainty is not defined.
     """
-    source = one_of(weights, "weights", SOURCES)
-    hepmc, delphes, lhe = (
-        None if given is None else path(given, name)
-        for given, name in (
-            (hepmc_filename, "hepmc_filename"),
-            (delphes_filename, "delphes_filename"),
-            (lhe_filename, "lhe_filename"),
-        )
-    )
-    names = listed_names(systematics)
+    source, names = one_of(weights, "weights", SOURCES), listed_names(systematics)
+    hepmc = _optional_path(hepmc_filename, "hepmc_filename")
+    delphes = _optional_path(delphes_filename, "delphes_filename")
+    lhe = _optional_path(lhe_filename, "lhe_filename")
     if lhe is None and (source == "lhe" or names):
-        why = "weights='lhe' take" if source == "lhe" else "systematic uncertainties take"
         raise OptionError(
-            f"{why} weights and their description from the Les Houches event file: give "
-            f"lhe_filename. Without one, weights='hepmc' and weights='delphes' take those of the "
-            f"showered events, without systematic uncertainties."
+            "weights='lhe' and systematic uncertainties take weights and their description from "
+            "the Les Houches event file: give lhe_filename. Without one, weights='hepmc' and "
+            "weights='delphes' take those of the showered events, without systematic uncertainties."
         )
     if hepmc is None and source == "hepmc":
         raise OptionError("weights='hepmc' needs hepmc_filename, the showered events.")
-    _require_events(hepmc, delphes, source)
     if lhe is not None:
         require_event_file(lhe)
     sample = DelphesSample(
-        path=delphes if delphes is not None and delphes.is_file() else hepmc,  # type: ignore[arg-type]
+        path=_require_events(hepmc, delphes, source),
         sampled_from=sampled_from_benchmark,
         is_background=is_background,
         k_factor=k_factor,
@@ -103,15 +95,20 @@ def make_sample(
     return check_sample(sample, setup)
 
 
-def _require_events(hepmc: Path | None, delphes: Path | None, source: str) -> None:
-    """Refuse a sample without events to read or to run Delphes on."""
+def _optional_path(value: StrPath | None, name: str) -> Path | None:
+    return None if value is None else path(value, name)
+
+
+def _require_events(hepmc: Path | None, delphes: Path | None, source: str) -> Path:
+    """The events to read or to run Delphes on."""
     if delphes is not None and delphes.is_file():
         if hepmc is not None and source != "lhe":  # it knows the names of the weights
             require_event_file(hepmc)
-        return
+        return delphes
     if hepmc is None:
         raise MissingFileError(
             f"There is no file of Delphes {delphes}, and no HepMC file to run it on. Give "
             f"delphes_filename, a file that exists, or hepmc_filename and call run_delphes."
         )
     require_event_file(hepmc)
+    return hepmc

@@ -190,7 +190,11 @@ def _from_first_event(text: bytes) -> bytes:
 def _names(text: bytes, version: int) -> tuple[str, ...]:
     if version == 2:
         found = _NAMES_2.search(text)
-        return () if found is None else tuple(re.findall(r'"([^"]*)"', found[1].decode()))
+        return (
+            ()
+            if found is None
+            else tuple(re.findall(r'"([^"]*)"', found[1].decode("utf-8", "replace")))
+        )
     head = text[: max(text.find(_EVENT), 0)] or text
     lines = (line.decode("utf-8", "replace") for line in _NAMES_3.findall(head))
     text_of_names = "".join(_ESCAPED.sub(_unescaped, line) for line in lines)

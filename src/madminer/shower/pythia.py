@@ -137,9 +137,10 @@ def shower_block(generator: Generator, block: LHEBlock, seed: int) -> EventRecor
         MissingDependencyError: If it is not installed.
     """
     pythia = _initialised(generator, threading.get_ident())
-    _read_block(pythia, generator.head, block)
-    pythia.rndm.init(1 + seed % (_SEEDS - 1))
-    batch = ak.drop_none(pythia.nextBatch(block.n_events, "none"))
+    with temporary_folder("madminer-shower") as folder:
+        _open(pythia, folder / "events.lhe", generator.head + block.text + END)
+        pythia.rndm.init(1 + seed % (_SEEDS - 1))
+        batch = ak.drop_none(pythia.nextBatch(block.n_events, "none"))
     if not len(batch):
         raise SimulatorError(
             f"Pythia fails for all of the events {block.first} to "
@@ -154,21 +155,20 @@ def _initialised(generator: Generator, thread: int) -> Any:  # noqa: ARG001 (one
     pythia = shower_package("pythia8mc").Pythia("", False)
     for line in (*generator.settings, *_SETTINGS):
         pythia.readString(line)
-    _read_block(pythia, generator.head, LHEBlock(0, 0, 0, b""))
+    with temporary_folder("madminer-shower") as folder:
+        _open(pythia, folder / "events.lhe", generator.head + END)
     pythia.readString("Beams:newLHEFsameInit = on")  # from now on only events are new
     return pythia
 
 
-def _read_block(pythia: Any, head: bytes, block: LHEBlock) -> None:
-    with temporary_folder("madminer-shower") as folder:
-        file = Path(folder) / "events.lhe"
-        file.write_bytes(head + block.text + END)
-        pythia.readString(f"Beams:LHEF = {file}")
-        if not pythia.init():
-            raise SimulatorError(
-                "Pythia cannot begin; it says why where programs print errors. Check the settings, "
-                "and the beams and energies in the <init> block of the Les Houches event file."
-            )
+def _open(pythia: Any, file: Path, text: bytes) -> None:
+    file.write_bytes(text)
+    pythia.readString(f"Beams:LHEF = {file}")
+    if not pythia.init():
+        raise SimulatorError(
+            "Pythia cannot begin; it says why where programs print errors. Check the settings, and "
+            "the beams and energies in the <init> block of the Les Houches event file."
+        )
 
 
 def _records(batch: Any, block: LHEBlock) -> EventRecords:

@@ -1,0 +1,172 @@
+"""Cards of detectors: YAML files with the numbers of `Detector`, and the two that come along.
+
+.. code-block:: yaml
+
+    name: my detector
+    photons:
+      pt_min: 20.0
+      eta_max: 2.5
+      resolution:
+        - {eta: [0.0, 2.5], stochastic: 0.1, constant: 0.007}
+      efficiency:
+        - {eta: [0.0, 2.5], value: 0.9}
+    b_tagging:
+      eta_max: 2.5
+      tags: {b: {offset: 0.7}, c: {offset: 0.1}, others: {offset: 0.01}}
+
+What a card leaves out is as in the perfect detector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from madminer.checks import path, refusal, sequence
+from madminer.errors import FileFormatError, MissingFileError, OptionError
+from madminer.shower.detector import Detector
+from madminer.shower.packages import shower_package
+from madminer.shower.responses import (
+    Efficiency,
+    MissingMomentum,
+    ObjectResponse,
+    Tag,
+    Tagging,
+    Width,
+)
+from madminer.typing import StrPath
+
+__all__ = ["CARDS", "load_detector"]
+
+CARDS: Final = ("atlas", "cms")
+"""Names of the cards that come along."""
+
+_FLAVOURS: Final = {"b": 5, "c": 4, "tau": 15, "others": 0}
+_KINDS: Final = ("electrons", "muons", "photons", "jets")
+
+Part = TypeVar("Part")
+
+
+def load_detector(card: StrPath | Detector | None) -> Detector:
+    """Load a detector.
+
+    Args:
+        card: "atlas" or "cms"; or the path of a card, a YAML file; or a detector, which is
+            returned; None for a perfect one.
+
+    Returns:
+        The detector.
+
+    Raises:
+        OptionError: If a key of the card is unknown or stands twice, or a number is outside its
+            range.
+        MissingFileError: If there is no such card.
+        FileFormatError: If it is no YAML file.
+        MissingDependencyError: If PyYAML is not installed.
+
+    Examples:
+        >>> load_detector("atlas").photons.eta_max
+        2.5
+    """
+    if card is None:
+        return Detector()
+    if isinstance(card, Detector):
+        return card
+    if isinstance(card, str) and card in CARDS:
+        text = (resources.files("madminer.shower") / "cards" / f"{card}.yaml").read_text("utf-8")
+        return _detector(_parsed(text, Path(card)), Path(card))
+    file = path(card, "card")
+    if not file.is_file():
+        raise MissingFileError(
+            f"There is no card of a detector {file}. Check the path, or give one of the names "
+            f"{list(CARDS)}."
+        )
+    return _detector(_parsed(file.read_text(encoding="utf-8", errors="replace"), file), file)
+
+
+def _parsed(text: str, source: Path) -> Mapping[str, Any]:
+    yaml = shower_package("yaml")
+    try:
+        _refuse_repeated(yaml.compose(text, Loader=yaml.SafeLoader), source, yaml)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise FileFormatError(f"{source} is no YAML file: {' '.join(str(error).split())}") from error
+    return _mapping(content, source.name)
+
+
+def _refuse_repeated(node: Any, source: Path, yaml: Any) -> None:
+    """Of keys that stand twice, YAML would take the last one without a word."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if repeated:
+            raise OptionError(f"{source}: {repeated} stand twice in one place. Keep one of them.")
+        for _, value in node.value:
+            _refuse_repeated(value, source, yaml)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated(value, source, yaml)
+
+
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise refusal(name, "a list of keys and values", value)
+    return value
+
+
+def _detector(content: Mapping[str, Any], source: Path) -> Detector:
+    try:
+        parts = dict(content)
+        for kind in _KINDS:
+            if kind in parts:
+                parts[kind] = _response(parts[kind], kind)
+        for name in ("b_tagging", "tau_tagging"):
+            if name in parts:
+                parts[name] = _tagging(parts[name], name)
+        if "missing_momentum" in parts:
+            parts["missing_momentum"] = _made(
+                MissingMomentum, parts["missing_momentum"], "missing_momentum"
+            )
+        return _made(Detector, parts, "the card")
+    except OptionError as error:
+        raise OptionError(f"{source}: {error}") from error
+
+
+def _made(kind: type[Part], content: object, name: str) -> Part:
+    """An object of the keys and values of a card."""
+    given = _mapping(content, name)
+    known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise OptionError(f"The keys of {name} must be some of {known}, got {unknown}.")
+    try:
+        return kind(**given)
+    except OptionError as error:
+        raise OptionError(f"{name}: {error}") from error
+    except TypeError as error:
+        raise OptionError(f"{name}: {error}") from error
+
+
+def _response(content: object, name: str) -> ObjectResponse:
+    parts = dict(_mapping(content, name))
+    for key, kind in (("resolution", Width), ("efficiency", Efficiency)):
+        if key in parts:
+            where = f"{name}: {key}"
+            parts[key] = tuple(sequence(parts[key], where, lambda v, n, k=kind: _made(k, v, n)))
+    return _made(ObjectResponse, parts, name)
+
+
+def _tagging(content: object, name: str) -> Tagging:
+    parts = dict(_mapping(content, name))
+    if "tags" in parts:
+        tags = _mapping(parts["tags"], f"{name}: tags")
+        unknown = [flavour for flavour in tags if flavour not in _FLAVOURS]
+        if unknown:
+            raise OptionError(
+                f"The flavours of {name} must be some of {list(_FLAVOURS)}, got {unknown}."
+            )
+        parts["tags"] = {_FLAVOURS[f]: _made(Tag, tag, f"{name}: {f}") for f, tag in tags.items()}
+    return _made(Tagging, parts, name)

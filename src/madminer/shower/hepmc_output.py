@@ -1,0 +1,202 @@
+"""HepMC 3 files of showered events, with the weights and numbers of the events before the shower.
+
+Particles stand in topological order, each behind all of its mothers, as strict readers need it.
+
+References:
+    Buckley et al., *The HepMC3 event record library for Monte Carlo event generators*,
+    arXiv:1912.08005.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+import numpy as np
+
+from madminer.io.atomic import atomic_path, temporary_folder
+from madminer.shower.packages import shower_package
+from madminer.shower.pythia import EventRecords
+from madminer.typing import BoolArray, FloatArray, IntArray
+
+__all__ = ["HepMCEvents", "HepMCFile", "hepmc_file", "hepmc_text"]
+
+_BEGIN: Final = b"HepMC::Asciiv3-START_EVENT_LISTING\n"
+_END: Final = b"HepMC::Asciiv3-END_EVENT_LISTING\n"
+_FIRST_EVENT: Final = b"\nE "
+_NOMINAL: Final = "Weight"
+_GZIP_LEVEL: Final = 1
+
+# status codes of Pythia of particles that come from a range of mothers, not from a pair of them
+_OF_MANY: Final = (*range(81, 87), *range(101, 107))
+_BEAM: Final = 12
+_DECAYED: Final = (2, 4)  # status of HepMC: decayed, beam
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HepMCEvents:
+    """What a HepMC file says of events beside their particles.
+
+    Args:
+        names: Names of the weights behind the nominal one.
+        weights: Weights of some events, the nominal ones first, shape ``(n_events, n_weights)``.
+        cross_section: Cross section in pb.
+        error: Its uncertainty in pb.
+    """
+
+    names: Sequence[str]
+    weights: FloatArray
+    cross_section: float
+    error: float
+
+
+def hepmc_text(records: EventRecords, events: HepMCEvents) -> bytes:
+    """Some events as a HepMC file.
+
+    Args:
+        records: The events.
+        events: Their weights and cross section.
+
+    Returns:
+        The whole text of the file.
+
+    Raises:
+        MissingDependencyError: If pyhepmc is not installed.
+    """
+    pyhepmc = shower_package("pyhepmc")
+    run = pyhepmc.GenRunInfo()
+    run.weight_names = [_NOMINAL, *events.names]
+    with temporary_folder("madminer-hepmc") as folder:
+        file = folder / "events.hepmc"
+        with pyhepmc.open(file, "w") as output:
+            for event in _events(pyhepmc, records, events, run):
+                output.write(event)
+        return file.read_bytes()
+
+
+def _events(pyhepmc: Any, records: EventRecords, events: HepMCEvents, run: Any) -> Iterator[Any]:
+    """Events of HepMC, which are made particle by particle."""
+    status = _status(records)
+    rows = np.column_stack([records.momenta.T, records.vertices.T])
+    ends = np.cumsum(records.counts)
+    for position, (end, size) in enumerate(zip(ends, records.counts, strict=True)):
+        part = slice(int(end - size) + 1, int(end))  # without the first entry, the whole system
+        event = pyhepmc.GenEvent(run, pyhepmc.Units.GEV, pyhepmc.Units.MM)
+        event.event_number = int(records.numbers[position])
+        columns = (records.pdgid[part], status[part], records.mass[part])
+        particles = _particles(pyhepmc, rows[part], *columns)
+        _connect(pyhepmc, particles, records, part, rows[part])
+        event.add_tree(particles)
+        event.weights = events.weights[position].tolist()
+        cross_section = pyhepmc.GenCrossSection()
+        cross_section.set_cross_section(events.cross_section, events.error)
+        event.cross_section = cross_section
+        yield event
+
+
+def _status(records: EventRecords) -> IntArray:
+    """Status codes of HepMC: 1 stable, 2 decayed, 4 beam, others as in Pythia without sign."""
+    code = np.abs(records.status)
+    is_decayed = (records.status < 0) & (np.abs(records.pdgid) > 100) & (code > 80)
+    code = np.where(is_decayed, _DECAYED[0], code)
+    code = np.where(records.status > 0, 1, code)
+    return np.where(np.abs(records.status) == _BEAM, _DECAYED[1], code)
+
+
+def _particles(
+    pyhepmc: Any, rows: FloatArray, pdgid: IntArray, status: IntArray, mass: FloatArray
+) -> list[Any]:
+    particles = []
+    columns = (rows[:, :4].tolist(), pdgid.tolist(), status.tolist(), mass.tolist())
+    for momentum, code, state, m in zip(*columns, strict=True):
+        particle = pyhepmc.GenParticle(momentum, code, state)
+        particle.generated_mass = m
+        particles.append(particle)
+    return particles
+
+
+def _connect(
+    pyhepmc: Any, particles: list[Any], records: EventRecords, part: slice, rows: FloatArray
+) -> None:
+    """Join mothers and daughters in vertices; mothers of one daughter end in the same vertex."""
+    first, last = records.mothers[part].T.tolist()
+    is_range = _comes_from_range(records.status[part], records.mothers[part]).tolist()
+    places = rows[:, 4:]
+    ends: dict[int, Any] = {}
+    for position, particle in enumerate(particles):
+        mothers = _mothers(first[position], last[position], is_range[position])
+        if not mothers:
+            continue
+        vertex = next((ends[m] for m in mothers if m in ends), None)
+        if vertex is None:
+            vertex = pyhepmc.GenVertex(places[position].tolist())
+        for mother in mothers:
+            if mother not in ends:
+                vertex.add_particle_in(particles[mother - 1])
+                ends[mother] = vertex
+        vertex.add_particle_out(particle)
+
+
+def _comes_from_range(status: IntArray, mothers: IntArray) -> BoolArray:
+    is_range: BoolArray = np.isin(np.abs(status), _OF_MANY) & (mothers[:, 0] < mothers[:, 1])
+    return is_range
+
+
+def _mothers(first: int, last: int, is_range: bool) -> list[int]:
+    """Positions in the record, where 0 is the whole system."""
+    if is_range:
+        return list(range(first, last + 1))
+    return sorted({mother for mother in (first, last) if mother > 0})
+
+
+@dataclass(slots=True)
+class HepMCFile:
+    """A file that is written part by part.
+
+    Args:
+        stream: Where it goes.
+        is_empty: Whether nothing was written yet.
+    """
+
+    stream: IO[bytes]
+    is_empty: bool = True
+
+    def append(self, text: bytes) -> None:
+        """Add events.
+
+        Args:
+            text: A whole file as `hepmc_text` makes it.
+        """
+        begin = 0 if self.is_empty else text.index(_FIRST_EVENT) + 1
+        self.stream.write(text[begin : text.rindex(_END)])
+        self.is_empty = False
+
+
+@contextmanager
+def hepmc_file(path: Path) -> Iterator[HepMCFile]:
+    """Write a file, which appears when it is complete; compressed if its name ends with ".gz".
+
+    Raises:
+        OutputError: If nothing can be written there.
+    """
+    with atomic_path(path) as temporary, _open(temporary, path) as stream:
+        yield HepMCFile(stream)
+        stream.write(_END)
+
+
+@contextmanager
+def _open(temporary: Path, path: Path) -> Iterator[IO[bytes]]:
+    if path.name.endswith(".gz"):
+        # no name and no time inside: equal events give equal bytes
+        with (
+            temporary.open("wb") as raw,
+            gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as file,
+        ):
+            yield cast("IO[bytes]", file)
+    else:
+        with temporary.open("wb") as plain:
+            yield plain

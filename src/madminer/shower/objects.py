@@ -1,0 +1,93 @@
+"""Objects of showered events that observables are written in, named as in files of Delphes.
+
+======================  ===================================================================
+name                    what it is
+======================  ===================================================================
+``e``, ``mu``, ``l``    electrons, muons, both
+``a``                   photons
+``j``                   jets, with b and tau tags
+``met``                 missing transverse momentum
+``visible``, ``all``    sum of e, mu, a, j; the same with the missing momentum
+``p``, ``p_truth``      stable particles before the detector, in the order of the record
+======================  ===================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from operator import methodcaller
+from typing import Final
+
+import numpy as np
+
+from madminer.expressions import ParticleArray, Vocabulary
+from madminer.expressions.columns import make_particles
+from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, LazyObjects
+from madminer.shower.detector import MeasuredObjects
+
+__all__ = ["PARTICLES", "ShowerObjects", "shower_vocabulary"]
+
+PARTICLES: Final = frozenset({"p", "p_truth"})
+"""Lists of all particles, which are kept only where they are used."""
+
+_SEEN: Final = ("e", "mu", "a", "j")
+
+
+def shower_vocabulary(observables: tuple[str, ...] = ()) -> Vocabulary:
+    """Names that expressions on showered events may use.
+
+    Args:
+        observables: Names of observables, known to cuts and efficiencies.
+    """
+    return Vocabulary(
+        numbers=frozenset(observables),
+        particles=frozenset(SINGLE_PARTICLES),
+        collections=frozenset((*_SEEN, "l", *PARTICLES)),
+    )
+
+
+class ShowerObjects(LazyObjects):
+    """Objects of some events, all lists sorted by falling transverse momentum except `p`.
+
+    Args:
+        measured: What the detector gives.
+        particles: Stable particles; None if nothing needs them.
+    """
+
+    def __init__(self, measured: MeasuredObjects, particles: FlatParticles | None) -> None:
+        self._measured, self._stable = measured, particles
+        super().__init__(measured.met.shape[1], _MAKERS, {})
+
+    def _list(self, name: str) -> ParticleArray:
+        return self._measured.objects[name].to_records()
+
+    def _leptons(self) -> ParticleArray:
+        kinds = [self._measured.objects[name] for name in ("e", "mu")]
+        return kinds[0].merged_with(kinds[1]).sorted_by_pt().to_records()
+
+    def _particles(self) -> ParticleArray:
+        if self._stable is None:
+            raise KeyError(PARTICLES)
+        return self._stable.to_records()
+
+    def _sum(self) -> ParticleArray:
+        total: ParticleArray = self._measured.objects["e"].total()
+        for name in ("mu", "a", "j"):
+            total = total + self._measured.objects[name].total()
+        return total
+
+    def _met(self) -> ParticleArray:
+        """Missing transverse momentum, massless, at zero pseudorapidity."""
+        px, py = self._measured.met
+        return make_particles(None, px, py, np.zeros_like(px), np.hypot(px, py))
+
+
+_MAKERS: Final[Mapping[str, Callable[[ShowerObjects], ParticleArray]]] = {
+    **{name: methodcaller("_list", name) for name in _SEEN},
+    "l": methodcaller("_leptons"),
+    "p": methodcaller("_particles"),
+    "p_truth": methodcaller("_particles"),
+    "met": methodcaller("_met"),
+    "visible": methodcaller("_sum"),
+    "all": lambda objects: objects["visible"] + objects["met"],
+}

@@ -1,0 +1,279 @@
+r"""How a detector responds: acceptance, efficiency, resolution, tags of jets, missing momentum.
+
+Of each object a measured value v, energy or transverse momentum, is drawn from a Gaussian with
+
+.. math:: \sigma^2(v) = N^2 + S^2 v + C^2 v^2 + K^2 v^4
+
+(noise in GeV, stochastic term in GeV\ :sup:`1/2`, constant term, curvature in 1/GeV). Directions
+are exact. The object counts if its measured transverse momentum and its pseudorapidity lie in
+the acceptance, it is isolated, and a random number is below its efficiency. Tags of jets have the
+probability
+
+.. math:: P(p_T) = a + b\, p_T + \frac{h \tanh(r p_T)}{1 + f p_T}\,.
+
+Missing momentum is what the calorimeters do not see; it carries the errors of all objects that
+count, and noise :math:`N \oplus S \sqrt{\sum p_T}` on each component from all else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from madminer.checks import fraction, interval, number, one_of
+from madminer.errors import OptionError
+from madminer.reading.objects import FlatParticles
+from madminer.shower.cones import directions
+from madminer.typing import BoolArray, FloatArray, IntArray
+
+__all__ = [
+    "Efficiency",
+    "MissingMomentum",
+    "ObjectResponse",
+    "Tag",
+    "Tagging",
+    "Width",
+]
+
+_ANY_ETA: Final = (0.0, 10.0)
+_ANY_PT: Final = (0.0, 1e6)
+
+
+def _checked_interval(value: object, name: str) -> tuple[float, float]:
+    low, high = interval(value, name)
+    number(low, name, 0.0)
+    return low, high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Width:
+    r"""Resolution in a range of pseudorapidity.
+
+    Args:
+        eta: Range of :math:`|\eta|`.
+        noise: N in GeV.
+        stochastic: S in GeV\ :sup:`1/2`.
+        constant: C.
+        curvature: K in 1/GeV, of momenta of tracks.
+
+    Raises:
+        OptionError: If a term is negative or not finite, or the range is none.
+
+    Examples:
+        >>> Width(stochastic=0.1, constant=0.01).sigma(np.array([100.0])).round(3)
+        array([1.414])
+    """
+
+    eta: tuple[float, float] = _ANY_ETA
+    noise: float = 0.0
+    stochastic: float = 0.0
+    constant: float = 0.0
+    curvature: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "eta", _checked_interval(self.eta, "resolution: eta"))
+        for name in ("noise", "stochastic", "constant", "curvature"):
+            object.__setattr__(self, name, number(getattr(self, name), f"resolution: {name}", 0.0))
+
+    def sigma(self, value: FloatArray) -> FloatArray:
+        """Standard deviation of a measured value in GeV, shape ``(n,)``."""
+        square = (
+            self.noise**2
+            + self.stochastic**2 * value
+            + (self.constant * value) ** 2
+            + (self.curvature * value**2) ** 2
+        )
+        return np.sqrt(square)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Efficiency:
+    r"""Probability that an object is found, in a range of pseudorapidity and momentum.
+
+    Args:
+        value: The probability.
+        eta: Range of :math:`|\eta|`.
+        pt: Range of the measured transverse momentum in GeV.
+
+    Raises:
+        OptionError: If it is no probability, or a range is none.
+    """
+
+    value: float
+    eta: tuple[float, float] = _ANY_ETA
+    pt: tuple[float, float] = _ANY_PT
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", fraction(self.value, "efficiency: value"))
+        object.__setattr__(self, "eta", _checked_interval(self.eta, "efficiency: eta"))
+        object.__setattr__(self, "pt", _checked_interval(self.pt, "efficiency: pt"))
+
+    def holds(self, pt: FloatArray, eta: FloatArray) -> BoolArray:
+        """Where it holds, shape ``(n,)``."""
+        return _inside(pt, self.pt) & _inside(np.abs(eta), self.eta)
+
+    def overlaps(self, other: Efficiency) -> bool:
+        """Whether another one holds in part of its range."""
+        pairs = ((self.eta, other.eta), (self.pt, other.pt))
+        return all(max(a[0], b[0]) < min(a[1], b[1]) for a, b in pairs)
+
+
+def _inside(values: FloatArray, ends: tuple[float, float]) -> BoolArray:
+    inside: BoolArray = (values >= ends[0]) & (values < ends[1])
+    return inside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectResponse:
+    """How one kind of object is measured.
+
+    Args:
+        pt_min: Least measured transverse momentum in GeV.
+        eta_max: Largest absolute pseudorapidity.
+        quantity: What the resolution refers to: "energy" or "pt".
+        resolution: Widths, which cover all of the acceptance; none for a perfect measurement.
+        efficiency: Efficiencies in ranges that do not overlap, zero elsewhere; none for one.
+        isolation: Largest transverse momentum in the cone over its own; None for any.
+
+    Raises:
+        OptionError: If a number is outside its range, widths leave gaps, or efficiencies overlap.
+    """
+
+    pt_min: float = 0.0
+    eta_max: float = 5.0
+    quantity: str = "energy"
+    resolution: Sequence[Width] = ()
+    efficiency: Sequence[Efficiency] = ()
+    isolation: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pt_min", number(self.pt_min, "pt_min", 0.0))
+        object.__setattr__(self, "eta_max", number(self.eta_max, "eta_max", above=0.0))
+        one_of(self.quantity, "quantity", ("energy", "pt"))
+        if self.isolation is not None:
+            object.__setattr__(self, "isolation", number(self.isolation, "isolation", 0.0))
+        self._check_resolution()
+        if any(a.overlaps(b) for a, b in combinations(self.efficiency, 2)):
+            raise OptionError(
+                "Efficiencies must hold in ranges of eta and pt that do not overlap: correct the "
+                f"ranges of {list(self.efficiency)}."
+            )
+
+    def _check_resolution(self) -> None:
+        ends = sorted(width.eta for width in self.resolution)
+        lows = [low for low, _ in ends]
+        highs = [0.0, *(high for _, high in ends)]
+        if ends and (lows != highs[:-1] or highs[-1] < self.eta_max):
+            raise OptionError(
+                f"The ranges of eta of a resolution must follow each other from 0 to eta_max = "
+                f"{self.eta_max:g} without gaps, got {ends}."
+            )
+
+    def probability(self, pt: FloatArray, eta: FloatArray) -> FloatArray:
+        """Probability that objects in the acceptance are found, shape ``(n,)``."""
+        if not self.efficiency:
+            return np.ones(len(pt))
+        return np.sum([item.value * item.holds(pt, eta) for item in self.efficiency], axis=0)
+
+    def measure(self, true: FloatArray, eta: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Draw measured values of true ones in GeV, shape ``(n,)``; below zero means zero."""
+        noise = rng.standard_normal(len(true))
+        sigma = np.zeros(len(true))
+        for width in self.resolution:
+            sigma += np.where(_inside(np.abs(eta), width.eta), width.sigma(true), 0.0)
+        return np.maximum(true + sigma * noise, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """Probability of a tag as a function of the transverse momentum, cut off at 0 and 1.
+
+    Args:
+        offset: a.
+        slope: b in 1/GeV.
+        height: h.
+        rise: r in 1/GeV.
+        fall: f in 1/GeV, not negative.
+
+    Raises:
+        OptionError: If a number is not finite, or `fall` is negative.
+
+    Examples:
+        >>> Tag(height=24.0, rise=0.003, fall=0.086).probability(np.array([100.0])).round(3)
+        array([0.728])
+    """
+
+    offset: float = 0.0
+    slope: float = 0.0
+    height: float = 0.0
+    rise: float = 0.0
+    fall: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("offset", "slope", "height", "rise"):
+            object.__setattr__(self, name, number(getattr(self, name), f"tag: {name}"))
+        object.__setattr__(self, "fall", number(self.fall, "tag: fall", 0.0))
+
+    def probability(self, pt: FloatArray) -> FloatArray:
+        """Probabilities at transverse momenta in GeV, shape ``(n,)``."""
+        peak = self.height * np.tanh(self.rise * pt) / (1.0 + self.fall * pt)
+        return np.clip(self.offset + self.slope * pt + peak, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagging:
+    """Tags of jets by what they come from.
+
+    Args:
+        eta_max: Largest absolute pseudorapidity of jets that can be tagged.
+        tags: Probability by flavour: 5, 4, 15 (tau), and 0 for all others.
+    """
+
+    eta_max: float = 2.5
+    tags: Mapping[int, Tag] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "eta_max", number(self.eta_max, "tagging: eta_max", above=0.0))
+
+    def draw(
+        self, jets: FlatParticles, flavours: IntArray, rng: np.random.Generator
+    ) -> BoolArray:
+        """Draw which jets are tagged, shape ``(n_jets,)``."""
+        others = self.tags.get(0, Tag())
+        probability = others.probability(jets.pt)
+        for flavour, tag in self.tags.items():
+            if flavour:
+                probability = np.where(flavours == flavour, tag.probability(jets.pt), probability)
+        is_inside = np.abs(directions(jets)[0]) <= self.eta_max
+        tagged: BoolArray = is_inside & (rng.random(len(flavours)) < probability)
+        return tagged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingMomentum:
+    r"""Noise on each component of the missing momentum, from all that is in no object.
+
+    Args:
+        noise: N in GeV.
+        stochastic: S in GeV\ :sup:`1/2`.
+
+    Raises:
+        OptionError: If a term is negative or not finite.
+    """
+
+    noise: float = 0.0
+    stochastic: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("noise", "stochastic"):
+            value = number(getattr(self, name), f"missing_momentum: {name}", 0.0)
+            object.__setattr__(self, name, value)
+
+    def draw(self, sum_pt: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Draw the noise in GeV, shape ``(2, n_events)``."""
+        sigma = np.hypot(self.noise, self.stochastic * np.sqrt(np.maximum(sum_pt, 0.0)))
+        return sigma * rng.standard_normal((2, len(sum_pt)))
