@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -93,7 +94,9 @@ def _parsed(text: str, source: Path) -> Mapping[str, Any]:
         _refuse_repeated(yaml.compose(text, Loader=yaml.SafeLoader), source, yaml)
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise FileFormatError(f"{source} is no YAML file: {' '.join(str(error).split())}") from error
+        raise FileFormatError(
+            f"{source} is no YAML file: {' '.join(str(error).split())}"
+        ) from error
     return _mapping(content, source.name)
 
 
@@ -154,8 +157,8 @@ def _response(content: object, name: str) -> ObjectResponse:
     parts = dict(_mapping(content, name))
     for key, kind in (("resolution", Width), ("efficiency", Efficiency)):
         if key in parts:
-            where = f"{name}: {key}"
-            parts[key] = tuple(sequence(parts[key], where, lambda v, n, k=kind: _made(k, v, n)))
+            check = partial(_made, kind)
+            parts[key] = tuple(sequence(parts[key], f"{name}: {key}", check))
     return _made(ObjectResponse, parts, name)
 
 

@@ -21,6 +21,12 @@ _SINGLE: Final = ("e", "mu", "a")
 _BELOW: Final = 0.5  # objects down to this share of a threshold may be measured above it
 _TAU: Final = 15
 
+_PERFECT: Final = ObjectResponse(pt_min=10.0, isolation=0.1)
+_PERFECT_JETS: Final = ObjectResponse(pt_min=20.0)
+_TRUE_BOTTOM: Final = Tagging(eta_max=5.0, tags={5: Tag(offset=1.0)})
+_TRUE_TAUS: Final = Tagging(eta_max=5.0, tags={_TAU: Tag(offset=1.0)})
+_NO_NOISE: Final = MissingMomentum()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeasuredObjects:
@@ -40,6 +46,9 @@ class MeasuredObjects:
 class Detector:
     """A detector; without arguments a perfect one that sees everything up to |eta| = 5.
 
+    The perfect one gives isolated leptons and photons above 10 GeV, jets above 20 GeV, and tags
+    what is a bottom jet or a tau.
+
     Args:
         name: Its name.
         jet_radius: Radius R of the anti-kt jets.
@@ -57,21 +66,21 @@ class Detector:
         OptionError: If a number is outside its range.
 
     Examples:
-        >>> Detector(name="ideal").photons.isolation is None
-        True
+        >>> Detector().jets.pt_min
+        20.0
     """
 
     name: str = "perfect"
     jet_radius: float = 0.4
     isolation_cone: float = 0.4
     overlap_radius: float = 0.4
-    electrons: ObjectResponse = ObjectResponse(pt_min=10.0, isolation=0.1)
-    muons: ObjectResponse = ObjectResponse(pt_min=10.0, isolation=0.1)
-    photons: ObjectResponse = ObjectResponse(pt_min=10.0, isolation=0.1)
-    jets: ObjectResponse = ObjectResponse(pt_min=20.0)
-    b_tagging: Tagging = Tagging(eta_max=5.0, tags={5: Tag(offset=1.0)})
-    tau_tagging: Tagging = Tagging(eta_max=5.0, tags={_TAU: Tag(offset=1.0)})
-    missing_momentum: MissingMomentum = MissingMomentum()
+    electrons: ObjectResponse = _PERFECT
+    muons: ObjectResponse = _PERFECT
+    photons: ObjectResponse = _PERFECT
+    jets: ObjectResponse = _PERFECT_JETS
+    b_tagging: Tagging = _TRUE_BOTTOM
+    tau_tagging: Tagging = _TRUE_TAUS
+    missing_momentum: MissingMomentum = _NO_NOISE
 
     def __post_init__(self) -> None:
         text(self.name, "name")

@@ -20,6 +20,7 @@ from typing import Final
 
 import numpy as np
 
+from madminer.delphes.objects import merged
 from madminer.expressions import ParticleArray, Vocabulary
 from madminer.expressions.columns import make_particles
 from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, LazyObjects
@@ -63,7 +64,7 @@ class ShowerObjects(LazyObjects):
 
     def _leptons(self) -> ParticleArray:
         kinds = [self._measured.objects[name] for name in ("e", "mu")]
-        return kinds[0].merged_with(kinds[1]).sorted_by_pt().to_records()
+        return merged(*kinds).sorted_by_pt().to_records()
 
     def _particles(self) -> ParticleArray:
         if self._stable is None:

@@ -81,13 +81,14 @@ class Width:
 
     def sigma(self, value: FloatArray) -> FloatArray:
         """Standard deviation of a measured value in GeV, shape ``(n,)``."""
-        square = (
+        square: FloatArray = (
             self.noise**2
             + self.stochastic**2 * value
             + (self.constant * value) ** 2
             + (self.curvature * value**2) ** 2
         )
-        return np.sqrt(square)
+        sigma: FloatArray = np.sqrt(square)
+        return sigma
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +178,9 @@ class ObjectResponse:
         """Probability that objects in the acceptance are found, shape ``(n,)``."""
         if not self.efficiency:
             return np.ones(len(pt))
-        return np.sum([item.value * item.holds(pt, eta) for item in self.efficiency], axis=0)
+        parts = [item.value * item.holds(pt, eta) for item in self.efficiency]
+        probability: FloatArray = np.sum(parts, axis=0)
+        return probability
 
     def measure(self, true: FloatArray, eta: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Draw measured values of true ones in GeV, shape ``(n,)``; below zero means zero."""
@@ -221,7 +224,8 @@ class Tag:
     def probability(self, pt: FloatArray) -> FloatArray:
         """Probabilities at transverse momenta in GeV, shape ``(n,)``."""
         peak = self.height * np.tanh(self.rise * pt) / (1.0 + self.fall * pt)
-        return np.clip(self.offset + self.slope * pt + peak, 0.0, 1.0)
+        probability: FloatArray = np.clip(self.offset + self.slope * pt + peak, 0.0, 1.0)
+        return probability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,9 +243,7 @@ class Tagging:
     def __post_init__(self) -> None:
         object.__setattr__(self, "eta_max", number(self.eta_max, "tagging: eta_max", above=0.0))
 
-    def draw(
-        self, jets: FlatParticles, flavours: IntArray, rng: np.random.Generator
-    ) -> BoolArray:
+    def draw(self, jets: FlatParticles, flavours: IntArray, rng: np.random.Generator) -> BoolArray:
         """Draw which jets are tagged, shape ``(n_jets,)``."""
         others = self.tags.get(0, Tag())
         probability = others.probability(jets.pt)
@@ -276,4 +278,5 @@ class MissingMomentum:
     def draw(self, sum_pt: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Draw the noise in GeV, shape ``(2, n_events)``."""
         sigma = np.hypot(self.noise, self.stochastic * np.sqrt(np.maximum(sum_pt, 0.0)))
-        return sigma * rng.standard_normal((2, len(sum_pt)))
+        drawn: FloatArray = sigma * rng.standard_normal((2, len(sum_pt)))
+        return drawn
