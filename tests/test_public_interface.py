@@ -13,7 +13,7 @@ import pytest
 
 import madminer
 from madminer.deprecation import REMEDIES
-from madminer.errors import MadMinerError, UnavailableAttributeError, UnavailableNameError
+from madminer.errors import MadMinerError, UnavailableNameError
 
 DOCUMENTED = json.loads((Path(__file__).parent / "data" / "public_interface.json").read_text())
 CASES = [
@@ -137,15 +137,6 @@ def test_other_missing_imports_are_those_of_python() -> None:
     for module in ("madminer", "madminer.limits", "madminer.utils.various"):
         with pytest.raises(AttributeError, match="no_such"):
             import_from(module, "no_such")
-
-
-def test_methods_of_0_9_that_are_missing_name_what_to_use() -> None:
-    miner = madminer.MadMiner()
-    with pytest.raises(UnavailableAttributeError, match=r"madminer\.MadMiner\.run\. MadGraph"):
-        miner.run("mg5", "proc_card.dat", "param_card.dat")
-    assert not hasattr(miner, "run_multiple")
-    with pytest.raises(AttributeError, match=r"madminer\.MadMiner has no 'no_such'"):
-        getattr(miner, "no_such")  # noqa: B009
 
 
 def test_what_is_said_to_be_missing_is_missing() -> None:

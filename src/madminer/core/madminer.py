@@ -12,7 +12,6 @@ from madminer.checks import flag, path, real, shown, text, whole
 from madminer.core.finite_differences import shift_benchmarks
 from madminer.core.morphing import complete_basis
 from madminer.core.systematics import MOST_BYTES, clean_name, make_systematic
-from madminer.deprecation import missing_attribute
 from madminer.errors import MorphingError, SetupError
 from madminer.expressions import compile_transform
 from madminer.io import read_setup, write_setup
@@ -104,11 +103,6 @@ class MadMiner:
         if self.systematics:
             parts.append(f"systematics {shortened(list(self.systematics))}")
         return f"MadMiner: {'; '.join(parts)}"
-
-    if not TYPE_CHECKING:  # a type checker would take any name for an attribute
-
-        def __getattr__(self, name):
-            raise missing_attribute("madminer.MadMiner", name)
 
     def __rich__(self) -> Group:
         return setup_tables(self.setup)

@@ -31,6 +31,7 @@ __all__ = [
     "FitResult",
     "Impacts",
     "Profiles",
+    "best_nuisances",
     "fit",
     "fit_many",
     "impacts",
@@ -299,13 +300,24 @@ def profile_nuisances(
     Raises:
         FitError: If a fit does not converge.
     """
+    params = best_nuisances(likelihood, thetas, datasets, start)
+    return Profiles(params, likelihood.values(params, datasets))
+
+
+def best_nuisances(
+    likelihood: Likelihood,
+    thetas: FloatArray,
+    datasets: IntArray | None = None,
+    start: FloatArray | None = None,
+) -> FloatArray:
+    """Parameters ``(n, p + k)`` of `profile_nuisances`, without the values of the likelihood."""
     n, p = thetas.shape
     which = np.zeros(n, dtype=np.int64) if datasets is None else datasets
     params = np.hstack([thetas, _first_nuisances(likelihood, which) if start is None else start])
     free = np.arange(p, likelihood.n_params)
     if len(free):
         params[:, p:] = _minimized(likelihood, params, which, free)
-    return Profiles(params, likelihood.values(params, which))
+    return params
 
 
 def fit_many(likelihood: Likelihood, start: FloatArray, datasets: IntArray) -> Profiles:

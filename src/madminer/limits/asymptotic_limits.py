@@ -14,7 +14,7 @@ from madminer.analysis.weights import ParameterPoints
 from madminer.checks import flag, one_of, real_array, shown
 from madminer.errors import OptionError, ShapeError
 from madminer.likelihood.base import checked_events, event_weights, expected_number, total_cell
-from madminer.likelihood.fit import profile_nuisances
+from madminer.likelihood.fit import best_nuisances
 from madminer.likelihood.histograms import DensityHistogram
 from madminer.likelihood.learned import learned_density
 from madminer.likelihood.model import Channel, Likelihood
@@ -249,7 +249,7 @@ def limits_of(
     rate = RateTerm(total_cell(analyzer), options.luminosity, n_observed)
     terms = (*shape.terms, rate) if options.include_xsec else shape.terms
     likelihood = Likelihood((Channel(analyzer.setup, terms, n_observed),))
-    params = profile_nuisances(likelihood, points, shape.datasets).params
+    params = best_nuisances(likelihood, points, shape.datasets)
     parts = likelihood.parts(params, shape.datasets)
     llr_kin = shape.reference(likelihood, len(points)) - parts["shape"]
     k = len(likelihood.nuisance_parameters)
