@@ -24,7 +24,10 @@ class Task:
         ours: Its arguments for this package, where they differ.
         against_ourselves: Whether both sides run in this package's environment.
         beside: Script of the other side, where it is another one.
+        alone: Whether this package runs alone, as nothing else can do it.
         target: Smallest acceptable ratio of the times.
+        most_seconds: Longest acceptable time of this package.
+        most_memory: Largest acceptable memory of this package in MB, Python and torch included.
         tolerance: Largest acceptable relative difference of the numbers.
         repetitions: Runs of each side.
         n_steps: Training steps in a run, None where nothing is trained.
@@ -36,7 +39,10 @@ class Task:
     ours: tuple[str, ...] | None = None
     against_ourselves: bool = False
     beside: str | None = None
+    alone: bool = False
     target: float | None = None
+    most_seconds: float | None = None
+    most_memory: float | None = None
     tolerance: float = 1e-6
     repetitions: int = 5
     n_steps: int | None = None
@@ -124,10 +130,69 @@ def tasks(folder: Path, lhe: Path, *, quick: bool) -> dict[str, Task]:
             target=25,
         ),
         **learning(str(folder / "training"), n_epochs=1 if quick else 2),
+        **limits(folder, quick=quick),
     }
     if quick:
-        return {name: replace(task, target=None) for name, task in compared.items()}
+        return {name: without_targets(task) for name, task in compared.items()}
     return compared
+
+
+def without_targets(task: Task) -> Task:
+    """The same task where its targets mean nothing."""
+    return replace(task, target=None, most_seconds=None, most_memory=None)
+
+
+def limits(folder: Path, *, quick: bool) -> dict[str, Task]:
+    """The comparisons of expected limits, and what this package does alone.
+
+    Args:
+        folder: Where the event files and networks lie.
+        quick: Whether grids and numbers of experiments are small.
+    """
+    events, varied = str(folder / "events_200k.h5"), str(folder / "events_200k_5nu.h5")
+    resolution, n_toys = ("7", "1000") if quick else ("25", "10000")
+    grid = f"{resolution} x {resolution} points, 200,000 events"
+    networks, networks_of_nu = folder / "networks", folder / "networks_5nu"
+
+    def beside(mode: str, network: str, target: float, most_memory: float | None = None) -> Task:
+        return Task(
+            f"expected_limits, mode {mode}, {grid}",
+            "limits_expected",
+            (events, mode, network, resolution, "0"),
+            target=target,
+            most_memory=most_memory,
+            tolerance=0.03,  # 0.9.6 rounds the number of events and loses those outside of bins
+            repetitions=3,
+        )
+
+    def profiled(mode: str, network: str, most_seconds: float) -> Task:
+        return Task(
+            f"expected_limits, mode {mode}, 5 nuisance parameters profiled, {grid}",
+            "limits_expected",
+            (varied, mode, network, resolution, "1"),
+            alone=True,
+            most_seconds=most_seconds,
+            repetitions=3,
+        )
+
+    def toys(filename: str, with_nuisances: str, what: str, most_seconds: float) -> Task:
+        return Task(
+            f"{int(n_toys):,} toy experiments of 20 bins at one theta{what}",
+            "limits_toys",
+            (filename, n_toys, "20", with_nuisances),
+            alone=True,
+            most_seconds=most_seconds,
+        )
+
+    return {
+        "limits_histo": beside("histo", "none", target=50, most_memory=400),
+        "limits_sally": beside("sally", str(networks / "sally"), target=20),
+        "limits_ml": beside("ml", str(networks / "alices"), target=20),
+        "profiled_histo": profiled("histo", "none", most_seconds=10),
+        "profiled_ml": profiled("ml", str(networks_of_nu / "alices"), most_seconds=60),
+        "toys": toys(events, "0", "", most_seconds=2),
+        "toys_profiled": toys(varied, "1", ", 5 nuisance parameters profiled", most_seconds=10),
+    }
 
 
 def learning(folder: str, n_epochs: int) -> dict[str, Task]:

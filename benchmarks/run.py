@@ -59,16 +59,13 @@ def run_once(python: Path, script: str, arguments: Sequence[str]) -> Outcome:
 
 def compare(task: Task, peer: Path, ours: Path, repetitions: int) -> tuple[Result, list[object]]:
     """Run both sides in turn, so that both see the same load of the machine."""
-    sides = {
-        "peer": (
-            ours if task.against_ourselves else peer,
-            task.beside or task.script,
-            task.arguments,
-        ),
-        "ours": (ours, task.script, task.ours or task.arguments),
-    }
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    sides = {"ours": (ours, task.script, task.ours or task.arguments)}
+    if not task.alone:
+        other = ours if task.against_ourselves else peer
+        sides = {"peer": (other, task.beside or task.script, task.arguments), **sides}
+    seconds: dict[str, list[float]] = {"peer": [], "ours": []}
     numbers: dict[str, np.ndarray] = {}
+    memory: dict[str, float] = {}
     raw: list[object] = []
     for _ in range(repetitions):
         for side, (python, script, arguments) in sides.items():
@@ -76,12 +73,17 @@ def compare(task: Task, peer: Path, ours: Path, repetitions: int) -> tuple[Resul
             raw.append({"side": side, **outcome})
             seconds[side].append(outcome["seconds"])
             numbers[side] = np.asarray(outcome["numbers"])
+            memory[side] = max(memory.get(side, 0.0), outcome["memory_MB"])
+    theirs = numbers.get("peer", numbers["ours"])
     result = Result(
         title=task.title,
         peer=tuple(seconds["peer"]),
         ours=tuple(seconds["ours"]),
         target=task.target,
-        disagreement=float(np.max(np.abs(numbers["ours"] / numbers["peer"] - 1.0))),
+        most_seconds=task.most_seconds,
+        most_memory=task.most_memory,
+        memory=memory["ours"],
+        disagreement=float(np.max(np.abs(numbers["ours"] / theirs - 1.0))),
         tolerance=task.tolerance,
         n_steps=task.n_steps,
     )
@@ -104,14 +106,30 @@ def prepare(folder: Path, chosen: Sequence[str], lhe: Path) -> None:
         subprocess.run([*generator, "--out", str(lhe), "--events", "10000"], check=True)
     if not (folder / "training" / "truth.json").exists():
         write_training_samples(folder / "training")
-    sizes = {"events_200k.h5": 200_000}
+    files = {"events_200k.h5": (200_000, 0)}
     if "ratio_2M" in chosen:
-        sizes["events_2M.h5"] = 2_000_000
-    for name, n_events in sizes.items():
+        files["events_2M.h5"] = 2_000_000, 0
+    if {"profiled_histo", "profiled_ml", "toys_profiled"} & set(chosen):
+        files["events_200k_5nu.h5"] = 200_000, 5
+    for name, (n_events, n_nuisances) in files.items():
         if not (folder / name).exists():
             unfinished = folder / f"{name}.part"
-            write_events(unfinished, n_events)
+            write_events(unfinished, n_events, n_nuisances=n_nuisances)
             unfinished.rename(folder / name)
+    if {"limits_sally", "limits_ml"} & set(chosen):
+        train_networks(folder / "events_200k.h5", folder / "networks")
+    if "profiled_ml" in chosen:
+        train_networks(folder / "events_200k_5nu.h5", folder / "networks_5nu")
+
+
+def train_networks(events: Path, folder: Path) -> None:
+    """Train the networks of the limits unless they are there, in a process of its own."""
+    if folder.exists():
+        return
+    unfinished = folder.with_suffix(".part")
+    command = [sys.executable, str(TASKS / "limits_networks.py"), str(events), str(unfinished)]
+    subprocess.run(command, env={**os.environ, **ONE_THREAD, **QUIET}, check=True)
+    unfinished.rename(folder)
 
 
 def machine() -> dict[str, object]:
@@ -163,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name}: {repetitions} x ...", end=" ", flush=True)
         result, raw[name] = compare(task, peer, ours, repetitions)
         results.append(result)
-        print(f"{result.ratio_of_minima:.3g} times", flush=True)
+        print(result.summary, flush=True)
     print(f"\nSeconds are minimum / median, one thread each, beside MadMiner {VERSION}.\n")
     print(markdown(results))
     record = {

@@ -1,36 +1,39 @@
-"""Columns of numbers from whatever holds them: observables, and weights or their coefficients."""
+"""Columns of numbers from whatever holds them, checked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, TypeAlias
 
 import awkward as ak
 import numpy as np
 
-from madminer.errors import (
-    DataError,
-    MissingWeightsError,
-    MorphingError,
-    ShapeError,
-    UnknownNameError,
-)
+from madminer.errors import DataError, ShapeError, UnknownNameError
+from madminer.expressions.columns import Lists
 from madminer.io.events import describe_not_finite
-from madminer.models import AnalysisSetup, MorphingSetup
-from madminer.morphing.components import benchmark_weights_from_coefficients
 from madminer.typing import FloatArray, IntArray
 
 __all__ = [
-    "WeightColumns",
+    "Columns",
+    "as_awkward",
+    "closest",
     "columns_of",
     "fields_of",
+    "list_column",
     "number_column",
     "number_table",
     "require_columns",
+    "require_finite",
     "sampling_column",
+    "stacked_columns",
     "with_fields",
 ]
+
+Columns: TypeAlias = Mapping[str, ak.Array]
+"""Columns of some events by name, shape ``(n,)`` each."""
+
+_SHOWN = 30  # names in a message; trees have thousands
 
 
 def columns_of(source: ak.Array | Mapping[str, object]) -> dict[str, ak.Array]:
@@ -47,7 +50,7 @@ def columns_of(source: ak.Array | Mapping[str, object]) -> dict[str, ak.Array]:
         DataError: If the source has no names, or a column is no array.
     """
     if isinstance(source, Mapping):
-        columns = {str(name): _as_awkward(name, values) for name, values in source.items()}
+        columns = {str(name): as_awkward(name, values) for name, values in source.items()}
     else:
         columns = {name: source[name] for name in source.fields}
     if not columns:
@@ -63,7 +66,23 @@ def columns_of(source: ak.Array | Mapping[str, object]) -> dict[str, ak.Array]:
     return with_fields(columns)
 
 
-def _as_awkward(name: object, values: Any) -> ak.Array:
+def as_awkward(name: object, values: Any) -> ak.Array:
+    """Take a column as an awkward array.
+
+    Args:
+        name: Its name, for messages.
+        values: Array, list, or lists of different lengths; one entry for each event.
+
+    Returns:
+        The column, shape ``(n_events,)``.
+
+    Raises:
+        DataError: If it is a single value.
+
+    Examples:
+        >>> as_awkward("jet_pt", [[31.0, 20.0], []]).tolist()
+        [[31.0, 20.0], []]
+    """
     if isinstance(values, ak.Array):
         return values
     try:
@@ -72,7 +91,9 @@ def _as_awkward(name: object, values: Any) -> ak.Array:
         return ak.Array(list(values))
     if array.ndim == 0:
         raise DataError(f"The column {name!r} must have one entry for each event, got {values!r}.")
-    return ak.Array(array.tolist() if array.dtype.kind in "OSU" else array)
+    if array.dtype.kind in "OSU":
+        return ak.Array(array.tolist())
+    return ak.Array(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def require_columns(names: Iterable[str], available: Iterable[str]) -> None:
@@ -82,12 +103,27 @@ def require_columns(names: Iterable[str], available: Iterable[str]) -> None:
         UnknownNameError: If a column does not exist.
     """
     found = list(available)
-    missing = [name for name in names if name not in found]
+    known = set(found)
+    missing = [name for name in names if name not in known]
     if missing:
         raise UnknownNameError(
-            f"There are no columns {missing}; the columns are {found}. Correct the names, or give "
-            f"them as {{name in the setup: name of the column}}."
+            f"There are no columns {missing}; the columns are {closest(missing[0], found)}. "
+            f"Correct the names, or give them as {{name in the setup: name of the column}}."
         )
+
+
+def closest(name: str, names: Sequence[str]) -> str:
+    """The names that there are, those first that may have been meant.
+
+    Examples:
+        >>> closest("Jet_Pt", ["met", "Jet_pt"])
+        "['met', 'Jet_pt'] (did you mean 'Jet_pt'?)"
+    """
+    lowered = {choice.lower(): choice for choice in names}
+    meant = [lowered[close] for close in get_close_matches(name.lower(), lowered, 1)]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    hint = f" (did you mean {meant[0]!r}?)" if meant else ""
+    return f"{list(names[:_SHOWN])}{more}{hint}"
 
 
 def fields_of(column: ak.Array, what: str) -> dict[str, ak.Array]:
@@ -134,9 +170,35 @@ def number_column(column: ak.Array, what: str) -> FloatArray:
     if column.ndim > 1 or column.fields:
         raise DataError(
             f"{what} must be one number for each event, got {_kind(column)}. Choose one entry of "
-            f"each list, for example with ak.firsts or array[:, 0]."
+            f"each list, as in 'jet_pt[0] if len(jet_pt) > 0 else 0.0', or take sum(jet_pt) or "
+            f"max(jet_pt)."
         )
     return _real(column, what)
+
+
+def list_column(column: ak.Array, what: str) -> Lists:
+    """Take a list of real numbers for each event.
+
+    Args:
+        column: Column of lists, shape ``(n, var)``.
+        what: What the column is, for messages.
+
+    Returns:
+        The lists as expressions take them.
+
+    Raises:
+        DataError: If an entry is no list, or holds a text, None or no real number.
+    """
+    _refuse_missing(column, what)
+    if column.ndim != 2 or column.fields:
+        raise DataError(
+            f"{what} must be a list of numbers for each event, got {_kind(column)}. Use it without "
+            f"[...], len, sum, min, max or a loop."
+        )
+    flat = ak.flatten(column)
+    _refuse_missing(flat, what)
+    counts = np.asarray(ak.to_numpy(ak.num(column), allow_missing=False), dtype=np.int64)
+    return Lists.from_counts(_real(flat, what), counts)
 
 
 def number_table(column: ak.Array, what: str, names: Sequence[str]) -> FloatArray:
@@ -247,144 +309,36 @@ def _kind(column: ak.Array) -> str:
     return f"entries of type {column.type.content}"
 
 
-Columns = Mapping[str, ak.Array]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WeightColumns:
-    """Columns with the weights of events at the benchmarks of a setup.
+def stacked_columns(what: str, columns: Sequence[tuple[str, ak.Array]]) -> FloatArray:
+    """Take one real number for each event and column.
 
     Args:
-        setup: The setup.
-        weights: Column with a record {benchmark: weight}, or with lists in the order of the
-            benchmarks; or {benchmark: column}.
-        coefficients: Instead, for the physical benchmarks: column with lists of coefficients in
-            the order of the morphing components, or one column for each component.
-        is_background: Whether a column with one weight serves for all benchmarks.
+        what: What the columns are, for messages.
+        columns: Names and columns, shape ``(n,)`` each.
+
+    Returns:
+        The numbers, shape ``(n, n_columns)``.
 
     Raises:
-        MorphingError: If coefficients are given and the setup has no morphing.
-        MissingWeightsError: If a benchmark has no column.
-        UnknownNameError: If columns are given for benchmarks that need none.
-        ShapeError: If there is not one column of coefficients for each component.
+        DataError: If an entry is a list, a text, missing (None) or no real number.
     """
-
-    setup: AnalysisSetup
-    weights: str | Mapping[str, str]
-    coefficients: str | Sequence[str] | None = None
-    is_background: bool = False
-
-    def __post_init__(self) -> None:
-        if self.coefficients is not None:
-            n_components = self._morphing().n_components
-            n_given = len(self.coefficients)
-            if not isinstance(self.coefficients, str) and n_given != n_components:
-                raise ShapeError(
-                    f"Coefficients need one column for each of {n_components} components, got "
-                    f"{n_given}: {list(self.coefficients)}."
-                )
-        if isinstance(self.weights, Mapping):
-            self._check_names(self.weights)
-
-    @property
-    def benchmarks(self) -> list[str]:
-        """The benchmarks whose weights are read as weights."""
-        names = list(self.setup.benchmarks)
-        return names if self.coefficients is None else names[len(self.setup.physical_benchmarks) :]
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the columns."""
-        names: list[str] = []
-        if self.coefficients is not None:
-            names += _listed(self.coefficients)
-        if self.benchmarks:
-            weights = self.weights
-            names += [weights] if isinstance(weights, str) else weights.values()
-        return names
-
-    def read(self, columns: Columns) -> FloatArray:
-        """Take the weights of some events.
-
-        Args:
-            columns: The columns by name, shape ``(n,)`` each.
-
-        Returns:
-            Weights in pb, shape ``(n, n_benchmarks)``.
-
-        Raises:
-            MissingWeightsError: If a benchmark has no weights.
-            UnknownNameError: If there are weights of other benchmarks.
-            DataError: If a column is missing in some events (None), holds no real numbers, or a
-                weight is not finite.
-            ShapeError: If lists have the wrong length.
-        """
-        if self.coefficients is None:
-            return self._read_weights(columns)
-        physical = self._read_coefficients(columns, self.coefficients)
-        return np.hstack([physical, self._read_weights(columns)]) if self.benchmarks else physical
-
-    def _read_weights(self, columns: Columns) -> FloatArray:
-        names = self.benchmarks
-        if not isinstance(self.weights, str):
-            pairs = [(name, columns[self.weights[name]]) for name in names]
-            return _finite(_stacked("Weights", pairs), names)
-        what, column = f"The column {self.weights!r}", columns[self.weights]
-        fields = fields_of(column, what)
-        if fields:
-            self._check_names(fields)
-            return _finite(_stacked(what, [(name, fields[name]) for name in names]), names)
-        if column.ndim == 1 and (self.is_background or len(names) == 1):
-            weight = _finite(number_column(column, what)[:, np.newaxis], [self.weights])
-            return np.repeat(weight, len(names), axis=1)
-        return _finite(number_table(column, what, names), names)
-
-    def _read_coefficients(self, columns: Columns, given: str | Sequence[str]) -> FloatArray:
-        morphing = self._morphing()
-        powers = [str(tuple(row)) for row in morphing.components.tolist()]
-        if isinstance(given, str):
-            table = number_table(columns[given], f"The column {given!r}", powers)
-            _finite(table, [f"{given}{power}" for power in powers])
-        else:
-            table = _stacked("Coefficients", [(name, columns[name]) for name in given])
-            _finite(table, given)
-        thetas = self.setup.benchmark_thetas
-        return benchmark_weights_from_coefficients(table, morphing.components, thetas)
-
-    def _morphing(self) -> MorphingSetup:
-        if self.setup.morphing is None:
-            raise MorphingError(
-                "Coefficients belong to the components of morphing, but the setup has none. Call "
-                "set_morphing and save the setup, or give weights at the benchmarks."
-            )
-        return self.setup.morphing
-
-    def _check_names(self, given: Mapping[str, object]) -> None:
-        missing = [name for name in self.benchmarks if name not in given]
-        if missing:
-            raise MissingWeightsError(
-                f"There are no weights for the benchmarks {missing}, only for {list(given)}. Add "
-                f"them, or name the columns with weights={{benchmark: column}}."
-            )
-        unknown = [name for name in given if name not in self.benchmarks]
-        if unknown:
-            raise UnknownNameError(
-                f"There are weights for {unknown}, but the benchmarks that need weights are "
-                f"{self.benchmarks}. Choose the columns with weights={{benchmark: column}}, or "
-                f"name the variations of nuisance parameters with nuisance_parameters=[...]."
-            )
-
-
-def _listed(names: str | Sequence[str]) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
-
-
-def _stacked(what: str, columns: Sequence[tuple[str, ak.Array]]) -> FloatArray:
     numbers = [number_column(column, f"{what}, entry {name!r},") for name, column in columns]
     return np.stack(numbers, axis=1)
 
 
-def _finite(table: FloatArray, names: Sequence[str]) -> FloatArray:
+def require_finite(table: FloatArray, names: Sequence[str]) -> FloatArray:
+    """Refuse weights that are not finite.
+
+    Args:
+        table: Weights, shape ``(n, n_columns)``.
+        names: What each column is, for messages.
+
+    Returns:
+        The weights.
+
+    Raises:
+        DataError: If a weight is not finite.
+    """
     is_finite = np.isfinite(table).all(axis=1)
     if not is_finite.all():
         raise DataError(

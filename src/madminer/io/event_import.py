@@ -1,31 +1,34 @@
-"""Events from any source: arrays and Parquet files become event files."""
+"""Events from any source: arrays, ROOT trees, npy tables and Parquet files become event files."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 
-import awkward as ak
 import numpy as np
 
 from madminer.checks import refusal
-from madminer.errors import NoEventsError, OptionError, SetupError
+from madminer.errors import OptionError, SetupError
 from madminer.io.atomic import refuse_same_file
-from madminer.io.event_columns import (
-    WeightColumns,
-    columns_of,
-    number_column,
-    require_columns,
-    sampling_column,
-)
+from madminer.io.column_expressions import ColumnExpressions
+from madminer.io.event_columns import Columns, number_column, sampling_column
+from madminer.io.event_sources import EventSource, Table, file_of, open_table
 from madminer.io.event_writer import EventWriter
 from madminer.io.events import Events, EventSummary
-from madminer.io.parquet import EventFields, ParquetFile, ParquetNotes
+from madminer.io.parquet import EventFields
 from madminer.io.setup_file import read_setup
+from madminer.io.weight_columns import WeightColumns
+from madminer.io.weight_polynomials import (
+    Coefficients,
+    Derivatives,
+    PolynomialColumns,
+    coefficient_columns,
+    derivative_columns,
+)
 from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
 from madminer.progress import track
 from madminer.typing import IntArray, StrPath
@@ -33,34 +36,6 @@ from madminer.typing import IntArray, StrPath
 __all__ = ["import_events"]
 
 logger = logging.getLogger(__name__)
-
-Columns = Mapping[str, ak.Array]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Arrays:
-    """Columns in memory, with what a `ParquetFile` has."""
-
-    by_name: Columns
-
-    @property
-    def columns(self) -> list[str]:
-        return list(self.by_name)
-
-    @property
-    def n_events(self) -> int:
-        return len(next(iter(self.by_name.values())))
-
-    @property
-    def notes(self) -> ParquetNotes | None:
-        return None
-
-    def iterate(self, columns: list[str], batch_size: int) -> Iterator[Columns]:
-        for start in range(0, self.n_events, batch_size):
-            yield {name: self.by_name[name][start : start + batch_size] for name in columns}
-
-
-Table = _Arrays | ParquetFile
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,44 +69,55 @@ class _Plan:
 
 
 def import_events(
-    source: ak.Array | Mapping[str, object] | StrPath,
+    source: EventSource,
     output: StrPath,
     setup: AnalysisSetup | StrPath | None = None,
     *,
     observables: Sequence[str] | Mapping[str, str] | None = None,
     weights: str | Mapping[str, str] | None = None,
-    coefficients: str | Sequence[str] | None = None,
+    coefficients: Coefficients | None = None,
     sampling_benchmark: str | None = None,
     sampled_from_benchmark: str | int | None = None,
     k_factor: float = 1.0,
     is_background: bool = False,
     nuisance_parameters: Sequence[NuisanceParameter] = (),
     batch_size: int = 100_000,
+    derivatives: Derivatives | None = None,
+    derivatives_at: str | int | None = None,
+    names: Sequence[str] | None = None,
 ) -> None:
     r"""Make an event file of events from any source.
 
     Weights are in pb, so that their sum is the cross section; or each event brings the
     coefficients :math:`k_c` of its weight as a polynomial in theta, in the order of the morphing
-    components:
+    components, or as many derivatives of it at a benchmark:
 
     .. math:: w(\theta) = \sum_c k_c \prod_i \theta_i^{p_{ci}}
+
+    Wherever the name of a column stands, an expression over columns can stand, too: columns with
+    one number for each event are numbers, columns with lists are lists, as in
+    ``"Jet_pt[0] if len(Jet_pt) > 0 else 0.0"``, ``"sum([pt for pt in Jet_pt if pt > 30.0])"`` or
+    ``"genWeight * LHEReweightingWeight[2]"``. Observables are not-a-number where theirs is
+    undefined, with a warning; weights may not be.
 
     Events stay in their order. Partitions into training and test events are cut by position, so
     shuffle the file with `combine_and_shuffle` unless the order is random already.
 
     Args:
-        source: Awkward array of records, arrays by name, or a Parquet file (which is read in
-            pieces).
+        source: Awkward array of records; arrays by name; array of NumPy with fields, or a plain
+            one of shape ``(n_events, n_columns)`` with `names`; or a file, which is read in
+            pieces: a tree of a ROOT file (``"file.root:tree"``), a npy or a Parquet file.
         output: Event file to write; an older one is replaced when all is written.
         setup: Setup, or a setup or event file; of a `MadMiner` object its `setup`. None: that in
             the metadata of a Parquet file written by `export_parquet`.
-        observables: Columns of the observables, or {observable: column}. None: the observables of
-            the setup.
+        observables: Columns of the observables, or {observable: column or expression}. None: the
+            observables of the setup.
         weights: Column with a record {benchmark: weight}, or with lists in the order of the
             benchmarks; or {benchmark: column}. For background, a column with one weight serves
             for all benchmarks. None: ``"weights"``.
-        coefficients: Instead, the column with lists of coefficients in pb, or one column for each
-            component. Weights of nuisance benchmarks are still taken from `weights`.
+        coefficients: Instead, the column with lists of coefficients in pb, one column for each
+            component, or {powers of the parameters: column}, as in ``{(0, 2): "k_ww"}``. Weights
+            of nuisance benchmarks are still taken from `weights`.
         sampling_benchmark: Column that says where each event was generated: name or index of the
             physical benchmark, negative or ``"background"`` for background. None: the column
             ``"sampling_benchmark"`` if there is one.
@@ -140,19 +126,27 @@ def import_events(
         is_background: Whether all events are background.
         nuisance_parameters: Nuisance parameters besides those of the setup; their benchmarks must
             have weights.
-        batch_size: Rows of a Parquet file in memory at a time.
+        batch_size: Rows of a file in memory at a time.
+        derivatives: Instead, {parameters by which the weight is derived: column}: ``()`` is the
+            weight in pb, ``"c"`` its first and ``("c", "c")`` its second derivative, and so on,
+            one for each component of the morphing.
+        derivatives_at: Name or index of the benchmark of the derivatives.
+        names: Names of the columns of a plain table of NumPy.
 
     Raises:
         OptionError: If options contradict each other or lie outside what is allowed.
-        UnknownNameError: If a column or benchmark does not exist.
+        UnknownNameError: If a tree, column, component, parameter or benchmark does not exist.
+        ExpressionError: If an expression over columns is refused.
         MissingWeightsError: If a benchmark has no weights.
-        DataError: If a column is missing in some events (None), holds no real numbers, or weights
-            are not finite.
+        DataError: If a column is missing in some events (None), holds no real numbers or lists
+            in place of numbers, or weights are not finite.
         ShapeError: If columns or lists have the wrong length.
-        MorphingError: If coefficients are given and the setup has no morphing.
-        MissingDependencyError: If a Parquet file is given and pyarrow is not installed.
+        MorphingError: If coefficients or derivatives are given and the setup has no morphing, or
+            the derivatives do not determine all components.
+        MissingDependencyError: If a Parquet file is given and pyarrow is not installed, or a ROOT
+            file and uproot is not.
         MissingFileError: If there is no such file.
-        FileFormatError: If a file is damaged or of another kind.
+        FileFormatError: If a file is damaged, truncated or of another kind.
         OutputError: If the result cannot be written.
 
     Examples:
@@ -169,7 +163,7 @@ def import_events(
         ...         {"pt": [31.0, 52.0], "w_sm": [0.2, 0.1], "w_bsm": [0.3, 0.4]},
         ...         f"{folder}/events.h5",
         ...         f"{folder}/setup.h5",
-        ...         observables=["pt"],
+        ...         observables={"log_pt": "log(pt)"},
         ...         weights={"sm": "w_sm", "bsm": "w_bsm"},
         ...         sampled_from_benchmark="sm",
         ...     )
@@ -177,16 +171,19 @@ def import_events(
         2
     """
     _check_options(k_factor, batch_size, weights, nuisance_parameters)
-    refuse_same_file(output, source, "source")
+    refuse_same_file(output, file_of(source), "source")
     refuse_same_file(output, setup, "setup")
-    table = _open(source)
+    table = open_table(source, names)
     fields = EventFields() if table.notes is None else table.notes.fields
     whole, named = _setup(setup, table, observables, nuisance_parameters)
     plan = _Plan(
         setup=whole,
         observables=named,
         weights=WeightColumns(
-            whole, fields.weights if weights is None else weights, coefficients, is_background
+            whole,
+            fields.weights if weights is None else weights,
+            _polynomial(whole, coefficients, derivatives, derivatives_at),
+            is_background,
         ),
         sampling=_sampling(
             whole,
@@ -201,12 +198,13 @@ def import_events(
     )
     if weights is not None and not plan.weights.benchmarks:
         raise OptionError(
-            "Give either weights or coefficients: the setup has no nuisance benchmarks, which "
-            "would need weights besides the coefficients."
+            "Give either weights or coefficients (or derivatives): the setup has no nuisance "
+            "benchmarks, which would need weights besides."
         )
-    require_columns(plan.columns, table.columns)
+    expressions = ColumnExpressions(plan.columns, table.columns)
     is_original = (setup, sampling_benchmark, sampled_from_benchmark) == (None, None, None)
-    _write(output, plan, table, batch_size, keep_summary=is_original and not is_background)
+    keep_summary = is_original and not is_background
+    _write(output, plan, table, expressions, batch_size, keep_summary=keep_summary)
     logger.info("Imported %d events into %s", table.n_events, output)
 
 
@@ -231,20 +229,24 @@ def _check_options(
         )
 
 
-def _open(source: ak.Array | Mapping[str, object] | StrPath) -> Table:
-    table: Table
-    if isinstance(source, str | os.PathLike):
-        table = ParquetFile(source)
-    elif isinstance(source, ak.Array | Mapping):
-        table = _Arrays(columns_of(source))
-    else:
+def _polynomial(
+    setup: AnalysisSetup,
+    coefficients: Coefficients | None,
+    derivatives: Derivatives | None,
+    derivatives_at: str | int | None,
+) -> PolynomialColumns | None:
+    if coefficients is not None and derivatives is not None:
+        raise OptionError("Give either coefficients or derivatives of the weights, not both.")
+    if (derivatives is None) != (derivatives_at is None):
         raise OptionError(
-            f"Events come from an awkward array, a dictionary of arrays or the path of a Parquet "
-            f"file, got {type(source).__name__}. Of a data frame, give dict(frame)."
+            f"derivatives and derivatives_at go together: the columns, and the benchmark at which "
+            f"they are the derivatives; got {derivatives!r:.200} and {derivatives_at!r}."
         )
-    if table.n_events == 0:
-        raise NoEventsError("There are no events to import. Check the selection.")
-    return table
+    if coefficients is not None:
+        return coefficient_columns(setup, coefficients)
+    if derivatives is None or derivatives_at is None:
+        return None
+    return derivative_columns(setup, derivatives, derivatives_at)
 
 
 def _setup(
@@ -337,15 +339,22 @@ def _sampling(
 
 
 def _write(
-    output: StrPath, plan: _Plan, table: Table, batch_size: int, *, keep_summary: bool
+    output: StrPath,
+    plan: _Plan,
+    table: Table,
+    expressions: ColumnExpressions,
+    batch_size: int,
+    *,
+    keep_summary: bool,
 ) -> None:
     n_physical = len(plan.setup.physical_benchmarks)
     signal, background = np.zeros(n_physical, dtype=np.int64), 0
     n_undefined = np.zeros(len(plan.observables), dtype=np.int64)
     with EventWriter(output, plan.setup, n_events=table.n_events) as writer:
         n_batches = -(-table.n_events // batch_size)
-        for columns in track(table.iterate(plan.columns, batch_size), "Importing", total=n_batches):
-            events = plan.events(columns)
+        pieces = table.iterate(expressions.columns, batch_size)
+        for columns in track(pieces, "Importing", total=n_batches):
+            events = plan.events(expressions.read(columns))
             n_undefined += np.count_nonzero(~np.isfinite(events.x), axis=0)
             writer.append(events)
             if events.sampling_benchmarks is not None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 import operator
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from madminer.checks import path, random_generator
+from madminer.checks import one_of, path, random_generator
 from madminer.deprecation import warn
 from madminer.errors import DataError, NoEventsError, OptionError
 from madminer.expressions import Vocabulary
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEEvents, LHEFile
+from madminer.lhe.missing_weights import POLICIES, LHESample, WeightGaps, read_events
 from madminer.models import AnalysisSetup, Efficiency
 from madminer.progress import progress_bar
 from madminer.reading.objects import (
@@ -71,7 +73,10 @@ class LHEAnalysis:
 
 
 def analyse_lhe_sample(
-    sample: Sample, analysis: LHEAnalysis, rng: np.random.Generator
+    sample: LHESample,
+    analysis: LHEAnalysis,
+    rng: np.random.Generator,
+    executor: Executor | None = None,
 ) -> AnalysedSample:
     """Read a sample part by part, smear, evaluate, select and normalise.
 
@@ -79,6 +84,7 @@ def analyse_lhe_sample(
         sample: The sample.
         analysis: What to do with it.
         rng: Source of randomness.
+        executor: Reads some texts of the file at the same time; None for one after the other.
 
     Returns:
         The selected events.
@@ -86,7 +92,8 @@ def analyse_lhe_sample(
     Raises:
         NoEventsError: If the file holds no events.
         FileFormatError: If it is truncated or not of the expected form.
-        MissingWeightsError: If a benchmark or systematic uncertainty has no weight in it.
+        MissingWeightsError: If a benchmark or systematic uncertainty has no weight in it, or in
+            some of its events that may not lack any.
         SetupError: If its weights belong to other parameter points than the benchmarks, or a
             systematic uncertainty varies nothing.
         DataError: If momenta or weights are not finite or cannot be normalised.
@@ -94,21 +101,24 @@ def analyse_lhe_sample(
     file = LHEFile(sample.path)
     found: tuple[Mapping[str, str | None], tuple[NuisanceWeight, ...]] | None = None
     parts: list[SelectedEvents] = []
-    sums = WeightSums()
+    sums, gaps = WeightSums(), WeightGaps()
     bar = progress_bar(file.header.n_events, f"reading {sample.path.name}", unit=" events")
     with closing(bar):
-        for events in file.events():
+        for events in read_events(file, sample, executor):
             if found is None:
                 found = find_weights(analysis.setup, sample, file.header, events.weights.names)
+            complete = gaps.closed(events, sample, *found)
             weights = event_weights(
-                *found, events.xwgtup, events.weights, analysis.reference, sample.path
+                *found, complete.xwgtup, complete.weights, analysis.reference, sample.path
             )
-            parts.append(_select(events, weights, sample, analysis, rng))
+            parts.append(_select(complete, weights, sample, analysis, rng))
             sums.add(events)
             bar.update(events.n_events)
     if found is None:
         raise NoEventsError(f"{sample.path} holds no events. Generate it again.")
-    return join_selected(parts, found[1], sums.factor(file.header, sample.path) * sample.k_factor)
+    factor = sums.factor(file.header, sample.path)
+    gaps.report(sample, factor)
+    return join_selected(parts, found[1], factor * sample.k_factor)
 
 
 def final_state(events: LHEEvents) -> FlatParticles:
@@ -205,6 +215,10 @@ class LHEReader(EventReader):
         self._smearing = Smearing({})
         self._met_noise = MetNoise()
 
+    @property
+    def _lhe_samples(self) -> list[LHESample]:
+        return [sample for sample in self.samples if isinstance(sample, LHESample)]
+
     def vocabulary(self, observables: tuple[str, ...] = ()) -> Vocabulary:
         """Names that expressions may use.
 
@@ -220,6 +234,8 @@ class LHEReader(EventReader):
         is_background: bool = False,
         k_factor: float = 1.0,
         systematics: Sequence[str] | None = None,
+        *,
+        missing_weights: str = "refuse",
     ) -> None:
         """Declare a sample.
 
@@ -235,19 +251,26 @@ class LHEReader(EventReader):
                 weight serves for all benchmarks.
             k_factor: Factor on all weights.
             systematics: Names of the systematic uncertainties that apply, or one; None for none.
+            missing_weights: What is done with events that lack weights which others have, or have
+                not-a-number there: "refuse" refuses the file, with their number; "nominal" takes
+                them not to vary with a systematic uncertainty whose weights they lack, and refuses
+                those that lack the weight of a benchmark; "drop" leaves them out, and with them
+                their cross section. The log says how many there are.
 
         Raises:
             MissingFileError: If there is no such file, or it is a folder.
             UnknownNameError: If there is no such benchmark.
-            OptionError: If the k-factor is not a positive number.
+            OptionError: If the k-factor is not a positive number, or there is no such way with
+                missing weights.
             SetupError: If a systematic uncertainty is not defined.
         """
-        sample = Sample(
+        sample = LHESample(
             path=path(lhe_filename, "lhe_filename"),
             sampled_from=sampled_from_benchmark,
             is_background=is_background,
             k_factor=k_factor,
             systematics=listed_names(systematics),
+            missing_weights=one_of(missing_weights, "missing_weights", POLICIES),
         )
         self.samples.append(check_sample(sample, self.setup))
 
@@ -340,6 +363,7 @@ class LHEReader(EventReader):
         parse_events_as_xml: bool = True,  # noqa: ARG002
         *,
         seed: Seed = None,
+        executor: Executor | None = None,
     ) -> None:
         """Read all samples: smearing, observables, cuts, efficiencies.
 
@@ -348,17 +372,26 @@ class LHEReader(EventReader):
                 None for the first one.
             parse_events_as_xml: Without effect; there is one parser for all files.
             seed: Source of the randomness of the smearing.
+            executor: Reads some megabytes of text each at the same time, any
+                `concurrent.futures.Executor` of processes; the results are the same. It is not
+                shut down. None reads in this process.
 
         Raises:
+            OptionError: If `executor` is none.
             SetupError: If there are no observables, weights belong to other parameter points
                 than the benchmarks, or a nuisance parameter means different variations in two
                 samples.
             NoEventsError: If there are no samples or no events pass; the message shows what is
                 left after each step.
             FileFormatError: If a file is truncated or not of the expected form.
-            MissingWeightsError: If a benchmark or a systematic uncertainty has no weight in a file.
+            MissingWeightsError: If a benchmark or a systematic uncertainty has no weight in a file,
+                or in events that may not lack any.
             DataError: If momenta or weights are not finite or cannot be normalised.
         """
+        if executor is not None and not callable(getattr(executor, "submit", None)):
+            raise OptionError(
+                f"executor must be a concurrent.futures.Executor or None, got {executor!r}."
+            )
         self._forget_results(reference_benchmark)
         analysis = LHEAnalysis(
             setup=self.setup,
@@ -369,7 +402,7 @@ class LHEReader(EventReader):
         )
         rng = random_generator(seed)
         logger.info("Analysing %d samples", len(self.samples))
-        self._keep([analyse_lhe_sample(sample, analysis, rng) for sample in self.samples])
+        self._keep([analyse_lhe_sample(s, analysis, rng, executor) for s in self._lhe_samples])
 
 
 def _codes(pdgids: Sequence[int] | int | None) -> list[int] | None:

@@ -18,7 +18,7 @@ from madminer.io.lhe import LHEEvents, LHEFile
 from madminer.lhe.lhe_reader import final_state
 from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar
-from madminer.reading.objects import FlatParticles
+from madminer.reading.objects import FlatParticles, charges_of
 from madminer.reading.results import AnalysedSample, join_selected
 from madminer.reading.selection import SelectedEvents, Selection, select_events
 from madminer.reading.systematics import event_weights
@@ -33,7 +33,6 @@ from madminer.typing import IntArray
 
 __all__ = ["BlockResult", "ShowerAnalysis", "ShowerJob", "analyse_shower_sample", "process_pool"]
 
-_SEEDS: Final = 1 << 31
 _AHEAD: Final = 16  # blocks that wait for their turn
 _SHOWN: Final = 10  # numbers in a message
 
@@ -110,7 +109,7 @@ class ShowerJob:
             numbers=records.numbers,
             dropped=records.dropped,
             measured=self.detector.measure(true, np.random.default_rng(detector_seed)),
-            particles=true.particles if self.keeps_particles else None,
+            particles=_with_charges(true.particles) if self.keeps_particles else None,
             hepmc=text,
         )
 
@@ -132,6 +131,10 @@ class BlockResult:
     measured: MeasuredObjects
     particles: FlatParticles | None
     hepmc: bytes = b""
+
+
+def _with_charges(particles: FlatParticles) -> FlatParticles:
+    return replace(particles, charge=charges_of(particles.pdgid))
 
 
 def _seeds(seed: int, number: int) -> tuple[int, int]:

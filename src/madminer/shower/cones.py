@@ -49,28 +49,32 @@ def are_close(left: FlatParticles, right: FlatParticles, radius: float) -> BoolA
     return np.bincount(i, minlength=len(left.pdgid)) > 0
 
 
-def sums_in_cones(centres: FlatParticles, others: FlatParticles, radius: float) -> FloatArray:
-    """Sum of the transverse momenta around particles, themselves included.
+def sums_in_cones(
+    centres: FlatParticles, others: FlatParticles, values: FloatArray, radius: float
+) -> FloatArray:
+    """Sums over what is around particles, themselves included.
 
     Args:
         centres: The particles.
-        others: What is summed, in GeV.
+        others: What may be around them.
+        values: What is summed, one number for each of the others, shape ``(n_others,)``.
         radius: Radius of the cones.
 
     Returns:
-        Sums in GeV, shape ``(n_centres,)``.
+        Sums, shape ``(n_centres,)``.
     """
     i, j = _close_pairs(centres, others, radius)
-    n_centres = len(centres.pdgid)
-    return np.bincount(i, weights=others.pt[j], minlength=n_centres).astype(np.float64)
+    return np.bincount(i, weights=values[j], minlength=len(centres.pdgid)).astype(np.float64)
 
 
 def _close_pairs(
     left: FlatParticles, right: FlatParticles, radius: float
 ) -> tuple[IntArray, IntArray]:
     i, j = pairs_of_event(left.counts, right.counts)
-    difference = directions(left)[:, i] - directions(right)[:, j]
-    phi = np.abs(difference[1])
-    phi = np.minimum(phi, 2.0 * np.pi - phi)
-    close = difference[0] ** 2 + phi**2 <= radius**2
+    (eta, phi), (others_eta, others_phi) = directions(left), directions(right)
+    near = np.abs(eta[i] - others_eta[j]) <= radius  # most are not, which saves the rest
+    i, j = i[near], j[near]
+    delta_phi = np.abs(phi[i] - others_phi[j])
+    delta_phi = np.minimum(delta_phi, 2.0 * np.pi - delta_phi)
+    close = (eta[i] - others_eta[j]) ** 2 + delta_phi**2 <= radius**2
     return i[close], j[close]

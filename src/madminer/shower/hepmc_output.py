@@ -13,6 +13,7 @@ import gzip
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -32,7 +33,7 @@ _NOMINAL: Final = "Weight"
 _GZIP_LEVEL: Final = 1
 
 # status codes of Pythia of particles that come from a range of mothers, not from a pair of them
-_OF_MANY: Final = (*range(81, 87), *range(101, 107))
+_OF_MANY: Final = (*range(81, 90), *range(101, 107))
 _BEAM: Final = 12
 _DECAYED: Final = (2, 4)  # status of HepMC: decayed, beam
 
@@ -89,8 +90,8 @@ def _events(pyhepmc: Any, records: EventRecords, events: HepMCEvents, run: Any) 
         event.event_number = int(records.numbers[position])
         columns = (records.pdgid[part], status[part], records.mass[part])
         particles = _particles(pyhepmc, rows[part], *columns)
-        _connect(pyhepmc, particles, records, part, rows[part])
-        event.add_tree(particles)
+        for vertex in _vertices(pyhepmc, particles, records, part, rows[part]):
+            event.add_vertex(vertex)
         event.weights = events.weights[position].tolist()
         cross_section = pyhepmc.GenCrossSection()
         cross_section.set_cross_section(events.cross_section, events.error)
@@ -119,26 +120,31 @@ def _particles(
     return particles
 
 
-def _connect(
+def _vertices(
     pyhepmc: Any, particles: list[Any], records: EventRecords, part: slice, rows: FloatArray
-) -> None:
-    """Join mothers and daughters in vertices; mothers of one daughter end in the same vertex."""
-    first, last = records.mothers[part].T.tolist()
-    is_range = _comes_from_range(records.status[part], records.mothers[part]).tolist()
-    places = rows[:, 4:]
-    ends: dict[int, Any] = {}
-    for position, particle in enumerate(particles):
-        mothers = _mothers(first[position], last[position], is_range[position])
-        if not mothers:
+) -> list[Any]:
+    """Vertices that join mothers and daughters, each behind those that its mothers come from."""
+    mothers = _all_mothers(records, part)
+    places = rows[:, 4:].tolist()
+    vertices: dict[tuple[int, ...], Any] = {}  # by the mothers, none of which has two
+    for position in TopologicalSorter(mothers).static_order():
+        if not mothers[position]:
             continue
-        vertex = next((ends[m] for m in mothers if m in ends), None)
-        if vertex is None:
-            vertex = pyhepmc.GenVertex(places[position].tolist())
-        for mother in mothers:
-            if mother not in ends:
-                vertex.add_particle_in(particles[mother - 1])
-                ends[mother] = vertex
-        vertex.add_particle_out(particle)
+        origin = tuple(mothers[position])
+        if origin not in vertices:
+            vertices[origin] = pyhepmc.GenVertex(places[position - 1])
+            for mother in origin:
+                vertices[origin].add_particle_in(particles[mother - 1])
+        vertices[origin].add_particle_out(particles[position - 1])
+    return list(vertices.values())
+
+
+def _all_mothers(records: EventRecords, part: slice) -> dict[int, list[int]]:
+    """Mothers of each particle of an event, by positions in the record."""
+    is_range = _comes_from_range(records.status[part], records.mothers[part])
+    columns = (*records.mothers[part].T.tolist(), is_range.tolist())
+    lists = (_mothers(*entry) for entry in zip(*columns, strict=True))
+    return dict(enumerate(lists, 1))
 
 
 def _comes_from_range(status: IntArray, mothers: IntArray) -> BoolArray:

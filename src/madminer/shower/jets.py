@@ -9,7 +9,6 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 import awkward as ak
@@ -19,7 +18,7 @@ from madminer.reading.objects import FlatParticles, is_one_of
 from madminer.shower.cones import are_close
 from madminer.shower.packages import shower_package
 from madminer.shower.pythia import EventRecords
-from madminer.typing import BoolArray, IntArray
+from madminer.typing import FloatArray, IntArray
 
 __all__ = ["INVISIBLE", "JET", "cluster_jets", "heavy_hadrons", "jet_flavours", "tau_jets"]
 
@@ -32,6 +31,8 @@ INVISIBLE: Final = (12, 14, 16, 1000022, 1000039)
 _MATCHED: Final = 0.3  # distance of hadrons and taus to the axis of the jet that is theirs
 _LEAST_PT: Final = 5.0  # GeV, of hadrons that give jets a flavour
 _LEPTONS: Final = (11, 13)
+_HEAVY: Final = (4, 5)
+_LEAST_HEAVY: Final = 400  # codes of all hadrons with such quarks are above
 _TAU: Final = 15
 
 
@@ -86,71 +87,66 @@ def jet_flavours(jets: FlatParticles, records: EventRecords) -> IntArray:
     """
     flavours = np.zeros(len(jets.pdgid), dtype=np.int64)
     flavours[are_close(jets, tau_jets(records), _MATCHED)] = _TAU
-    for quark in (4, 5):
-        flavours[are_close(jets, heavy_hadrons(records, quark), _MATCHED)] = quark
+    hadrons = heavy_hadrons(records)
+    for quark in _HEAVY:
+        ours = hadrons.select(_heaviest_quark(hadrons.pdgid) == quark)
+        flavours[are_close(jets, ours, _MATCHED)] = quark
     return flavours
 
 
-def heavy_hadrons(records: EventRecords, quark: int) -> FlatParticles:
-    """Hadrons above 5 GeV with a heavy quark that do not decay into others of its kind.
+def heavy_hadrons(records: EventRecords) -> FlatParticles:
+    """Charmed and bottom hadrons above 5 GeV that do not decay into others of their kind.
 
     Args:
         records: The events.
-        quark: 5 for bottom, 4 for charm.
     """
-    heaviest = _heaviest_quark(records.pdgid)
-    found = heaviest == quark
-    has_heir = _has_daughter(records, found)
-    hadrons = _taken(records, found & ~has_heir)
+    rows = np.flatnonzero(np.abs(records.pdgid) > _LEAST_HEAVY)
+    quark = _heaviest_quark(records.pdgid[rows])
+    is_heavy = is_one_of(quark, _HEAVY)
+    rows, quark = rows[is_heavy], quark[is_heavy]
+    by_mother = np.zeros(len(records.pdgid), dtype=np.int64)
+    by_mother[records.first_mothers[rows]] = quark  # of any heavy daughter
+    hadrons = _taken(records, rows[by_mother[rows] != quark], records.momenta)
     return hadrons.select(hadrons.pt > _LEAST_PT)
 
 
 def _heaviest_quark(pdgid: IntArray) -> IntArray:
     """Number of the heaviest quark of a hadron, 0 for other particles.
 
-    Codes of hadrons have the numbers of their quarks at the third, and those of mesons with two
-    heavy ones and of baryons at the third and fourth digit from the end.
+    Codes of mesons have the numbers of their quarks at the third and second digit from the end,
+    those of baryons at the fourth to second.
     """
     code = np.abs(pdgid) % 10_000
-    is_hadron = (np.abs(pdgid) > 100) & ((code // 10) % 10 > 0)
+    is_hadron = (code > 100) & ((code // 10) % 10 > 0)
     return np.where(is_hadron, np.maximum(code // 1000, (code // 100) % 10), 0)
 
 
 def tau_jets(records: EventRecords) -> FlatParticles:
     """The visible part of taus that decay into hadrons."""
     is_tau = np.abs(records.pdgid) == _TAU
-    is_leptonic = _has_daughter(records, is_one_of(np.abs(records.pdgid), _LEPTONS))
-    last = is_tau & ~_has_daughter(records, is_tau) & (records.status < 0)
-    is_invisible = is_one_of(np.abs(records.pdgid), INVISIBLE)
-    lost = _sum_over_daughters(records, is_invisible)
-    visible = replace(records, momenta=records.momenta - lost)
-    return _taken(visible, last & ~is_leptonic)
+    mothers = records.first_mothers
+    daughters = np.flatnonzero(is_tau[mothers])
+    code = np.abs(records.pdgid[daughters])
+    is_last = records.status < 0
+    is_last[mothers[daughters[is_one_of(code, (_TAU, *_LEPTONS))]]] = False
+    visible, lost = records.momenta.copy(), daughters[is_one_of(code, INVISIBLE)]
+    np.subtract.at(visible, (slice(None), mothers[lost]), records.momenta[:, lost])
+    return _taken(records, np.flatnonzero(is_tau & is_last), visible)
 
 
-def _has_daughter(records: EventRecords, kind: BoolArray) -> BoolArray:
-    """Which entries are the first mother of one of a kind, shape ``(n,)``."""
-    return np.bincount(records.first_mothers[kind], minlength=len(kind)) > 0
-
-
-def _sum_over_daughters(records: EventRecords, kind: BoolArray) -> Any:
-    mothers, n = records.first_mothers[kind], len(kind)
-    return np.stack(
-        [np.bincount(mothers, weights=column[kind], minlength=n) for column in records.momenta]
-    )
-
-
-def _taken(records: EventRecords, mask: BoolArray) -> FlatParticles:
+def _taken(records: EventRecords, rows: IntArray, momenta: FloatArray) -> FlatParticles:
     """Entries of the record as particles."""
-    px, py, pz, energy = records.momenta[:, mask]
+    px, py, pz, energy = momenta[:, rows]
     unknown = np.full(len(px), np.nan)
+    ends = np.searchsorted(rows, np.cumsum(records.counts))
     return FlatParticles(
-        counts=np.bincount(records.events[mask], minlength=records.n_events),
-        pdgid=records.pdgid[mask],
+        counts=np.diff(ends, prepend=0),
+        pdgid=records.pdgid[rows],
         px=px,
         py=py,
         pz=pz,
         energy=energy,
-        mass=records.mass[mask],
+        mass=records.mass[rows],
         charge=unknown,
         spin=unknown,
     )

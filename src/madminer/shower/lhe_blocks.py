@@ -24,12 +24,13 @@ BLOCK: Final = 250
 END: Final = b"</LesHouchesEvents>\n"
 """What stands behind the last event."""
 
-_EVENT: Final = re.compile(rb"<event(?:\s[^>]*)?>.*?</event>", re.DOTALL)
+_END_OF_EVENT: Final = b"</event>"
 _GROUP: Final = re.compile(rb"<eventgroup[\s>]")
 _WEIGHTS: Final = re.compile(rb"<(rwgt|weights|mgrwt)\b.*?</\1>\s*", re.DOTALL)
 _DESCRIPTION: Final = re.compile(rb"<(initrwgt)\b.*?</\1>\s*", re.DOTALL)
 _XWGTUP: Final = re.compile(rb"(<event(?:\s[^>]*)?>\s*\S+\s+\S+\s+)(\S+)")
-_IDWTUP: Final = re.compile(rb"(<init(?:\s[^>]*)?>\s*(?:\S+\s+){8})(\S+)")
+_IDWTUP: Final = re.compile(rb"(<init(?:\s[^>]*)?>\s*(?:[^\s<]+\s+){8})([^\s<]+)")
+_SHOWN: Final = 100  # bytes in a message
 _AVERAGE: Final = rb"\g<1>-4"  # weights of any size and sign, none of which is used to drop events
 
 
@@ -94,8 +95,15 @@ def _events(file: LHEFile) -> Iterator[bytes]:
                 f"{file.path} has groups of events, terms of a fixed-order calculation that only "
                 f"make sense together: they cannot be showered. Generate events for a shower."
             )
-        yield from _EVENT.findall(piece)
+        yield from piece.split(_END_OF_EVENT)[:-1]
 
 
 def _numbered(event: bytes, number: int) -> bytes:
-    return _XWGTUP.sub(rb"\g<1>%d." % number, _WEIGHTS.sub(b"", event), count=1)
+    """An event with its number in the place of its weight, and without further weights."""
+    found = _XWGTUP.search(event)
+    if found is None:
+        raise FileFormatError(f"An event has no line of six numbers: {event[:_SHOWN]!r}.")
+    rest = event[found.end() :]
+    if b"<" in rest:
+        rest = _WEIGHTS.sub(b"", rest)
+    return b"%s%d.%s%s" % (event[found.start() : found.end(1)], number, rest, _END_OF_EVENT)

@@ -7,16 +7,16 @@ a jet.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from madminer.reading.objects import FlatParticles, is_one_of
+from madminer.reading.objects import FlatParticles, charges_of, is_one_of
 from madminer.shower.cones import directions, sums_in_cones
 from madminer.shower.jets import INVISIBLE, JET, cluster_jets, jet_flavours
 from madminer.shower.pythia import EventRecords
-from madminer.typing import BoolArray, FloatArray, IntArray
+from madminer.typing import FloatArray, IntArray
 
 __all__ = ["CODES", "ParticleLevel", "hadron_level", "parton_level"]
 
@@ -125,8 +125,7 @@ def _described(
     cone: float,
 ) -> ParticleLevel:
     single = {name: _of_code(visible, code, pt_min) for name, code in CODES.items()}
-    around = _without_leptons(visible)
-    isolation = {name: _isolation(found, around, cone) for name, found in single.items()}
+    isolation = {name: _isolation(found, visible, cone) for name, found in single.items()}
     return ParticleLevel(
         objects={**single, "j": jets},
         isolation=isolation,
@@ -138,17 +137,17 @@ def _described(
 
 
 def _of_code(particles: FlatParticles, code: int, pt_min: float) -> FlatParticles:
-    chosen: BoolArray = (np.abs(particles.pdgid) == code) & (particles.pt >= pt_min)
-    return particles.select(chosen).sorted_by_pt()
-
-
-def _without_leptons(particles: FlatParticles) -> FlatParticles:
-    """What counts against isolation: leptons do not, so that those of a fast Z stay isolated."""
-    return particles.select(~is_one_of(np.abs(particles.pdgid), (11, 13)))
+    same = particles.select(np.abs(particles.pdgid) == code)
+    found = same.select(same.pt >= pt_min).sorted_by_pt()
+    return replace(found, charge=charges_of(found.pdgid))
 
 
 def _isolation(centres: FlatParticles, others: FlatParticles, cone: float) -> FloatArray:
-    """Transverse momentum around particles over their own; their own is no part of the sum."""
-    own = np.where(centres.pdgid == CODES["a"], centres.pt, 0.0)  # photons are among the others
-    around: FloatArray = (sums_in_cones(centres, others, cone) - own) / centres.pt
-    return np.maximum(around, 0.0)
+    """Transverse momentum around particles over their own.
+
+    Leptons do not count, so that those of a fast Z boson stay isolated; nor does the particle.
+    """
+    counted = np.where(is_one_of(np.abs(others.pdgid), (11, 13)), 0.0, others.pt)
+    own = np.where(centres.pdgid == CODES["a"], centres.pt, 0.0)
+    around = sums_in_cones(centres, others, counted, cone) - own
+    return np.maximum(around / centres.pt, 0.0)

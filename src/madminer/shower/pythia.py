@@ -21,7 +21,7 @@ import numpy as np
 
 from madminer.errors import SimulatorError
 from madminer.io.atomic import temporary_folder
-from madminer.reading.objects import FlatParticles, charges_of
+from madminer.reading.objects import FlatParticles
 from madminer.shower.lhe_blocks import END, LHEBlock
 from madminer.shower.packages import shower_package
 from madminer.typing import FloatArray, IntArray
@@ -93,8 +93,8 @@ class EventRecords:
     @property
     def first_mothers(self) -> IntArray:
         """Position among all entries of the first mother of each, shape ``(n,)``."""
-        begins = np.cumsum(self.counts) - self.counts
-        return np.repeat(begins, self.counts) + self.mothers[:, 0]
+        mothers: IntArray = np.repeat(np.cumsum(self.counts) - self.counts, self.counts)
+        return mothers + self.mothers[:, 0]
 
     @property
     def vertices(self) -> FloatArray:
@@ -103,21 +103,21 @@ class EventRecords:
         return np.stack([ak.to_numpy(ak.fill_none(places[k], 0.0)) for k in _MILLIMETRES])
 
     def stable(self) -> FlatParticles:
-        """The stable particles, in the order of the record."""
-        mask = self.status > 0
-        counts = np.bincount(self.events[mask], minlength=self.n_events)
-        px, py, pz, energy = self.momenta[:, mask]
-        pdgid = self.pdgid[mask]
+        """The stable particles, in the order of the record, without their charges."""
+        rows = np.flatnonzero(self.status > 0)
+        ends = np.searchsorted(rows, np.cumsum(self.counts))
+        px, py, pz, energy = self.momenta[:, rows]
+        unknown = np.full(len(rows), np.nan)
         return FlatParticles(
-            counts=counts,
-            pdgid=pdgid,
+            counts=np.diff(ends, prepend=0),
+            pdgid=self.pdgid[rows],
             px=px,
             py=py,
             pz=pz,
             energy=energy,
-            mass=self.mass[mask],
-            charge=charges_of(pdgid),
-            spin=np.full(len(pdgid), np.nan),
+            mass=self.mass[rows],
+            charge=unknown,
+            spin=unknown,
         )
 
 
@@ -140,14 +140,20 @@ def shower_block(generator: Generator, block: LHEBlock, seed: int) -> EventRecor
     with temporary_folder("madminer-shower") as folder:
         _open(pythia, folder / "events.lhe", generator.head + block.text + END)
         pythia.rndm.init(1 + seed % (_SEEDS - 1))
-        batch = ak.drop_none(pythia.nextBatch(block.n_events, "none"))
+        batch = pythia.nextBatch(block.n_events, "skip")  # without those that fail
     if not len(batch):
         raise SimulatorError(
             f"Pythia fails for all of the events {block.first} to "
             f"{block.first + block.n_events - 1}; it says why where programs print errors. Check "
             f"the settings, and that the particles of the file are known to Pythia."
         )
-    return _records(batch, block)
+    records = _records(batch, block)
+    if not np.all(records.counts):
+        raise SimulatorError(
+            "Pythia gives events without particles, as PartonLevel:all = off makes it do: leave "
+            "this setting out."
+        )
+    return records
 
 
 @lru_cache(maxsize=_KEPT)

@@ -20,6 +20,7 @@ PythiaSettings = Mapping[str, bool | float | str]
 
 _MATCHING: Final = ("merging:", "jetmatching:", "powheg:", "alpgen:")
 _OURS: Final = ("beams:", "random:", "main:", "init:")
+_SWITCHES: Final = ("on", "off", "true", "false", "yes", "no", "ok", "1", "0")
 _LINE: Final = re.compile(r"\s*([A-Za-z]\w*:\S+?)\s*(?:=\s*|\s)(\S.*?)\s*")
 _COMMENT: Final = re.compile(r"\s*[!#].*$")
 
@@ -126,11 +127,26 @@ def _refuse(name: str) -> None:
 
 
 def _try(lines: tuple[str, ...]) -> None:
-    """Let Pythia itself read them."""
+    """Let Pythia itself read them, and look whether it has understood."""
     pythia = shower_package("pythia8mc").Pythia("", False)
     for line in lines:
-        if not pythia.readString(line, False):
+        name, _, value = line.partition(" = ")
+        if not (pythia.readString(line, False) and _is_taken(pythia.settings, name, value)):
             raise OptionError(
                 f"Pythia does not know the setting {line!r}, or not this value of it. See the "
-                f"list of settings at https://pythia.org."
+                f"list of settings and their ranges at https://pythia.org."
             )
+
+
+def _is_taken(settings: Any, name: str, value: str) -> bool:
+    """Pythia reads any other word as off, and moves numbers silently into their range."""
+    if settings.isFlag(name):
+        return value.lower() in _SWITCHES
+    try:
+        if settings.isMode(name):
+            return bool(settings.mode(name) == int(value))
+        if settings.isParm(name):
+            return bool(settings.parm(name) == float(value))
+    except ValueError:
+        return False
+    return True

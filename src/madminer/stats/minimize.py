@@ -6,7 +6,7 @@ parameters. All take their steps together:
 .. math:: \Delta = -(H + \lambda\, \mathrm{diag} H)^{-1} g
 
 with the gradient g, a positive semidefinite approximation H of the second derivatives, and a
-damping :math:`\lambda` that each problem adapts (Levenberg and Marquardt). Along the last step, H is
+damping :math:`\lambda` that each problem adapts (Levenberg and Marquardt). Along the last step H is
 corrected by the change of the gradient that was seen (Broyden, Fletcher, Goldfarb and Shanno). A
 problem has converged when the decrease that the quadratic approximation still promises,
 :math:`\tfrac12 g^T H^{-1} g`, is small: the measure that MINUIT calls the estimated distance to the
@@ -31,7 +31,8 @@ __all__ = ["Expansion", "Minima", "Objective", "minimize_many"]
 
 _LARGEST_DAMPING = 1e12
 _SMALLEST_DAMPING = 1e-9
-_SMALLEST_SECANT = 1.5  # of the assumed curvature: less is not trusted to be that of a minimum
+_SMALLEST_SECANT = 1.5  # of the assumed curvature: with less, steps lead to the minimum as they are
+_LARGEST_SECANT = 10.0  # of the assumed curvature, where a step led too far
 _ROUNDING = 1e-7  # of values that come from networks in single precision
 
 
@@ -137,11 +138,16 @@ def minimize_many(
         change, left = found.value - value[active], _distance(found)
         equal = change <= _ROUNDING * (1.0 + np.abs(value[active]))
         better = (change < 0.0) | (equal & (left < distance[active]))
-        corrected = _with_secant(found, step, gradient[active])
+        nearby = np.where(np.isfinite(found.value), _LARGEST_SECANT, 0.0)
+        curvature[active] = _with_secant(
+            np.where(better[:, np.newaxis, np.newaxis], found.curvature, curvature[active]),
+            step,
+            found.gradient - gradient[active],
+            np.where(better, np.inf, nearby),
+        )
         won, lost = active[better], active[~better]
         points[won], value[won] = trial[better], found.value[better]
-        gradient[won], curvature[won] = found.gradient[better], corrected[better]
-        distance[won] = left[better]
+        gradient[won], distance[won] = found.gradient[better], left[better]
         damping[won] = np.maximum(damping[won] / 10.0, _SMALLEST_DAMPING)
         damping[lost] *= 10.0
         open_[active] = (distance[active] > tolerance) & (damping[active] < _LARGEST_DAMPING)
@@ -156,7 +162,9 @@ def _step(gradient: FloatArray, curvature: FloatArray, damping: FloatArray) -> F
     return step
 
 
-def _with_secant(found: Expansion, step: FloatArray, before: FloatArray) -> FloatArray:
+def _with_secant(
+    curvature: FloatArray, step: FloatArray, change: FloatArray, largest: FloatArray
+) -> FloatArray:
     r"""Curvatures that explain how the last steps changed the gradients, shape ``(n, m, m)``.
 
     .. math:: H' = H - \frac{H s s^T H}{s^T H s} + \frac{y y^T}{s^T y}, \qquad H' s = y
@@ -166,14 +174,17 @@ def _with_secant(found: Expansion, step: FloatArray, before: FloatArray) -> Floa
     lead back and forth across the minimum.
 
     Args:
-        found: Expansions after the steps.
+        curvature: Approximations H, shape ``(n, m, m)``.
         step: The steps, shape ``(n, m)``.
-        before: Gradients before them, shape ``(n, m)``.
+        change: Changes of the gradients, shape ``(n, m)``.
+        largest: Ratio of seen to assumed curvature beyond which the function is none that a
+            parabola describes, shape ``(n,)``.
     """
-    change, curvature = found.gradient - before, found.curvature
     along = np.einsum("nij,nj->ni", curvature, step)
-    assumed, seen = np.sum(step * along, axis=1), np.sum(step * change, axis=1)
-    use = (assumed > 0.0) & (seen > _SMALLEST_SECANT * assumed) & np.isfinite(found.value)
+    with np.errstate(over="ignore", invalid="ignore"):  # of steps to points that are not allowed
+        assumed, seen = np.sum(step * along, axis=1), np.sum(step * change, axis=1)
+        ratio = np.divide(seen, assumed, out=np.zeros_like(seen), where=assumed > 0.0)
+    use = (ratio > _SMALLEST_SECANT) & (ratio < largest)
     corrected = curvature.copy()
     corrected[use] -= _squared(along[use], assumed[use])
     corrected[use] += _squared(change[use], seen[use])

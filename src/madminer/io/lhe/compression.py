@@ -6,7 +6,7 @@ import bz2
 import importlib
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -66,7 +66,7 @@ def uncompressed_blocks(
             _check_format(first, path, kind, others)
             yield first
             yield from blocks
-        except (zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+        except (lzma.LZMAError, EOFError, OSError) as error:
             what = "truncated" if isinstance(error, EOFError) else "damaged"
             raise FileFormatError(
                 f"{path} is {what}: its compressed data cannot be read ({error}). Copy or make it "
@@ -107,16 +107,32 @@ def _zstd_blocks(file: IO[bytes], path: Path) -> Iterator[bytes]:
         raise OSError(str(error)) from error
 
 
+def _gzip_engine() -> Any:
+    """ISA-L, three times faster than zlib, if it is installed."""
+    try:
+        return importlib.import_module("isal.isal_zlib")
+    except ImportError:
+        return zlib
+
+
 def _gzip_blocks(file: IO[bytes]) -> Iterator[bytes]:
+    engine = _gzip_engine()
+    try:
+        yield from _gunzipped(file, engine.decompressobj)
+    except engine.error as error:
+        raise OSError(str(error)) from error
+
+
+def _gunzipped(file: IO[bytes], decompressobj: Callable[..., Any]) -> Iterator[bytes]:
     """Faster than `gzip.GzipFile`; files joined with cat have several members."""
-    engine = zlib.decompressobj(wbits=31)
+    engine = decompressobj(wbits=31)
     data = file.read(_FIRST_BLOCK)
     while data:
         if engine.eof:
             data += file.read(len(_GZIP) - len(data)) if len(data) < len(_GZIP) else b""
             if not data.startswith(_GZIP):
                 return  # padding
-            engine = zlib.decompressobj(wbits=31)
+            engine = decompressobj(wbits=31)
         yield engine.decompress(data, _LARGEST)
         data = (engine.unused_data if engine.eof else engine.unconsumed_tail) or file.read(_BLOCK)
     if not engine.eof:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from madminer.errors import ShapeError
 from madminer.io.events import Weights
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["LHEEvents", "concatenate_lhe_events"]
+__all__ = ["LHEEvents", "concatenate_lhe_events", "with_weights"]
 
 _PER_EVENT = ("xwgtup", "scale", "alpha_qed", "alpha_qcd")
 _PER_PARTICLE = ("pdgid", "status", "px", "py", "pz", "e", "m", "spin")
+_OF_PARTICLES = (*_PER_PARTICLE, "mothers", "colours")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -105,6 +106,17 @@ class LHEEvents:
         offsets: IntArray = np.concatenate([[0], np.cumsum(self.n_particles)]).astype(np.int64)
         return offsets
 
+    def select(self, chosen: BoolArray) -> LHEEvents:
+        """The events where `chosen` of shape ``(n_events,)`` is true, with all their particles."""
+        of_particles = np.repeat(chosen, self.n_particles)
+        columns = {
+            f.name: column[of_particles if f.name in _OF_PARTICLES else chosen]
+            for f in fields(self)
+            if f.name != "weights" and (column := getattr(self, f.name)) is not None
+        }
+        weights = Weights(self.weights.names, self.weights.matrix[chosen])
+        return replace(self, weights=weights, **columns)
+
 
 def concatenate_lhe_events(parts: Iterable[LHEEvents]) -> LHEEvents:
     """Put events one after the other.
@@ -134,6 +146,24 @@ def concatenate_lhe_events(parts: Iterable[LHEEvents]) -> LHEEvents:
         columns[name] = None if any(a is None for a in arrays) else np.concatenate(arrays)
     weights = Weights.joined([part.weights for part in parts])
     return LHEEvents(weights=weights, **columns)  # type: ignore[arg-type]
+
+
+def with_weights(events: LHEEvents, ids: Iterable[str]) -> LHEEvents:
+    """The same events with other columns of weights.
+
+    Args:
+        events: The events.
+        ids: Ids of the weights.
+
+    Returns:
+        The events with these weights, not-a-number where they have none of such an id.
+    """
+    names = tuple(ids)
+    matrix = np.full((events.n_events, len(names)), np.nan)
+    for position, name in enumerate(names):
+        if name in events.weights:
+            matrix[:, position] = events.weights[name]
+    return replace(events, weights=Weights(names, matrix))
 
 
 def _check_shape(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from madminer import checks
 from madminer.errors import FileFormatError, MissingFileError, MissingWeightsError, NoEventsError
+from madminer.io.lhe.ahead import in_order
 from madminer.io.lhe.compression import uncompressed_blocks
-from madminer.io.lhe.events import LHEEvents, concatenate_lhe_events
+from madminer.io.lhe.events import LHEEvents, concatenate_lhe_events, with_weights
 from madminer.io.lhe.header import LHEHeader, parse_header
 from madminer.io.lhe.parser import parse_events
 from madminer.typing import StrPath
@@ -58,13 +61,22 @@ class LHEFile:
         self.header: LHEHeader = parse_header(head.decode("utf-8", "replace"), self.path)
 
     def events(
-        self, *, with_history: bool = False, chunk_size: int = _CHUNK
+        self,
+        *,
+        with_history: bool = False,
+        chunk_size: int = _CHUNK,
+        may_lack: bool = False,
+        executor: Executor | None = None,
     ) -> Iterator[LHEEvents]:
         """Read the events part by part, in bounded memory.
 
         Args:
             with_history: Whether to read mothers and colour lines.
             chunk_size: Least size of a part in bytes of text.
+            may_lack: Whether events may lack weights that others have; they are not-a-number there.
+            executor: Reads some texts of the file at the same time, any
+                `concurrent.futures.Executor`; processes do, threads wait for each other. It is not
+                shut down. None reads one after the other, which gives the same.
 
         Yields:
             Some thousand events each.
@@ -72,7 +84,7 @@ class LHEFile:
         Raises:
             FileFormatError: If the file is truncated, an event is not of the expected form, or the
                 file was changed since its header was read.
-            MissingWeightsError: If some of the events lack a weight that others have.
+            MissingWeightsError: If some of the events lack a weight that others have, and none may.
         """
         if _content_of(self.path) != self._content:
             raise FileFormatError(
@@ -81,14 +93,19 @@ class LHEFile:
         parts: list[LHEEvents] = []
         contents: set[str] | None = None
         n_events, size = 0, 0
-        for text in _event_texts(self.path):
+        parse = partial(
+            _parse,
+            with_history=with_history,
+            weight_ids=self.header.weight_ids,
+            may_lack=may_lack,
+        )
+        for result in in_order(parse, _event_texts(self.path), executor):
             try:
-                events = parse_events(
-                    text, with_history=with_history, weight_ids=self.header.weight_ids
-                )
+                events, length = result()
             except FileFormatError as error:
                 raise type(error)(f"{self.path}, after {n_events} events: {error}") from error
-            found = set(events.weights) | ({"trials"} if events.trials is not None else set())
+            found = set() if may_lack else set(events.weights)
+            found |= {"trials"} if events.trials is not None else set()
             contents = found if contents is None else contents
             if contents != found:
                 raise MissingWeightsError(
@@ -98,12 +115,12 @@ class LHEFile:
                 )
             parts.append(events)
             n_events += events.n_events
-            size += len(text)
+            size += length
             if size >= chunk_size:
-                yield concatenate_lhe_events(parts)
+                yield concatenate_lhe_events(_with_same_weights(parts))
                 parts, size = [], 0
         if parts:
-            yield concatenate_lhe_events(parts)
+            yield concatenate_lhe_events(_with_same_weights(parts))
 
     def head(self) -> bytes:
         """The text before the first event, without XML comments."""
@@ -119,6 +136,22 @@ class LHEFile:
             FileFormatError: If the file is truncated.
         """
         return _event_texts(self.path)
+
+
+def _parse(
+    text: bytes, *, with_history: bool, weight_ids: Sequence[str], may_lack: bool
+) -> tuple[LHEEvents, int]:
+    """Events of a text, and its length."""
+    events = parse_events(text, with_history=with_history, weight_ids=weight_ids, may_lack=may_lack)
+    return events, len(text)
+
+
+def _with_same_weights(parts: Sequence[LHEEvents]) -> list[LHEEvents]:
+    """Parts of which each knows the weights of all; not-a-number where they lack."""
+    names = dict.fromkeys(name for part in parts for name in part.weights)
+    return [
+        part if len(part.weights) == len(names) else with_weights(part, names) for part in parts
+    ]
 
 
 def read_lhe(path: StrPath, *, with_history: bool = True) -> tuple[LHEHeader, LHEEvents]:
@@ -216,15 +249,21 @@ def _head_and_rest(texts: Iterator[bytes], path: Path) -> tuple[bytes, bytes]:
 
 
 def _joined(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Blocks joined to pieces that are worth a table each and still fit the cache."""
+    """Pieces that are worth a table each and still fit the cache.
+
+    They have one and the same length however the file is compressed, so that the events of a part,
+    and what is drawn for them, are the same.
+    """
     parts: list[bytes] = []
     size = 0
     for block in blocks:
-        parts.append(block)
-        size += len(block)
-        if size >= _PIECE:
+        rest = block
+        while size + len(rest) >= _PIECE:
+            parts.append(rest[: _PIECE - size])
             yield b"".join(parts)
-            parts, size = [], 0
+            rest, parts, size = rest[_PIECE - size :], [], 0
+        parts.append(rest)
+        size += len(rest)
     yield b"".join(parts)
 
 

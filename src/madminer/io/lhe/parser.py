@@ -80,7 +80,11 @@ class _Lines:
 
 
 def parse_events(
-    text: bytes, *, with_history: bool = False, weight_ids: Sequence[str] = ()
+    text: bytes,
+    *,
+    with_history: bool = False,
+    weight_ids: Sequence[str] = (),
+    may_lack: bool = False,
 ) -> LHEEvents:
     """Read complete events.
 
@@ -88,15 +92,18 @@ def parse_events(
         text: From an ``<event>`` or its group to a ``</event>``, without XML comments.
         with_history: Whether to read mothers and colour lines.
         weight_ids: Ids of the weights that ``<weights>`` lists without ids, in their order.
+        may_lack: Whether events may lack weights that others have; they are not-a-number there.
 
     Returns:
         The events; their weights are not normalised.
 
     Raises:
         FileFormatError: If the events are not of the expected form.
-        MissingWeightsError: If some of the events lack a weight that others have.
+        MissingWeightsError: If some of the events lack a weight that others have, and none may.
     """
-    parse = functools.partial(_parse, with_history=with_history, weight_ids=weight_ids)
+    parse = functools.partial(
+        _parse, with_history=with_history, weight_ids=weight_ids, may_lack=may_lack
+    )
     try:
         return parse(_split(text))
     except FileFormatError:  # indented, or several tags in one line?
@@ -110,7 +117,9 @@ def parse_events(
             raise error from None
 
 
-def _parse(lines: _Lines, *, with_history: bool, weight_ids: Sequence[str]) -> LHEEvents:
+def _parse(
+    lines: _Lines, *, with_history: bool, weight_ids: Sequence[str], may_lack: bool
+) -> LHEEvents:
     events, ends = _find_events(lines)
     head = parse_lines(
         lines.buffer,
@@ -136,7 +145,7 @@ def _parse(lines: _Lines, *, with_history: bool, weight_ids: Sequence[str]) -> L
         scale=head[2],
         alpha_qed=head[3],
         alpha_qcd=head[4],
-        weights=_parse_weights(lines, events, weight_ids),
+        weights=_parse_weights(lines, events, weight_ids, may_lack),
         mothers=history[:, :2] if with_history else None,
         colours=history[:, 2:] if with_history else None,
         trials=_parse_trials(lines, events),
@@ -268,11 +277,13 @@ def _parse_trials(lines: _Lines, events: IntArray) -> FloatArray | None:
     return np.array(found) if found else None
 
 
-def _parse_weights(lines: _Lines, events: IntArray, weight_ids: Sequence[str]) -> Weights:
+def _parse_weights(
+    lines: _Lines, events: IntArray, weight_ids: Sequence[str], may_lack: bool
+) -> Weights:
     rows = np.flatnonzero(lines.begin_with(b"<wgt"))
     if len(rows) or b"<wgt" in lines.text or b"<weight " in lines.text:
         weights = _parse_regular_weights(lines, events, rows)
-        return _parse_any_weights(lines, events) if weights is None else weights
+        return _parse_any_weights(lines, events, may_lack) if weights is None else weights
     if b"<weights" in _EMPTY_LIST.sub(b"", lines.text):
         return _parse_weight_lists(lines, events, weight_ids)
     return Weights((), np.empty((len(events), 0)))
@@ -317,7 +328,7 @@ def _parse_weight_table(lines: _Lines, table: IntArray) -> Weights | None:
     return Weights(tuple(found), numbers.reshape(table.shape))
 
 
-def _parse_any_weights(lines: _Lines, events: IntArray) -> Weights:
+def _parse_any_weights(lines: _Lines, events: IntArray, may_lack: bool) -> Weights:
     """Weights in any order and form, one by one."""
     n_tags = len(re.findall(rb"<(?:wgt|weight)(?=[\s>])", lines.text))
     if n_tags > MOST_WEIGHTS * len(events):
@@ -343,12 +354,12 @@ def _parse_any_weights(lines: _Lines, events: IntArray) -> Weights:
     given = np.unique(where * len(events) + owners)
     counts = np.bincount(given // len(events), minlength=len(positions))
     for name, count in zip(positions, counts.tolist(), strict=True):
-        if count != len(events):
+        if count != len(events) and not may_lack:
             raise MissingWeightsError(
                 f"Weight {name!r} is given for {count} of {len(events)} events in a part of the "
                 f"file. Every event needs all weights: repeat the reweighting."
             )
-    table = np.empty((len(events), len(positions)))
+    table = np.full((len(events), len(positions)), np.nan)
     table[owners, where] = numbers
     if np.any(is_other := (table[owners, where] != numbers) & ~np.isnan(numbers)):
         name = list(positions)[where[is_other][0]]

@@ -1,0 +1,112 @@
+"""Cards of detectors: what they may hold, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from madminer.errors import FileFormatError, MissingFileError, OptionError
+from madminer.shower import Detector, load_detector
+from madminer.shower.responses import Efficiency, ObjectResponse, Tag, Tagging, Width
+
+pytest.importorskip("yaml", reason="needs the extra shower")
+
+GOOD = """
+name: mine
+jet_radius: 0.5
+photons:
+  pt_min: 20.0
+  eta_max: 2.5
+  resolution:
+    - {eta: [0.0, 2.5], stochastic: 0.1, constant: 0.007}
+  efficiency:
+    - {eta: [0.0, 2.5], value: 0.9}
+b_tagging:
+  tags: {b: {offset: 0.7}, others: {offset: 0.01}}
+"""
+
+
+def test_card_gives_what_it_says(tmp_path: Path) -> None:
+    card = tmp_path / "mine.yaml"
+    card.write_text(GOOD)
+    expected = Detector(
+        name="mine",
+        jet_radius=0.5,
+        photons=ObjectResponse(
+            pt_min=20.0,
+            eta_max=2.5,
+            resolution=(Width(eta=(0.0, 2.5), stochastic=0.1, constant=0.007),),
+            efficiency=(Efficiency(eta=(0.0, 2.5), value=0.9),),
+        ),
+        b_tagging=Tagging(tags={5: Tag(offset=0.7), 0: Tag(offset=0.01)}),
+    )
+    assert load_detector(card) == expected
+
+
+def test_names_and_detectors() -> None:
+    assert load_detector(None) == Detector()
+    assert load_detector("atlas").name == "ATLAS-like"
+    assert load_detector("cms").name == "CMS-like"
+    mine = Detector(name="mine")
+    assert load_detector(mine) is mine
+
+
+@pytest.mark.parametrize("name", ["atlas", "cms"])
+def test_every_number_of_the_cards_names_its_source(name: str) -> None:
+    """A comment stands on the line, or at the head of the list that it belongs to."""
+    folder = Path(__file__).parents[2] / "src" / "madminer" / "shower" / "cards"
+    lines = (folder / f"{name}.yaml").read_text().splitlines()
+    sources = ("Delphes", "arXiv:", "JINST", "as electrons", "the radius")
+    block = ""
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        is_item = line.lstrip().startswith(("- ", "tau:", "b:", "c:", "others:", "eta_max: 2.5"))
+        block = block if is_item or line.startswith("      ") else line
+        if any(digit in line.split("#")[0] for digit in "123456789"):
+            assert any(source in block + line for source in sources) or "_tagging" in block, line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("jet_radius", "radius", "keys of the card must be some of"),
+        ("pt_min", "pt", "keys of photons must be some of"),
+        ("stochastic: 0.1", "stochastic: -0.1", "photons: resolution.*stochastic must be"),
+        ("constant", "const", "keys of photons: resolution"),
+        ("value: 0.9", "value: 90", "efficiency: value must be"),
+        ("[0.0, 2.5], value", "[2.5, 0.0], value", "efficiency: eta must be"),
+        ("{eta: [0.0, 2.5], value: 0.9}", "{eta: [0.0, 2.5]}", "value"),
+        ("others:", "light:", "flavours of b_tagging must be some of"),
+        ("{b: {offset: 0.7}", "{b: 0.7", "b must be a list of keys and values"),
+        ("jet_radius: 0.5", "jet_radius: wide", "jet_radius must be a number"),
+        ("name: mine", "name: mine\nname: yours", "stand twice"),
+        ("eta_max: 2.5", "eta_max: 3.0", "without gaps"),
+    ],
+)
+def test_bad_cards_are_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    card = tmp_path / "bad.yaml"
+    card.write_text(GOOD.replace(old, new, 1))
+    with pytest.raises(OptionError, match=message) as caught:
+        load_detector(card)
+    assert "bad.yaml" in str(caught.value)
+
+
+def test_unknown_detector() -> None:
+    with pytest.raises(MissingFileError, match=r"\['atlas', 'cms'\]"):
+        load_detector("alice")
+
+
+def test_no_yaml(tmp_path: Path) -> None:
+    card = tmp_path / "bad.yaml"
+    card.write_text("photons: [1, 2")
+    with pytest.raises(FileFormatError, match="no YAML file"):
+        load_detector(card)
+
+
+def test_empty_card(tmp_path: Path) -> None:
+    card = tmp_path / "bad.yaml"
+    card.write_text("")
+    with pytest.raises(OptionError, match="a list of keys and values"):
+        load_detector(card)
