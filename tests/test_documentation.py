@@ -63,6 +63,7 @@ SCRIPTS = {
     "tutorial-contours.png": "examples/sally_tutorial.py",
     "convergence-sally.svg": "benchmarks/convergence.py",
     "convergence-alices.svg": "benchmarks/convergence.py",
+    "detector-comparison.png": "benchmarks/detector_comparison.py",
 }
 
 

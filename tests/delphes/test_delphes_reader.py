@@ -169,7 +169,7 @@ def test_samples_add_up_and_run_anywhere(setup_file: Path, lhe: Callable[..., Pa
     def make() -> DelphesReader:
         reader = DelphesReader(setup_file)
         reader.add_observable("met", "met.pt")
-        reader.add_observable_from_function("four", sum_of_four, default=0.0)
+        reader.add_observable("leading", "j[0].pt", default=0.0)
         reader.add_cut("met > 10.0")
         reader.add_sample(
             None, "sm", delphes_filename=EXCERPT, lhe_filename=lhe(), systematics=["lumi"]

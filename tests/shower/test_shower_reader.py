@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from madminer.errors import (
     OutputError,
     SetupError,
 )
-from madminer.io import read_events
+from madminer.io import EventFile
 from madminer.io.lhe import read_lhe
 from madminer.lhe import LHEReader
 
@@ -62,6 +63,10 @@ def analysed(setup_file: Path, sample: Path, seed: int = 1, **options: object) -
     with excerpt():
         reader.analyse_samples(seed=seed)
     return reader
+
+
+def number_of_photons(leptons: object, photons: list, jets: object, met: object) -> int:
+    return len(photons)
 
 
 def test_weights_are_those_of_the_file(setup_file: Path, sample: Path) -> None:
@@ -158,9 +163,9 @@ def test_dropped_events_take_their_weights_along(
 def test_event_file(setup_file: Path, sample: Path, tmp_path: Path) -> None:
     reader = analysed(setup_file, sample)
     reader.save(tmp_path / "events.h5", shuffle=False)
-    setup, events = read_events(tmp_path / "events.h5")[:2]
-    assert list(setup.observables) == list(DEFINITIONS)
-    np.testing.assert_array_equal(events.x[:, 2], reader.observations["pt_j1"])
+    file = EventFile(tmp_path / "events.h5")
+    assert list(file.setup.observables) == list(DEFINITIONS)
+    np.testing.assert_array_equal(file.read().x[:, 2], reader.observations["pt_j1"])
 
 
 def test_all_particles_and_leptons(setup_file: Path, sample: Path) -> None:
@@ -179,7 +184,7 @@ def test_all_particles_and_leptons(setup_file: Path, sample: Path) -> None:
 
 def test_functions_cuts_and_efficiencies(setup_file: Path, sample: Path) -> None:
     reader = reader_of(setup_file, sample)
-    reader.add_observable_from_function("n_photons", lambda leptons, a, jets, met: len(a))
+    reader.add_observable_from_function("n_photons", number_of_photons)
     reader.add_cut("n_a >= 1")
     reader.add_efficiency("0.5")
     with excerpt():
@@ -204,7 +209,7 @@ def test_partons_without_a_shower(setup_file: Path, sample: Path) -> None:
     for name in ("pt_j1", "m_aa"):
         both = is_whole & (reader.observations["n_a"] == 2)
         ours, theirs = reader.observations[name][both], partons.observations[name][both]
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-7)
 
 
 def test_hepmc_file_serves_as_input_of_delphes(
@@ -213,7 +218,7 @@ def test_hepmc_file_serves_as_input_of_delphes(
     pytest.importorskip("pyhepmc", reason="needs the extra shower")
     target = tmp_path / "events.hepmc.gz"
     analysed(setup_file, sample, hepmc_filename=target)
-    assert gzip.open(target).read(5) == b"HepMC"
+    assert gzip.decompress(target.read_bytes()).startswith(b"HepMC")
     reader = DelphesReader(setup_file)
     reader.add_sample(target, "sm", weights="hepmc")
     assert len(reader.samples) == 1
@@ -229,8 +234,8 @@ def test_truncated_file_is_found_before_the_shower(setup_file: Path, sample: Pat
 
 def test_missing_weights(setup_file: Path, sample: Path) -> None:
     reader = reader_of(setup_file, sample)
-    sample.write_text(sample.read_text().replace("id='w'", "id='x'"))
-    with pytest.raises((MissingWeightsError, SetupError)):
+    sample.write_text(re.sub(r"<wgt id='w'>.*</wgt>\n", "", sample.read_text()))
+    with pytest.raises(MissingWeightsError, match="'w'"):
         reader.analyse_samples()
 
 

@@ -99,7 +99,8 @@ class WeightGaps:
     lost: float = 0.0
 
     def __str__(self) -> str:
-        shown = [f"{name!r} in {count}" for name, count in self.counts.items()]
+        most = sorted(self.counts.items(), key=lambda item: -item[1])
+        shown = [f"{name!r} in {count}" for name, count in most]
         rest = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
         return (
             f"{self.n_lacking} of {self.n_events} events lack weights: "

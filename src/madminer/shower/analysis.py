@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import numpy as np
 
-from madminer.errors import DataError
+from madminer.errors import DataError, SimulatorError
 from madminer.io.lhe import LHEEvents, LHEFile
 from madminer.lhe.lhe_reader import final_state
 from madminer.models import AnalysisSetup
-from madminer.progress import progress_bar
+from madminer.progress import ProgressBar, progress_bar
 from madminer.reading.objects import FlatParticles, charges_of
 from madminer.reading.results import AnalysedSample, join_selected
 from madminer.reading.selection import SelectedEvents, Selection, select_events
@@ -25,7 +25,7 @@ from madminer.reading.systematics import event_weights
 from madminer.shower.detector import Detector, MeasuredObjects
 from madminer.shower.hepmc_output import HepMCEvents, HepMCFile, hepmc_file, hepmc_text
 from madminer.shower.lhe_blocks import LHEBlock, lhe_blocks, prepared_head
-from madminer.shower.objects import PARTICLES, ShowerObjects
+from madminer.shower.objects import PARTICLES, ShowerObjects, joined_events
 from madminer.shower.particle_level import ParticleLevel, hadron_level, parton_level
 from madminer.shower.pythia import Generator, shower_block
 from madminer.shower.samples import ShowerSample, WeightTable, read_weights
@@ -34,6 +34,7 @@ from madminer.typing import IntArray
 __all__ = ["BlockResult", "ShowerAnalysis", "ShowerJob", "analyse_shower_sample", "process_pool"]
 
 _AHEAD: Final = 16  # blocks that wait for their turn
+_TOGETHER: Final = 8  # blocks whose observables are evaluated at once
 _SHOWN: Final = 10  # numbers in a message
 
 Job = TypeVar("Job")
@@ -179,12 +180,41 @@ def analyse_shower_sample(
     dropped: list[int] = []
     bar = progress_bar(table.sums.n_events, f"showering {sample.path.name}", unit=" events")
     with closing(bar):
-        for result in results:
+        for several in _grouped(results, bar):
+            result = _joined_results(several)
             parts.append(_select(result, table, sample, analysis))
             dropped += result.dropped.tolist()
-            bar.update(len(result.numbers) + len(result.dropped))
     _warn_of_dropped(dropped, table, factor, sample)
     return join_selected(parts, table.nuisances, factor * sample.k_factor)
+
+
+def _grouped(results: Iterable[BlockResult], bar: ProgressBar) -> Iterator[list[BlockResult]]:
+    """Several blocks at a time: expressions cost as much for few events as for thousands."""
+    several: list[BlockResult] = []
+    for result in results:
+        several.append(result)
+        bar.update(len(result.numbers) + len(result.dropped))
+        if len(several) == _TOGETHER:
+            yield several
+            several = []
+    if several:
+        yield several
+
+
+def _joined_results(parts: Sequence[BlockResult]) -> BlockResult:
+    """Blocks as one, without their HepMC texts."""
+    stable = [part.particles for part in parts if part.particles is not None]
+    measured = [part.measured for part in parts]
+    objects = {
+        name: joined_events([part.objects[name] for part in measured])
+        for name in measured[0].objects
+    }
+    return BlockResult(
+        numbers=np.concatenate([part.numbers for part in parts]),
+        dropped=np.concatenate([part.dropped for part in parts]),
+        measured=MeasuredObjects(objects, np.concatenate([p.met for p in measured], axis=1)),
+        particles=joined_events(stable) if stable else None,
+    )
 
 
 def _select(
@@ -302,6 +332,12 @@ def _in_order(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenExecutor as error:
+        raise SimulatorError(
+            "A process that showers ended without a word, as those do that take too much memory, "
+            'or those of a script whose own work does not stand below if __name__ == "__main__". '
+            "Put it there, or ask for fewer processes."
+        ) from error
     finally:
         for future in waiting:
             future.cancel()

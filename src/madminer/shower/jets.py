@@ -129,9 +129,9 @@ def tau_jets(records: EventRecords) -> FlatParticles:
     code = np.abs(records.pdgid[daughters])
     is_last = records.status < 0
     is_last[mothers[daughters[is_one_of(code, (_TAU, *_LEPTONS))]]] = False
-    visible, lost = records.momenta.copy(), daughters[is_one_of(code, INVISIBLE)]
-    np.subtract.at(visible, (slice(None), mothers[lost]), records.momenta[:, lost])
-    return _taken(records, np.flatnonzero(is_tau & is_last), visible)
+    visible, lost = records.momenta.T.copy(), daughters[is_one_of(code, INVISIBLE)]
+    np.subtract.at(visible, mothers[lost], records.momenta.T[lost])
+    return _taken(records, np.flatnonzero(is_tau & is_last), visible.T)
 
 
 def _taken(records: EventRecords, rows: IntArray, momenta: FloatArray) -> FlatParticles:

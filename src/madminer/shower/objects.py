@@ -14,9 +14,10 @@ name                    what it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from operator import methodcaller
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from madminer.expressions.columns import make_particles
 from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, LazyObjects
 from madminer.shower.detector import MeasuredObjects
 
-__all__ = ["PARTICLES", "ShowerObjects", "shower_vocabulary"]
+__all__ = ["PARTICLES", "ShowerObjects", "joined_events", "shower_vocabulary"]
 
 PARTICLES: Final = frozenset({"p", "p_truth"})
 """Lists of all particles, which are kept only where they are used."""
@@ -45,6 +46,19 @@ def shower_vocabulary(observables: tuple[str, ...] = ()) -> Vocabulary:
         particles=frozenset(SINGLE_PARTICLES),
         collections=frozenset((*_SEEN, "l", *PARTICLES)),
     )
+
+
+def joined_events(parts: Sequence[FlatParticles]) -> FlatParticles:
+    """Particles of several groups of events, one group after the other.
+
+    Args:
+        parts: The groups, at least one.
+    """
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("counts", *parts[0].columns)
+    }
+    return replace(parts[0], **columns)
 
 
 class ShowerObjects(LazyObjects):
