@@ -46,8 +46,9 @@ nitpick_ignore_regex = [
     # what stands in signatures, but is nothing that users call
     (
         "py:class",
-        r"madminer\.(analysis|deprecation|expressions|fisherinformation|io|ml|models|nn|progress"
-        r"|reading|sampling|simulate|tables)\..*|P|ScoreModel|nn\.(Module|Parameter)",
+        r"madminer\.(analysis|delphes|deprecation|expressions|fisherinformation|io|lhe|likelihood|limits"
+        r"|madgraph|ml|models|nn|progress|reading|sampling|shower|simulate|stats|tables)\..*|P"
+        r"|DensityModel|Executor|HistBins|ScoreModel|Trajectory|nn\.(Module|Parameter)",
     ),
 ]
 suppress_warnings = ["codeautolink.match_block"]  # examples whose doctest flags are not shown

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import scipy.sparse
+import scipy.special  # noqa: F401 (both are imported on first use, which is not to be timed)
 from limits_repair import accept_normed
 from stopwatch import Stopwatch
 

@@ -135,5 +135,6 @@ from .sampling import (
 from .sampling import (
     random_morphing_points as random_morphing_points,
 )
+from .shower import ShowerReader as ShowerReader
 
 __version__: str

@@ -13,7 +13,7 @@ from madminer.shower.cards import load_detector
 from madminer.shower.detector import Detector, MeasuredObjects
 from madminer.shower.particle_level import ParticleLevel
 from madminer.shower.responses import (
-    Efficiency,
+    EfficiencyTable,
     MissingMomentum,
     ObjectResponse,
     Tag,
@@ -254,8 +254,8 @@ def test_seeds() -> None:
         lambda: Width(noise=-1.0),
         lambda: Width(stochastic=np.nan),
         lambda: Width(eta=(2.0, 1.0)),
-        lambda: Efficiency(value=1.2),
-        lambda: Efficiency(value=0.5, pt=(-1.0, 2.0)),
+        lambda: EfficiencyTable(value=1.2),
+        lambda: EfficiencyTable(value=0.5, pt=(-1.0, 2.0)),
         lambda: Tag(fall=-0.1),
         lambda: Tagging(eta_max=0.0),
         lambda: MissingMomentum(noise=-1.0),
@@ -279,7 +279,9 @@ def test_gaps_in_a_resolution_are_refused() -> None:
 
 
 def test_efficiencies_that_overlap_are_refused() -> None:
-    first = Efficiency(value=0.5, eta=(0.0, 2.0), pt=(0.0, 50.0))
-    ObjectResponse(efficiency=(first, Efficiency(value=0.6, eta=(1.0, 3.0), pt=(50.0, 90.0))))
+    first = EfficiencyTable(value=0.5, eta=(0.0, 2.0), pt=(0.0, 50.0))
+    ObjectResponse(efficiency=(first, EfficiencyTable(value=0.6, eta=(1.0, 3.0), pt=(50.0, 90.0))))
     with pytest.raises(OptionError, match="do not overlap"):
-        ObjectResponse(efficiency=(first, Efficiency(value=0.6, eta=(1.0, 3.0), pt=(40.0, 90.0))))
+        ObjectResponse(
+            efficiency=(first, EfficiencyTable(value=0.6, eta=(1.0, 3.0), pt=(40.0, 90.0)))
+        )

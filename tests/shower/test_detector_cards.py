@@ -10,7 +10,7 @@ import pytest
 
 from madminer.errors import FileFormatError, MissingFileError, OptionError
 from madminer.shower import Detector, load_detector
-from madminer.shower.responses import Efficiency, ObjectResponse, Tag, Tagging, Width
+from madminer.shower.responses import EfficiencyTable, ObjectResponse, Tag, Tagging, Width
 
 pytest.importorskip("yaml", reason="needs the extra shower")
 
@@ -39,7 +39,7 @@ def test_card_gives_what_it_says(tmp_path: Path) -> None:
             pt_min=20.0,
             eta_max=2.5,
             resolution=(Width(eta=(0.0, 2.5), stochastic=0.1, constant=0.007),),
-            efficiency=(Efficiency(eta=(0.0, 2.5), value=0.9),),
+            efficiency=(EfficiencyTable(eta=(0.0, 2.5), value=0.9),),
         ),
         b_tagging=Tagging(tags={5: Tag(offset=0.7), 0: Tag(offset=0.01)}),
     )

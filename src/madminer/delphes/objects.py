@@ -54,7 +54,7 @@ def delphes_vocabulary(observables: tuple[str, ...] = ()) -> Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Objects that count: pT >= pt_min and |eta| <= eta_max.
+    """Objects that count: pT >= pt_min and ``|eta|`` <= eta_max.
 
     Args:
         pt_min: Least transverse momentum in GeV of ``e``, ``mu``, ``a``, ``j``; None for any.

@@ -279,8 +279,9 @@ class InformationGeometry:
             ``(m, p)``, and their distances, shape ``(m,)``.
 
         Raises:
-            As `find_trajectory`; OptionError also for even directions if p is not two; DataError
-            also if the trajectories are too few or too short to span a volume.
+            OptionError: As `find_trajectory`, and for even directions if p is not two.
+            DataError: As `find_trajectory`, and if the trajectories are too few or too short to
+                span a volume.
 
         References:
             Brehmer, Cranmer, Kling, Plehn, arXiv:1612.05261, Sec. 2.

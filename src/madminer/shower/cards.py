@@ -31,7 +31,7 @@ from madminer.errors import FileFormatError, MissingFileError, OptionError
 from madminer.shower.detector import Detector
 from madminer.shower.packages import shower_package
 from madminer.shower.responses import (
-    Efficiency,
+    EfficiencyTable,
     MissingMomentum,
     ObjectResponse,
     Tag,
@@ -155,7 +155,7 @@ def _made(kind: type[Part], content: object, name: str) -> Part:
 
 def _response(content: object, name: str) -> ObjectResponse:
     parts = dict(_mapping(content, name))
-    for key, kind in (("resolution", Width), ("efficiency", Efficiency)):
+    for key, kind in (("resolution", Width), ("efficiency", EfficiencyTable)):
         if key in parts:
             check = partial(_made, kind)
             parts[key] = tuple(sequence(parts[key], f"{name}: {key}", check))

@@ -44,7 +44,7 @@ class MeasuredObjects:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detector:
-    """A detector; without arguments a perfect one that sees everything up to |eta| = 5.
+    """A detector; without arguments a perfect one that sees everything up to ``|eta|`` = 5.
 
     The perfect one gives isolated leptons and photons above 10 GeV, jets above 20 GeV, and tags
     what is a bottom jet or a tau.

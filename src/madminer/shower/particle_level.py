@@ -64,7 +64,7 @@ def hadron_level(
 
     Args:
         records: The events.
-        radius: Radius R of the anti-kt jets, made of everything visible up to |eta| = 5.
+        radius: Radius R of the anti-kt jets, made of everything visible up to ``|eta|`` = 5.
         jet_pt_min: Least transverse momentum of jets in GeV.
         pt_min: Least transverse momentum of leptons and photons in GeV, as low as the detector
             may measure them above its own threshold.

@@ -31,7 +31,7 @@ from madminer.shower.cones import directions
 from madminer.typing import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "Efficiency",
+    "EfficiencyTable",
     "MissingMomentum",
     "ObjectResponse",
     "Tag",
@@ -92,7 +92,7 @@ class Width:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Efficiency:
+class EfficiencyTable:
     r"""Probability that an object is found, in a range of pseudorapidity and momentum.
 
     Args:
@@ -117,7 +117,7 @@ class Efficiency:
         """Where it holds, shape ``(n,)``."""
         return _inside(pt, self.pt) & _inside(np.abs(eta), self.eta)
 
-    def overlaps(self, other: Efficiency) -> bool:
+    def overlaps(self, other: EfficiencyTable) -> bool:
         """Whether another one holds in part of its range."""
         pairs = ((self.eta, other.eta), (self.pt, other.pt))
         return all(max(a[0], b[0]) < min(a[1], b[1]) for a, b in pairs)
@@ -148,7 +148,7 @@ class ObjectResponse:
     eta_max: float = 5.0
     quantity: str = "energy"
     resolution: Sequence[Width] = ()
-    efficiency: Sequence[Efficiency] = ()
+    efficiency: Sequence[EfficiencyTable] = ()
     isolation: float | None = None
 
     def __post_init__(self) -> None:
