@@ -187,7 +187,7 @@ class DelphesReader(EventReader):
         eta_max_a: float | None = None,
         eta_max_j: float | None = None,
     ) -> None:
-        """Leave objects out of all lists and of ``visible``: kept are pT >= min and ``|eta|`` <= max.
+        """Leave objects out of all lists and of ``visible``: pT >= min and ``|eta|`` <= max stay.
 
         Each call replaces all settings; None sets no limit. Missing momentum does not change.
 
