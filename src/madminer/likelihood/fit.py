@@ -186,6 +186,20 @@ def fit(
     for name, value in given.items():
         first[names.index(name)] = number(value, f"fixed[{name!r}]")
     ranges = {name: _range(ends, f"limits[{name!r}]") for name, ends in (limits or {}).items()}
+    result, at_limit = _fitted(likelihood, first, given, ranges, minos)
+    _report(result, len(likelihood.parameters), at_limit)
+    return result
+
+
+def _fitted(
+    likelihood: Likelihood,
+    first: FloatArray,
+    given: Mapping[str, float],
+    ranges: Mapping[str, tuple[float, float]],
+    minos: bool,
+) -> tuple[FitResult, list[str]]:
+    """A fit of checked arguments, and the parameters that end at their limits."""
+    names = likelihood.names
     minuit = Minuit(likelihood, first, grad=likelihood.gradient, name=names)
     minuit.errordef, minuit.tol = Minuit.LIKELIHOOD, _TOLERANCE
     minuit.errors = first_steps(first, likelihood.expand(first[np.newaxis]).curvature[0])
@@ -212,8 +226,10 @@ def fit(
         intervals,
         frozenset(given),
     )
-    _report(result, likelihood, minuit)
-    return result
+    at_limit = [
+        p.name for p in minuit.params if _is_at_limit(p.value, p.lower_limit, p.upper_limit)
+    ]
+    return result, at_limit
 
 
 def _covariance(likelihood: Likelihood, best: FloatArray, is_free: Sequence[bool]) -> FloatArray:
@@ -265,7 +281,9 @@ def impacts(likelihood: Likelihood, result: FitResult, parameter: str) -> Impact
     for j, (name, row) in enumerate(zip(free, rows, strict=True)):
         for side, sign in enumerate((1.0, -1.0)):
             moved = float(result.values[row] + sign * result.errors[row])
-            found = fit(likelihood, result.values, fixed={**kept, name: moved})
+            first = result.values.copy()
+            first[row] = moved
+            found, _ = _fitted(likelihood, first, {**kept, name: moved}, {}, minos=False)
             shifts[j, side] = found.values[i] - result.values[i]
     order = np.argsort(-np.abs(shifts).max(axis=1, initial=0.0))
     return Impacts(
@@ -494,18 +512,14 @@ def _interval(minuit: Minuit, name: str) -> tuple[float, float]:
     return float(found.lower), float(found.upper)
 
 
-def _report(result: FitResult, likelihood: Likelihood, minuit: Minuit) -> None:
+def _report(result: FitResult, p: int, at_limit: Sequence[str]) -> None:
     """Warn of parameters at a boundary and of nuisance parameters far from their constraints."""
-    at_limit = [
-        p.name for p in minuit.params if _is_at_limit(p.value, p.lower_limit, p.upper_limit)
-    ]
     if at_limit:
         logger.warning(
             "The best fit lies at the limit of %s: its error is not that of an interval, and "
             "-2 log r is not distributed as chi-squared there.",
             ", ".join(at_limit),
         )
-    p = len(likelihood.parameters)
     far = [
         f"{name} = {value:+.1f}"
         for name, value in zip(result.names[p:], result.values[p:], strict=True)
