@@ -157,7 +157,7 @@ def test_fits_are_the_same(likelihood: Likelihood, counts: np.ndarray, model: Mo
     best = pyhf.infer.mle.fit(data, model, return_uncertainties=True)
     order = [model.config.par_order.index(name) for name in likelihood.names]
     result = fit(likelihood, [1.0, 0.0])
-    np.testing.assert_allclose(result.values, best[order, 0], atol=2e-3)
+    np.testing.assert_allclose(result.values, best[order, 0], atol=1e-3)
     np.testing.assert_allclose(result.errors, best[order, 1], rtol=1e-2)  # with limits in pyhf
     steps = 1e-3 * np.eye(2)
 
