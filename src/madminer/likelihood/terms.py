@@ -84,11 +84,13 @@ class RateTerm(Term):
         total: The cross section, one cell.
         luminosity: Integrated luminosity in pb^-1.
         n_observed: Numbers of events, shape ``(D,)``.
+        is_reporting: Whether negative cross sections are reported; toy experiments are silent.
     """
 
     total: Yields
     luminosity: float
     n_observed: FloatArray
+    is_reporting: bool = True
 
     name: ClassVar[str] = "rate"
 
@@ -97,7 +99,7 @@ class RateTerm(Term):
         sigma, gradient = self.total.expand(points, datasets)
         mean, slope = self.luminosity * sigma[:, 0], self.luminosity * gradient[:, 0]
         is_negative = sigma[:, 0] < 0.0
-        if is_negative.any():
+        if is_negative.any() and self.is_reporting:
             logger.warning(
                 "The cross section is negative at %d of %d parameter points, where %g events are "
                 "expected instead: too few events were generated for theta so far away.",
@@ -105,8 +107,8 @@ class RateTerm(Term):
                 len(mean),
                 SMALLEST_MEAN,
             )
-            mean = np.where(is_negative, SMALLEST_MEAN, mean)
-            slope = np.where(is_negative[:, np.newaxis], 0.0, slope)
+        mean = np.where(is_negative, SMALLEST_MEAN, mean)
+        slope = np.where(is_negative[:, np.newaxis], 0.0, slope)
         n = _of(self.n_observed, datasets)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             gradient = (1.0 - n / mean)[:, np.newaxis] * slope

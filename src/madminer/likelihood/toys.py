@@ -214,7 +214,7 @@ def _draw_channel(
     terms: list[Term] = []
     for term in channel.terms:
         if isinstance(term, RateTerm):
-            terms.append(replace(term, n_observed=n_events))
+            terms.append(replace(term, n_observed=n_events, is_reporting=False))
         elif isinstance(term, BinnedShape):
             terms.append(replace(term, counts=_draw_bins(term, params, channel, numbers, rng)))
         elif isinstance(term, LearnedShape):
