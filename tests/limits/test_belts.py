@@ -264,14 +264,10 @@ def test_coverage_of_histograms(binned: MakeLikelihood) -> None:
         assert share == pytest.approx(level, abs=3.0 * np.sqrt(level * (1.0 - level) / n) + 0.01)
 
 
-def test_observed_statistics_of_points_outside_the_physical_region(
-    counting: MakeLikelihood,
-) -> None:
-    """The best point is physical, even if the grid is not."""
+def test_points_outside_the_physical_region_are_refused(counting: MakeLikelihood) -> None:
     grid = np.array([[-1.5], [-1.0], [0.0], [1.0]])
-    found = toy_limits(counting(0), grid, n_toys=200, seed=10, ranges=PHYSICAL)
-    np.testing.assert_allclose(found.q, [0.0, 0.0, 0.0, 2.0], atol=1e-6)
-    assert found.inside(0.68)[2]
+    with pytest.raises(OptionError, match="outside of the physical region"):
+        toy_limits(counting(0), grid, n_toys=200, seed=10, ranges=PHYSICAL)
 
 
 def test_impossible_data_are_outside(counting: MakeLikelihood) -> None:

@@ -253,15 +253,16 @@ def test_network_of_theta_with_a_learned_response(toy: Toy) -> None:
         luminosity=L,
     )
     a, b = event_response(data)
+    a_all, b_all = event_response(toy.x)
     log_l = []
     for theta in GRID:
         ratio = ToyRatio(toy).evaluate_log_likelihood_ratio(data, theta[np.newaxis])[0].sum()
-        sigma = response(toy.weights(theta).sum(axis=1)[:, np.newaxis])
+        weights = toy.weights(theta)[0]
         rate = log_rate(toy, theta, 40.0)
         log_l.append(
-            lambda nu, ratio=ratio, sigma=sigma, rate=rate: (
+            lambda nu, ratio=ratio, weights=weights, rate=rate: (
                 float(ratio + (a @ nu + b @ nu**2).sum())
-                - 40.0 * log(sigma(nu)[0] / sigma(np.zeros(2))[0])
+                - 40.0 * log(weights @ np.exp(a_all @ nu + b_all @ nu**2) / weights.sum())
                 + rate(nu)
             )
         )

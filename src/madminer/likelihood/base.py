@@ -70,7 +70,7 @@ def expected_number(
 ) -> float:
     r"""Expected number of events, :math:`L \sigma(\theta, \nu)`."""
     luminosity = positive(luminosity, "luminosity")
-    nus = None if nu is None or np.size(nu) == 0 else [nu]
+    nus = None if nu is None or np.size(nu) == 0 else [real_array(nu, "nu_true")]
     sigma = float(analyzer.xsecs([theta], nus)[0][0])
     return luminosity * number(sigma, "The cross section at the assumed truth", above=0.0)
 

@@ -21,7 +21,7 @@ import numpy as np
 from iminuit import Minuit
 
 from madminer.checks import flag, number, real, real_array, refusal, sequence, shown
-from madminer.errors import FitError, ShapeError, UnknownNameError
+from madminer.errors import FitError, OptionError, ShapeError, UnknownNameError
 from madminer.likelihood.model import Likelihood
 from madminer.stats.minimize import Expansion, Objective, minimize_many
 from madminer.tables import Table, tables_html
@@ -77,6 +77,12 @@ class FitResult:
     nll: float
     intervals: Mapping[str, tuple[float, float]]
     fixed: frozenset[str]
+
+    def __getitem__(self, name: str) -> tuple[float, float]:
+        """Best value and standard deviation of a parameter, by its name."""
+        _check_names([name], self.names, "parameter")
+        i = self.names.index(name)
+        return float(self.values[i]), float(self.errors[i])
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = []
@@ -186,6 +192,11 @@ def fit(
     for name, value in given.items():
         first[names.index(name)] = number(value, f"fixed[{name!r}]")
     ranges = {name: _range(ends, f"limits[{name!r}]") for name, ends in (limits or {}).items()}
+    both = [name for name in ranges if name in given]
+    if both:
+        raise OptionError(
+            f"A parameter is fixed or has limits, not both; both are given for {both}."
+        )
     result, at_limit = _fitted(likelihood, first, given, ranges, minos)
     _report(result, len(likelihood.parameters), at_limit)
     return result

@@ -132,6 +132,12 @@ class Likelihood:
             )
         return both
 
+    def __radd__(self, other: int) -> Likelihood:
+        """For `sum`, which starts with zero."""
+        if other == 0 and isinstance(other, int):
+            return self
+        return NotImplemented
+
     def gradient(self, params: ArrayLike) -> FloatArray:
         """Gradient of minus the log likelihood, shape ``(p + k,)``.
 

@@ -179,7 +179,7 @@ class NeuralLikelihood(BaseLikelihood):
         density = learned_density(model, self.setup).in_double_precision()
         terms: list[Term] = [LearnedShape(density, x, weights, np.array([0, len(x)]))]
         if response is not None:
-            terms.append(response_term(response, density, x, weights, total))
+            terms.append(response_term(response, density, x, weights, EventPool.of(self)))
         if include_xsec:
             terms.append(RateTerm(total, luminosity, n_observed))
         return Likelihood((Channel(self.setup, tuple(terms), n_observed, EventPool.of(self)),))

@@ -18,6 +18,7 @@ them, the even parts :math:`(r^+ + r^-)/2 - 1`, which are smaller by an order, b
     \sigma(\theta, \nu)\, p(x|\theta, \nu) \approx \sigma(\theta)\, p(x|\theta)
     \exp \sum_j \left( a_j(x)\, \nu_j + b_j(x)\, \nu_j^2 \right)
 
+normalised, for the distribution of events, over simulated events with the same a and b.
 This is exact at :math:`\nu_j = 0, \pm 1` of one nuisance parameter, at the theta where the response
 was learned, and everywhere if the response is a function of x alone. Else it neglects how theta and
 other nuisance parameters change the mix of events with the same x; an estimator trained on theta
@@ -26,6 +27,7 @@ and nu does not.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -39,7 +41,7 @@ from madminer.errors import OptionError, SetupError
 from madminer.likelihood.learned import LearnedDensity
 from madminer.likelihood.pool import EventPool
 from madminer.likelihood.terms import ResponseShape
-from madminer.likelihood.yields import EventCells, MorphedCells
+from madminer.likelihood.yields import EventCells
 from madminer.ml import Estimator, ScoreEstimator, load_estimator
 from madminer.typing import FloatArray, StrPath, ThetaLike
 
@@ -115,7 +117,7 @@ def response_term(
     density: LearnedDensity,
     x: FloatArray,
     weights: FloatArray,
-    total: MorphedCells | EventCells,
+    pool: EventPool,
 ) -> ResponseShape:
     """The term that a learned response adds to a likelihood of theta alone.
 
@@ -124,7 +126,7 @@ def response_term(
         density: The density of x, which must not know nu.
         x: Events, shape ``(n, n_observables)``.
         weights: Their weights, which add up to their number, shape ``(n,)``.
-        total: The cross section, one cell, the same as that of the number of events.
+        pool: Simulated events that normalise the density at each nu.
 
     Raises:
         OptionError: If the density knows nu already, or the response is another estimator.
@@ -141,11 +143,24 @@ def response_term(
         raise OptionError(
             f"response must be what train_response returns, got a {type(known).__name__}."
         )
-    v = total.setup.n_nuisance_parameters
+    v = pool.setup.n_nuisance_parameters
     if known.n_parameters != 2 * v:
         raise SetupError(
             f"response must have two outputs for each of {v} nuisance parameters, got one of "
             f"{known.n_parameters}: use train_response with events of this setup."
         )
     respond = partial(learned_response, known)
+    total = _normalization(pool, *respond(pool.x))
     return ResponseShape.of(total, *respond(x), weights, respond=respond)
+
+
+def _normalization(pool: EventPool, a: FloatArray, b: FloatArray) -> EventCells:
+    r"""Integral of :math:`\sigma(\theta) p(x|\theta) \exp(a \nu + b \nu^2)` over simulated events.
+
+    With the exact cross section instead, what the learned response neglects would count once for
+    every event of the data.
+    """
+    model, none = response_model(pool.setup), np.zeros(a.shape[1], dtype=np.int64)
+    response = EventResponse(replace(model, varying=()), pool.weights, a, b, none, none)
+    cells = np.zeros(len(pool), dtype=np.int64)
+    return EventCells(pool.setup, pool.weights, cells, 1, response)

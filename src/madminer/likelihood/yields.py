@@ -265,17 +265,24 @@ class EventCells:
         weights: Weights of events at all benchmarks in pb, shape ``(n, b)``.
         cells: Cell of each event, shape ``(n,)``.
         n_cells: Number K of cells.
+        response: Response of the events to nuisance parameters; None for that of their weights.
     """
 
     def __init__(
-        self, setup: AnalysisSetup, weights: FloatArray, cells: IntArray, n_cells: int
+        self,
+        setup: AnalysisSetup,
+        weights: FloatArray,
+        cells: IntArray,
+        n_cells: int,
+        response: EventResponse | None = None,
     ) -> None:
         order = np.argsort(cells, kind="stable")
         self.setup = setup
         self._n_cells = n_cells
         self._cells = cells[order]
-        self._model = response_model(setup)
-        self._response = EventResponse.of(self._model, weights[order])
+        known = EventResponse.of(response_model(setup), weights) if response is None else response
+        self._model = known.model
+        self._response = known.take(order)
 
     @property
     def n_cells(self) -> int:

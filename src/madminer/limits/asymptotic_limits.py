@@ -377,8 +377,8 @@ def _learned(analyzer: DataAnalyzer, data: DataSet, options: LimitOptions) -> _S
     learned = LearnedShape(density, data.x, data.weights, np.array([0, len(data.x)]))
     terms: list[Term] = [learned]
     if options.response is not None:
-        total = total_cell(analyzer)
-        terms.append(response_term(options.response, density, data.x, data.weights, total))
+        pool = EventPool.of(analyzer)
+        terms.append(response_term(options.response, density, data.x, data.weights, pool))
     return _Shape(analyzer.setup, tuple(terms), learned=learned)
 
 
@@ -404,8 +404,9 @@ def _report_truth(grid: LimitGrid, truth: FloatArray, log_r: float) -> None:
     if p_value < 1.0 - CONFIDENCE_LEVEL:
         logger.warning(
             "The assumed truth theta = %s is excluded by the limits expected from it, with p = "
-            "%.2g where it should be 1; the best fit is %s. The estimator is biased or the events "
-            "are few: train it longer or on more samples, or use more test events.",
+            "%.2g where it should be 1; the best fit is %s. An estimator is biased, bins differ "
+            "from point to point (fix_adaptive_binning), or the events are few: train it longer or "
+            "on more samples, use common bins, or more test events.",
             shown_point(truth),
             p_value,
             shown_point(grid.best_theta),

@@ -64,7 +64,7 @@ NEAR = 0.35
 own."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ConfidenceBelt:
     """Test statistics of toy experiments at points of a grid; it can be used for other data.
 
@@ -85,6 +85,12 @@ class ConfidenceBelt:
     null_statistics: FloatArray | None
     seed: int
     fingerprint: FloatArray
+
+    def __repr__(self) -> str:
+        done = int(np.count_nonzero(self.is_done))
+        return (
+            f"ConfidenceBelt({done} of {len(self.thetas)} points, {self.n_toys} experiments each)"
+        )
 
     @property
     def n_toys(self) -> int:
@@ -191,7 +197,7 @@ class ConfidenceBelt:
         return values
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ToyLimits:
     """Limits from toy experiments.
 
@@ -211,6 +217,14 @@ class ToyLimits:
     p_value_errors: FloatArray
     asymptotic_p_values: FloatArray
     nus: FloatArray
+
+    def __repr__(self) -> str:
+        done = int(np.count_nonzero(self.belt.is_done))
+        within = ", ".join(f"{100 * c:.0f} % {int(self.inside(c).sum())}" for c in (0.68, 0.95))
+        return (
+            f"ToyLimits({len(self.q)} points, {done} with {self.belt.n_toys} experiments; "
+            f"points within {within})"
+        )
 
     def inside(self, confidence_level: float = 0.68) -> BoolArray:
         """Whether points belong to the region of a confidence level, shape ``(n,)``.
@@ -282,6 +296,11 @@ def toy_limits(
         raise refusal("executor", "an executor of concurrent.futures, or None", executor)
     points = _points(thetas, len(likelihood.parameters))
     region = Region.of(points, ranges)
+    if not np.all(region.contains(points)):
+        raise OptionError(
+            "Points of thetas lie outside of the physical region that ranges gives; test those "
+            "within."
+        )
     profiles = profile_nuisances(likelihood, points)
     p = points.shape[1]
     nus = profiles.params[:, p:]

@@ -106,7 +106,8 @@ class LimitGrid:
         Args:
             confidence_level: Between 0 and 1.
         """
-        excluded = self.p_values < 1.0 - confidence_level
+        level = number(confidence_level, "confidence_level", above=0.0, below=1.0)
+        excluded = self.p_values < 1.0 - level
         return 1.0 - float(np.mean(excluded))
 
     def _numbers(self) -> dict[str, str]:
