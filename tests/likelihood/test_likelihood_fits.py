@@ -464,6 +464,13 @@ def test_wrong_options_of_fits(few: Likelihood) -> None:
     for ends in ((1.0, 0.0), (0.0,), 3.0, (0.0, np.nan), (0.0, 1.0, 2.0)):
         with pytest.raises(OptionError, match=r"limits\['mu'\] must be a"):
             fit(few, limits={"mu": ends})  # type: ignore[dict-item]
+    with pytest.raises(OptionError, match="fixed or has limits, not both"):
+        fit(few, fixed={"mu": 0.0}, limits={"mu": (1.0, 2.0)})
+    with pytest.raises(OptionError, match="fixed must be a dictionary"):
+        fit(few, fixed=["mu"])  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="must be a Likelihood"):
+        fit(lambda _: 0.0)  # type: ignore[arg-type]
+    assert sum([few, few])([1.0] * few.n_params) > few([1.0] * few.n_params)
     with pytest.raises(OptionError, match="minos must be True or False"):
         fit(few, minos="yes")  # type: ignore[arg-type]
     result = fit(few)

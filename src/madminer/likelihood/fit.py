@@ -174,10 +174,16 @@ def fit(
         FitError: If the fit does not converge, or the data do not determine a parameter.
         UnknownNameError: If there is no parameter of a name.
         ShapeError: If `start` has the wrong shape.
-        OptionError: If a value of `fixed` or a range of `limits` is not valid.
+        OptionError: If the likelihood is another function, or a value of `fixed` or a range of
+            `limits` is not valid, or a parameter has both.
         MorphingError: If the derivatives by theta are not known.
     """
     flag(minos, "minos")
+    if not isinstance(likelihood, Likelihood):
+        raise refusal("likelihood", "a Likelihood, as HistoLikelihood makes it", likelihood)
+    for name, given_ones in (("fixed", fixed), ("limits", limits)):
+        if given_ones is not None and not isinstance(given_ones, Mapping):
+            raise refusal(name, "a dictionary by the names of parameters", given_ones)
     names = likelihood.names
     first = np.zeros(len(names)) if start is None else real_array(start, "start")
     if first.shape != (len(names),) or not np.all(np.isfinite(first)):
