@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -75,7 +76,7 @@ class Table:
         return f"... and {n_left} more" if n_left else ""
 
 
-class ShownAsTable:
+class ShownAsTable(ABC):
     """A result that shows itself as a table: printed, in a terminal with rich, in a notebook.
 
     Examples:
@@ -91,9 +92,9 @@ class ShownAsTable:
     __slots__ = ()
 
     @property
+    @abstractmethod
     def table(self) -> Table:
         """The result as a table of texts."""
-        raise NotImplementedError
 
     def __rich__(self) -> Group:
         return tables_rich([self.table])
