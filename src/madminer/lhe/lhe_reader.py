@@ -19,7 +19,7 @@ from madminer.expressions import Vocabulary
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEEvents, LHEFile
 from madminer.lhe.missing_weights import POLICIES, LHESample, WeightGaps, read_events
-from madminer.models import AnalysisSetup, Efficiency
+from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar
 from madminer.reading.objects import (
     EventObjects,
@@ -34,7 +34,7 @@ from madminer.reading.objects import (
 )
 from madminer.reading.reader import EventReader
 from madminer.reading.results import AnalysedSample, join_selected
-from madminer.reading.selection import SelectedEvents, Selection, compile_efficiency, select_events
+from madminer.reading.selection import SelectedEvents, Selection, select_events
 from madminer.reading.sources import WeightSums, find_weights
 from madminer.reading.systematics import NuisanceWeight, event_weights
 from madminer.reading.weights import Sample, check_sample, listed_names
@@ -336,26 +336,6 @@ class LHEReader(EventReader):
             OptionError: If a resolution is negative.
         """
         self._met_noise = MetNoise(absolute=abs_, relative=rel)
-
-    def add_efficiency(self, definition: str, default: float = 1.0) -> None:
-        """Declare a factor on all weights.
-
-        Args:
-            definition: Expression in Python syntax; it may use observables that are declared
-                already. Events with a value of zero or less are dropped.
-            default: Factor where it is undefined.
-
-        Raises:
-            ExpressionError: If the expression is refused.
-            OptionError: If the default is not finite.
-        """
-        efficiency = Efficiency(f"efficiency_{len(self.efficiencies)}", definition, default)
-        compile_efficiency(efficiency, self.vocabulary(tuple(self.observables)))
-        self.efficiencies.append(efficiency)
-
-    def reset_efficiencies(self) -> None:
-        """Forget all efficiencies."""
-        self.efficiencies = []
 
     def analyse_samples(
         self,

@@ -34,6 +34,7 @@ from madminer.reading.selection import (
     Selection,
     check_observable_name,
     compile_cut,
+    compile_efficiency,
     compile_observable,
     compile_selection,
 )
@@ -240,6 +241,26 @@ class EventReader(ABC):
     def reset_observables(self) -> None:
         """Forget all observables."""
         self.observables, self._compiled = {}, {}
+
+    def add_efficiency(self, definition: str, default: float = 1.0) -> None:
+        """Declare a factor on all weights.
+
+        Args:
+            definition: Expression in Python syntax; it may use observables that are declared
+                already. Events with a value of zero or less are dropped.
+            default: Factor where it is undefined.
+
+        Raises:
+            ExpressionError: If the expression is refused.
+            OptionError: If the default is not finite.
+        """
+        efficiency = Efficiency(f"efficiency_{len(self.efficiencies)}", definition, default)
+        compile_efficiency(efficiency, self.vocabulary(tuple(self.observables)))
+        self.efficiencies.append(efficiency)
+
+    def reset_efficiencies(self) -> None:
+        """Forget all efficiencies."""
+        self.efficiencies = []
 
     def reset_cuts(self) -> None:
         """Forget all cuts."""

@@ -13,10 +13,8 @@ from madminer.errors import OptionError
 from madminer.expressions import Vocabulary
 from madminer.io.atomic import prepare_target, refuse_same_file
 from madminer.io.lhe import LHEFile, require_event_file
-from madminer.models import Efficiency
 from madminer.reading.functions import ARGUMENTS
 from madminer.reading.reader import EventReader
-from madminer.reading.selection import compile_efficiency
 from madminer.reading.weights import check_sample, listed_names
 from madminer.shower.analysis import ShowerAnalysis, analyse_shower_sample, process_pool
 from madminer.shower.cards import load_detector
@@ -162,26 +160,6 @@ class ShowerReader(EventReader):
             MissingDependencyError: If PyYAML is not installed.
         """
         self._detector = load_detector(card)
-
-    def add_efficiency(self, definition: str, default: float = 1.0) -> None:
-        """Declare a factor on all weights.
-
-        Args:
-            definition: Expression in Python syntax; it may use observables that are declared
-                already. Events with a value of zero or less are dropped.
-            default: Factor where it is undefined.
-
-        Raises:
-            ExpressionError: If the expression is refused.
-            OptionError: If the default is not finite.
-        """
-        efficiency = Efficiency(f"efficiency_{len(self.efficiencies)}", definition, default)
-        compile_efficiency(efficiency, self.vocabulary(tuple(self.observables)))
-        self.efficiencies.append(efficiency)
-
-    def reset_efficiencies(self) -> None:
-        """Forget all efficiencies."""
-        self.efficiencies = []
 
     def analyse_samples(
         self,
