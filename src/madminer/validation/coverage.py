@@ -1,0 +1,114 @@
+"""Checks of what an estimator is used for: the same events, the same region."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from madminer.typing import FloatArray
+from madminer.validation.events import ValidationEvents
+from madminer.validation.judgement import Requirement, judge
+from madminer.validation.models import ValidatedModel
+from madminer.validation.result import ValidationCheck
+
+__all__ = ["match_checks", "region_checks"]
+
+COLUMNS = Requirement(
+    "observables",
+    "means within 0.5 standard deviations of the training, spreads within a factor 2",
+    "The events must have the observables that the estimator was trained with, in their order.",
+    "Check names and order of the observables, and that the events belong to the same analysis.",
+    tolerance=0.5,
+)
+REFERENCE = Requirement(
+    "reference point",
+    "that of the training",
+    "A score estimator knows the score at one point only.",
+    "Give the point at which it was trained, or train it again.",
+    tolerance=1e-6,
+)
+N_EFFECTIVE = Requirement(
+    "effective events",
+    "at least 1000",
+    "With few events, or few of large weight, no mean has a reliable error.",
+    "Generate more events, or generate them closer to these points; unweight backgrounds.",
+    expected=1000.0,
+    side=-1,
+)
+OUTSIDE = Requirement(
+    "observables outside the training",
+    "at most 1 % of the test events",
+    "Where a network has not been trained it extrapolates.",
+    "Train with more events; cut events away that lie outside.",
+    tolerance=0.01,
+    side=1,
+)
+REGION = Requirement(
+    "parameters outside the training",
+    "at most 3 standard deviations from the mean of the training",
+    "Where a network has not been trained it extrapolates.",
+    "Train with a wider prior, or set limits in a smaller region.",
+    tolerance=3.0,
+    side=1,
+)
+
+
+def match_checks(model: ValidatedModel, events: ValidationEvents) -> list[ValidationCheck]:
+    """Whether model and events belong together."""
+    found = [_columns(model, events)]
+    if model.theta_ref is not None and len(model.theta_ref) == len(events.reference):
+        away = np.abs(model.theta_ref - events.reference)
+        size = np.maximum(np.abs(events.reference), 1.0)
+        labels = [f"distance in {name}" for name in events.parameters or ()]
+        found.append(judge(REFERENCE, labels, away / size, np.zeros(len(away))))
+    return found
+
+
+def region_checks(model: ValidatedModel, events: ValidationEvents) -> list[ValidationCheck]:
+    """Whether there are events, and whether the training reached them."""
+    counts = {"the reference": events.n_effective}
+    theta = events.theta if model.knows_ratios else None
+    for i, point in enumerate([] if theta is None else theta):
+        counts[f"theta = {np.round(point, 4).tolist()}"] = events.n_effective_at(i)
+    labels = [f"effective events at {name}" for name in counts]
+    values = np.array(list(counts.values()))
+    check = judge(N_EFFECTIVE, labels, values, np.zeros(len(values)))
+    found = [check if check.passed else replace(check, verdict="undecided")]
+    if events.train is not None:
+        found.append(_outside(events, events.train))
+    if model.trained_thetas is not None and theta is not None:
+        means, stds = model.trained_thetas
+        distance = np.abs((theta - means) / stds).max(axis=1)
+        names = [f"distance of theta = {np.round(point, 4).tolist()}" for point in theta]
+        found.append(judge(REGION, names, distance, np.zeros(len(distance))))
+    return found
+
+
+def _columns(model: ValidatedModel, events: ValidationEvents) -> ValidationCheck:
+    """Means and spreads of the observables in units of those while training."""
+    # scores are trained on events with weights, whose means are taken without; ratios on draws
+    equal = np.full(len(events.x), 1.0 / len(events.x))
+    found = np.stack([_distances(model, events.x, w) for w in (equal, events.w)])
+    values = found[np.argmin(np.abs(found), axis=0), np.arange(found.shape[1])]
+    labels = [f"mean of {name}" for name in events.observables or ()]
+    labels += [f"spread of {name}" for name in events.observables or ()]
+    return judge(COLUMNS, labels, values, np.zeros(len(values)))
+
+
+def _distances(model: ValidatedModel, x: FloatArray, weights: FloatArray) -> FloatArray:
+    """Distances of means and of spreads; a factor 2 in spread counts as 1/2."""
+    means, stds = model.columns
+    mean = weights @ x
+    variance = weights @ (x - mean) ** 2
+    stretch = 0.25 * np.log2(np.where(variance > 0.0, variance, stds**2) / stds**2)
+    return np.concatenate([(mean - means) / stds, stretch])
+
+
+def _outside(events: ValidationEvents, train: ValidationEvents) -> ValidationCheck:
+    low, high = train.x.min(axis=0), train.x.max(axis=0)
+    outside = (events.x < low) | (events.x > high)
+    shares = outside.mean(axis=0)
+    labels = [f"share of events outside in {name}" for name in events.observables or ()]
+    errors = np.sqrt(shares * (1.0 - shares) / len(events.x))
+    return judge(OUTSIDE, labels, shares, errors)

@@ -1,0 +1,233 @@
+r"""From means over test events to verdicts.
+
+A check has one or more values that should not be further than a tolerance from what is expected.
+It
+
+- **failed** if a value is further away by more than its statistical error explains,
+  :math:`|d| > \tau + z \sigma`, where z belongs to a probability of 1 % that any of the values of a
+  perfect estimator does so by chance (Bonferroni);
+- **passed** if the typical standard error is below the tolerance, so that a bad estimator would
+  have been noticed, or if all values are better than required by more than their errors;
+- is **undecided** otherwise: there are not enough events to tell.
+
+Without a tolerance every network would fail with enough events, as none is perfect; without the
+error every network would fail with few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import ndtri
+
+from madminer.stats import bin_indices, weighted_quantiles
+from madminer.typing import BoolArray, FloatArray, IntArray
+from madminer.validation.result import Graph, Series, ValidationCheck, Verdict
+
+__all__ = [
+    "N_BINS",
+    "Requirement",
+    "judge",
+    "mean_and_error",
+    "means_in_bins",
+    "quantile_bins",
+    "residual_check",
+]
+
+N_BINS = 10
+"""Bins of equal weight in which means are compared."""
+
+FALSE_ALARMS = 0.01
+"""Probability that a check fails by chance where everything is exactly as it should be."""
+
+FEWEST_EVENTS = 20.0
+"""Effective number of events below which a mean has no usable error, and counts as unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What the values of a check must fulfil, and what to say about it.
+
+    Args:
+        name: What is checked.
+        words: The requirement in words.
+        reason: Why it must be so.
+        remedy: What to do otherwise.
+        expected: The value of a perfect estimator.
+        tolerance: Distance from it that does no harm.
+        side: 0 if values must be near `expected`; 1 if they must not be above it, -1 if not below.
+    """
+
+    name: str
+    words: str
+    reason: str
+    remedy: str
+    expected: float = 0.0
+    tolerance: float = 0.0
+    side: int = 0
+
+
+def judge(
+    requirement: Requirement,
+    labels: Sequence[str],
+    values: FloatArray,
+    errors: FloatArray,
+    *,
+    quantity: str = "",
+    graph: Graph | None = None,
+) -> ValidationCheck:
+    """Compare values with what is required.
+
+    Args:
+        requirement: What is required.
+        labels: Names of the values.
+        values: The values; those that are not finite could not be measured.
+        errors: Their standard errors, of the shape of `values`.
+        quantity: What the values are, where the labels do not say it.
+        graph: Data of the figure.
+
+    Returns:
+        The check, with the worst of the values.
+
+    Examples:
+        >>> slope = Requirement("slope", "1 ± 0.1", "", "", expected=1.0, tolerance=0.1)
+        >>> check = judge(slope, ["a", "b"], np.array([1.02, 0.7]), np.array([0.01, 0.02]))
+        >>> check.verdict, check.quantity
+        ('failed', 'b')
+        >>> judge(slope, ["a"], np.array([0.7]), np.array([0.3])).verdict
+        'undecided'
+    """
+    known = np.isfinite(values) & np.isfinite(errors)
+    verdict, worst = _verdict(requirement, values, np.where(known, errors, np.inf), known)
+    label = labels[worst] if len(labels) else ""
+    return ValidationCheck(
+        name=requirement.name,
+        quantity=f"{quantity} {label}".strip(),
+        value=float(values[worst]) if len(values) else np.nan,
+        error=float(errors[worst]) if len(values) else 0.0,
+        requirement=requirement.words,
+        reason=requirement.reason,
+        verdict=verdict,
+        remedy=requirement.remedy,
+        values=tuple(
+            (name, float(v), float(e)) for name, v, e in zip(labels, values, errors, strict=True)
+        ),
+        graph=graph,
+    )
+
+
+def _verdict(
+    requirement: Requirement, values: FloatArray, errors: FloatArray, known: BoolArray
+) -> tuple[Verdict, int]:
+    """Verdict, and the index of the worst value."""
+    if not known.any():
+        return "undecided", 0
+    away = np.where(known, values - requirement.expected, 0.0)
+    distance = np.abs(away) if requirement.side == 0 else requirement.side * away
+    beyond = np.where(known, distance - requirement.tolerance, -np.inf)
+    z = -float(ndtri(FALSE_ALARMS / (2.0 if requirement.side == 0 else 1.0) / known.sum()))
+    fails = beyond > z * errors
+    if fails.any():
+        return "failed", int(np.argmax(np.where(fails, beyond, -np.inf)))
+    worst = int(np.argmax(beyond))
+    is_sharp = np.median(errors) <= requirement.tolerance or not errors[known].any()
+    is_clear = bool(np.all(beyond[known] < -z * errors[known]))
+    return "passed" if is_sharp or is_clear else "undecided", worst
+
+
+def mean_and_error(values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    r"""Weighted mean over events and its standard error.
+
+    .. math:: \bar v = \frac{\sum w v}{\sum w}, \qquad
+              \sigma^2 = \frac{\sum w^2 (v - \bar v)^2}{(\sum w)^2}
+
+    Args:
+        values: Shape ``(n,)`` or ``(n, m)``.
+        weights: Shape ``(n,)``.
+
+    Returns:
+        Means and errors, shapes ``()`` or ``(m,)``.
+    """
+    share = weights / weights.sum()
+    mean: FloatArray = np.asarray(share @ values)
+    error: FloatArray = np.sqrt(np.asarray(share**2 @ (values - mean) ** 2))
+    return mean, error
+
+
+def quantile_bins(values: FloatArray, weights: FloatArray, n_bins: int) -> IntArray:
+    """Bin of each event, with bins of equal weight; fewer bins where values are discrete."""
+    shares = np.arange(1, n_bins) / n_bins
+    edges = np.unique(weighted_quantiles(values, shares, weights))
+    return bin_indices(values, edges)
+
+
+def means_in_bins(
+    values: FloatArray, weights: FloatArray, bins: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Weighted means of the events of each bin, with errors.
+
+    Args:
+        values: Shape ``(n, m)``.
+        weights: Shape ``(n,)``.
+        bins: Bin of each event, shape ``(n,)``.
+
+    Returns:
+        Means and errors, shape ``(n_bins, m)``; NaN in bins with too few effective events.
+    """
+    n_bins = int(bins.max()) + 1
+
+    def sums(column: FloatArray) -> FloatArray:
+        return np.bincount(bins, column, n_bins).astype(np.float64)
+
+    total, squares = sums(weights), sums(weights**2)
+    enough = (total > 0.0) & (total**2 > FEWEST_EVENTS * squares)
+    total = np.where(enough, total, np.nan)
+    columns = values.T
+    means = np.stack([sums(weights * column) / total for column in columns], axis=1)
+    scatter = (values - np.nan_to_num(means)[bins]) ** 2
+    errors = np.stack([np.sqrt(sums(weights**2 * c)) / total for c in scatter.T], axis=1)
+    return means, errors
+
+
+def residual_check(
+    requirement: Requirement,
+    x: FloatArray,
+    residuals: FloatArray,
+    weights: FloatArray,
+    observables: Sequence[str],
+    labels: Sequence[str],
+) -> ValidationCheck:
+    """Compare means of residuals in bins of every observable with zero.
+
+    Args:
+        requirement: What is required.
+        x: Observables, shape ``(n, n_observables)``.
+        residuals: Known less estimated, shape ``(n, m)``.
+        weights: Weights, shape ``(n,)``.
+        observables: Names of the observables.
+        labels: Names of the residuals.
+
+    Returns:
+        The check; its figure shows the observable with the worst bin.
+    """
+    names: list[str] = []
+    values, errors, graphs, owners = [], [], [], []
+    for i, (observable, column) in enumerate(zip(observables, x.T, strict=True)):
+        bins = quantile_bins(column, weights, N_BINS)
+        means, error = means_in_bins(residuals, weights, bins)
+        centres = means_in_bins(column[:, np.newaxis], weights, bins)[0][:, 0]
+        names += [f"{label} at {observable} = {c:.3g}" for c in centres for label in labels]
+        values.append(means.ravel())
+        errors.append(error.ravel())
+        owners += [i] * means.size
+        series = tuple(
+            Series(label, centres, means[:, j], error[:, j]) for j, label in enumerate(labels)
+        )
+        graphs.append(Graph(observable, "known less estimated", series, 0.0))
+    check = judge(
+        requirement, names, np.concatenate(values), np.concatenate(errors), quantity="residual of"
+    )
+    worst = owners[names.index(check.quantity.removeprefix("residual of "))]
+    return replace(check, graph=graphs[worst])

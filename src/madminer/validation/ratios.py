@@ -1,0 +1,356 @@
+r"""Checks of estimated likelihood ratios with the joint ratios of test events.
+
+Let :math:`\hat r(x)` estimate :math:`r(x) = p(x|\theta) / p(x|\theta_1)`, and :math:`r(x, z)` be
+the joint ratio of events at :math:`\theta_1`, whose mean given x is r(x). Then
+
+- :math:`E[\hat r] = 1`, the normalisation, and in every bin of :math:`\log \hat r` the mean joint
+  ratio is the exact likelihood ratio of the statistic :math:`\hat r`: it equals the mean of
+  :math:`\hat r` if that is calibrated;
+- in every bin of every observable, events at :math:`\theta_1` times :math:`\hat r` are as many as
+  events at :math:`\theta` (reweighting closure); a classifier cannot tell the two apart;
+- :math:`2 E[\hat r r] - E[\hat r^2] = E[r(x)^2] - E[(\hat r - r(x))^2]` bounds the second moment
+  from below, while the plug-in :math:`E[\hat r^2]` can be anything;
+- the expected :math:`-2 \log r` at :math:`\theta` under :math:`\theta_1`, the power of a test, has
+  the lower bound of Donsker and Varadhan for any :math:`\hat r`,
+
+  .. math:: 2 \mathrm{KL} \ge -2 E[\log \hat r] - 2 \log E[r(x, z) / \hat r],
+
+  and that of the joint ratios, :math:`-2 E[\log r(x, z)]`, as upper bound.
+
+All means are over events at :math:`\theta_1`.
+
+References:
+    Brehmer, Cranmer, Louppe, Pavez, arXiv:1805.00020, Sec. 5 (calibration, closure);
+    Donsker and Varadhan, Comm. Pure Appl. Math. 28 (1975) 1 (the bound).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from madminer.ml import ParameterizedRatioEstimator
+from madminer.typing import FloatArray
+from madminer.validation.judgement import (
+    N_BINS,
+    Requirement,
+    judge,
+    mean_and_error,
+    means_in_bins,
+    quantile_bins,
+    residual_check,
+)
+from madminer.validation.polynomials import Polynomial
+from madminer.validation.result import Graph, Series, ValidationCheck
+
+__all__ = ["RatioEvidence", "classifier_check", "derivative_check", "ratio_checks"]
+
+MEAN = Requirement(
+    "mean ratio",
+    "1 within 0.05",
+    "A likelihood ratio has the mean 1 under its denominator.",
+    "Check the denominator theta1; train longer or with more events; calibrate (CalibratedRatio).",
+    expected=1.0,
+    tolerance=0.05,
+)
+CURVE = Requirement(
+    "calibration curve of ratios",
+    "0 within 0.1 in log r",
+    "Events with the same estimated ratio have this ratio on average; else limits are wrong by "
+    "the difference times the number of events.",
+    "Calibrate with held-out events (CalibratedRatio), take p-values from toys, or train longer.",
+    tolerance=0.1,
+)
+CLOSURE = Requirement(
+    "reweighting closure",
+    "0 within 0.1",
+    "Events at theta1 times the estimated ratio have the distributions of events at theta.",
+    "Train longer or with more events in this region; check this observable.",
+    tolerance=0.1,
+)
+POWER = Requirement(
+    "power claimed",
+    "not above the guaranteed one by more than 10 %",
+    "The expected -2 log r of any statistic is bounded by the known ratios; what is claimed "
+    "beyond it is not there.",
+    "Calibrate (CalibratedRatio), or take p-values from toys.",
+    tolerance=0.1,
+    side=1,
+)
+TRUTH = Requirement(
+    "power and truth",
+    "not above that of the joint ratios by more than 2 %",
+    "What a detector leaves of events cannot tell more than their latent variables do.",
+    "Do not quote these limits; the network is over-trained or not calibrated.",
+    tolerance=0.02,
+    side=1,
+)
+LEARNED = Requirement(
+    "ratio learned",
+    "second moment above 1, and not 10 % below that of a polynomial of second degree",
+    "A network that finds less than a fit of a polynomial to the joint ratios has not learned.",
+    'Train longer (settings="recommended"); check the order of observables and parameters.',
+    tolerance=0.1,
+    side=-1,
+)
+OVERTRAINING = Requirement(
+    "over-training of ratios",
+    "power of training events not above that of test events by 10 %",
+    "A network that knows its own events better than others has learned their accidents.",
+    "Train with more events, early stopping, fewer epochs or dropout.",
+    tolerance=0.1,
+    side=1,
+)
+CLASSIFIER = Requirement(
+    "classifier two-sample test",
+    "area under the curve 0.5 within 0.02",
+    "A classifier cannot tell events at theta1 times the estimated ratio from events at theta.",
+    "Train longer or with more units; calibration alone does not mend this.",
+    expected=0.5,
+    tolerance=0.02,
+    side=1,
+)
+DERIVATIVE = Requirement(
+    "score and derivative of log r",
+    "equal within 1 % of the rms",
+    "The score is the derivative of the logarithm of the ratio.",
+    "Report this: the estimator is inconsistent with itself.",
+    tolerance=0.01,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RatioEvidence:
+    """Estimated and joint ratios of the same events at theta1.
+
+    Args:
+        x: Observables, shape ``(n, n_observables)``.
+        log_r: Estimated log ratios, shape ``(k, n)``.
+        joint: Joint ratios, shape ``(k, n)``.
+        weights: Weights at theta1 with sum one, shape ``(n,)``.
+        observables: Names of the observables.
+        points: Names of the k numerators.
+    """
+
+    x: FloatArray
+    log_r: FloatArray
+    joint: FloatArray
+    weights: FloatArray
+    observables: Sequence[str]
+    points: Sequence[str]
+
+
+def ratio_checks(test: RatioEvidence, train: RatioEvidence | None) -> list[ValidationCheck]:
+    """All checks of ratios that need no training.
+
+    Args:
+        test: Evidence of test events.
+        train: Evidence of as many training events, None if there are none.
+    """
+    checks = [
+        _mean(test),
+        _curve(test),
+        _closure(test),
+        _power(test),
+        _truth(test),
+        _learned(test, train),
+    ]
+    return checks if train is None else [*checks, _overtraining(test, train)]
+
+
+def classifier_check(test: RatioEvidence, i: int, seed: int = 1) -> ValidationCheck:
+    """Train a classifier on half of the events to tell the two hypotheses apart.
+
+    Args:
+        test: Evidence of test events.
+        i: Which numerator.
+        seed: Seed of the training.
+
+    Returns:
+        The check: area under the curve on the other half.
+    """
+    estimated, joint = np.exp(test.log_r[i]), test.joint[i]
+    x, w = test.x, test.weights
+    train, held_out = slice(0, None, 2), slice(1, None, 2)
+    n = len(x[train])
+    classifier = ParameterizedRatioEstimator(n_hidden=(50, 50))
+    classifier.train(
+        "carl",
+        x=np.vstack([x[train], x[train]]),
+        y=np.repeat([1.0, 0.0], n),  # 1: the denominator of the classifier, theta1 reweighted
+        theta=np.zeros((2 * n, 1)),
+        sample_weight=2.0
+        * n
+        * np.concatenate([_share(w[train] * estimated[train]), _share(w[train] * joint[train])]),
+        n_epochs=15,
+        batch_size=256,
+        scale_parameters=False,
+        verbose="none",
+        seed=seed,
+    )
+    score, _ = classifier.evaluate_log_likelihood_ratio(
+        x[held_out], np.zeros((1, 1)), test_all_combinations=False
+    )
+    share1 = _share(w[held_out] * estimated[held_out])
+    share0 = _share(w[held_out] * joint[held_out])
+    area, error = _area(score, share0, share1)
+    return judge(CLASSIFIER, [f"area at {test.points[i]}"], np.array([area]), np.array([error]))
+
+
+def derivative_check(
+    score: FloatArray,
+    log_r: Callable[[FloatArray], FloatArray],
+    theta: FloatArray,
+    step: FloatArray,
+    parameters: Sequence[str],
+) -> ValidationCheck:
+    """Compare scores with differences of log ratios.
+
+    Args:
+        score: Scores at theta, shape ``(n, m)``.
+        log_r: Gives the log ratios of the same events at points ``(k, m)``, shape ``(k, n)``.
+        theta: Where, shape ``(m,)``.
+        step: Steps of each parameter, shape ``(m,)``.
+        parameters: Names of the parameters.
+    """
+    points = theta + np.concatenate([np.diag(step), -np.diag(step)])
+    up, down = np.split(log_r(points), 2)
+    numerical = ((up - down) / (2.0 * step[:, np.newaxis])).T
+    rms = np.sqrt(np.mean(score**2, axis=0))
+    away = np.sqrt(np.mean((score - numerical) ** 2, axis=0)) / np.where(rms > 0.0, rms, 1.0)
+    labels = [f"rms difference for {name} / rms" for name in parameters]
+    return judge(DERIVATIVE, labels, away, np.zeros(len(away)))
+
+
+def _mean(test: RatioEvidence) -> ValidationCheck:
+    means, errors = mean_and_error(np.exp(test.log_r).T, test.weights)
+    return judge(MEAN, [f"E[r] at {point}" for point in test.points], means, errors)
+
+
+def _curve(test: RatioEvidence) -> ValidationCheck:
+    """Logarithm of mean joint over mean estimated ratio in bins of the latter."""
+    labels: list[str] = []
+    values, errors, series = [], [], []
+    for point, log_r, joint in zip(test.points, test.log_r, test.joint, strict=True):
+        # bins of equal weight under the mean of both hypotheses, so that both have events
+        bins = quantile_bins(log_r, test.weights * 0.5 * (1.0 + np.exp(log_r)), N_BINS)
+        estimated = np.exp(log_r)
+        columns = np.stack([joint, estimated, joint - estimated], axis=1)
+        means, error = means_in_bins(columns, test.weights, bins)
+        mean_joint = np.where(means[:, 0] > 0.0, means[:, 0], np.nan)
+        centres = np.log(means[:, 1])
+        labels += [f"log r(x,z) - log r at {point}, log r = {c:.2g}" for c in centres]
+        values.append(np.log(mean_joint) - centres)
+        errors.append(error[:, 2] / mean_joint)
+        series.append(Series(point, centres, np.log(mean_joint), error[:, 0] / mean_joint))
+    graph = Graph("estimated log r", "log of the mean joint r", tuple(series), "diagonal")
+    return judge(CURVE, labels, np.concatenate(values), np.concatenate(errors), graph=graph)
+
+
+def _closure(test: RatioEvidence) -> ValidationCheck:
+    """Relative differences of reweighted and true distributions of every observable."""
+    residuals = (test.joint - np.exp(test.log_r)).T
+    labels = [f"share at {point}" for point in test.points]
+    return residual_check(CLOSURE, test.x, residuals, test.weights, test.observables, labels)
+
+
+def _power_terms(test: RatioEvidence) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Claimed and guaranteed power, error of their difference and of the latter, shape ``(k,)``."""
+    claimed, _ = mean_and_error(-2.0 * test.log_r.T, test.weights)
+    quotient = (test.joint * np.exp(-test.log_r)).T
+    mean, _ = mean_and_error(quotient, test.weights)
+    mean = np.maximum(mean, 1e-300)
+    excess_terms = 2.0 * quotient / mean
+    _, error = mean_and_error(excess_terms, test.weights)
+    _, bound_error = mean_and_error(-2.0 * test.log_r.T - excess_terms, test.weights)
+    return claimed, claimed - 2.0 * np.log(mean), error, bound_error
+
+
+def _power(test: RatioEvidence) -> ValidationCheck:
+    claimed, guaranteed, error, bound_error = _power_terms(test)
+    unit = np.maximum(np.abs(claimed), 1e-300)
+    truth, truth_error = _truth_power(test)
+    positions = np.arange(len(unit), dtype=np.float64)
+    graph = Graph(
+        "",
+        "expected -2 log r of an event",
+        (
+            Series("claimed", positions, claimed, np.zeros(len(unit))),
+            Series("guaranteed", positions, guaranteed, bound_error),
+            Series("truth (joint ratios)", positions, truth, truth_error),
+        ),
+        None,
+        tuple(test.points),
+    )
+    labels = [f"excess over the guaranteed power at {point}, share" for point in test.points]
+    return judge(POWER, labels, (claimed - guaranteed) / unit, error / unit, graph=graph)
+
+
+def _truth_power(test: RatioEvidence) -> tuple[FloatArray, FloatArray]:
+    """Power of the joint ratios, infinite where one is not positive, shape ``(k,)``."""
+    positive = np.where(test.joint > 0.0, test.joint, np.nan)
+    return mean_and_error(-2.0 * np.log(positive).T, test.weights)
+
+
+def _truth(test: RatioEvidence) -> ValidationCheck:
+    truth, _ = _truth_power(test)
+    claimed, _ = mean_and_error(-2.0 * test.log_r.T, test.weights)
+    ratio = claimed / truth
+    terms = -2.0 * (test.log_r - ratio[:, np.newaxis] * _safe_log(test.joint)).T
+    _, error = mean_and_error(terms, test.weights)
+    labels = [f"excess over the truth at {point}, share" for point in test.points]
+    return judge(TRUTH, labels, ratio - 1.0, error / np.abs(truth))
+
+
+def _safe_log(ratios: FloatArray) -> FloatArray:
+    return np.log(np.where(ratios > 0.0, ratios, np.nan))
+
+
+def _learned(test: RatioEvidence, train: RatioEvidence | None) -> ValidationCheck:
+    """Bound on the second moment less that of a polynomial, in units of the latter."""
+    others = None if train is None else (train.x, train.joint.T - 1.0, train.weights)
+    fitted = 1.0 + Polynomial.fit_predict(test.x, test.joint.T - 1.0, test.weights, others)
+    simple = _moment_terms(fitted, test.joint.T)
+    found, _ = mean_and_error(simple, test.weights)
+    simple = np.where(found > 0.0, simple, 0.0)
+    network = _moment_terms(np.exp(test.log_r).T, test.joint.T)
+    differences, errors = mean_and_error(network - simple, test.weights)
+    guaranteed, noise = mean_and_error(network, test.weights)
+    unit = np.where(found > 0.0, found, np.maximum(guaranteed, noise))
+    labels = [f"second moment at {point} beyond a polynomial, share" for point in test.points]
+    return judge(LEARNED, labels, differences / unit, errors / unit)
+
+
+def _moment_terms(estimated: FloatArray, joint: FloatArray) -> FloatArray:
+    """What each event adds to the bound on E[(r - 1)^2], shape ``(n, k)``."""
+    terms: FloatArray = 2.0 * (estimated - 1.0) * (joint - 1.0) - (estimated - 1.0) ** 2
+    return terms
+
+
+def _overtraining(test: RatioEvidence, train: RatioEvidence) -> ValidationCheck:
+    _, test_power, _, test_error = _power_terms(test)
+    _, train_power, _, train_error = _power_terms(train)
+    unit = np.maximum(np.abs(test_power), test_error)
+    labels = [f"training less test power at {point}, share" for point in test.points]
+    errors = np.hypot(test_error, train_error) / unit
+    return judge(OVERTRAINING, labels, (train_power - test_power) / unit, errors)
+
+
+def _share(weights: FloatArray) -> FloatArray:
+    positive = np.maximum(weights, 0.0)
+    share: FloatArray = positive / positive.sum()
+    return share
+
+
+def _area(score: FloatArray, share0: FloatArray, share1: FloatArray) -> tuple[float, float]:
+    """Area under the curve of two weighted samples of the same events, and its error."""
+    order = np.argsort(score, kind="stable")
+    s0, s1 = share0[order], share1[order]
+    below1 = np.cumsum(s1) - 0.5 * s1  # share of sample 1 below each event
+    below0 = np.cumsum(s0) - 0.5 * s0
+    area = float(s0 @ below1)
+    # influence of each event (DeLong): its place in the other sample, as member of each
+    influence = s0 * (below1 - area) + s1 * ((1.0 - below0) - area)
+    return area, float(np.sqrt(np.sum(influence**2)))

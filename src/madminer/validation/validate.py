@@ -1,0 +1,235 @@
+"""validate: what test events say about an estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from madminer import checks
+from madminer.errors import OptionError, SetupError
+from madminer.ml import Ensemble, Estimator
+from madminer.typing import FloatArray, StrPath, ThetaLike
+from madminer.validation.coverage import match_checks, region_checks
+from madminer.validation.events import ValidationEvents
+from madminer.validation.models import ValidatedModel
+from madminer.validation.ratios import (
+    RatioEvidence,
+    classifier_check,
+    derivative_check,
+    ratio_checks,
+)
+from madminer.validation.result import Validation, ValidationCheck
+from madminer.validation.scores import ScoreEvidence, score_checks, spread_check
+
+__all__ = ["validate"]
+
+_N_DERIVATIVES = 1000  # events at which derivatives are compared
+_REACH = 1.5  # standard deviations; a uniform prior reaches 1.7
+
+
+def validate(
+    estimator: Estimator | Ensemble | StrPath,
+    events: ValidationEvents | StrPath,
+    reference: ThetaLike | None = None,
+    theta: Sequence[ThetaLike] | FloatArray | None = None,
+    *,
+    partition: str = "test",
+    test_split: float | None = 0.2,
+    validation_split: float | None = 0.2,
+    classifier: bool = True,
+) -> Validation:
+    """Find out with test events whether an estimator can be trusted.
+
+    The simulator knows the joint score and the joint ratio of every test event; what they say about
+    estimated scores and ratios holds whatever the network is. `docs/validation.md` explains every
+    check, and how often it finds which fault.
+
+    Args:
+        estimator: Estimator or ensemble of any kind, or the file or folder of either.
+        events: Event file, or events of any simulator. A file must not hold other events first:
+            its test partition is used, which no training saw.
+        reference: Point that a score estimator was trained at, and the denominator theta1 of
+            ratios: shape ``(m,)``, or name or index of a benchmark. None: the one the estimator
+            knows.
+        theta: Numerators at which ratios are tested, a list of points that covers the region in
+            which limits are to be set. None: along each parameter one and a half standard
+            deviations of the training from its mean, to both sides; the other benchmarks if the
+            training's parameters are not known.
+        partition: Which part of the file holds test events.
+        test_split: Fraction of events kept for testing, as when sampling.
+        validation_split: Fraction of events kept for validation.
+        classifier: Whether to train a classifier that tells reweighted from true events (some
+            seconds), for ratios.
+
+    Returns:
+        The checks. `Validation.passed` tells whether all passed, `Validation.conclusion` what
+        follows; printed it is a table.
+
+    Raises:
+        OptionError: If the reference point is not known, or an option lies outside its range.
+        SetupError: If the events have other numbers of observables or parameters.
+        NotTrainedError: If the estimator was not trained.
+
+    Examples:
+        A Gaussian with mean theta: its score at 0 is x, here known to a network as 0.5 x.
+
+        >>> from madminer.ml import ScoreEstimator
+        >>> from madminer.validation import ValidationEvents, validate
+        >>> x = np.random.default_rng(1).normal(size=(20_000, 1))
+        >>> estimator = ScoreEstimator(n_hidden=(20,))
+        >>> _ = estimator.train(
+        ...     "sally", x=x, t_xz=0.5 * x, n_epochs=5, theta_ref=[0.0], seed=1, verbose="none")
+        >>> test = np.random.default_rng(2).normal(size=(20_000, 1))
+        >>> result = validate(estimator, ValidationEvents(test, np.zeros(1), t_xz=test))
+        >>> [check.name for check in result.failed]
+        ['calibration of scores', 'calibration curve of scores', 'information learned',
+        'residuals in observables']
+    """
+    model = ValidatedModel(estimator)
+    checks.flag(classifier, "classifier")
+    if not isinstance(events, ValidationEvents):
+        point = model.theta_ref if reference is None else reference
+        events = _read(events, model, point, theta, (partition, test_split, validation_split))
+    _check_sizes(model, events)
+    found = [*match_checks(model, events), *region_checks(model, events)]
+    if events.t_xz is not None and model.knows_scores:
+        found += _score_checks(model, events)
+    if model.knows_ratios and events.theta is not None:
+        found += _ratio_checks(model, events, classifier)
+    if model.knows_ratios and model.knows_scores:
+        found.append(_derivatives(model, events))
+    return Validation(model.name, events.name, events.n_effective, tuple(found))
+
+
+def _read(
+    filename: StrPath,
+    model: ValidatedModel,
+    reference: ThetaLike | None,
+    theta: Sequence[ThetaLike] | FloatArray | None,
+    parts: tuple[str, float | None, float | None],
+) -> ValidationEvents:
+    from madminer.analysis import DataAnalyzer
+
+    if reference is None:
+        raise OptionError(
+            "The estimator does not know its reference point: give reference=, the point that a "
+            "score estimator was trained at or the denominator of the ratio, such as a benchmark."
+        )
+    checks.path(filename, "events")
+    setup = DataAnalyzer(filename).setup
+    p, v = setup.n_parameters, setup.n_nuisance_parameters
+    m = model.n_parameters
+    if m not in {p, p + v}:
+        raise SetupError(
+            f"The estimator has {m} parameters, but {Path(filename).name} has {p}, and {v} "
+            "nuisance parameters: it belongs to another setup."
+        )
+    if theta is None and model.knows_ratios:
+        theta = _default_points(model)
+        theta = [b for b in setup.physical_benchmarks if b != reference] if theta is None else theta
+    partition, test_split, validation_split = parts
+    return ValidationEvents.from_file(
+        filename,
+        reference,
+        theta if model.knows_ratios else None,
+        partition=partition,
+        test_split=test_split,
+        validation_split=validation_split,
+        nuisance_score=m > p,
+    )
+
+
+def _default_points(model: ValidatedModel) -> FloatArray | None:
+    """Points to both sides of the mean of the training, shape ``(2 m, m)``."""
+    if model.trained_thetas is None:
+        return None
+    means, stds = model.trained_thetas
+    steps = np.diag(_REACH * stds)
+    points: FloatArray = means + np.concatenate([-steps, steps])
+    return points
+
+
+def _check_sizes(model: ValidatedModel, events: ValidationEvents) -> None:
+    n_observables = len(model.columns[0])
+    if events.x.shape[1] != n_observables:
+        raise SetupError(
+            f"The estimator was trained with {n_observables} observables, but the events have "
+            f"{events.x.shape[1]}: {', '.join(events.observables or ())}."
+        )
+    if len(events.reference) != model.n_parameters:
+        raise SetupError(
+            f"The estimator has {model.n_parameters} parameters, but the events have "
+            f"{len(events.reference)}."
+        )
+
+
+def _score_evidence(
+    model: ValidatedModel, events: ValidationEvents
+) -> tuple[ScoreEvidence, FloatArray]:
+    members = model.scores(events.x, events.reference)
+    evidence = ScoreEvidence(
+        events.x,
+        members.mean(axis=0),
+        np.asarray(events.t_xz),
+        events.w,
+        events.observables or (),
+        events.parameters or (),
+    )
+    return evidence, members
+
+
+def _score_checks(model: ValidatedModel, events: ValidationEvents) -> list[ValidationCheck]:
+    test, members = _score_evidence(model, events)
+    train = None
+    if events.train is not None and events.train.t_xz is not None:
+        train, _ = _score_evidence(model, events.train)
+    found = score_checks(test, train)
+    if len(members) > 1:
+        found.append(spread_check(test, members))
+    return found
+
+
+def _ratio_evidence(model: ValidatedModel, events: ValidationEvents) -> RatioEvidence:
+    theta = np.asarray(events.theta)
+    return RatioEvidence(
+        events.x,
+        model.log_ratios(events.x, theta, events.reference),
+        np.asarray(events.r_xz),
+        events.w,
+        events.observables or (),
+        [_point(events, values) for values in theta],
+    )
+
+
+def _ratio_checks(
+    model: ValidatedModel, events: ValidationEvents, classifier: bool
+) -> list[ValidationCheck]:
+    test = _ratio_evidence(model, events)
+    train = None
+    if events.train is not None and events.train.r_xz is not None:
+        train = _ratio_evidence(model, replace(events.train))
+    found = ratio_checks(test, train)
+    if classifier:
+        farthest = int(np.argmax(test.weights @ (test.joint.T - 1.0) ** 2))
+        found.append(classifier_check(test, farthest))
+    return found
+
+
+def _derivatives(model: ValidatedModel, events: ValidationEvents) -> ValidationCheck:
+    x, theta = events.x[:_N_DERIVATIVES], events.reference
+    score = model.scores(x, theta).mean(axis=0)
+    rms = np.sqrt(np.mean(score**2, axis=0))
+    step = 0.01 / np.where(rms > 0.0, rms, 1.0)  # log r changes by a percent
+
+    def log_r(points: FloatArray) -> FloatArray:
+        return model.log_ratios(x, points, theta)
+
+    return derivative_check(score, log_r, theta, step, events.parameters or ())
+
+
+def _point(events: ValidationEvents, theta: FloatArray) -> str:
+    names = events.parameters or ()
+    return ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, theta, strict=True))
