@@ -5,7 +5,8 @@
 
 Prints a table and draws the losses against time in ``.bench/convergence.svg``. Losses are those of
 25,000 validation events above what the true score, ratio or density has on the same events. Both
-sides run in turn, one thread each; 0.9.6 with n_workers=0, which is faster than its default.
+sides run in turn, one thread each; 0.9.6 with n_workers=0, which is faster than its default. A loop
+in eager PyTorch at the default settings (`tasks/train_loop.py`) is the third side.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ RECOMMENDED: dict[str, dict[str, object]] = {
     "nde": {"n_epochs": 10, "batch_size": 512, "scheduler": "one-cycle", "initial_lr": 0.01},
 }
 TARGET = 5.0  # times faster than 0.9.6 to its own loss
-STYLES = {"0.9.6": "C3", "ours, same settings": "C7", "ours, recommended": "C0"}
+LOOP = "plain loop"
+WRITTEN_AS_LOOP = ("sally", "alices")
+STYLES = {"0.9.6": "C3", LOOP: "C1", "ours, same settings": "C7", "ours, recommended": "C0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,13 @@ class Run:
         return float(self.losses[-max(1, len(self.losses) // 10) :].mean())
 
 
-def train(python: Path, data: Path, method: str, keywords: dict[str, object]) -> Run:
+def train(side: str, python: Path, data: Path, method: str, keywords: dict[str, object]) -> Run:
     """Train once in a process of its own."""
-    outcome = run_once(python, "train_estimator", (str(data), method, json.dumps(keywords)))
+    arguments: tuple[str, ...] = (json.dumps(keywords),)
+    if side == LOOP:
+        arguments = str(keywords["n_epochs"]), str(keywords["seed"])
+    script = "train_loop" if side == LOOP else "train_estimator"
+    outcome = run_once(python, script, (str(data), method, *arguments))
     truth = json.loads((data / "truth.json").read_text())[method]
     losses = np.asarray(outcome["numbers"]) - truth
     return Run(outcome["seconds"], outcome["cpu_seconds"], losses)
@@ -72,6 +79,7 @@ def measure(
     default: dict[str, object] = {"n_epochs": n_epochs, "n_workers": 0}
     sides = {
         "0.9.6": (peer, default),
+        **({LOOP: (ours, default)} if method in WRITTEN_AS_LOOP else {}),
         "ours, same settings": (ours, default),
         "ours, recommended": (ours, RECOMMENDED[method]),
     }
@@ -79,7 +87,7 @@ def measure(
     for seed in seeds:
         for side, (python, keywords) in sides.items():
             print(f"{method}, seed {seed}, {side} ...", file=sys.stderr, flush=True)
-            runs[side].append(train(python, data, method, {**keywords, "seed": seed}))
+            runs[side].append(train(side, python, data, method, {**keywords, "seed": seed}))
     return runs
 
 

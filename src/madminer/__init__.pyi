@@ -1,6 +1,7 @@
 from .analysis import DataAnalyzer as DataAnalyzer
 from .core import MadMiner as MadMiner
 from .delphes import DelphesReader as DelphesReader
+from .evidence import strict as strict
 from .fisherinformation import (
     FisherInformation as FisherInformation,
 )

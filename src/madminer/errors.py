@@ -9,6 +9,7 @@ __all__ = [
     "ClosureError",
     "DataError",
     "EnsembleError",
+    "EvidenceError",
     "ExpressionError",
     "FileChangedError",
     "FileFormatError",
@@ -132,3 +133,7 @@ class UnavailableAttributeError(MadMinerError, AttributeError):
 
 class ClosureError(MadMinerError, RuntimeError):
     """A closure test failed: the results of this run must not be trusted."""
+
+
+class EvidenceError(MadMinerError, RuntimeError):
+    """In strict mode: a result may be wrong; the message is that of the warning."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING, Literal
@@ -15,10 +15,15 @@ from madminer.text import printable
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["MAX_ROWS", "ShownAsTable", "Table", "tables_html", "tables_rich"]
+__all__ = ["MAX_ROWS", "Mark", "ShownAsTable", "Table", "tables_html", "tables_rich"]
 
 MAX_ROWS = 20
 """Longest table that is shown in full."""
+
+Mark = Literal["good", "bad", "open"]
+"""How the text of a cell is emphasised; it must tell by itself what the colour tells."""
+
+_RICH_STYLES: Mapping[Mark, str] = {"good": "green", "bad": "bold red", "open": "yellow"}
 
 STYLE = """
 .madminer-setup { font-family: sans-serif; font-size: 0.9em; color: inherit; overflow-x: auto; }
@@ -32,6 +37,9 @@ STYLE = """
 .madminer-setup .number { text-align: right; font-variant-numeric: tabular-nums; }
 .madminer-setup :is(th, td):last-child { padding-right: 0.2em; }
 .madminer-setup .more { opacity: 0.65; }
+.madminer-setup .good { color: #2a8f55; }
+.madminer-setup .bad { color: #d3453b; font-weight: bold; }
+.madminer-setup .open { color: #b07a10; }
 """
 
 
@@ -45,6 +53,7 @@ class Table:
         title: What stands above it.
         numeric: Columns of numbers, which are aligned to the right.
         max_rows: How many rows are shown; of a longer list the first, and how many are left.
+        marks: Texts of cells that are emphasised, and how.
 
     Raises:
         OptionError: If a row is of another length.
@@ -55,6 +64,7 @@ class Table:
     title: str = ""
     numeric: frozenset[int] = frozenset()
     max_rows: int = MAX_ROWS
+    marks: Mapping[str, Mark] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -168,14 +178,26 @@ def _rich_table(table: Table) -> Group:
             Text(printable(column)), justify=justify, overflow="fold", no_wrap=is_number
         )
     for row in table.shown:
-        shown.add_row(*(Text(printable(cell)) for cell in row))
+        shown.add_row(*(Text(printable(cell), style=_rich_style(table, cell)) for cell in row))
     more = [Text(table.more, style="dim")] if table.more else []
     return Group(Text(table.title, style="bold"), shown, *more, Text())
 
 
+def _rich_style(table: Table, cell: str) -> str:
+    mark = table.marks.get(cell)
+    return "" if mark is None else _RICH_STYLES[mark]
+
+
 def _html_table(table: Table) -> str:
+    def css_class(i: int, cell: str) -> str:
+        names = [
+            *(["number"] if i in table.numeric else []),
+            *filter(None, [table.marks.get(cell)]),
+        ]
+        return f' class="{" ".join(names)}"' if names else ""
+
     def cells(tag: str, row: Sequence[str]) -> str:
-        classes = [' class="number"' if i in table.numeric else "" for i in range(len(row))]
+        classes = [css_class(i, cell) for i, cell in enumerate(row)]
         texts = (
             f"<{tag}{c}>{_escaped(cell)}</{tag}>" for c, cell in zip(classes, row, strict=True)
         )

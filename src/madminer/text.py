@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-__all__ = ["one_line", "printable", "shortened"]
+__all__ = ["one_line", "printable", "shortened", "with_error"]
 
 _SHOWN = 8
 
@@ -51,3 +52,24 @@ def shortened(names: Sequence[str]) -> str:
     """
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(one_line(name) for name in names[:_SHOWN]) + more
+
+
+def with_error(value: float, error: float = 0.0) -> str:
+    """A number with as many digits as its error has meaning: two; three digits without error.
+
+    Args:
+        value: The number; one that is not finite is a dash.
+        error: Its standard error; 0 if it has none.
+
+    Examples:
+        >>> with_error(1.23456, 0.0123)
+        '1.235 ± 0.012'
+        >>> with_error(1234.5, 67.8), with_error(7036.2), with_error(0.04321)
+        ('1234 ± 68', '7036', '0.0432')
+    """
+    if not math.isfinite(value):
+        return "–"
+    if not (error > 0.0 and math.isfinite(error)):
+        return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"

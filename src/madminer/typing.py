@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ArrayLike", "BoolArray", "FloatArray", "IntArray", "Seed", "StrPath", "ThetaLike"]
+__all__ = [
+    "ArrayLike",
+    "BoolArray",
+    "EventSource",
+    "FloatArray",
+    "IntArray",
+    "Seed",
+    "StrPath",
+    "ThetaLike",
+]
 
 FloatArray = NDArray[np.floating]
 """Real numbers, any precision."""
@@ -21,6 +30,11 @@ BoolArray = NDArray[np.bool_]
 
 StrPath = str | os.PathLike[str]
 """A path as users give it."""
+
+EventSource = StrPath | Sequence[StrPath] | Mapping[str, float]
+"""One event file, or several of one setup that are read as one: a pattern (``"events_*.h5"``, in
+natural order: 2 before 10), a list of paths and patterns, or a dictionary that gives each the
+k-factor of its weights. See `madminer.io.event_set`."""
 
 Seed = int | np.random.Generator | None
 """Source of randomness: the same seed gives the same result, None a fresh one."""

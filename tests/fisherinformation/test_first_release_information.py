@@ -148,7 +148,7 @@ def test_detector_level_takes_half_of_the_file(fisher: FisherInformation, model:
         THETA, model, None, L, False, "information", calculate_covariance=False, test_split=0.3
     )
     np.testing.assert_allclose(result[0], expected[0], rtol=1e-5)  # batches of 100 events
-    np.testing.assert_array_equal(result[1], expected[1])
+    np.testing.assert_allclose(result[1], expected[1], rtol=1e-5)
 
 
 def test_detector_level_with_a_sample(

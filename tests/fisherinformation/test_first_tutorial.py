@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def test_tutorial(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    sample_covariance: Callable[..., np.ndarray],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO, logger="madminer")
@@ -132,7 +134,11 @@ def test_tutorial(
         mode="information",
     )
     np.testing.assert_allclose(mean, kinematic + rate, rtol=1e-4)
-    np.testing.assert_allclose(covariance, spread + rate_covariance, rtol=1e-3)
+    members = np.stack([e.evaluate(x) for e in ensemble.estimators])
+    n_expected = 300000.0 * fisher.xsecs([[0.0, 0.0]])[0][0]
+    events = n_expected**2 * sample_covariance(members)
+    expected = spread + rate_covariance + events
+    np.testing.assert_allclose(covariance, expected, rtol=1e-3, atol=1e-4 * expected.max())
     figure = plot_fisher_information_contours_2d(
         [mean], [covariance], xrange=ranges, yrange=ranges, resolution=20
     )

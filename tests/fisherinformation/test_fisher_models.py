@@ -10,9 +10,8 @@ import pytest
 
 from madminer.errors import NoEventsError, NotTrainedError, OptionError, SetupError, ShapeError
 from madminer.fisherinformation import FisherInformation
-from madminer.fisherinformation.bins import TruthSums
-from madminer.fisherinformation.response import CellResponse
-from madminer.fisherinformation.score_information import model_information
+from madminer.fisherinformation.score_evidence import report_evidence
+from madminer.fisherinformation.score_information import EstimatedScores, model_information
 from madminer.ml import (
     Ensemble,
     LikelihoodEstimator,
@@ -20,6 +19,7 @@ from madminer.ml import (
     ScoreEstimator,
     load_estimator,
 )
+from madminer.stats.score_moments import ScoreMoments
 
 L = 1000.0
 ORIGIN = np.zeros(2)
@@ -72,13 +72,25 @@ def ratio_model(fisher: FisherInformation, tmp_path_factory: pytest.TempPathFact
 
 
 def test_good_network_reaches_the_closed_form(
-    fisher: FisherInformation, score_model: Path, caplog: pytest.LogCaptureFixture
+    fisher: FisherInformation,
+    score_model: Path,
+    caplog: pytest.LogCaptureFixture,
+    sample_covariance: Callable[..., np.ndarray],
 ) -> None:
     information, covariance = fisher.full_information(ORIGIN, score_model, luminosity=L)
     assert not caplog.text  # although all latent variables are observed
     assert information == pytest.approx(4.0 * L * np.eye(2), abs=0.15 * 4.0 * L)
-    rate = fisher.rate_information(ORIGIN, L)
-    np.testing.assert_array_equal(covariance, rate[1])  # a single network adds nothing
+    x, weights = fisher.weighted_events(ORIGIN, start_event=16_000)
+    events = L**2 * sample_covariance(load_estimator(score_model).evaluate_score(x), weights)
+    expected = fisher.rate_information(ORIGIN, L)[1] + events  # a single network adds nothing
+    np.testing.assert_allclose(covariance, expected, rtol=1e-4, atol=1e-4 * expected.max())
+
+
+def assert_text(text: object, value: float, error: float) -> None:
+    """A number with its error as messages show it."""
+    shown = [float(part) for part in str(text).split(" ± ")]
+    assert shown[0] == pytest.approx(value, rel=0.1)
+    assert shown[1] == pytest.approx(error, rel=0.3)
 
 
 @pytest.mark.parametrize("with_rate", [True, False])
@@ -94,28 +106,29 @@ def test_more_information_than_in_the_events_is_reported(
     estimator.save(tmp_path / "model")
     fisher.full_information("b0", tmp_path / "model", luminosity=L, include_xsec_info=with_rate)
     assert len(caplog.records) == 1
-    estimated, direction, known, error = caplog.records[0].args  # type: ignore[misc]
-    assert estimated == pytest.approx(9.0, rel=0.1)
+    claimed, direction, names, bound, n_events, truth = caplog.records[0].args  # type: ignore[misc]
+    assert_text(claimed, 9000.0, 9000.0 * np.sqrt(2.0 / 4000))  # E[t^4] = 3 E[t^2]^2
     np.testing.assert_allclose(direction, [1.0, 0.0], atol=0.1)  # type: ignore[arg-type]
-    assert known == pytest.approx(4.0, rel=0.1)
-    assert error == pytest.approx(4.0 * np.sqrt(3.0 / 4000), rel=0.3)  # E[t^4] = 3 E[t^2]^2
+    assert names == "a, b"
+    assert_text(bound, 3000.0, np.sqrt(9.0 * 2.0 / 4000) * 1000.0)  # of 2 (3 z) (2 z) - (3 z)^2
+    assert n_events == pytest.approx(4000.0)
+    assert "truth of" in str(truth)
+    assert_text(str(truth).split(" of ")[-1].removesuffix(" is impossible"), 4000.0, 90.0)
 
 
 def test_units_and_errors_of_what_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     rng = np.random.default_rng(5)
-    z = rng.normal(size=(400, 2))  # E[t^4] = 3: an error of sqrt(3 / 400) = 9 % of the truth
-    sums = {}
-    for unit in (np.ones(2), np.array([1e-6, 1e8])):
-        response = CellResponse(np.array([1.0, 0.0, 0.0]), np.diag([0.0, *unit])[1:])
-        weights = np.column_stack([np.ones(400), z])
-        truth = TruthSums(response)
-        assert len(list(truth.watch([(z, weights)]))) == 1
-        information = (z * unit).T @ (z * unit) / 400 - np.outer(*[z.mean(axis=0) * unit] * 2)
-        for factor in (1.15, 1.4):
+    z = rng.normal(size=(400, 2))
+    joint = z + 2.0 * rng.normal(size=(400, 2))  # latent variables
+    found = {}
+    for unit in (1.0, 1e-6):
+        units = np.array([unit, 1.0 / unit])
+        for factor in (1.05, 1.8):  # excesses of 2 (c^2 - c): 0.1 and 2.9, known to 0.2 to 0.5
             caplog.clear()
-            truth.report_excess(information * factor, lambda w=weights: [(z, w)])  # type: ignore[misc]
-            sums[factor, unit[0]] = len(caplog.records)
-    assert sums == {(1.15, 1.0): 0, (1.15, 1e-6): 0, (1.4, 1.0): 1, (1.4, 1e-6): 1}
+            moments = ScoreMoments(2).add(factor * z * units, joint * units, np.ones(400))
+            report_evidence(moments.plug_in(), moments, 1.0, ["a", "b"], same_events=True)
+            found[factor, unit] = len(caplog.records)
+    assert found == {(1.05, 1.0): 0, (1.05, 1e-6): 0, (1.8, 1.0): 1, (1.8, 1e-6): 1}
 
 
 @pytest.mark.parametrize("model", ["score_model", "ratio_model"])
@@ -194,7 +207,7 @@ def test_refused(
     with pytest.raises(SetupError, match="estimator has 3 parameters, but the file has 2"):
         fisher.full_information(ORIGIN, tmp_path / "three")
     with pytest.raises(NoEventsError, match="positive total"):
-        model_information(estimator, [], np.zeros(3), 1.0)
+        model_information(EstimatedScores.of(estimator, np.zeros(3), np.zeros(3, dtype=bool)), [])
 
 
 def test_theta_may_carry_nuisance_parameters(shared: Path, tmp_path: Path) -> None:

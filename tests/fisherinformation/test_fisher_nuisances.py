@@ -446,7 +446,9 @@ class LatentScore(ScoreEstimator):
 
 
 def test_full_information_with_the_exact_score_is_the_truth(
-    fisher: FisherInformation, monkeypatch: pytest.MonkeyPatch
+    fisher: FisherInformation,
+    monkeypatch: pytest.MonkeyPatch,
+    sample_covariance: Callable[..., np.ndarray],
 ) -> None:
     estimator = LatentScore()
     estimator.n_parameters = 5
@@ -455,12 +457,14 @@ def test_full_information_with_the_exact_score_is_the_truth(
     every = {"luminosity": L, "test_split": None}
     truth, _ = fisher.truth_information(AWAY, L)
     rate, rate_covariance = fisher.rate_information(AWAY, L, nuisance_response="events")
+    x, weights = fisher.weighted_events(AWAY)
+    events = (L * weights.sum()) ** 2 * sample_covariance(estimator.evaluate_score(x), weights)
     for theta in (AWAY, [*AWAY, 0.0, 0.0, 0.0]):
         full, covariance = fisher.full_information(
             theta, "model", **every, nuisance_response="events"
         )
         np.testing.assert_allclose(full, truth, rtol=1e-10, atol=1e-10 * L)
-        np.testing.assert_allclose(covariance, rate_covariance)
+        np.testing.assert_allclose(covariance - rate_covariance, events, atol=1e-10 * L**2)
     default, _ = fisher.full_information(AWAY, "model", **every)
     templates, _ = fisher.rate_information(AWAY, L)
     np.testing.assert_allclose(default - templates, truth - rate, atol=1e-10 * L)

@@ -36,6 +36,7 @@ class ExactRatio(ParameterizedRatioEstimator):
         super().__init__()
         self.n_parameters = n_parameters
         self.shift = shift
+        self.validated_thetas = np.array([[-10.0], [10.0]]) * np.ones(n_parameters)
 
     def evaluate_log_likelihood_ratio(  # type: ignore[override]
         self,

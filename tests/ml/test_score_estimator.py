@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from madminer.errors import DataError, NotTrainedError, OptionError, ShapeError
 from madminer.ml import ScoreEstimator, TheresAGoodReasonThisDoesntWork, load_estimator
@@ -221,3 +222,40 @@ def test_scaled_training_in_the_original_units_continues() -> None:
     with pytest.raises(DataError):
         estimator.train("sally", np.full((100, 1), np.nan), np.ones((100, 1)), **settings)
     np.testing.assert_allclose(estimator.evaluate_score(x), after, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale_scores", [False, True])
+@pytest.mark.parametrize("rounding", [0.0, 1e-15])
+def test_components_without_score_are_exactly_zero(
+    tmp_path: Path, scale_scores: bool, rounding: float
+) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(400, 2))
+    t_xz = np.column_stack([x[:, 0], np.full(400, rounding), 1e-6 * x[:, 1]])
+    np.save(tmp_path / "t_xz.npy", t_xz)
+    estimator = ScoreEstimator(n_hidden=(10,))
+    estimator.train(
+        "sally", x, tmp_path / "t_xz.npy", n_epochs=1, seed=1, scale_scores=scale_scores
+    )
+    estimator.save(tmp_path / "model", save_model=True)
+    loaded: Any = load_estimator(tmp_path / "model")
+    program = torch.export.load(tmp_path / "model_model.pt").module()
+    for scores in (
+        estimator.evaluate_score(X),
+        loaded.evaluate_score(X),
+        program(torch.as_tensor(X, dtype=torch.float32)).detach().numpy(),
+    ):
+        assert np.all(scores[:, 1] == 0.0)
+        assert np.all(np.any(scores[:, [0, 2]] != 0.0, axis=0))
+    assert np.all(estimator.calculate_fisher_information(X)[1] == 0.0)
+    estimator.train("sally", x, x[:, [0, 1, 1]], n_epochs=1, seed=1)  # now it has a score
+    assert np.any(estimator.evaluate_score(X)[:, 1] != 0.0)
+
+
+def test_small_scores_beside_large_ones_are_no_rounding() -> None:
+    """Parameters in GeV^-4 have scores of 1e12 beside those of systematics."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(400, 2))
+    estimator = ScoreEstimator(n_hidden=(10,))
+    estimator.train("sally", x, x * [1e12, 0.1], n_epochs=1, seed=1, scale_scores=True)
+    assert np.all(np.any(estimator.evaluate_score(X) != 0.0, axis=0))

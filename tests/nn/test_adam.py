@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn, optim
 
-from madminer.nn.optimizers import Adam
+from madminer.nn.optimizers import SGD, Adam, make_optimizer
 
 
 def draw(generator: torch.Generator, dtype: torch.dtype) -> Tensor:
@@ -38,10 +39,42 @@ def test_steps_are_those_of_torch(settings: dict[str, Any], dtype: torch.dtype) 
         torch.testing.assert_close(mine, theirs, check_device=False)
 
 
-def test_a_step_without_gradient_does_nothing() -> None:
+@pytest.mark.parametrize("momentum", [None, 0.9])
+def test_gradient_descent_is_that_of_torch(momentum: float | None) -> None:
+    generator = torch.Generator().manual_seed(2)
+    start = draw(generator, torch.float64)
+    ours, twin = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    more = {} if momentum is None else {"momentum": momentum, "nesterov": True}
+    optimizers = make_optimizer("sgd", ours, 0.01, momentum), optim.SGD([twin], lr=0.01, **more)
+    for step in range(10):
+        gradient = draw(generator, torch.float64)
+        for vector, optimizer in zip((ours, twin), optimizers, strict=True):
+            vector.grad = gradient.clone()
+            optimizer.param_groups[0]["lr"] = 0.01 * 0.9**step
+            optimizer.step()
+    torch.testing.assert_close(ours, twin, rtol=1e-14, atol=1e-14)
+    if momentum is not None:
+        mine, theirs = (o.state[v] for o, v in zip(optimizers, (ours, twin), strict=True))
+        assert set(mine) == set(theirs) == {"momentum_buffer"}
+        torch.testing.assert_close(mine["momentum_buffer"], theirs["momentum_buffer"])
+
+
+@pytest.mark.parametrize("kind", [Adam, SGD])
+def test_a_step_without_gradient_does_nothing(kind: Any) -> None:
     vector = nn.Parameter(torch.ones(3))
-    Adam(vector, 0.1).step()
+    kind(vector, 0.1).step()
     assert torch.equal(vector.data, torch.ones(3))
+
+
+@pytest.mark.parametrize("kind", [Adam, partial(SGD, momentum=0.5)])
+def test_what_is_remembered_is_not_bound_to_inference(kind: Any) -> None:
+    vector = nn.Parameter(torch.ones(3))
+    optimizer = kind(vector, 0.1)
+    vector.grad = torch.ones(3)
+    with torch.inference_mode():
+        optimizer.step()
+    optimizer.step()
+    assert not any(value.is_inference() for value in optimizer.state[vector].values())
 
 
 def test_training_imports_no_compiler() -> None:

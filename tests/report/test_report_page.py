@@ -12,9 +12,12 @@ import matplotlib.pyplot as plt
 import pytest
 
 from madminer.errors import OptionError, OutputError
-from madminer.report import Check, Picture, Table, draw, render_page, write_page
+from madminer.report import Picture, Table, draw, render_page, write_page
+from madminer.verdicts import ValidationCheck
 
-CHECK = Check("E[r]", "1.00", "1", "4 standard errors", passed=True)
+CHECK = ValidationCheck(
+    "E[r]", "at theta", 1.0, 0.01, "1 within 0.05", "It is one.", "passed", "Train longer."
+)
 TEMPLATE = """{% extends "page.html.jinja" %}
 {% from "parts.html.jinja" import fact, figure_of, table_of, table_of_checks with context %}
 {% block title %}{{ title }}{% endblock %}
@@ -45,11 +48,11 @@ def pictures() -> list[Picture]:
     for encoding in ("png", "svg"):
         figure, ax = plt.subplots(figsize=(2.0, 1.0))
         ax.plot([0, 1], [0, 1])
-        drawn.append(draw(figure, encoding=encoding))  # type: ignore[arg-type]
+        drawn.append(draw(figure, "A <line>", encoding=encoding))  # type: ignore[arg-type]
     return drawn
 
 
-def page(package: str, *checks: Check, title: str = "Title", cell: str = "1") -> str:
+def page(package: str, *checks: ValidationCheck, title: str = "Title", cell: str = "1") -> str:
     table = Table(("a", "b"), [(cell, "2")])
     content = {"title": title, "table": table, "pictures": pictures()}
     return render_page(package, "a.html.jinja", checks or (CHECK,), **content)
@@ -77,8 +80,35 @@ def test_width_follows_the_figure() -> None:
 
 
 def test_verdict_counts_failures(package: str) -> None:
-    assert "all 1 closure tests passed" in page(package)
-    assert "1 of 2 closure tests failed" in page(package, CHECK, replace(CHECK, passed=False))
+    failed, undecided = replace(CHECK, verdict="failed"), replace(CHECK, verdict="undecided")
+    assert "✓ all 1 checks passed" in page(package)
+    assert "✗ 1 of 3 checks failed: do not trust the numbers" in page(
+        package, CHECK, failed, undecided
+    )
+    assert "not enough events to tell for 1 of 2 checks" in page(package, CHECK, undecided)
+
+
+def test_checks_are_words_and_colours_with_their_numbers(package: str) -> None:
+    text = page(package, CHECK, replace(CHECK, verdict="failed"))
+    rows = re.findall(r'<tr class="(\w+)">\s*(.*?)</tr>', text, re.DOTALL)
+    assert [verdict for verdict, _ in rows] == ["passed", "failed"]
+    for word, (_, row) in zip(("✓ passed", "✗ FAILED"), rows, strict=True):
+        for part in (word, "1.000 ± 0.010", "at theta", "1 within 0.05"):
+            assert part in row
+    assert ["Train longer." in row for _, row in rows] == [False, True]
+
+
+def test_figures_are_described(package: str) -> None:
+    assert page(package).count('alt="A &lt;line&gt;"') == 2
+
+
+def test_pages_follow_the_colours_of_the_browser(package: str) -> None:
+    text = page(package)
+    dark = text[text.index("prefers-color-scheme: dark") :].partition("}\n}")[0]
+    light = text[text.index(":root") :].partition("}")[0]
+    names = set(re.findall(r"(--[a-z-]+):", light)) - {"--accent"}
+    assert names <= set(re.findall(r"(--[a-z-]+):", dark))
+    assert set(re.findall(r"var\((--[a-z-]+)\)", text)) <= {*names, "--accent"}
 
 
 def test_a_row_must_fit_the_header() -> None:

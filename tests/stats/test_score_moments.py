@@ -106,3 +106,45 @@ def test_refusals():
         ScoreMoments(1).add(np.array([[np.nan]]), np.zeros((1, 1)), np.ones(1))
     with pytest.raises(NoEventsError, match="positive"):
         ScoreMoments(1).guaranteed()
+
+
+def test_centred_moments_do_not_know_the_mean_of_the_joint_score():
+    f, t = gaussian_scores(400, 8)
+    f += 0.4
+    w = np.random.default_rng(9).exponential(size=400)
+    shifted, plain = (ScoreMoments(2, centered=True).add(f, t + c, w) for c in ([3.0, -1.0], 0.0))
+    centre = (w @ t) / w.sum()
+    known = ScoreMoments(2).add(f, t - centre, w)
+    for name in ("plug_in", "truth", "guaranteed", "excess", "calibration"):
+        ours, other, twin = (getattr(m, name)() for m in (shifted, plain, known))
+        np.testing.assert_allclose(ours.value, twin.value, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(ours.value, other.value, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(ours.covariance, other.covariance, atol=1e-12, err_msg=name)
+
+
+def test_errors_of_centred_moments_are_those_of_repetitions():
+    found, errors = [], []
+    for seed in range(400):
+        f, t = gaussian_scores(1000, seed)
+        moments = ScoreMoments(2, centered=True).add(0.9 * f + [0.8, 0.0], t - 2.0, np.ones(1000))
+        estimates = [moments.guaranteed(), moments.excess(), moments.calibration(), moments.truth()]
+        found.append([e.value for e in estimates])
+        errors.append([e.errors for e in estimates])
+    np.testing.assert_allclose(np.mean(errors, axis=0), np.std(found, axis=0), rtol=0.12)
+
+
+@pytest.mark.parametrize("centered", [False, True])
+def test_sums_of_parts_are_the_whole(centered):
+    f, t = gaussian_scores(300, 10)
+    w = np.random.default_rng(11).exponential(size=300)
+    parts = [
+        ScoreMoments(2, centered=centered).add(f[i::2], t[i::2] + 1.0, w[i::2]) for i in (0, 1)
+    ]
+    whole = ScoreMoments(2, centered=centered).add(f, t + 1.0, w)
+    total = parts[0] + parts[1]
+    assert total.n_effective == pytest.approx(whole.n_effective)
+    assert total.sum_of_weights == pytest.approx(w.sum())
+    for name in ("guaranteed", "excess", "truth"):
+        ours, twin = getattr(total, name)(), getattr(whole, name)()
+        np.testing.assert_allclose(ours.value, twin.value, atol=1e-12)
+        np.testing.assert_allclose(ours.covariance, twin.covariance, atol=1e-14)

@@ -30,16 +30,16 @@ from madminer.analysis.sums import (
     theta_gradients,
 )
 from madminer.analysis.weights import ParameterPoints, Thetas, parameter_points, positions
-from madminer.checks import flag, path, random_generator
+from madminer.checks import flag, random_generator
 from madminer.errors import FileFormatError, OptionError, ShapeError
-from madminer.io import EventFile, EventSummary
+from madminer.io.event_set import open_events
 from madminer.models import AnalysisSetup
 from madminer.models.tables import setup_html
 from madminer.morphing.morpher import PhysicsMorpher
 from madminer.morphing.nuisance import NuisanceMorpher
 from madminer.stats.histogram import BinnedMoments
 from madminer.text import one_line, shortened
-from madminer.typing import ArrayLike, FloatArray, IntArray, Seed, StrPath, ThetaLike
+from madminer.typing import ArrayLike, EventSource, FloatArray, IntArray, Seed, ThetaLike
 
 __all__ = ["DataAnalyzer"]
 
@@ -59,7 +59,8 @@ class DataAnalyzer:
     partition and then kept: afterwards the cost does not depend on the number of events.
 
     Args:
-        filename: Event file.
+        filename: Event file, or several of one setup as one data set: see
+            `madminer.typing.EventSource`.
         disable_morphing: Whether to ignore the morphing setup of the file; weights are then known
             at the benchmarks only.
         include_nuisance_parameters: Whether to load nuisance parameters and their weights.
@@ -83,17 +84,17 @@ class DataAnalyzer:
 
     def __init__(
         self,
-        filename: StrPath,
+        filename: EventSource,
         disable_morphing: bool = False,
         include_nuisance_parameters: bool = True,
     ) -> None:
-        self.madminer_filename: StrPath = filename
+        self.madminer_filename: EventSource = filename
         disable_morphing = flag(disable_morphing, "disable_morphing")
         include_nuisance_parameters = flag(
             include_nuisance_parameters, "include_nuisance_parameters"
         )
         self.include_nuisance_parameters = include_nuisance_parameters
-        self.event_file = EventFile(path(filename, "filename"))
+        self.event_file = open_events(filename)
         self.setup = _reduced(self.event_file.setup, disable_morphing, include_nuisance_parameters)
         setup = self.setup
         self.parameters = dict(setup.parameters)
@@ -119,7 +120,7 @@ class DataAnalyzer:
         self.n_benchmarks = len(setup.benchmarks)
         self.n_benchmarks_phys = len(setup.physical_benchmarks)
         self.n_samples = self.event_file.n_events
-        summary = _summary(self.event_file)
+        summary = self.event_file.generated()
         self.n_events_generated_per_benchmark = summary.signal_events
         self.n_events_backgrounds = summary.background_events
         self._sums: dict[tuple[int, int], BinnedMoments] = {}
@@ -142,7 +143,7 @@ class DataAnalyzer:
         return setup_html(self.setup, self._title())
 
     def _title(self) -> str:
-        return f"{type(self).__name__}: {self.n_samples} events of {self.madminer_filename}"
+        return f"{type(self).__name__}: {self.n_samples} events of {self.event_file.name}"
 
     @overload
     def event_loader(
@@ -500,7 +501,7 @@ class DataAnalyzer:
         if not self.event_file.has_sampling_benchmarks:
             if ORIGINS_UNKNOWN not in self._reported:
                 self._reported.add(ORIGINS_UNKNOWN)
-                logger.warning("%s: %s", self.madminer_filename, ORIGINS_UNKNOWN)
+                logger.warning("%s: %s", self.event_file.name, ORIGINS_UNKNOWN)
             return share_factors(n_generated)
         theta = positions(self.setup, [generated_close_to])
         closest = closest_benchmarks(theta, self.setup.benchmark_thetas, n_generated)
@@ -587,20 +588,6 @@ def _nuisance_morpher(setup: AnalysisSetup) -> NuisanceMorpher | None:
     return NuisanceMorpher(
         setup.nuisance_parameters, setup.benchmarks, str(setup.reference_benchmark)
     )
-
-
-def _summary(event_file: EventFile) -> EventSummary:
-    """Numbers of events as the file states them, else counted."""
-    n_physical = len(event_file.setup.physical_benchmarks)
-    stated = event_file.summary
-    if stated is not None and (
-        np.any(stated.signal_events > 0) or not event_file.has_sampling_benchmarks
-    ):
-        return stated
-    ids = event_file.read_sampling_benchmarks()
-    if ids is None:
-        return EventSummary(np.zeros(n_physical, dtype=np.int64), 0)
-    return EventSummary.count(ids, n_physical)
 
 
 def _check_counts(groups: IntArray, n_generated: IntArray, setup: AnalysisSetup) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from madminer.cli import demo, inspect, simulate
+from madminer.cli import demo, inspect, simulate, tools, train, validate
+from madminer.cli import run as analysis
 from madminer.cli.verbosity import (
     Quiet,
     Verbose,
@@ -19,6 +20,7 @@ from madminer.cli.verbosity import (
     set_verbosity,
 )
 from madminer.errors import MadMinerError
+from madminer.evidence import strict
 from madminer.text import one_line
 
 __all__ = ["app", "main"]
@@ -37,6 +39,15 @@ app = typer.Typer(
 app.add_typer(simulate.app, name="simulate")
 app.command(name="demo")(has_verbosity(demo.demo))
 app.command(name="inspect")(has_verbosity(inspect.inspect))
+app.command(name="validate")(has_verbosity(validate.validate))
+app.command(name="train")(has_verbosity(train.train))
+app.command(name="run")(has_verbosity(analysis.run))
+app.command(name="init")(has_verbosity(analysis.init))
+app.command(name="schema")(has_verbosity(analysis.schema))
+app.command(name="combine")(has_verbosity(tools.combine))
+app.command(name="evaluate")(has_verbosity(tools.evaluate))
+for stage in sorted(set(analysis.STAGES) - {"train"}):
+    app.command(name=stage)(has_verbosity(analysis.stage_command(stage)))
 
 
 def _print_version(wanted: bool) -> None:
@@ -47,6 +58,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     show_version: Annotated[  # noqa: ARG001
         bool,
         typer.Option(
@@ -58,15 +70,20 @@ def _options(
     ] = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
+    is_strict: Annotated[
+        bool, typer.Option("--strict", help="Stop where a result may be wrong, instead of warning.")
+    ] = False,
 ) -> None:
     set_verbosity(verbose, quiet)
+    if is_strict:
+        context.with_resource(strict())
 
 
 def main() -> None:
     """Run the command; an error becomes one line on standard error and an exit status.
 
-    The status is 0; 1 after an error, or if a problem was found; 2 if the command line is wrong;
-    130 after an interruption.
+    The status is 0; 1 after an error, or if a problem was found; 2 if the command line is wrong; 3
+    if a validation had not enough events to tell; 130 after an interruption.
     """
     log_to_terminal()
     for stream in (sys.stdout, sys.stderr):

@@ -17,6 +17,7 @@ from madminer.errors import FileFormatError, MissingFileError, NoEventsError, Si
 from madminer.io.atomic import cleaned_up, output_errors, prepare_target, replace_file
 from madminer.io.delphes import DelphesFile
 from madminer.io.hepmc import hepmc_version, require_complete, uncompressed_copy
+from madminer.madgraph.guard import guarded
 
 __all__ = ["delphes_output", "find_program", "run_delphes_program"]
 
@@ -136,7 +137,7 @@ def _run(command: Sequence[str], log: IO[bytes], timeout: float | None) -> str:
         )
     except OSError as error:
         return f"cannot be started ({error.strerror})"
-    with cleaned_up(lambda: _end(process)):
+    with cleaned_up(lambda: _end(process)), guarded(process):
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from madminer.demo.closure import compare_scores
@@ -20,10 +19,12 @@ from madminer.demo.learning import train_ratio, train_score
 from madminer.demo.page import make_page
 from madminer.demo.results import DemoResult, write_results
 from madminer.demo.settings import DemoSettings
-from madminer.demo.verdict import closure_checks
+from madminer.demo.verdict import closure_of_chain, validate_networks
 from madminer.errors import ClosureError, OutputError
 from madminer.report import write_page
+from madminer.tables import tables_rich
 from madminer.text import one_line
+from madminer.validation.conclusion import counted
 
 __all__ = ["run_demo"]
 
@@ -39,7 +40,8 @@ def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResu
         The results; the same are in the folder `settings.out`, with a report to read.
 
     Raises:
-        ClosureError: If a closure test fails; the report is written nevertheless and says so.
+        ClosureError: If a check of a network or of the chain fails; the report is written
+            nevertheless and says so. Checks for which there are not enough events are no error.
         OutputError: If the output folder cannot be written.
     """
     console = console or Console()
@@ -58,6 +60,8 @@ def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResu
         informations = compute_informations(
             events, sally_parton.model_file, sally_detector.model_file, settings.luminosity
         )
+    with _step(console, "Validate the networks"):  # before limits, which ask for it
+        validations = validate_networks(events, sally_parton, sally_detector, alices, informations)
     with _step(console, "Read events with an uncertain normalisation"):
         varied = vary_events(events, settings)
     with _step(console, "Compute expected limits"):
@@ -67,9 +71,7 @@ def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResu
     with _step(console, "Test closure"):
         parton_scores = compare_scores(events.parton_file, events.reference, sally_parton)
         detector_scores = compare_scores(events.detector_file, events.reference, sally_detector)
-        checks = closure_checks(
-            events, parton_scores, detector_scores, informations, alices, coverage, settings
-        )
+        closure = closure_of_chain(events, parton_scores, informations, coverage, settings)
     result = DemoResult(
         settings=settings,
         events=events,
@@ -82,7 +84,7 @@ def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResu
         informations=informations,
         limits=limits,
         coverage=coverage,
-        checks=tuple(checks),
+        validations={**validations, "the chain": closure},
         report=settings.out / "report.html",
     )
     with _step(console, "Write the report"):
@@ -112,15 +114,23 @@ def _step(console: Console, description: str) -> Iterator[None]:
 
 
 def _summarise(console: Console, result: DemoResult) -> None:
-    table = RichTable("", "closure test", "measured", "required", box=SIMPLE)
-    for check in result.checks:
-        mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
-        table.add_row(mark, Text(one_line(check.name)), check.measured, check.requirement)
-    console.print(table)
+    """Show all checks; some that cannot tell with few events are no error, and are named."""
+    for name, validation in result.validations.items():
+        table = replace(validation.table, title=f"{name}: {counted(validation)}")
+        console.print(tables_rich([table]))
     console.print(Text(f"Report: {one_line(result.report)}"), soft_wrap=True)
-    failed = [check.name for check in result.checks if not check.passed]
+    failed, undecided = (
+        [
+            f"{check.name} ({name})"
+            for name, validation in result.validations.items()
+            for check in getattr(validation, verdict)
+        ]
+        for verdict in ("failed", "undecided")
+    )
+    if undecided:
+        console.print(f"Not enough events to tell: {', '.join(undecided)}.", soft_wrap=True)
     if failed:
         raise ClosureError(
-            f"{len(failed)} of {len(result.checks)} closure tests failed: {'; '.join(failed)}. "
-            f"Do not trust these results; try more events (--events) and look at {result.report}."
+            f"{len(failed)} of {len(result.checks)} checks failed: {'; '.join(failed)}. Do not "
+            f"trust these results; try more events (--events) and look at {result.report}."
         )

@@ -31,6 +31,7 @@ from madminer.plotting import (
 from madminer.plotting.style import plain
 from madminer.report import Picture, Table, draw, render_page
 from madminer.stats import contour_level
+from madminer.text import with_error
 from madminer.typing import FloatArray
 
 __all__ = ["make_page"]
@@ -93,6 +94,8 @@ def make_page(result: DemoResult, began: float) -> str:
         "coverage": _coverage(result),
         "n_toys": settings.n_toys,
         "scores": _scores(result),
+        "validations": result.validations,
+        "curves": _curves(result),
         "command": _command(result),
     }
     return render_page(
@@ -102,23 +105,6 @@ def make_page(result: DemoResult, began: float) -> str:
         **content,
         seconds=time.perf_counter() - began,
     )
-
-
-def with_error(value: float, error: float = 0.0) -> str:
-    """A number with as many digits as its error has meaning: two; three digits without error.
-
-    Examples:
-        >>> with_error(1.23456, 0.0123)
-        '1.235 ± 0.012'
-        >>> with_error(1234.5, 67.8)
-        '1234 ± 68'
-    """
-    if not math.isfinite(value):
-        return "–"
-    if not error > 0.0:
-        return f"{value:.3g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def _analyses(result: DemoResult) -> dict[str, str]:
@@ -238,7 +224,9 @@ def _distributions(result: DemoResult) -> Picture:
         n_cols=4,
         normalize=True,
     )
-    return draw(with_heading(figure, _heading(result)), encoding="svg")
+    return draw(
+        with_heading(figure, _heading(result)), "Distributions of the observables", encoding="svg"
+    )
 
 
 def _score_maps(result: DemoResult) -> Picture:
@@ -251,7 +239,7 @@ def _score_maps(result: DemoResult) -> Picture:
         (labels[first], labels[second]),
         [plain(name) for name in _names(result)],
     )
-    return draw(figure)
+    return draw(figure, "Average scores over two observables, estimated above and exact below")
 
 
 def _training(result: DemoResult) -> Picture:
@@ -260,7 +248,7 @@ def _training(result: DemoResult) -> Picture:
         "SALLY, detector level": result.sally_detector.history,
         "ALICES, detector level": result.alices.history,
     }
-    return draw(plot_training(histories), encoding="svg")
+    return draw(plot_training(histories), "Losses over the epochs of each network", encoding="svg")
 
 
 def _contours(result: DemoResult) -> Picture:
@@ -272,7 +260,7 @@ def _contours(result: DemoResult) -> Picture:
         result.limits.ranges,
         _heading(result),
     )
-    return draw(figure, encoding="svg")
+    return draw(figure, "Expected regions of 68 % confidence, nested", encoding="svg")
 
 
 def _limits(result: DemoResult) -> Picture:
@@ -301,7 +289,7 @@ def _limits(result: DemoResult) -> Picture:
         linestyles=":",
         ax=figure.axes[0],
     )
-    return draw(with_heading(figure, _heading(result)))
+    return draw(with_heading(figure, _heading(result)), "Expected p-values in the plane")
 
 
 def _nuisance_limits(result: DemoResult) -> Picture:
@@ -314,22 +302,44 @@ def _nuisance_limits(result: DemoResult) -> Picture:
     figure = plot_nuisance_limits(
         pairs, limits.ranges, limits.resolution, (names[0], names[1]), LEVELS
     )
-    return draw(figure, encoding="svg")
+    return draw(figure, "Contours with the normalisation known and profiled", encoding="svg")
 
 
 def _ranking(result: DemoResult) -> Picture:
-    return draw(plot_ranking(result.informations.ranking, N_RANKED), encoding="svg")
+    return draw(
+        plot_ranking(result.informations.ranking, N_RANKED),
+        "Share of the information that each histogram keeps",
+        encoding="svg",
+    )
 
 
 def _coverage(result: DemoResult) -> Picture:
-    return draw(plot_coverage(result.coverage), encoding="svg")
+    return draw(
+        plot_coverage(result.coverage),
+        "Distribution functions of the test statistic, of toys and of chi-squared",
+        encoding="svg",
+    )
+
+
+def _curves(result: DemoResult) -> dict[str, Picture]:
+    """Calibration curves, residuals and bounds of each network, where there are some."""
+    return {
+        name: draw(
+            validation.figure(),
+            f"Calibration curves, residuals and bounds of {name}",
+            encoding="svg",
+        )
+        for name, validation in result.validations.items()
+        if any(check.graph for check in validation)
+    }
 
 
 def _scores(result: DemoResult) -> Picture:
     comparisons = {"detector level": result.detector_scores}
     if result.events.measurement.is_complete:
         comparisons = {"complete observables": result.parton_scores, **comparisons}
-    return draw(plot_score_closure(comparisons, [plain(name) for name in _names(result)]))
+    figure = plot_score_closure(comparisons, [plain(name) for name in _names(result)])
+    return draw(figure, "Estimated against exact scores, event by event")
 
 
 def _heading(result: DemoResult) -> str:

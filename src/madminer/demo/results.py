@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from madminer.demo.settings import DemoSettings
 from madminer.fisherinformation import InformationRanking
 from madminer.io.atomic import atomic_path
 from madminer.limits import LimitGrid
-from madminer.report import Check
+from madminer.validation import Validation, ValidationCheck
 
 __all__ = ["DemoResult", "write_results"]
 
@@ -38,7 +39,7 @@ class DemoResult:
         informations: Fisher information of each approach.
         limits: Expected p-values.
         coverage: Test statistics of toy experiments.
-        checks: Closure tests.
+        validations: What test events say about each network, and about the chain, by name.
         report: The page.
     """
 
@@ -53,8 +54,13 @@ class DemoResult:
     informations: Informations
     limits: Limits
     coverage: Coverage
-    checks: tuple[Check, ...]
+    validations: Mapping[str, Validation]
     report: Path
+
+    @property
+    def checks(self) -> tuple[ValidationCheck, ...]:
+        """All checks."""
+        return tuple(check for validation in self.validations.values() for check in validation)
 
 
 def write_results(path: Path, result: DemoResult) -> None:
@@ -81,7 +87,7 @@ def write_results(path: Path, result: DemoResult) -> None:
         "nuisance_parameters": result.varied_events.norm_uncertainties,
         "limits_profiled": {name: _grid(grid) for name, grid in result.limits.profiled.items()},
         "coverage": _coverage(result.coverage),
-        "closure": [asdict(check) for check in result.checks],
+        "validation": {name: found.to_dict() for name, found in result.validations.items()},
     }
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")

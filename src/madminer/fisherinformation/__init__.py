@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from madminer.fisherinformation import first_release  # noqa: F401  # installs the old names
 from madminer.fisherinformation.combine import combine_informations
+from madminer.fisherinformation.estimate import InformationEstimate
 from madminer.fisherinformation.geometry import InformationGeometry
 from madminer.fisherinformation.information import FisherInformation
 from madminer.fisherinformation.manipulate import profile_information, project_information
@@ -12,6 +13,7 @@ from madminer.fisherinformation.summary import blind_directions, expected_limits
 
 __all__ = [
     "FisherInformation",
+    "InformationEstimate",
     "InformationGeometry",
     "InformationRanking",
     "blind_directions",

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from madminer.checks import interval, whole
 from madminer.errors import NoEventsError, OptionError
 from madminer.fisherinformation.response import CellResponse, check_some_weight, events_information
-from madminer.fisherinformation.score_information import ScoreModel, estimated_scores
+from madminer.fisherinformation.score_information import EstimatedScores
 from madminer.fisherinformation.selection import EventFunction
 from madminer.stats import BinnedMoments, as_edges, bin_indices, binned_moments, weighted_quantiles
-from madminer.stats.information import (
-    direction_of_largest_ratio,
-    event_information,
-    symmetric_pairs,
-)
+from madminer.stats.information import symmetric_pairs
 from madminer.typing import FloatArray, IntArray
 
 __all__ = [
@@ -26,7 +22,6 @@ __all__ = [
     "Batches",
     "Bins",
     "Sample",
-    "TruthSums",
     "cell_edges",
     "cell_indices",
     "cell_moments",
@@ -51,12 +46,6 @@ Bins = int | Sequence[float] | FloatArray
 
 Sample = Callable[[], tuple[FloatArray, FloatArray]]
 """Gives values and weights from which quantiles are taken, when they are needed."""
-
-N_SIGMA = 3.0
-"""Statistical errors of the truth by which an estimate may exceed it."""
-
-TOLERANCE = 0.02
-"""Share of the truth that the noise of a good network may add."""
 
 Batches = Iterable[tuple[FloatArray, FloatArray]]
 """Batches of observables, shape ``(n, n_observables)``, and weights in pb, shape ``(n, b)``."""
@@ -177,73 +166,6 @@ def truth_information(
     return information, covariance
 
 
-class TruthSums:
-    r"""What events would tell if all their latent variables were known, summed as they pass by.
-
-    .. math:: \frac{1}{\sigma} \sum_e w_e\, t_e t_e^T, \qquad
-              \frac{1}{\sigma} \sum_e w_e\, t_e = \frac{d \sigma}{\sigma}
-
-    Args:
-        response: Cross section and gradient at the parameter point.
-    """
-
-    def __init__(self, response: CellResponse) -> None:
-        m = response.n_parameters
-        self._response = response
-        self._sigma, self._gradient, self._information = 0.0, np.zeros(m), np.zeros((m, m))
-
-    def watch(self, batches: Batches) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """The same events, which are added to the sums."""
-        for x, weights in batches:
-            sigma, gradient = self._response.sigma(weights), self._response.gradient(weights)
-            self._sigma += float(sigma.sum())
-            self._gradient += gradient.sum(axis=0)
-            self._information += event_information(sigma, gradient, 1.0)
-            yield x, weights
-
-    def report_excess(self, kinematic: FloatArray, again: Callable[[], Batches]) -> None:
-        """Log a warning if an estimate is above the information of these events.
-
-        What a detector leaves of events cannot tell more than the events (data processing
-        inequality), in no direction of the parameters.
-
-        Args:
-            kinematic: Estimated information in the kinematics of one event, shape ``(m, m)``. With
-                that in the rate it is compared with the truth, which holds both.
-            again: Gives the events once more, for the statistical error of their information.
-        """
-        if not self._sigma > 0.0:
-            return
-        score, truth = self._gradient / self._sigma, self._information / self._sigma
-        estimate = kinematic + np.outer(score, score)
-        v = direction_of_largest_ratio(estimate, truth)
-        estimated, known = float(v @ estimate @ v), float(v @ truth @ v)
-        if estimated <= (1.0 + TOLERANCE) * known:
-            return
-        error = self._error(v, again())
-        if estimated > (1.0 + TOLERANCE) * known + N_SIGMA * error:
-            logger.warning(
-                "The estimated information of an event is %.4g in the direction %s of the "
-                "parameters, more than the %.4g +- %.2g with all its latent variables known, which "
-                "is impossible: the network is not converged, was trained at another point or on "
-                "few samples, or describes these events too well. Train it on more samples and on "
-                "events that are not averaged over.",
-                estimated,
-                np.round(v, 3).tolist(),
-                known,
-                error,
-            )
-
-    def _error(self, v: FloatArray, batches: Batches) -> float:
-        """Statistical error of the information of an event in a direction."""
-        variance = 0.0
-        for _, weights in batches:
-            sigma, slope = self._response.sigma(weights), self._response.gradient(weights) @ v
-            single = np.divide(slope**2, sigma, out=np.zeros_like(sigma), where=sigma != 0.0)
-            variance += float(single @ single)
-        return math.sqrt(variance) / self._sigma
-
-
 def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:
     """Sums over the events of each cell of a histogram with open outermost cells.
 
@@ -328,8 +250,7 @@ def model_slices(
     batches: Batches,
     axis: Axis,
     response: CellResponse,
-    estimator: ScoreModel,
-    theta: FloatArray,
+    scores: EstimatedScores,
     rate_score: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     r"""Sums of :math:`w (t + g)(t + g)^T` over the events of each slice, and of w.
@@ -341,8 +262,7 @@ def model_slices(
         batches: Events.
         axis: Observable and edges of the slices.
         response: Gives the weights at theta.
-        estimator: Score estimator or single ratio estimator.
-        theta: Parameter point of the estimator, shape ``(m,)``.
+        scores: Estimated scores t; of an ensemble their mean.
         rate_score: g, shape ``(m,)``.
 
     Returns:
@@ -350,12 +270,13 @@ def model_slices(
         ``(n_edges + 1,)``.
     """
     n_cells = len(axis[1]) + 1
-    total, sums = np.zeros((n_cells, len(theta), len(theta))), np.zeros(n_cells)
+    m = len(scores.theta)
+    total, sums = np.zeros((n_cells, m, m)), np.zeros(n_cells)
     for x, weights in batches:
         if len(x):
             sigma, cells = response.sigma(weights), cell_indices(x, [axis])
-            scores = estimated_scores(estimator, x, theta) + rate_score
-            total += _outer_sums(scores, sigma, cells, n_cells)
+            full = scores.mean(scores.members(x)) + rate_score
+            total += _outer_sums(full, sigma, cells, n_cells)
             sums += np.bincount(cells, weights=sigma, minlength=n_cells)
     return total, sums
 

@@ -13,7 +13,6 @@ from madminer.fisherinformation.bins import (
     Axis,
     Bins,
     Sample,
-    TruthSums,
     cell_edges,
     cell_moments,
     model_slices,
@@ -23,6 +22,7 @@ from madminer.fisherinformation.bins import (
     truth_slices,
     warn_about_sparse_bins,
 )
+from madminer.fisherinformation.estimate import InformationEstimate, information_estimate
 from madminer.fisherinformation.options import InformationKeywords, InformationOptions, Range
 from madminer.fisherinformation.response import (
     CellResponse,
@@ -30,9 +30,12 @@ from madminer.fisherinformation.response import (
     cells_information,
     check_some_weight,
     model_point,
+    rate_score,
     report_slopes,
 )
+from madminer.fisherinformation.score_evidence import ScoreEvidence
 from madminer.fisherinformation.score_information import (
+    EstimatedScores,
     ScoreModel,
     check_reference,
     load_score_model,
@@ -44,9 +47,10 @@ from madminer.fisherinformation.selection import (
     EventSelection,
     event_function,
 )
+from madminer.fisherinformation.vanishing import vanishing_scores
 from madminer.options import takes
 from madminer.stats import BinnedMoments, cell_information, constraint_information
-from madminer.typing import ArrayLike, FloatArray, StrPath, ThetaLike
+from madminer.typing import ArrayLike, EventSource, FloatArray, StrPath, ThetaLike
 
 __all__ = ["FisherInformation"]
 
@@ -99,7 +103,7 @@ class FisherInformation(DataAnalyzer):
 
     def __init__(
         self,
-        filename: StrPath,
+        filename: EventSource,
         include_nuisance_parameters: bool = True,
         *,
         debug: bool = False,  # noqa: ARG002
@@ -228,11 +232,21 @@ class FisherInformation(DataAnalyzer):
         calculate_covariance: bool = True,
         *,
         estimator_weights: ArrayLike | None = None,
+        calibrate: bool = False,
         **options: Unpack[InformationKeywords],
-    ) -> tuple[FloatArray, FloatArray]:
+    ) -> InformationEstimate:
         r"""Information in all observables, with the score estimated by a trained network.
 
         .. math:: I = L \sigma\, E[\hat t\, \hat t^T] + I_\mathrm{rate}
+
+        This is what the network claims, and it can be anything if the network is wrong. The joint
+        scores of the test events tell what it is worth: the result carries an information that is
+        guaranteed, the most that a linear recalibration makes of the scores, and the truth, each
+        with its error, see `InformationEstimate`. They are honest only about events on which the
+        network was not trained. A warning names the numbers if the claim is above what is
+        guaranteed by three standard errors and 5 %, or if the test events are worth fewer than
+        300. Parameters that only change the total rate (the luminosity) have no information in
+        the kinematics, whatever the network says.
 
         Args:
             theta: Parameter point: name or index of a benchmark, or an array, shape ``(p,)`` or
@@ -241,29 +255,39 @@ class FisherInformation(DataAnalyzer):
                 ensemble of them, or the file or folder of either. Whether it knows the k
                 nuisance parameters decides the size of the result.
             unweighted_x_sample_file: Observables of unweighted events at `theta` (npy, shape
-                ``(n, n_observables)``) over which to average; None: the test events of the file.
+                ``(n, n_observables)``) over which to average; None: the test events of the file,
+                from which the evidence comes in either case.
             luminosity: Integrated luminosity in pb^-1.
             include_xsec_info: Whether to add the information in the total rate.
             mode: How an ensemble of estimators is averaged, and whether its covariance is the
                 error of the mean ("score", "modified_score") or the spread of its members
                 ("information"), see `Ensemble.calculate_fisher_information`; a single estimator
                 does not use it.
-            calculate_covariance: Whether to add the covariance of an ensemble to that of the rate;
-                a single estimator adds nothing.
+            calculate_covariance: Whether the covariance holds what the spread of an ensemble says
+                about the training.
             estimator_weights: Weights of the members of an ensemble; None for equal ones.
+            calibrate: Whether to return the guaranteed information of the linearly recalibrated
+                scores (of an ensemble, of their mean) instead of the claim: a lower bound on
+                average, from the test events, whatever the network is.
 
         Returns:
-            Information, shape ``(m, m)``, and covariance of the rate part and of an ensemble,
-            shape ``(m, m, m, m)``.
+            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``, as a pair with
+            the evidence as attributes. The covariance is that of the rate, of the finite number of
+            events that were averaged over and, for the claim of an ensemble, of the training. It
+            does not know how another training of a single network would come out. That of
+            `calibrate` is the error of a bound for these networks, and needs no other.
 
         Raises:
             SetupError: If the estimator has neither p nor p + k parameters.
             EnsembleError: If the covariance of an ensemble of one is asked for.
             OptionError: If an option is not valid or the estimator gives no score.
             ShapeError: If theta has the wrong shape.
+            NoEventsError: If there are no test events.
+            EvidenceError: In strict mode (`madminer.strict`), instead of the warning.
         """
         one_of(mode, "mode", ["score", "information", "modified_score"])
         flag(include_xsec_info, "include_xsec_info")
+        flag(calibrate, "calibrate")
         luminosity, chosen = positive(luminosity, "luminosity"), InformationOptions(**options)
         estimator = load_score_model(model_file)
         point = model_point(self.setup, theta, estimator.n_parameters)
@@ -272,31 +296,32 @@ class FisherInformation(DataAnalyzer):
         at_theta = theta if isinstance(theta, str) else point[:p]
         response = cell_response(self.setup, at_theta, len(point) > p)
         moments, total = self._cells([], response, chosen)
-        n_expected = luminosity * float(total.sigma(moments.sums)[0])
-        truth = TruthSums(response)
-        batches: Iterator[tuple[FloatArray, FloatArray]]
-        part = (0, self.n_samples)
-        if unweighted_x_sample_file is None:
-            part = self._test_range(chosen.test_split)
-            events = truth.watch(self._events(EventSelection(), *part, chosen.batch_size))
-            batches = ((x, response.sigma(weights)) for x, weights in events)
-        else:
-            batches = read_samples(unweighted_x_sample_file, self.n_observables, chosen.batch_size)
-            deque(truth.watch(self._events(EventSelection(), *part)), maxlen=0)
-        information, covariance = model_information(
-            estimator,
+        check_some_weight(total.sigma(moments.sums))
+        scores = EstimatedScores.of(
+            estimator, point, vanishing_scores(moments, total), estimator_weights
+        )
+        evidence = ScoreEvidence(scores, response, rate_score(moments, total))
+        part = self._test_range(chosen.test_split)
+        batches = evidence.watch(self._events(EventSelection(), *part, chosen.batch_size))
+        if unweighted_x_sample_file is not None:
+            sample = read_samples(unweighted_x_sample_file, self.n_observables, chosen.batch_size)
+            deque(batches, maxlen=0)
+            batches = ((scores.members(x), w) for x, w in sample)
+        kinematic = model_information(
+            scores,
             batches,
-            point,
-            n_expected,
             mode,
             calculate_covariance=flag(calculate_covariance, "calculate_covariance"),
-            estimator_weights=estimator_weights,
         )
-        truth.report_excess(information / n_expected, lambda: self._events(EventSelection(), *part))
-        if not include_xsec_info:
-            return information, covariance
-        rate, rate_covariance = cells_information(moments, total, luminosity)
-        return information + rate, covariance + rate_covariance
+        return information_estimate(
+            kinematic,
+            evidence,
+            n_events=luminosity * float(total.sigma(moments.sums)[0]),
+            rate=cells_information(moments, total, luminosity) if include_xsec_info else None,
+            parameters=[*self.parameters, *self.nuisance_parameters][: len(point)],
+            same_events=unweighted_x_sample_file is None,
+            calibrate=calibrate,
+        )
 
     @takes(InformationOptions, without=(*_WITH_NU, *_BINS, "nuisance_response"))
     def histogram_of_information(
@@ -345,13 +370,14 @@ class FisherInformation(DataAnalyzer):
         point = model_point(self.setup, theta, estimator.n_parameters)
         check_reference(estimator, point)
         start, stop = self._test_range(chosen.test_split)
+        everything = cell_response(self.setup, theta, len(point) > self.n_parameters)
+        moments = self._cell_moments(EventSelection())
         outer, test_sigma = model_slices(
             self._events(selection, start, stop, chosen.batch_size),
             axis,
             response,
-            estimator,
-            point,
-            self._rate_score(theta, len(point)),
+            EstimatedScores.of(estimator, point, vanishing_scores(moments, everything)),
+            rate_score(moments, everything),
         )
         scale = luminosity * sigma.sum() / test_sigma.sum()
         return axis[1], sigma, rate, scale * outer[:, : self.n_parameters, : self.n_parameters]
@@ -487,13 +513,6 @@ class FisherInformation(DataAnalyzer):
         """Gives an observable and the weights at theta of selected events, when called."""
         end = None if n_events is None else min(n_events, self.n_samples)
         return lambda: quantile_sample(self._events(selection, 0, end), function, response)
-
-    def _rate_score(self, theta: ThetaLike, n_parameters: int) -> FloatArray:
-        """Gradient of the logarithm of the total cross section, shape ``(n_parameters,)``."""
-        response = cell_response(self.setup, theta, n_parameters > self.n_parameters)
-        sums = self._cell_moments(EventSelection()).sums
-        score: FloatArray = response.gradient(sums)[0] / response.sigma(sums)[0]
-        return score
 
     def _test_range(self, test_split: float | None) -> tuple[int, int]:
         partition = "all" if test_split is None else "test"

@@ -55,6 +55,7 @@ __all__ = [
     "nuisance_forms",
     "nuisance_slope_jacobian",
     "nuisance_slopes",
+    "rate_score",
     "report_slopes",
 ]
 
@@ -306,6 +307,20 @@ def cells_information(
     )
     information: FloatArray = cell_information(sigma, gradient, luminosity).sum(axis=0)
     return information, covariance
+
+
+def rate_score(moments: BinnedMoments, response: CellResponse) -> FloatArray:
+    r"""Score of the total rate, :math:`\nabla \log \sigma`.
+
+    Args:
+        moments: Sums over all events as one cell.
+        response: Cross section and gradient at the parameter point.
+
+    Returns:
+        The score, shape ``(m,)``.
+    """
+    score: FloatArray = response.gradient(moments.sums)[0] / response.sigma(moments.sums)[0]
+    return score
 
 
 def events_information(

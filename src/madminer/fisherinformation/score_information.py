@@ -10,9 +10,12 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
+from madminer.blocks import CACHED_ROWS, row_blocks
 from madminer.checks import path
 from madminer.errors import DataError, NotTrainedError, OptionError, ShapeError
 from madminer.ml import (
@@ -28,9 +31,13 @@ from madminer.ml.ensemble_statistics import (
     normalized_member_weights,
 )
 from madminer.ml.inputs import load_array
-from madminer.typing import ArrayLike, FloatArray, StrPath
+from madminer.stats.information import symmetric_pairs
+from madminer.stats.matrix_means import MatrixEstimate, MatrixMean
+from madminer.typing import ArrayLike, BoolArray, FloatArray, StrPath
 
 __all__ = [
+    "EstimatedScores",
+    "ModelInformation",
     "ScoreModel",
     "check_reference",
     "estimated_scores",
@@ -123,6 +130,55 @@ def check_reference(estimator: ScoreModel, theta: FloatArray) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EstimatedScores:
+    """What an estimator says of events at one parameter point.
+
+    Args:
+        estimator: Score estimator (at its own reference point) or single ratio estimator, or an
+            ensemble of them.
+        theta: Point of the score in the estimator's parameters, shape ``(m,)``.
+        vanishing: Components that are known to be zero for each event, shape ``(m,)``.
+        member_weights: Weights of the members with sum one, shape ``(n_members,)``.
+    """
+
+    estimator: ScoreModel
+    theta: FloatArray
+    vanishing: BoolArray
+    member_weights: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        estimator: ScoreModel,
+        theta: FloatArray,
+        vanishing: BoolArray,
+        estimator_weights: ArrayLike | None = None,
+    ) -> Self:
+        """The same with weights in any normalisation; None for equal ones.
+
+        Raises:
+            ShapeError: If there is not one weight for each member of an ensemble.
+        """
+        member_weights: FloatArray = np.ones(1)
+        if isinstance(estimator, Ensemble):
+            member_weights = normalized_member_weights(estimator_weights, estimator.n_estimators)
+        return cls(estimator, theta, vanishing, member_weights)
+
+    def members(self, x: FloatArray) -> FloatArray:
+        """Scores of each member: ``(n, n_observables)`` to ``(n_members, n, m)``.
+
+        Raises:
+            DataError: If a score is not finite.
+        """
+        scores = _member_scores(self.estimator, x, self.theta)
+        return np.where(self.vanishing, 0.0, scores)
+
+    def mean(self, members: FloatArray) -> FloatArray:
+        """Their mean: ``(n_members, n, m)`` to ``(n, m)``."""
+        return member_mean(members, self.member_weights)
+
+
 def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) -> FloatArray:
     """Score that an estimator predicts for each event.
 
@@ -138,51 +194,98 @@ def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) ->
     Raises:
         DataError: If a score is not finite.
     """
-    scores = _member_scores(estimator, x, theta)
-    return member_mean(scores, normalized_member_weights(None, len(scores)))
+    scores = EstimatedScores.of(estimator, theta, np.zeros(len(theta), dtype=bool))
+    return scores.mean(scores.members(x))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelInformation:
+    """Information of one event that scores claim, with its two uncertainties.
+
+    Args:
+        claimed: The information, with the covariance from the finite number of events.
+        training: Covariance from the training of an ensemble, shape ``(m, m, m, m)``; None where
+            it is not known.
+        uncertainties: What both hold, in words.
+    """
+
+    claimed: MatrixEstimate
+    training: FloatArray | None
+    uncertainties: str
+
+    @property
+    def total(self) -> MatrixEstimate:
+        r"""With both, by the law of total variance.
+
+        .. math::
+
+            \mathrm{Var}(I) = E[\mathrm{Var}_\mathrm{events}(I)]
+            + \mathrm{Var}_\mathrm{training}(E[I])
+        """
+        if self.training is None:
+            return self.claimed
+        return self.claimed.plus(np.zeros_like(self.claimed.value), self.training)
 
 
 def model_information(
-    estimator: ScoreModel,
+    scores: EstimatedScores,
     batches: Iterable[tuple[FloatArray, FloatArray]],
-    theta: FloatArray,
-    n_events: float,
     mode: str = "score",
     *,
     calculate_covariance: bool = True,
-    estimator_weights: ArrayLike | None = None,
-) -> tuple[FloatArray, FloatArray]:
-    """Information in the kinematics and its covariance from the spread of an ensemble.
+) -> ModelInformation:
+    """Information in the kinematics of one event.
 
     Args:
-        estimator: Score estimator or single ratio estimator, or an ensemble of them.
-        batches: Observables, shape ``(n, n_observables)``, and weights at theta, shape ``(n,)``,
-            in any normalisation; the result does not depend on how events are batched.
-        theta: Parameter point of the estimator, shape ``(m,)``.
-        n_events: Expected number of events.
+        scores: Where the scores come from.
+        batches: Scores of the members, shape ``(n_members, n, m)``, and weights at theta, shape
+            ``(n,)``, in any normalisation; the result does not depend on how events are batched.
         mode: How an ensemble is averaged, see `madminer.ml.Ensemble`.
-        calculate_covariance: Whether to calculate the covariance of an ensemble.
-        estimator_weights: Weights of the members of an ensemble; None for equal ones.
+        calculate_covariance: Whether to calculate the covariance from the training of an ensemble.
 
     Returns:
-        Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``; zero for a single
-        estimator.
+        The information and its covariances.
 
     Raises:
         NoEventsError: If the weights do not add up to a positive number.
         EnsembleError: If a covariance is asked of fewer than two members.
     """
-    member_weights: FloatArray = np.ones(1)
-    if isinstance(estimator, Ensemble):
-        member_weights = normalized_member_weights(estimator_weights, estimator.n_estimators)
-    information, covariance = ensemble_information(
-        ((_member_scores(estimator, x, theta), w) for x, w in batches if len(x)),
-        n_events,
-        member_weights,
+    mean = MatrixMean(len(scores.theta))
+
+    def watched() -> Iterator[tuple[FloatArray, FloatArray]]:
+        for members, weights in batches:
+            for rows in row_blocks(len(weights), CACHED_ROWS):
+                mean.add(_squares(members[:, rows], scores, mode), weights[rows])
+            yield members, weights
+
+    information, training = ensemble_information(
+        watched(),
+        1.0,
+        scores.member_weights,
         mode,
-        calculate_covariance=calculate_covariance and isinstance(estimator, Ensemble),
+        calculate_covariance=calculate_covariance and isinstance(scores.estimator, Ensemble),
     )
-    return information, np.zeros((len(theta),) * 4) if covariance is None else covariance
+    claimed = MatrixEstimate(information, mean.estimate().covariance)
+    return ModelInformation(claimed, training, _uncertainties(scores, training, mode))
+
+
+def _uncertainties(scores: EstimatedScores, training: FloatArray | None, mode: str) -> str:
+    if not isinstance(scores.estimator, Ensemble):
+        return "test events, without that of the training, which a single network cannot tell"
+    if training is None:
+        return "test events, without that of the training"
+    what = "spread of" if mode == "information" else "error of the mean of"
+    return f"test events, and {what} {scores.estimator.n_estimators} networks"
+
+
+def _squares(members: FloatArray, scores: EstimatedScores, mode: str) -> FloatArray:
+    """What is averaged over events, upper triangles, shape ``(n, n_pairs)``."""
+    rows, columns = symmetric_pairs(members.shape[-1])
+    if mode == "information":
+        return scores.mean(members[..., rows] * members[..., columns])
+    mean = scores.mean(members).T  # products of rows are fast
+    squares: FloatArray = (mean[rows] * mean[columns]).T
+    return squares
 
 
 def _member_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) -> FloatArray:

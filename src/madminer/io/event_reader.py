@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -33,8 +31,8 @@ from madminer.io.schema import (
     HDF5Reader,
 )
 from madminer.io.setup_file import read_setup_group
+from madminer.io.stored_events import Rows, StoredEvents
 from madminer.models import AnalysisSetup
-from madminer.models.tables import setup_html
 from madminer.typing import FloatArray, IntArray, StrPath
 
 __all__ = [
@@ -179,10 +177,7 @@ def _is_one_piece(dataset: h5py.Dataset) -> bool:
     )
 
 
-Rows = slice | IntArray
-
-
-class EventFile:
+class EventFile(StoredEvents):
     """Events on disk: observables and weights at every benchmark.
 
     The file is opened and its layout checked once; the events are read when they are asked for.
@@ -217,26 +212,11 @@ class EventFile:
         self._identity: Final = self._file.source.identity
         self.version: Final = self._file.version
         with self._file.reading():
-            self.setup: Final[AnalysisSetup] = read_setup_group(self._file)
-            self.n_events: Final = _check_layout(self._file, self.setup)
-            self.summary: Final = _read_summary(self._file, self.setup)
-            self.has_sampling_benchmarks: Final = _has_sampling_benchmarks(
-                self._file, self.n_events
-            )
-        self.n_observables: Final = len(self.setup.observables)
-        self.n_benchmarks: Final = len(self.setup.benchmarks)
-
-    def __repr__(self) -> str:
-        return (
-            f"EventFile({str(self.path)!r}: {self.n_events} events, "
-            f"{self.n_observables} observables, {self.n_benchmarks} benchmarks)"
-        )
-
-    def _repr_html_(self) -> str:
-        return setup_html(self.setup, repr(self))
-
-    def __len__(self) -> int:
-        return self.n_events
+            setup = read_setup_group(self._file)
+            n_events = _check_layout(self._file, setup)
+            self.summary: Final = _read_summary(self._file, setup)
+            is_known = _has_sampling_benchmarks(self._file, n_events)
+        super().__init__(str(self.path), setup, n_events, is_known)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_file": None}
@@ -260,144 +240,14 @@ class EventFile:
         with self._file.reading():
             yield self._file
 
-    def read(self, start: int = 0, stop: int | None = None, *, allow_nan: bool = False) -> Events:
-        """Read consecutive events.
-
-        Args:
-            start: First event.
-            stop: Event behind the last one; None: the end of the file.
-            allow_nan: Whether observables may be undefined (not-a-number).
-
-        Returns:
-            The events.
-
-        Raises:
-            OptionError: If the range is not in the file.
-            DataError: If weights, or observables without `allow_nan`, are not finite.
-        """
-        first, last = self._range(start, stop)
-        return self._read(slice(first, last), allow_nan)
-
-    def read_weights(self, start: int = 0, stop: int | None = None) -> FloatArray:
-        """Read only the weights of consecutive events.
-
-        Args:
-            start: First event.
-            stop: Event behind the last one; None: the end of the file.
-
-        Returns:
-            Weights in pb, shape ``(stop - start, n_benchmarks)``.
-
-        Raises:
-            OptionError: If the range is not in the file.
-            DataError: If weights are not finite.
-        """
-        return self._weights(slice(*self._range(start, stop)))
-
-    def read_sampling_benchmarks(self, start: int = 0, stop: int | None = None) -> IntArray | None:
-        """Read only where consecutive events were generated.
-
-        Args:
-            start: First event.
-            stop: Event behind the last one; None: the end of the file.
-
-        Returns:
-            Index of the physical benchmark, negative for background, shape ``(stop - start,)``;
-            None if it is not known.
-
-        Raises:
-            OptionError: If the range is not in the file.
-        """
-        return self._sampled(slice(*self._range(start, stop)))
-
-    def iterate(
-        self,
-        start: int = 0,
-        stop: int | None = None,
-        batch_size: int | None = 100_000,
-        *,
-        allow_nan: bool = False,
-        memory_limit: float | None = None,
-    ) -> Iterator[Events]:
-        """Read consecutive events in batches.
-
-        A batch is read while the last one is still in memory, so memory for two is needed.
-
-        Args:
-            start: First event.
-            stop: Event behind the last one; None: the end of the file.
-            batch_size: Events in a batch; None: all in one.
-            allow_nan: Whether observables may be undefined (not-a-number).
-            memory_limit: Memory in bytes that reading may take; batches are then as large as it
-                allows, whatever `batch_size`.
-
-        Returns:
-            Batches of events; none if the range is empty.
-
-        Raises:
-            OptionError: If the range is not in the file, `batch_size` is below one, or
-                `memory_limit` is too small for an event.
-            DataError: If weights, or observables without `allow_nan`, are not finite.
-        """
-        start, stop = self._range(start, stop)
-        if memory_limit is not None:
-            batch_size = self._events_within(memory_limit)
-        if batch_size is not None and batch_size < 1:
-            raise OptionError(f"batch_size must be at least 1, or None; got {batch_size}.")
-        end, step = stop, batch_size or max(stop - start, 1)
-        return (
-            self.read(first, min(first + step, end), allow_nan=allow_nan)
-            for first in range(start, end, step)
-        )
-
-    def rows(self, indices: IntArray, *, allow_nan: bool = False) -> FloatArray:
-        """Read the observables of chosen events.
-
-        The memory is that of the result, see `madminer.io.event_reader`.
-
-        Args:
-            indices: Numbers of the events in any order, repeated ones allowed, shape ``(m,)``.
-            allow_nan: Whether observables may be undefined (not-a-number).
-
-        Returns:
-            Observables, shape ``(m, n_observables)``.
-
-        Raises:
-            OptionError: If an event is not in the file.
-            DataError: If observables are not finite, without `allow_nan`.
-        """
-        return self._observables(self._wanted(indices), allow_nan)
-
-    def weights(self, indices: IntArray) -> FloatArray:
-        """Read the weights of chosen events, as `rows` does their observables.
-
-        Args:
-            indices: Numbers of the events in any order, repeated ones allowed, shape ``(m,)``.
-
-        Returns:
-            Weights in pb, shape ``(m, n_benchmarks)``.
-
-        Raises:
-            OptionError: If an event is not in the file.
-            DataError: If weights are not finite.
-        """
-        return self._weights(self._wanted(indices))
-
-    def take(self, indices: IntArray, *, allow_nan: bool = False) -> Events:
-        """Read chosen events with their weights, as `rows` does their observables.
-
-        Args:
-            indices: Numbers of the events in any order, repeated ones allowed, shape ``(m,)``.
-            allow_nan: Whether observables may be undefined (not-a-number).
-
-        Returns:
-            The events in the order of `indices`.
-
-        Raises:
-            OptionError: If an event is not in the file.
-            DataError: If weights, or observables without `allow_nan`, are not finite.
-        """
-        return self._read(self._wanted(indices), allow_nan)
+    def generated(self) -> EventSummary:
+        """Numbers of events generated at each benchmark: as the file states them, else counted."""
+        stated = self.summary
+        if stated is not None and (
+            np.any(stated.signal_events > 0) or not self.has_sampling_benchmarks
+        ):
+            return stated
+        return self._counted()
 
     def iterate_unchecked(self, batch_size: int) -> Iterator[Events]:
         """Read all events in batches, whatever their numbers are; see `iterate`.
@@ -411,9 +261,6 @@ class EventFile:
                 self._values(WEIGHTS, rows),
                 self._values(SAMPLING_BENCHMARKS, rows) if self.has_sampling_benchmarks else None,
             )
-
-    def _read(self, rows: Rows, allow_nan: bool) -> Events:
-        return Events(self._observables(rows, allow_nan), self._weights(rows), self._sampled(rows))
 
     def _values(self, name: str, rows: Rows) -> NDArray[Any]:
         with self._opened() as file:
@@ -444,10 +291,8 @@ class EventFile:
             )
         return weights
 
-    def _sampled(self, rows: Rows) -> IntArray | None:
-        if not self.has_sampling_benchmarks:
-            return None
-        sampled = self._values(SAMPLING_BENCHMARKS, rows)
+    def _sampled(self, rows: Rows) -> IntArray:
+        sampled: IntArray = self._values(SAMPLING_BENCHMARKS, rows)
         n_physical = len(self.setup.physical_benchmarks)
         if sampled.size and sampled.max() >= n_physical:
             raise FileFormatError(
@@ -455,36 +300,6 @@ class EventFile:
                 f"{n_physical} physical benchmarks. Read the sample again."
             )
         return sampled
-
-    def _wanted(self, indices: IntArray) -> IntArray:
-        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
-        if wanted.size and not (wanted.min() >= 0 and wanted.max() < self.n_events):
-            raise OptionError(
-                f"{self.path} has the events 0 to {self.n_events - 1}, but events "
-                f"{wanted.min()} to {wanted.max()} were asked for."
-            )
-        return wanted
-
-    def _range(self, start: int, stop: int | None) -> tuple[int, int]:
-        first = operator.index(start)
-        last = self.n_events if stop is None else operator.index(stop)
-        if not 0 <= first <= last <= self.n_events:
-            raise OptionError(
-                f"Events {start} to {stop} were asked for; {self.path} has {self.n_events}, so "
-                f"0 <= start <= stop <= {self.n_events} must hold."
-            )
-        return first, last
-
-    def _events_within(self, memory_limit: float) -> int:
-        """Events in a batch, with the last batch and the marks of the checks in memory too."""
-        numbers = self.n_observables + self.n_benchmarks + int(self.has_sampling_benchmarks)
-        needed = (2 * 8 + 1) * numbers
-        if not needed <= memory_limit < math.inf:
-            raise OptionError(
-                f"memory_limit must be a number of bytes, at least the {needed} that reading an "
-                f"event of {self.path} takes; got {memory_limit!r}. 1e8 is enough to be fast."
-            )
-        return int(memory_limit // needed)
 
 
 def _check_layout(file: HDF5Reader, setup: AnalysisSetup) -> int:

@@ -22,6 +22,7 @@ from iminuit import Minuit
 
 from madminer.checks import flag, number, real, real_array, refusal, sequence, shown
 from madminer.errors import FitError, OptionError, ShapeError, UnknownNameError
+from madminer.evidence import report_weakness
 from madminer.likelihood.model import Likelihood
 from madminer.stats.minimize import Expansion, Objective, minimize_many
 from madminer.tables import Table, tables_html
@@ -532,7 +533,8 @@ def _interval(minuit: Minuit, name: str) -> tuple[float, float]:
 def _report(result: FitResult, p: int, at_limit: Sequence[str]) -> None:
     """Warn of parameters at a boundary and of nuisance parameters far from their constraints."""
     if at_limit:
-        logger.warning(
+        report_weakness(
+            logger,
             "The best fit lies at the limit of %s: its error is not that of an interval, and "
             "-2 log r is not distributed as chi-squared there.",
             ", ".join(at_limit),
@@ -543,7 +545,8 @@ def _report(result: FitResult, p: int, at_limit: Sequence[str]) -> None:
         if abs(value) > FAR_PULL
     ]
     if far:
-        logger.warning(
+        report_weakness(
+            logger,
             "The data pull %s, in standard deviations of the constraints: the model does not "
             "describe the data.",
             ", ".join(far),

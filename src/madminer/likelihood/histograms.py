@@ -12,6 +12,7 @@ import numpy as np
 
 from madminer.checks import real_array, refusal, sequence, whole
 from madminer.errors import DataError, OptionError
+from madminer.evidence import report_weakness
 from madminer.fisherinformation.score_information import (
     ScoreModel,
     estimated_scores,
@@ -224,7 +225,8 @@ def finite_rows(values: FloatArray, what: str) -> BoolArray:
     if n_lost and n_lost == len(values):
         raise DataError(f"None of the {what} has a finite value of what is histogrammed.")
     if n_lost:
-        logger.warning(
+        report_weakness(
+            logger,
             "%d of %d %s have no finite value of what is histogrammed and do not count.",
             n_lost,
             len(values),

@@ -35,11 +35,14 @@ class LearnedDensity:
         members: Single ratio estimators or likelihood estimators of one type.
         n_parameters: Number p of theory parameters.
         knows_nu: Whether the networks take nuisance parameters after theta.
+        validated_thetas: Points at which their calibration was tested, shape ``(n, m)``; None if
+            it never was.
     """
 
     members: Sequence[ParameterizedRatioEstimator | LikelihoodEstimator]
     n_parameters: int
     knows_nu: bool
+    validated_thetas: FloatArray | None = None
 
     def positions(self, points: ParameterPoints) -> FloatArray:
         """What the networks take of parameter points, shape ``(n, p)`` or ``(n, p + v)``."""
@@ -155,4 +158,5 @@ def learned_density(model: Estimator | Ensemble | StrPath, setup: AnalysisSetup)
             f"The estimator was trained with {densities[0].n_observables} observables, but the "
             f"events have {n_observables}."
         )
-    return LearnedDensity(densities, p, v > 0 and densities[0].n_parameters == p + v)
+    knows_nu = v > 0 and densities[0].n_parameters == p + v
+    return LearnedDensity(densities, p, knows_nu, getattr(known, "validated_thetas", None))

@@ -43,7 +43,7 @@ from madminer.likelihood.pool import EventPool
 from madminer.likelihood.terms import ResponseShape
 from madminer.likelihood.yields import EventCells
 from madminer.ml import Estimator, ScoreEstimator, load_estimator
-from madminer.typing import FloatArray, StrPath, ThetaLike
+from madminer.typing import EventSource, FloatArray, StrPath, ThetaLike
 
 __all__ = ["ResponseEstimator", "learned_response", "response_term", "train_response"]
 
@@ -55,7 +55,7 @@ SMALLEST_RATIO = 1e-3
 
 
 def train_response(
-    analyzer: DataAnalyzer | StrPath,
+    analyzer: DataAnalyzer | EventSource,
     theta: ThetaLike,
     *,
     test_split: float | None = 0.2,

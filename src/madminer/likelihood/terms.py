@@ -19,6 +19,7 @@ import numpy as np
 from madminer.analysis.weights import ParameterPoints
 from madminer.blocks import row_blocks
 from madminer.errors import DataError
+from madminer.evidence import report_weakness
 from madminer.likelihood.learned import LearnedDensity
 from madminer.likelihood.yields import Yields
 from madminer.stats import log_poisson
@@ -100,7 +101,8 @@ class RateTerm(Term):
         mean, slope = self.luminosity * sigma[:, 0], self.luminosity * gradient[:, 0]
         is_negative = sigma[:, 0] < 0.0
         if is_negative.any() and self.is_reporting:
-            logger.warning(
+            report_weakness(
+                logger,
                 "The cross section is negative at %d of %d parameter points, where %g events are "
                 "expected instead: too few events were generated for theta so far away.",
                 is_negative.sum(),
@@ -417,7 +419,8 @@ def _counting(log_f: FloatArray, score: FloatArray | None = None) -> tuple[Float
     used = np.asarray(is_finite.all(axis=0) if log_f.ndim == 2 else is_finite)
     if used.all():
         return log_f, scores
-    logger.warning(
+    report_weakness(
+        logger,
         "%d of %d events have no finite likelihood at some parameter point and do not count.",
         np.count_nonzero(~used),
         used.size,

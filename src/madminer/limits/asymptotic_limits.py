@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -22,26 +20,25 @@ from madminer.likelihood.pool import EventPool
 from madminer.likelihood.response import response_term
 from madminer.likelihood.terms import LearnedShape, RateTerm, Term, binned_densities
 from madminer.limits.errors import binned_log_r_errors, ensemble_log_r_errors
-from madminer.limits.grid import LimitGrid, limit_grid, parameters_at_border, shown_point
+from madminer.limits.grid import LimitGrid, limit_grid
 from madminer.limits.options import LimitKeywords, LimitMode, LimitOptions
+from madminer.limits.reliability import (
+    report_border,
+    report_few_data,
+    report_few_events,
+    report_truth,
+    report_untested,
+)
 from madminer.limits.shapes import DataSet, HistogramShape, histogram_shape
 from madminer.limits.truth import truth_terms
 from madminer.models import AnalysisSetup
 from madminer.options import takes
 from madminer.stats import p_values_from_log_r, regular_grid
-from madminer.typing import ArrayLike, FloatArray, IntArray, StrPath, ThetaLike
+from madminer.typing import ArrayLike, EventSource, FloatArray, IntArray, ThetaLike
 
 __all__ = ["AsymptoticLimits", "expected_limits_of", "grid_points", "limits_of"]
 
-logger = logging.getLogger(__name__)
-
 MODES = ("rate", "histo", "ml", "sally", "adaptive-sally", "sallino", "truth")
-
-CONFIDENCE_LEVEL = 0.68
-"""The assumed truth must lie within the limits expected from it at this confidence level."""
-
-FEW_EVENTS = 100.0
-"""Effective number of events at a grid point below which limits are reported as uncertain."""
 
 
 class AsymptoticLimits(DataAnalyzer):
@@ -74,7 +71,7 @@ class AsymptoticLimits(DataAnalyzer):
     """
 
     def __init__(
-        self, filename: StrPath | None = None, include_nuisance_parameters: bool = False
+        self, filename: EventSource | None = None, include_nuisance_parameters: bool = False
     ) -> None:
         flag(include_nuisance_parameters, "include_nuisance_parameters")
         if filename is not None:
@@ -118,7 +115,7 @@ class AsymptoticLimits(DataAnalyzer):
         weights, _ = event_weights(len(x), None, chosen.n_observed)
         thetas = self._thetas(chosen)
         grid = limits_of(self, mode, DataSet(x, weights), thetas, chosen, chosen.return_observed)
-        _report_border(grid, list(self.parameters))
+        report_border(grid, list(self.parameters))
         return grid
 
     @takes(LimitOptions, without=("n_observed", "return_observed"))
@@ -213,11 +210,13 @@ def expected_limits_of(
     close_to = theta_true if options.sample_only_from_closest_benchmark else None
     pool = EventPool.of(analyzer, "test", options.test_split, close_to).first(options.n_asimov)
     probabilities = pool.probabilities(theta_true)
+    if mode != "rate":
+        report_few_data(probabilities)
     n_expected = expected_number(analyzer, theta_true, None, options.luminosity)
     data = DataSet(pool.x, n_expected * probabilities, pool)
     truth = analyzer.setup.theta(theta_true)
     grid = limits_of(analyzer, mode, data, thetas, options, options.return_asimov, truth)
-    _report_border(grid, list(analyzer.parameters))
+    report_border(grid, list(analyzer.parameters))
     return grid
 
 
@@ -241,7 +240,7 @@ def limits_of(
         return_data: Whether to return what is histogrammed of the data, or of how many events.
         truth: Assumed truth of expected data, at which the likelihood is calculated too.
     """
-    _report_few_events(analyzer, thetas)
+    report_few_events(analyzer, thetas)
     points = thetas if truth is None else np.vstack([thetas, truth])
     kept = slice(0, len(thetas))
     shape = _shape(analyzer, mode, data, points, kept, options)
@@ -269,8 +268,10 @@ def limits_of(
         histograms=shape.histograms(params[kept]) if options.return_histos else None,
         data=shape.shown_data(data, return_data, len(thetas)),
     )
+    if shape.learned is not None:
+        report_untested(grid, shape.learned.density.validated_thetas)
     if truth is not None:
-        _report_truth(grid, truth, float(log_l[-1] - log_l[best]))
+        report_truth(grid, truth, float(log_l[-1] - log_l[best]))
     return grid
 
 
@@ -380,47 +381,3 @@ def _learned(analyzer: DataAnalyzer, data: DataSet, options: LimitOptions) -> _S
         pool = EventPool.of(analyzer)
         terms.append(response_term(options.response, density, data.x, data.weights, pool))
     return _Shape(analyzer.setup, tuple(terms), learned=learned)
-
-
-def _report_few_events(analyzer: DataAnalyzer, thetas: FloatArray) -> None:
-    """Warn of grid points that hardly any simulated event describes."""
-    sigma, error = analyzer.xsecs(list(thetas))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        n_effective = np.where(sigma > 0.0, (sigma / error) ** 2, 0.0)
-    worst = int(np.argmin(n_effective))
-    if n_effective[worst] < FEW_EVENTS:
-        logger.warning(
-            "At the grid point theta = %s the simulated events are worth %.3g unweighted ones: "
-            "the grid reaches beyond what was simulated, and limits there are not reliable. Use a "
-            "smaller grid, or events from benchmarks nearer to it.",
-            shown_point(thetas[worst]),
-            n_effective[worst],
-        )
-
-
-def _report_truth(grid: LimitGrid, truth: FloatArray, log_r: float) -> None:
-    """Warn of an assumed truth that the limits expected from it exclude."""
-    p_value = float(p_values_from_log_r([min(log_r, 0.0)], grid.dof)[0])
-    if p_value < 1.0 - CONFIDENCE_LEVEL:
-        logger.warning(
-            "The assumed truth theta = %s is excluded by the limits expected from it, with p = "
-            "%.2g where it should be 1; the best fit is %s. An estimator is biased, bins differ "
-            "from point to point (fix_adaptive_binning), or the events are few: train it longer or "
-            "on more samples, use common bins, or more test events.",
-            shown_point(truth),
-            p_value,
-            shown_point(grid.best_theta),
-        )
-
-
-def _report_border(grid: LimitGrid, names: Sequence[str]) -> None:
-    """Warn of a best fit at the border of the grid."""
-    at_border = parameters_at_border(grid)
-    if at_border:
-        logger.warning(
-            "The best fit theta = %s lies at the border of the grid in %s: the likelihood may be "
-            "larger outside, so that p-values are too large. Widen the grid, unless the parameter "
-            "ends there.",
-            shown_point(grid.best_theta),
-            ", ".join(names[i] for i in at_border),
-        )

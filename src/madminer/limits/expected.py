@@ -7,13 +7,13 @@ from madminer.likelihood.learned import DensityModel
 from madminer.limits.asymptotic_limits import expected_limits_of, grid_points
 from madminer.limits.grid import LimitGrid
 from madminer.limits.options import LimitMode, LimitOptions
-from madminer.typing import ArrayLike, StrPath, ThetaLike
+from madminer.typing import ArrayLike, EventSource, StrPath, ThetaLike
 
 __all__ = ["expected_limit_grid", "truth_limit_grid"]
 
 
 def expected_limit_grid(
-    analyzer: DataAnalyzer | StrPath,
+    analyzer: DataAnalyzer | EventSource,
     estimator: DensityModel | StrPath,
     theta_true: ThetaLike,
     theta_grid: ArrayLike,
@@ -59,7 +59,7 @@ def expected_limit_grid(
 
 
 def truth_limit_grid(
-    analyzer: DataAnalyzer | StrPath,
+    analyzer: DataAnalyzer | EventSource,
     theta_true: ThetaLike,
     theta_grid: ArrayLike,
     luminosity: float = 300000.0,
@@ -100,7 +100,7 @@ def truth_limit_grid(
 
 
 def _on_grid(
-    analyzer: DataAnalyzer | StrPath,
+    analyzer: DataAnalyzer | EventSource,
     mode: LimitMode,
     theta_true: ThetaLike,
     theta_grid: ArrayLike,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from madminer.errors import SimulatorError
 from madminer.io.atomic import cleaned_up, output_errors
+from madminer.madgraph.guard import guarded
 from madminer.madgraph.log import LogWatcher, log_tail
 
 __all__ = ["Limits", "Stop", "call", "is_running"]
@@ -73,8 +74,8 @@ def call(
 ) -> int:
     r"""Run a program to its end; its standard input is empty, its output goes to a log.
 
-    It gets a session of its own. At an error, Ctrl-C, SIGTERM, or when its time is over, all
-    processes of this session are ended, and so are those that it leaves behind.
+    It gets a session of its own. At an error, Ctrl-C, SIGTERM, SIGKILL, or when its time is over,
+    all processes of this session are ended, and so are those that it leaves behind.
 
     Args:
         command: Program and arguments; no shell reads them.
@@ -105,7 +106,7 @@ def call(
         output = log.open("wb")
     with output:
         process = _start(command, output.fileno(), folder, environment)
-    with cleaned_up(lambda: _end_session(process)):
+    with cleaned_up(lambda: _end_session(process)), guarded(process):
         return _wait(process, log, limits, stop or Stop(), LogWatcher(log, show))
 
 

@@ -74,6 +74,17 @@ _CAUSES: Final[Sequence[tuple[re.Pattern[str], str]]] = [
             "The process card has a particle that the model does not know.",
         ),
         (
+            r"InvalidParamCard",
+            "The parameter card is not one of this model, perhaps since the model is restricted. "
+            "Take Cards/param_card_default.dat of the process as template, or import the model "
+            "without restriction, as in 'import model EWdim6-full'.",
+        ),
+        (
+            r"'int' object has no attribute 'decode'",
+            "The reweighting of MadGraph 3.4 cannot read what f2py of numpy after 1.23 makes. "
+            "Install numpy 1.23 for the Python that starts MadGraph, or take MadGraph 3.5.",
+        ),
+        (
             r"trying to compile [^\n]*rw_me|No module named '?numpy"
             r"|f2py\S*: (?:command )?not found",
             "The reweighting could not be compiled: it needs numpy (f2py) for the Python that "

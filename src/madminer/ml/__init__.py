@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from madminer.ml.base import ConditionalEstimator, Estimator, TheresAGoodReasonThisDoesntWork
+from madminer.ml.calibrated_ratio import CalibratedRatio
+from madminer.ml.calibrated_score import CalibratedScore
 from madminer.ml.double_parameterized_ratio import DoubleParameterizedRatioEstimator
 from madminer.ml.ensemble import Ensemble
 from madminer.ml.first_release import EnsembleForge, MLForge
@@ -16,6 +18,8 @@ from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
 from madminer.ml.score import ScoreEstimator
 
 __all__ = [
+    "CalibratedRatio",
+    "CalibratedScore",
     "ConditionalEstimator",
     "DoubleParameterizedRatioEstimator",
     "Ensemble",

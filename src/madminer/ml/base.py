@@ -23,6 +23,7 @@ from madminer.errors import (
     OptionError,
     ShapeError,
 )
+from madminer.evidence import report_weakness
 from madminer.io.file_sets import reading
 from madminer.io.sample_files import one_sample
 from madminer.ml.checkpoints import open_checkpoint
@@ -68,7 +69,9 @@ __all__ = ["ConditionalEstimator", "Estimator", "TheresAGoodReasonThisDoesntWork
 logger = logging.getLogger("madminer.ml")
 
 _MOST_NUMBERS = 1 << 31  # of a network: 8 GiB, and three times as much for the optimiser
-_KNOWN_AFTER_TRAINING = frozenset({"n_observables", "n_parameters", "nuisance_mode_default"})
+_KNOWN_AFTER_TRAINING = frozenset(
+    {"n_observables", "n_parameters", "nuisance_mode_default", "validated_thetas"}
+)
 
 
 class TheresAGoodReasonThisDoesntWork(NotAvailableError):  # noqa: N818 (documented name)
@@ -87,6 +90,8 @@ class Estimator(ABC):
     Attributes:
         n_observables: Number of observables that the network sees, None before training.
         n_parameters: Number of parameters, None before training.
+        validated_thetas: Parameter points at which a validation found the estimator calibrated,
+            shape ``(n, n_parameters)``, kept in its files; None without, and after more training.
 
     Raises:
         OptionError: If a setting lies outside its range.
@@ -112,6 +117,7 @@ class Estimator(ABC):
         self.dropout_prob = checks.number(dropout_prob, "dropout_prob", 0.0, below=1.0)
         self.n_observables: int | None = None
         self.n_parameters: int | None = None
+        self.validated_thetas: FloatArray | None = None
         self._network: nn.Module | None = None
         self._x_scaling: Standardization | None = None
         self._theta_scaling: Standardization | None = None
@@ -275,6 +281,7 @@ class Estimator(ABC):
         restored = type(self)()
         with reading(f"The estimator {filename}", "Save it again, or copy all of its files."):
             restored._restore(model)
+            restored.validated_thetas = _check_validated(model.settings, restored.n_parameters)
         vars(self).update(vars(restored))
 
     # What subclasses tell
@@ -331,10 +338,11 @@ class Estimator(ABC):
                 options.checkpoint, options.checkpoint_every, rng, resume=options.resume
             )
         loaded = load_training_data(request, required_columns(self.family, request.terms), rng)
-        for warning in data_warnings(
+        told = data_warnings(
             self.family, request.method, loaded.sample, options.loop, len(loaded.rows)
-        ):
-            logger.warning(warning)
+        )
+        for warning in told:
+            report_weakness(logger, warning)
         n_parameters = loaded.n_parameters
         self._check_sizes(loaded.n_observables, n_parameters)
         x_scaling = self._x_scaling or fit_scaling(
@@ -373,7 +381,9 @@ class Estimator(ABC):
             callbacks=options.callbacks,
             checkpoint=settings,
             on_epoch=lambda _: self._adopt(network, x_scaling, theta_scaling, n_parameters),
-            trivial=trivial_answer(self.family, request.terms, options.alpha),
+            trivial=None
+            if told or options.shuffle_labels  # one warning for each cause, none for a closure test
+            else trivial_answer(self.family, request.terms, options.alpha),
         )
 
     @final
@@ -420,6 +430,7 @@ class Estimator(ABC):
 
     def _settings(self) -> dict[str, Any]:
         """Settings as they stand in files."""
+        thetas = self.validated_thetas
         return {
             "estimator_type": self.family,
             "n_observables": self.n_observables,
@@ -429,6 +440,7 @@ class Estimator(ABC):
             "activation": self.activation,
             "dropout_prob": self.dropout_prob,
             **self._more_settings(),
+            **({} if thetas is None else {"validated_thetas": np.asarray(thetas).tolist()}),
         }
 
     def _training_settings(self) -> dict[str, Plain]:
@@ -462,6 +474,7 @@ class Estimator(ABC):
         self._network = network
         self._x_scaling = x_scaling
         self._theta_scaling = theta_scaling
+        self.validated_thetas = None  # this network was not validated
         self.n_parameters = n_parameters
         self.n_observables = len(self.features or range(x_scaling.n_columns))
 
@@ -578,6 +591,13 @@ def _check_features(features: object) -> list[int] | None:
     if not chosen or len(set(chosen)) != len(chosen):
         raise checks.refusal("features", "None or different indices of observables", features)
     return chosen
+
+
+def _check_validated(settings: Mapping[str, Any], n_parameters: int | None) -> FloatArray | None:
+    if settings.get("validated_thetas") is None:
+        return None
+    stored = checks.real_array(settings["validated_thetas"], "validated_thetas")
+    return load_thetas(stored, n_parameters or 0, "validated_thetas")
 
 
 def _check_n_hidden(n_hidden: object) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from madminer.ml.evaluation import (
     evaluate_pairs,
 )
 from madminer.ml.inputs import DataLike
-from madminer.ml.options import TrainingKeywords, TrainingOptions
+from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
 from madminer.nn.ratios import DoubleRatioNetwork
@@ -138,7 +138,7 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
             "t_xz0": t_xz0_val,
             "t_xz1": t_xz1_val,
         }
-        return self._train(method, data, validation, TrainingOptions(**options))
+        return self._train(method, data, validation, training_options(method, x, options))
 
     def evaluate_log_likelihood_ratio(
         self,

@@ -432,6 +432,9 @@ class Ensemble:
 
         The "score" modes are more precise: noise of single members adds to :math:`I(t_a)`.
 
+        The covariance is that of the training, not of the finite number of events x, which
+        `madminer.fisherinformation.FisherInformation.full_information` adds.
+
         Args:
             x: Observations drawn at theta, shape ``(n_x, n_observables)``.
             theta: Parameter point of ratio estimators, shape ``(n_parameters,)``; score estimators

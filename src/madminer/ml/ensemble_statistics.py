@@ -200,7 +200,7 @@ def ensemble_information(
     calculate_covariance: bool = True,
     epsilon_shift: float = 0.001,
 ) -> tuple[FloatArray, FloatArray | None]:
-    r"""Kinematic Fisher information of an ensemble, with its covariance.
+    r"""Kinematic Fisher information of an ensemble, with its covariance from the training.
 
     With :math:`I(s) = n_{ev} \sum_e w_e\, s_e s_e^T / \sum_e w_e`, the scores :math:`t_a` of the
     members and their mean m for every event,
@@ -213,6 +213,11 @@ def ensemble_information(
     where :math:`q^2 = \sum_a v_a^2`, or 1/n with equal weights. The first is the error of the mean
     in linear propagation, the second the same with shifts as large as the error, and the third the
     spread of single members, which `covariance_of_mean` turns into the error of their mean.
+
+    These are uncertainties of the training: of initial weights and the order of events, and, if
+    members were trained on different events, of the finite training sample. None of them holds the
+    finite number of events over which the scores are averaged, which
+    `FisherInformation.full_information` adds.
 
     Args:
         batches: Scores of the members, shape ``(n, n_x, p)``, and weights of the events in any

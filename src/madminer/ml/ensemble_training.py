@@ -17,7 +17,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -40,12 +40,14 @@ from madminer.typing import FloatArray, Seed
 
 __all__ = [
     "check_members",
+    "check_workers",
     "common_number",
     "member_arguments",
     "member_seeds",
     "member_values",
     "mixture_error",
     "train_members",
+    "workers",
 ]
 
 logger = logging.getLogger("madminer")
@@ -227,7 +229,7 @@ def train_members(
             of ``train`` lies outside its range; nothing is trained.
         MadMinerError: If members fail, of the type of their error; all others are trained.
     """
-    _check_processes(n_processes, executor)
+    check_workers(executor, n_processes)
     for given in arguments:
         TrainingOptions(**{name: given[name] for name in _OPTIONS & given.keys()})
     n = len(estimators)
@@ -248,9 +250,7 @@ def train_members(
         if executor is None and n_processes in {None, 1}:
             _train_in_sequence(estimators, arguments, on_epoch, on_end)
         else:
-            with (
-                nullcontext(executor) if executor else _processes(min(n, n_processes or 1)) as pool
-            ):
+            with workers(executor, n_processes, n) as pool:
                 _train_through(pool, estimators, arguments, on_end)
     finally:
         bar.close()
@@ -260,7 +260,13 @@ def train_members(
     return [ended[i].history for i in range(n)]  # type: ignore[misc]  # no error: a history
 
 
-def _check_processes(n_processes: int | None, executor: Executor | None) -> None:
+def check_workers(executor: Executor | None, n_processes: int | None) -> None:
+    """Check what is to run pieces of work.
+
+    Raises:
+        OptionError: If `n_processes` is not a positive whole number, `executor` is not an executor,
+            or both are given.
+    """
     if n_processes is not None:
         checks.whole(n_processes, "n_processes", 1)
     if executor is not None and not callable(getattr(executor, "submit", None)):
@@ -492,6 +498,25 @@ class _Collector(logging.Handler):
 
 
 # Processes of this machine
+
+
+@contextmanager
+def workers(
+    executor: Executor | None, n_processes: int | None, n_pieces: int
+) -> Iterator[Executor]:
+    """The executor that was given, or processes of this machine for the time of a block.
+
+    Args:
+        executor: The executor; it is not shut down.
+        n_processes: Instead, number of processes.
+        n_pieces: Number of pieces of work: more processes are not started.
+    """
+    check_workers(executor, n_processes)
+    if executor is not None:
+        yield executor
+        return
+    with _processes(min(n_pieces, n_processes or 1)) as pool:
+        yield pool
 
 
 @contextmanager

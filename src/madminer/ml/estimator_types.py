@@ -5,6 +5,8 @@ from __future__ import annotations
 from madminer.checks import refusal, shown
 from madminer.errors import FileFormatError
 from madminer.ml.base import Estimator
+from madminer.ml.calibrated_ratio import CalibratedRatio
+from madminer.ml.calibrated_score import CalibratedScore
 from madminer.ml.double_parameterized_ratio import DoubleParameterizedRatioEstimator
 from madminer.ml.likelihood import LikelihoodEstimator
 from madminer.ml.methods import FAMILIES
@@ -22,6 +24,7 @@ __all__ = ["ESTIMATORS", "family_of_method", "load_single_estimator", "restore_e
 ESTIMATORS: dict[str, type[Estimator]] = {
     estimator.family: estimator
     for estimator in (
+        CalibratedRatio,
         DoubleParameterizedRatioEstimator,
         LikelihoodEstimator,
         MorphingAwareRatioEstimator,
@@ -68,7 +71,10 @@ def restore_estimator(model: StoredModel, filename: StrPath) -> Estimator:
             f"{filename} has the unknown estimator type {shown(estimator_type)}; known are "
             f"{', '.join(ESTIMATORS)}."
         )
-    estimator = ESTIMATORS[estimator_type]()
+    kind = ESTIMATORS[estimator_type]
+    if kind is ScoreEstimator and "calibration" in model.settings:
+        kind = CalibratedScore  # whose files are those of a ScoreEstimator, with more settings
+    estimator = kind()
     estimator.restore(model, filename)
     return estimator
 

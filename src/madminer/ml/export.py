@@ -67,6 +67,7 @@ _RATIO = Signature(("theta",), "log_likelihood_ratio")
 SIGNATURES: dict[str, Signature] = {
     "score": Signature((), "score"),
     "parameterized_ratio": _RATIO,
+    "calibrated_ratio": _RATIO,
     "morphing_aware_ratio": _RATIO,
     "quadratic_morphing_aware_ratio": _RATIO,
     "double_parameterized_ratio": Signature(("theta0", "theta1"), "log_likelihood_ratio"),

@@ -287,14 +287,15 @@ def data_warnings(
         n_training: Number of events to train on.
 
     Returns:
-        Messages with number and remedy, none for an ordinary sample.
+        One message with numbers and remedies, none for an ordinary sample.
     """
     found = [
         _unbalanced_classes(method, sample),
         _scores_in_strange_units(family, sample, _sum_of_rates(settings, n_training)),
         _parameters_in_strange_units(family, sample),
     ]
-    return [message for message in found if message is not None]
+    messages = [message for message in found if message is not None]
+    return [" ".join(messages)] if messages else []
 
 
 def check_ratio_direction(sample: Sample, suffix: str = "") -> None:

@@ -12,7 +12,7 @@ from madminer import checks
 from madminer.errors import FileFormatError, NotAvailableError
 from madminer.ml.base import ConditionalEstimator
 from madminer.ml.inputs import DataLike
-from madminer.ml.options import TrainingKeywords, TrainingOptions
+from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.flows import ConditionalFlow
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
@@ -116,7 +116,7 @@ class LikelihoodEstimator(ConditionalEstimator):
         """
         data = {"x": x, "theta": theta, "t_xz": t_xz}
         validation = {"x": x_val, "theta": theta_val, "t_xz": t_xz_val}
-        return self._train(method, data, validation, TrainingOptions(**options))
+        return self._train(method, data, validation, training_options(method, x, options))
 
     def evaluate_log_likelihood(
         self,

@@ -34,6 +34,7 @@ from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.data import Batch
 from madminer.nn.loop import BatchLoss, TrivialAnswer
 from madminer.nn.ratios import DoubleRatioNetwork
+from madminer.nn.total_loss import Term, TotalLoss
 
 __all__ = [
     "FAMILIES",
@@ -138,25 +139,11 @@ def trivial_answer(family: str, terms: tuple[LossTerm, ...], alpha: float) -> Tr
 def _compose(
     terms: tuple[LossTerm, ...], alpha: float, predict: Callable[[Batch], Mapping[str, Tensor]]
 ) -> BatchLoss:
-    factors = [float(alpha) if term.times_alpha else 1.0 for term in terms]
-
-    def loss(batch: Batch) -> Tensor:
-        predictions = predict(batch)
-        weight = batch.get("sample_weight")
-        values = [
-            term.function(
-                predictions[term.prediction],
-                *(batch[name] for name in term.columns),
-                sample_weight=weight,
-            )
-            for term in terms
-        ]
-        total = values[0]
-        for value, factor in zip(values[1:], factors[1:], strict=True):
-            total = torch.add(total, value, alpha=factor)
-        return total
-
-    return loss
+    weighted = tuple(
+        Term(t.function, t.prediction, t.columns, float(alpha) if t.times_alpha else 1.0)
+        for t in terms
+    )
+    return TotalLoss(weighted, predict)
 
 
 def _score(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:

@@ -5,21 +5,31 @@ Those of the loop itself are described by `madminer.nn.loop.TrainingSettings`.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import torch
 
 from madminer import checks
 from madminer.errors import OptionError
-from madminer.ml.inputs import DataLike
+from madminer.ml.inputs import DataLike, load_columns
 from madminer.nn.history import EpochCallback, check_callbacks
 from madminer.nn.loop import TrainingSettings
 from madminer.typing import Seed, StrPath
 
-__all__ = ["TrainingKeywords", "TrainingOptions"]
+__all__ = [
+    "Settings",
+    "TrainingKeywords",
+    "TrainingOptions",
+    "recommended_settings",
+    "training_options",
+]
+
+Settings = Literal["default", "recommended"]
+"""Which values options have that are not given."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +57,10 @@ class TrainingOptions:
         checkpoint_every: Epochs between two states; the last one is kept too.
         resume: Whether to continue from the checkpoint, if there is one: with the same arguments a
             killed training ends exactly as one that was not killed.
+        settings: Values of `n_epochs`, `batch_size`, `initial_lr`, `final_lr` and `scheduler` that
+            are not given: "default", as above; or "recommended", which learn more in less time,
+            chosen by method and size of the sample, see
+            `madminer.ml.options.recommended_settings`.
 
     Raises:
         OptionError: If an option lies outside its range.
@@ -81,6 +95,7 @@ class TrainingOptions:
     checkpoint: StrPath | None = None
     checkpoint_every: int = 10
     resume: bool = False
+    settings: Settings = "default"
 
     def __post_init__(self) -> None:
         _ = self.loop
@@ -92,6 +107,7 @@ class TrainingOptions:
             checks.whole(self.limit_samplesize, "limit_samplesize", 1)
         for name in ("scale_inputs", "scale_parameters", "shuffle_labels", "memmap", "resume"):
             checks.flag(getattr(self, name), name)
+        checks.one_of(self.settings, "settings", ("default", "recommended"))
         checks.seed(self.seed)
         checks.whole(self.n_workers, "n_workers", 0)
         checks.whole(self.checkpoint_every, "checkpoint_every", 1)
@@ -138,3 +154,70 @@ class TrainingKeywords(TypedDict, total=False):
     checkpoint: StrPath | None
     checkpoint_every: int
     resume: bool
+    settings: Settings
+
+
+def training_options(method: str, x: DataLike, given: TrainingKeywords) -> TrainingOptions:
+    """What one call of ``train`` asks for; with settings="recommended" what it gave wins.
+
+    Args:
+        method: Name of the inference method.
+        x: Observations of the training sample, which tell its size.
+        given: The keywords of the call.
+
+    Returns:
+        All options.
+
+    Raises:
+        OptionError: If one lies outside its range.
+
+    Examples:
+        >>> given: TrainingKeywords = {"settings": "recommended", "n_epochs": 3}
+        >>> options = training_options("sally", torch.zeros(10_000, 1), given)
+        >>> options.n_epochs, options.batch_size, options.scheduler
+        (3, 128, 'one-cycle')
+    """
+    options = TrainingOptions(**given)
+    if options.settings == "default":
+        return options
+    n_events = len(load_columns(x, "x", memmap=True)[: options.limit_samplesize])
+    return TrainingOptions(**recommended_settings(method, n_events) | given)
+
+
+_EPOCHS = {"sally": 25, "sallino": 25, "nde": 10, "scandal": 10}
+_RATES = {"sally": 0.005, "sallino": 0.005}
+_BATCHES = 80  # of an epoch, where the limits below allow it
+_SMALLEST_BATCH, _LARGEST_BATCH = 64, 512
+_FEWEST_STEPS, _MOST_EPOCHS = 800, 50
+
+
+def recommended_settings(method: str, n_events: int) -> TrainingKeywords:
+    r"""Settings that reach a lower loss than the defaults, in a small part of their time.
+
+    Found on a toy with known score and ratio, from 2,000 to 75,000 events: SALLY trains for 25
+    epochs, densities for 10 and ratios for 8; batches of the power of two that is next to a 80th of
+    the sample, from 64 to 512 events, and small samples for more epochs, up to 50, so that there
+    are 800 steps. More steps fit the fluctuations of so few events.
+
+    Args:
+        method: Name of the inference method.
+        n_events: Number of events in the sample, with those for validation.
+
+    Returns:
+        Values of `n_epochs`, `batch_size`, `initial_lr`, `final_lr` and `scheduler`.
+
+    Examples:
+        >>> sally, alices = (recommended_settings(m, 75_000) for m in ("sally", "alices"))
+        >>> sally["n_epochs"], sally["batch_size"], alices["n_epochs"], alices["batch_size"]
+        (25, 512, 8, 512)
+    """
+    power = round(math.log2(n_events / _BATCHES))
+    batch_size = min(max(_SMALLEST_BATCH, 2**power), _LARGEST_BATCH)
+    n_epochs = math.ceil(_FEWEST_STEPS * batch_size / n_events)
+    return {
+        "n_epochs": max(_EPOCHS.get(method, 8), min(n_epochs, _MOST_EPOCHS)),
+        "batch_size": int(batch_size),
+        "initial_lr": _RATES.get(method, 0.01),
+        "final_lr": 0.0001,
+        "scheduler": "one-cycle",
+    }

@@ -12,7 +12,7 @@ from madminer.errors import OptionError, ShapeError
 from madminer.ml.base import ConditionalEstimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.evaluation import check_pairs
 from madminer.ml.inputs import DataLike, normalized_weights
-from madminer.ml.options import TrainingKeywords, TrainingOptions
+from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
@@ -111,7 +111,7 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
             "r_xz": r_xz_val,
             "t_xz": t_xz_val,
         }
-        return self._train(method, data, validation, TrainingOptions(**options))
+        return self._train(method, data, validation, training_options(method, x, options))
 
     def evaluate_log_likelihood_ratio(
         self,

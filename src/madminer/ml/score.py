@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from madminer import checks
+from madminer.blocks import row_blocks
 from madminer.deprecation import warn
 from madminer.errors import NotTrainedError, ShapeError
 from madminer.ml.base import Estimator, TheresAGoodReasonThisDoesntWork
@@ -21,7 +22,7 @@ from madminer.ml.inputs import (
     normalized_weights,
 )
 from madminer.ml.methods import FAMILIES
-from madminer.ml.options import TrainingKeywords, TrainingOptions
+from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.ml.persistence import StoredModel
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import TrainingSettings
@@ -30,9 +31,11 @@ from madminer.nn.scaling import score_sizes
 from madminer.options import takes
 from madminer.stats import kinematic_information
 from madminer.stats.information import as_components, as_semidefinite, profile_matrix
-from madminer.typing import FloatArray
+from madminer.typing import BoolArray, FloatArray
 
 __all__ = ["ScoreEstimator"]
+
+_ROUNDING = 1e-10  # of the largest component of a score, and of 1: its mean was subtracted from it
 
 
 @final
@@ -94,7 +97,9 @@ class ScoreEstimator(Estimator):
 
         .. math:: L = \langle |\hat t(x) - t(x,z|\theta_{ref})|^2 / p \rangle
 
-        Data are arrays, lists, tensors or paths of npy files; none is changed.
+        Data are arrays, lists, tensors or paths of npy files; none is changed. A component that is
+        zero for all events (that of a factor on all weights) is exactly zero after the training:
+        the noise of a network would be information otherwise.
 
         Args:
             method: "sally" or "sallino", which train identically; another name is taken for
@@ -126,7 +131,8 @@ class ScoreEstimator(Estimator):
         validation = {"x": x_val, "t_xz": t_xz_val}
         reference = None if theta_ref is None else _reference(theta_ref, t_xz)
         train = self._train_scaled if checks.flag(scale_scores, "scale_scores") else self._train
-        history = train(method, data, validation, TrainingOptions(**options))
+        history = train(method, data, validation, training_options(method, x, options))
+        self._stretch_output(np.where(_vanishing(t_xz), 0.0, 1.0))
         self.theta_ref = reference or self.theta_ref
         return history
 
@@ -262,6 +268,9 @@ class ScoreEstimator(Estimator):
 
         .. math:: I = n \sum_e w_e\, \hat t(x_e) \hat t(x_e)^T, \qquad \sum_e w_e = 1
 
+        This is what the network claims, without errors. `FisherInformation.full_information` gives
+        what it is worth beside it, and its errors.
+
         Args:
             x: Observations drawn at the reference point, shape ``(n_x, n_observables)``.
             theta: No effect; the reference point was chosen in training.
@@ -322,6 +331,15 @@ class ScoreEstimator(Estimator):
         shapes += [] if self.theta_ref is None else [np.shape(self.theta_ref)]
         if any(shape != (self.n_parameters,) for shape in shapes):
             raise ShapeError(f"{self.n_parameters} parameters, but nuisance or theta_ref differ")
+
+
+def _vanishing(t_xz: DataLike) -> BoolArray:
+    """Whether each component of the scores is zero but for rounding, shape ``(n_parameters,)``."""
+    scores = load_columns(t_xz, "t_xz", memmap=True)
+    blocks = (np.abs(scores[rows]).max(axis=0) for rows in row_blocks(len(scores)))
+    largest = np.maximum.reduce(list(blocks)).astype(np.float64)
+    vanish: BoolArray = largest <= _ROUNDING * min(float(largest.max()), 1.0)
+    return vanish
 
 
 def _score_sizes(t_xz: DataLike, sample_weight: DataLike | None) -> FloatArray:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.errors import SetupError, ShapeError
+from madminer.evidence import report_weakness
 from madminer.models import NuisanceParameter
 from madminer.typing import ArrayLike, BoolArray, FloatArray
 
@@ -152,7 +153,8 @@ def nuisance_response(
 def report_response(name: str, n_events: int, n_undefined: int, n_clipped: int) -> None:
     """Warn of events whose response to a nuisance parameter is undefined or clipped, if any."""
     if n_undefined or n_clipped:
-        logger.warning(
+        report_weakness(
+            logger,
             "Nuisance parameter %s: among %s events, %s have weights that are zero or change sign "
             "and get no response, and %s vary by more than a factor exp(10) and are clipped to it. "
             "Check these variations.",

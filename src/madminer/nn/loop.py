@@ -35,6 +35,7 @@ from madminer.nn.run_state import (
     restore_optimizer,
     set_random_state,
 )
+from madminer.nn.written_out import write_out
 from madminer.progress import progress_bar, silence_progress
 
 __all__ = [
@@ -284,6 +285,9 @@ class _Run:
             settings.initial_lr,
             settings.nesterov_momentum,
         )
+        self.written_out = write_out(
+            network, batch_loss, self.parameters.vector.data, self.parameters.gradient
+        )
         self.learning_rates: list[float] = []
         self.train_losses: list[float] = []
         self.validation_losses: list[float | None] = []
@@ -473,20 +477,30 @@ class _Run:
 
     def _train(self, rates: list[float]) -> float:
         self.network.train()
-        group = self.optimizer.param_groups[0]
-        gradient, clip = self.parameters.gradient, self.settings.clip_gradient
-        total = torch.zeros((), dtype=gradient.dtype, device=gradient.device)
+        gradient_of = self.written_out or self._gradient_by_autograd
+        with torch.inference_mode(self.written_out is not None):
+            return self._steps(rates, gradient_of)
+
+    def _steps(self, rates: list[float], gradient_of: BatchLoss) -> float:
+        """Go through the training sample once, and give its mean loss."""
+        group, clip = self.optimizer.param_groups[0], self.settings.clip_gradient
+        total = torch.zeros_like(self.parameters.vector[:1], requires_grad=False)
         batches = self.training.batches(self.settings.batch_size, self.order)
         for batch, rate in zip(batches, rates, strict=True):
-            gradient.zero_()
-            loss = self.batch_loss(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = gradient_of(batch)
             if clip is not None:
                 nn.utils.clip_grad_norm_(self.parameters.vector, clip)
             group["lr"] = rate
             self.optimizer.step()
-            total.add_(loss.detach(), alpha=_length(batch))
+            total.add_(loss, alpha=_length(batch))
         return total.item() / len(self.training)
+
+    def _gradient_by_autograd(self, batch: Batch) -> Tensor:
+        """Write the gradient of a batch and give its loss."""
+        self.parameters.gradient.zero_()
+        loss = self.batch_loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def _log(self, report: EpochReport) -> None:
         """Log as many reports as were asked for, evenly spread, the last epoch always."""

@@ -34,10 +34,10 @@ __all__ = [
 
 # Each logarithm in a cross entropy is at least minus this: an event that is put into the wrong
 # class with certainty costs 100, not infinitely much.
-_LARGEST_LOG = 100.0
+LARGEST_LOG = 100.0
 # Ratios in squared errors lie within exp of plus or minus this: an event with r = e^10 already
 # counts e^20 times one with r = 1, and larger ones would be all that is learned.
-_LARGEST_LOG_RATIO = 10.0
+LARGEST_LOG_RATIO = 10.0
 
 
 def cross_entropy(log_r_hat: Tensor, y: Tensor, *, sample_weight: Tensor | None = None) -> Tensor:
@@ -59,7 +59,7 @@ def cross_entropy(log_r_hat: Tensor, y: Tensor, *, sample_weight: Tensor | None 
         Cranmer, Pavez and Louppe, arXiv:1506.02169; Brehmer et al., arXiv:1805.00020.
     """
     # log r = log((1 - s)/s) is the logit of the label 0, as the numerator has y = 0: hence 1 - y
-    logit = log_r_hat.clamp(-_LARGEST_LOG, _LARGEST_LOG)
+    logit = log_r_hat.clamp(-LARGEST_LOG, LARGEST_LOG)
     return functional.binary_cross_entropy_with_logits(logit, 1.0 - y, weight=sample_weight)
 
 
@@ -116,9 +116,9 @@ def ratio_error(
     # A square is minimised by the mean, and E[r(x,z)|x] is r(x) only over z drawn at theta1; events
     # of the numerator learn 1/r, whose mean over z drawn at theta0 is 1/r(x)
     sign = 2.0 * y - 1.0  # exponent +1 under the denominator, -1 under the numerator
-    largest = math.exp(_LARGEST_LOG_RATIO)
+    largest = math.exp(LARGEST_LOG_RATIO)
     truth = torch.copysign(r_xz.abs().clamp(1.0 / largest, largest), r_xz)
-    estimate = torch.exp(sign * log_r_hat.clamp(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
+    estimate = torch.exp(sign * log_r_hat.clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO))
     return _mean((estimate - torch.where(y > 0.5, truth, 1.0 / truth)).square(), sample_weight)
 
 

@@ -35,6 +35,10 @@ class MLP(nn.Module):
         dropout_prob: Probability of dropping an activation while training.
         generator: Source of the initial parameters, uniform within :math:`\pm 1/\sqrt{n_{in}}`;
             None for one with a fixed seed.
+
+    Attributes:
+        widths: Numbers of inputs, of units of each hidden layer, and of outputs.
+        activation: The activation with what is known of its derivatives.
     """
 
     def __init__(
@@ -50,10 +54,10 @@ class MLP(nn.Module):
         widths = (n_inputs, *n_hidden, n_outputs)
         source = torch.Generator().manual_seed(0) if generator is None else generator
         self.layers = nn.ModuleList(_linear(m, n, source) for m, n in pairwise(widths))
-        found = find_activation(activation)
-        self.activations = nn.ModuleList(found.module() for _ in n_hidden)
+        self.widths = widths
+        self.activation = find_activation(activation)
+        self.activations = nn.ModuleList(self.activation.module() for _ in n_hidden)
         self.dropout_prob = dropout_prob
-        self._slope = found.slope
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Evaluate the network, shape ``(..., n_inputs)`` to ``(..., n_outputs)``."""
@@ -91,12 +95,13 @@ class MLP(nn.Module):
         Returns:
             f, shape ``(n,)``, and its derivative, shape ``(n, n_units)``; both differentiable.
         """
-        if self._slope is None or self.dropout_prob > 0.0:
+        slope = self.activation.slope
+        if slope is None or self.dropout_prob > 0.0:
             return self._slope_by_autograd(z)
         slopes: list[Tensor] = []
         for act, layer in zip(self.activations, self.layers[1:], strict=True):
             a = act(z)
-            slopes.append(self._slope(z, a))
+            slopes.append(slope(z, a))
             z = layer(a)
         if not slopes:
             return z.squeeze(-1), torch.ones_like(z)

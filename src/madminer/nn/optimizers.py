@@ -22,7 +22,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any, Protocol
@@ -40,6 +39,7 @@ __all__ = [
     "FlatParameters",
     "OPTIMIZERS",
     "Optimizer",
+    "SGD",
     "SCHEDULES",
     "check_optimizer",
     "check_schedule",
@@ -63,8 +63,8 @@ class Adam:
 
     with the rate :math:`\eta` and :math:`\hat v = v`, or with AMSGrad the largest v so far.
 
-    The first use of torch's class in a program imports a compiler, which takes seconds; a step of
-    these few operations costs no more than one of its fused kernel for the small networks here.
+    A step is the fused kernel of torch, called without torch's class: its first use in a program
+    imports a compiler, which takes seconds, and each step of it some bookkeeping.
 
     Args:
         vector: What is optimised, with its gradient in ``grad``.
@@ -80,38 +80,79 @@ class Adam:
     def __init__(
         self, vector: nn.Parameter, lr: float, *, amsgrad: bool = False, weight_decay: float = 0.0
     ) -> None:
-        self.param_groups: list[dict[str, Any]] = [{"lr": lr}]
+        self.param_groups: list[dict[str, Any]] = [{"lr": lr, "fused": True}]
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         self._vector = vector
         self._amsgrad = amsgrad
         self._weight_decay = weight_decay
-        self._work = torch.empty_like(vector, requires_grad=False)
+        self._one = torch.ones((), device=vector.device)
 
-    @torch.no_grad()
     def step(self) -> None:
         """Take a step along the present gradient."""
-        vector, gradient = self._vector.data, self._vector.grad
+        gradient = self._vector.grad
         if gradient is None:
             return
-        lr = self.param_groups[0]["lr"]
         state = self.state.get(self._vector) or self._start()
-        t = int(state["step"].add_(1.0).item())
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.lerp_(gradient, 1.0 - _BETA1)
-        square.mul_(_BETA2).addcmul_(gradient, gradient, value=1.0 - _BETA2)
-        if self._amsgrad:
-            largest = state["max_exp_avg_sq"]
-            square = torch.maximum(largest, square, out=largest)
-        width = torch.sqrt(square, out=self._work)
-        width.mul_(1.0 / math.sqrt(1.0 - _BETA2**t)).add_(_EPSILON)
-        if self._weight_decay > 0.0:
-            vector.mul_(1.0 - lr * self._weight_decay)
-        vector.addcdiv_(mean, width, value=-lr / (1.0 - _BETA1**t))
+        torch._fused_adamw_(
+            [self._vector.data],
+            [gradient],
+            [state["exp_avg"]],
+            [state["exp_avg_sq"]],
+            [state["max_exp_avg_sq"]] if self._amsgrad else [],
+            [state["step"].add_(self._one)],
+            lr=self.param_groups[0]["lr"],
+            beta1=_BETA1,
+            beta2=_BETA2,
+            weight_decay=self._weight_decay,
+            eps=_EPSILON,
+            amsgrad=self._amsgrad,
+            maximize=False,
+        )
 
     def _start(self) -> dict[str, Tensor]:
         names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if self._amsgrad else [])]
-        state = {name: torch.zeros_like(self._vector, requires_grad=False) for name in names}
-        state["step"] = torch.zeros((), device="cpu")
+        with torch.inference_mode(False):
+            state = {name: torch.zeros_like(self._vector, requires_grad=False) for name in names}
+            state["step"] = torch.zeros((), device=self._vector.device)
+        self.state[self._vector] = state
+        return state
+
+
+class SGD:
+    r"""The same updates as `torch.optim.SGD`, with Nesterov's momentum or without one.
+
+    .. math:: b \leftarrow \mu b + g, \qquad p \leftarrow p - \eta\, (g + \mu b)
+
+    Args:
+        vector: What is optimised, with its gradient in ``grad``.
+        lr: Learning rate :math:`\eta`; later ones are set in ``param_groups[0]["lr"]``.
+        momentum: :math:`\mu`, 0 for none.
+
+    Attributes:
+        param_groups: One group, with its learning rate.
+        state: What is remembered of earlier steps, under the vector; names as in torch.
+    """
+
+    def __init__(self, vector: nn.Parameter, lr: float, *, momentum: float = 0.0) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"lr": lr}]
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self._vector = vector
+        self._momentum = momentum
+
+    def step(self) -> None:
+        """Take a step along the present gradient."""
+        vector, gradient, lr = self._vector.data, self._vector.grad, self.param_groups[0]["lr"]
+        if gradient is None:
+            return
+        if self._momentum > 0.0:
+            velocity = (self.state.get(self._vector) or self._start())["momentum_buffer"]
+            velocity.mul_(self._momentum).add_(gradient)
+            vector.add_(velocity, alpha=-lr * self._momentum)
+        vector.add_(gradient, alpha=-lr)
+
+    def _start(self) -> dict[str, Tensor]:
+        with torch.inference_mode(False):
+            state = {"momentum_buffer": torch.zeros_like(self._vector, requires_grad=False)}
         self.state[self._vector] = state
         return state
 
@@ -196,7 +237,7 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "nadam": _of_torch(optim.NAdam),
     "radam": _of_torch(optim.RAdam),
     "rmsprop": _of_torch(optim.RMSprop),
-    "sgd": _of_torch(optim.SGD, fused=True),
+    "sgd": SGD,
 }
 """Optimisers by the names that estimators accept; all act on each parameter by itself."""
 
@@ -237,7 +278,7 @@ def make_optimizer(
     check_optimizer(name, nesterov_momentum)
     if nesterov_momentum is None:
         return OPTIMIZERS[name](parameters, lr)
-    return OPTIMIZERS[name](parameters, lr, momentum=nesterov_momentum, nesterov=True)
+    return OPTIMIZERS[name](parameters, lr, momentum=nesterov_momentum)
 
 
 _WARM_UP = 0.2

@@ -1,7 +1,8 @@
-"""Figures: distributions, morphing bases, information, likelihoods, limits, systematics."""
+"""Figures: distributions, morphing bases, information, likelihoods, limits, systematics, checks."""
 
 from __future__ import annotations
 
+from madminer.plotting.checks import plot_checks
 from madminer.plotting.distributions import plot_distributions
 from madminer.plotting.fisherinformation import (
     plot_distribution_of_information,
@@ -23,6 +24,7 @@ from madminer.plotting.uncertainties import plot_systematics, plot_uncertainty
 __all__ = [
     "plot_1d_morphing_basis",
     "plot_2d_morphing_basis",
+    "plot_checks",
     "plot_confidence_belt",
     "plot_corner",
     "plot_distribution_of_information",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from madminer.report.page import Check, Picture, draw, render_page, write_page
+from madminer.report.page import Picture, draw, render_page, write_page
 from madminer.tables import Table
 
-__all__ = ["Check", "Picture", "Table", "draw", "render_page", "write_page"]
+__all__ = ["Picture", "Table", "draw", "render_page", "write_page"]

@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 
 from madminer.io.atomic import atomic_path
 from madminer.typing import StrPath
+from madminer.verdicts import ValidationCheck
 
-__all__ = ["Check", "Picture", "draw", "render_page", "write_page"]
+__all__ = ["Picture", "draw", "render_page", "write_page"]
 
 _HOME = "madminer.report"
 _PIXELS_PER_INCH = 96
@@ -31,25 +32,6 @@ _MEDIA_TYPES: dict[str, Literal["image/png", "image/svg+xml"]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """The outcome of a closure test.
-
-    Args:
-        name: What is compared.
-        measured: What came out, as text.
-        expected: What would be perfect, as text.
-        requirement: The condition for passing, as text.
-        passed: Whether it is met.
-    """
-
-    name: str
-    measured: str
-    expected: str
-    requirement: str
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
     """A figure, already drawn.
 
@@ -57,18 +39,21 @@ class Picture:
         data: The encoded image.
         media_type: How it is encoded.
         width: Width on the page in CSS pixels.
+        alt: What it shows, for those who do not see it.
     """
 
     data: bytes
     media_type: Literal["image/png", "image/svg+xml"]
     width: int
+    alt: str
 
 
-def draw(figure: Figure, *, encoding: Literal["png", "svg"] = "png") -> Picture:
+def draw(figure: Figure, alt: str, *, encoding: Literal["png", "svg"] = "png") -> Picture:
     """Encode a figure for a report, and close it.
 
     Args:
         figure: The figure.
+        alt: What it shows, a sentence for those who do not see it.
         encoding: ``"svg"`` stays sharp, ``"png"`` stays small with many points.
 
     Returns:
@@ -79,16 +64,18 @@ def draw(figure: Figure, *, encoding: Literal["png", "svg"] = "png") -> Picture:
     figure.savefig(buffer, format=encoding, dpi=160, bbox_inches="tight", metadata=metadata)
     plt.close(figure)
     width = round(_PIXELS_PER_INCH * figure.get_figwidth())
-    return Picture(buffer.getvalue(), _MEDIA_TYPES[encoding], width)
+    return Picture(buffer.getvalue(), _MEDIA_TYPES[encoding], width, alt)
 
 
-def render_page(package: str, template: str, checks: Sequence[Check], **content: object) -> str:
+def render_page(
+    package: str, template: str, checks: Sequence[ValidationCheck], **content: object
+) -> str:
     """The page as text.
 
     Args:
         package: Package that holds the template.
         template: Name of its file.
-        checks: Closure tests; the page begins with their verdict.
+        checks: All checks of the page, which begins with their verdict.
         **content: What the template shows, by name; all texts are escaped.
 
     Returns:

@@ -10,6 +10,7 @@ import numpy as np
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.dataanalyzer import ORIGINS_UNKNOWN
 from madminer.errors import NegativeWeightError
+from madminer.evidence import report_weakness
 from madminer.sampling.augment import DrawnSample
 from madminer.sampling.draws import point_weights
 from madminer.sampling.options import SamplingOptions
@@ -102,7 +103,8 @@ def report_negative_weights(table: WeightTable, policy: str) -> None:
             f"negative_weights='refuse' does not allow any. Use 'sign' to draw them by |w| and "
             f"train with their signs."
         )
-    logger.warning(
+    report_weakness(
+        logger,
         "%s of %s events (%.3g%%) have negative weights and are never drawn: the samples do not "
         "follow the distribution of the process. negative_weights='sign' keeps them.",
         table.n_negative,
@@ -120,7 +122,8 @@ def report_reliability(sample: DrawnSample, points: Points) -> None:
     """
     worst = int(np.argmin(sample.n_effective))
     if (n_effective := float(sample.n_effective[worst])) < FEW_EFFECTIVE:
-        logger.warning(
+        report_weakness(
+            logger,
             "The samples have only %.1f effective events at a parameter point: a few events of "
             "large weight are drawn again and again. Use more events, points closer to the "
             "benchmarks they were generated at, or sample_only_from_closest_benchmark=False.",
@@ -130,7 +133,8 @@ def report_reliability(sample: DrawnSample, points: Points) -> None:
     uncertainty = _relative_uncertainty(sample, points, farthest)
     extrapolates = np.abs(points.coefficients[farthest]).max() > 1.0 + 1e-9
     if extrapolates and uncertainty > LARGE_UNCERTAINTY:
-        logger.warning(
+        report_weakness(
+            logger,
             "At theta = %s the morphing weights are as large as %.3g, so that the cross section is "
             "known to %.0f%% only: the point lies far from the events and benchmarks. Generate "
             "events closer to it, choose a better basis with set_morphing, or narrow the prior.",

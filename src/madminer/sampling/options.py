@@ -11,7 +11,13 @@ from madminer import checks
 from madminer.io.sample_files import check_destination
 from madminer.typing import Seed, StrPath
 
-__all__ = ["FileFormat", "NegativeWeights", "SamplingKeywords", "SamplingOptions"]
+__all__ = [
+    "FileFormat",
+    "NegativeWeights",
+    "SamplingKeywords",
+    "SamplingOptions",
+    "check_bootstrap",
+]
 
 FileFormat = Literal["npy", "parquet"]
 """How samples are saved."""
@@ -44,6 +50,9 @@ class SamplingOptions:
             an error.
         file_format: ``"npy"``: a file for each array; ``"parquet"``: one file
             ``<filename>.parquet``.
+        bootstrap: Number of a bootstrap, from 0: each event of the file counts a number of times
+            that is Poisson distributed with mean one, the same for all partitions and points. None:
+            each event counts once. See `madminer.sampling.bootstrap`.
 
     Raises:
         OptionError: If an option lies outside its range.
@@ -64,6 +73,7 @@ class SamplingOptions:
     seed: Seed = None
     negative_weights: NegativeWeights = "sign"
     file_format: FileFormat = "npy"
+    bootstrap: int | None = None
 
     def __post_init__(self) -> None:
         checks.flag(self.sample_only_from_closest_benchmark, "sample_only_from_closest_benchmark")
@@ -76,6 +86,7 @@ class SamplingOptions:
         checks.whole(self.n_processes, "n_processes", 1)
         checks.seed(self.seed)
         checks.one_of(self.negative_weights, "negative_weights", ("sign", "drop", "refuse"))
+        check_bootstrap(self.bootstrap)
 
     @property
     def dtype(self) -> type[np.floating[Any]]:
@@ -99,3 +110,13 @@ class SamplingKeywords(TypedDict, total=False):
     seed: Seed
     negative_weights: NegativeWeights
     file_format: FileFormat
+    bootstrap: int | None
+
+
+def check_bootstrap(bootstrap: object) -> int | None:
+    """Check that this is the number of a bootstrap, or None.
+
+    Raises:
+        OptionError: If it is something else.
+    """
+    return None if bootstrap is None else checks.whole(bootstrap, "bootstrap", 0)

@@ -10,7 +10,7 @@ import numpy as np
 from madminer.checks import random_generator
 from madminer.options import takes
 from madminer.sampling.messages import report_draws, report_extraction
-from madminer.sampling.options import SamplingKeywords, SamplingOptions
+from madminer.sampling.options import SamplingKeywords, SamplingOptions, check_bootstrap
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification, resolve_points
 from madminer.sampling.results import (
     LocalSample,
@@ -279,6 +279,7 @@ class SampleAugmenter(Sampler):
         sample_only_from_closest_benchmark: bool = True,
         nu: ArrayLike | None = None,
         nuisance_score: str | bool = "auto",
+        bootstrap: int | None = None,
     ) -> WeightedSample:
         """Take every event once, with its weight and joint score, instead of drawing.
 
@@ -296,6 +297,9 @@ class SampleAugmenter(Sampler):
             nu: Nuisance parameters, shape ``(v,)``; None: zero.
             nuisance_score: Whether the score has components for nuisance parameters; ``"auto"``:
                 if there are any.
+            bootstrap: Number of a bootstrap, from 0, as in the functions that draw: events count
+                as often as they are in it, those that are not are left out. None: each counts
+                once.
 
         Returns:
             Observables, joint scores and weights of mean one.
@@ -313,6 +317,7 @@ class SampleAugmenter(Sampler):
             sample_only_from_closest_benchmark=sample_only_from_closest_benchmark,
             nu=nu,
             nuisance_score=self._wants_nuisance_score(nuisance_score),
+            bootstrap=check_bootstrap(bootstrap),
         )
 
     def cross_sections(

@@ -18,6 +18,7 @@ from madminer.analysis.partitions import (
 from madminer.errors import OptionError
 from madminer.progress import track
 from madminer.sampling.augment import DrawnSample, draw_sample, joint_ratio, sample_at, signs
+from madminer.sampling.bootstrap import bootstrap_counts
 from madminer.sampling.messages import (
     report_contents,
     report_draws,
@@ -29,7 +30,7 @@ from madminer.sampling.options import SamplingOptions
 from madminer.sampling.parameters import NuSpecification, Points, ThetaSpecification, resolve_points
 from madminer.sampling.results import Columns, join_columns
 from madminer.sampling.table import WeightTable, empty_weights, stratified
-from madminer.typing import BoolArray, FloatArray, IntArray, StrPath
+from madminer.typing import BoolArray, EventSource, FloatArray, IntArray
 
 __all__ = ["Sampler"]
 
@@ -39,9 +40,9 @@ _MOST_SAMPLES = 1_000_000_000  # all in memory
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kept:
-    """The weights last read: of which partition and which groups of events."""
+    """The weights last read: of which partition, bootstrap and groups of events."""
 
-    partition: tuple[int, int]
+    source: tuple[int, int, int | None]
     groups: BoolArray
     table: WeightTable
 
@@ -63,7 +64,7 @@ class Sampler(DataAnalyzer):
 
     def __init__(
         self,
-        filename: StrPath,
+        filename: EventSource,
         disable_morphing: bool = False,
         include_nuisance_parameters: bool = True,
         *,
@@ -146,29 +147,35 @@ class Sampler(DataAnalyzer):
         start, stop, _ = partition_range(
             self.n_samples, options.partition, options.test_split, options.validation_split
         )
-        kept = self._kept
-        if kept is None or kept.partition != (start, stop):
-            kept = _Kept((start, stop), groups, self._read_table(start, stop, groups))
+        kept, source = self._kept, (start, stop, options.bootstrap)
+        if kept is None or kept.source != source:
+            kept = _Kept(source, groups, self._read_table(*source, groups))
         elif np.any(groups & ~kept.groups):
             groups = groups | kept.groups
-            kept = _Kept((start, stop), groups, self._read_table(start, stop, groups))
+            kept = _Kept(source, groups, self._read_table(*source, groups))
         if in_classes and kept.table.bounds is None and not self.response.varying:
             kept = replace(kept, table=stratified(kept.table))
         self._kept = kept
         return kept.table
 
-    def _read_table(self, start: int, stop: int, wanted: BoolArray) -> WeightTable:
+    def _read_table(
+        self, start: int, stop: int, bootstrap: int | None, wanted: BoolArray
+    ) -> WeightTable:
         groups = self._groups(start, stop)
+        times = bootstrap_counts(bootstrap, np.arange(start, stop))
         members = [
-            np.flatnonzero(groups == g) if is_wanted else np.empty(0, dtype=np.int64)
+            np.flatnonzero((groups == g) & (times > 0) & is_wanted)
             for g, is_wanted in enumerate(wanted)
         ]
-        rows = start + np.concatenate(members)
-        counts = [len(events) for events in members]
+        events = np.concatenate(members)
+        counts = [len(of_group) for of_group in members]
+        weights = self._read_weights(start + events)
+        if bootstrap is not None:
+            weights *= times[events, np.newaxis]
         return WeightTable(
-            rows=rows,
+            rows=start + events,
             edges=np.append(0, np.cumsum(counts)),
-            weights=self._read_weights(rows),
+            weights=weights,
             model=self.response,
         )
 

@@ -21,6 +21,7 @@ from madminer.analysis.response import (
 from madminer.analysis.weights import parameter_points
 from madminer.errors import DataError, NegativeWeightError, OptionError
 from madminer.sampling.augment import joint_score
+from madminer.sampling.bootstrap import bootstrap_counts
 from madminer.sampling.parameters import ThetaSpecification, specification
 from madminer.typing import ArrayLike, FloatArray, ThetaLike
 
@@ -75,6 +76,7 @@ def weighted_sample(
     sample_only_from_closest_benchmark: bool = True,
     nu: ArrayLike | None = None,
     nuisance_score: bool = False,
+    bootstrap: int | None = None,
 ) -> WeightedSample:
     r"""Take the events of a partition with weight and joint score at a parameter point.
 
@@ -90,9 +92,11 @@ def weighted_sample(
             closest to `theta`, and background.
         nu: Nuisance parameters, shape ``(v,)``; None: zero.
         nuisance_score: Whether the score has components for nuisance parameters.
+        bootstrap: Number of a bootstrap, whose events are taken as often as they are in it; None:
+            each event counts once.
 
     Returns:
-        The events.
+        The events, without those that are not in the bootstrap.
 
     Raises:
         DataError: If an event has weight zero, but a gradient that is not zero: its score is not
@@ -105,11 +109,14 @@ def weighted_sample(
     at = cast("ThetaLike", value)  # checked by parameter_points
     is_known = analyzer.event_file.has_sampling_benchmarks
     start, stop, _ = partition_range(analyzer.n_samples, partition, test_split, validation_split)
+    close_to = at if sample_only_from_closest_benchmark and is_known else None
     x, benchmark_weights = analyzer.weighted_events(
-        start_event=start,
-        end_event=stop,
-        generated_close_to=at if sample_only_from_closest_benchmark and is_known else None,
+        start_event=start, end_event=stop, generated_close_to=close_to
     )
+    if bootstrap is not None:
+        is_taken = analyzer._group_factors(close_to)[analyzer._groups(start, stop)] != 0.0
+        times = bootstrap_counts(bootstrap, start + np.flatnonzero(is_taken))
+        x, benchmark_weights = x[times > 0], (times[:, np.newaxis] * benchmark_weights)[times > 0]
     point = parameter_points(analyzer.setup, [at], [nu])
     w, gradients = weights_and_gradients(
         analyzer.response, point, benchmark_weights, by_nu=nuisance_score

@@ -24,12 +24,12 @@ is the most that f supports; f is calibrated where :math:`A = 1`, and then
 
 Everything is linear, or to first order linear, in the second moments S of the vector
 :math:`u = (f, t)`. These are summed over the events together with their products, which give the
-covariance of S (delta method for the weighted mean):
+covariance of S (`madminer.stats.matrix_means`).
 
-.. math::
-
-    S = \frac{\sum_e w_e\, u_e u_e^T}{\sum_e w_e}, \qquad
-    \mathrm{Cov}(S) = \frac{\sum_e w_e^2\, (u_e u_e^T - S)(u_e u_e^T - S)}{(\sum_e w_e)^2}.
+The mean of t is zero, but of the joint scores of a finite sample only within errors, and not at all
+if the gradient of the cross section was left out. **Centred** moments take the mean of the sample
+off the joint scores: with :math:`u = (f, t, 1)`, the covariance :math:`E[(f - E f)(t - E t)^T]`
+stands for :math:`E[f t^T]`, and its error includes that of the means.
 
 References:
     Brehmer, Cranmer, Louppe, Pavez, *A Guide to Constraining Effective Field Theories with Machine
@@ -39,14 +39,14 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from madminer.blocks import CACHED_ROWS, row_blocks
-from madminer.errors import DataError, NoEventsError, ShapeError
-from madminer.stats.information import symmetric_pairs, unfold_pairs
+from madminer.errors import DataError, ShapeError
+from madminer.stats.information import symmetric_pairs
+from madminer.stats.matrix_means import MatrixEstimate, MatrixMean
 from madminer.typing import FloatArray
 
 __all__ = ["MatrixEstimate", "ScoreMoments"]
@@ -54,41 +54,12 @@ __all__ = ["MatrixEstimate", "ScoreMoments"]
 _SINGULAR = 1e-10  # share of the largest eigenvalue below which a direction has no estimate
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MatrixEstimate:
-    """A matrix that was averaged over events, with the covariance of this average.
-
-    Args:
-        value: Shape ``(m, m)``.
-        covariance: From the finite number of events, shape ``(m, m, m, m)``.
-    """
-
-    value: FloatArray
-    covariance: FloatArray
-
-    @property
-    def errors(self) -> FloatArray:
-        """Standard errors of the elements, shape ``(m, m)``."""
-        variances = np.einsum("ijij->ij", self.covariance)
-        errors: FloatArray = np.sqrt(np.maximum(variances, 0.0))
-        return errors
-
-    def along(self, direction: FloatArray) -> tuple[float, float]:
-        r""":math:`v^T M v` and its standard error, for a vector v of shape ``(m,)``."""
-        v = direction
-        variance = np.einsum("i,j,ijkl,k,l", v, v, self.covariance, v, v, optimize=True)
-        return float(v @ self.value @ v), float(np.sqrt(max(variance, 0.0)))
-
-    def scaled(self, factor: float) -> MatrixEstimate:
-        """The same for a number of events instead of one."""
-        return MatrixEstimate(factor * self.value, factor**2 * self.covariance)
-
-
 class ScoreMoments:
     """Second moments of estimated and joint scores, summed over batches of events.
 
     Args:
         n_parameters: Components m of a score.
+        centered: Whether to take the mean over the events off the joint scores.
 
     Examples:
         A score that is too large by a fifth claims too much; the joint scores tell:
@@ -103,14 +74,9 @@ class ScoreMoments:
         array([[0.84]])
     """
 
-    def __init__(self, n_parameters: int) -> None:
-        self.n_parameters = n_parameters
-        rows, columns = symmetric_pairs(2 * n_parameters)
-        self._pairs = rows, columns
-        self._sum = self._sum_of_squares = 0.0  # of w and w^2
-        self._means = np.zeros(len(rows))  # sums of w u u
-        self._products = np.zeros((len(rows), len(rows)))  # sums of w^2 (u u)(u u)
-        self._squared = np.zeros(len(rows))  # sums of w^2 u u
+    def __init__(self, n_parameters: int, *, centered: bool = False) -> None:
+        self.n_parameters, self.centered = n_parameters, centered
+        self._moments = MatrixMean(2 * n_parameters + centered)
 
     def add(self, estimated: FloatArray, joint: FloatArray, weights: FloatArray) -> Self:
         """Add events.
@@ -133,32 +99,39 @@ class ScoreMoments:
                 f"Expected estimated and joint scores of shape {shape}, got {estimated.shape} and "
                 f"{joint.shape}."
             )
-        rows, columns = self._pairs
+        rows, columns = symmetric_pairs(self._moments.n_rows)
         for block in row_blocks(len(weights), CACHED_ROWS):
-            u, w = np.hstack([estimated[block], joint[block]]), weights[block]
-            if not (np.isfinite(u).all() and np.isfinite(w).all()):
+            one = np.ones((int(self.centered), len(weights[block])))
+            u = np.vstack([estimated[block].T, joint[block].T, one])  # products of rows are fast
+            if not np.isfinite(u).all():
                 raise DataError("Scores and weights must be finite.")
-            products = w[:, np.newaxis] * u[:, rows] * u[:, columns]
-            self._means += products.sum(axis=0)
-            self._squared += w @ products
-            self._products += products.T @ products
-            self._sum += float(w.sum())
-            self._sum_of_squares += float(w @ w)
+            self._moments.add((u[rows] * u[columns]).T, weights[block])
         return self
+
+    def __add__(self, other: ScoreMoments) -> ScoreMoments:
+        """The moments of the events of both."""
+        total = ScoreMoments(self.n_parameters, centered=self.centered)
+        total._moments = self._moments + other._moments
+        return total
+
+    @property
+    def sum_of_weights(self) -> float:
+        """Sum of the weights of the events, in their unit."""
+        return self._moments.sum_of_weights
 
     @property
     def n_effective(self) -> float:
         r"""Effective number of events, :math:`(\sum w)^2 / \sum w^2`; 0 without events."""
-        return self._sum**2 / self._sum_of_squares if self._sum_of_squares else 0.0
+        return self._moments.n_effective
 
     def plug_in(self) -> MatrixEstimate:
         """:math:`E[f f^T]`, the information that the estimate claims for one event."""
-        f, _ = self._parts()
+        f, _, _ = self._parts()
         return self._form((f, f, 1.0))
 
     def truth(self) -> MatrixEstimate:
         """:math:`E[t t^T]` of the joint scores, which nothing made of x can exceed."""
-        _, t = self._parts()
+        _, t, _ = self._parts()
         return self._form((t, t, 1.0))
 
     def guaranteed(self, calibration: FloatArray | None = None) -> MatrixEstimate:
@@ -168,49 +141,45 @@ class ScoreMoments:
             calibration: Matrix A for the estimate A f, determined by other events, shape
                 ``(m, m)``; None for f itself.
         """
-        f, t = self._parts()
-        error = (f if calibration is None else calibration @ f) - t
-        return self._form((t, t, 1.0), (error, error, -1.0))
+        f, t, c = self._parts()
+        if calibration is not None:
+            f, c = calibration @ f, calibration @ c
+        return self._form((c, t, 1.0), (t, c, 1.0), (f, f, -1.0))
 
     def excess(self) -> MatrixEstimate:
         """Plug-in less guaranteed information: zero on average where f is calibrated."""
-        f, t = self._parts()
-        return self._form((f, f - t, 1.0), (f - t, f, 1.0))
+        f, t, c = self._parts()
+        return self._form((f, f, 2.0), (c, t, -1.0), (t, c, -1.0))
 
     def calibration(self) -> MatrixEstimate:
         """The matrix A for which A f is calibrated; 1 for a calibrated f.
 
         Directions in which f does not vary have zeros.
         """
-        f, t = self._parts()
+        f, t, c = self._parts()
         inverse = _inverse(self.plug_in().value)
-        value = self._form((t, f, 1.0)).value @ inverse
-        return MatrixEstimate(value, self._form((t - value @ f, inverse @ f, 1.0)).covariance)
+        value = self._form((t, c, 1.0)).value @ inverse
+        change = self._form((t, inverse @ c, 1.0), (value @ f, inverse @ f, -1.0))
+        return MatrixEstimate(value, change.covariance)
 
-    def _parts(self) -> tuple[FloatArray, FloatArray]:
-        """Matrices that take f and t out of u, shape ``(m, 2 m)``."""
-        identity = np.eye(2 * self.n_parameters)
-        return identity[: self.n_parameters], identity[self.n_parameters :]
+    def _parts(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Matrices that take f, t, and f as it is multiplied with t, out of u."""
+        m = self.n_parameters
+        f, t = np.split(np.eye(2 * m, self._moments.n_rows), 2)
+        if not self.centered:
+            return f, t, f
+        mean = self._moments.estimate().value[-1]
+        c = f.copy()
+        c[:, -1], t[:, -1] = -mean[:m], -mean[m:-1]
+        return f, t, c
 
     def _form(self, *terms: tuple[FloatArray, FloatArray, float]) -> MatrixEstimate:
         """Sum of c L S R^T over terms (L, R, c), with its covariance."""
-        if not self._sum > 0.0:
-            raise NoEventsError(
-                f"The weights of the events add up to {self._sum:g}; means over them need a "
-                "positive number."
-            )
-        moments = self._means / self._sum
-        spread = np.outer(moments, self._squared)
-        covariance = self._products - spread - spread.T
-        covariance += self._sum_of_squares * np.outer(moments, moments)
-        m, n = self.n_parameters, 2 * self.n_parameters
-        S = np.zeros((n, n))
-        rows, columns = self._pairs
-        S[rows, columns] = S[columns, rows] = moments
+        moments, m, n = self._moments.estimate(), self.n_parameters, self._moments.n_rows
         map_ = sum(c * np.einsum("ia,jb->ijab", L, R) for L, R, c in terms)
         matrix = np.asarray(map_).reshape(m * m, n * n)
-        full = unfold_pairs(covariance / self._sum**2).reshape(n * n, n * n)
-        value: FloatArray = (matrix @ S.ravel()).reshape(m, m)
+        full = moments.covariance.reshape(n * n, n * n)
+        value: FloatArray = (matrix @ moments.value.ravel()).reshape(m, m)
         return MatrixEstimate(value, (matrix @ full @ matrix.T).reshape((m,) * 4))
 
 

@@ -14,7 +14,7 @@ from madminer.analysis.response import weights_and_gradients
 from madminer.analysis.weights import parameter_points, positions
 from madminer.errors import DataError, NegativeWeightError, OptionError, ShapeError
 from madminer.sampling.augment import joint_score
-from madminer.typing import ArrayLike, FloatArray, StrPath, ThetaLike
+from madminer.typing import ArrayLike, EventSource, FloatArray, ThetaLike
 
 __all__ = ["ValidationEvents"]
 
@@ -97,7 +97,7 @@ class ValidationEvents:
     @classmethod
     def from_file(
         cls,
-        filename: StrPath,
+        filename: EventSource,
         reference: ThetaLike,
         theta: Sequence[ThetaLike] | FloatArray | None = None,
         *,

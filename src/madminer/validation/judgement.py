@@ -7,7 +7,8 @@ It
   :math:`|d| > \tau + z \sigma`, where z belongs to a probability of 1 % that any of the values of a
   perfect estimator does so by chance (Bonferroni);
 - **passed** if the typical standard error is below the tolerance, so that a bad estimator would
-  have been noticed, or if all values are better than required by more than their errors;
+  have been noticed, or if all values are better than required by more than their errors, and more
+  than half of them could be measured;
 - is **undecided** otherwise: there are not enough events to tell.
 
 Without a tolerance every network would fail with enough events, as none is perfect; without the
@@ -44,6 +45,8 @@ FALSE_ALARMS = 0.01
 
 FEWEST_EVENTS = 20.0
 """Effective number of events below which a mean has no usable error, and counts as unknown."""
+
+_ALONE = 1e-6  # an event that is all of the weight has no spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +135,23 @@ def _verdict(
     if fails.any():
         return "failed", int(np.argmax(np.where(fails, beyond, -np.inf)))
     worst = int(np.argmax(beyond))
-    is_sharp = np.median(errors) <= requirement.tolerance or not errors[known].any()
-    is_clear = bool(np.all(beyond[known] < -z * errors[known]))
+    typical = float(np.median(errors))  # infinite if half of the values are not known
+    is_sharp = typical <= requirement.tolerance or not errors[known].any()
+    is_clear = np.isfinite(typical) and bool(np.all(beyond[known] < -z * errors[known]))
     return "passed" if is_sharp or is_clear else "undecided", worst
 
 
 def mean_and_error(values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     r"""Weighted mean over events and its standard error.
 
-    .. math:: \bar v = \frac{\sum w v}{\sum w}, \qquad
-              \sigma^2 = \frac{\sum w^2 (v - \bar v)^2}{(\sum w)^2}
+    .. math:: \bar v = \sum_e p_e v_e, \qquad
+              \sigma^2 = \left(1 + \frac{1}{2 \nu}\right)^2 \sum_e s_e, \qquad
+              s_e = \frac{p_e^2 (v_e - \bar v)^2}{(1 - p_e)^2}, \qquad
+              \nu = \frac{(\sum_e s_e)^2}{\sum_e s_e^2}
+
+    with the shares p of the weights. The sum is the variance of the jackknife, as events of large
+    weight pull the mean to themselves; nu is the number of events that it rests on (Welch and
+    Satterthwaite), and the factor that of Student's t in place of the normal distribution.
 
     Args:
         values: Shape ``(n,)`` or ``(n, m)``.
@@ -152,8 +162,16 @@ def mean_and_error(values: FloatArray, weights: FloatArray) -> tuple[FloatArray,
     """
     share = weights / weights.sum()
     mean: FloatArray = np.asarray(share @ values)
-    error: FloatArray = np.sqrt(np.asarray(share**2 @ (values - mean) ** 2))
-    return mean, error
+    pull = (share / np.maximum(1.0 - share, _ALONE)) ** 2
+    squares = (values - mean) ** 2
+    return mean, _error(np.asarray(pull @ squares), np.asarray(pull**2 @ squares**2))
+
+
+def _error(variance: FloatArray, squares: FloatArray) -> FloatArray:
+    """Square root of a sum over events, given that of the squares, with the factor of Student."""
+    relative = squares / np.where(variance > 0.0, variance, 1.0) ** 2
+    error: FloatArray = np.sqrt(variance) * (1.0 + 0.5 * relative)
+    return error
 
 
 def quantile_bins(values: FloatArray, weights: FloatArray, n_bins: int) -> IntArray:
@@ -183,12 +201,14 @@ def means_in_bins(
 
     total, squares = sums(weights), sums(weights**2)
     enough = (total > 0.0) & (total**2 > FEWEST_EVENTS * squares)
-    total = np.where(enough, total, np.nan)
-    columns = values.T
-    means = np.stack([sums(weights * column) / total for column in columns], axis=1)
-    scatter = (values - np.nan_to_num(means)[bins]) ** 2
-    errors = np.stack([np.sqrt(sums(weights**2 * c)) / total for c in scatter.T], axis=1)
-    return means, errors
+    total = np.where(total > 0.0, total, 1.0)
+    share = weights / total[bins]
+    pull = (share / np.maximum(1.0 - share, _ALONE)) ** 2
+    means = np.stack([sums(share * column) for column in values.T], axis=1)
+    squares = (values - means[bins]) ** 2
+    errors = [_error(sums(pull * s), sums(pull**2 * s**2)) for s in squares.T]
+    known = enough[:, np.newaxis]
+    return np.where(known, means, np.nan), np.where(known, np.stack(errors, axis=1), np.nan)
 
 
 def residual_check(

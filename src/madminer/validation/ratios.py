@@ -97,7 +97,7 @@ LEARNED = Requirement(
 )
 OVERTRAINING = Requirement(
     "over-training of ratios",
-    "power of training events not above that of test events by 10 %",
+    "cross entropy gained on training events not above that on test events by 10 %",
     "A network that knows its own events better than others has learned their accidents.",
     "Train with more events, early stopping, fewer epochs or dropout.",
     tolerance=0.1,
@@ -262,10 +262,22 @@ def _power_terms(test: RatioEvidence) -> tuple[FloatArray, FloatArray, FloatArra
     quotient = (test.joint * np.exp(-test.log_r)).T
     mean, _ = mean_and_error(quotient, test.weights)
     mean = np.maximum(mean, 1e-300)
-    excess_terms = 2.0 * quotient / mean
+    excess_terms = 2.0 * (quotient / mean - _own_norm(test))
     _, error = mean_and_error(excess_terms, test.weights)
     _, bound_error = mean_and_error(-2.0 * test.log_r.T - excess_terms, test.weights)
     return claimed, claimed - 2.0 * np.log(mean), error, bound_error
+
+
+def _own_norm(test: RatioEvidence) -> FloatArray:
+    """What each event adds to the mean of the joint ratios, shape ``(n, k)``.
+
+    Ratios of weights are divided by their mean over the same events, where the cross section is not
+    known better: the fluctuation of this mean is one of all that follows. Exact ratios, whose mean
+    is not exactly one, have none.
+    """
+    is_own = np.isclose(test.joint @ test.weights, 1.0, rtol=0.0, atol=1e-9)
+    terms: FloatArray = np.where(is_own, test.joint.T, 0.0)
+    return terms
 
 
 def _power(test: RatioEvidence) -> ValidationCheck:
@@ -295,13 +307,21 @@ def _truth_power(test: RatioEvidence) -> tuple[FloatArray, FloatArray]:
 
 
 def _truth(test: RatioEvidence) -> ValidationCheck:
-    truth, _ = _truth_power(test)
-    claimed, _ = mean_and_error(-2.0 * test.log_r.T, test.weights)
+    """Power of the network over that of the joint ratios, both less 2 E[r - 1], which is zero."""
+    network = _normalised_power_terms(test.log_r)
+    joint = _normalised_power_terms(_safe_log(test.joint))
+    claimed, _ = mean_and_error(network, test.weights)
+    truth, _ = mean_and_error(joint, test.weights)
     ratio = claimed / truth
-    terms = -2.0 * (test.log_r - ratio[:, np.newaxis] * _safe_log(test.joint)).T
-    _, error = mean_and_error(terms, test.weights)
+    _, error = mean_and_error(network - ratio * joint, test.weights)
     labels = [f"excess over the truth at {point}, share" for point in test.points]
     return judge(TRUTH, labels, ratio - 1.0, error / np.abs(truth))
+
+
+def _normalised_power_terms(log_r: FloatArray) -> FloatArray:
+    """-2 log r + 2 (r - 1), never negative, of each event: fluctuates less, shape ``(n, k)``."""
+    terms: FloatArray = 2.0 * (np.exp(log_r) - 1.0 - log_r).T
+    return terms
 
 
 def _safe_log(ratios: FloatArray) -> FloatArray:
@@ -330,12 +350,24 @@ def _moment_terms(estimated: FloatArray, joint: FloatArray) -> FloatArray:
 
 
 def _overtraining(test: RatioEvidence, train: RatioEvidence) -> ValidationCheck:
-    _, test_power, _, test_error = _power_terms(test)
-    _, train_power, _, train_error = _power_terms(train)
-    unit = np.maximum(np.abs(test_power), test_error)
-    labels = [f"training less test power at {point}, share" for point in test.points]
+    """Cross entropy gained on training less that on test events, in units of the latter."""
+    (test_mean, test_error), (train_mean, train_error) = (
+        mean_and_error(_gain_terms(part), part.weights) for part in (test, train)
+    )
+    unit = np.maximum(np.abs(test_mean), test_error)
+    labels = [f"training less test gain at {point}, share" for point in test.points]
     errors = np.hypot(test_error, train_error) / unit
-    return judge(OVERTRAINING, labels, (train_power - test_power) / unit, errors)
+    return judge(OVERTRAINING, labels, (train_mean - test_mean) / unit, errors)
+
+
+def _gain_terms(test: RatioEvidence) -> FloatArray:
+    """What each event adds to the cross entropy of r = 1 less that of the estimate, ``(n, k)``.
+
+    Unlike the power, it stays bounded where an over-trained network claims anything.
+    """
+    up, down = np.logaddexp(0.0, test.log_r), np.logaddexp(0.0, -test.log_r)
+    gain: FloatArray = (np.log(2.0) - up + test.joint * (np.log(2.0) - down)).T
+    return gain
 
 
 def _share(weights: FloatArray) -> FloatArray:

@@ -5,131 +5,63 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from madminer.errors import EvidenceError, OptionError
 from madminer.io.atomic import atomic_path
-from madminer.tables import ShownAsTable, Table
+from madminer.tables import Mark, ShownAsTable, Table, tables_html
 from madminer.text import one_line
 from madminer.typing import FloatArray, StrPath
+from madminer.validation.conclusion import conclusion_of, counted
+from madminer.verdicts import WORDS, Graph, Series, ValidationCheck, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Graph", "Series", "Validation", "ValidationCheck", "Verdict"]
 
-Verdict = Literal["passed", "failed", "undecided"]
-"""Outcome of a check; ``"undecided"``: there are not enough events to tell."""
-
-WORDS: dict[Verdict, str] = {
-    "passed": "passed",
-    "failed": "FAILED",
-    "undecided": "not enough events to tell",
+_MARKS: dict[str, Mark] = {
+    WORDS["passed"]: "good",
+    WORDS["failed"]: "bad",
+    WORDS["undecided"]: "open",
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Series:
-    """Points of one curve, or heights of one group of bars.
-
-    Args:
-        label: What the legend calls them.
-        x: Positions, shape ``(n,)``; the categories of the graph where it has some.
-        y: Values, shape ``(n,)``.
-        errors: Standard errors, shape ``(n,)``.
-    """
-
-    label: str
-    x: FloatArray
-    y: FloatArray
-    errors: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Graph:
-    """What the figure of a check shows.
-
-    Args:
-        x_label: Label of the horizontal axis.
-        y_label: Label of the vertical axis.
-        series: The curves or groups of bars.
-        expected: ``"diagonal"``, a height, or None for no line of what is expected.
-        categories: Names of the positions 0, 1, ... where the graph has bars.
-    """
-
-    x_label: str
-    y_label: str
-    series: tuple[Series, ...]
-    expected: Literal["diagonal"] | float | None = None
-    categories: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ValidationCheck:
-    """One check: what came out, what is required and why, and what to do.
-
-    Args:
-        name: What is checked; unique in a validation.
-        quantity: What the value is, and where the worst one was found.
-        value: The worst value.
-        error: Its standard error; 0 if it is exact.
-        requirement: The condition, in words.
-        reason: Why it is required.
-        verdict: The outcome.
-        remedy: What to do if it is not passed.
-        values: All values of the check by name, each with its standard error.
-        graph: Data of its figure.
-    """
-
-    name: str
-    quantity: str
-    value: float
-    error: float
-    requirement: str
-    reason: str
-    verdict: Verdict
-    remedy: str
-    values: tuple[tuple[str, float, float], ...] = ()
-    graph: Graph | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether the verdict is ``"passed"``."""
-        return self.verdict == "passed"
-
-    @property
-    def measured(self) -> str:
-        """Value and error as text."""
-        if not np.isfinite(self.value):
-            return "-"
-        return f"{self.value:.3g}" + (f" ± {self.error:.2g}" if self.error > 0.0 else "")
-
-    def __str__(self) -> str:
-        """Outcome, numbers and remedy in a few lines."""
-        lines = [
-            f"{self.name}: {WORDS[self.verdict]}",
-            f"  {self.quantity} = {self.measured}; required: {self.requirement}.",
-            f"  {self.reason}",
-        ]
-        return "\n".join(lines if self.passed else [*lines, f"  Remedy: {self.remedy}"])
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Validation(ShownAsTable):
     """Everything that test events say about an estimator.
 
-    It prints as a table, shows itself in notebooks, and is written as JSON or as a page.
+    It prints as a table, shows itself in notebooks, and is drawn, written as JSON or as a page.
 
     Args:
         model: What was validated, in words.
         events: With which events, in words.
         n_effective: Effective number of test events at the reference point.
         checks: The checks.
+        parameters: Names of the m parameters.
+        reference: Point that the events follow: of the score, and denominator of ratios, shape
+            ``(m,)``; None if it is not known.
+        theta: Numerators at which ratios were tested, shape ``(k, m)``; None for none.
+        call: How to do it again, as Python code; may be empty.
+
+    Examples:
+        >>> check = ValidationCheck("mean ratio", "E[r]", 1.0, 0.01, "1 within 0.05",
+        ...     "A likelihood ratio has the mean 1.", "passed", "Train longer.")
+        >>> validation = Validation("ALICES", "test events", 5000.0, (check,))
+        >>> validation.passed, validation["mean ratio"].measured
+        (True, '1.000 ± 0.010')
     """
 
     model: str
     events: str
     n_effective: float
     checks: tuple[ValidationCheck, ...]
+    parameters: tuple[str, ...] = ()
+    reference: FloatArray | None = None
+    theta: FloatArray | None = None
+    call: str = ""
 
     def __iter__(self) -> Iterator[ValidationCheck]:
         return iter(self.checks)
@@ -146,7 +78,7 @@ class Validation(ShownAsTable):
 
     def __repr__(self) -> str:
         """Numbers of checks by verdict."""
-        return f"Validation({self.model}: {self._counts()})"
+        return f"Validation({one_line(self.model)}: {counted(self.checks)})"
 
     @property
     def passed(self) -> bool:
@@ -165,38 +97,47 @@ class Validation(ShownAsTable):
 
     @property
     def conclusion(self) -> str:
-        """What can be concluded, and what cannot, in a few sentences."""
-        with_events = f"with {self.n_effective:.0f} effective test events"
-        if self.passed:
-            return f"All {len(self)} checks passed {with_events}."
-        lines = [f"{self._counts()} {with_events}."]
-        if self.failed:
-            lines.append("Do not use this estimator before these are mended:")
-            lines += [_sentence(check) for check in self.failed]
-        if self.undecided:
-            names = ", ".join(check.name for check in self.undecided)
-            lines.append(
-                f"Nothing can be concluded on {names}: more test events are needed, or an "
-                "estimator that needs less of them, as a histogram of few bins."
-            )
-        return "\n".join(lines)
+        """What can be concluded, and what cannot, a sentence or two a line."""
+        return conclusion_of(
+            self.checks, self.n_effective, self.parameters, self.reference, self.theta
+        )
 
     @property
     def table(self) -> Table:
         """The checks, one a row."""
+        columns = ("check", "verdict", "worst value", "required")
+        rows = [(*_cells(check), one_line(check.requirement)) for check in self.checks]
+        return Table(columns, rows, self._title, max_rows=100, marks=_MARKS)
+
+    def _repr_html_(self) -> str:
+        columns = ("check", "verdict", "worst value", "of", "required")
         rows = [
-            (
-                one_line(check.name),
-                one_line(check.quantity),
-                check.measured,
-                one_line(check.requirement),
-                WORDS[check.verdict],
-            )
+            (*_cells(check), one_line(check.quantity), one_line(check.requirement))
             for check in self.checks
         ]
-        title = f"{one_line(self.model)}, {one_line(self.events)}: {self._counts()}"
-        columns = ("check", "worst value of", "measured", "required", "verdict")
-        return Table(columns, rows, title, max_rows=100)
+        table = Table(columns, rows, self._title, max_rows=100, marks=_MARKS)
+        lines = [(line,) for line in self.conclusion.splitlines()]
+        return tables_html([table, Table(("",), lines, "Conclusion")])
+
+    @property
+    def _title(self) -> str:
+        return f"{one_line(self.model)}, {one_line(self.events)}: {counted(self.checks)}"
+
+    def figure(self, n_cols: int = 3) -> Figure:
+        """Draw calibration curves, residuals and bounds, a panel for each check that has a graph.
+
+        Args:
+            n_cols: Largest number of panels in a row.
+
+        Returns:
+            The figure, see `madminer.plotting.plot_checks`.
+
+        Raises:
+            OptionError: If no check has a graph.
+        """
+        from madminer.plotting import plot_checks
+
+        return plot_checks(self.checks, n_cols)
 
     def require(self) -> None:
         """Go on only with a validated estimator.
@@ -221,18 +162,26 @@ class Validation(ShownAsTable):
         with atomic_path(filename) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
 
-    def _counts(self) -> str:
-        parts = [f"{sum(check.passed for check in self)} of {len(self)} checks passed"]
-        parts += [f"{len(self.failed)} failed"] if self.failed else []
-        parts += [f"{len(self.undecided)} undecided"] if self.undecided else []
-        return ", ".join(parts)
+    def write_html(self, filename: StrPath) -> None:
+        """Write one page that can be mailed: every check with its reason and figure.
+
+        The page needs no other file, follows the light or dark colours of the browser, and can be
+        printed.
+
+        Args:
+            filename: The HTML file to make or replace, whole or not at all.
+
+        Raises:
+            OutputError: If the file cannot be written.
+        """
+        from madminer.report import write_page
+        from madminer.validation.page import validation_page
+
+        write_page(filename, validation_page(self))
 
 
-def _sentence(check: ValidationCheck) -> str:
-    return (
-        f"- {check.name}: {check.quantity} is {check.measured}, required {check.requirement}. "
-        f"{check.remedy}"
-    )
+def _cells(check: ValidationCheck) -> tuple[str, str, str]:
+    return one_line(check.name), check.word, check.measured
 
 
 def _plain(value: object) -> Any:

@@ -334,15 +334,19 @@ def _residuals(test: ScoreEvidence) -> ValidationCheck:
 
 
 def _overtraining(test: ScoreEvidence, train: ScoreEvidence) -> ValidationCheck:
-    found = []
-    for part in (test, train):
-        terms = _bound_terms(part.estimated, part.joint)
-        found.append(mean_and_error(terms, part.weights))
-    (test_mean, test_error), (train_mean, train_error) = found
-    unit = np.maximum(np.abs(test_mean), test_error)
+    """Mean squared error of test less that of training events, in units of the information.
+
+    The guaranteed information is E[t^2] less this error; E[t^2] is the same in both parts, and its
+    fluctuations would only add to those of the difference.
+    """
+    (test_mean, test_error), (train_mean, train_error) = (
+        mean_and_error((part.joint - part.estimated) ** 2, part.weights) for part in (test, train)
+    )
+    guaranteed, noise = mean_and_error(_bound_terms(test.estimated, test.joint), test.weights)
+    unit = np.maximum(np.maximum(np.abs(guaranteed), noise), test.sizes**2)
     labels = [f"training less test information on {name}, share" for name in test.parameters]
     errors = np.hypot(test_error, train_error) / unit
-    return judge(OVERTRAINING, labels, (train_mean - test_mean) / unit, errors)
+    return judge(OVERTRAINING, labels, (test_mean - train_mean) / unit, errors)
 
 
 def _shown(v: FloatArray) -> str:

@@ -16,6 +16,7 @@ from madminer.validation.coverage import match_checks, region_checks
 from madminer.validation.events import ValidationEvents
 from madminer.validation.models import ValidatedModel
 from madminer.validation.ratios import (
+    CURVE,
     RatioEvidence,
     classifier_check,
     derivative_check,
@@ -68,6 +69,10 @@ def validate(
         The checks. `Validation.passed` tells whether all passed, `Validation.conclusion` what
         follows; printed it is a table.
 
+        An estimator of ratios that is given as an object, not as a file, then knows where it was
+        found calibrated, ``estimator.validated_thetas``, so that limits do not warn; save it to
+        keep this. Nothing is written to files.
+
     Raises:
         OptionError: If the reference point is not known, or an option lies outside its range.
         SetupError: If the events have other numbers of observables or parameters.
@@ -90,9 +95,10 @@ def validate(
     """
     model = ValidatedModel(estimator)
     checks.flag(classifier, "classifier")
+    given, parts = events, (partition, test_split, validation_split)
     if not isinstance(events, ValidationEvents):
         point = model.theta_ref if reference is None else reference
-        events = _read(events, model, point, theta, (partition, test_split, validation_split))
+        events = _read(events, model, point, theta, parts)
     _check_sizes(model, events)
     found = [*match_checks(model, events), *region_checks(model, events)]
     if events.t_xz is not None and model.knows_scores:
@@ -101,7 +107,51 @@ def validate(
         found += _ratio_checks(model, events, classifier)
     if model.knows_ratios and model.knows_scores:
         found.append(_derivatives(model, events))
-    return Validation(model.name, events.name, events.n_effective, tuple(found))
+    result = Validation(
+        model.name,
+        events.name,
+        events.n_effective,
+        tuple(found),
+        events.parameters or (),
+        events.reference,
+        events.theta if model.knows_ratios else None,
+        _call(estimator, given, events, parts, classifier),
+    )
+    if isinstance(estimator, Estimator) and _is_calibrated(result):
+        estimator.validated_thetas = result.theta
+    return result
+
+
+def _is_calibrated(result: Validation) -> bool:
+    """Whether nothing speaks against the ratios, and there were enough events for their curve."""
+    names = [check.name for check in result if check.passed]
+    return not result.failed and CURVE.name in names
+
+
+def _call(
+    estimator: Estimator | Ensemble | StrPath,
+    given: ValidationEvents | StrPath,
+    events: ValidationEvents,
+    parts: tuple[str, float | None, float | None],
+    classifier: bool,
+) -> str:
+    """Python code that does the same once more."""
+    is_file = not isinstance(given, ValidationEvents)
+    arguments = [
+        "estimator" if isinstance(estimator, Estimator | Ensemble) else repr(str(estimator)),
+        repr(str(given)) if is_file else "events",
+    ]
+    if is_file:
+        theta = None if events.theta is None else events.theta.tolist()
+        partition, test_split, validation_split = parts
+        arguments += [
+            f"reference={events.reference.tolist()}",
+            f"theta={theta}",
+            f"partition={partition!r}",
+            f"test_split={test_split}",
+            f"validation_split={validation_split}",
+        ]
+    return f"validate({', '.join([*arguments, f'classifier={classifier}'])})"
 
 
 def _read(

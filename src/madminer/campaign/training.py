@@ -1,0 +1,191 @@
+"""A training as a value: estimator, method, data, options; and how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from madminer import checks
+from madminer.errors import MissingFileError, OptionError
+from madminer.io.atomic import atomic_path
+from madminer.ml import Estimator
+from madminer.ml.estimator_types import ESTIMATORS
+from madminer.ml.options import TrainingOptions
+from madminer.typing import StrPath
+
+__all__ = ["Outcome", "State", "Training"]
+
+State = Literal["waiting", "running", "done", "failed"]
+"""Where a training stands."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_BY_CAMPAIGN = frozenset({"checkpoint", "resume", "callbacks"})
+_OPTIONS = frozenset(inspect.signature(TrainingOptions).parameters) - {"_"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Training:
+    """One training, before it happens: everything that decides what comes out.
+
+    Args:
+        name: Its name, also that of its files: letters, digits, ``_``, ``-`` and ``.``.
+        estimator: Type of the estimator, as in `madminer.ml.ESTIMATORS`: ``"score"``,
+            ``"parameterized_ratio"``, ``"double_parameterized_ratio"``, ``"likelihood"``, ...
+        method: Method of the training, such as ``"sally"`` or ``"alices"``.
+        data: Files of the arrays that ``train`` takes, by its names: x, theta, y, r_xz, t_xz, ...
+        settings: Settings of the estimator: n_hidden, activation, ...
+        options: Options of ``train``: n_epochs, seed, initial_lr, ... Give a seed: only then the
+            same network comes out wherever and whenever it is trained.
+
+    Raises:
+        OptionError: If a name, type, setting or option is not known, or data are not files.
+
+    Examples:
+        >>> Training("sally_1", "score", "sally", {"x": "x.npy", "t_xz": "t_xz.npy"},
+        ...     settings={"n_hidden": [100, 100]}, options={"n_epochs": 20, "seed": 1}).name
+        'sally_1'
+    """
+
+    name: str
+    estimator: str
+    method: str
+    data: Mapping[str, StrPath]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(checks.text(self.name, "name")):
+            raise checks.refusal("name", "letters, digits, _, - and .", self.name)
+        checks.one_of(self.estimator, "estimator", sorted(ESTIMATORS))
+        for part in ("data", "settings", "options"):
+            given = getattr(self, part)
+            if not isinstance(given, Mapping):
+                raise checks.refusal(f"{part} of {self.name!r}", "a mapping by names", given)
+            object.__setattr__(self, part, dict(given))
+        _check_names(self.name, "settings", self.settings, self.kind)
+        _check_names(self.name, "data", {"method": 0, **self.data}, self.kind.train)
+        unknown = sorted(set(self.options) - _OPTIONS | set(self.options) & _BY_CAMPAIGN)
+        if unknown:
+            raise OptionError(
+                f"{self.name!r} has the options {', '.join(unknown)}; they must be options of "
+                f"train, and checkpoints are the campaign's: {', '.join(sorted(_OPTIONS))}."
+            )
+        for array, file in self.data.items():
+            checks.path(file, f"{array} of {self.name!r}")
+        self.kind(**self.settings)
+        TrainingOptions(**self.options)
+
+    @property
+    def kind(self) -> type[Estimator]:
+        """Class of the estimator."""
+        return ESTIMATORS[self.estimator]
+
+    def key(self) -> str:
+        """A number that changes with anything that decides what comes out, data included.
+
+        Raises:
+            MissingFileError: If a file of the data does not exist.
+        """
+        content = {
+            "estimator": self.estimator,
+            "method": self.method,
+            "data": {array: _digest(_file(path, self.name)) for array, path in self.data.items()},
+            "settings": dict(self.settings),
+            "options": dict(self.options),
+        }
+        text = json.dumps(content, sort_keys=True, default=_plain)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where a training stands, as it is written beside its model.
+
+    Args:
+        name: Name of the training.
+        key: Number of the specification that it belongs to.
+        state: ``"waiting"``, ``"running"``, ``"done"`` or ``"failed"``.
+        n_epochs: Epochs that were trained.
+        loss: Training loss of the best epoch; None before.
+        validation_loss: Validation loss of the best epoch; None without one.
+        seconds: How long it took, in this try.
+        error: Why it failed.
+        worker: Machine and process that it runs or ran on.
+    """
+
+    name: str
+    key: str
+    state: State
+    n_epochs: int = 0
+    loss: float | None = None
+    validation_loss: float | None = None
+    seconds: float = 0.0
+    error: str = ""
+    worker: str = ""
+
+    def write(self, path: Path) -> None:
+        """Write it down, whole or not at all.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path, training: Training, key: str) -> Outcome:
+        """What is written; a training that was never begun, or another one, is waiting."""
+        try:
+            outcome = cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return cls(training.name, key, "waiting")
+        return outcome if outcome.key == key else cls(training.name, key, "waiting")
+
+
+def _check_names(training: str, what: str, given: Mapping[str, Any], takes: Any) -> None:
+    known = [name for name in inspect.signature(takes).parameters if name != "self"]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise OptionError(
+            f"{training!r} has the {what} {', '.join(unknown)}, which "
+            f"{getattr(takes, '__qualname__', takes)} does not take; it takes {', '.join(known)}."
+        )
+
+
+def _file(path: StrPath, training: str) -> Path:
+    file = Path(path)
+    if not file.is_file():
+        raise MissingFileError(
+            f"There is no file {file}, which the training {training!r} needs. Make the samples "
+            "first, or run from the folder that the paths of the specification start from."
+        )
+    return file.resolve()
+
+
+def _digest(file: Path) -> str:
+    status = file.stat()
+    return _digest_of(file, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _digest_of(file: Path, size: int, changed: int) -> str:  # noqa: ARG001 (of this version)
+    """Hash of a file's content, calculated once for hundreds of trainings on it."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Sequence):
+        return list(value)
+    return str(value)

@@ -1,0 +1,70 @@
+"""``madminer train``: the networks of an analysis, or many from a list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from madminer.cli.run import run_analysis
+from madminer.cli.verbosity import is_quiet
+
+__all__ = ["train"]
+
+
+def train(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[ANALYSIS.yaml]", help="The analysis file.")
+    ] = None,
+    specification: Annotated[
+        Path | None,
+        typer.Option("--many", metavar="SPEC.yaml", help="Instead, a list of trainings."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="With --many: folder of the models and their states.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Which estimator of the analysis; all if it is not given.")
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Trainings at once.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Instead, a Dask scheduler, as tcp://node1:8786."),
+    ] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="With --many: only show where every training stands.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would run, and why.")
+    ] = False,
+) -> None:
+    """Train the networks of an analysis file; or, with --many, those of a list of trainings.
+
+    What is trained is not trained again; a training that was killed goes on from its last
+    checkpoint. With --many, a failing training does not end the others; the status is then 1.
+    """
+    if (file is None) == (specification is None):
+        raise typer.BadParameter("Give an analysis file, or --many with a list of trainings.")
+    if file is not None:
+        run_analysis(file, "train", name, workers, scheduler, dry_run, as_json=False)
+        return
+    if out is None:
+        raise typer.BadParameter("--many needs --out, the folder of the models.")
+    # imported here: networks would slow down the other commands
+    from madminer.campaign import Campaign, load_trainings
+
+    campaign = Campaign(out, load_trainings(specification or ""))
+    if status or dry_run:
+        result = campaign.status()
+    elif scheduler is not None:
+        from madminer.campaign.dask_package import dask_executor
+
+        with dask_executor(scheduler) as executor:
+            result = campaign.run(executor=executor)
+    else:
+        result = campaign.run(n_processes=workers)
+    Console(quiet=is_quiet()).print(result)
+    if result.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,133 @@
+"""Held-out events of an event file, for calibrations: each with its weight, none drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from madminer.analysis import DataAnalyzer
+from madminer.analysis.partitions import partition_range
+from madminer.analysis.response import EventResponse
+from madminer.analysis.weights import parameter_points
+from madminer.errors import NegativeWeightError, SetupError
+from madminer.sampling.augment import joint_ratio
+from madminer.sampling.weighted import WeightedSample, weighted_sample
+from madminer.typing import FloatArray, StrPath
+
+__all__ = ["JointRatioSample", "joint_ratio_sample", "joint_score_sample"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointRatioSample:
+    """Events with their weights at a reference, and joint ratios to it.
+
+    Args:
+        x: Observables, shape ``(n, n_observables)``.
+        r_xz: Joint ratios at each theta, of mean one, shape ``(n_thetas, n)``.
+        weights: Weights at the reference in pb, shape ``(n,)``.
+    """
+
+    x: FloatArray
+    r_xz: FloatArray
+    weights: FloatArray
+
+
+def joint_ratio_sample(
+    filename: StrPath,
+    theta: FloatArray,
+    theta1: FloatArray,
+    *,
+    partition: str,
+    test_split: float | None,
+    validation_split: float | None,
+) -> JointRatioSample:
+    r"""Take the events of a partition with :math:`r(x, z|\theta_k, \theta_1)`.
+
+    Args:
+        filename: Event file.
+        theta: Numerators, shape ``(n_thetas, m)`` with m = p parameters, or m = p + v with
+            nuisance parameters in the last columns.
+        theta1: The reference, shape ``(1, m)``.
+        partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``.
+        test_split: Fraction of events kept for testing.
+        validation_split: Fraction of events kept for validation.
+
+    Returns:
+        The events.
+
+    Raises:
+        SetupError: If the file has other parameters.
+        NegativeWeightError: If weights do not add up to a positive cross section at one of the
+            points.
+        DataError: If an event has weight zero at the reference.
+    """
+    analyzer = DataAnalyzer(filename)
+    positions = np.vstack([theta1, theta])
+    p = _n_theory_parameters(analyzer, positions.shape[1])
+    start, stop, _ = partition_range(analyzer.n_samples, partition, test_split, validation_split)
+    is_known = analyzer.event_file.has_sampling_benchmarks
+    x, benchmark_weights = analyzer.weighted_events(
+        start_event=start,
+        end_event=stop,
+        generated_close_to=positions[0, :p] if is_known else None,
+    )
+    nus = positions[:, p:] if positions.shape[1] > p else None
+    points = parameter_points(analyzer.setup, list(positions[:, :p]), nus)
+    weights: FloatArray = points.coefficients @ benchmark_weights.T
+    if not points.is_nominal:
+        weights *= EventResponse.of(analyzer.response, benchmark_weights).factors(points)
+    sigmas = weights.sum(axis=1)
+    if not np.all(sigmas > 0.0):
+        worst = int(np.argmin(sigmas))
+        raise NegativeWeightError(
+            f"The weights of {len(x)} events at {positions[worst].tolist()} add up to "
+            f"{sigmas[worst]} pb, but must be positive: use more events, or a theta closer to "
+            f"those generated."
+        )
+    ratios = joint_ratio(weights[1:], weights[0], sigmas[1:, np.newaxis], sigmas[:1])
+    return JointRatioSample(x, ratios, weights[0])
+
+
+def joint_score_sample(
+    filename: StrPath,
+    theta: FloatArray,
+    *,
+    partition: str,
+    test_split: float | None,
+    validation_split: float | None,
+) -> WeightedSample:
+    """Take the events of a partition with weights and joint scores at theta.
+
+    Args:
+        filename: Event file.
+        theta: The point, shape ``(p,)``, or ``(p + v,)`` for scores of nuisance parameters, too.
+        partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``.
+        test_split: Fraction of events kept for testing.
+        validation_split: Fraction of events kept for validation.
+
+    Returns:
+        The events; see `madminer.sampling.weighted.weighted_sample` for the errors.
+    """
+    analyzer = DataAnalyzer(filename)
+    p = _n_theory_parameters(analyzer, len(theta))
+    return weighted_sample(
+        analyzer,
+        theta[:p],
+        partition=partition,
+        test_split=test_split,
+        validation_split=validation_split,
+        nu=theta[p:] if len(theta) > p else None,
+        nuisance_score=len(theta) > p,
+    )
+
+
+def _n_theory_parameters(analyzer: DataAnalyzer, m: int) -> int:
+    """Number of theory parameters, where points must have m parameters in all."""
+    p, v = analyzer.n_parameters, analyzer.n_nuisance_parameters
+    if m not in {p, p + v}:
+        raise SetupError(
+            f"The estimator knows {m} parameters, but {analyzer.madminer_filename} has {p} theory "
+            f"parameters and {v} nuisance parameters."
+        )
+    return p

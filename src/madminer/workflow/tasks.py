@@ -1,0 +1,445 @@
+"""What each stage of an analysis does: from its section and earlier files to its own files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from madminer import sampling
+from madminer.checks import refusal
+from madminer.core.madminer import MadMiner
+from madminer.delphes import DelphesReader
+from madminer.fisherinformation import FisherInformation
+from madminer.io.atomic import atomic_path
+from madminer.io.setup_file import read_setup, write_setup
+from madminer.lhe import LHEReader
+from madminer.limits import AsymptoticLimits
+from madminer.ml import Ensemble
+from madminer.ml.estimator_types import ESTIMATORS
+from madminer.ml.methods import find_method, required_columns
+from madminer.models import AnalysisSetup
+from madminer.sampling import SampleAugmenter
+from madminer.shower import ShowerReader
+from madminer.validation import validate
+from madminer.workflow.schema import (
+    Estimator,
+    Events,
+    EventSample,
+    Information,
+    Limits,
+    MadGraph,
+    Sample,
+    Setup,
+    Simulation,
+    Theta,
+    Validation,
+)
+
+__all__ = ["Places", "run_task"]
+
+
+class Places:
+    """Where the results of an analysis lie.
+
+    Args:
+        folder: Folder of all results.
+        root: Folder from which paths in the analysis file start.
+    """
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.folder, self.root = folder, root
+
+    @property
+    def setup(self) -> Path:
+        """Setup file."""
+        return self.folder / "setup.h5"
+
+    @property
+    def events(self) -> Path:
+        """List of the event files."""
+        return self.folder / "events.json"
+
+    def simulation(self, name: str) -> Path:
+        """List of simulated files and the benchmarks that they were generated at."""
+        return self.folder / "simulation" / f"{name}.json"
+
+    def sample(self, name: str, array: str) -> Path:
+        """An array of a sample."""
+        return self.folder / "samples" / f"{array}_{name}.npy"
+
+    def model(self, name: str) -> Path:
+        """A trained estimator."""
+        return self.folder / "models" / name
+
+    def training(self, name: str) -> Path:
+        """How an estimator was trained: reference point and losses."""
+        return self.folder / "models" / f"{name}.training.json"
+
+    def validation(self, name: str) -> Path:
+        """Checks of an estimator."""
+        return self.folder / "validation" / f"{name}.json"
+
+    @property
+    def information(self) -> Path:
+        """Informations of all analyses."""
+        return self.folder / "information.json"
+
+    def limits(self, name: str) -> Path:
+        """Limits, as numbers."""
+        return self.folder / "limits" / f"{name}.json"
+
+    def resolve(self, path: Any) -> Any:
+        """A path that starts from the folder of the analysis file."""
+        return self.root / path if isinstance(path, str | Path) else path
+
+
+def run_task(kind: str, name: str, section: Any, places: Places, seed: int) -> None:
+    """Do the work of one stage; its files are whole when it ends.
+
+    Args:
+        kind: Kind of the stage.
+        name: Its name within the kind.
+        section: Its section of the analysis file.
+        places: Where files are.
+        seed: Seed of this stage.
+
+    Raises:
+        MadMinerError: As what it calls.
+    """
+    _TASKS[kind](name, section, places, seed)
+
+
+def _event_files(places: Places) -> list[Path]:
+    """The event files of an analysis."""
+    found = json.loads(places.events.read_text(encoding="utf-8"))
+    return [Path(path) for path in found]
+
+
+def _theta_points(theta: Theta, setup: AnalysisSetup) -> Any:
+    """Points in the form that sampling functions take."""
+    if theta.benchmark is not None:
+        return sampling.benchmark(theta.benchmark)
+    if theta.point is not None:
+        return sampling.morphing_point(theta.point)
+    if theta.benchmarks is not None:
+        return sampling.benchmarks(list(theta.benchmarks))
+    if theta.points is not None:
+        return sampling.morphing_points([list(point) for point in theta.points])
+    assert theta.random is not None  # noqa: S101 (one of them is given: checked by the schema)
+    priors = [theta.random.priors[name] for name in setup.parameters]
+    return sampling.random_morphing_points(theta.random.n, priors)
+
+
+def _single_point(theta: Theta) -> Any:
+    """A benchmark's name, or a point."""
+    point = theta.benchmark if theta.benchmark is not None else theta.point
+    if point is None:
+        raise refusal("theta", "a single point: a benchmark's name or a list of numbers", theta)
+    return point
+
+
+def _write_json(path: Path, content: object) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _make_setup(name: str, section: Setup, places: Places, seed: int) -> None:  # noqa: ARG001
+    if section.file is not None:
+        write_setup(places.setup, read_setup(places.root / section.file))
+        return
+    if section.process is not None:
+        from madminer.simulate import make_process
+
+        write_setup(places.setup, make_process(section.process).default_setup())
+        return
+    miner = MadMiner()
+    for parameter, given in section.parameters.items():
+        miner.add_parameter(
+            given.lha_block,
+            given.lha_id,
+            parameter,
+            given.transform,
+            given.power,
+            given.range,
+        )
+    for benchmark, values in section.benchmarks.items():
+        miner.add_benchmark(values, benchmark)
+    if section.morphing is not None:
+        miner.set_morphing(**{"seed": seed, **section.morphing})
+    for systematic, kind in section.systematics.items():
+        miner.add_systematics(kind.effect, systematic, **kind.options)
+    miner.save(places.setup)
+
+
+def _simulate(name: str, section: Simulation | MadGraph, places: Places, seed: int) -> None:
+    if isinstance(section, MadGraph):
+        _run_madgraph(name, section, places)
+        return
+    from madminer.simulate import simulate, write_parton_events
+
+    setup = read_setup(places.setup)
+    setup.benchmark_index(section.benchmark)
+    events = simulate(section.process, section.n_events, setup, seed=seed, **section.options)
+    file = places.folder / "simulation" / f"{name}.lhe.gz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_parton_events(file, events, sampled_from=section.benchmark)
+    _write_json(places.simulation(name), [[str(file), section.benchmark]])
+
+
+def _run_madgraph(name: str, section: MadGraph, places: Places) -> None:
+    miner = MadMiner()
+    miner.load(places.setup)
+    options: dict[str, Any] = {
+        key: places.resolve(value) if key.endswith(("_file", "_directory")) else value
+        for key, value in section.options.items()
+    }
+    if "run_card_files" in options:
+        options["run_card_files"] = [places.resolve(file) for file in options["run_card_files"]]
+    options.setdefault("mg_process_directory", places.folder / "simulation" / name)
+    n = section.n_parallel
+    pool = ProcessPoolExecutor(n, mp_context=get_context("spawn")) if n > 1 else nullcontext()
+    with pool as executor:
+        plan = miner.plan_runs(**options)
+        results = plan.execute(executor, resume=plan.process_directory.exists())
+    _write_json(
+        places.simulation(name), [[str(p.event_file), p.benchmark] for p in results.products]
+    )
+
+
+def _read_events(name: str, section: Events, places: Places, seed: int) -> None:  # noqa: ARG001
+    if section.files:
+        _write_json(places.events, [str(places.root / file) for file in section.files])
+        return
+    readers: Mapping[str, Callable[[Path], Any]] = {
+        "lhe": LHEReader,
+        "shower": ShowerReader,
+        "delphes": DelphesReader,
+    }
+    reader = readers[section.reader](places.setup)
+    for sample in section.samples:
+        _add_sample(reader, section.reader, sample, places)
+    _declare(reader, section)
+    options = dict(section.options)
+    if section.reader == "delphes":
+        delphes = {k: options.pop(k) for k in ("delphes_directory", "delphes_card") if k in options}
+        if delphes:
+            reader.run_delphes(**{k: places.resolve(v) for k, v in delphes.items()})
+        reader.analyse_delphes_samples(**options)
+    else:
+        reader.analyse_samples(**{"seed": seed, **options})
+    file = places.folder / "events.h5"
+    reader.save(file, seed=seed)
+    _write_json(places.events, [str(file)])
+
+
+def _add_sample(reader: Any, kind: str, sample: EventSample, places: Places) -> None:
+    files = [[str(places.resolve(sample.file)), sample.sampled_from]]
+    if sample.simulation is not None:
+        files = json.loads(places.simulation(sample.simulation).read_text(encoding="utf-8"))
+    options = {
+        key: places.resolve(value) if key.endswith("filename") else value
+        for key, value in sample.options.items()
+    }
+    for file, benchmark in files:
+        if kind == "delphes":
+            options.setdefault("lhe_filename", file)
+            hepmc = options.pop("hepmc_filename", None)
+            reader.add_sample(hepmc, sample.sampled_from or benchmark, **options)
+        else:
+            reader.add_sample(file, sample.sampled_from or benchmark, **options)
+
+
+def _declare(reader: Any, section: Events) -> None:
+    """Resolutions, observables, cuts, efficiencies."""
+    for options in section.smearing:
+        reader.set_smearing(**options)
+    if section.met_noise:
+        reader.set_met_noise(**section.met_noise)
+    if section.detector is not None:
+        reader.set_detector(section.detector)
+    if section.observables == "default":
+        reader.add_default_observables()
+    else:
+        for name, given in section.observables.items():
+            reader.add_observable(name, given.definition, given.required, given.default)
+    for cut in section.cuts:
+        reader.add_cut(cut)
+    for efficiency in section.efficiencies:
+        reader.add_efficiency(efficiency)
+
+
+def _draw_sample(name: str, section: Sample, places: Places, seed: int) -> None:
+    files = _event_files(places)
+    sampler = SampleAugmenter(files[0] if len(files) == 1 else files)
+    options = {**section.options, "folder": places.folder / "samples", "filename": name}
+    if section.kind == "weighted":
+        _weighted_sample(sampler, name, section, places)
+        return
+    thetas = {
+        key: _theta_points(theta, sampler.setup)
+        for key in ("theta", "theta0", "theta1")
+        if (theta := getattr(section, key)) is not None
+    }
+    draws: dict[str, Callable[..., object]] = {
+        "local": sampler.sample_train_local,
+        "ratio": sampler.sample_train_ratio,
+        "density": sampler.sample_train_density,
+        "plain": sampler.sample_train_plain,
+    }
+    draws[section.kind](**thetas, n_samples=section.n_samples, seed=seed, **options)
+
+
+def _weighted_sample(sampler: SampleAugmenter, name: str, section: Sample, places: Places) -> None:
+    assert section.theta is not None  # noqa: S101 (checked by the schema)
+    sample = sampler.weighted_local(_single_point(section.theta), **section.options)
+    arrays = {"x": sample.x, "t_xz": sample.t_xz, "w": sample.w, "theta": sample.theta[np.newaxis]}
+    for array, values in arrays.items():
+        with atomic_path(places.sample(name, array)) as temporary:
+            np.save(temporary, values, allow_pickle=False)
+
+
+def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
+    kind = ESTIMATORS[section.type]
+    data = _training_data(section, places)
+    options: dict[str, Any] = {"seed": seed, **section.options, **data}
+    if section.type == "score":
+        theta = np.load(places.sample(section.sample, "theta"), allow_pickle=False)
+        options.setdefault("theta_ref", theta[0])
+    if section.n_members == 1:
+        estimator = kind(**section.settings)
+        histories = [estimator.train(section.method, **options, **_checkpoint(places, name))]
+        estimator.save(places.model(name))
+    else:
+        ensemble = Ensemble([kind(**section.settings) for _ in range(section.n_members)])
+        histories = ensemble.train_all(method=section.method, **options)
+        ensemble.save(places.model(name))
+    # what the validation must know: where the score was taken, or the denominator of the ratio
+    array = "theta1" if places.sample(section.sample, "theta1").exists() else "theta"
+    reference = np.load(places.sample(section.sample, array), allow_pickle=False)[0]
+    _write_json(
+        places.training(name),
+        {
+            "type": section.type,
+            "reference": reference.tolist(),
+            "losses": [history.train_losses for history in histories],
+            "validation_losses": [history.validation_losses for history in histories],
+        },
+    )
+
+
+def _checkpoint(places: Places, name: str) -> dict[str, Any]:
+    file = places.folder / ".stages" / f"train.{name}.checkpoint"
+    return {"checkpoint": file, "resume": file.exists()}
+
+
+def _training_data(section: Estimator, places: Places) -> dict[str, Path]:
+    """Files of the arrays that a training needs, by the names of ``train``."""
+    family = ESTIMATORS[section.type].family
+    names = {"theta": "theta0"} if places.sample(section.sample, "theta0").exists() else {}
+    data = {}
+    for column in required_columns(family, find_method(family, section.method)):
+        file = places.sample(section.sample, names.get(column, column))
+        if not file.exists():
+            raise refusal(
+                f"The sample {section.sample!r} for the method {section.method!r}",
+                f"one with the array {column}, as of another kind",
+                file.name,
+            )
+        data[column] = file
+    weights = places.sample(section.sample, "w")
+    return {**data, "sample_weight": weights} if weights.exists() else data
+
+
+def _validate(name: str, section: Validation, places: Places, seed: int) -> None:  # noqa: ARG001
+    settings = json.loads(places.training(name).read_text(encoding="utf-8"))
+    files = _event_files(places)
+    theta = None
+    if section.theta is not None and settings["type"] != "score":
+        theta = [_single_point(point) for point in section.theta]
+    result = validate(
+        places.model(name),
+        files[0] if len(files) == 1 else files,
+        reference=np.array(settings["reference"]),
+        theta=theta,
+    )
+    result.write_html(places.validation(name).with_suffix(".html"))
+    result.write_json(places.validation(name))
+
+
+def _inform(name: str, section: Information, places: Places, seed: int) -> None:  # noqa: ARG001
+    files = _event_files(places)
+    fisher = FisherInformation(files[0] if len(files) == 1 else files)
+    theta, luminosity = _single_point(section.theta), section.luminosity
+    found = {
+        "truth": fisher.truth_information(theta, luminosity),
+        "rate": fisher.rate_information(theta, luminosity),
+    }
+    for observable, n_bins in section.histograms.items():
+        found[f"histogram of {observable}"] = fisher.histo_information(
+            theta, luminosity, observable, n_bins
+        )
+    for estimator in section.estimators:
+        found[estimator] = fisher.full_information(
+            theta, places.model(estimator), luminosity=luminosity, calibrate=section.calibrate
+        )
+    names = [*fisher.setup.parameters, *fisher.nuisance_parameters]
+    _write_json(
+        places.information,
+        {
+            "parameters": names,
+            "luminosity_inverse_pb": luminosity,
+            "informations": {
+                label: {"value": np.asarray(value).tolist(), "covariance": np.asarray(c).tolist()}
+                for label, (value, c) in found.items()
+            },
+        },
+    )
+
+
+def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
+    files = _event_files(places)
+    limits = AsymptoticLimits(
+        files[0] if len(files) == 1 else files,
+        include_nuisance_parameters=section.profile_nuisances,
+    )
+    options = {"seed": seed, **section.options}
+    if section.estimator is not None:
+        options["model_file"] = places.model(section.estimator)
+    if section.observed is not None:
+        x = np.load(places.root / section.observed, allow_pickle=False)
+        result = limits.observed_limits(section.mode, x, **options)
+    else:
+        assert section.theta_true is not None  # noqa: S101 (checked by the schema)
+        result = limits.expected_limits(section.mode, _single_point(section.theta_true), **options)
+    _write_json(
+        places.limits(name),
+        {
+            "mode": section.mode,
+            "parameters": list(limits.setup.parameters),
+            "theta_grid": result.theta_grid.tolist(),
+            "log_r": result.log_r.tolist(),
+            "p_values": result.p_values.tolist(),
+            "best_theta": result.best_theta.tolist(),
+            "n_observed": result.n_observed,
+            "nus": result.nus.tolist(),
+        },
+    )
+
+
+_TASKS: dict[str, Callable[[str, Any, Places, int], None]] = {
+    "setup": _make_setup,
+    "simulate": _simulate,
+    "read": _read_events,
+    "sample": _draw_sample,
+    "train": _train,
+    "validate": _validate,
+    "fisher": _inform,
+    "limits": _limit,
+}
