@@ -134,7 +134,7 @@ def test_simulated_events_replace_no_setup(tmp_path: Path) -> None:
     assert setup.read_bytes() == before
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["inspect"], ["simulate", "wbf"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["inspect"], ["simulate", "wbf"], ["validate"]])
 def test_help_tells_flags_from_values(command: list[str]) -> None:
     output = CliRunner().invoke(app, [*command, "--help"]).output
     assert "--quiet    " in output

@@ -152,13 +152,22 @@ def test_initial_command_and_python(bench: Bench, miner: MadMiner) -> None:
     assert marker.read_text() == "called\n" * 2  # for the process and for the run
 
 
-def test_the_python_that_is_given_starts_madgraph(bench: Bench, miner: MadMiner) -> None:
+@pytest.mark.parametrize("initial_command", [None, 'export PATH="/opt/other/bin:$PATH"'])
+def test_the_python_that_is_given_starts_madgraph(
+    bench: Bench, miner: MadMiner, initial_command: str | None
+) -> None:
     folder = bench.folder / "venv" / "bin"
     folder.mkdir(parents=True)
     python = folder / "python3"
     python.write_text(f'#!/bin/sh\necho "$PATH" > {folder}/path\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    miner.run(**bench.arguments(run_card_file=bench.run_card, python_executable=str(python)))
+    miner.run(
+        **bench.arguments(
+            run_card_file=bench.run_card,
+            python_executable=str(python),
+            initial_command=initial_command,
+        )
+    )
     assert (folder / "path").read_text().startswith(str(folder))
 
 

@@ -48,8 +48,9 @@ def test_it_is_the_last_keyword_and_changes_no_default(estimator: type) -> None:
 @pytest.mark.parametrize(
     ("method", "n_events", "n_epochs", "batch_size", "initial_lr"),
     [
-        ("sally", 75_000, 25, 512, 0.005),  # the table of the benchmarks
-        ("alices", 75_000, 8, 512, 0.01),
+        ("sally", 75_000, 25, 512, 0.005),
+        ("alices", 75_000, 16, 512, 0.01),
+        ("alice", 75_000, 8, 512, 0.01),
         ("nde", 75_000, 10, 512, 0.01),
         ("sallino", 10_000, 25, 128, 0.005),
         ("carl", 10_000, 11, 128, 0.01),  # 800 steps of 128 events

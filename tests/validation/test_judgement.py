@@ -64,7 +64,7 @@ def test_false_alarms_are_as_rare_as_stated(side: int, n_values: int) -> None:
     """At the edge of what is allowed a check of one side fails with the stated probability."""
     rng = np.random.default_rng(1)
     requirement = Requirement("r", "", "", "", tolerance=0.0, side=side)
-    n, errors = 6_000, rng.uniform(0.5, 2.0, n_values)
+    n, errors = 3_000, rng.uniform(0.5, 2.0, n_values)
     draws = rng.normal(size=(n, n_values)) * errors
     labels = [""] * n_values
     failed = sum(judge(requirement, labels, v, errors).verdict == "failed" for v in draws)
@@ -111,7 +111,7 @@ def test_errors_cover_with_few_large_weights(spread: float) -> None:
     rng = np.random.default_rng(4)
     n = 3_000 if spread else 200
     hits = []
-    for _ in range(1_500):
+    for _ in range(1_000):
         weights = rng.lognormal(0.0, spread, n)
         mean, error = mean_and_error(rng.normal(size=n) ** 2, weights)
         hits.append(abs(mean - 1.0) < error)
@@ -139,8 +139,8 @@ def test_bins_of_few_events_are_unknown() -> None:
     n = int(2 * FEWEST_EVENTS)
     bins = (np.arange(n + 3) >= n).astype(int)
     means, errors = means_in_bins(np.ones((n + 3, 1)), np.ones(n + 3), bins)
-    assert means[0, 0] == 1.0
-    assert errors[0, 0] == 0.0
+    assert means[0, 0] == pytest.approx(1.0)
+    assert errors[0, 0] < 1e-12
     assert np.isnan(means[1, 0])
     assert np.isnan(errors[1, 0])
 
@@ -148,7 +148,7 @@ def test_bins_of_few_events_are_unknown() -> None:
 def test_discrete_values_have_fewer_bins() -> None:
     values = np.repeat([0.0, 1.0, 2.0], [70, 20, 10])
     bins = quantile_bins(values, np.ones(100), 10)
-    assert set(bins) <= {0, 1, 2}
+    assert len(set(bins.tolist())) == 3
     assert all(len(set(bins[values == v])) == 1 for v in (0.0, 1.0, 2.0))
 
 

@@ -57,7 +57,8 @@ def demo(
 ) -> None:
     """Simulate, read, sample, learn, infer, and write report.html.
 
-    Exits with an error if a closure test fails: then the numbers must not be trusted.
+    Exits with an error if a check of a network or of the chain fails: then the numbers must not be
+    trusted. Checks for which there are not enough events, as with --quick, are no error.
     """
     # imported here: networks and figures would slow down the other commands
     from madminer.demo import DemoSettings, run_demo

@@ -16,12 +16,10 @@ from madminer.sampling import SampleAugmenter, benchmark, random_morphing_points
 
 __all__ = ["TrainedRatio", "TrainedScore", "train_ratio", "train_score"]
 
-INITIAL_LR = 1e-2
-FINAL_LR = 1e-5
-SCORE_WEIGHT = 0.1
-"""Weight of the score in the loss of ALICES: its heavy tails must not drown the ratio."""
+SCORE_WEIGHT = 1.0
+"""Weight of the score in the loss of ALICES: with less of it ratios claim more than is there."""
 
-PRIOR_WIDTH = 3.5
+PRIOR_WIDTH = 2.5
 """Standard deviation of the Gaussian prior of the ratio's numerators, in units of the precision
 that the truth of the events allows: numerators lie where limits will be set."""
 
@@ -34,13 +32,11 @@ class TrainedScore:
         estimator: The trained network.
         model_file: Where it is saved.
         history: Losses per epoch.
-        n_effective: Effective number of events behind the training sample.
     """
 
     estimator: ScoreEstimator
     model_file: Path
     history: TrainingHistory
-    n_effective: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,13 +47,11 @@ class TrainedRatio:
         estimator: The trained network.
         model_file: Where it is saved.
         history: Losses per epoch.
-        n_effective: Effective number of training events at the reference.
     """
 
     estimator: ParameterizedRatioEstimator
     model_file: Path
     history: TrainingHistory
-    n_effective: float
 
 
 def train_score(
@@ -76,18 +70,12 @@ def train_score(
         t_xz_val=validation.t_xz,
         sample_weight=train.w,
         sample_weight_val=validation.w,
-        n_epochs=settings.n_epochs_score,
-        optimizer="adam",
-        batch_size=settings.batch_size,
-        initial_lr=INITIAL_LR,
-        final_lr=FINAL_LR,
-        scheduler="one-cycle",
-        seed=settings.seed,
         theta_ref=train.theta,
+        **settings.training,
     )
     model_file = settings.out / "models" / f"sally_{name}"
     estimator.save(model_file)
-    return TrainedScore(estimator, model_file, history, train.n_effective)
+    return TrainedScore(estimator, model_file, history)
 
 
 def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
@@ -133,15 +121,8 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
         r_xz_val=r_xz_val,
         t_xz_val=t_xz_val,
         alpha=SCORE_WEIGHT,
-        n_epochs=settings.n_epochs_ratio,
-        optimizer="adam",
-        batch_size=settings.batch_size,
-        initial_lr=INITIAL_LR,
-        final_lr=FINAL_LR,
-        scheduler="one-cycle",
-        seed=settings.seed,
+        **settings.training,
     )
     model_file = settings.out / "models" / "alices"
     estimator.save(model_file)
-    n_effective = sampler.weighted_local(events.reference).n_effective
-    return TrainedRatio(estimator, model_file, history, n_effective)
+    return TrainedRatio(estimator, model_file, history)

@@ -9,6 +9,7 @@ from typing import Any
 from madminer.checks import number, whole
 from madminer.checks import seed as check_seed
 from madminer.errors import OptionError
+from madminer.ml.options import TrainingKeywords
 
 __all__ = ["DemoSettings"]
 
@@ -23,9 +24,7 @@ class DemoSettings:
         seed: Seed of every step.
         n_samples: Unweighted training samples for each network.
         n_thetas: Random numerator points of the ratio estimator.
-        n_epochs_score: Epochs of each score estimator.
-        n_epochs_ratio: Epochs of the ratio estimator.
-        batch_size: Events a training step.
+        n_epochs: Epochs of each network; None for the recommended numbers.
         n_hidden: Units in the hidden layers of every network.
         grid_resolution: Points of the limit grid along each parameter.
         lhe: Events from this file instead of the embedded generator.
@@ -50,10 +49,8 @@ class DemoSettings:
     seed: int = 1
     n_samples: int = 400_000
     n_thetas: int = 1_000
-    n_epochs_score: int = 30
-    n_epochs_ratio: int = 20
-    batch_size: int = 512
-    n_hidden: tuple[int, ...] = (64, 64, 64)
+    n_epochs: int | None = None
+    n_hidden: tuple[int, ...] = (100, 100)
     grid_resolution: int = 31
     lhe: Path | None = None
     setup: Path | None = None
@@ -72,6 +69,8 @@ class DemoSettings:
                 f"{self.n_events}; choose a larger --events."
             )
         check_seed(self.seed)
+        if self.n_epochs is not None:
+            whole(self.n_epochs, "n_epochs", 1)
         number(self.norm_uncertainty, "norm_uncertainty", above=0.0, below=1.0)
         whole(self.n_toys, "n_toys", 1)
         if (self.lhe is None) != (self.setup is None):
@@ -83,6 +82,12 @@ class DemoSettings:
             raise OptionError(
                 f"--sampled-from {self.sampled_from!r} belongs to events from a file: give --lhe."
             )
+
+    @property
+    def training(self) -> TrainingKeywords:
+        """How networks are trained."""
+        options: TrainingKeywords = {"settings": "recommended", "seed": self.seed}
+        return options if self.n_epochs is None else {**options, "n_epochs": self.n_epochs}
 
     @classmethod
     def choose(
@@ -104,7 +109,7 @@ class DemoSettings:
             n_events: Events to generate, None for the default of the chosen size; or how many of
                 those of `lhe` are used, None for all.
             seed: Seed of every step.
-            quick: Fewer events and epochs, with looser closure requirements.
+            quick: Fewer events and epochs, with looser requirements of the chain.
             lhe: Events from this file instead of the embedded generator.
             setup: Setup file that belongs to `lhe`.
             sampled_from: Benchmark at which the events of `lhe` were generated.
@@ -132,10 +137,6 @@ _FEWEST_EVENTS = 1_000
 _QUICK: dict[str, Any] = {
     "n_events": 40_000,
     "n_samples": 50_000,
-    "n_thetas": 300,
-    "n_epochs_score": 20,
-    "n_epochs_ratio": 12,
-    "batch_size": 256,
     "grid_resolution": 21,
     "max_information_error": 0.10,
     "min_score_correlation": 0.97,

@@ -121,7 +121,8 @@ class Interleaving:
         files = (first + filled) % self.n_files
         for file in np.unique(files).tolist():
             pieces = filled[files == file]
-            places = [slice(ends[piece], ends[piece + 1]) for piece in pieces]
+            stretches = zip(ends[pieces].tolist(), ends[pieces + 1].tolist(), strict=True)
+            places = [slice(start, stop) for start, stop in stretches]
             offsets = self._offsets[first + pieces].tolist()
             rows = [positions[at] + offset for at, offset in zip(places, offsets, strict=True)]
             yield FilePart(file, np.concatenate(rows), places)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from madminer.errors import MissingFileError, SimulatorError
@@ -54,14 +55,22 @@ class Program:
             words = [self.python or _default_python(), *_OPTIONS, *words]
         if self.initial_command is None:
             return words
-        return ["bash", "-c", f'{self.initial_command}\nexec "$@"', "bash", *words]
+        folder = self.python_folder  # again, as the command may change the path
+        path = f'export PATH={quote(str(folder))}:"$PATH"\n' if folder else ""
+        return ["bash", "-c", f'{self.initial_command}\n{path}exec "$@"', "bash", *words]
+
+    @property
+    def python_folder(self) -> Path | None:
+        """Where programs beside its Python are, such as its f2py; None if that is not known."""
+        folder = Path(self.python or "").parent
+        return None if folder == Path() else folder
 
     def environment(self) -> dict[str, str]:
-        """Variables of its processes: programs beside its Python, such as f2py, come first."""
+        """Variables of its processes: programs beside its Python come first."""
         variables = dict(os.environ)
-        folder = Path(self.python).parent if self.python and self.initial_command is None else None
-        if folder is not None and folder != Path():
-            variables["PATH"] = os.pathsep.join([str(folder), variables.get("PATH", os.defpath)])
+        if self.python_folder is not None:
+            path = variables.get("PATH", os.defpath)
+            variables["PATH"] = os.pathsep.join([str(self.python_folder), path])
         return variables
 
 

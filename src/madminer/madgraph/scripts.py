@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from shlex import quote
@@ -200,9 +199,8 @@ def _head(plan: RunPlan) -> str:
 
 def _path(program: Program) -> Iterable[str]:
     """Programs beside its Python come first, as when it is started from here."""
-    folder = program.environment().get("PATH", "").split(os.pathsep)[0]
-    is_changed = folder != os.environ.get("PATH", "").split(os.pathsep)[0]
-    return [f'export PATH={quote(folder)}:"$PATH"'] if is_changed else []
+    folder = program.python_folder
+    return [] if folder is None else [f'export PATH={quote(str(folder))}:"$PATH"']
 
 
 def _start(program: Program) -> str:

@@ -16,11 +16,9 @@ from madminer.errors import FileFormatError, NotAvailableError, OptionError, Sha
 from madminer.evidence import is_strict, report_weakness
 from madminer.ml.calibrated_network import CalibratedNetwork
 from madminer.ml.calibration_curves import CalibrationCurve, calibration_curve
-from madminer.ml.calibration_events import joint_ratio_sample
+from madminer.ml.calibration_events import joint_ratio_sample, loaded_ratios, report_means
 from madminer.ml.inputs import (
     DataLike,
-    check_finite,
-    load_array,
     load_columns,
     load_thetas,
     normalized_weights,
@@ -49,7 +47,6 @@ _KINDS: dict[str, type[ParameterizedRatioEstimator]] = {
 """Estimators that can be calibrated, by the type that stands in their files."""
 
 _PREFIX = "network."  # of what the state dict of a `CalibratedNetwork` holds
-_SIGNIFICANT = 5.0  # standard errors
 
 
 @final
@@ -64,9 +61,10 @@ class CalibratedRatio(ParameterizedRatioEstimator):
     estimated log r, gives log r without a model, see `madminer.ml.calibration_curves`; in between
     the change of log r is interpolated smoothly, and the score is the exact derivative, see
     `madminer.ml.calibrated_network`. What is calibrated is log r of one event. The calibrated
-    ratio has no more power than the estimated one, but limits from it are not too strong. Where
-    p-values come from toy experiments, any statistic gives the right coverage: they need no
-    calibration.
+    ratio has no more power than the estimated one, but limits from it are not too strong, up to the
+    errors of the curves: these are common to all observed events, so calibrate with many times as
+    many events as will be observed. Where p-values come from toy experiments, any statistic gives
+    the right coverage: they need no calibration.
 
     Attributes:
         estimator: The estimator without its calibration.
@@ -146,15 +144,13 @@ class CalibratedRatio(ParameterizedRatioEstimator):
             NoEventsError: If the events are too few at one of the thetas.
         """
         _check_kind(estimator)
-        points, ratios = _load_points(estimator, theta, r_xz, theta1)
-        events = load_columns(x, "x")
-        if ratios.shape[1] != len(events):
-            raise ShapeError(
-                f"r_xz must have shape ({len(points) - (theta1 is not None)}, {len(events)}), a "
-                f"ratio for each theta and event; got {ratios.shape[1]} events."
-            )
+        points, events = estimator._load_theta(theta), load_columns(x, "x")
+        ratios = loaded_ratios(r_xz, len(points), len(events))
+        if theta1 is not None:  # where every ratio is one
+            points = np.vstack([points, _reference(estimator, theta1)])
+            ratios = np.vstack([ratios, np.ones((1, len(events)))])
         probabilities = normalized_weights(weights, len(events))
-        _report_means(points, ratios, probabilities)
+        report_means(points, ratios, probabilities)
         curves = []
         for point, ratio in zip(points, ratios, strict=True):
             log_r_hat, _ = estimator.evaluate_log_likelihood_ratio(events, point[np.newaxis])
@@ -196,9 +192,7 @@ class CalibratedRatio(ParameterizedRatioEstimator):
             The calibrated estimator; see `fit` for the errors.
         """
         _check_kind(estimator)
-        n_parameters = estimator.n_parameters or 0
-        points = load_thetas(theta, n_parameters)
-        reference = load_thetas(theta1, n_parameters, "theta1")
+        points, reference = estimator._load_theta(theta), _reference(estimator, theta1)
         sample = joint_ratio_sample(
             filename,
             points,
@@ -363,43 +357,9 @@ def _check_kind(estimator: object) -> None:
         )
 
 
-def _load_points(
-    estimator: ParameterizedRatioEstimator,
-    theta: DataLike,
-    r_xz: DataLike,
-    theta1: DataLike | None,
-) -> tuple[FloatArray, FloatArray]:
-    """Points of the calibration and joint ratios, with the reference if it is given."""
-    points = estimator._load_theta(theta)
-    ratios = load_array(r_xz, "r_xz").astype(np.float64)
-    ratios = ratios[np.newaxis] if ratios.ndim == 1 and len(points) == 1 else ratios
-    if ratios.ndim != 2 or len(ratios) != len(points):
-        raise ShapeError(
-            f"r_xz must have shape ({len(points)}, n), ratios for each theta and event; got "
-            f"{ratios.shape}."
-        )
-    check_finite(ratios.T, "r_xz")
-    if theta1 is None:
-        return points, ratios
+def _reference(estimator: ParameterizedRatioEstimator, theta1: DataLike) -> FloatArray:
+    """The one reference point, shape ``(1, n_parameters)``."""
     reference = estimator._load_theta(theta1, "theta1")
     if len(reference) != 1:
-        raise ShapeError(f"theta1 must be one point, got {len(reference)}.")
-    return np.vstack([points, reference]), np.vstack([ratios, np.ones((1, ratios.shape[1]))])
-
-
-def _report_means(points: FloatArray, ratios: FloatArray, probabilities: FloatArray) -> None:
-    """Warn of joint ratios whose mean over the events is not one."""
-    means = ratios @ probabilities
-    scatter = (ratios - means[:, np.newaxis]) * probabilities
-    errors = np.linalg.norm(scatter, axis=1)
-    k = int(np.argmax(np.abs(means - 1.0) - _SIGNIFICANT * errors))
-    if abs(means[k] - 1.0) > _SIGNIFICANT * errors[k] + 1e-6:
-        report_weakness(
-            logger,
-            "The mean of r_xz at theta = %s is %.4g +- %.2g, but must be 1 for events drawn at "
-            "theta1. Give events of the reference, their weights there, and p(x,z|theta) / "
-            "p(x,z|theta1).",
-            points[k].tolist(),
-            means[k],
-            errors[k],
-        )
+        raise ShapeError(f"theta1 must be one point, the reference; got {len(reference)} points.")
+    return reference

@@ -1,7 +1,8 @@
-"""Held-out events of an event file, for calibrations: each with its weight, none drawn."""
+"""Held-out events for calibrations: from files, each with its weight, and their checks."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,24 @@ from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
 from madminer.analysis.response import EventResponse
 from madminer.analysis.weights import parameter_points
-from madminer.errors import NegativeWeightError, SetupError
+from madminer.errors import NegativeWeightError, SetupError, ShapeError
+from madminer.evidence import report_weakness
+from madminer.ml.inputs import DataLike, check_finite, load_array
 from madminer.sampling.augment import joint_ratio
 from madminer.sampling.weighted import WeightedSample, weighted_sample
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["JointRatioSample", "joint_ratio_sample", "joint_score_sample"]
+__all__ = [
+    "JointRatioSample",
+    "joint_ratio_sample",
+    "joint_score_sample",
+    "loaded_ratios",
+    "report_means",
+]
+
+logger = logging.getLogger("madminer.ml")
+
+_SIGNIFICANT = 5.0  # standard errors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,3 +144,45 @@ def _n_theory_parameters(analyzer: DataAnalyzer, m: int) -> int:
             f"parameters and {v} nuisance parameters."
         )
     return p
+
+
+def loaded_ratios(r_xz: DataLike, n_thetas: int, n_events: int) -> FloatArray:
+    """Load joint ratios, shape ``(n_thetas, n_events)``; of one theta also ``(n_events,)``.
+
+    Raises:
+        ShapeError: If they have another shape.
+        DataError: If some are not finite.
+    """
+    ratios = load_array(r_xz, "r_xz").astype(np.float64)
+    ratios = ratios[np.newaxis] if ratios.ndim == 1 and n_thetas == 1 else ratios
+    if ratios.shape != (n_thetas, n_events):
+        raise ShapeError(
+            f"r_xz must have shape ({n_thetas}, {n_events}), a joint ratio for each theta and "
+            f"event; got {ratios.shape}."
+        )
+    check_finite(ratios.T, "r_xz")
+    return ratios
+
+
+def report_means(points: FloatArray, ratios: FloatArray, probabilities: FloatArray) -> None:
+    """Warn of joint ratios whose mean over the events is not one.
+
+    Args:
+        points: Numerators, shape ``(n_thetas, m)``.
+        ratios: Joint ratios, shape ``(n_thetas, n)``.
+        probabilities: Weights of the events at the reference with sum one, shape ``(n,)``.
+    """
+    means = ratios @ probabilities
+    scatter = (ratios - means[:, np.newaxis]) * probabilities
+    errors = np.linalg.norm(scatter, axis=1)
+    k = int(np.argmax(np.abs(means - 1.0) - _SIGNIFICANT * errors))
+    if abs(means[k] - 1.0) > _SIGNIFICANT * errors[k] + 1e-6:
+        report_weakness(
+            logger,
+            "The mean of r_xz at theta = %s is %.4g +- %.2g, but must be 1 for events drawn at "
+            "theta1. Give events of the reference, their weights there, and p(x,z|theta) / "
+            "p(x,z|theta1).",
+            points[k].tolist(),
+            means[k],
+            errors[k],
+        )

@@ -44,7 +44,9 @@ class ValidationEvents:
 
     Raises:
         ShapeError: If the shapes do not fit together.
-        DataError: If a number is not finite, or a ratio is negative where its weight is not.
+        DataError: If a number is not finite.
+        OptionError: If there are points without ratios, or ratios without points.
+        NegativeWeightError: If the weights do not add up to a positive number.
 
     Examples:
         Events of a Gaussian with mean theta, as any simulator may give them:
@@ -91,7 +93,7 @@ class ValidationEvents:
             object.__setattr__(self, name, tuple(names))
         if (self.theta is None) != (self.r_xz is None):
             raise OptionError("theta and r_xz belong together: give both, or neither.")
-        if not self.w.sum() > 0.0:
+        if self.weights is not None and not self.weights.sum() > 0.0:
             raise NegativeWeightError("The weights of the events must add up to a positive number.")
 
     @classmethod

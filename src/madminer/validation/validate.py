@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from madminer import checks
 from madminer.errors import OptionError, SetupError
+from madminer.io.event_paths import paths_and_factors
 from madminer.ml import Ensemble, Estimator
-from madminer.typing import FloatArray, StrPath, ThetaLike
+from madminer.typing import EventSource, FloatArray, StrPath, ThetaLike
 from madminer.validation.coverage import match_checks, region_checks
 from madminer.validation.events import ValidationEvents
 from madminer.validation.models import ValidatedModel
@@ -33,7 +33,7 @@ _REACH = 1.5  # standard deviations; a uniform prior reaches 1.7
 
 def validate(
     estimator: Estimator | Ensemble | StrPath,
-    events: ValidationEvents | StrPath,
+    events: ValidationEvents | EventSource,
     reference: ThetaLike | None = None,
     theta: Sequence[ThetaLike] | FloatArray | None = None,
     *,
@@ -130,7 +130,7 @@ def _is_calibrated(result: Validation) -> bool:
 
 def _call(
     estimator: Estimator | Ensemble | StrPath,
-    given: ValidationEvents | StrPath,
+    given: ValidationEvents | EventSource,
     events: ValidationEvents,
     parts: tuple[str, float | None, float | None],
     classifier: bool,
@@ -155,7 +155,7 @@ def _call(
 
 
 def _read(
-    filename: StrPath,
+    filename: EventSource,
     model: ValidatedModel,
     reference: ThetaLike | None,
     theta: Sequence[ThetaLike] | FloatArray | None,
@@ -168,13 +168,14 @@ def _read(
             "The estimator does not know its reference point: give reference=, the point that a "
             "score estimator was trained at or the denominator of the ratio, such as a benchmark."
         )
-    checks.path(filename, "events")
-    setup = DataAnalyzer(filename).setup
+    paths_and_factors(filename, "events")
+    analyzer = DataAnalyzer(filename)
+    setup = analyzer.setup
     p, v = setup.n_parameters, setup.n_nuisance_parameters
     m = model.n_parameters
     if m not in {p, p + v}:
         raise SetupError(
-            f"The estimator has {m} parameters, but {Path(filename).name} has {p}, and {v} "
+            f"The estimator has {m} parameters, but {analyzer.event_file.name} has {p}, and {v} "
             "nuisance parameters: it belongs to another setup."
         )
     if theta is None and model.knows_ratios:

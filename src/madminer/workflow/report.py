@@ -158,7 +158,8 @@ def _ellipses(matrices: dict[str, Any], names: list[str]) -> Picture | None:
     regular = {label: m for label, m in shown.items() if np.linalg.cond(m) < 1e8}
     if not regular:
         return None
-    reach = 2.0 * max(float(expected_limits(m).profiled.max()) for m in regular.values())
+    widths = [float(expected_limits(m).profiled.max()) for m in regular.values()]
+    reach = min(2.0 * max(widths), 6.0 * min(widths))  # the best ones stay visible
     figure, axes = plt.subplots(figsize=(5.0, 4.5))
     plot_fisher_information_contours_2d(
         list(regular.values()),
