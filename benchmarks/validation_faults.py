@@ -67,7 +67,7 @@ class Toy:
     """
 
     swapped, mirrored, aside = [0, 1], 1, [3, 4]
-    points, width = 0.7 * STEPS, 0.5
+    points, width, n_ratios = 0.7 * STEPS, 0.5, 60_000
     other_point = np.array([0.4, 0.0])
 
     def __init__(self, seed: int) -> None:
@@ -119,10 +119,10 @@ class Generator:
     """
 
     swapped, mirrored, aside = [0, 2], 1, [6, 7]  # both pT; delta phi; eta and missing pT
-    points, width = 0.15 * STEPS, 0.12
+    points, width, n_ratios = 0.15 * STEPS, 0.12, 200_000
     other_point = np.array([0.1, 0.0])
 
-    def __init__(self, seed: int, n_events: int = 50_000) -> None:
+    def __init__(self, seed: int, n_events: int = 100_000) -> None:
         self.seed, self.folder = seed, tempfile.TemporaryDirectory()
         settings = DemoSettings(out=Path(self.folder.name), n_events=n_events, seed=seed)
         self.file = prepare_events(settings).detector_file
@@ -321,7 +321,7 @@ def score_cases(lab: Laboratory) -> Cases:
 
 def ratio_cases(lab: Laboratory) -> Cases:
     """A good ratio estimator and its faults."""
-    events, sample, seed = lab.events(), lab.ratio_sample(60_000), lab.seed
+    events, sample, seed = lab.events(), lab.ratio_sample(lab.n_ratios), lab.seed
     good = train_ratio(sample, seed)
     origin = lab.other_point[np.newaxis]
 
@@ -382,7 +382,7 @@ def overtrained_ratio(lab: Laboratory, events: ValidationEvents) -> Case:
 
 def ensemble_cases(lab: Laboratory) -> Cases:
     """Four good networks of other events each, four of the same few, and four that stop early."""
-    events, few = lab.events(), lab.known(1_000)
+    events, few = lab.events(), lab.known(N_FEW)
 
     def ensemble(samples: Sequence[ValidationEvents], **options: Any) -> Callable[[], Case]:
         return lambda: (
@@ -391,7 +391,7 @@ def ensemble_cases(lab: Laboratory) -> Cases:
         )
 
     yield "good", ensemble([lab.known(30_000) for _ in range(4)])
-    yield "same 1000 events", ensemble([few] * 4)
+    yield "same 300 events", ensemble([few] * 4)
     yield "one epoch", ensemble([lab.known(30_000) for _ in range(4)], **ONE_EPOCH)
 
 

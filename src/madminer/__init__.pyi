@@ -32,6 +32,12 @@ from .likelihood import (
 )
 from .limits import AsymptoticLimits as AsymptoticLimits
 from .ml import (
+    CalibratedRatio as CalibratedRatio,
+)
+from .ml import (
+    CalibratedScore as CalibratedScore,
+)
+from .ml import (
     DoubleParameterizedRatioEstimator as DoubleParameterizedRatioEstimator,
 )
 from .ml import (
@@ -60,6 +66,9 @@ from .plotting import (
 )
 from .plotting import (
     plot_2d_morphing_basis as plot_2d_morphing_basis,
+)
+from .plotting import (
+    plot_checks as plot_checks,
 )
 from .plotting import (
     plot_confidence_belt as plot_confidence_belt,
@@ -137,5 +146,6 @@ from .sampling import (
     random_morphing_points as random_morphing_points,
 )
 from .shower import ShowerReader as ShowerReader
+from .validation import validate as validate
 
 __version__: str

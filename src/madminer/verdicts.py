@@ -72,7 +72,7 @@ class ValidationCheck:
         requirement: The condition, in words.
         reason: Why it is required.
         verdict: The outcome.
-        remedy: What to do if it is not passed.
+        remedy: What to do if it failed.
         values: All values of the check by name, each with its standard error.
         graph: Data of its figure.
 
@@ -118,11 +118,21 @@ class ValidationCheck:
         """Value and error as text."""
         return with_error(self.value, self.error)
 
+    @property
+    def advice(self) -> str:
+        """What to do; empty if it passed."""
+        advice: dict[Verdict, str] = {
+            "passed": "",
+            "failed": self.remedy,
+            "undecided": "Take more test events.",
+        }
+        return advice[self.verdict]
+
     def __str__(self) -> str:
-        """Outcome, numbers and remedy in a few lines."""
+        """Outcome, numbers and what to do in a few lines."""
         lines = [
             f"{self.name}: {self.word}",
             f"  {self.quantity} = {self.measured}; required: {self.requirement}.",
             f"  {self.reason}",
         ]
-        return "\n".join(lines if self.passed else [*lines, f"  Remedy: {self.remedy}"])
+        return "\n".join(lines if self.passed else [*lines, f"  Remedy: {self.advice}"])

@@ -53,6 +53,7 @@ class KnownScore(ScoreEstimator):
 
     def evaluate_score(self, x: Any, theta: Any = None, nuisance_mode: str = "auto") -> np.ndarray:
         """The function."""
+        del theta, nuisance_mode
         return self.score(x)
 
 
@@ -71,7 +72,7 @@ class KnownRatio(ParameterizedRatioEstimator):
         self, x: Any, theta: Any, test_all_combinations: bool = True, evaluate_score: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The function, and with a single point the score."""
-        if test_all_combinations:
+        if test_all_combinations and not evaluate_score:
             return self.log_r(x, theta), None
         if self.score is not None:
             return self.log_r(x, theta)[0], self.score(x)

@@ -86,10 +86,9 @@ def validate(
 
     madminer validate models/alices events.h5 --reference sm --html alices.html
     """
-    for target, name in ((html, "--html"), (json, "--json")):
-        if target is not None:
-            refuse_same_file(target, events, "event file")
-            prepare_target(target)
+    for target in filter(None, (html, json)):
+        refuse_same_file(target, events, "event file")
+        prepare_target(target)
     # imported here: networks would slow down the other commands
     from madminer.validation import validate as validate_estimator
 

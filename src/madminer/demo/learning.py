@@ -16,6 +16,10 @@ from madminer.sampling import SampleAugmenter, benchmark, random_morphing_points
 
 __all__ = ["TrainedRatio", "TrainedScore", "train_ratio", "train_score"]
 
+INITIAL_LR = 1e-2
+"""Of score estimators, above the recommended one: these joint scores scatter little around their
+means, so that there is little noise to learn."""
+
 SCORE_WEIGHT = 1.0
 """Weight of the score in the loss of ALICES: with less of it ratios claim more than is there."""
 
@@ -71,6 +75,7 @@ def train_score(
         sample_weight=train.w,
         sample_weight_val=validation.w,
         theta_ref=train.theta,
+        initial_lr=INITIAL_LR,
         **settings.training,
     )
     model_file = settings.out / "models" / f"sally_{name}"
@@ -121,7 +126,7 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
         r_xz_val=r_xz_val,
         t_xz_val=t_xz_val,
         alpha=SCORE_WEIGHT,
-        **settings.training,
+        **{**settings.training, "initial_lr": settings.initial_lr_ratio},
     )
     model_file = settings.out / "models" / "alices"
     estimator.save(model_file)

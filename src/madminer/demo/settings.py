@@ -9,7 +9,6 @@ from typing import Any
 from madminer.checks import number, whole
 from madminer.checks import seed as check_seed
 from madminer.errors import OptionError
-from madminer.ml.options import TrainingKeywords
 
 __all__ = ["DemoSettings"]
 
@@ -25,6 +24,8 @@ class DemoSettings:
         n_samples: Unweighted training samples for each network.
         n_thetas: Random numerator points of the ratio estimator.
         n_epochs: Epochs of each network; None for the recommended numbers.
+        initial_lr_ratio: Learning rate with which the ratio estimator begins; smaller with more
+            events, or its scores are not calibrated.
         n_hidden: Units in the hidden layers of every network.
         grid_resolution: Points of the limit grid along each parameter.
         lhe: Events from this file instead of the embedded generator.
@@ -50,6 +51,7 @@ class DemoSettings:
     n_samples: int = 400_000
     n_thetas: int = 1_000
     n_epochs: int | None = None
+    initial_lr_ratio: float = 0.003
     n_hidden: tuple[int, ...] = (100, 100)
     grid_resolution: int = 31
     lhe: Path | None = None
@@ -84,9 +86,9 @@ class DemoSettings:
             )
 
     @property
-    def training(self) -> TrainingKeywords:
-        """How networks are trained."""
-        options: TrainingKeywords = {"settings": "recommended", "seed": self.seed}
+    def training(self) -> dict[str, Any]:
+        """How networks are trained: options of their ``train``."""
+        options = {"settings": "recommended", "seed": self.seed}
         return options if self.n_epochs is None else {**options, "n_epochs": self.n_epochs}
 
     @classmethod
@@ -137,6 +139,7 @@ _FEWEST_EVENTS = 1_000
 _QUICK: dict[str, Any] = {
     "n_events": 40_000,
     "n_samples": 50_000,
+    "initial_lr_ratio": 0.01,
     "grid_resolution": 21,
     "max_information_error": 0.10,
     "min_score_correlation": 0.97,

@@ -81,7 +81,7 @@ _CAUSES: Final[Sequence[tuple[re.Pattern[str], str]]] = [
         ),
         (
             r"'int' object has no attribute 'decode'",
-            "The reweighting of MadGraph 3.4 cannot read what f2py of numpy after 1.23 makes. "
+            "The reweighting of MadGraph 3.4 cannot read what f2py of numpy 2.4 makes. "
             "Install numpy 1.23 for the Python that starts MadGraph, or take MadGraph 3.5.",
         ),
         (

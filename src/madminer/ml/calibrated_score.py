@@ -119,7 +119,7 @@ _ARRAYS = ("matrix", "matrix_errors", "shift", "shift_errors")
 
 
 @final
-class CalibratedScore(ScoreEstimator):  # type: ignore[misc]  # the only one that may inherit
+class CalibratedScore(ScoreEstimator):
     r"""A trained score estimator whose scores are calibrated linearly with held-out events.
 
     Made by `fit` or `from_events`, or loaded; evaluated, saved and loaded like the `ScoreEstimator`

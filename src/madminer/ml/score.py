@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Unpack, cast, final
+from typing import Any, NoReturn, Unpack, cast
 
 import numpy as np
 import torch
@@ -38,7 +38,6 @@ __all__ = ["ScoreEstimator"]
 _ROUNDING = 1e-10  # of the largest component of a score, and of 1: its mean was subtracted from it
 
 
-@final
 class ScoreEstimator(Estimator):
     r"""Neural estimator of the score at a fixed reference point as a function of x.
 

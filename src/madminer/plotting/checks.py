@@ -24,7 +24,7 @@ _VERDICT_COLORS: dict[Verdict, str] = {
 _MARKERS = ("o", "s", "^", "D", "v")
 _EXPECTED = "#555555"
 _LONG_NAMES = 36  # characters of all categories that fit below a panel
-_LONG_LABEL = 26  # characters of a label of which two fit beside each other
+_LONG_LINE = 40  # characters of two labels that fit beside each other
 _LINE_HEIGHT = 0.065  # of a line of the legend, share of the panel
 
 
@@ -79,14 +79,13 @@ def _draw(panel: Axes, graph: Graph) -> None:
 
 def _add_legend(panel: Axes, series: Sequence[Series]) -> None:
     """A legend inside the panel, in a row of its own above the curves."""
-    n_columns = 2 if max(len(s.label) for s in series) <= _LONG_LABEL else 1
-    n_lines = -(-len(series) // n_columns)
+    lengths, half = [len(curve.label) for curve in series], -(-len(series) // 2)
+    fits = max(lengths[:half]) + max(lengths[half:], default=0) <= _LONG_LINE
+    share = _LINE_HEIGHT * (half if fits else len(series))
     low, high = panel.get_ylim()
-    panel.set_ylim(
-        low, high + _LINE_HEIGHT * n_lines / (1.0 - _LINE_HEIGHT * n_lines) * (high - low)
-    )
+    panel.set_ylim(low, low + (high - low) / (1.0 - share))
     legend = panel.legend(
-        loc="upper left", ncols=n_columns, fontsize=7.5, columnspacing=1.0, handlelength=1.8
+        loc="upper left", ncols=2 if fits else 1, fontsize=7.5, columnspacing=1.0, handlelength=1.8
     )
     legend.set_in_layout(False)  # long labels must not make the panel smaller
 

@@ -90,6 +90,7 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = _data_uri
+    environment.filters["unbroken"] = _unbroken
     # the style sheet is ours and the only text that is not escaped by the template
     style = resources.files(_HOME).joinpath("page.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(checks=checks, style=style, **content)
@@ -119,3 +120,8 @@ def _reader(package: str) -> Callable[[str], str | None]:
 
 def _data_uri(picture: Picture) -> str:
     return f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode('ascii')}"
+
+
+def _unbroken(text: str) -> str:
+    """Keep numbers and their percent signs on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")

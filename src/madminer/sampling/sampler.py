@@ -15,6 +15,7 @@ from madminer.analysis.partitions import (
     partition_range,
     share_factors,
 )
+from madminer.blocks import row_blocks
 from madminer.errors import OptionError
 from madminer.progress import track
 from madminer.sampling.augment import DrawnSample, draw_sample, joint_ratio, sample_at, signs
@@ -161,34 +162,36 @@ class Sampler(DataAnalyzer):
     def _read_table(
         self, start: int, stop: int, bootstrap: int | None, wanted: BoolArray
     ) -> WeightTable:
-        groups = self._groups(start, stop)
-        times = bootstrap_counts(bootstrap, np.arange(start, stop))
-        members = [
-            np.flatnonzero((groups == g) & (times > 0) & is_wanted)
-            for g, is_wanted in enumerate(wanted)
-        ]
-        events = np.concatenate(members)
-        counts = [len(of_group) for of_group in members]
-        weights = self._read_weights(start + events)
-        if bootstrap is not None:
-            weights *= times[events, np.newaxis]
-        return WeightTable(
-            rows=start + events,
-            edges=np.append(0, np.cumsum(counts)),
-            weights=weights,
-            model=self.response,
-        )
+        """Weights of groups of events; the file is read from its beginning to its end, once."""
+        blocks = [slice(start + b.start, start + b.stop) for b in row_blocks(stop - start, _ROWS)]
+        counts = [self._counts(block, bootstrap, wanted) for block in blocks]
+        edges = np.append(0, np.cumsum(np.sum(counts, axis=0)))
+        firsts = edges[:-1] + np.cumsum(counts, axis=0) - counts
+        rows = np.empty(edges[-1], dtype=np.int64)
+        weights = empty_weights((len(rows), self.n_benchmarks), self.memory_limit)
+        for block, first, count in zip(
+            track(blocks, "Reading weights"), firsts, counts, strict=True
+        ):
+            read = self.event_file.read_weights(block.start, block.stop)[:, : self.n_benchmarks]
+            groups, times = self._groups_and_times(block, bootstrap)
+            for group in np.flatnonzero(count):
+                mine = np.flatnonzero((groups == group) & (times > 0))
+                at = slice(first[group], first[group] + len(mine))
+                rows[at] = block.start + mine
+                np.take(read, mine, axis=0, out=weights[at], mode="clip")
+                if bootstrap is not None:
+                    weights[at] *= times[mine, np.newaxis]
+        return WeightTable(rows=rows, edges=edges, weights=weights, model=self.response)
 
-    def _read_weights(self, rows: IntArray) -> FloatArray:
-        """Weights of events, in memory or mapped, shape ``(n, n_benchmarks)``."""
-        shape = (len(rows), self.n_benchmarks)
-        if 8 * shape[0] * shape[1] <= self.memory_limit:
-            return np.ascontiguousarray(self.event_file.weights(rows)[:, : shape[1]])
-        weights = empty_weights(shape, self.memory_limit)
-        for start in track(range(0, len(rows), _ROWS), "Reading weights"):
-            some = slice(start, start + _ROWS)
-            weights[some] = self.event_file.weights(rows[some])[:, : shape[1]]
-        return weights
+    def _groups_and_times(self, block: slice, bootstrap: int | None) -> tuple[IntArray, IntArray]:
+        """Group of each event, and how often it is in a bootstrap."""
+        rows = np.arange(block.start, block.stop)
+        return self._groups(block.start, block.stop), bootstrap_counts(bootstrap, rows)
+
+    def _counts(self, block: slice, bootstrap: int | None, wanted: BoolArray) -> IntArray:
+        """Number of events of each group that is wanted, shape ``(n_groups,)``."""
+        groups, times = self._groups_and_times(block, bootstrap)
+        return np.bincount(groups[times > 0], minlength=len(wanted)) * wanted
 
     def _ratio_columns(
         self,

@@ -48,7 +48,7 @@ def validation_page(validation: Validation) -> str:
 
 def _by_verdict(validation: Validation) -> dict[str, tuple[ValidationCheck, ...]]:
     passed = tuple(check for check in validation if check.passed)
-    found = {"passed": passed, "failed": validation.failed, "not told": validation.undecided}
+    found = {"passed": passed, "failed": validation.failed, "undecided": validation.undecided}
     return {word: checks for word, checks in found.items() if checks}
 
 

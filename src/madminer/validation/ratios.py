@@ -354,7 +354,7 @@ def _overtraining(test: RatioEvidence, train: RatioEvidence) -> ValidationCheck:
     (test_mean, test_error), (train_mean, train_error) = (
         mean_and_error(_gain_terms(part), part.weights) for part in (test, train)
     )
-    unit = np.maximum(np.abs(test_mean), test_error)
+    unit = np.maximum(np.maximum(np.abs(test_mean), test_error), 1e-300)
     labels = [f"training less test gain at {point}, share" for point in test.points]
     errors = np.hypot(test_error, train_error) / unit
     return judge(OVERTRAINING, labels, (train_mean - test_mean) / unit, errors)

@@ -103,11 +103,11 @@ OVERTRAINING = Requirement(
 )
 SPREAD = Requirement(
     "spread of the ensemble",
-    "squared error of the mean at most (0.05 rms)^2 above that of twice the spread",
+    "squared error of the mean at most (0.03 rms)^2 above that of twice the spread",
     "The spread of members is their error only if they do not share a bias.",
     "Treat the spread as a lower limit of the error: all members share a bias. Train them "
     "longer, or with other settings or bootstraps of the events.",
-    tolerance=0.05**2,
+    tolerance=0.03**2,
     side=1,
 )
 N_SPREADS = 2.0
@@ -252,10 +252,10 @@ def _curve(test: ScoreEvidence) -> ValidationCheck:
 def _overstated(moments: ScoreMoments) -> ValidationCheck:
     claimed, excess = moments.plug_in(), moments.excess()
     v = direction_of_largest_ratio(excess.value, claimed.value)
-    above, error = excess.along(v)
     scale, _ = claimed.along(v)
+    share, error = np.array(excess.along(v)) / scale if scale > 0.0 else (0.0, 0.0)
     label = f"excess over the guaranteed information in the direction {_shown(v)}, share"
-    return judge(OVERSTATED, [label], np.array([above / scale]), np.array([error / scale]))
+    return judge(OVERSTATED, [label], np.array([share]), np.array([error]))
 
 
 def _truth(test: ScoreEvidence, moments: ScoreMoments) -> ValidationCheck:
