@@ -68,6 +68,7 @@ class Toy:
 
     swapped, mirrored, aside = [0, 1], 1, [3, 4]
     points, width, n_ratios = 0.7 * STEPS, 0.5, 60_000
+    ratio_settings = {"n_hidden": (50,), "n_epochs": 25, "alpha": 1.0}
     other_point = np.array([0.4, 0.0])
 
     def __init__(self, seed: int) -> None:
@@ -119,7 +120,8 @@ class Generator:
     """
 
     swapped, mirrored, aside = [0, 2], 1, [6, 7]  # both pT; delta phi; eta and missing pT
-    points, width, n_ratios = 0.15 * STEPS, 0.12, 200_000
+    points, width, n_ratios = 0.15 * STEPS, 0.12, 400_000
+    ratio_settings = {"n_hidden": (64, 64, 64), "n_epochs": 20, "alpha": 0.1}
     other_point = np.array([0.1, 0.0])
 
     def __init__(self, seed: int, n_events: int = 100_000) -> None:
@@ -168,11 +170,13 @@ def train_score(events: ValidationEvents, seed: int, **options: Any) -> ScoreEst
     return estimator
 
 
-def train_ratio(sample: dict[str, Any], seed: int, **options: Any) -> ParameterizedRatioEstimator:
-    """Train ALICES: the recommended epochs are enough for log r, but not for its derivative."""
-    estimator = ParameterizedRatioEstimator(n_hidden=(50,), activation="elu")
-    defaults = {"settings": "recommended", "n_epochs": 25}
-    estimator.train("alices", **sample, seed=seed, verbose="none", **defaults | options)
+def train_ratio(
+    lab: Laboratory, sample: dict[str, Any], **options: Any
+) -> ParameterizedRatioEstimator:
+    """Train ALICES for longer than log r needs: its derivative is judged as well."""
+    settings = {"settings": "recommended", **lab.ratio_settings} | options
+    estimator = ParameterizedRatioEstimator(n_hidden=settings.pop("n_hidden"), activation="elu")
+    estimator.train("alices", **sample, seed=lab.seed, verbose="none", **settings)
     return estimator
 
 
@@ -321,15 +325,15 @@ def score_cases(lab: Laboratory) -> Cases:
 
 def ratio_cases(lab: Laboratory) -> Cases:
     """A good ratio estimator and its faults."""
-    events, sample, seed = lab.events(), lab.ratio_sample(lab.n_ratios), lab.seed
-    good = train_ratio(sample, seed)
+    events, sample = lab.events(), lab.ratio_sample(lab.n_ratios)
+    good = train_ratio(lab, sample)
     origin = lab.other_point[np.newaxis]
 
     def faulty(fault: Callable[[Change, FloatArray, FloatArray], FloatArray]) -> Callable[[], Case]:
         return lambda: (FaultyRatio(good, fault), events)
 
     def trained(**options: Any) -> Callable[[], Case]:
-        return lambda: (train_ratio(sample, seed, **options), events)
+        return lambda: (train_ratio(lab, sample, **options), events)
 
     def elsewhere(r: Change, x: FloatArray, theta: FloatArray) -> FloatArray:
         """Right at the first of the points only."""
@@ -375,7 +379,7 @@ def overtrained_ratio(lab: Laboratory, events: ValidationEvents) -> Case:
         "t_xz": np.zeros((2 * k * n, 2)),
         "sample_weight": np.concatenate([weights * r_xz, weights]).ravel(),
     }
-    estimator = train_ratio(sample, lab.seed, alpha=0.0, n_epochs=40, **TO_THE_END)
+    estimator = train_ratio(lab, sample, n_hidden=(50,), alpha=0.0, n_epochs=40, **TO_THE_END)
     few = replace(few, theta=lab.points, r_xz=np.asarray(few.r_xz)[: len(lab.points)])
     return estimator, replace(events, train=few)
 
@@ -478,13 +482,13 @@ class Study:
 
 def studies(n_good: int, n_faulty: int, seed: int) -> dict[str, Study]:
     """All studies of faults, by the names of the command line."""
-    few = (max(1, n_good // 5), max(1, n_faulty // 3))
+    some, few = ((max(1, n_good // k), max(1, n_faulty // k)) for k in (5, 10))
     return {
         "scores": Study("Scores, toy", Toy, score_cases, n_good, n_faulty, seed),
         "ratios": Study("Ratios, toy", Toy, ratio_cases, n_good, n_faulty, seed + 1),
         "ensembles": Study("Ensembles, toy", Toy, ensemble_cases, n_faulty, n_faulty, seed + 2),
         "generator-scores": Study(
-            "Scores, embedded generator", Generator, score_cases, *few, seed + 3
+            "Scores, embedded generator", Generator, score_cases, *some, seed + 3
         ),
         "generator-ratios": Study(
             "Ratios, embedded generator", Generator, ratio_cases, *few, seed + 4

@@ -156,7 +156,9 @@ NOTICES = {
 """Warnings that do not say that a number is wrong, and why."""
 
 
-@pytest.mark.parametrize("package", ["limits", "likelihood", "morphing", "sampling"])
+@pytest.mark.parametrize(
+    "package", ["fisherinformation", "limits", "likelihood", "morphing", "sampling"]
+)
 def test_all_warnings_about_results_can_be_errors(package: str) -> None:
     for file in (SOURCE / package).glob("*.py"):
         logged = re.findall(r"logger\.(?:warning|log)\(", file.read_text())

@@ -10,6 +10,7 @@ import numpy as np
 
 from madminer.checks import interval, whole
 from madminer.errors import NoEventsError, OptionError
+from madminer.evidence import report_weakness
 from madminer.fisherinformation.response import CellResponse, check_some_weight, events_information
 from madminer.fisherinformation.score_information import EstimatedScores
 from madminer.fisherinformation.selection import EventFunction
@@ -121,7 +122,8 @@ def warn_about_sparse_bins(n_effective: FloatArray) -> None:
     """
     mean = float(n_effective.mean()) if len(n_effective) else FEW_EVENTS
     if mean < FEW_EVENTS:
-        logger.warning(
+        report_weakness(
+            logger,
             "The %d bins with events hold %.2g effective events on average: the histogram "
             "approaches the truth at event level, and its information is too large. Use fewer "
             "bins or more events.",

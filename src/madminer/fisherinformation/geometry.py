@@ -19,6 +19,7 @@ import numpy as np
 
 from madminer.checks import flag, interval, positive, random_generator, real_array, sequence, whole
 from madminer.errors import DataError, OptionError, SetupError, ShapeError
+from madminer.evidence import report_weakness
 from madminer.fisherinformation.geodesics import Geodesics, Method, Trajectory, geodesics_from
 from madminer.fisherinformation.metrics import (
     InformationFunction,
@@ -362,7 +363,8 @@ def _p_values(distances: FloatArray, dof: int) -> FloatArray:
     """p-values, not-a-number where there is no distance."""
     reached = np.isfinite(distances)
     if not np.all(reached):
-        logger.warning(
+        report_weakness(
+            logger,
             "%d of %d grid points have no distance, as no trajectories come there: take more "
             "trajectories, or a smaller grid.",
             np.count_nonzero(~reached),

@@ -33,6 +33,7 @@ from madminer.analysis.response import response_model, varied_coefficients
 from madminer.analysis.weights import gradient_coefficients, weight_coefficients
 from madminer.checks import real_array, shown
 from madminer.errors import NoEventsError, SetupError, ShapeError
+from madminer.evidence import report_weakness
 from madminer.models import AnalysisSetup
 from madminer.morphing.nuisance import MAX_RESPONSE
 from madminer.stats.histogram import BinnedMoments
@@ -164,7 +165,8 @@ def report_slopes(
     for name, undefined, clipped in zip(names, n_undefined, n_clipped, strict=True):
         if (undefined or clipped) and f"{name} in {what}" not in reported:
             reported.add(f"{name} in {what}")
-            logger.warning(
+            report_weakness(
+                logger,
                 "Nuisance parameter %s: of %s %s, %s have weights that are zero or change sign and "
                 "get no response, and %s vary by more than a factor exp(10) and are clipped to "
                 "it. Check these variations.",

@@ -19,6 +19,7 @@ from typing import cast
 import numpy as np
 
 from madminer.errors import DataError, ShapeError
+from madminer.evidence import report_weakness
 from madminer.fisherinformation.bins import FEW_EVENTS, Axis
 from madminer.fisherinformation.histogram_scan import FilledHistogram, HistogramScan
 from madminer.fisherinformation.summary import (
@@ -258,7 +259,8 @@ def _warn_about_sparse_bins(scan: HistogramScan, filled: Mapping[str, FilledHist
         if np.mean(scan.cells.effective_events(cells.moments)) < FEW_EVENTS
     ]
     if sparse:
-        logger.warning(
+        report_weakness(
+            logger,
             "The bins of %s hold fewer than %g effective events on average: such histograms "
             "approach the truth at event level, and their information is too large. Use fewer "
             "bins or more events.",

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from madminer import checks
-from madminer.errors import FileFormatError, MissingFileError, OptionError
+from madminer.errors import FileFormatError, MadMinerError, MissingFileError, OptionError
 from madminer.typing import StrPath
 
 __all__ = ["YamlFile", "parse_yaml", "read_yaml"]
@@ -88,6 +88,8 @@ def parse_yaml(text: str, source: Path) -> YamlFile:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         _check(root, source, set(), 0)
         content = yaml.safe_load(text)
+    except MadMinerError:
+        raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise FileFormatError(f"{source} is no YAML file: {reason}") from error

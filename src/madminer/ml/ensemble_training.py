@@ -30,6 +30,7 @@ import torch
 from madminer import checks
 from madminer.deprecation import warn
 from madminer.errors import EnsembleError, MadMinerError, OptionError, TrainingError
+from madminer.evidence import is_strict, strict
 from madminer.io.atomic import temporary_folder
 from madminer.ml.base import Estimator
 from madminer.ml.estimator_types import ESTIMATORS
@@ -338,6 +339,7 @@ class _Job:
         after: Where the trained one is saved.
         arguments: Arguments of ``train``.
         home: Process that asks for the training.
+        is_strict: Whether warnings that results may be wrong are errors there.
     """
 
     kind: type[Estimator]
@@ -346,6 +348,7 @@ class _Job:
     after: Path
     arguments: Mapping[str, object]
     home: str
+    is_strict: bool
 
     @property
     def is_saved(self) -> bool:
@@ -424,6 +427,7 @@ def _prepare(
                 after=folder / f"after_{i}",
                 arguments={name: _store(value, files, folder) for name, value in given.items()},
                 home=_this_process(),
+                is_strict=is_strict(),
             )
         )
     return jobs
@@ -476,7 +480,8 @@ def _train_and_save(job: _Job) -> _Result:
             for name, value in job.arguments.items()
         }
         try:
-            return _Result(history=estimator.train(**given))
+            with strict(job.is_strict):
+                return _Result(history=estimator.train(**given))
         finally:
             if estimator.is_trained:  # also the best weights of a training that failed
                 estimator.save(job.after)

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from madminer import checks
 from madminer.errors import TrainingError
+from madminer.evidence import report_weakness
+from madminer.nn.convergence import training_weakness
 from madminer.nn.data import Batch, Dataset
 from madminer.nn.history import EpochCallback, EpochReport, TrainingHistory, check_callbacks
 from madminer.nn.optimizers import (
@@ -107,8 +109,6 @@ BatchLoss = Callable[[Batch], Tensor]
 VERBOSITY: dict[str, float] = {"all": math.inf, "many": 50, "some": 20, "few": 5, "none": 0}
 """Number of reports that a run logs, by the names that estimators accept."""
 
-_GROWTH = 10.0  # times its lowest value is a loss that has grown without bound
-_WORSE = 0.5  # of the trivial loss above it is the loss of a network that has learned nothing
 _TRY = (
     "Try a lower initial_lr, clip_gradient=1.0, scaled inputs, or a lower alpha, and look for "
     "outliers in r_xz and t_xz."
@@ -212,8 +212,8 @@ def fit(
             A resumed run ends exactly as one that was never interrupted.
         on_epoch: Called with the number of each finished epoch, and of the last one of the state
             that is continued; None for nothing.
-        trivial: Answer that a trained network must not be far worse than, else a warning is
-            logged; None for none.
+        trivial: Answer that a trained network must be better than, see
+            `madminer.nn.convergence`; None if it is not known.
 
     Returns:
         The losses of all epochs.
@@ -249,9 +249,9 @@ def fit(
         finally:
             bar.close()
             run.finish()
-    warning = run.divergence(trivial)
-    if warning is not None:
-        logger.warning(warning)
+    weakness = run.weakness(trivial)
+    if weakness is not None:
+        report_weakness(logger, weakness)
     history = run.history()
     if settings.verbose != "none":
         logger.info(history.summary)
@@ -402,29 +402,14 @@ class _Run:
             seconds=self._seconds(),
         )
 
-    def divergence(self, trivial: TrivialAnswer | None) -> str | None:
-        """What shows that the run has diverged: a loss above the trivial one, or that only grew."""
-        name = "training" if self.validation is None else "validation"
-        losses = [
-            train if validated is None else validated
-            for train, validated in zip(self.train_losses, self.validation_losses, strict=True)
-        ]
-        first, last, kept = losses[0], losses[-1], losses[self.best_epoch]
-        if trivial is not None:
-            sample = self.training if self.validation is None else self.validation
-            expected = _mean_loss(trivial.loss, sample)
-            if kept > expected + _WORSE * abs(expected):
-                return (
-                    f"The {name} loss of the weights that were kept, {kept:.5g}, is far above "
-                    f"{expected:.5g}, which {trivial.name} would have: nothing was learned. {_TRY}"
-                )
-        if first == min(losses) and last - first > (_GROWTH - 1.0) * abs(first):
-            return (
-                f"The {name} loss was lowest in the first of {len(losses)} epochs and grew from "
-                f"{first:.5g} to {last:.5g}; the weights of epoch {self.best_epoch + 1} were kept. "
-                f"The training diverges. {_TRY}"
-            )
-        return None
+    def weakness(self, trivial: TrivialAnswer | None) -> str | None:
+        """What shows that the run has diverged, learned nothing, or ended too early."""
+        sample = self.training if self.validation is None else self.validation
+        answer = None if trivial is None else (trivial.name, _mean_loss(trivial.loss, sample))
+        reach = math.fsum(rate for epoch in range(self.n_finished) for rate in self._rates(epoch))
+        if self.settings.optimizer == "sgd":
+            reach = math.inf  # the rates multiply gradients, which do not tell how far weights go
+        return training_weakness(self.history(), answer, reach)
 
     def _remembered(self) -> dict[str, Tensor]:
         """What the optimiser remembers after a step; none is taken here."""

@@ -9,7 +9,11 @@ the joint ratio of events at :math:`\theta_1`, whose mean given x is r(x). Then
 - in every bin of every observable, events at :math:`\theta_1` times :math:`\hat r` are as many as
   events at :math:`\theta` (reweighting closure); a classifier cannot tell the two apart;
 - :math:`2 E[\hat r r] - E[\hat r^2] = E[r(x)^2] - E[(\hat r - r(x))^2]` bounds the second moment
-  from below, while the plug-in :math:`E[\hat r^2]` can be anything;
+  from below, while the plug-in :math:`E[\hat r^2]` can be anything. Where r has long tails such
+  means have no error, so that the same is done for :math:`s = r / (1 + r)`, the probability that an
+  event of both hypotheses in equal parts belongs to theta: the mean over these of
+  :math:`2 (\hat s - 1/2) (s - 1/2) - (\hat s - 1/2)^2`, in which r is linear, is at most that of
+  :math:`(s(x) - 1/2)^2`, the separation of the hypotheses;
 - the expected :math:`-2 \log r` at :math:`\theta` under :math:`\theta_1`, the power of a test, has
   the lower bound of Donsker and Varadhan for any :math:`\hat r`,
 
@@ -30,6 +34,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from madminer.ml import ParameterizedRatioEstimator
 from madminer.typing import FloatArray
@@ -89,8 +94,8 @@ TRUTH = Requirement(
 )
 LEARNED = Requirement(
     "ratio learned",
-    "second moment above 1, and not 10 % below that of a polynomial of second degree",
-    "A network that finds less than a fit of a polynomial to the joint ratios has not learned.",
+    "guaranteed separation not 10 % below that of a polynomial of second degree",
+    "A network that tells less than a fit of a polynomial to the joint ratios has not learned.",
     'Train longer (settings="recommended"); check the order of observables and parameters.',
     tolerance=0.1,
     side=-1,
@@ -329,23 +334,36 @@ def _safe_log(ratios: FloatArray) -> FloatArray:
 
 
 def _learned(test: RatioEvidence, train: RatioEvidence | None) -> ValidationCheck:
-    """Bound on the second moment less that of a polynomial, in units of the latter."""
-    others = None if train is None else (train.x, train.joint.T - 1.0, train.weights)
-    fitted = 1.0 + Polynomial.fit_predict(test.x, test.joint.T - 1.0, test.weights, others)
-    simple = _moment_terms(fitted, test.joint.T)
+    """Bound on what tells the hypotheses apart, less that of a polynomial, in units of it."""
+    network = _bound_terms(expit(test.log_r).T - 0.5, test.joint.T)
+    simple = _bound_terms(_polynomial(test, train), test.joint.T)
     found, _ = mean_and_error(simple, test.weights)
-    simple = np.where(found > 0.0, simple, 0.0)
-    network = _moment_terms(np.exp(test.log_r).T, test.joint.T)
+    simple = np.where(found > 0.0, simple, 0.0)  # r = 1 is a polynomial, too
     differences, errors = mean_and_error(network - simple, test.weights)
     guaranteed, noise = mean_and_error(network, test.weights)
     unit = np.where(found > 0.0, found, np.maximum(guaranteed, noise))
-    labels = [f"second moment at {point} beyond a polynomial, share" for point in test.points]
+    labels = [f"separation at {point} beyond a polynomial, share" for point in test.points]
     return judge(LEARNED, labels, differences / unit, errors / unit)
 
 
-def _moment_terms(estimated: FloatArray, joint: FloatArray) -> FloatArray:
-    """What each event adds to the bound on E[(r - 1)^2], shape ``(n, k)``."""
-    terms: FloatArray = 2.0 * (estimated - 1.0) * (joint - 1.0) - (estimated - 1.0) ** 2
+def _polynomial(test: RatioEvidence, train: RatioEvidence | None) -> FloatArray:
+    """Fits of s - 1/2 to training events, or to one half of the events for the other, ``(n, k)``."""
+
+    def data(part: RatioEvidence, i: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        r = part.joint[i]
+        total = np.where(r == -1.0, 1.0, 1.0 + r)  # of signed weights
+        return part.x, (0.5 * (r - 1.0) / total)[:, np.newaxis], 0.5 * part.weights * total
+
+    columns = [
+        Polynomial.fit_predict(*data(test, i), None if train is None else data(train, i))
+        for i in range(len(test.points))
+    ]
+    return np.clip(np.hstack(columns), -0.5, 0.5)
+
+
+def _bound_terms(estimated: FloatArray, joint: FloatArray) -> FloatArray:
+    """What each event adds to the bound for estimates of s - 1/2, shape ``(n, k)``."""
+    terms: FloatArray = 0.5 * estimated * (joint - 1.0) - 0.5 * (1.0 + joint) * estimated**2
     return terms
 
 
