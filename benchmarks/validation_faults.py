@@ -25,7 +25,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class Toy:
 
     swapped, mirrored, aside = [0, 1], 1, [3, 4]
     points, width, n_ratios = 0.7 * STEPS, 0.5, 60_000
-    ratio_settings = {"n_hidden": (50,), "n_epochs": 25, "alpha": 1.0}
+    ratio_settings: ClassVar = {"n_hidden": (50,), "n_epochs": 25, "alpha": 1.0}
     other_point = np.array([0.4, 0.0])
 
     def __init__(self, seed: int) -> None:
@@ -121,7 +121,7 @@ class Generator:
 
     swapped, mirrored, aside = [0, 2], 1, [6, 7]  # both pT; delta phi; eta and missing pT
     points, width, n_ratios = 0.15 * STEPS, 0.12, 400_000
-    ratio_settings = {"n_hidden": (64, 64, 64), "n_epochs": 20, "alpha": 0.1}
+    ratio_settings: ClassVar = {"n_hidden": (64, 64, 64), "n_epochs": 20, "alpha": 0.1}
     other_point = np.array([0.1, 0.0])
 
     def __init__(self, seed: int, n_events: int = 100_000) -> None:
@@ -482,7 +482,7 @@ class Study:
 
 def studies(n_good: int, n_faulty: int, seed: int) -> dict[str, Study]:
     """All studies of faults, by the names of the command line."""
-    some, few = ((max(1, n_good // k), max(1, n_faulty // k)) for k in (5, 10))
+    some, few = ((max(1, n_good // k), max(1, n_faulty // k)) for k in (5, 12))
     return {
         "scores": Study("Scores, toy", Toy, score_cases, n_good, n_faulty, seed),
         "ratios": Study("Ratios, toy", Toy, ratio_cases, n_good, n_faulty, seed + 1),

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
 from madminer.checks import flag
 from madminer.errors import EvidenceError
 
-__all__ = ["is_strict", "report_weakness", "strict"]
+__all__ = ["is_strict", "report_weakness", "strict", "unreported"]
 
 _chosen: ContextVar[bool | None] = ContextVar("strict", default=None)
+_is_unreported: ContextVar[bool] = ContextVar("unreported", default=False)
 
 
 class _Choice(AbstractContextManager[None]):
@@ -85,7 +87,24 @@ def report_weakness(logger: logging.Logger, message: str, *args: object) -> None
     Raises:
         EvidenceError: In strict mode, with the same text.
     """
+    if _is_unreported.get():
+        return
     if is_strict():
         text = message % args if args else message
         raise EvidenceError(f"{text} This warning is an error in strict mode, see madminer.strict.")
     logger.warning(message, *args, stacklevel=2)
+
+
+@contextmanager
+def unreported() -> Iterator[None]:
+    """Report no weakness of what is only a means, and judged by whoever asked for it.
+
+    Examples:
+        >>> with strict(), unreported():
+        ...     report_weakness(logging.getLogger("madminer"), "This classifier learned nothing.")
+    """
+    token = _is_unreported.set(True)
+    try:
+        yield
+    finally:
+        _is_unreported.reset(token)

@@ -21,8 +21,6 @@ from madminer.shower.responses import (
     Width,
 )
 
-pytest.importorskip("yaml", reason="needs the extra shower")
-
 N = 20_000
 CODES = {"e": 11, "mu": 13, "a": 22, "j": 9}
 MASSES = {"e": 0.000511, "mu": 0.105, "a": 0.0, "j": 8.0}

@@ -12,8 +12,6 @@ from madminer.errors import FileFormatError, MissingFileError, OptionError
 from madminer.shower import Detector, load_detector
 from madminer.shower.responses import EfficiencyTable, ObjectResponse, Tag, Tagging, Width
 
-pytest.importorskip("yaml", reason="needs the extra shower")
-
 GOOD = """
 name: mine
 jet_radius: 0.5

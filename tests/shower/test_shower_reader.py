@@ -28,7 +28,6 @@ from madminer.lhe import LHEReader
 
 pytest.importorskip("pythia8mc", reason="needs the extra shower")
 pytest.importorskip("fastjet", reason="needs the extra shower")
-pytest.importorskip("yaml", reason="needs the extra shower")
 
 from madminer.shower import Detector, ShowerReader, analysis, lhe_blocks
 

@@ -27,7 +27,7 @@ def demo(
         int, typer.Option(metavar="N", min=0, help="The same seed gives the same report.")
     ] = 1,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer events and epochs: about a minute.")
+        bool, typer.Option("--quick", help="Fewer events: about a minute.")
     ] = False,
     lhe: Annotated[
         Path | None,

@@ -23,7 +23,8 @@ class DemoSettings:
         seed: Seed of every step.
         n_samples: Unweighted training samples for each network.
         n_thetas: Random numerator points of the ratio estimator.
-        n_epochs: Epochs of each network; None for the recommended numbers.
+        n_epochs: Epochs of each network; None for the recommended numbers, after which this ratio
+            estimator still learns.
         initial_lr_ratio: Learning rate with which the ratio estimator begins; smaller with more
             events, or its scores are not calibrated.
         n_hidden: Units in the hidden layers of every network.
@@ -50,7 +51,7 @@ class DemoSettings:
     seed: int = 1
     n_samples: int = 400_000
     n_thetas: int = 1_000
-    n_epochs: int | None = None
+    n_epochs: int | None = 32
     initial_lr_ratio: float = 0.003
     n_hidden: tuple[int, ...] = (100, 100)
     grid_resolution: int = 31
@@ -111,7 +112,7 @@ class DemoSettings:
             n_events: Events to generate, None for the default of the chosen size; or how many of
                 those of `lhe` are used, None for all.
             seed: Seed of every step.
-            quick: Fewer events and epochs, with looser requirements of the chain.
+            quick: Fewer events, with looser requirements of the chain.
             lhe: Events from this file instead of the embedded generator.
             setup: Setup file that belongs to `lhe`.
             sampled_from: Benchmark at which the events of `lhe` were generated.

@@ -48,6 +48,10 @@ class Ensemble:
     Members may be trained with different methods and on different samples, but they are of one
     type and have the same observables and parameters.
 
+    A covariance holds what members differ in: the training if it is their seeds, the finite
+    simulation too if each was trained on another bootstrap of its events. It holds nothing that
+    they share, as the bias of networks that are too small.
+
     Args:
         estimators: Estimators, trained or not, or paths of saved ones; a number: so many are
             created at the first training, of the class that its method needs; None: none yet.
@@ -303,7 +307,8 @@ class Ensemble:
 
         Returns:
             The mean, of the shape that members give, and the covariance over members, how much a
-            single one scatters, with the axes of the mean twice; None if not asked for.
+            single one scatters, with the axes of the mean twice; None if not asked for. It holds
+            what members differ in, see the class.
 
         Raises:
             TheresAGoodReasonThisDoesntWork: If the members do not know it.
@@ -332,7 +337,8 @@ class Ensemble:
 
         Returns:
             The mean, of the shape that members give, and the covariance over members, how much a
-            single one scatters, with the axes of the mean twice; None if not asked for.
+            single one scatters, with the axes of the mean twice; None if not asked for. It holds
+            what members differ in, see the class.
 
         Raises:
             TheresAGoodReasonThisDoesntWork: If the members do not know it.
@@ -360,7 +366,8 @@ class Ensemble:
 
         Returns:
             The mean, of the shape that members give, and the covariance over members, how much a
-            single one scatters, with the axes of the mean twice; None if not asked for.
+            single one scatters, with the axes of the mean twice; None if not asked for. It holds
+            what members differ in, see the class.
 
         Raises:
             NotTrainedError: If a member was not trained.
@@ -432,7 +439,15 @@ class Ensemble:
 
         The "score" modes are more precise: noise of single members adds to :math:`I(t_a)`.
 
-        The covariance is that of the training, not of the finite number of events x, which
+        What the covariance holds depends on what members differ in:
+
+        - seeds alone: the training. What the simulation could have been is shared;
+        - `bootstrap` of the simulated events (see `madminer.sampling.bootstrap`): training and
+          simulation, if the mode is "information". The error of the mean of the other modes falls
+          with the number of members, whereas the mean of any number of bootstraps keeps the error
+          of the simulation: it then says too little.
+
+        It never holds a bias that members share, nor the finite number of events x, which
         `madminer.fisherinformation.FisherInformation.full_information` adds.
 
         Args:
@@ -452,7 +467,8 @@ class Ensemble:
             mean_prediction: Information, shape ``(n_parameters, n_parameters)``, or
                 ``(n_x, n_parameters, n_parameters)`` without sum.
             covariance: Covariance of the summed information, indexed ijkl, shape
-                ``(n_parameters,) * 4``; None if not asked for.
+                ``(n_parameters,) * 4``: of the mean, or in mode "information" of a single member;
+                None if not asked for.
 
         Raises:
             NotTrainedError: If a member was not trained.

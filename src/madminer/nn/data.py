@@ -9,7 +9,7 @@ shuffled itself or consists of many more than a thousand events of every kind.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -27,6 +27,7 @@ __all__ = [
     "chunks",
     "gather",
     "release_pages",
+    "stacked_batches",
 ]
 
 _CHUNK_BYTES = 1 << 20  # fits into the cache of a processor
@@ -69,6 +70,7 @@ Batch: TypeAlias = Mapping[str, Tensor]
 
 _BLOCK = 1 << 17  # events that are gathered at once
 _RUN = 1 << 10  # successive events that are read at once
+_STACKED_BLOCK = 1 << 20  # events of all datasets that are gathered at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,6 +158,38 @@ class Dataset:
             yield from _blocks_of_runs(n, size, generator)
         else:
             yield from torch.split(_permutation(n, generator), size)
+
+
+def stacked_batches(
+    datasets: Sequence[Dataset],
+    batch_size: int,
+    generators: Sequence[torch.Generator] | None = None,
+) -> Iterator[dict[str, Tensor]]:
+    """Hand out all events of datasets in memory once, side by side.
+
+    Args:
+        datasets: Datasets with the same columns and numbers of events.
+        batch_size: Number of events of each in a batch; the last may be smaller.
+        generators: Source of the random order of each, the one that `Dataset.batches` finds with
+            it; None for the order of the columns.
+
+    Yields:
+        Columns by name, shape ``(n_datasets, <= batch_size, ...)`` each.
+    """
+    first, n = datasets[0], len(datasets[0])
+    batch_size = min(batch_size, n)
+    size = max(1, _STACKED_BLOCK // (len(datasets) * batch_size)) * batch_size
+    orders = None if generators is None else [_permutation(n, source) for source in generators]
+    for start in range(0, n, size):
+        part = slice(start, start + size)
+        rows = [part for _ in datasets] if orders is None else [order[part] for order in orders]
+        block = {
+            name: torch.stack([d.columns[name][r] for d, r in zip(datasets, rows, strict=True)])
+            for name in first.columns
+        }
+        parts = [torch.split(column, batch_size, dim=1) for column in block.values()]
+        for views in zip(*parts, strict=True):
+            yield dict(zip(block, views, strict=True))
 
 
 def _blocks_of_runs(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:

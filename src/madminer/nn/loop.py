@@ -13,20 +13,15 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from madminer import checks
-from madminer.errors import TrainingError
 from madminer.evidence import report_weakness
-from madminer.nn.convergence import training_weakness
 from madminer.nn.data import Batch, Dataset
 from madminer.nn.history import EpochCallback, EpochReport, TrainingHistory, check_callbacks
 from madminer.nn.optimizers import (
     FlatParameters,
-    check_optimizer,
-    check_schedule,
-    learning_rates_of_epoch,
     make_optimizer,
 )
 from madminer.nn.randomness import drawing_from
+from madminer.nn.run_record import RunRecord
 from madminer.nn.run_state import (
     CheckpointSettings,
     Plain,
@@ -37,6 +32,7 @@ from madminer.nn.run_state import (
     restore_optimizer,
     set_random_state,
 )
+from madminer.nn.settings import VERBOSITY, TrainingSettings
 from madminer.nn.written_out import write_out
 from madminer.progress import progress_bar, silence_progress
 
@@ -47,6 +43,7 @@ __all__ = [
     "TrivialAnswer",
     "VERBOSITY",
     "fit",
+    "mean_loss",
     "threads_for_step",
 ]
 
@@ -106,65 +103,7 @@ logger = logging.getLogger(__name__)
 BatchLoss = Callable[[Batch], Tensor]
 """Loss of a batch as a function of its columns."""
 
-VERBOSITY: dict[str, float] = {"all": math.inf, "many": 50, "some": 20, "few": 5, "none": 0}
-"""Number of reports that a run logs, by the names that estimators accept."""
-
-_TRY = (
-    "Try a lower initial_lr, clip_gradient=1.0, scaled inputs, or a lower alpha, and look for "
-    "outliers in r_xz and t_xz."
-)
-_LARGEST = 3e38  # of numbers in single precision
 _VALIDATION_BATCH = 8192  # events; gradients are not needed, so batches only bound the memory
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSettings:
-    """How a network is trained.
-
-    Args:
-        optimizer: Name of the optimiser, see `madminer.nn.OPTIMIZERS`.
-        n_epochs: Number of passes over the training sample.
-        batch_size: Number of events in a step.
-        initial_lr: Learning rate in the first epoch.
-        final_lr: Learning rate in the last epoch.
-        nesterov_momentum: Momentum of optimizer "sgd"; None for none.
-        scheduler: Learning-rate schedule, see `madminer.nn.SCHEDULES`.
-        early_stopping: Whether to keep the weights of the epoch of lowest validation loss.
-        early_stopping_patience: Epochs without improvement after which to stop; None for never.
-        clip_gradient: Largest norm of the gradient of all parameters; None for any.
-        verbose: Reports in the log: "all", "many", "some", "few" or "none"; with "none" there is
-            no progress bar either.
-
-    Raises:
-        OptionError: If an option lies outside its range.
-    """
-
-    optimizer: str = "amsgrad"
-    n_epochs: int = 50
-    batch_size: int = 128
-    initial_lr: float = 0.001
-    final_lr: float = 0.0001
-    nesterov_momentum: float | None = None
-    scheduler: str = "exponential"
-    early_stopping: bool = True
-    early_stopping_patience: int | None = None
-    clip_gradient: float | None = None
-    verbose: str = "some"
-
-    def __post_init__(self) -> None:
-        checks.flag(self.early_stopping, "early_stopping")
-        for name in ("initial_lr", "final_lr", "clip_gradient"):
-            value = getattr(self, name)
-            if not (name == "clip_gradient" and value is None):
-                rate = checks.number(value, name, above=0.0, high=_LARGEST)
-                object.__setattr__(self, name, rate)
-        for name, low in (("n_epochs", 1), ("batch_size", 1), ("early_stopping_patience", 0)):
-            value = getattr(self, name)
-            if not (name == "early_stopping_patience" and value is None):
-                object.__setattr__(self, name, _whole(value, name, low))
-        checks.one_of(self.verbose, "verbose", VERBOSITY)
-        check_schedule(self.scheduler)
-        check_optimizer(self.optimizer, self.nesterov_momentum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +117,10 @@ class TrivialAnswer:
 
     name: str
     loss: BatchLoss
+
+    def on(self, sample: Dataset) -> tuple[str, float]:
+        """Give its name and its mean loss over a sample."""
+        return self.name, mean_loss(self.loss, sample)
 
 
 def fit(
@@ -233,10 +176,10 @@ def fit(
         try:
             if checkpoint is not None and checkpoint.resume_from is not None:
                 run.resume(checkpoint, checkpoint.resume_from)
-                bar.update(run.n_finished)
+                bar.update(run.record.n_finished)
                 if on_epoch is not None:
-                    on_epoch(run.n_finished - 1)
-            while not run.is_over():
+                    on_epoch(run.record.n_finished - 1)
+            while not run.record.is_over:
                 report = run.epoch()
                 if on_epoch is not None:
                     on_epoch(report.epoch)
@@ -252,7 +195,7 @@ def fit(
     weakness = run.weakness(trivial)
     if weakness is not None:
         report_weakness(logger, weakness)
-    history = run.history()
+    history = run.record.history()
     if settings.verbose != "none":
         logger.info(history.summary)
     return history
@@ -288,65 +231,37 @@ class _Run:
         self.written_out = write_out(
             network, batch_loss, self.parameters.vector.data, self.parameters.gradient
         )
-        self.learning_rates: list[float] = []
-        self.train_losses: list[float] = []
-        self.validation_losses: list[float | None] = []
+        self.record = RunRecord(settings, len(training))
         self.best = self.parameters.copy()
-        self.best_epoch = -1
-        self.best_loss = math.inf
-        self.start = time.perf_counter()
-        self.seconds_before = 0.0
-
-    @property
-    def n_finished(self) -> int:
-        """Number of finished epochs."""
-        return len(self.train_losses)
 
     def epoch(self) -> EpochReport:
         """Train and validate once, and keep the weights if they are the best."""
-        epoch, start = self.n_finished, time.perf_counter()
-        rates = self._rates(epoch)
+        epoch, start = self.record.n_finished, time.perf_counter()
+        rates = self.record.rates(epoch)
         train = self._train(rates)
         self.network.eval()
         validated = None
         if self.validation is not None:
-            least = self.settings.batch_size
-            validated = _mean_loss(self.batch_loss, self.validation, least)
-        for name, loss in (("training", train), ("validation", validated)):
-            if loss is not None and not math.isfinite(loss):
-                raise TrainingError(
-                    _divergence(f"{name} loss became {loss}", epoch, self.best_epoch)
-                )
-        if not self.parameters.are_finite():
-            raise TrainingError(
-                _divergence("weights became nan or infinite", epoch, self.best_epoch)
-            )
-        self.train_losses.append(train)
-        self.validation_losses.append(validated)
-        self.learning_rates.append(rates[0])
-        if validated is None or not self.settings.early_stopping or validated < self.best_loss:
+            validated = mean_loss(self.batch_loss, self.validation, self.settings.batch_size)
+        finite = self.parameters.are_finite()
+        is_best = self.record.add(train, validated, finite_weights=finite)
+        if is_best:
             self.best = self.parameters.copy()
-            self.best_epoch = epoch
-            self.best_loss = math.inf if validated is None else validated
         report = EpochReport(
             epoch=epoch,
             n_epochs=self.settings.n_epochs,
             train_loss=train,
             validation_loss=validated,
             learning_rate=rates[0],
-            is_best=self.best_epoch == epoch,
+            is_best=is_best,
             seconds=time.perf_counter() - start,
         )
         self._log(report)
         return report
 
-    def is_over(self) -> bool:
-        """Whether all epochs are done or patience has run out."""
-        return self.n_finished == self.settings.n_epochs or self._is_exhausted()
-
     def is_due(self, every: int) -> bool:
         """Whether the state is to be kept after the present epoch."""
-        return self.n_finished % every == 0 or self.is_over()
+        return self.record.n_finished % every == 0 or self.record.is_over
 
     def state(self, checkpoint: CheckpointSettings) -> RunState:
         """Copy everything that the following epochs depend on."""
@@ -358,13 +273,13 @@ class _Run:
             buffers=buffers,
             best_vector=best_vector,
             best_buffers=best_buffers,
-            best_epoch=self.best_epoch,
-            best_loss=None if self.validation is None else self.best_loss,
+            best_epoch=self.record.best_epoch,
+            best_loss=None if self.validation is None else self.record.best_loss,
             optimizer=copy_optimizer(self.optimizer, self.parameters.vector),
             random=get_random_state(self._generators()),
-            train_losses=list(self.train_losses),
-            validation_losses=list(self.validation_losses),
-            seconds=self._seconds(),
+            train_losses=list(self.record.train_losses),
+            validation_losses=list(self.record.validation_losses),
+            seconds=self.record.seconds,
         )
 
     def resume(self, checkpoint: CheckpointSettings, state: RunState) -> None:
@@ -374,12 +289,13 @@ class _Run:
         self.parameters.restore((state.best_vector, state.best_buffers))
         self.best = self.parameters.copy()
         self.parameters.restore((state.vector, state.buffers))
-        self.best_epoch = state.best_epoch
-        self.best_loss = math.inf if state.best_loss is None else state.best_loss
-        self.train_losses = list(state.train_losses)
-        self.validation_losses = list(state.validation_losses)
-        self.learning_rates = [self._rates(epoch)[0] for epoch in range(state.n_epochs)]
-        self.seconds_before = state.seconds
+        record = self.record
+        record.best_epoch = state.best_epoch
+        record.best_loss = math.inf if state.best_loss is None else state.best_loss
+        record.train_losses = list(state.train_losses)
+        record.validation_losses = list(state.validation_losses)
+        record.learning_rates = [record.rates(epoch)[0] for epoch in range(state.n_epochs)]
+        record.seconds_before = state.seconds
         restore_optimizer(self.optimizer, self.parameters.vector, state.optimizer)
         set_random_state(state.random, self._generators())
         if self.settings.verbose != "none":
@@ -391,25 +307,10 @@ class _Run:
         self.parameters.release()
         self.network.eval()
 
-    def history(self) -> TrainingHistory:
-        """Collect what the run leaves behind."""
-        return TrainingHistory(
-            train_losses=tuple(self.train_losses),
-            validation_losses=tuple(self.validation_losses),
-            learning_rates=tuple(self.learning_rates),
-            best_epoch=self.best_epoch,
-            stopped_early=self.n_finished < self.settings.n_epochs,
-            seconds=self._seconds(),
-        )
-
     def weakness(self, trivial: TrivialAnswer | None) -> str | None:
         """What shows that the run has diverged, learned nothing, or ended too early."""
         sample = self.training if self.validation is None else self.validation
-        answer = None if trivial is None else (trivial.name, _mean_loss(trivial.loss, sample))
-        reach = math.fsum(rate for epoch in range(self.n_finished) for rate in self._rates(epoch))
-        if self.settings.optimizer == "sgd":
-            reach = math.inf  # the rates multiply gradients, which do not tell how far weights go
-        return training_weakness(self.history(), answer, reach)
+        return self.record.weakness(None if trivial is None else trivial.on(sample))
 
     def _remembered(self) -> dict[str, Tensor]:
         """What the optimiser remembers after a step; none is taken here."""
@@ -437,28 +338,6 @@ class _Run:
 
     def _generators(self) -> dict[str, torch.Generator]:
         return {"order": self.order, "noise": self.noise}
-
-    def _rates(self, epoch: int) -> list[float]:
-        """Learning rates of the steps of an epoch."""
-        settings = self.settings
-        n_steps = -(-len(self.training) // settings.batch_size)
-        rates: list[float] = learning_rates_of_epoch(
-            settings.scheduler,
-            settings.initial_lr,
-            settings.final_lr,
-            settings.n_epochs,
-            n_steps,
-            epoch,
-        ).tolist()
-        return rates
-
-    def _is_exhausted(self) -> bool:
-        """Whether patience has run out."""
-        patience = self.settings.early_stopping_patience
-        return patience is not None and self.n_finished - 1 - self.best_epoch > patience
-
-    def _seconds(self) -> float:
-        return self.seconds_before + time.perf_counter() - self.start
 
     def _train(self, rates: list[float]) -> float:
         self.network.train()
@@ -494,27 +373,21 @@ class _Run:
         before, after = (int(e * n_reports) // n_epochs for e in (report.epoch, report.epoch + 1))
         if after > before:
             logger.info("Epoch %d of %d: %s", report.epoch + 1, n_epochs, _summary(report))
-        if n_reports and self.n_finished < n_epochs and self._is_exhausted():
+        if n_reports and self.record.n_finished < n_epochs and self.record.is_exhausted:
             logger.info(
                 "Stopped after epoch %d: the last improvement was in epoch %d",
                 report.epoch + 1,
-                self.best_epoch + 1,
+                self.record.best_epoch + 1,
             )
 
 
-def _mean_loss(batch_loss: BatchLoss, sample: Dataset, batch_size: int = 0) -> float:
+def mean_loss(batch_loss: BatchLoss, sample: Dataset, batch_size: int = 0) -> float:
     """Loss of a whole sample, without gradients."""
     total = 0.0
     with torch.no_grad():
         for batch in sample.batches(max(_VALIDATION_BATCH, batch_size)):
             total += batch_loss(batch).item() * _length(batch)
     return total / len(sample)
-
-
-def _whole(value: object, name: str, low: int) -> int:
-    """A whole number; 50.0 counts too."""
-    is_whole = isinstance(value, float) and value.is_integer()
-    return checks.whole(int(value) if is_whole else value, name, low)  # type: ignore[call-overload]
 
 
 def _summary(report: EpochReport) -> str:
@@ -526,8 +399,3 @@ def _summary(report: EpochReport) -> str:
 
 def _length(batch: Batch) -> int:
     return len(next(iter(batch.values())))
-
-
-def _divergence(what: str, epoch: int, best_epoch: int) -> str:
-    kept = "the initial weights" if best_epoch < 0 else f"the weights of epoch {best_epoch + 1}"
-    return f"The {what} in epoch {epoch + 1}; {kept} were kept. {_TRY}"

@@ -75,6 +75,7 @@ class Adam:
     Attributes:
         param_groups: One group, with its learning rate.
         state: What is remembered of earlier steps, under the vector; names as in torch.
+        weight_decay: As given.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Adam:
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         self._vector = vector
         self._amsgrad = amsgrad
-        self._weight_decay = weight_decay
+        self.weight_decay = weight_decay
         self._one = torch.ones((), device=vector.device)
 
     def step(self) -> None:
@@ -103,7 +104,7 @@ class Adam:
             lr=self.param_groups[0]["lr"],
             beta1=_BETA1,
             beta2=_BETA2,
-            weight_decay=self._weight_decay,
+            weight_decay=self.weight_decay,
             eps=_EPSILON,
             amsgrad=self._amsgrad,
             maximize=False,

@@ -23,7 +23,7 @@ from madminer.nn.networks import MLP
 from madminer.nn.ratios import DoubleRatioNetwork, RatioNetwork
 from madminer.nn.total_loss import Term, TotalLoss
 
-__all__ = ["WrittenOut", "write_out"]
+__all__ = ["WrittenOut", "is_written_out", "write_out"]
 
 _WEIGHT = "sample_weight"
 _SCORES = frozenset({"t_hat0", "t_hat1"})
@@ -146,8 +146,12 @@ _KINDS: dict[type[MLP], _Kind] = {
 }
 
 
-class _Step:
-    """A step for batches of one size: buffers, and what happens in them."""
+class Step:
+    """A step for batches of one size: buffers, and what happens in them.
+
+    Attributes:
+        loss: The loss, shape ``(n_networks,)``.
+    """
 
     def __init__(
         self, stack: DenseStack, kind: _Kind, terms: tuple[Term, ...], batch: Batch
@@ -184,13 +188,17 @@ class _Step:
             for place in places:
                 place.copy_(batch[name])
 
-    def run(self) -> None:
-        """Calculate loss and gradient."""
+    def evaluate(self) -> None:
+        """Calculate the loss."""
         self._pass.forward()
         self._head.gather()
         self.loss.zero_()
         for add_term in self._terms:
             add_term()
+
+    def run(self) -> None:
+        """Calculate loss and gradient."""
+        self.evaluate()
         self._head.scatter()
         self._pass.backward()
 
@@ -208,7 +216,7 @@ class WrittenOut:
     stack: DenseStack
     kind: _Kind
     terms: tuple[Term, ...]
-    _steps: dict[int, _Step] = field(default_factory=dict, init=False, repr=False)
+    _steps: dict[int, Step] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Write the gradients of a batch.
@@ -220,15 +228,20 @@ class WrittenOut:
         Returns:
             The loss, shape ``(n_networks,)``; overwritten by the next call.
         """
-        step = self._steps.get(batch["x"].shape[-2]) or self._prepare(batch)
-        step.load(batch)
+        step = self.load(batch)
         step.run()
         return step.loss
 
-    def _prepare(self, batch: Batch) -> _Step:
+    def load(self, batch: Batch) -> Step:
+        """Copy a batch to its buffers, and give what calculates there; the same for equal sizes."""
+        step = self._steps.get(batch["x"].shape[-2]) or self._prepare(batch)
+        step.load(batch)
+        return step
+
+    def _prepare(self, batch: Batch) -> Step:
         """Make the buffers, such that they can be used in any mode of torch later on."""
         with torch.inference_mode(False), torch.no_grad():
-            step = _Step(self.stack, self.kind, self.terms, batch)
+            step = Step(self.stack, self.kind, self.terms, batch)
         self._steps[batch["x"].shape[-2]] = step
         return step
 
@@ -241,7 +254,8 @@ def write_out(
     Args:
         network: What is trained.
         loss: Its loss.
-        parameters: All its parameters, in their order, shape ``(n,)``.
+        parameters: All its parameters, in their order, shape ``(n,)``; or those of several networks
+            like it, shape ``(n_networks, n)``.
         gradients: Where their gradients are to be written, of the same shape.
 
     Returns:
@@ -263,8 +277,14 @@ def write_out(
     kind, in_place = _KINDS.get(type(network)), network.activation.in_place
     if kind is None or in_place is None or not _is_known(loss.terms, kind):
         return None
-    stack = DenseStack(network.widths, in_place, parameters[None], gradients[None])
-    return WrittenOut(stack, kind, loss.terms)
+    rows = torch.atleast_2d(parameters), torch.atleast_2d(gradients)  # type: ignore[no-untyped-call]
+    return WrittenOut(DenseStack(network.widths, in_place, *rows), kind, loss.terms)
+
+
+def is_written_out(network: nn.Module, loss: Callable[[Batch], Tensor]) -> bool:
+    """Whether `write_out` finds a step without autograd for a network and its loss."""
+    nothing = torch.empty(0, sum(p.numel() for p in network.parameters()))
+    return write_out(network, loss, nothing, nothing) is not None
 
 
 def _is_plain(network: MLP) -> bool:

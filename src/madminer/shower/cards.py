@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from madminer.checks import path, refusal, sequence
-from madminer.errors import FileFormatError, MissingFileError, OptionError
+from madminer.errors import MissingFileError, OptionError
+from madminer.io.yaml_files import parse_yaml, read_yaml
 from madminer.shower.detector import Detector
-from madminer.shower.packages import shower_package
 from madminer.shower.responses import (
     EfficiencyTable,
     MissingMomentum,
@@ -66,7 +66,6 @@ def load_detector(card: StrPath | Detector | None) -> Detector:
             range.
         MissingFileError: If there is no such card.
         FileFormatError: If it is no YAML file.
-        MissingDependencyError: If PyYAML is not installed.
 
     Examples:
         >>> load_detector("atlas").photons.eta_max
@@ -78,40 +77,14 @@ def load_detector(card: StrPath | Detector | None) -> Detector:
         return card
     if isinstance(card, str) and card in CARDS:
         text = (resources.files("madminer.shower") / "cards" / f"{card}.yaml").read_text("utf-8")
-        return _detector(_parsed(text, Path(card)), Path(card))
+        return _detector(parse_yaml(text, Path(card)).content, Path(card))
     file = path(card, "card")
     if not file.is_file():
         raise MissingFileError(
             f"There is no card of a detector {file}. Check the path, or give one of the names "
             f"{list(CARDS)}."
         )
-    return _detector(_parsed(file.read_text(encoding="utf-8", errors="replace"), file), file)
-
-
-def _parsed(text: str, source: Path) -> Mapping[str, Any]:
-    yaml = shower_package("yaml")
-    try:
-        _refuse_repeated(yaml.compose(text, Loader=yaml.SafeLoader), source, yaml)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise FileFormatError(
-            f"{source} is no YAML file: {' '.join(str(error).split())}"
-        ) from error
-    return _mapping(content, source.name)
-
-
-def _refuse_repeated(node: Any, source: Path, yaml: Any) -> None:
-    """Of keys that stand twice, YAML would take the last one without a word."""
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value]
-        repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
-        if repeated:
-            raise OptionError(f"{source}: {repeated} stand twice in one place. Keep one of them.")
-        for _, value in node.value:
-            _refuse_repeated(value, source, yaml)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_repeated(value, source, yaml)
+    return _detector(read_yaml(file).content, file)
 
 
 def _mapping(value: object, name: str) -> Mapping[str, Any]:

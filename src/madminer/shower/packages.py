@@ -13,16 +13,14 @@ _USES: Final = {
     "pythia8mc": "Showers are made",
     "fastjet": "Jets are clustered",
     "pyhepmc": "HepMC files are written",
-    "yaml": "Cards of detectors are read",
 }
-_NAMES: Final = {"yaml": "pyyaml"}
 
 
 def shower_package(name: str) -> Any:
     """Import one of the packages that the shower needs.
 
     Args:
-        name: "pythia8mc", "fastjet", "pyhepmc" or "yaml".
+        name: "pythia8mc", "fastjet" or "pyhepmc".
 
     Returns:
         The module.
@@ -34,6 +32,6 @@ def shower_package(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise MissingDependencyError(
-            f"{_USES[name]} with the package {_NAMES.get(name, name)}, which is not installed; "
+            f"{_USES[name]} with the package {name}, which is not installed; "
             f'run: pip install "madminer[shower]"'
         ) from error

@@ -1,0 +1,301 @@
+r"""Training of many networks of equal shape at once, as one stack of products of matrices.
+
+Every network keeps what it has alone: its initial weights, data, order of events, learning rates,
+best epoch and end. Networks that have ended leave the stack. The gradients are those of
+`madminer.nn.gradients`, whose first axis are the networks.
+
+**Learning rates.** The step of every optimiser is proportional to its learning rate. So one
+optimiser takes a step of rate one from zero for all networks, :math:`s`, and each network m moves
+by :math:`\eta_m s_m`. The decay of "adamw" acts before it,
+:math:`p \leftarrow (1 - \eta_m\lambda)\, p`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from madminer.errors import MadMinerError, TrainingError
+from madminer.evidence import report_weakness
+from madminer.nn.data import Batch, Dataset, MappedColumn, stacked_batches
+from madminer.nn.history import TrainingHistory
+from madminer.nn.loop import BatchLoss, TrivialAnswer, threads_for_step
+from madminer.nn.networks import MLP
+from madminer.nn.optimizers import Adam, make_optimizer
+from madminer.nn.run_record import RunRecord
+from madminer.nn.run_state import copy_optimizer, restore_optimizer
+from madminer.nn.settings import TrainingSettings
+from madminer.nn.total_loss import TotalLoss
+from madminer.nn.written_out import Step, WrittenOut, is_written_out, write_out
+
+__all__ = ["Training", "fit_stack", "stack_key"]
+
+logger = logging.getLogger(__name__)
+
+_VALIDATION_ROWS = 8192  # events of all networks that are validated at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Training:
+    """A network that is ready to be trained: arguments of `madminer.nn.fit`.
+
+    Args:
+        name: What it is called in messages.
+        network: What is trained, changed in place.
+        batch_loss: Loss of a batch as mean over its events.
+        training: Training sample.
+        validation: Validation sample, None for none.
+        settings: How to train.
+        generator: Source of the order of events.
+        on_epoch: Called with the number of each finished epoch; the network has its new weights
+            only at the end.
+        trivial: Answer that a trained network must be better than; None if it is not known.
+    """
+
+    name: str
+    network: nn.Module
+    batch_loss: BatchLoss
+    training: Dataset
+    validation: Dataset | None
+    settings: TrainingSettings
+    generator: torch.Generator
+    on_epoch: Callable[[int], None]
+    trivial: TrivialAnswer | None = None
+
+
+def stack_key(training: Training) -> Hashable | None:
+    """What trainings have in common that can be stacked.
+
+    Args:
+        training: A training.
+
+    Returns:
+        The same value for all trainings of a stack; None if it can be in none: its gradient is not
+        written out, or its data stay in files.
+    """
+    network, loss, settings = training.network, training.batch_loss, training.settings
+    samples = [sample for sample in (training.training, training.validation) if sample is not None]
+    columns = [(name, column) for sample in samples for name, column in sample.columns.items()]
+    if not (isinstance(network, MLP) and isinstance(loss, TotalLoss)) or (
+        not is_written_out(network, loss)
+        or any(isinstance(column, MappedColumn) for _, column in columns)
+    ):
+        return None
+    weight = network.layer(0).weight
+    return (
+        (type(network), network.widths, network.activation, weight.dtype, weight.device),
+        loss.terms,
+        tuple((name, *column[:1].shape[1:], len(column)) for name, column in columns),
+        (settings.batch_size, settings.optimizer),
+        (settings.nesterov_momentum, settings.clip_gradient),
+    )
+
+
+def fit_stack(trainings: Sequence[Training]) -> list[TrainingHistory | MadMinerError]:
+    """Train networks of equal shape together.
+
+    The results are those of `madminer.nn.fit` one by one, within rounding. A network that diverges
+    leaves the stack with the weights of its best epoch, and does not disturb the others.
+
+    Args:
+        trainings: Trainings with the same `stack_key`, which is not None.
+
+    Returns:
+        For each the losses, or why it failed; the durations are those of the stack.
+    """
+    members = [_Member(training) for training in trainings]
+    stack = _Stack(members)
+    step = trainings[0].settings.batch_size * stack.parameters.numel()
+    try:
+        with threads_for_step(step), torch.no_grad():
+            while stack.members:
+                stack.epoch()
+    finally:
+        for member in members:
+            member.finish()
+    return [member.result() for member in members]
+
+
+class _Member:
+    """A network of a stack: the losses of its epochs, and its best weights."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.record = RunRecord(training.settings, len(training.training))
+        self.best = torch.cat([p.detach().reshape(-1) for p in training.network.parameters()])
+        self.error: TrainingError | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.error is not None or self.record.is_over
+
+    def take(self, weights: Tensor, train: float, validated: float | None, finite: bool) -> None:
+        """Take the results of an epoch."""
+        try:
+            is_best = self.record.add(train, validated, finite_weights=finite)
+        except TrainingError as error:
+            self.error = error
+            return
+        if is_best:
+            self.best = weights.clone()
+        self.training.on_epoch(self.record.n_finished - 1)
+
+    def finish(self) -> None:
+        """Give the network its best weights."""
+        parameters = list(self.training.network.parameters())
+        parts = torch.split(self.best, [p.numel() for p in parameters])
+        with torch.no_grad():
+            for parameter, part in zip(parameters, parts, strict=True):
+                parameter.copy_(part.view_as(parameter))
+        self.training.network.eval()
+
+    def result(self) -> TrainingHistory | MadMinerError:
+        """The losses, or why it failed."""
+        training = self.training
+        if self.error is not None:
+            return self.error
+        sample = training.training if training.validation is None else training.validation
+        answer = None if training.trivial is None else training.trivial.on(sample)
+        weakness = self.record.weakness(answer)
+        try:
+            if weakness is not None:
+                report_weakness(logger, "%s: %s", training.name, weakness)
+        except MadMinerError as error:
+            return error
+        history = self.record.history()
+        if training.settings.verbose != "none":
+            logger.info("%s: %s", training.name, history.summary)
+        return history
+
+
+class _Optimizer:
+    """An optimiser with a learning rate for each row of parameters.
+
+    Args:
+        settings: Its name and momentum.
+        parameters: Parameters, shape ``(n_networks, n)``.
+        gradients: Their gradients, of the same shape.
+
+    Attributes:
+        rates: Learning rates, to be filled, shape ``(n_networks, 1)``.
+    """
+
+    def __init__(self, settings: TrainingSettings, parameters: Tensor, gradients: Tensor) -> None:
+        self.rates = torch.zeros_like(parameters[:, :1])
+        self._settings, self._parameters, self._gradients = settings, parameters, gradients
+        self._way = nn.Parameter(torch.zeros_like(parameters))
+        self._way.grad = gradients
+        self._optimizer = make_optimizer(
+            settings.optimizer, self._way, 1.0, settings.nesterov_momentum
+        )
+
+    def step(self) -> None:
+        """Take a step along the present gradients, each clipped to the largest norm allowed."""
+        if self._settings.clip_gradient is not None:
+            norms = torch.linalg.vector_norm(self._gradients, dim=1, keepdim=True)
+            factors = self._settings.clip_gradient / (norms + 1e-6)  # as in torch
+            self._gradients.mul_(factors.clamp_(max=1.0))
+        self._way.data.zero_()
+        self._optimizer.step()
+        if isinstance(self._optimizer, Adam) and self._optimizer.weight_decay > 0.0:
+            self._parameters.mul_(1.0 - self._optimizer.weight_decay * self.rates)
+        self._parameters.addcmul_(self.rates, self._way.data)
+
+    def select(self, rows: Tensor, parameters: Tensor, gradients: Tensor) -> _Optimizer:
+        """The same optimiser for some of the rows only."""
+        chosen = _Optimizer(self._settings, parameters, gradients)
+        state = {
+            name: value[rows] if value.shape == self._way.shape else value
+            for name, value in copy_optimizer(self._optimizer, self._way).items()
+        }
+        restore_optimizer(chosen._optimizer, chosen._way, state)
+        return chosen
+
+
+class _Stack:
+    """The networks that are being trained, and their weights as rows."""
+
+    def __init__(self, members: Sequence[_Member]) -> None:
+        self.members = list(members)
+        self.settings = members[0].training.settings
+        self.parameters = torch.stack([member.best for member in members])
+        self._gradients = torch.zeros_like(self.parameters)
+        self._optimizer = _Optimizer(self.settings, self.parameters, self._gradients)
+        self._written_out = self._write_out()
+
+    def epoch(self) -> None:
+        """Train and validate once; networks that have ended leave the stack."""
+        train = self._train()
+        validated = self._validate()
+        finite = self.parameters.isfinite().all(1).tolist()
+        for results in zip(self.members, self.parameters, train, validated, finite, strict=True):
+            results[0].take(*results[1:])
+        rows = [row for row, member in enumerate(self.members) if not member.is_over]
+        if rows and len(rows) < len(self.members):
+            self._keep(torch.tensor(rows, device=self.parameters.device))
+        self.members = [self.members[row] for row in rows]
+
+    def _train(self) -> list[float]:
+        """Go through the training samples once, and give their mean losses."""
+        members, optimizer = self.members, self._optimizer
+        rates = optimizer.rates.new_tensor([m.record.rates(m.record.n_finished) for m in members])
+        batches = stacked_batches(
+            [member.training.training for member in members],
+            self.settings.batch_size,
+            [member.training.generator for member in members],
+        )
+        return self._mean_losses(map(self._advance, batches, rates.T[..., None]))
+
+    def _advance(self, batch: Batch, rates: Tensor) -> tuple[int, Tensor]:
+        """Take a step; gives the number of events, and the losses before it."""
+        step = self._written_out.load(batch)
+        self._optimizer.rates.copy_(rates)
+        self._take(step)
+        return batch["x"].shape[1], step.loss
+
+    def _take(self, step: Step) -> None:
+        step.run()
+        self._optimizer.step()
+
+    def _validate(self) -> Sequence[float | None]:
+        samples = [
+            member.training.validation
+            for member in self.members
+            if member.training.validation is not None
+        ]
+        if not samples:
+            return [None] * len(self.members)
+        least = _VALIDATION_ROWS // len(samples)
+        batches = stacked_batches(samples, max(self.settings.batch_size, least))
+        return self._mean_losses(map(self._evaluate, batches))
+
+    def _evaluate(self, batch: Batch) -> tuple[int, Tensor]:
+        step = self._written_out.load(batch)
+        step.evaluate()
+        return batch["x"].shape[1], step.loss
+
+    def _mean_losses(self, batches: Iterable[tuple[int, Tensor]]) -> list[float]:
+        total, n_events = torch.zeros_like(self.parameters[:, 0]), 0
+        for n, losses in batches:
+            total.add_(losses, alpha=n)
+            n_events += n
+        means: list[float] = (total / n_events).tolist()
+        return means
+
+    def _keep(self, rows: Tensor) -> None:
+        """Forget all other networks."""
+        self.parameters = self.parameters[rows]
+        self._gradients = torch.zeros_like(self.parameters)
+        self._optimizer = self._optimizer.select(rows, self.parameters, self._gradients)
+        self._written_out = self._write_out()
+
+    def _write_out(self) -> WrittenOut:
+        training = self.members[0].training
+        step = write_out(training.network, training.batch_loss, self.parameters, self._gradients)
+        if step is None:
+            raise TrainingError(f"{training.name} cannot be trained in a stack.")
+        return step
