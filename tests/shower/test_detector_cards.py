@@ -81,7 +81,7 @@ def test_every_number_of_the_cards_names_its_source(name: str) -> None:
         ("others:", "light:", "flavours of b_tagging must be some of"),
         ("{b: {offset: 0.7}", "{b: 0.7", "b must be a list of keys and values"),
         ("jet_radius: 0.5", "jet_radius: wide", "jet_radius must be a number"),
-        ("name: mine", "name: mine\nname: yours", "stand twice"),
+        ("name: mine", "name: mine\nname: yours", "stands twice"),
         ("eta_max: 2.5", "eta_max: 3.0", "without gaps"),
     ],
 )
@@ -108,5 +108,5 @@ def test_no_yaml(tmp_path: Path) -> None:
 def test_empty_card(tmp_path: Path) -> None:
     card = tmp_path / "bad.yaml"
     card.write_text("")
-    with pytest.raises(OptionError, match="a list of keys and values"):
+    with pytest.raises(FileFormatError, match="entries with names"):
         load_detector(card)
