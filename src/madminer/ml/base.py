@@ -37,7 +37,9 @@ from madminer.ml.inputs import (
     load_thetas,
     pick_device,
     pick_dtype,
+    pick_training_device,
 )
+from madminer.ml.loops import shared_loop
 from madminer.ml.methods import find_method, make_loss, required_columns, trivial_answer
 from madminer.ml.options import TrainingOptions
 from madminer.ml.persistence import StoredModel, read_model, write_model
@@ -51,8 +53,8 @@ from madminer.ml.training import (
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
-from madminer.nn.loop import fit
 from madminer.nn.randomness import draw_generator
+from madminer.nn.recorded import is_recorded
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import (
     Standardization,
@@ -360,7 +362,15 @@ class Estimator(ABC):
                 f"n_hidden={self.n_hidden} makes a network of more than {_MOST_NUMBERS} numbers."
             )
         network = self._network or self._make_network(n_features, n_parameters, weights)
-        network.to(device=pick_device(options.device), dtype=pick_dtype(options.dtype))
+        loop = shared_loop.get()
+        loss = make_loss(self.family, request.terms, options.alpha, network)
+        n_weights = sum(parameter.numel() for parameter in network.parameters())
+        device = pick_training_device(
+            options.device,
+            min(options.batch_size, len(loaded.rows)) * n_weights * loop.n_networks,
+            is_recorded=is_recorded(network, loss, options.optimizer),
+        )
+        network.to(device=device, dtype=pick_dtype(options.dtype))
         training, validation = make_datasets(
             loaded, column_scalers(x_scaling, self.features, theta_scaling), request, network, rng
         )
@@ -371,9 +381,9 @@ class Estimator(ABC):
                 | describe_training(request, loaded, (x_scaling, theta_scaling))
             )
         del loaded  # what the datasets have copied
-        return fit(
+        return loop.fit(
             network,
-            make_loss(self.family, request.terms, options.alpha, network),
+            loss,
             training,
             validation,
             options.loop,

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from pickle import PicklingError
@@ -35,6 +36,7 @@ from madminer.io.atomic import temporary_folder
 from madminer.ml.base import Estimator
 from madminer.ml.estimator_types import ESTIMATORS
 from madminer.ml.options import TrainingOptions
+from madminer.ml.stacking import Ending, members_in_stacks, train_stacked
 from madminer.nn.history import TrainingHistory, check_callbacks
 from madminer.progress import progress_bar, silence_progress
 from madminer.typing import FloatArray, Seed
@@ -213,26 +215,32 @@ def train_members(
     *,
     n_processes: int | None = None,
     executor: Executor | None = None,
+    stacked: bool | None = None,
 ) -> list[TrainingHistory]:
-    """Train all members, one after the other or through an executor.
+    """Train all members: one after the other, through an executor, or as a stack.
 
     Args:
         estimators: The members, changed in place.
         arguments: Arguments of ``train`` for each of them.
         n_processes: Number of processes of this machine; None or 1: no other than this one.
         executor: Instead, what runs the trainings; it is not shut down.
+        stacked: Whether members of equal shape train together; None: where they train on a
+            graphics processor, without processes or an executor.
 
     Returns:
         The losses of each member.
 
     Raises:
-        OptionError: If `n_processes` is not a positive whole number, both are given, or an option
-            of ``train`` lies outside its range; nothing is trained.
+        OptionError: If `n_processes` is not a positive whole number, several of these three are
+            given, an option of ``train`` lies outside its range, or a member cannot be stacked and
+            is to be; nothing is trained.
         MadMinerError: If members fail, of the type of their error; all others are trained.
     """
     check_workers(executor, n_processes)
     for given in arguments:
         TrainingOptions(**{name: given[name] for name in _OPTIONS & given.keys()})
+    alone = executor is None and n_processes in {None, 1}
+    in_stacks = members_in_stacks(estimators, arguments, stacked, alone=alone)
     n = len(estimators)
     epochs = [_epochs(e, given) for e, given in zip(estimators, arguments, strict=True)]
     done, ended = [0] * n, dict[int, _Result]()
@@ -248,8 +256,11 @@ def train_members(
 
     logger.info("Training %d estimators in an ensemble", n)
     try:
-        if executor is None and n_processes in {None, 1}:
-            _train_in_sequence(estimators, arguments, on_epoch, on_end)
+        if alone:
+            if in_stacks:
+                _train_in_stacks(estimators, arguments, in_stacks, on_epoch, on_end)
+            others = [i for i in range(n) if i not in in_stacks]
+            _train_in_sequence(estimators, arguments, others, on_epoch, on_end)
         else:
             with workers(executor, n_processes, n) as pool:
                 _train_through(pool, estimators, arguments, on_end)
@@ -281,18 +292,43 @@ def check_workers(executor: Executor | None, n_processes: int | None) -> None:
 def _train_in_sequence(
     estimators: Sequence[Estimator],
     arguments: Sequence[Arguments],
+    members: Sequence[int],
     on_epoch: Callable[[int], None],
     on_end: Callable[[int, _Result], None],
 ) -> None:
-    for i, (estimator, given) in enumerate(zip(estimators, arguments, strict=True)):
+    for i in members:
         logger.info("Estimator %d: training (%d of %d)", i, i + 1, len(estimators))
-        callbacks = [*given.get("callbacks", ()), lambda _, i=i: on_epoch(i)]
+        callbacks = [*arguments[i].get("callbacks", ()), lambda _, i=i: on_epoch(i)]
         with silence_progress():
             try:
-                result = _Result(history=estimator.train(**{**given, "callbacks": callbacks}))
+                history = estimators[i].train(**{**arguments[i], "callbacks": callbacks})
+                result = _Result(history=history)
             except MadMinerError as error:
                 result = _Result(error=error)
         on_end(i, result)
+
+
+def _train_in_stacks(
+    estimators: Sequence[Estimator],
+    arguments: Sequence[Arguments],
+    members: Sequence[int],
+    on_epoch: Callable[[int], None],
+    on_end: Callable[[int, _Result], None],
+) -> None:
+    def end(i: int, ending: Ending) -> None:
+        if isinstance(ending, BaseException) and not isinstance(ending, MadMinerError):
+            raise ending
+        if isinstance(ending, MadMinerError):
+            on_end(i, _Result(error=ending))
+        else:
+            on_end(i, _Result(history=ending))
+
+    def train(i: int) -> TrainingHistory:
+        logger.info("Estimator %d: training (%d of %d)", i, i + 1, len(estimators))
+        return estimators[i].train(**arguments[i])
+
+    with silence_progress():
+        train_stacked({i: partial(train, i) for i in members}, on_epoch, end)
 
 
 def _epochs(estimator: Estimator, arguments: Arguments) -> int:

@@ -40,12 +40,15 @@ __all__ = [
     "normalized_weights",
     "pick_device",
     "pick_dtype",
+    "pick_training_device",
 ]
 
 DataLike: TypeAlias = "ArrayLike | StrPath | torch.Tensor"
 """An array, a nested list, a torch tensor, or the path of an npy file."""
 
 _MEMMAP_BYTES = 1 << 30
+_BORDER = 2e7  # multiplications in a forward pass, above which a graphics processor is faster
+_BORDER_RECORDED = 1e6  # the same if it launches all operations of a step at once
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 _ARRAYS = {"unweighted_x_sample_file": "x", "sample_weight": "w", "theta_ref": "theta"}
@@ -233,6 +236,37 @@ def pick_device(device: str | torch.device | None) -> torch.device:
             f"for the best one, or 'cpu'."
         ) from error
     return chosen
+
+
+def pick_training_device(
+    device: str | torch.device | None, n_multiplications: float, *, is_recorded: bool
+) -> torch.device:
+    """Take the given device, or with None the one that trains faster.
+
+    A graphics processor takes about the same time for all small steps, that of launching their
+    operations; a CPU takes less for these, and more for large ones. Where ``MADMINER_DEVICE`` names
+    a device, that one is taken.
+
+    Args:
+        device: What the user asked for.
+        n_multiplications: Multiplications in a forward pass: events in a batch, times weights,
+            times networks that train together.
+        is_recorded: Whether a graphics processor launches all operations of a step at once.
+
+    Returns:
+        The device.
+
+    Raises:
+        OptionError: If there is no such device on this machine.
+
+    Examples:
+        >>> pick_training_device("cpu", 1e12, is_recorded=True)
+        device(type='cpu')
+    """
+    if device is not None or os.environ.get("MADMINER_DEVICE"):
+        return pick_device(device)
+    border = _BORDER_RECORDED if is_recorded else _BORDER
+    return pick_device(None if n_multiplications > border else "cpu")
 
 
 def pick_dtype(dtype: str) -> torch.dtype:

@@ -9,19 +9,24 @@ would train; trainings of equal shape then go through the loop as one stack
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from madminer.errors import MadMinerError, TrainingError
+from madminer import checks
+from madminer.errors import MadMinerError, OptionError, TrainingError
 from madminer.ml.base import Estimator
+from madminer.ml.double_parameterized_ratio import DoubleParameterizedRatioEstimator
+from madminer.ml.inputs import pick_device
+from madminer.ml.loops import Loop, shared_loop
+from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
+from madminer.ml.score import ScoreEstimator
 from madminer.nn.activations import activation
 from madminer.nn.data import Dataset
 from madminer.nn.history import TrainingHistory
@@ -29,4 +34,247 @@ from madminer.nn.loop import BatchLoss, TrivialAnswer, fit
 from madminer.nn.settings import TrainingSettings
 from madminer.nn.stacked import Training, fit_stack, stack_key
 
-__all__ = ["stacking_obstacle", "train_stacked"]
+__all__ = ["Ending", "members_in_stacks", "stacking_obstacle", "train_stacked"]
+
+logger = logging.getLogger("madminer")
+
+Ending = TrainingHistory | BaseException
+"""How a training ended: its losses, or what it raised."""
+
+_KINDS = (ScoreEstimator, ParameterizedRatioEstimator, DoubleParameterizedRatioEstimator)
+_LARGEST = 1 << 32  # bytes of data that wait for their training at once
+
+
+def stacking_obstacle(estimator: Estimator, arguments: Mapping[str, Any]) -> str | None:
+    """What keeps an estimator from training in a stack.
+
+    Args:
+        estimator: The estimator.
+        arguments: Arguments of its ``train`` by name.
+
+    Returns:
+        The obstacle in words; None if there is none.
+
+    Examples:
+        >>> stacking_obstacle(ScoreEstimator(dropout_prob=0.1), {})
+        'dropout_prob=0.1'
+    """
+    if type(estimator) not in _KINDS:
+        return f"a {type(estimator).__name__}"
+    if estimator.dropout_prob > 0.0:
+        return f"dropout_prob={estimator.dropout_prob}"
+    if activation(estimator.activation).in_place is None:
+        return f"activation={estimator.activation!r}"
+    for name in ("checkpoint", "callbacks", "memmap"):
+        if arguments.get(name):
+            return name
+    mapped = (name for name, value in arguments.items() if isinstance(value, np.memmap))
+    return next((f"{name} in a mapped file" for name in mapped), None)
+
+
+def members_in_stacks(
+    estimators: Sequence[Estimator],
+    arguments: Sequence[Mapping[str, Any]],
+    stacked: bool | None,
+    *,
+    alone: bool,
+) -> list[int]:
+    """Choose the members of an ensemble that train in stacks.
+
+    Args:
+        estimators: The members.
+        arguments: Arguments of ``train`` of each by name.
+        stacked: Whether to stack; None: where all train on a graphics processor.
+        alone: Whether they train in this process, without others and without an executor.
+
+    Returns:
+        Their numbers, from 0.
+
+    Raises:
+        OptionError: If there are others and all are to be stacked, or processes are asked for, too.
+    """
+    if stacked is not None:
+        checks.flag(stacked, "stacked")
+    if stacked and not alone:
+        raise OptionError("Give stacked=True, or n_processes or executor, not both.")
+    if not (alone and (_all_on_gpu(arguments) if stacked is None else stacked)):
+        return []
+    pairs = zip(estimators, arguments, strict=True)
+    found = {i: stacking_obstacle(estimator, given) for i, (estimator, given) in enumerate(pairs)}
+    obstacles = {i: obstacle for i, obstacle in found.items() if obstacle is not None}
+    listed = "; ".join(f"{i}: {obstacle}" for i, obstacle in obstacles.items())
+    if obstacles and stacked:
+        raise OptionError(
+            f"Some estimators cannot train in a stack ({listed}). Change these, or give "
+            f"stacked=None or False."
+        )
+    if obstacles:
+        logger.info("Estimators that cannot train in a stack train one by one: %s", listed)
+    return [i for i in found if i not in obstacles]
+
+
+def _all_on_gpu(arguments: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all members may train on a graphics processor."""
+    return torch.cuda.is_available() and all(
+        pick_device(given.get("device")).type == "cuda" for given in arguments
+    )
+
+
+def train_stacked(
+    trains: Mapping[int, Callable[[], TrainingHistory]],
+    on_epoch: Callable[[int], None],
+    on_end: Callable[[int, Ending], None],
+) -> None:
+    """Train estimators, those of equal shape together.
+
+    Data of up to 4 GiB wait for their training at once; larger ensembles train in several rounds.
+
+    Args:
+        trains: Calls of ``train``, by the number of the estimator.
+        on_epoch: Called with the number of the estimator after each of its epochs.
+        on_end: Called with it and the result at the end.
+    """
+    calls: list[_Call] = []
+    try:
+        ready: list[_Call] = []
+        for place, (number, train) in enumerate(trains.items(), 1):
+            calls.append(_Call(number, train, len(trains), on_epoch))
+            told = calls[-1].begin()
+            if isinstance(told, Training):
+                ready.append(calls[-1])
+            else:
+                on_end(number, told)
+            if place == len(trains) or sum(call.n_bytes for call in ready) > _LARGEST:
+                _train_ready(ready, on_end)
+                ready = []
+    finally:
+        for call in calls:
+            call.dismiss()
+
+
+def _train_ready(ready: Sequence[_Call], on_end: Callable[[int, Ending], None]) -> None:
+    """Train what waits, in as many stacks as there are shapes."""
+    stacks: dict[Hashable, list[_Call]] = {}
+    for call in ready:
+        stacks.setdefault(stack_key(call.training) or call, []).append(call)
+    if len(stacks) > 1:
+        members = "; ".join(", ".join(str(c.number) for c in stack) for stack in stacks.values())
+        logger.info("Estimators of different shapes or data train in groups: %s", members)
+    for stack in stacks.values():
+        trainings = [call.training for call in stack]
+        results = [_fit(trainings[0])] if len(trainings) == 1 else fit_stack(trainings)
+        for call, result in zip(stack, results, strict=True):
+            on_end(call.number, call.end(result))
+
+
+def _fit(training: Training) -> TrainingHistory | MadMinerError:
+    try:
+        return fit(
+            training.network,
+            training.batch_loss,
+            training.training,
+            training.validation,
+            training.settings,
+            generator=training.generator,
+            on_epoch=training.on_epoch,
+            trivial=training.trivial,
+        )
+    except MadMinerError as error:
+        return error
+
+
+class _Call:
+    """A call of ``train`` in a thread of its own, which waits where it comes to the loop."""
+
+    def __init__(
+        self,
+        number: int,
+        train: Callable[[], TrainingHistory],
+        n_networks: int,
+        on_epoch: Callable[[int], None],
+    ) -> None:
+        self.number = number
+        self._train, self._n_networks, self._on_epoch = train, n_networks, on_epoch
+        self._told: SimpleQueue[Training | Ending] = SimpleQueue()
+        self._answers: SimpleQueue[Ending] = SimpleQueue()
+        self._training: Training | None = None
+        context = copy_context()  # strict mode and silence hold in the thread, too
+        self._thread = Thread(target=context.run, args=(self._run,), daemon=True)
+
+    @property
+    def training(self) -> Training:
+        """What waits to be trained."""
+        if self._training is None:
+            raise TrainingError(f"Estimator {self.number} does not wait for its training.")
+        return self._training
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the data that wait."""
+        return self.training.n_bytes
+
+    def begin(self) -> Training | Ending:
+        """Run up to the loop; gives what is to be trained, or how the call ended before."""
+        self._thread.start()
+        told = self._told.get()
+        self._training = told if isinstance(told, Training) else None
+        return told
+
+    def end(self, result: Ending) -> Ending:
+        """Go on with the result of the loop; gives how the call ended."""
+        self._training = None
+        self._answers.put(result)
+        told = self._told.get()
+        self._thread.join()
+        if isinstance(told, Training):
+            raise TrainingError(f"Estimator {self.number} trains twice, which no stack can.")
+        return told
+
+    def dismiss(self) -> None:
+        """End the call if it still waits, as after Ctrl-C."""
+        self._answers.put(TrainingError("The training was interrupted."))
+
+    def _run(self) -> None:
+        shared_loop.set(Loop(self._wait, self._n_networks))
+        try:
+            self._told.put(self._train())
+        except BaseException as error:  # noqa: BLE001 (raised again by the thread that asked)
+            self._told.put(error)
+
+    def _wait(
+        self,
+        network: nn.Module,
+        batch_loss: BatchLoss,
+        training: Dataset,
+        validation: Dataset | None,
+        settings: TrainingSettings,
+        *,
+        generator: torch.Generator,
+        on_epoch: Callable[[int], None] | None = None,
+        trivial: TrivialAnswer | None = None,
+        **_: object,
+    ) -> TrainingHistory:
+        """Take the place of `madminer.nn.fit`: hand over what it would train, and wait."""
+
+        def after_epoch(epoch: int) -> None:
+            if on_epoch is not None:
+                on_epoch(epoch)
+            self._on_epoch(self.number)
+
+        self._told.put(
+            Training(
+                name=f"Estimator {self.number}",
+                network=network,
+                batch_loss=batch_loss,
+                training=training,
+                validation=validation,
+                settings=settings,
+                generator=generator,
+                on_epoch=after_epoch,
+                trivial=trivial,
+            )
+        )
+        answer = self._answers.get()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer

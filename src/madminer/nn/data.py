@@ -182,7 +182,9 @@ def stacked_batches(
     orders = None if generators is None else [_permutation(n, source) for source in generators]
     for start in range(0, n, size):
         part = slice(start, start + size)
-        rows = [part for _ in datasets] if orders is None else [order[part] for order in orders]
+        rows: Sequence[Tensor | slice] = [part] * len(datasets)
+        if orders is not None:
+            rows = [order[part] for order in orders]
         block = {
             name: torch.stack([d.columns[name][r] for d, r in zip(datasets, rows, strict=True)])
             for name in first.columns

@@ -17,10 +17,12 @@ from madminer.evidence import report_weakness
 from madminer.nn.data import Batch, Dataset
 from madminer.nn.history import EpochCallback, EpochReport, TrainingHistory, check_callbacks
 from madminer.nn.optimizers import (
+    Adam,
     FlatParameters,
     make_optimizer,
 )
 from madminer.nn.randomness import drawing_from
+from madminer.nn.recorded import RecordedSteps, records_on
 from madminer.nn.run_record import RunRecord
 from madminer.nn.run_state import (
     CheckpointSettings,
@@ -231,8 +233,21 @@ class _Run:
         self.written_out = write_out(
             network, batch_loss, self.parameters.vector.data, self.parameters.gradient
         )
+        self.rate: Tensor | None = None  # as a tensor where steps are recorded
+        self.step: BatchLoss = self._step_by_autograd
+        if self.written_out is not None:
+            self.step = RecordedSteps(self.written_out, self._move, self._prepare_recording())
         self.record = RunRecord(settings, len(training))
         self.best = self.parameters.copy()
+
+    def _prepare_recording(self) -> Callable[[], list[Tensor]] | None:
+        """What gives the tensors that steps change; None where they are not recorded."""
+        optimizer, vector = self.optimizer, self.parameters.vector.data
+        if not (records_on(vector.device) and isinstance(optimizer, Adam)):
+            return None
+        self.rate = torch.zeros((), dtype=torch.float32, device=vector.device)
+        optimizer.param_groups[0]["lr"] = self.rate
+        return lambda: [vector, *optimizer.memory()]
 
     def epoch(self) -> EpochReport:
         """Train and validate once, and keep the weights if they are the best."""
@@ -341,29 +356,36 @@ class _Run:
 
     def _train(self, rates: list[float]) -> float:
         self.network.train()
-        gradient_of = self.written_out or self._gradient_by_autograd
         with torch.inference_mode(self.written_out is not None):
-            return self._steps(rates, gradient_of)
+            return self._steps(rates)
 
-    def _steps(self, rates: list[float], gradient_of: BatchLoss) -> float:
+    def _steps(self, rates: list[float]) -> float:
         """Go through the training sample once, and give its mean loss."""
-        group, clip = self.optimizer.param_groups[0], self.settings.clip_gradient
         total = torch.zeros_like(self.parameters.vector[:1], requires_grad=False)
         batches = self.training.batches(self.settings.batch_size, self.order)
         for batch, rate in zip(batches, rates, strict=True):
-            loss = gradient_of(batch)
-            if clip is not None:
-                nn.utils.clip_grad_norm_(self.parameters.vector, clip)
-            group["lr"] = rate
-            self.optimizer.step()
-            total.add_(loss, alpha=_length(batch))
+            self._set_rate(rate)
+            total.add_(self.step(batch), alpha=_length(batch))
         return total.item() / len(self.training)
 
-    def _gradient_by_autograd(self, batch: Batch) -> Tensor:
-        """Write the gradient of a batch and give its loss."""
+    def _set_rate(self, rate: float) -> None:
+        if self.rate is None:
+            self.optimizer.param_groups[0]["lr"] = rate
+        else:
+            self.rate.fill_(rate)
+
+    def _move(self) -> None:
+        """Take a step of the optimiser along the gradient."""
+        if self.settings.clip_gradient is not None:
+            nn.utils.clip_grad_norm_(self.parameters.vector, self.settings.clip_gradient)
+        self.optimizer.step()
+
+    def _step_by_autograd(self, batch: Batch) -> Tensor:
+        """Take a step and give the loss of a batch before it."""
         self.parameters.gradient.zero_()
         loss = self.batch_loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
+        self._move()
         return loss.detach()
 
     def _log(self, report: EpochReport) -> None:

@@ -68,7 +68,8 @@ class Adam:
 
     Args:
         vector: What is optimised, with its gradient in ``grad``.
-        lr: Learning rate; later ones are set in ``param_groups[0]["lr"]``.
+        lr: Learning rate; later ones are set in ``param_groups[0]["lr"]``, as a number or as a
+            tensor on the device of the vector.
         amsgrad: Whether to divide by the largest second moment so far.
         weight_decay: :math:`\lambda`.
 
@@ -110,6 +111,10 @@ class Adam:
             maximize=False,
         )
 
+    def memory(self) -> list[Tensor]:
+        """What a step changes beside the vector; the same tensors in every step."""
+        return list((self.state.get(self._vector) or self._start()).values())
+
     def _start(self) -> dict[str, Tensor]:
         names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if self._amsgrad else [])]
         with torch.inference_mode(False):
@@ -150,6 +155,12 @@ class SGD:
             velocity.mul_(self._momentum).add_(gradient)
             vector.add_(velocity, alpha=-lr * self._momentum)
         vector.add_(gradient, alpha=-lr)
+
+    def memory(self) -> list[Tensor]:
+        """What a step changes beside the vector; the same tensors in every step."""
+        if self._momentum == 0.0:
+            return []
+        return list((self.state.get(self._vector) or self._start()).values())
 
     def _start(self) -> dict[str, Tensor]:
         with torch.inference_mode(False):

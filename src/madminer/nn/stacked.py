@@ -25,12 +25,13 @@ from madminer.nn.data import Batch, Dataset, MappedColumn, stacked_batches
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import BatchLoss, TrivialAnswer, threads_for_step
 from madminer.nn.networks import MLP
-from madminer.nn.optimizers import Adam, make_optimizer
+from madminer.nn.optimizers import SGD, Adam, make_optimizer
+from madminer.nn.recorded import RecordedSteps
 from madminer.nn.run_record import RunRecord
 from madminer.nn.run_state import copy_optimizer, restore_optimizer
 from madminer.nn.settings import TrainingSettings
 from madminer.nn.total_loss import TotalLoss
-from madminer.nn.written_out import Step, WrittenOut, is_written_out, write_out
+from madminer.nn.written_out import is_written_out, write_out
 
 __all__ = ["Training", "fit_stack", "stack_key"]
 
@@ -66,8 +67,15 @@ class Training:
     on_epoch: Callable[[int], None]
     trivial: TrivialAnswer | None = None
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of its data in memory."""
+        samples = [s for s in (self.training, self.validation) if s is not None]
+        columns = [column for sample in samples for column in sample.columns.values()]
+        return sum(c.nbytes for c in columns if isinstance(c, Tensor))
 
-def stack_key(training: Training) -> Hashable | None:
+
+def stack_key(training: Training) -> tuple[Hashable, ...] | None:
     """What trainings have in common that can be stacked.
 
     Args:
@@ -205,6 +213,14 @@ class _Optimizer:
             self._parameters.mul_(1.0 - self._optimizer.weight_decay * self.rates)
         self._parameters.addcmul_(self.rates, self._way.data)
 
+    @property
+    def changed(self) -> Callable[[], list[Tensor]] | None:
+        """Gives the tensors that steps change; None for optimisers that count in Python."""
+        optimizer = self._optimizer
+        if not isinstance(optimizer, Adam | SGD):
+            return None
+        return lambda: [self._parameters, *optimizer.memory()]
+
     def select(self, rows: Tensor, parameters: Tensor, gradients: Tensor) -> _Optimizer:
         """The same optimiser for some of the rows only."""
         chosen = _Optimizer(self._settings, parameters, gradients)
@@ -225,7 +241,7 @@ class _Stack:
         self.parameters = torch.stack([member.best for member in members])
         self._gradients = torch.zeros_like(self.parameters)
         self._optimizer = _Optimizer(self.settings, self.parameters, self._gradients)
-        self._written_out = self._write_out()
+        self._prepare()
 
     def epoch(self) -> None:
         """Train and validate once; networks that have ended leave the stack."""
@@ -252,14 +268,8 @@ class _Stack:
 
     def _advance(self, batch: Batch, rates: Tensor) -> tuple[int, Tensor]:
         """Take a step; gives the number of events, and the losses before it."""
-        step = self._written_out.load(batch)
         self._optimizer.rates.copy_(rates)
-        self._take(step)
-        return batch["x"].shape[1], step.loss
-
-    def _take(self, step: Step) -> None:
-        step.run()
-        self._optimizer.step()
+        return batch["x"].shape[1], self._step(batch)
 
     def _validate(self) -> Sequence[float | None]:
         samples = [
@@ -291,11 +301,13 @@ class _Stack:
         self.parameters = self.parameters[rows]
         self._gradients = torch.zeros_like(self.parameters)
         self._optimizer = self._optimizer.select(rows, self.parameters, self._gradients)
-        self._written_out = self._write_out()
+        self._prepare()
 
-    def _write_out(self) -> WrittenOut:
-        training = self.members[0].training
-        step = write_out(training.network, training.batch_loss, self.parameters, self._gradients)
-        if step is None:
+    def _prepare(self) -> None:
+        """Find out how to take steps with the present networks."""
+        training, optimizer = self.members[0].training, self._optimizer
+        found = write_out(training.network, training.batch_loss, self.parameters, self._gradients)
+        if found is None:
             raise TrainingError(f"{training.name} cannot be trained in a stack.")
-        return step
+        self._written_out = found
+        self._step = RecordedSteps(found, optimizer.step, optimizer.changed)
