@@ -142,10 +142,10 @@ class Options:
         seed: Seed of everything.
     """
 
-    n_repetitions: int = 100
+    n_repetitions: int = 200
     n_events: int = 2_000
     n_samples: int = 10_000
-    n_members: int = 6
+    n_members: int = 4
     seed: int = 2026
 
 
@@ -220,6 +220,15 @@ def mean_log_r(estimator: Estimator, x: FloatArray) -> float:
     return float(log_r.mean())
 
 
+def fitted_information(simulation: Simulation, test: Simulation) -> float:
+    """Information of a least-squares fit t = a g x_0, a network that training cannot miss."""
+    weighted = simulation.w * simulation.g * simulation.x[:, 0]
+    scores = simulation.g * simulation.z
+    scores = scores - simulation.w @ scores / simulation.w.sum()
+    slope = weighted @ scores / (weighted @ (simulation.g * simulation.x[:, 0]))
+    return float(np.mean((slope * test.g * test.x[:, 0]) ** 2))
+
+
 def measure(options: Options) -> tuple[FloatArray, dict[str, Said]]:
     """Repeat simulation, sampling and training.
 
@@ -290,17 +299,33 @@ def print_values(truth: FloatArray, found: dict[str, Said]) -> None:
             print(f"| {name} | {quantity} | {error:.1f} | {relative.mean():+.1f} ± {of_bias:.1f} |")
 
 
+def print_fits(options: Options, n_repetitions: int = 1_000) -> None:
+    """The spread over bootstraps of the events if there is no training."""
+    test = Simulation.generate(N_TEST, np.random.default_rng(options.seed))
+    values, spreads = [], []
+    for seed in range(options.seed + 1, options.seed + 1 + n_repetitions):
+        events = Simulation.generate(options.n_events, np.random.default_rng([GENERATION, seed]))
+        of_bootstraps = [
+            fitted_information(events.bootstrap(i), test) for i in range(options.n_members)
+        ]
+        values.append(fitted_information(events, test))
+        spreads.append(np.std(of_bootstraps, ddof=1))
+    ratio = ratio_of_errors(np.array(spreads), np.array(values))
+    print(f"\nLeast-squares fits, bootstraps of the events, information, spread / error: {ratio}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few simulations")
-    parser.add_argument("--repetitions", type=int, default=100, help="simulations")
+    parser.add_argument("--repetitions", type=int, default=200, help="simulations")
     parser.add_argument("--seed", type=int, default=2026)
     given = parser.parse_args(arguments)
     options = Options(4 if given.quick else given.repetitions, seed=given.seed)
     truth, found = measure(options)
     print_errors(found, options.n_members)
     print_values(truth, found)
+    print_fits(options)
 
 
 if __name__ == "__main__":

@@ -228,8 +228,8 @@ class Ensemble:
                 the environment variable ``TMPDIR`` names.
             stacked: Whether to train in stacks. None: on a graphics processor, where those that
                 cannot be stacked (likelihood and morphing-aware estimators, dropout, activations
-                prelu and rrelu, checkpoints, callbacks, mapped files) train one by one. On a CPU,
-                stacks of up to five networks gain at most 15 percent, `n_processes` more.
+                prelu and rrelu, checkpoints, callbacks, mapped files) train one by one. On a CPU
+                stacks save at most a fifth of the time, and `n_processes` more.
             **kwargs: Arguments of ``train`` by name.
 
         Returns:

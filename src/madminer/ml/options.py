@@ -50,7 +50,8 @@ class TrainingOptions:
         seed: Source of the split, the initial weights and the order of events.
         sample_weight: Weights of the events, may be signed, shape ``(n,)``; None for one each.
         sample_weight_val: Weights of the validation events.
-        device: Where to train; None for the graphics processor if there is one.
+        device: Where to train; None for the faster one of CPU and graphics processor, by
+            `madminer.ml.inputs.pick_training_device`.
         dtype: "float32", or "float64" for double precision.
         callbacks: Called after every epoch with a `madminer.nn.EpochReport`.
         checkpoint: File that keeps the state of the training; None for none.
