@@ -1,6 +1,6 @@
 """How much of the error of a finite simulation and a training which ensemble captures.
 
-    .venv/bin/python benchmarks/simulation_uncertainty.py            # about 5 CPU minutes
+    .venv/bin/python benchmarks/simulation_uncertainty.py            # about 6 CPU minutes
     .venv/bin/python benchmarks/simulation_uncertainty.py --quick
 
 The toy has one parameter and two observables: z ~ N(theta g, 1) is measured with an error of 1, and
@@ -270,7 +270,7 @@ def print_errors(found: dict[str, Said], n_members: int) -> None:
     """Errors that ensembles say, in units of the true ones."""
     print(
         f"| members differ in | of | spread / error of one network | error of the mean of "
-        f"{n_members}: said / true | spread / true |"
+        f"{n_members}: stated / true | spread / true |"
     )
     print("|---|---|---|---|---|")
     for i, quantity in enumerate(QUANTITIES):

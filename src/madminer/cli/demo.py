@@ -26,9 +26,7 @@ def demo(
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="The same seed gives the same report.")
     ] = 1,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer events: about a minute.")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer events: about a minute.")] = False,
     lhe: Annotated[
         Path | None,
         typer.Option(

@@ -11,8 +11,9 @@ The sums :math:`S_{kb}` of the weights in the bins of a histogram have the covar
 
 to first order: that of the treatment of Barlow and Beeston. Nuisance parameters are at their best
 values, so that their own shift does not count (envelope theorem). Of an ensemble of networks it is
-the error of the mean of its members: random differences of training, and, where members were
-trained on resampled events, of those. What all members share is not covered.
+the error of the mean of its members, which holds random differences of training. What all members
+share, as the finite simulation, is not covered: where they were trained on bootstraps of the events
+it is their spread that holds it, which is larger than this error by the root of their number.
 
 References:
     Barlow and Beeston, *Fitting using finite Monte Carlo samples*, Comput. Phys. Commun. 77 (1993)

@@ -177,6 +177,7 @@ def _first_events(
 def _shares(s: FloatArray, w: FloatArray, n_bins: int) -> IntArray:
     """First events of bins with equal shares of the weight; equal values stay together."""
     share = np.cumsum(np.abs(w))
+    n_bins = min(n_bins, len(s))  # more would be empty
     at = np.searchsorted(share, share[-1] * np.arange(n_bins) / n_bins, side="right")
     return np.unique(np.searchsorted(s, s[np.minimum(at, len(s) - 1)]))
 

@@ -460,7 +460,8 @@ class Ensemble:
         - `bootstrap` of the simulated events (see `madminer.sampling.bootstrap`): training and
           simulation, if the mode is "information". The error of the mean of the other modes falls
           with the number of members, whereas the mean of any number of bootstraps keeps the error
-          of the simulation: it then says too little.
+          of the simulation: it then says too little. Errors of a network of all events are the
+          spread of those of bootstraps.
 
         It never holds a bias that members share, nor the finite number of events x, which
         `madminer.fisherinformation.FisherInformation.full_information` adds.
