@@ -18,6 +18,7 @@ were. The last table compares stated errors of the guaranteed information with i
 from __future__ import annotations
 
 import argparse
+import logging
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -234,8 +235,9 @@ class FaultyRatio(ParameterizedRatioEstimator):
 
         if test_all_combinations or not evaluate_score:
             return log_r(theta), None
-        steps = 0.01 * np.eye(len(theta[0]))
-        return log_r(theta)[0], (log_r(theta + steps) - log_r(theta - steps)).T / 0.02
+        step = 0.002
+        steps = step * np.eye(len(theta[0]))
+        return log_r(theta)[0], (log_r(theta + steps) - log_r(theta - steps)).T / (2.0 * step)
 
 
 class FaultyDerivative(ParameterizedRatioEstimator):
@@ -464,6 +466,7 @@ class Study:
 
     def repetition(self, i: int) -> list[tuple[str, dict[str, str]]]:
         """Verdicts by check, for each case."""
+        logging.getLogger("madminer").setLevel(logging.ERROR)  # faulty trainings warn, rightly
         made = self.cases(self.laboratory(self.seed + 100 * i))
         return [
             (fault, {check.name: check.verdict for check in validate(*case())})

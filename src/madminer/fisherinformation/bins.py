@@ -114,13 +114,16 @@ def slice_edges(n_bins: int, histrange: tuple[float, float] | None, sample: Samp
     return edges
 
 
-def warn_about_sparse_bins(n_effective: FloatArray) -> None:
+def warn_about_sparse_bins(n_effective: FloatArray, n_total: float) -> None:
     """Log a warning if the bins of a histogram hold few events.
 
     Args:
         n_effective: Effective number of events in each bin that is not empty, shape ``(n,)``.
+        n_total: Effective number of all events.
     """
-    mean = float(n_effective.mean()) if len(n_effective) else FEW_EVENTS
+    n_bins = len(n_effective)
+    # a few heavy events beside many light ones: most bins have enough, and all the weight is in few
+    mean = min(float(n_effective.mean()), n_total / n_bins) if n_bins else FEW_EVENTS
     if mean < FEW_EVENTS:
         report_weakness(
             logger,

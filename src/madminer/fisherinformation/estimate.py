@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Self
 
+import numpy as np
+
+from madminer.evidence import report_weakness
 from madminer.fisherinformation.score_evidence import ScoreEvidence, report_evidence
 from madminer.fisherinformation.score_information import ModelInformation
 from madminer.fisherinformation.summary import value_text
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 __all__ = ["InformationEstimate", "InformationEvidence", "information_estimate"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,6 +229,15 @@ def information_estimate(
         uncertainties=kinematic.uncertainties,
     )
     chosen = found.calibrated if calibrate else found.plug_in
+    if calibrate and (lowest := float(np.linalg.eigvalsh(chosen.value)[0])) < 0.0:
+        report_weakness(
+            logger,
+            "The recalibrated information is not positive (smallest eigenvalue %.3g, with %.0f "
+            "effective test events): in this direction the scores guarantee nothing. Use more "
+            "events, or an analysis that needs less of them, such as a histogram of few bins.",
+            lowest,
+            moments.n_effective,
+        )
     return InformationEstimate(chosen.value, chosen.covariance, found)
 
 

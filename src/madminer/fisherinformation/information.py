@@ -485,7 +485,7 @@ class FisherInformation(DataAnalyzer):
             resolved.append((function, cell_edges(bins, histrange, sample)))
         moments, response = self._cells(resolved, response, options)
         if axes:
-            warn_about_sparse_bins(response.effective_events(moments))
+            warn_about_sparse_bins(*response.effective_events(moments))
         return cells_information(moments, response, luminosity)
 
     def _slices(

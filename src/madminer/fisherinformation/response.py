@@ -234,12 +234,19 @@ class CellResponse:
         unit = np.eye(1 + self.n_parameters)
         return CellResponse(unit[0], unit[1:])
 
-    def effective_events(self, moments: BinnedMoments) -> FloatArray:
-        r"""Effective numbers :math:`(\sum w)^2 / \sum w^2` of events in the cells that have any."""
+    def effective_events(self, moments: BinnedMoments) -> tuple[FloatArray, float]:
+        r"""Effective numbers :math:`(\sum w)^2 / \sum w^2` of events: in each cell, and in all.
+
+        Args:
+            moments: Sums over the events of each cell.
+
+        Returns:
+            Numbers of the cells that have any events, shape ``(n,)``, and of all cells together.
+        """
         variance = np.einsum("nbc,b,c->n", moments.products, self.weights, self.weights)
-        filled = variance > 0.0
-        numbers: FloatArray = self.sigma(moments.sums)[filled] ** 2 / variance[filled]
-        return numbers
+        sigma, filled = self.sigma(moments.sums), variance > 0.0
+        numbers: FloatArray = sigma[filled] ** 2 / variance[filled]
+        return numbers, float(sigma.sum() ** 2 / variance.sum()) if filled.any() else 0.0
 
     def gradient_jacobian(self, sums: FloatArray) -> FloatArray:
         """Derivatives of the gradients in the sums: ``(n, b)`` to ``(n, p + k, b)``."""

@@ -256,7 +256,7 @@ def _warn_about_sparse_bins(scan: HistogramScan, filled: Mapping[str, FilledHist
     sparse = [
         label
         for label, cells in filled.items()
-        if np.mean(scan.cells.effective_events(cells.moments)) < FEW_EVENTS
+        if np.mean(scan.cells.effective_events(cells.moments)[0]) < FEW_EVENTS
     ]
     if sparse:
         report_weakness(

@@ -12,7 +12,7 @@ from madminer.validation.judgement import Requirement, judge
 from madminer.validation.models import ValidatedModel
 from madminer.validation.result import ValidationCheck
 
-__all__ = ["match_checks", "region_checks"]
+__all__ = ["match_checks", "region_checks", "untested_checks"]
 
 COLUMNS = Requirement(
     "observables",
@@ -28,6 +28,8 @@ REFERENCE = Requirement(
     "Give the point at which it was trained, or train it again.",
     tolerance=1e-6,
 )
+_FEWEST = 20  # events below which nothing can be said about columns
+
 N_EFFECTIVE = Requirement(
     "effective events",
     "at least 1000",
@@ -51,6 +53,20 @@ REGION = Requirement(
     "Train with a wider prior, or set limits in a smaller region.",
     tolerance=3.0,
     side=1,
+)
+
+
+SCORES_KNOWN = Requirement(
+    "joint scores",
+    "joint scores t_xz that are not zero",
+    "Scores are compared with the joint scores of events; without them nothing is known.",
+    "Give events with t_xz, or an event file.",
+)
+RATIOS_KNOWN = Requirement(
+    "joint ratios",
+    "joint ratios r_xz at points theta",
+    "Ratios are compared with the joint ratios of events; without them nothing is known.",
+    "Give theta and r_xz, or an event file and theta.",
 )
 
 
@@ -85,15 +101,29 @@ def region_checks(model: ValidatedModel, events: ValidationEvents) -> list[Valid
     return found
 
 
+def untested_checks(model: ValidatedModel, events: ValidationEvents) -> list[ValidationCheck]:
+    """What could not be compared: undecided, so that it does not pass for tested."""
+    missing = []
+    if model.knows_scores and (events.t_xz is None or not np.any(events.t_xz)):
+        missing.append(SCORES_KNOWN)
+    if model.knows_ratios and events.theta is None:
+        missing.append(RATIOS_KNOWN)
+    nothing = np.array([np.nan])
+    return [judge(requirement, [requirement.name], nothing, nothing) for requirement in missing]
+
+
 def _columns(model: ValidatedModel, events: ValidationEvents) -> ValidationCheck:
     """Means and spreads of the observables in units of those while training."""
     # scores are trained on events with weights, whose means are taken without; ratios on draws
     equal = np.full(len(events.x), 1.0 / len(events.x))
     found = np.stack([_distances(model, events.x, w) for w in (equal, events.w)])
     values = found[np.argmin(np.abs(found), axis=0), np.arange(found.shape[1])]
+    n_x = len(values) // 2
     labels = [f"mean of {name}" for name in events.observables or ()]
     labels += [f"spread of {name}" for name in events.observables or ()]
-    return judge(COLUMNS, labels, values, np.zeros(len(values)))
+    n = len(events.x)
+    errors = np.concatenate([np.full(n_x, 1.0), np.full(n_x, 0.5)]) / np.sqrt(n)
+    return judge(COLUMNS, labels, values, errors if n >= _FEWEST else np.full(len(values), np.nan))
 
 
 def _distances(model: ValidatedModel, x: FloatArray, weights: FloatArray) -> FloatArray:

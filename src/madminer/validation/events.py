@@ -70,6 +70,10 @@ class ValidationEvents:
     name: str = "events"
 
     def __post_init__(self) -> None:
+        if self.reference is None:
+            raise checks.refusal("reference", "a parameter point", None)
+        if self.train is not None and not isinstance(self.train, ValidationEvents):
+            raise checks.refusal("train", "None or ValidationEvents", self.train)
         n, n_observables = _matrix(self.x, "x").shape
         m = len(np.atleast_1d(self.reference))
         weights = np.ones(n) if self.weights is None else self.weights
@@ -91,6 +95,10 @@ class ValidationEvents:
             if len(names) != count:
                 raise ShapeError(f"{name} must hold {count} names, got {len(names)}.")
             object.__setattr__(self, name, tuple(names))
+            if len(set(names)) != count or not all(isinstance(n, str) for n in names):
+                raise OptionError(f"{name} must hold different names, got {list(names)}.")
+        if self.theta is not None and np.any(np.all(self.theta == self.reference, axis=1)):
+            raise OptionError("Points theta must differ from the reference point: there r is 1.")
         if (self.theta is None) != (self.r_xz is None):
             raise OptionError("theta and r_xz belong together: give both, or neither.")
         if self.weights is not None and not self.weights.sum() > 0.0:

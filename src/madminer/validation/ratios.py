@@ -103,7 +103,7 @@ LEARNED = Requirement(
 )
 OVERTRAINING = Requirement(
     "over-training of ratios",
-    "cross entropy gained on training events not above that on test events by 10 %",
+    "guaranteed separation of training events not above that of test events by 10 %",
     "A network that knows its own events better than others has learned their accidents.",
     "Train with more events, early stopping, fewer epochs or dropout.",
     tolerance=0.1,
@@ -369,24 +369,27 @@ def _bound_terms(estimated: FloatArray, joint: FloatArray) -> FloatArray:
 
 
 def _overtraining(test: RatioEvidence, train: RatioEvidence) -> ValidationCheck:
-    """Cross entropy gained on training less that on test events, in units of the latter."""
-    (test_mean, test_error), (train_mean, train_error) = (
-        mean_and_error(_gain_terms(part), part.weights) for part in (test, train)
-    )
-    unit = np.maximum(np.maximum(np.abs(test_mean), test_error), 1e-300)
-    labels = [f"training less test gain at {point}, share" for point in test.points]
-    errors = np.hypot(test_error, train_error) / unit
-    return judge(OVERTRAINING, labels, (train_mean - test_mean) / unit, errors)
+    """Mean squared error of s on test less that on training events, in units of the separation.
 
-
-def _gain_terms(test: RatioEvidence) -> FloatArray:
-    """What each event adds to the cross entropy of r = 1 less that of the estimate, ``(n, k)``.
-
-    Unlike the power, it stays bounded where an over-trained network claims anything.
+    The guaranteed separation is that of the joint ratios less this error; the former is the same in
+    both parts, and its fluctuations would only add to those of the difference.
     """
-    up, down = np.logaddexp(0.0, test.log_r), np.logaddexp(0.0, -test.log_r)
-    gain: FloatArray = (np.log(2.0) - up + test.joint * (np.log(2.0) - down)).T
-    return gain
+    (test_mean, test_error), (train_mean, train_error) = (
+        mean_and_error(_squared_errors(part), part.weights) for part in (test, train)
+    )
+    terms = _bound_terms(expit(test.log_r).T - 0.5, test.joint.T)
+    guaranteed, noise = mean_and_error(terms, test.weights)
+    unit = np.maximum(np.maximum(np.abs(guaranteed), noise), 1e-300)
+    labels = [f"training less test separation at {point}, share" for point in test.points]
+    errors = np.hypot(test_error, train_error) / unit
+    return judge(OVERTRAINING, labels, (test_mean - train_mean) / unit, errors)
+
+
+def _squared_errors(evidence: RatioEvidence) -> FloatArray:
+    """(s-hat - s)^2 of events of both hypotheses in equal parts, shape ``(n, k)``."""
+    both = np.where(evidence.joint == -1.0, 1.0, 1.0 + evidence.joint)  # of signed weights
+    errors: FloatArray = 0.5 * both * (expit(evidence.log_r) - evidence.joint / both) ** 2
+    return errors.T
 
 
 def _share(weights: FloatArray) -> FloatArray:

@@ -8,18 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from madminer.errors import MadMinerError, OptionError
+from madminer.io.setup_file import read_setup
 from madminer.io.yaml_files import YamlFile, read_yaml
+from madminer.limits import regular_grid
 from madminer.limits.options import LimitOptions
 from madminer.ml.estimator_types import ESTIMATORS
 from madminer.ml.options import TrainingOptions
+from madminer.models import AnalysisSetup
 from madminer.sampling.options import SamplingOptions
+from madminer.simulate import make_process
 from madminer.typing import StrPath
 from madminer.workflow.schema import Analysis, Limits, Theta
 
 __all__ = ["AnalysisFile", "json_schema", "load_analysis"]
+
+_GRID = ("grid_ranges", "grid_resolutions")
 
 Keys = tuple[object, ...]
 """Keys and positions that lead to an entry."""
@@ -172,6 +179,20 @@ def _limit_faults(given: AnalysisFile, name: str, limits: Limits) -> Iterable[st
     yield from _refused(given, place, LimitOptions, limits.options)
     if "grid_ranges" not in limits.options and "thetas_eval" not in limits.options:
         yield f"{given.at(*place)}: limits need grid_ranges or thetas_eval."
+    grid = {key: limits.options[key] for key in _GRID if key in limits.options}
+    if "grid_ranges" in grid:
+        yield from _refused(given, place, _check_grid, grid)
+    estimator = given.analysis.estimators.get(limits.estimator or "")
+    if estimator is not None and (estimator.type == "score") != (limits.mode != "ml"):
+        wanted = "a ratio or likelihood" if limits.mode == "ml" else "a score"
+        yield (
+            f"{given.at('limits', name, 'estimator')}: mode {limits.mode} needs an estimator of "
+            f"{wanted}, but {limits.estimator!r} is one of type {estimator.type}."
+        )
+
+
+def _check_grid(grid_ranges: Any, grid_resolutions: Any = 25) -> None:
+    regular_grid([tuple(pair) for pair in grid_ranges], grid_resolutions)
 
 
 def _event_faults(given: AnalysisFile) -> Iterable[str]:
@@ -189,24 +210,45 @@ def _event_faults(given: AnalysisFile) -> Iterable[str]:
 
 def _theta_faults(given: AnalysisFile) -> Iterable[str]:
     """Benchmarks and parameters that the setup does not have, where it stands in the file."""
-    setup = given.analysis.setup
-    if not setup.parameters:
-        return  # known only when the setup is read
-    names = ", ".join(setup.parameters)
-    for name, values in setup.benchmarks.items():
-        if set(values) != set(setup.parameters):
+    section = given.analysis.setup
+    parameters, known = list(section.parameters), list(section.benchmarks)
+    names = ", ".join(parameters)
+    for name, values in section.benchmarks.items():
+        if set(values) != set(parameters):
             yield f"{given.at('setup', 'benchmarks', name)}: needs a value for each of {names}."
+    if not parameters:
+        setup = _existing_setup(given)
+        if setup is None:
+            return
+        parameters, known = list(setup.parameters), list(setup.physical_benchmarks)
+    is_complete = section.morphing is None  # else morphing adds benchmarks
     for keys, theta in _thetas(given.analysis):
-        used = [name for name in (theta.benchmark, *(theta.benchmarks or ())) if name is not None]
-        if setup.morphing is None:  # else morphing adds benchmarks
-            known = list(setup.benchmarks)
-            yield from (f"{given.at(*keys)}: {_no(n, known)}" for n in used if n not in known)
-        for point in [theta.point, *(theta.points or ())]:
-            if point is not None and len(point) != len(setup.parameters):
-                numbers = f"{len(setup.parameters)} numbers, for {names}; got {list(point)}"
-                yield f"{given.at(*keys)}: a point needs {numbers}."
-        if theta.random is not None and set(theta.random.priors) != set(setup.parameters):
-            yield f"{given.at(*keys)}: random needs a prior for each of {names}."
+        for fault in _point_faults(theta, parameters, known if is_complete else None):
+            yield f"{given.at(*keys)}: {fault}"
+
+
+def _existing_setup(given: AnalysisFile) -> AnalysisSetup | None:
+    """The setup of a file or of an embedded process; None if there is none to read."""
+    section = given.analysis.setup
+    if section.process is not None:
+        return make_process(section.process).default_setup()
+    file = None if section.file is None else given.path(section.file)
+    return read_setup(file) if file is not None and file.is_file() else None
+
+
+def _point_faults(
+    theta: Theta, parameters: Sequence[str], known: Sequence[str] | None
+) -> Iterable[str]:
+    names = ", ".join(parameters)
+    used = [name for name in (theta.benchmark, *(theta.benchmarks or ())) if name is not None]
+    if known is not None:
+        yield from (_no(name, known) for name in used if name not in known)
+    for point in [theta.point, *(theta.points or ())]:
+        if point is not None and (len(point) != len(parameters) or not np.isfinite(point).all()):
+            numbers = f"{len(parameters)} finite numbers, for {names}; got {list(point)}"
+            yield f"a point needs {numbers}."
+    if theta.random is not None and set(theta.random.priors) != set(parameters):
+        yield f"random needs a prior for each of {names}."
 
 
 def _thetas(analysis: Analysis) -> Iterable[tuple[tuple[str, ...], Theta]]:
