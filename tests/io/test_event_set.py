@@ -179,7 +179,7 @@ def test_one_file_is_a_file(tmp_path: Path) -> None:
     [
         ([], OptionError, "filename must be a path, a pattern or a list of at least one file"),
         ({}, OptionError, "at least one file"),
-        (3, OptionError, "filename must be a list, got 3"),
+        (3, OptionError, "filename must be a path, a pattern or a list of them, got 3"),
         (["e_0.h5", 3], OptionError, r"filename\[1\] must be a path, got 3"),
         (["e_0.h5", "none.h5"], MissingFileError, "There is no file .*none.h5"),
         ("none_*.h5", MissingFileError, r"No file matches the pattern none_\*.h5"),

@@ -118,7 +118,10 @@ def test_seeds_of_stages_follow_the_seed_and_nothing_else(write):
         ({"estimators__sally__options": {"checkpoint": "x"}}, ["checkpoint is set by the run"]),
         ({"samples__local__options": {"seed": 3}}, ["seed is set by the run itself"]),
         ({"samples__local__theta": "sn", "setup__morphing": None}, ["no 'sn'", "sm, w, ww"]),
-        ({"samples__local__theta": [0.0, 1.0]}, ["a point needs 1 finite numbers, for a; got [0.0, 1.0]"]),
+        (
+            {"samples__local__theta": [0.0, 1.0]},
+            ["a point needs 1 finite numbers, for a; got [0.0, 1.0]"],
+        ),
         ({"samples__local__theta": {"benchmark": "sm", "point": [0.0]}}, ["or one of benchmarks"]),
         ({"samples__ratio__theta": "sm"}, ["takes no theta"]),
         ({"samples__local__n_samples": None}, ["needs n_samples"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from madminer import checks
@@ -60,6 +60,8 @@ def _given(source: EventSource, name: str) -> list[tuple[object, float]]:
         return [(key, checks.positive(k, f"The k-factor of {key!r}")) for key, k in factors]
     if isinstance(source, str | os.PathLike):
         return [(source, 1.0)]
+    if not isinstance(source, Iterable):
+        raise checks.refusal(name, "a path, a pattern or a list of them", source)
     return [(path, 1.0) for path in checks.sequence(source, name, checks.path)]
 
 

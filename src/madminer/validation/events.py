@@ -95,12 +95,12 @@ class ValidationEvents:
             if len(names) != count:
                 raise ShapeError(f"{name} must hold {count} names, got {len(names)}.")
             object.__setattr__(self, name, tuple(names))
-            if len(set(names)) != count or not all(isinstance(n, str) for n in names):
+            if len(set(names)) != count or not all(isinstance(word, str) for word in names):
                 raise OptionError(f"{name} must hold different names, got {list(names)}.")
-        if self.theta is not None and np.any(np.all(self.theta == self.reference, axis=1)):
-            raise OptionError("Points theta must differ from the reference point: there r is 1.")
         if (self.theta is None) != (self.r_xz is None):
             raise OptionError("theta and r_xz belong together: give both, or neither.")
+        if self.theta is not None and np.any(np.all(self.theta == self.reference, axis=1)):
+            raise OptionError("Points theta must differ from the reference point: there r is 1.")
         if self.weights is not None and not self.weights.sum() > 0.0:
             raise NegativeWeightError("The weights of the events must add up to a positive number.")
 
