@@ -216,7 +216,7 @@ def test_missing_space_is_named(tmp_path: Path) -> None:
 
 
 FULL = """
-import resource, signal, sys
+import logging, resource, signal, sys
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
@@ -228,6 +228,7 @@ from madminer.io.events import Events
 from madminer.ml import ScoreEstimator
 from madminer.io.sample_files import save_arrays
 
+logging.getLogger("madminer").setLevel(logging.ERROR)  # one epoch is not enough, and says so
 folder, x = Path(sys.argv[1]), np.random.default_rng(1).normal(size=(2000, 2))
 miner = MadMiner()
 miner.add_parameter("dim6", 1)

@@ -99,7 +99,8 @@ def setups(draw: Any) -> AnalysisSetup:
         benchmarks[reference] = replace(benchmarks[reference], is_reference=True)
     positions = dict.fromkeys(setup.parameters, 0.0)
     nuisances = {}
-    for i, name in enumerate(draw(st.lists(NAMES, max_size=3, unique=True))):
+    names = NAMES.filter(lambda name: name not in setup.parameters)
+    for i, name in enumerate(draw(st.lists(names, max_size=3, unique=True))):
         up, down = draw(st.sampled_from([(None, None), ("up", None), (None, "dn"), ("up", "dn")]))
         sides = [None if side is None else f"{name}_{side}_{i}" for side in (up, down)]
         for side in filter(None, sides):

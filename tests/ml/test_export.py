@@ -146,6 +146,7 @@ def test_onnx_agrees_with_evaluate(
     case: Case, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     estimator = case.trained(features=[2, 1])
+    caplog.clear()  # of so short a training
     before = case.evaluate(estimator, inputs_of(estimator))
     path = tmp_path / "new" / "model.onnx"
     check_onnx(case, estimator, path)

@@ -16,6 +16,7 @@ import pytest
 from madminer import plotting
 from madminer.errors import MadMinerError, OptionError
 from madminer.morphing import PhysicsMorpher
+from madminer.verdicts import Graph, Series, ValidationCheck
 
 ODD = (-1, 0, 2.5, np.nan, np.inf, "x", None, True, [], {}, (1,), (1, 0), (0, np.nan), 10**50)
 PLOTS = [getattr(plotting, name) for name in plotting.__all__]
@@ -41,6 +42,10 @@ def arguments(nuisance_event_file: Callable[..., Path]) -> dict[str, dict[str, A
     one = {**file, "theta": "sm", "observable": "k5", "obs_label": "k", "obs_range": (0, 0.004)}
     information = {"fisher_information_matrices": [np.eye(2)]}
     grid = [[a, b] for a in range(3) for b in range(3)]
+    points = Series("a", np.arange(3.0), np.arange(3.0), np.ones(3))
+    check = ValidationCheck(
+        "c", "q", 1.0, 0.1, "r", "w", "passed", "m", graph=Graph("x", "y", (points,), "diagonal")
+    )
     return {
         "plot_1d_morphing_basis": {"morpher": morpher(1), "resolution": 4},
         "plot_2d_morphing_basis": {"morpher": morpher(2), "resolution": 4},
@@ -84,6 +89,7 @@ def arguments(nuisance_event_file: Callable[..., Path]) -> dict[str, dict[str, A
             "pull_errors": [1.0],
             "impacts": [[1, -1]],
         },
+        "plot_checks": {"checks": [check]},
         "plot_information_ranking": {"labels": ["a"], "shares": [0.5]},
         "plot_distributions": {**file, "observables": ["k5"], "parameter_points": ["sm"]},
         "plot_uncertainty": one,

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from madminer.checks import whole
+from madminer.checks import refusal, sequence, whole
 from madminer.errors import OptionError
 from madminer.plotting.style import COLORS, LINESTYLES, figure_grid, plain, plot_style
 from madminer.verdicts import Graph, Series, ValidationCheck, Verdict
@@ -43,7 +43,7 @@ def plot_checks(checks: Sequence[ValidationCheck], n_cols: int = 3) -> Figure:
         The figure.
 
     Raises:
-        OptionError: If no check has a graph, or the number of columns is not positive.
+        OptionError: If these are no checks, none has a graph, or `n_cols` is not positive.
 
     Examples:
         >>> points = Series("c", np.array([-1.0, 1.0]), np.array([-1.1, 0.9]), np.array([0.1, 0.1]))
@@ -53,7 +53,8 @@ def plot_checks(checks: Sequence[ValidationCheck], n_cols: int = 3) -> Figure:
         >>> plot_checks([check]).axes[0].get_title("left")
         'calibration curve\n✓ passed: 0.10 ± 0.10'
     """
-    drawn = [(check, check.graph) for check in checks if check.graph is not None]
+    given = sequence(checks, "checks", _check)
+    drawn = [(check, check.graph) for check in given if check.graph is not None]
     if not drawn:
         raise OptionError("None of the checks has a graph: there is nothing to draw.")
     columns = whole(n_cols, "n_cols", 1)
@@ -65,6 +66,12 @@ def plot_checks(checks: Sequence[ValidationCheck], n_cols: int = 3) -> Figure:
             color=_VERDICT_COLORS[check.verdict],
         )
     return figure
+
+
+def _check(value: object, name: str) -> ValidationCheck:
+    if not isinstance(value, ValidationCheck):
+        raise refusal(name, "a check of a validation", value)
+    return value
 
 
 def _draw(panel: Axes, graph: Graph) -> None:
