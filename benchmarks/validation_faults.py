@@ -69,6 +69,7 @@ class Toy:
 
     swapped, mirrored, aside = [0, 1], 1, [3, 4]
     points, width, n_ratios = 0.7 * STEPS, 0.5, 60_000
+    n_scores, score_layers = 30_000, (50,)
     ratio_settings: ClassVar = {"n_hidden": (50,), "n_epochs": 25, "alpha": 1.0}
     other_point = np.array([0.4, 0.0])
 
@@ -122,6 +123,7 @@ class Generator:
 
     swapped, mirrored, aside = [0, 2], 1, [6, 7]  # both pT; delta phi; eta and missing pT
     points, width, n_ratios = 0.15 * STEPS, 0.12, 400_000
+    n_scores, score_layers = 60_000, (64, 64)
     ratio_settings: ClassVar = {"n_hidden": (64, 64, 64), "n_epochs": 20, "alpha": 0.1}
     other_point = np.array([0.1, 0.0])
 
@@ -154,19 +156,18 @@ class Generator:
 Laboratory = Toy | Generator
 
 
-def train_score(events: ValidationEvents, seed: int, **options: Any) -> ScoreEstimator:
+def train_score(lab: Laboratory, events: ValidationEvents, **options: Any) -> ScoreEstimator:
     """Train SALLY, with the recommended settings where no others are given."""
-    estimator = ScoreEstimator(n_hidden=(50,), activation="elu")
-    defaults = {"settings": "recommended", "scale_scores": True}
+    estimator = ScoreEstimator(n_hidden=lab.score_layers, activation="elu")
+    settings = {"settings": "recommended", "scale_scores": True, "seed": lab.seed} | options
     weights = len(events.x) * events.w
     estimator.train(
         "sally",
         events.x,
         events.t_xz,
         sample_weight=weights,
-        seed=seed,
         verbose="none",
-        **defaults | options,
+        **settings,
     )
     return estimator
 
@@ -290,19 +291,19 @@ def thinned(lab: Laboratory, events: ValidationEvents) -> ValidationEvents:
 
 def score_cases(lab: Laboratory) -> Cases:
     """A good score estimator and its faults."""
-    events, sample, seed = lab.events(), lab.known(30_000), lab.seed
-    good = train_score(sample, seed)
+    events, sample = lab.events(), lab.known(lab.n_scores)
+    good = train_score(lab, sample)
 
     def faulty(**changes: Any) -> Callable[[], Case]:
         return lambda: (FaultyScore(good, **changes), events)
 
     def trained(sample: ValidationEvents, **options: Any) -> Callable[[], Case]:
-        return lambda: (train_score(sample, seed, **options), events)
+        return lambda: (train_score(lab, sample, **options), events)
 
     def biased(scores: FloatArray, sign: FloatArray) -> FloatArray:
         return scores + 0.4 * np.sqrt(np.mean(scores**2, axis=0)) * sign[:, np.newaxis]
 
-    few, other = lab.known(N_FEW), lab.known(30_000, theta=lab.other_point)
+    few, other = lab.known(N_FEW), lab.known(lab.n_scores, theta=lab.other_point)
     yield "good", lambda: (good, events)
     yield "untrained", trained(sample, **UNTRAINED)
     yield "one epoch", trained(sample, **ONE_EPOCH)
@@ -311,7 +312,7 @@ def score_cases(lab: Laboratory) -> Cases:
     yield (
         "300 events",
         lambda: (
-            train_score(few, seed, n_epochs=300, **TO_THE_END),
+            train_score(lab, few, n_epochs=300, **TO_THE_END),
             replace(events, train=few),
         ),
     )
@@ -392,7 +393,9 @@ def ensemble_cases(lab: Laboratory) -> Cases:
 
     def ensemble(samples: Sequence[ValidationEvents], **options: Any) -> Callable[[], Case]:
         return lambda: (
-            Ensemble([train_score(s, lab.seed + i, **options) for i, s in enumerate(samples)]),
+            Ensemble(
+                [train_score(lab, s, seed=lab.seed + i, **options) for i, s in enumerate(samples)]
+            ),
             events,
         )
 
@@ -522,8 +525,7 @@ def coverage_rows(n_repetitions: int, n_resampled: int, seed: int) -> Iterator[s
     for n, spread in ((1_000, 0.0), (10_000, 0.0), (2_000, 0.8), (3_000, 1.6)):
         yield _coverage(f"toy, {n:,} events", toy, n, spread, bound, n_repetitions, rng)
     everything = Generator(seed, 100_000)
-    train = everything.known(30_000)
-    estimator = train_score(train, seed)
+    estimator = train_score(everything, everything.known(30_000))
     file = ValidationEvents.from_file(everything.file, np.zeros(2), partition="all")
     f, t, w = estimator.evaluate_score(file.x), np.asarray(file.t_xz), len(file.x) * file.w
 
