@@ -43,6 +43,8 @@ nitpick_ignore_regex = [
         r"|numpy|os|pathlib|pyarrow|rich|scipy|torch|tqdm|types|typing)\..*|(madminer\.)?ArrayLike",
     ),
     ("py:class", r"an? .* providing a view on D's .*|D\[k\] if .*"),  # docstrings of `Mapping`
+    ("py:class", r"Path|Figure"),  # of other packages, where only their names are known
+    ("py:class", r"pydantic\..*|madminer\.workflow\.(schema|tasks)\..*"),  # `madminer schema` shows it
     # what stands in signatures, but is nothing that users call
     (
         "py:class",
@@ -66,7 +68,7 @@ myst_heading_anchors = 3
 # Classes whose members are not repeated where they are inherited.
 NOT_INHERITED = (
     *("DataAnalyzer", "Module", "IterableDataset", "Enum", "dict", "str", "tuple"),
-    *("BaseException", "AttributeError", "ImportError", "OSError"),
+    *("BaseException", "AttributeError", "ImportError", "OSError", "BaseModel"),
 )
 autosummary_generate = True
 autosummary_ignore_module_all = False
@@ -82,7 +84,7 @@ autodoc_default_options = {
 TYPES = (
     *("ArrayLike", "BoolArray", "FloatArray", "IntArray", "Seed", "StrPath", "ThetaLike"),
     *("Bins", "DataLike", "Definitions", "EventFunction", "NuisanceResponse", "Range"),
-    *("NuSpecification", "Prior", "Specification", "ThetaSpecification"),
+    *("NuSpecification", "Prior", "Settings", "Specification", "ThetaSpecification"),
 )
 autodoc_type_aliases = {name: f"~madminer.{name}" for name in TYPES}
 TypeAliasForwardRef.__repr__ = lambda self: self.name  # as Sphinx shows it inside a union
