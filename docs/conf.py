@@ -44,7 +44,7 @@ nitpick_ignore_regex = [
     ),
     ("py:class", r"an? .* providing a view on D's .*|D\[k\] if .*"),  # docstrings of `Mapping`
     ("py:class", r"Path|Figure"),  # of other packages, where only their names are known
-    ("py:class", r"pydantic\..*|madminer\.workflow\.(schema|tasks)\..*"),  # `madminer schema` shows it
+    ("py:class", r"pydantic\..*|madminer\.workflow\.(schema|tasks)\..*"),
     # what stands in signatures, but is nothing that users call
     (
         "py:class",
