@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import stats
@@ -204,7 +205,6 @@ def test_histograms_can_be_plotted(
     limits: AsymptoticLimits, x: np.ndarray, options: Callable[[str], dict[str, Any]]
 ) -> None:
     mplhep = pytest.importorskip("mplhep")
-    plt = pytest.importorskip("matplotlib.pyplot")
     one = limits.observed_limits("histo", x, **options("histo")).histograms
     two = limits.observed_limits("sally", x, **options("sally")).histograms
     assert one is not None

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import boost_histogram as bh
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -155,7 +156,6 @@ def test_colours_are_logarithmic() -> None:
 
 
 def test_histograms_of_boost_histogram_become_densities() -> None:
-    bh = pytest.importorskip("boost_histogram")
     x, y = np.random.default_rng(1).normal(size=(2, 1000))
     line = bh.Histogram(bh.axis.Variable([-2.0, -1.0, 0.0, 2.0]))
     line.fill(x)

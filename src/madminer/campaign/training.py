@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ import numpy as np
 from madminer import checks
 from madminer.errors import MissingFileError, OptionError
 from madminer.io.atomic import atomic_path
+from madminer.io.file_sets import file_digest
 from madminer.ml import Estimator
 from madminer.ml.estimator_types import ESTIMATORS
 from madminer.ml.options import TrainingOptions
@@ -98,7 +98,9 @@ class Training:
         content = {
             "estimator": self.estimator,
             "method": self.method,
-            "data": {array: _digest(_file(path, self.name)) for array, path in self.data.items()},
+            "data": {
+                array: file_digest(_file(path, self.name)) for array, path in self.data.items()
+            },
             "settings": dict(self.settings),
             "options": dict(self.options),
         }
@@ -169,18 +171,6 @@ def _file(path: StrPath, training: str) -> Path:
             "first, or run from the folder that the paths of the specification start from."
         )
     return file.resolve()
-
-
-def _digest(file: Path) -> str:
-    status = file.stat()
-    return _digest_of(file, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _digest_of(file: Path, size: int, changed: int) -> str:  # noqa: ARG001 (of this version)
-    """Hash of a file's content, calculated once for hundreds of trainings on it."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _plain(value: object) -> Any:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from glob import escape
 from itertools import chain
 from pathlib import Path
@@ -40,7 +41,16 @@ from madminer.typing import StrPath
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["FileSet", "digests", "head_of", "parse_json", "read_json", "reading", "sha256"]
+__all__ = [
+    "FileSet",
+    "digests",
+    "file_digest",
+    "head_of",
+    "parse_json",
+    "read_json",
+    "reading",
+    "sha256",
+]
 
 _FILES = "files"
 _PAUSES = (0.0, 0.001, 0.01, 0.05)
@@ -204,6 +214,22 @@ def head_of(content: Mapping[str, Any], files: Mapping[str, str]) -> bytes:
 def sha256(data: bytes) -> str:
     """Digest of bytes, in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Digest of the content of a file, calculated once for each version of it.
+
+    Args:
+        path: The file; its size and time tell whether it is another version.
+    """
+    status = path.stat()
+    return _file_digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _file_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (name the version)
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:

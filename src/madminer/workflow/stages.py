@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel
 
 from madminer.errors import EvidenceError, MadMinerError, OptionError
 from madminer.io.atomic import atomic_path
+from madminer.io.file_sets import file_digest
 from madminer.ml.ensemble_training import workers
 from madminer.progress import silence_progress
 from madminer.tables import ShownAsTable, Table
@@ -233,7 +233,7 @@ class Plan(ShownAsTable):
         for stage in self.stages:
             content = {
                 "section": stage.section.model_dump(mode="json"),
-                "files": [_digest(path) for path in stage.files],
+                "files": [file_digest(path) for path in stage.files],
                 "after": [keys[label] for label in stage.after],
                 "seed": stage.seed,
                 "version": version("madminer"),
@@ -356,14 +356,3 @@ def _check_validation(file: Path) -> None:
             f"{found['model']} is not validated. {found['conclusion']}\nSee "
             f"{file.with_suffix('.html')}. To go on nevertheless, set validation: must_pass: false."
         )
-
-
-def _digest(path: Path) -> str:
-    status = path.stat()
-    return _digest_of(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _digest_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (of this version)
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
