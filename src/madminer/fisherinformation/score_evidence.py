@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
-from scipy.stats import chi2, norm
 
 from madminer.evidence import report_weakness
 from madminer.fisherinformation.response import CellResponse
@@ -179,11 +178,13 @@ def _overclaimed(
     The largest fluctuation in any direction is larger than that of a single parameter: of a
     symmetric matrix it is below the quantile of chi^2 with as many degrees of freedom as elements.
     """
+    from scipy.special import chdtri, ndtr  # scipy.stats has the same, and takes seconds to import
+
     m, excess = len(claimed.value), moments.excess()
     above = MatrixEstimate(claimed.value - moments.guaranteed().value, excess.covariance)
     if not same_events:
         above = MatrixEstimate(above.value, claimed.covariance + moments.guaranteed().covariance)
-    in_any = math.sqrt(chi2.isf(2.0 * norm.sf(N_SIGMA), m * (m + 1) // 2))
+    in_any = math.sqrt(chdtri(m * (m + 1) // 2, 2.0 * ndtr(-N_SIGMA)))
     worst = direction_of_largest_ratio(above.value, claimed.value)
     for v, n_sigma in [(worst, in_any), *((axis, N_SIGMA) for axis in np.eye(m))]:
         value, error = above.along(v)

@@ -31,7 +31,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from madminer.checks import one_of, real_array, whole
 from madminer.errors import DataError, NegativeWeightError, NoEventsError, ShapeError
@@ -189,6 +188,8 @@ def _steps(s: FloatArray, r: FloatArray, w: FloatArray) -> IntArray:
             f"The isotonic calibration needs weights that are not negative, but "
             f"{np.count_nonzero(w < 0.0)} of {len(w)} are. Use method='binned'."
         )
+    from scipy.optimize import isotonic_regression  # importing it takes half a second
+
     blocks = isotonic_regression(r, weights=w).blocks[:-1]
     return np.unique(np.searchsorted(s, s[blocks]))
 
