@@ -32,6 +32,7 @@ __all__ = [
     "UnavailableAttributeError",
     "UnavailableNameError",
     "UnknownNameError",
+    "WorkerError",
 ]
 
 
@@ -117,6 +118,10 @@ class FitError(MadMinerError, RuntimeError):
 
 class EnsembleError(MadMinerError, RuntimeError):
     """Estimators do not form an ensemble: types or sizes differ, or there are too few."""
+
+
+class WorkerError(MadMinerError, RuntimeError):
+    """Another process of an executor is gone, takes no work, or cannot be given it."""
 
 
 class MissingDependencyError(MadMinerError, ImportError):

@@ -15,6 +15,7 @@ from madminer.delphes.objects import Acceptance, delphes_vocabulary
 from madminer.delphes.run import find_program, run_delphes_program
 from madminer.delphes.samples import DelphesSample, make_sample
 from madminer.errors import MissingFileError, OptionError
+from madminer.executors import check_executor, in_order
 from madminer.expressions import Vocabulary
 from madminer.io.atomic import output_errors, prepare_target, refuse_same_file
 from madminer.progress import track
@@ -235,7 +236,8 @@ class DelphesReader(EventReader):
             SetupError: If there are no observables, weights belong to other parameter points
                 than the benchmarks, or a nuisance parameter means different variations in two
                 samples.
-            OptionError: If ``p`` is used without generator truth.
+            OptionError: If ``p`` is used without generator truth, or `executor` is none.
+            WorkerError: If a process of the executor ends, or cannot be given the work.
             MissingFileError: If Delphes has not run for a sample.
             NoEventsError: If there are no samples or no events pass; the message shows what is
                 left after each step.
@@ -245,6 +247,7 @@ class DelphesReader(EventReader):
                 certain which event they belong to.
             OutputError: If a file cannot be deleted.
         """
+        check_executor(executor)
         is_deleting = flag(delete_delphes_files, "delete_delphes_files")
         self._forget_results(reference_benchmark)
         analysis = DelphesAnalysis(
@@ -296,15 +299,4 @@ def _analyse(
     samples: Sequence[DelphesSample], analysis: DelphesAnalysis, executor: Executor | None
 ) -> list[AnalysedSample]:
     """Analyse samples one after the other, or through an executor."""
-    if executor is None:
-        return [analyse_delphes_sample(sample, analysis) for sample in samples]
-    if not callable(getattr(executor, "submit", None)):
-        raise OptionError(
-            f"executor must be a concurrent.futures.Executor or None, got {executor!r}."
-        )
-    jobs = [executor.submit(analyse_delphes_sample, sample, analysis) for sample in samples]
-    try:
-        return [job.result() for job in jobs]
-    finally:
-        for job in jobs:
-            job.cancel()
+    return list(in_order(partial(analyse_delphes_sample, analysis=analysis), samples, executor))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from madminer.checks import one_of, path, random_generator
 from madminer.deprecation import warn
 from madminer.errors import DataError, NoEventsError, OptionError
+from madminer.executors import check_executor, in_order
 from madminer.expressions import Vocabulary
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEEvents, LHEFile
@@ -47,6 +49,7 @@ __all__ = [
     "final_state",
 ]
 
+_SEEDS: Final = 1 << 62
 _UNKNOWN_SPIN: Final = 9.0
 _UNKNOWN_SCALE: Final = -1.0  # of couplings too
 
@@ -76,7 +79,6 @@ def analyse_lhe_sample(
     sample: LHESample,
     analysis: LHEAnalysis,
     rng: np.random.Generator,
-    executor: Executor | None = None,
 ) -> AnalysedSample:
     """Read a sample part by part, smear, evaluate, select and normalise.
 
@@ -84,7 +86,6 @@ def analyse_lhe_sample(
         sample: The sample.
         analysis: What to do with it.
         rng: Source of randomness.
-        executor: Reads some texts of the file at the same time; None for one after the other.
 
     Returns:
         The selected events.
@@ -104,7 +105,7 @@ def analyse_lhe_sample(
     sums, gaps = WeightSums(), WeightGaps()
     bar = progress_bar(file.header.n_events, f"reading {sample.path.name}", unit=" events")
     with closing(bar):
-        for events in read_events(file, sample, executor):
+        for events in read_events(file, sample):
             if found is None:
                 found = find_weights(analysis.setup, sample, file.header, events.weights.names)
             complete = gaps.closed(events, sample, *found)
@@ -352,12 +353,13 @@ class LHEReader(EventReader):
                 None for the first one.
             parse_events_as_xml: Without effect; there is one parser for all files.
             seed: Source of the randomness of the smearing.
-            executor: Reads some megabytes of text each at the same time, any
-                `concurrent.futures.Executor` of processes; the results are the same. It is not
-                shut down. None reads in this process.
+            executor: Reads samples at the same time, any `concurrent.futures.Executor`; functions
+                as observables must then be those of a module. The results are the same. It is not
+                shut down. None reads one after the other.
 
         Raises:
             OptionError: If `executor` is none.
+            WorkerError: If a process of the executor ends, or cannot be given the work.
             SetupError: If there are no observables, weights belong to other parameter points
                 than the benchmarks, or a nuisance parameter means different variations in two
                 samples.
@@ -368,10 +370,7 @@ class LHEReader(EventReader):
                 or in events that may not lack any.
             DataError: If momenta or weights are not finite or cannot be normalised.
         """
-        if executor is not None and not callable(getattr(executor, "submit", None)):
-            raise OptionError(
-                f"executor must be a concurrent.futures.Executor or None, got {executor!r}."
-            )
+        check_executor(executor)
         self._forget_results(reference_benchmark)
         analysis = LHEAnalysis(
             setup=self.setup,
@@ -380,9 +379,15 @@ class LHEReader(EventReader):
             met_noise=self._met_noise,
             reference=self.reference_benchmark,
         )
-        rng = random_generator(seed)
+        seeds = random_generator(seed).integers(_SEEDS, size=len(self.samples)).tolist()
         logger.info("Analysing %d samples", len(self.samples))
-        self._keep([analyse_lhe_sample(s, analysis, rng, executor) for s in self._lhe_samples])
+        pieces = zip(self._lhe_samples, seeds, strict=True)
+        self._keep(list(in_order(partial(_analyse, analysis), pieces, executor)))
+
+
+def _analyse(analysis: LHEAnalysis, piece: tuple[LHESample, int]) -> AnalysedSample:
+    sample, seed = piece
+    return analyse_lhe_sample(sample, analysis, random_generator(seed))
 
 
 def _codes(pdgids: Sequence[int] | int | None) -> list[int] | None:

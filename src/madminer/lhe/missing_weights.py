@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -44,22 +43,19 @@ class LHESample(Sample):
         return self.missing_weights != "refuse"
 
 
-def read_events(
-    file: LHEFile, sample: LHESample, executor: Executor | None = None
-) -> Iterator[LHEEvents]:
+def read_events(file: LHEFile, sample: LHESample) -> Iterator[LHEEvents]:
     """The events of a sample part by part; weights that lack are not-a-number if they may.
 
     Args:
         file: Its file.
         sample: The sample.
-        executor: Reads some texts of the file at the same time.
 
     Raises:
         MissingWeightsError: If events lack weights that others have, and none may; it counts them.
         FileFormatError: If the file is truncated or not of the expected form.
     """
     try:
-        yield from file.events(may_lack=sample.may_lack, executor=executor)
+        yield from file.events(may_lack=sample.may_lack)
     except MissingWeightsError as error:
         raise _counted(file, error) from error
 

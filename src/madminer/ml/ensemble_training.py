@@ -11,10 +11,8 @@ import inspect
 import logging
 import multiprocessing
 import os
-import platform
 import signal
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -29,9 +27,9 @@ import numpy as np
 import torch
 
 from madminer import checks
-from madminer.deprecation import warn
 from madminer.errors import EnsembleError, MadMinerError, OptionError, TrainingError
 from madminer.evidence import is_strict, strict
+from madminer.executors import Messages, check_executor, collect_messages, this_process
 from madminer.io.atomic import temporary_folder
 from madminer.ml.base import Estimator
 from madminer.ml.estimator_types import ESTIMATORS
@@ -281,10 +279,7 @@ def check_workers(executor: Executor | None, n_processes: int | None) -> None:
     """
     if n_processes is not None:
         checks.whole(n_processes, "n_processes", 1)
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise OptionError(
-            f"executor must be a concurrent.futures.Executor or None, got {executor!r}."
-        )
+    check_executor(executor)
     if executor is not None and n_processes is not None:
         raise OptionError("Give executor or n_processes, not both.")
 
@@ -375,6 +370,7 @@ class _Job:
         after: Where the trained one is saved.
         arguments: Arguments of ``train``.
         home: Process that asks for the training.
+        log_level: Least level of the log messages that are handed over.
         is_strict: Whether warnings that results may be wrong are errors there.
     """
 
@@ -384,26 +380,13 @@ class _Job:
     after: Path
     arguments: Mapping[str, object]
     home: str
+    log_level: int
     is_strict: bool
 
     @property
     def is_saved(self) -> bool:
         """Whether a trained estimator lies in the files, also one whose training has failed."""
         return Path(f"{self.after}_settings.json").exists()
-
-
-@dataclass(frozen=True, slots=True)
-class _Messages:
-    """What a training in another process logged and warned of."""
-
-    records: tuple[tuple[str, int, str], ...] = ()
-    warned: tuple[tuple[str, type[Warning]], ...] = ()
-
-    def repeat(self, index: int) -> None:
-        for name, level, text in self.records:
-            logging.getLogger(name).log(level, "Estimator %d: %s", index, text)
-        for text, category in self.warned:
-            warn(text, category)
 
 
 def _train_through(
@@ -415,7 +398,7 @@ def _train_through(
     """Train through an executor; an interruption keeps those that had ended by then."""
     with temporary_folder("madminer_ensemble") as folder:
         jobs = _prepare(estimators, arguments, folder)
-        futures: dict[Future[tuple[_Result, _Messages]], int] = {}
+        futures: dict[Future[tuple[_Result, Messages]], int] = {}
         try:
             with _without_interrupts():  # new processes inherit that
                 for i, job in enumerate(jobs):
@@ -423,7 +406,7 @@ def _train_through(
             for future in as_completed(futures):
                 index = futures[future]
                 result, messages = _result_of(future)
-                messages.repeat(index)
+                messages.repeat(f"Estimator {index}: ")
                 if jobs[index].is_saved:
                     estimators[index].load(jobs[index].after)
                 on_end(index, result)
@@ -432,7 +415,7 @@ def _train_through(
                 future.cancel()
 
 
-def _result_of(future: Future[tuple[_Result, _Messages]]) -> tuple[_Result, _Messages]:
+def _result_of(future: Future[tuple[_Result, Messages]]) -> tuple[_Result, Messages]:
     try:
         return future.result()
     except BrokenExecutor as error:
@@ -442,7 +425,7 @@ def _result_of(future: Future[tuple[_Result, _Messages]]) -> tuple[_Result, _Mes
             f"It cannot be sent to another process ({type(error).__name__}: {error}). Train the "
             f"estimators one after the other, with n_processes=1."
         )
-    return _Result(error=TrainingError(text)), _Messages()
+    return _Result(error=TrainingError(text)), Messages()
 
 
 def _prepare(
@@ -462,7 +445,8 @@ def _prepare(
                 before=before,
                 after=folder / f"after_{i}",
                 arguments={name: _store(value, files, folder) for name, value in given.items()},
-                home=_this_process(),
+                home=this_process(),
+                log_level=logger.getEffectiveLevel(),
                 is_strict=is_strict(),
             )
         )
@@ -484,26 +468,14 @@ def _store(value: object, files: dict[int, _StoredArray], folder: Path) -> objec
     return files[id(value)]
 
 
-def _this_process() -> str:
-    return f"{platform.node()}:{os.getpid()}"
-
-
-def _train_elsewhere(job: _Job) -> tuple[_Result, _Messages]:
+def _train_elsewhere(job: _Job) -> tuple[_Result, Messages]:
     """Train a member where the executor runs this, and save it."""
-    if job.home == _this_process():  # as in an executor of threads: messages arrive at once
+    if job.home == this_process():  # as in an executor of threads: messages arrive at once
         with silence_progress():
-            return _train_and_save(job), _Messages()
-    records: list[tuple[str, int, str]] = []
-    handler = _Collector(records)
-    logger.addHandler(handler)
-    try:
-        with silence_progress(), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            result = _train_and_save(job)
-    finally:
-        logger.removeHandler(handler)
-    warned = tuple((str(warning.message), warning.category) for warning in caught)
-    return result, _Messages(tuple(records), warned)
+            return _train_and_save(job), Messages()
+    with silence_progress(), collect_messages(job.log_level) as messages:
+        result = _train_and_save(job)
+    return result, messages
 
 
 def _train_and_save(job: _Job) -> _Result:
@@ -525,17 +497,6 @@ def _train_and_save(job: _Job) -> _Result:
         return _Result(error=error)
     except Exception as error:  # noqa: BLE001 (reported by the process that asked for the training)
         return _Result(error=TrainingError(f"{type(error).__name__}: {error}"))
-
-
-class _Collector(logging.Handler):
-    """Keeps log records as text."""
-
-    def __init__(self, records: list[tuple[str, int, str]]) -> None:
-        super().__init__()
-        self._records = records
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._records.append((record.name, record.levelno, record.getMessage()))
 
 
 # Processes of this machine

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
-from madminer.errors import DataError, SimulatorError
+from madminer.errors import DataError
+from madminer.executors import in_order
 from madminer.io.lhe import LHEEvents, LHEFile
 from madminer.lhe.lhe_reader import final_state
 from madminer.models import AnalysisSetup
@@ -36,9 +36,6 @@ __all__ = ["BlockResult", "ShowerAnalysis", "ShowerJob", "analyse_shower_sample"
 _AHEAD: Final = 16  # blocks that wait for their turn
 _TOGETHER: Final = 8  # blocks whose observables are evaluated at once
 _SHOWN: Final = 10  # numbers in a message
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -268,7 +265,7 @@ def _showered(
         for block in lhe_blocks(file)
     )
     with _output(sample) as output:
-        for result in _in_order(ShowerJob.run, jobs, executor):
+        for result in in_order(ShowerJob.run, jobs, executor, ahead=_AHEAD):
             if output is not None:
                 output.append(result.hepmc)
             yield result
@@ -315,32 +312,6 @@ def _true_partons(events: LHEEvents, sample: ShowerSample, detector: Detector) -
             f"sample again."
         )
     return parton_level(particles, pt_min=detector.least_pt, cone=detector.isolation_cone)
-
-
-def _in_order(
-    work: Callable[[Job], Result], jobs: Iterable[Job], executor: Executor | None
-) -> Iterator[Result]:
-    """Results in the order of the jobs, of which an executor gets some ahead."""
-    if executor is None:
-        yield from map(work, jobs)
-        return
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for job in jobs:
-            waiting.append(executor.submit(work, job))
-            if len(waiting) == _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenExecutor as error:
-        raise SimulatorError(
-            "A process that showers ended without a word, as those do that take too much memory, "
-            'or those of a script whose own work does not stand below if __name__ == "__main__". '
-            "Put it there, or ask for fewer processes."
-        ) from error
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 
 from madminer.checks import flag, path, random_generator, whole
 from madminer.errors import OptionError
+from madminer.executors import check_executor
 from madminer.expressions import Vocabulary
 from madminer.io.atomic import prepare_target, refuse_same_file
 from madminer.io.lhe import LHEFile, require_event_file
@@ -197,10 +198,7 @@ class ShowerReader(EventReader):
             MissingDependencyError: If a package of the extra "shower" is not installed.
         """
         number = whole(n_processes, "n_processes", 1)
-        if executor is not None and not callable(getattr(executor, "submit", None)):
-            raise OptionError(
-                f"executor must be a concurrent.futures.Executor or None, got {executor!r}."
-            )
+        check_executor(executor)
         self._forget_results(reference_benchmark)
         analysis = ShowerAnalysis(
             setup=self.setup,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Final
 
 from madminer import checks
 from madminer.errors import FileFormatError, MissingFileError, MissingWeightsError, NoEventsError
-from madminer.io.lhe.ahead import in_order
 from madminer.io.lhe.compression import uncompressed_blocks
 from madminer.io.lhe.events import LHEEvents, concatenate_lhe_events, with_weights
 from madminer.io.lhe.header import LHEHeader, parse_header
@@ -66,7 +64,6 @@ class LHEFile:
         with_history: bool = False,
         chunk_size: int = _CHUNK,
         may_lack: bool = False,
-        executor: Executor | None = None,
     ) -> Iterator[LHEEvents]:
         """Read the events part by part, in bounded memory.
 
@@ -74,9 +71,6 @@ class LHEFile:
             with_history: Whether to read mothers and colour lines.
             chunk_size: Least size of a part in bytes of text.
             may_lack: Whether events may lack weights that others have; they are not-a-number there.
-            executor: Reads some texts of the file at the same time, any
-                `concurrent.futures.Executor`; processes do, threads wait for each other. It is not
-                shut down. None reads one after the other, which gives the same.
 
         Yields:
             Some thousand events each.
@@ -94,14 +88,14 @@ class LHEFile:
         contents: set[str] | None = None
         n_events, size = 0, 0
         parse = partial(
-            _parse,
+            parse_events,
             with_history=with_history,
             weight_ids=self.header.weight_ids,
             may_lack=may_lack,
         )
-        for result in in_order(parse, _event_texts(self.path), executor):
+        for text in _event_texts(self.path):
             try:
-                events, length = result()
+                events = parse(text)
             except FileFormatError as error:
                 raise type(error)(f"{self.path}, after {n_events} events: {error}") from error
             found = set() if may_lack else set(events.weights)
@@ -115,7 +109,7 @@ class LHEFile:
                 )
             parts.append(events)
             n_events += events.n_events
-            size += length
+            size += len(text)
             if size >= chunk_size:
                 yield concatenate_lhe_events(_with_same_weights(parts))
                 parts, size = [], 0
@@ -136,14 +130,6 @@ class LHEFile:
             FileFormatError: If the file is truncated.
         """
         return _event_texts(self.path)
-
-
-def _parse(
-    text: bytes, *, with_history: bool, weight_ids: Sequence[str], may_lack: bool
-) -> tuple[LHEEvents, int]:
-    """Events of a text, and its length."""
-    events = parse_events(text, with_history=with_history, weight_ids=weight_ids, may_lack=may_lack)
-    return events, len(text)
 
 
 def _with_same_weights(parts: Sequence[LHEEvents]) -> list[LHEEvents]:
