@@ -180,3 +180,10 @@ def test_an_unlikely_norm_is_questioned(miner: MadMiner, caplog: pytest.LogCaptu
 def test_sets_of_parton_densities_may_be_numbers(miner: MadMiner) -> None:
     miner.add_systematics("pdf", "pdf", pdf_variation=325100)
     assert miner.systematics["pdf"].value == "325100"
+
+
+@pytest.mark.parametrize("densities", ["CT10,MMHT2014lo68cl", "NNPDF31_nlo_as_0118@0"])
+def test_lists_and_members_of_densities_are_refused(densities: str) -> None:
+    """MadGraph would run with them, and only the reader would find no members to vary."""
+    with pytest.raises(SetupError, match="one set with all of its members"):
+        MadMiner().add_systematics("pdf", pdf_variation=densities)

@@ -74,15 +74,26 @@ def make_systematic(
     if kind is SystematicType.NORM:
         return Systematic(name, kind, _norm_factor(norm_variation))
     if kind is SystematicType.PDF:
-        is_number = isinstance(pdf_variation, int) and not isinstance(pdf_variation, bool)
-        pdf = str(pdf_variation) if is_number else pdf_variation
-        return Systematic(name, kind, text(pdf, "pdf_variation", MOST_BYTES, error=SetupError))
+        return Systematic(name, kind, _pdf_set(pdf_variation))
     return Systematic(name, kind, _scale_factors(scale_variations), _scale(scale))
 
 
 def _free_name(kind: SystematicType, taken: Container[str]) -> str:
     names = (f"{kind.value}_{i}" for i in count())
     return next(name for name in names if name not in taken)
+
+
+def _pdf_set(variation: str | int) -> str:
+    is_number = isinstance(variation, int) and not isinstance(variation, bool)
+    name = text(
+        str(variation) if is_number else variation, "pdf_variation", MOST_BYTES, error=SetupError
+    )
+    if "," in name or "@" in name:
+        raise SetupError(
+            f"pdf_variation must be one set with all of its members, such as 'CT10' or 11000, got "
+            f"{name!r}. Add a systematic for each further set; a single member is no uncertainty."
+        )
+    return name
 
 
 def _norm_factor(variation: float) -> float:
