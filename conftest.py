@@ -31,6 +31,7 @@ os.environ["COLUMNS"] = "95"  # width of tables that rich prints
 collect_ignore = ["docs/conf.py"]  # needs what builds the documentation
 
 N_EVENTS = 4_000
+PARTS = ("tutorials", "how-to", "explanation")  # folders of pages
 WRITE = os.environ.get("MADMINER_WRITE_PAGES") == "1"
 OUTPUT = re.compile(r"\n\n```output\n(?P<text>.*?)\n```", re.DOTALL)
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
@@ -99,9 +100,9 @@ def is_same(shown: str, printed: str) -> bool:
 def write_page(page: Path, outputs: list[tuple[int, int, str]], folder: Path) -> None:
     """Put outputs below their blocks, and figures of the page beside those of the others."""
     text = page.read_text(encoding="utf-8")
-    for name in set(re.findall(r"\]\(figures/([\w.-]+)\)", text)):
+    for figures, name in set(re.findall(r"\]\(((?:\.\./)?figures)/([\w.-]+)\)", text)):
         if (folder / name).exists():
-            shutil.copyfile(folder / name, page.parent / "figures" / name)
+            shutil.copyfile(folder / name, page.parent / figures / name)
     for start, end, output in reversed(outputs):
         text = text[:start] + output + text[end:]
     page.write_text(text, encoding="utf-8")
@@ -109,7 +110,7 @@ def write_page(page: Path, outputs: list[tuple[int, int, str]], folder: Path) ->
 
 pytest_collect_file = Sybil(
     parsers=[CodeBlockParser("python", run_block)],
-    patterns=["README.md", "docs/*.md"],
+    patterns=["README.md", "docs/*.md", *(f"docs/{part}/*.md" for part in PARTS)],
     setup=enter_page,
     teardown=leave_page,
 ).pytest()

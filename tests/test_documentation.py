@@ -13,7 +13,10 @@ from madminer.errors import MadMinerError
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PARTS = ("tutorials", "how-to", "explanation")
+PAGES = sorted(DOCS.glob("*.md")) + [
+    page for part in PARTS for page in sorted((DOCS / part).glob("*.md"))
+]
 if not PAGES:
     pytest.skip("needs docs/, which installed packages do not have", allow_module_level=True)
 
@@ -53,8 +56,11 @@ def test_every_error_has_cause_and_remedy(name: str) -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    contents = (DOCS / "index.md").read_text().split()
-    assert {page.stem for page in PAGES} - {"index"} <= set(contents)
+    listed = {"index"}
+    for folder in ("", *PARTS):
+        contents = (DOCS / folder / "index.md").read_text().split()
+        listed |= {f"{folder}/{name}".strip("/") for name in contents}
+    assert {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES} <= listed
 
 
 SCRIPTS = {
