@@ -72,6 +72,17 @@ def test_equal_numbers_of_events_need_no_gaps() -> None:
         assert which_events(np.array(numbers), 3, unknown, A, B).tolist() == [0, 1, 2]
 
 
+def test_numbers_in_equal_steps_have_no_gaps() -> None:
+    """As MadGraph numbers them where it writes a file for each of six weights."""
+    numbers = 6 * np.arange(40)
+    assert which_events(numbers, 40, unknown, A, B).tolist() == list(range(40))
+    with pytest.raises(DataError, match="neither numbers nor weights tell"):
+        which_events(numbers, 41, unknown, A, B)
+    numbers[-1] += 1
+    with pytest.raises(DataError, match="neither numbers nor weights tell"):
+        which_events(numbers, 40, unknown, A, B)
+
+
 @pytest.mark.parametrize(
     ("numbers", "n_source"),
     [
@@ -369,6 +380,20 @@ def test_no_cross_section(
     reader.samples.clear()
     with pytest.raises(DataError, match=r"cannot be normalised.*weights='lhe'"):
         analysed(reader, write(ratios, "ratios.root"), lhe(), "delphes")
+
+
+def test_cross_section_in_another_unit(
+    reader: DelphesReader, branches: Branches, write: Callable[..., Path], lhe: Callable[..., Path]
+) -> None:
+    """As MadGraph's interface to Pythia gives it where its HepMC has no names of weights."""
+    total = sum(row[0] for row in branches["Weight"]["Weight"].tolist())
+    wrong = with_leaf(branches, "Event.CrossSection", np.full((60, 1), 1e9 * total))
+    path = write(wrong)
+    with pytest.raises(DataError, match=r"is 1e\+09 times the sum of the weights.*weights='lhe'"):
+        analysed(reader, path, lhe(), "delphes")
+    reader.samples.clear()
+    analysed(reader, path, lhe())
+    assert reader.weights["sm"].sum() == pytest.approx(SIGMA)
 
 
 def test_names_that_break_lines(

@@ -53,7 +53,17 @@ REFUSED: list[tuple[str, dict[str, Any], type[MadMinerError], str]] = [
     ("rate", {"thetas_eval": GRID, "luminosity": -1.0}, OptionError, "luminosity must be"),
     ("rate", {"thetas_eval": GRID, "n_observed": -1.0}, OptionError, "n_observed must be"),
     ("rate", {"thetas_eval": GRID, "dof": 0}, OptionError, "dof must be"),
-    ("rate", {"thetas_eval": GRID, "extra_variance": True}, OptionError, "extra_variance needs"),
+    (
+        "histo",
+        {
+            "thetas_eval": GRID,
+            "hist_vars": ["x0"],
+            "fix_adaptive_binning": False,
+            "extra_variance": True,
+        },
+        OptionError,
+        "extra_variance needs",
+    ),
     ("ml", {"thetas_eval": GRID}, OptionError, "Mode 'ml' needs model_file"),
     ("ml", {"thetas_eval": GRID, "model_file": "no/such"}, MissingFileError, "no/such"),
     ("sally", {"thetas_eval": GRID}, OptionError, "Mode 'sally' needs model_file"),

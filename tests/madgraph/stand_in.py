@@ -210,6 +210,8 @@ def launch(process: Path, name: str, switches: list[str]) -> None:
         if "shower=Pythia8" in switches and BEHAVIOUR != "no_pythia":
             hepmc = process / "Events" / name / "tag_1_pythia8_events.hepmc.gz"
             hepmc.write_bytes(gzip.compress(b"HepMC"))
+            if reweight:  # again, but of the point that it was reweighted to last
+                say("     Cross-section :   1234 +- 0.001 pb\n     Nb of events :  20")
         elif "shower=Pythia8" in switches:
             say('"Pythia8" not valid option for "shower"')
     (process / "RunWeb").unlink()

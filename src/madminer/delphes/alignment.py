@@ -24,6 +24,7 @@ from madminer.typing import BoolArray, FloatArray, IntArray
 __all__ = ["Verdict", "WeightComparison", "compare_weights", "same_numbers", "which_events"]
 
 _PART: Final = 50_000  # events
+_EVEN: Final = 20  # equal steps that are no accident: of programs that count several files in one
 _ROUNDING: Final = 1e-3  # relative difference of weights: files round to 4 digits at least
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,8 @@ def _numberings(numbers: IntArray, n_source: int) -> tuple[list[IntArray], list[
     """Positions that may be taken without proof, and others that are possible."""
     n_events, steps = len(numbers), np.diff(numbers)
     in_order = np.arange(n_events)
-    has_gaps = bool(np.all(steps > 0) and np.any(steps > 1))
+    is_even = len(steps) >= _EVEN and bool(np.all(steps == steps[0]))
+    has_gaps = bool(np.all(steps > 0) and np.any(steps > 1)) and not is_even
     by_number = [
         numbers - first
         for first in (0, 1)  # programs count from zero or from one

@@ -143,15 +143,12 @@ def _needed(
 def _comparison(table: _Table, sample: DelphesSample, file: DelphesFile) -> WeightComparison:
     """Compares the weights that both files have."""
     try:
-        names = names_of_delphes(sample, file.n_weights, table.all_names)
+        columns = names_of_delphes(sample, file.n_weights, table.all_names)
     except (DataError, FileFormatError):  # the HepMC file is not needed here
-        names = names_in_order(table.all_names, file.n_weights)
-    common = [name for name in table.weights if name in names[1:]]
-    return WeightComparison(
-        file,
-        np.array([0, *(names.index(name) for name in common)]),
-        np.column_stack([table.nominal, table.weights.select(common).matrix]),
-    )
+        columns = names_in_order(table.all_names, file.n_weights)
+    common, positions = columns.comparable(table.weights)
+    matrix = np.column_stack([table.nominal, table.weights.select(common).matrix])
+    return WeightComparison(file, positions, matrix)
 
 
 def _share(positions: IntArray, n_source: int, path: Path, source: Path) -> float:

@@ -6,13 +6,15 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from madminer.delphes.alignment import WeightComparison, same_numbers
 from madminer.delphes.column_names import (
-    clean_names,
+    WeightColumns,
     describe_lhe,
+    named_columns,
     names_in_order,
     names_of_delphes,
 )
@@ -28,6 +30,8 @@ from madminer.typing import FloatArray
 
 __all__ = ["ShoweredWeights", "open_showered_weights"]
 
+_MOST_RATIO: Final = 1e5  # pb in a mb, 1e9, over the number of cores that showered
+
 logger = logging.getLogger(__name__)
 
 
@@ -42,7 +46,7 @@ class ShoweredWeights:
         path: The file, for messages.
         ids: For each physical benchmark the id of its weight, None for the nominal weight.
         nuisances: Where those at the nuisance benchmarks come from.
-        names: Names of the weights behind the nominal one; none if they are not known.
+        columns: Which weight stands where.
         file: The events.
         cross_section: In pb, 0 for unknown.
         matrix: The weights, shape ``(n_events, n_weights)``; None to read them from `file`.
@@ -54,7 +58,7 @@ class ShoweredWeights:
     path: Path
     ids: Mapping[str, str | None]
     nuisances: tuple[NuisanceWeight, ...]
-    names: tuple[str, ...]
+    columns: WeightColumns
     file: DelphesFile
     cross_section: float
     matrix: FloatArray | None = None
@@ -65,11 +69,11 @@ class ShoweredWeights:
     def read(self, rows: slice) -> tuple[FloatArray, Weights]:
         """Nominal and further weights of some events."""
         found = self.file.weights(rows) if self.matrix is None else self.matrix[rows]
-        nominal = found[:, 0]
+        nominal, others = self.columns.split(found)
         self.sum_weights += float(nominal.sum())
         self.n_events += len(nominal)
         self.is_unit &= bool(np.all(np.abs(nominal) == 1.0))
-        return nominal, Weights(self.names, found[:, 1 : 1 + len(self.names)])
+        return nominal, others
 
     def factor(self) -> float:
         """Factor that turns them into weights in pb, once all have been read.
@@ -78,7 +82,7 @@ class ShoweredWeights:
             DataError: If they cannot be normalised.
         """
         if self.cross_section > 0.0 and self.sum_weights > 0.0:
-            return self.cross_section / self.sum_weights
+            return self._ratio()
         if self.is_unit or self.cross_section > 0.0:
             raise DataError(
                 f"{self.path}: the weights sum to {self.sum_weights:g}, and the events give a "
@@ -94,13 +98,25 @@ class ShoweredWeights:
         )
         return 1.0 / self.n_events
 
+    def _ratio(self) -> float:
+        """Cross section over sum of weights, unless one of them is in mb and it is open which."""
+        ratio = self.cross_section / self.sum_weights
+        if ratio > _MOST_RATIO and not self.is_unit:
+            raise DataError(
+                f"{self.path}: the cross section, {self.cross_section:g} pb, is {ratio:g} times "
+                f"the sum of the weights. MadGraph's interface to Pythia writes it too large where "
+                f"its HepMC has no names of weights; or the weights are in mb. Take the weights "
+                f"from the Les Houches event file (weights='lhe')."
+            )
+        return ratio
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Found:
     """Weights and their names, before it is known which are needed."""
 
     path: Path
-    names: tuple[str, ...]
+    columns: WeightColumns
     n_weights: int
     cross_section: float
     matrix: FloatArray | None = None
@@ -130,17 +146,17 @@ def open_showered_weights(
     find = _from_hepmc if sample.source == "hepmc" else _from_delphes
     found = find(sample, file, lhe_names)
     _check_names(sample, setup, found)
-    names = found.names[1:]
-    ids, nuisances = find_weights(setup, replace(sample, path=found.path), header, names)
+    described = replace(sample, path=found.path)
+    ids, nuisances = find_weights(setup, described, header, found.columns.names)
     return ShoweredWeights(
-        found.path, ids, nuisances, names, file, found.cross_section, found.matrix
+        found.path, ids, nuisances, found.columns, file, found.cross_section, found.matrix
     )
 
 
 def _from_delphes(sample: DelphesSample, file: DelphesFile, lhe_names: Sequence[str]) -> _Found:
     n_weights = file.n_weights
-    names = names_of_delphes(sample, n_weights, lhe_names)
-    return _Found(file.path, names, n_weights, file.cross_section)
+    columns = names_of_delphes(sample, n_weights, lhe_names)
+    return _Found(file.path, columns, n_weights, file.cross_section)
 
 
 def _from_hepmc(sample: DelphesSample, file: DelphesFile, lhe_names: Sequence[str]) -> _Found:
@@ -149,8 +165,9 @@ def _from_hepmc(sample: DelphesSample, file: DelphesFile, lhe_names: Sequence[st
     n_weights = hepmc.matrix.shape[1]
     positions = same_numbers(file.numbers, hepmc.numbers, file.path, path)
     _check_same(file, hepmc.matrix[positions], path)
-    names = clean_names(hepmc.names) or names_in_order(lhe_names, n_weights)
-    return _Found(path, names, n_weights, hepmc.cross_section, hepmc.matrix[positions])
+    is_named = bool(hepmc.names)
+    columns = named_columns(hepmc.names) if is_named else names_in_order(lhe_names, n_weights)
+    return _Found(path, columns, n_weights, hepmc.cross_section, hepmc.matrix[positions])
 
 
 def _check_same(file: DelphesFile, matrix: FloatArray, source: Path) -> None:
@@ -172,7 +189,7 @@ def _check_names(sample: DelphesSample, setup: AnalysisSetup, found: _Found) -> 
             f"weights='lhe' with lhe_filename."
         )
     needs_names = not sample.is_background and len(setup.physical_benchmarks) > 1
-    if needs_names and found.n_weights > 1 and not found.names:
+    if needs_names and found.n_weights > 1 and not found.columns.names:
         raise MissingWeightsError(
             f"{found.path} has {found.n_weights} weights without names, as Delphes writes them. "
             f"Give hepmc_filename, the file that Delphes was run on, or lhe_filename, the events "

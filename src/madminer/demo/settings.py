@@ -140,6 +140,7 @@ _FEWEST_EVENTS = 1_000
 _QUICK: dict[str, Any] = {
     "n_events": 40_000,
     "n_samples": 50_000,
+    "n_epochs": None,
     "initial_lr_ratio": 0.01,
     "grid_resolution": 21,
     "max_information_error": 0.10,

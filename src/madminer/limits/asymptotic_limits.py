@@ -19,14 +19,23 @@ from madminer.likelihood.model import Channel, Likelihood
 from madminer.likelihood.pool import EventPool
 from madminer.likelihood.response import response_term
 from madminer.likelihood.terms import LearnedShape, RateTerm, Term, binned_densities
-from madminer.limits.errors import binned_log_r_errors, ensemble_log_r_errors
-from madminer.limits.grid import LimitGrid, limit_grid
+from madminer.limits.errors import (
+    binned_data_errors,
+    binned_log_r_errors,
+    ensemble_log_r_errors,
+    learned_data_errors,
+    rate_log_r_errors,
+)
+from madminer.limits.grid import LimitGrid, limit_grid, with_variance
 from madminer.limits.options import LimitKeywords, LimitMode, LimitOptions
 from madminer.limits.reliability import (
+    FEW_EVENTS,
+    first_excluded,
     report_border,
     report_few_data,
     report_few_events,
     report_truth,
+    report_uncertain,
     report_untested,
 )
 from madminer.limits.shapes import DataSet, HistogramShape, histogram_shape
@@ -37,6 +46,9 @@ from madminer.stats import p_values_from_log_r, regular_grid
 from madminer.typing import ArrayLike, EventSource, FloatArray, IntArray, ThetaLike
 
 __all__ = ["AsymptoticLimits", "expected_limits_of", "grid_points", "limits_of"]
+
+WITHOUT_ERRORS = ("adaptive-sally", "sallino")
+"""Modes whose bins depend on theta, so that the error of log r is not known."""
 
 MODES = ("rate", "histo", "ml", "sally", "adaptive-sally", "sallino", "truth")
 
@@ -125,7 +137,14 @@ class AsymptoticLimits(DataAnalyzer):
         r"""Limits expected if a parameter point is true.
 
         The data are the last events of the file with their weights at the truth, which stand for
-        :math:`N = L \sigma(\theta_\mathrm{true})` events (Asimov data).
+        :math:`N = L \sigma(\theta_\mathrm{true})` events (Asimov data). The truth should fit them
+        best. Where an estimator is biased or the simulated events are few it does not, and
+
+        .. math:: S^2 = \max\left(1, \frac{-2 \log r(\theta_\mathrm{true})}{m}\right)
+
+        measures by how much: limits are widened by S, log r is divided by its square, as averages
+        of measurements that disagree are. S is the attribute `scale_factor` of the result, and a
+        warning says what the limits would have been. ``widen=False`` leaves them as they come.
 
         Args:
             mode: What the likelihood of an event is made of, see the class.
@@ -141,6 +160,10 @@ class AsymptoticLimits(DataAnalyzer):
             SetupError: If an estimator belongs to another setup.
             ShapeError: If the grid has another shape.
             FitError: If nuisance parameters cannot be profiled at a point.
+
+        References:
+            Scale factors of averages: Particle Data Group, *Review of Particle Physics*,
+            introduction.
         """
         chosen = LimitOptions(**options)
         self._check_mode(mode, chosen)
@@ -210,9 +233,11 @@ def expected_limits_of(
     close_to = theta_true if options.sample_only_from_closest_benchmark else None
     pool = EventPool.of(analyzer, "test", options.test_split, close_to).first(options.n_asimov)
     probabilities = pool.probabilities(theta_true)
-    if mode != "rate":
-        report_few_data(probabilities)
     n_expected = expected_number(analyzer, theta_true, None, options.luminosity)
+    if mode in WITHOUT_ERRORS:  # nothing else says that the error of simulation is the larger one
+        report_few_data(probabilities, max(n_expected, FEW_EVENTS))
+    elif mode != "rate":
+        report_few_data(probabilities)
     data = DataSet(pool.x, n_expected * probabilities, pool)
     truth = analyzer.setup.theta(theta_true)
     grid = limits_of(analyzer, mode, data, thetas, options, options.return_asimov, truth)
@@ -255,6 +280,12 @@ def limits_of(
     log_constraint = 0.5 * k * np.log(2.0 * np.pi) - parts["constraint"]
     log_l = llr_kin - parts["rate"] + log_constraint
     best = int(np.argmax(np.nan_to_num(log_l[kept], nan=-np.inf)))
+    errors = shape.log_r_errors(rate if options.include_xsec else None, params, best)
+    if options.extra_variance and shape.learned is not None and truth is not None:
+        data_errors = learned_data_errors(shape.learned, shape.points(params), best)
+        errors = data_errors if errors is None else np.hypot(errors, data_errors)
+    log_r = np.minimum(log_l - log_l[best], 0.0)
+    scale = 1.0 if truth is None else _scale_factor(log_r, errors, options, len(truth))
     grid = limit_grid(
         thetas,
         llr_kin[kept],
@@ -263,16 +294,30 @@ def limits_of(
         options.dof,
         nus=params[kept, analyzer.n_parameters :],
         log_constraint=log_constraint[kept],
-        log_r_errors=shape.log_r_errors(rate if options.include_xsec else None, params[kept], best),
+        log_r_errors=None if errors is None else errors[kept],
         extra_variance=options.extra_variance,
+        scale_factor=scale,
         histograms=shape.histograms(params[kept]) if options.return_histos else None,
         data=shape.shown_data(data, return_data, len(thetas)),
     )
     if shape.learned is not None:
         report_untested(grid, shape.learned.density.validated_thetas)
     if truth is not None:
-        report_truth(grid, truth, float(log_l[-1] - log_l[best]))
+        report_truth(grid, truth, float(log_r[-1]))
+    if not options.extra_variance:
+        report_uncertain(grid, shape.error_of(grid, params, truth is not None))
     return grid
+
+
+def _scale_factor(
+    log_r: FloatArray, errors: FloatArray | None, options: LimitOptions, n_parameters: int
+) -> float:
+    """How much limits are widened for the truth, the last point, to be as probable as others."""
+    if not options.widen:
+        return 1.0
+    widened = with_variance(log_r, errors) if options.extra_variance else log_r
+    dof = n_parameters if options.dof is None else options.dof
+    return float(np.sqrt(max(1.0, -2.0 * widened[-1] / dof)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,6 +328,7 @@ class _Shape:
     terms: tuple[Term, ...]
     histogram: HistogramShape | None = None
     learned: LearnedShape | None = None
+    rate_products: FloatArray | None = None
 
     @property
     def datasets(self) -> IntArray | None:
@@ -307,13 +353,31 @@ class _Shape:
         self, rate: RateTerm | None, params: FloatArray, best: int
     ) -> FloatArray | None:
         """Standard deviations of log r, None where they are not known."""
-        if self.histogram is not None and self.histogram.products is not None:
-            return binned_log_r_errors(
-                self.histogram.term, self.histogram.products, rate, self.points(params), best
-            )
-        if self.learned is not None and len(self.learned.density.members) > 1:
-            return ensemble_log_r_errors(self.learned, self.points(params), best)
-        return None
+        points = self.points(params)
+        if self.rate_products is not None and rate is not None:
+            return rate_log_r_errors(rate, self.rate_products, points, best)
+        if self.learned is not None:
+            is_ensemble = len(self.learned.density.members) > 1
+            return ensemble_log_r_errors(self.learned, points, best) if is_ensemble else None
+        if self.histogram is None or self.histogram.products is None:
+            return None
+        term = self.histogram.term
+        errors = binned_log_r_errors(term, self.histogram.products, rate, points, best)
+        if self.histogram.variance is None:
+            return errors
+        return np.hypot(errors, binned_data_errors(term, self.histogram.variance, points, best))
+
+    def error_of(self, grid: LimitGrid, params: FloatArray, is_expected: bool) -> float:
+        """Standard deviation of log r where exclusions begin; zero where it is not known."""
+        first = first_excluded(grid)
+        if first is None:
+            return 0.0
+        if grid.log_r_errors is not None:
+            return float(grid.log_r_errors[first])
+        if self.learned is None or not is_expected:
+            return 0.0
+        points = self.points(params[[grid.i_best, first]])
+        return float(learned_data_errors(self.learned, points, 0)[1])
 
     def histograms(self, params: FloatArray) -> list[DensityHistogram] | None:
         """Histograms at points."""
@@ -354,7 +418,7 @@ def _shape(
     """The terms of a mode; `grid` are the points that adaptive bins are made for."""
     setup = analyzer.setup
     if mode == "rate":
-        return _Shape(setup, ())
+        return _Shape(setup, (), rate_products=analyzer.summed_weights()[1])
     if mode == "truth":
         if data.pool is None:
             raise OptionError("Latent variables of observed events are not known: another mode.")

@@ -14,7 +14,14 @@ from madminer.stats import log_ratio_to_best, p_values_from_log_r, regular_grid
 from madminer.tables import Table, tables_html
 from madminer.typing import FloatArray
 
-__all__ = ["LimitGrid", "limit_grid", "parameters_at_border", "regular_grid", "shown_point"]
+__all__ = [
+    "LimitGrid",
+    "limit_grid",
+    "parameters_at_border",
+    "regular_grid",
+    "shown_point",
+    "with_variance",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -37,8 +44,10 @@ class LimitGrid:
         dof: Degrees of freedom of the p-values.
         nus: Nuisance parameters that maximise the likelihood at each point, shape ``(n, k)``.
         log_constraint: Their log constraints without the constant, shape ``(n,)``.
-        log_r_errors: Standard deviations of log r from the finite simulation (histograms) or from
-            the training (ensembles), shape ``(n,)``; None where they are not known.
+        log_r_errors: Standard deviations of log r from the finite simulation (histograms, expected
+            data) or from the training (ensembles), shape ``(n,)``; None where they are not known.
+        scale_factor: Factor S on uncertainties by which limits that excluded their own truth are
+            widened: `log_r` is divided by S^2; 1 where they are as they came.
         histograms: Histograms at the points; None without.
         data: What is histogrammed of the data at each point, shape ``(n, n_x, n_statistics)``, and
             the weights of the events, shape ``(n_x,)``; both are zero for events where it is no
@@ -56,6 +65,7 @@ class LimitGrid:
     nus: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     log_constraint: FloatArray = field(default_factory=lambda: np.zeros(1))
     log_r_errors: FloatArray | None = None
+    scale_factor: float = 1.0
     histograms: Sequence[DensityHistogram] | None = None
     data: tuple[FloatArray, FloatArray] | None = None
 
@@ -96,7 +106,7 @@ class LimitGrid:
                 "The uncertainty of these limits is not known: it comes with histograms whose bins "
                 "are common to all points, and with ensembles of ratio estimators."
             )
-        shift = number(n_sigma, "n_sigma", 0.0) * self.log_r_errors
+        shift = number(n_sigma, "n_sigma", 0.0) * self.log_r_errors / self.scale_factor**2
         low, high = (np.minimum(self.log_r + sign * shift, 0.0) for sign in (-1.0, 1.0))
         return p_values_from_log_r(low, self.dof), p_values_from_log_r(high, self.dof)
 
@@ -120,6 +130,7 @@ class LimitGrid:
             },
             "events": f"{self.n_observed:{'.4g' if self.n_observed < 1000.0 else ',.0f'}}",
             "degrees of freedom": str(self.dof),
+            **({"widened by": f"{self.scale_factor:.3g}"} if self.scale_factor > 1.0 else {}),
         }
 
     def __repr__(self) -> str:
@@ -150,6 +161,7 @@ def limit_grid(
     log_constraint: FloatArray | None = None,
     log_r_errors: FloatArray | None = None,
     extra_variance: bool = False,
+    scale_factor: float = 1.0,
     histograms: Sequence[DensityHistogram] | None = None,
     data: tuple[FloatArray, FloatArray] | None = None,
 ) -> LimitGrid:
@@ -175,6 +187,7 @@ def limit_grid(
         log_constraint: Their log constraints, shape ``(n,)``; None for zero.
         log_r_errors: Standard deviations of log r, shape ``(n,)``; None where not known.
         extra_variance: Whether to add their variance, as above.
+        scale_factor: Factor S on uncertainties: log r is divided by S^2.
         histograms: Histograms at the points.
         data: Statistics and weights of the data.
 
@@ -202,7 +215,8 @@ def limit_grid(
         raise DataError("A log likelihood is not a number at some grid points.")
     log_r, i_best = log_ratio_to_best(llr_kin + log_p_rate + constraint)
     if extra_variance:
-        log_r = _widened(log_r, log_r_errors)
+        log_r = with_variance(log_r, log_r_errors)
+    log_r = log_r / scale_factor**2
     degrees = theta_grid.shape[1] if dof is None else whole(dof, "dof", 1)
     return LimitGrid(
         theta_grid=theta_grid,
@@ -216,6 +230,7 @@ def limit_grid(
         nus=np.empty((n, 0)) if nus is None else nus,
         log_constraint=constraint,
         log_r_errors=log_r_errors,
+        scale_factor=scale_factor,
         histograms=histograms,
         data=data,
     )
@@ -240,12 +255,17 @@ def parameters_at_border(grid: LimitGrid) -> list[int]:
     ]
 
 
-def _widened(log_r: FloatArray, errors: FloatArray | None) -> FloatArray:
-    """Log ratios of an estimator with the variance of log r added."""
+def with_variance(log_r: FloatArray, errors: FloatArray | None) -> FloatArray:
+    """Log ratios of an estimator with the variance of log r added.
+
+    Raises:
+        OptionError: If the errors are not known.
+    """
     if errors is None:
         raise OptionError(
             "extra_variance needs the uncertainty of log r, which is known for histograms with "
-            "bins common to all points and for ensembles of ratio estimators."
+            "bins common to all points, for ensembles of ratio estimators and, of expected limits, "
+            "for any ratio estimator."
         )
     q = -2.0 * log_r
     variance = errors**2  # s_q^2 / 4

@@ -71,6 +71,8 @@ class LimitOptions:
             for an estimator of theta alone in mode "ml".
         extra_variance: Whether the uncertainty of the simulation or of an ensemble is added to the
             variance of the test statistic, see `LimitGrid`.
+        widen: Whether expected limits that exclude their own truth are widened, see
+            `AsymptoticLimits.expected_limits`.
         seed: Source of randomness of events that are drawn.
 
     Raises:
@@ -104,10 +106,11 @@ class LimitOptions:
     _: KW_ONLY
     response: ResponseEstimator | StrPath | None = None
     extra_variance: bool = False
+    widen: bool = True
     seed: Seed = None
 
     def __post_init__(self) -> None:
-        flags = ("include_xsec", "weighted_histo", "return_histos", "extra_variance")
+        flags = ("include_xsec", "weighted_histo", "return_histos", "extra_variance", "widen")
         for name in (*flags, "sample_only_from_closest_benchmark"):
             checks.flag(getattr(self, name), name)
         checks.positive(self.luminosity, "luminosity")
@@ -156,4 +159,5 @@ class LimitKeywords(TypedDict, total=False):
     thetas_eval: ArrayLike | None
     response: ResponseEstimator | StrPath | None
     extra_variance: bool
+    widen: bool
     seed: Seed

@@ -14,10 +14,12 @@ from madminer.stats import p_values_from_log_r
 from madminer.typing import FloatArray, IntArray
 
 __all__ = [
+    "first_excluded",
     "report_border",
     "report_few_data",
     "report_few_events",
     "report_truth",
+    "report_uncertain",
     "report_untested",
 ]
 
@@ -31,6 +33,9 @@ EXCLUSION_LEVEL = 0.95
 
 FEW_EVENTS = 100.0
 """Effective number of events below which limits are reported as uncertain."""
+
+UNCERTAIN = 0.5
+"""Relative error of log r where exclusions begin, above which limits are reported as uncertain."""
 
 REACH = 0.1
 """Share of the width of the validated region by which limits may reach beyond it, on each side."""
@@ -53,18 +58,19 @@ def report_few_events(analyzer: DataAnalyzer, thetas: FloatArray) -> None:
         )
 
 
-def report_few_data(probabilities: FloatArray) -> None:
+def report_few_data(probabilities: FloatArray, n_needed: float = FEW_EVENTS) -> None:
     """Warn of Asimov data that are no average over what can be observed.
 
     Args:
         probabilities: Probabilities of the events that stand for the data, sum one, shape ``(n,)``.
+        n_needed: Effective number of events below which they are too few.
     """
     n_effective = 1.0 / float(np.sum(probabilities**2))
-    if n_effective < FEW_EVENTS:
+    if n_effective < n_needed:
         report_weakness(
             logger,
             "The expected data are %d simulated events, worth only %.3g unweighted ones: a few "
-            "events of large weight decide on the limits. Use more events, a larger test_split, "
+            "events decide on the limits. Use more events, a larger test_split, "
             "or sample_only_from_closest_benchmark=False.",
             len(probabilities),
             n_effective,
@@ -72,18 +78,31 @@ def report_few_data(probabilities: FloatArray) -> None:
 
 
 def report_truth(grid: LimitGrid, truth: FloatArray, log_r: float) -> None:
-    """Warn of an assumed truth that the limits expected from it exclude."""
-    p_value = float(p_values_from_log_r([min(log_r, 0.0)], grid.dof)[0])
+    """Warn of an assumed truth that the limits expected from it exclude.
+
+    Args:
+        grid: The limits, widened or not.
+        truth: The assumed truth, shape ``(p,)``.
+        log_r: Its log likelihood ratio to the best point, before limits were widened.
+    """
+    p_value = float(p_values_from_log_r([log_r], grid.dof)[0])
     if p_value < 1.0 - CONFIDENCE_LEVEL:
+        done = (
+            f"Limits are therefore widened by a factor {grid.scale_factor:.3g}: they say what this "
+            f"simulation and estimator can tell, not what the data could."
+            if grid.scale_factor > 1.0
+            else "These limits must not be used."
+        )
         report_weakness(
             logger,
             "The assumed truth theta = %s is excluded by the limits expected from it, with p = "
-            "%.2g where it should be 1; the best fit is %s. An estimator is biased, bins differ "
+            "%.2g where it should be 1; the best fit is %s. %s An estimator is biased, bins differ "
             "from point to point (fix_adaptive_binning), or the events are few: train it longer or "
             "on more samples, use common bins, or more test events.",
             shown_point(truth),
             p_value,
             shown_point(grid.best_theta),
+            done,
         )
 
 
@@ -98,6 +117,37 @@ def report_border(grid: LimitGrid, names: Sequence[str]) -> None:
             "ends there.",
             shown_point(grid.best_theta),
             ", ".join(names[i] for i in at_border),
+        )
+
+
+def first_excluded(grid: LimitGrid) -> int | None:
+    """Index of the point where exclusions begin, None if nothing is excluded."""
+    excluded = grid.p_values < 1.0 - EXCLUSION_LEVEL
+    return int(np.argmax(np.where(excluded, grid.p_values, -1.0))) if excluded.any() else None
+
+
+def report_uncertain(grid: LimitGrid, error: float) -> None:
+    """Warn of limits that depend on the simulated events at hand.
+
+    Args:
+        grid: The limits.
+        error: Standard deviation of log r at the first point that is excluded.
+    """
+    first = first_excluded(grid)
+    if first is None:
+        return
+    log_r = float(grid.log_r[first])
+    if error / grid.scale_factor**2 > UNCERTAIN * -log_r:
+        report_weakness(
+            logger,
+            "Where exclusions at %g %% begin, at theta = %s, log r = %.3g has an error of %.3g "
+            "from the finite number of simulated events: other events would give other limits. "
+            "Simulate more events, take fewer bins, or add this error to the variance of the test "
+            "statistic with extra_variance=True.",
+            100.0 * EXCLUSION_LEVEL,
+            shown_point(grid.theta_grid[first]),
+            log_r,
+            error / grid.scale_factor**2,
         )
 
 
@@ -144,11 +194,10 @@ def report_untested(grid: LimitGrid, validated: FloatArray | None) -> None:
 
 def _region(grid: LimitGrid) -> FloatArray:
     """Points that are not excluded and the first that is: they hold the border; none without."""
-    excluded = grid.p_values < 1.0 - EXCLUSION_LEVEL
-    if not excluded.any():
+    first = first_excluded(grid)
+    if first is None:
         return grid.theta_grid[:0]
-    first = int(np.argmax(np.where(excluded, grid.p_values, -1.0)))
-    chosen = ~excluded
+    chosen = grid.p_values >= 1.0 - EXCLUSION_LEVEL
     chosen[first] = True
     region: FloatArray = grid.theta_grid[chosen]
     return region

@@ -86,6 +86,8 @@ class HistogramShape:
             everywhere.
         products: Sums of products of weights in common bins, shape ``(K, b, b)``; None if bins
             depend on theta or hold events drawn at random.
+        variance: Sums of the squared weights of expected data in common bins, shape ``(b,)``; None
+            if bins depend on theta, or the data are observed.
     """
 
     term: BinnedShape
@@ -93,7 +95,8 @@ class HistogramShape:
     statistics: FloatArray
     weights: FloatArray
     theta_reference: FloatArray | None
-    products: FloatArray | None
+    products: FloatArray | None = None
+    variance: FloatArray | None = None
 
 
 def histogram_shape(
@@ -149,8 +152,9 @@ def histogram_shape(
             binning.volumes[np.newaxis],
         )
         products = binning.weight_products(values, weights) if options.weighted_histo else None
+        variance = None if data.pool is None else binning.counts(of_data, counted[seen] ** 2)
         shown = np.broadcast_to(_spread(of_data, seen), (len(thetas), len(seen), of_data.shape[1]))
-        return HistogramShape(term, [binning], shown, counted, None, products)
+        return HistogramShape(term, [binning], shown, counted, None, products, variance)
     rows = []
     for i, theta in enumerate(track(thetas, "Histograms")):
         values, of_data = (statistic.at(part, theta) for part in (simulated, observed[seen]))
@@ -172,7 +176,7 @@ def histogram_shape(
     )
     shown = np.stack([row[3] for row in rows])
     at_reference = None if statistic.turn is None else reference
-    return HistogramShape(term, binnings, shown, counted, at_reference, None)
+    return HistogramShape(term, binnings, shown, counted, at_reference)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

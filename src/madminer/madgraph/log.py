@@ -115,6 +115,10 @@ _CAUSES: Final[Sequence[tuple[re.Pattern[str], str]]] = [
             "MadGraph has no Pythia 8. Install it in MadGraph with 'install mg5amc_py8_interface'.",
         ),
         (
+            r"Pythia8 shower interrupted|Fail to produce a pythia8 output",
+            "Pythia stopped with an error: its own log, *_pythia8.log, is beside the events.",
+        ),
+        (
             r"This answer is not valid for current question",
             "MadGraph did not understand an answer of the script.",
         ),
@@ -193,7 +197,8 @@ def cross_sections_in_log(text: str) -> tuple[float | None, dict[str, float]]:
         >>> cross_sections_in_log("  Cross-section :   0.1 +- 0.002 pb\nINFO: w : 0.2 +- 0.1 pb")
         (0.1, {'w': 0.2})
     """
-    sections = _SECTION.findall(text)
+    # Summaries behind the reweighting, as after a shower, show the section of its last point.
+    sections = _SECTION.findall(text.partition("Computed cross-section:")[0])
     computed = text.rpartition("Computed cross-section:")[2] if "Computed" in text else text
     return (
         _number(sections[-1][0]) if sections else None,

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from madminer.errors import FileFormatError, NoEventsError, SimulatorError
+from madminer.io.hepmc import read_hepmc_weights
 from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.madgraph.cards import CardValues, card_entries
 from madminer.madgraph.log import cause_of_failure, cross_sections_in_log, log_tail, read_log
@@ -28,6 +29,7 @@ _SUFFIXES: Final = ("", "_nlo", "_lo", "_tree")  # aMC@NLO tells kinds of reweig
 _DIGITS: Final = 1e-5  # relative: headers hold values rounded to 7 digits
 _SUM: Final = 1e-3  # relative difference of sums of weights that are printed with 8 digits
 _IN_LOG: Final = 1e-2  # the log gives cross sections with 4 digits
+_FEWER: Final = "matching drops some, Main:numberOfEvents limits them, or Pythia failed"
 
 
 def event_file(folder: Path, *, is_nlo: bool = False) -> Path | None:
@@ -73,9 +75,6 @@ def check_product(run: Run, folder: Path, log: Path) -> Product:
     path = event_file(folder, is_nlo=run.is_nlo)
     if path is None:
         raise failure(f"MadGraph made no events for {run.name} ({run.benchmark})", log)
-    hepmc = next(iter(sorted(folder.glob("*.hepmc*"))), None)
-    if "pythia8_card" in run.cards and (hepmc is None or not hepmc.stat().st_size):
-        raise failure(f"Pythia made no showered events for {run.name} ({run.benchmark})", log)
     try:
         file = LHEFile(path)
         sums = _sum_weights(file)
@@ -88,6 +87,7 @@ def check_product(run: Run, folder: Path, log: Path) -> Product:
     sections = {name: factor * sums.totals[weight] for name, weight in names.items()}
     _check_different(run, sums, names, log, path)
     _check_cross_sections(run, file.header, sections, log, path)
+    hepmc = _check_showered(run, folder, sums.n_events, log)
     return Product(
         run=run.name,
         benchmark=run.benchmark,
@@ -238,6 +238,22 @@ def _check_cross_sections(
             raise failure(
                 f"{path}: the weights at {name!r} give {got:g} pb, {where} says {value:g} pb", log
             )
+
+
+def _check_showered(run: Run, folder: Path, n_events: int, log: Path) -> Path | None:
+    """Refuse showered events that are missing, or end where Pythia did."""
+    path = next(iter(sorted(folder.glob("*.hepmc*"))), None)
+    if "pythia8_card" not in run.cards:
+        return path
+    if path is None or not path.stat().st_size:
+        raise failure(f"Pythia made no showered events for {run.name} ({run.benchmark})", log)
+    try:
+        n_showered = len(read_hepmc_weights(path).numbers)
+    except (FileFormatError, NoEventsError) as error:
+        raise failure(f"The showered events of {run.name} cannot be read: {error}", log) from error
+    if n_showered < n_events:
+        logger.warning("%s holds %d of %d events: %s.", path, n_showered, n_events, _FEWER)
+    return path
 
 
 def _numbers(entries: Mapping[tuple[str, int], str]) -> dict[tuple[str, int], float]:
