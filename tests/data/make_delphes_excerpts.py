@@ -1,15 +1,18 @@
 """Cut small files of the same form out of files of Delphes and HepMC.
 
     python tests/data/make_delphes_excerpts.py ../shared/samples tests/data
+    python tests/data/make_delphes_excerpts.py signal/Events/run_01 tests/data 10
 
 The ROOT files keep the first events and the branches that are read; uproot writes them flat, so
 that "Jet.PT" is no part of a branch "Jet". The HepMC file keeps all events without vertices and
-particles.
+particles. The second form cuts ten events out of a run of MadGraph with Pythia behind it, in the
+same way.
 """
 
 from __future__ import annotations
 
 import gzip
+import re
 import sys
 from pathlib import Path
 
@@ -71,6 +74,19 @@ def strip_particles(source: Path, target: Path) -> None:
     target.write_bytes(gzip.compress(text, mtime=0))
 
 
+def cut_run(folder: Path, target: Path, n_events: int) -> None:
+    """Cut the first events out of a run of MadGraph with Pythia; headers stay as they are."""
+    name = f"sig_mg357_py8311_syst_{n_events}"
+    text = gzip.decompress((folder / "unweighted_events.lhe.gz").read_bytes())
+    events = b"".join(re.split(rb"(?=<event>)", text)[: 1 + n_events])
+    whole = events + b"</LesHouchesEvents>\n"
+    (target / f"{name}.lhe.gz").write_bytes(gzip.compress(whole, mtime=0))
+    text = gzip.decompress(next(folder.glob("*.hepmc.gz")).read_bytes())
+    events = b"".join(re.split(rb"(?m)^(?=E )", text)[: 1 + n_events])
+    whole = re.sub(rb"(?m)^[VP] .*\n", b"", events) + b"HepMC::IO_GenEvent-END_EVENT_LISTING\n"
+    (target / f"{name}_weights.hepmc2.gz").write_bytes(gzip.compress(whole, mtime=0))
+
+
 def main(source: Path, target: Path) -> None:
     """Make all excerpts."""
     for name, (excerpt, n_events) in FILES.items():
@@ -79,4 +95,7 @@ def main(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    if len(sys.argv) > 3:
+        cut_run(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -321,6 +321,23 @@ def test_network_that_knows_nu(toy: Toy) -> None:
         )
 
 
+def test_network_that_saw_nu_only_at_zero(toy: Toy) -> None:
+    """It takes nuisance parameters, and knows nothing of them."""
+    rng = np.random.default_rng(1)
+    theta, x = rng.normal(size=(200, 4)), rng.normal(size=(200, 19))
+
+    def limits() -> LimitGrid:
+        estimator = ParameterizedRatioEstimator(n_hidden=(3,))
+        y = rng.integers(0, 2, size=200)
+        estimator.train("carl", x, y, theta, n_epochs=1, verbose="none", seed=1)
+        return toy.limits.observed_limits("ml", x[:3], model_file=estimator, thetas_eval=FEW)
+
+    assert len(limits().p_values) == len(FEW)
+    theta[:, 2:] = 0.0
+    with pytest.raises(OptionError, match="trained at nu = 0 alone"):
+        limits()
+
+
 def test_truth_event_by_event(nuisance_event_file: MakeFile) -> None:
     toy = Toy.of(nuisance_event_file(160))
     truth = np.array([0.1, -0.2])

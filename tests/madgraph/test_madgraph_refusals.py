@@ -50,6 +50,28 @@ def test_another_madgraph_runs(bench: Bench, miner: MadMiner) -> None:
         miner.run(**bench.arguments(run_card_file=bench.run_card))
 
 
+@pytest.mark.parametrize(
+    ("theta", "is_refused"),
+    [((0.0, 3.0), True), ((0.0, 3.003), False), ((1.0, 3.0), False), ((0.0, -3.0), False)],
+)
+def test_weights_that_the_shower_calls_the_same(
+    bench: Bench, theta: tuple[float, float], is_refused: bool
+) -> None:
+    """MadGraph 3.5.7 was seen to announce six weights and to write five, for w and ww as here."""
+    miner = MadMiner()
+    for lha_id, name in ((2, "CWL2"), (5, "CPWL2")):
+        miner.add_parameter("dim6", lha_id, name, param_card_transform="16.52*theta")
+    for name, point in {"sm": (0.0, 0.0), "w": (3.0, 0.0), "ww": theta}.items():
+        miner.add_benchmark(dict(zip(("CWL2", "CPWL2"), point, strict=True)), name)
+    arguments = bench.arguments(run_card_files=[bench.run_card], sample_benchmarks=["sm"])
+    assert len(miner.plan_runs(**arguments).runs) == 1  # without a shower
+    if is_refused:
+        with pytest.raises(OptionError, match="the weights at 'w' and 'ww' the same"):
+            miner.plan_runs(**arguments, pythia8_card_file=bench.run_card)
+    else:
+        miner.plan_runs(**arguments, pythia8_card_file=bench.run_card)
+
+
 REFUSED = {
     "benchmark": ({"sample_benchmark": "nosuch"}, UnknownNameError, "no benchmark"),
     "systematics": ({"systematics": ["nosuch"]}, UnknownNameError, "nosuch"),

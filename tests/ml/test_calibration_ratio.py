@@ -25,6 +25,7 @@ from madminer.errors import (
     OptionError,
     SetupError,
     ShapeError,
+    UnknownNameError,
 )
 from madminer.fisherinformation import FisherInformation
 from madminer.likelihood import NeuralLikelihood
@@ -441,6 +442,21 @@ def test_event_files_calibrate_with_all_their_events(
     for curve, expected in zip(from_file.curves, twin.curves, strict=True):
         np.testing.assert_allclose(curve.log_r, expected.log_r, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(curve.errors, expected.errors, rtol=1e-9, atol=1e-12)
+
+
+def test_points_may_be_names_of_benchmarks(from_file: CalibratedRatio, event_file: Path) -> None:
+    setup = SampleAugmenter(event_file).setup
+    names = [name for name in setup.physical_benchmarks if name != "sm"][:2]
+    thetas = [setup.theta(name) for name in names]
+    options: Any = {"n_bins": 4, "partition": "all"}
+    named = CalibratedRatio.from_events(from_file.estimator, event_file, names, "sm", **options)
+    twin = CalibratedRatio.from_events(
+        from_file.estimator, event_file, thetas, setup.theta("sm"), **options
+    )
+    np.testing.assert_array_equal(named.theta, twin.theta)
+    np.testing.assert_array_equal(named.curves[0].log_r, twin.curves[0].log_r)
+    with pytest.raises(UnknownNameError, match="nowhere"):
+        CalibratedRatio.from_events(from_file.estimator, event_file, ["nowhere"], "sm")
 
 
 def test_likelihoods_limits_and_information_take_calibrated_ratios(

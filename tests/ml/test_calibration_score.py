@@ -359,7 +359,7 @@ def test_more_training_and_calibrations_are_to_be_validated_again(trained: Score
     assert estimator.validated_thetas is None
 
 
-@pytest.mark.parametrize("value", [[[0.0]], "all", [[0.0, "x"]], [], {"a": 1.0}])
+@pytest.mark.parametrize("value", [[[0.0]], "all", [[0.0, "x"]], {"a": 1.0}])
 def test_damaged_validated_thetas_are_refused(
     value: object, trained: ScoreEstimator, tmp_path: Path
 ) -> None:
@@ -369,3 +369,14 @@ def test_damaged_validated_thetas_are_refused(
     path.write_text(json.dumps({**settings, "validated_thetas": value}))
     with pytest.raises(FileFormatError):
         load_estimator(tmp_path / "model")
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "negative", "good"])
+def test_joint_scores_that_do_not_belong_are_reported(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    x, t_xz = events(5000, 6)
+    if kind == "shuffled":
+        t_xz = np.random.default_rng(1).permutation(t_xz)
+    CalibratedScore.fit(linear(), x, -t_xz if kind == "negative" else t_xz)
+    assert ("hardly depend on component 1" in caplog.text) == (kind != "good")

@@ -127,7 +127,7 @@ def test_each_check_finds_its_fault(
     exact = simulator().log_r
     estimator = known_ratio(lambda x, theta: fault(exact, x, theta))
     assert expected <= failed(estimator, events)
-    assert estimator.validated_thetas is None
+    assert len(estimator.validated_thetas) == 0
 
 
 def test_a_ratio_that_is_right_at_one_theta_only(

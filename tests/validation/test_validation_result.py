@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from madminer.errors import EvidenceError, OptionError, OutputError
-from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
+from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator, load_estimator
 from madminer.validation import (
     Graph,
     Series,
@@ -256,14 +256,18 @@ def test_estimators_know_where_they_were_found_calibrated(
     assert result.call == "validate(estimator, events, classifier=False)"
 
 
-def test_what_failed_is_not_said_to_be_calibrated(estimator: ParameterizedRatioEstimator) -> None:
+def test_what_failed_is_remembered_as_failed(
+    estimator: ParameterizedRatioEstimator, tmp_path: Path
+) -> None:
     estimator.validated_thetas = None
     events = shifted_gaussians(20_000)
     wrong = replace(events, r_xz=events.r_xz[::-1])  # ratios of the other point
     assert "calibration curve of ratios" in {
         check.name for check in validate(estimator, wrong, classifier=False).failed
     }
-    assert estimator.validated_thetas is None
+    assert np.shape(estimator.validated_thetas) == (0, 1)
+    estimator.save(tmp_path / "failed")
+    assert np.shape(load_estimator(tmp_path / "failed").validated_thetas) == (0, 1)
 
 
 def test_scores_have_no_such_points() -> None:

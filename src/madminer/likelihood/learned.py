@@ -108,6 +108,25 @@ def _log_f(
     return member.evaluate_log_likelihood_ratio(x, positions, all_combinations, with_score)
 
 
+def _check_nus(
+    members: Sequence[ParameterizedRatioEstimator | LikelihoodEstimator], p: int
+) -> None:
+    """Refuse networks that saw no nuisance parameter but zero: elsewhere they are noise."""
+    for member in members:
+        scaling = member._theta_scaling
+        if scaling is None:
+            continue
+        is_constant = (scaling.means == 0.0) & (scaling.stds == 1.0)  # of a sample drawn never so
+        if np.all(is_constant[p:]) and not np.all(is_constant):
+            raise OptionError(
+                "The estimator was trained at nu = 0 alone and does not know what nuisance "
+                "parameters do. Train it with samples of nu drawn at random "
+                "(iid_nuisance_parameters), or without nuisance parameters and give "
+                "response=train_response(...), or load the events with "
+                "include_nuisance_parameters=False."
+            )
+
+
 def learned_density(model: Estimator | Ensemble | StrPath, setup: AnalysisSetup) -> LearnedDensity:
     """Load an estimator where a path is given, and check that it fits to a setup.
 
@@ -120,7 +139,8 @@ def learned_density(model: Estimator | Ensemble | StrPath, setup: AnalysisSetup)
         The density.
 
     Raises:
-        OptionError: If it is another type of estimator.
+        OptionError: If it is another type of estimator, or it knows nuisance parameters by name
+            but was trained at nu = 0 alone.
         NotTrainedError: If it was not trained, or an ensemble has no members.
         SetupError: If the numbers of parameters or observables are others than those of the setup.
     """
@@ -159,4 +179,6 @@ def learned_density(model: Estimator | Ensemble | StrPath, setup: AnalysisSetup)
             f"events have {n_observables}."
         )
     knows_nu = v > 0 and densities[0].n_parameters == p + v
+    if knows_nu:
+        _check_nus(densities, p)
     return LearnedDensity(densities, p, knows_nu, getattr(known, "validated_thetas", None))

@@ -157,7 +157,7 @@ def report_untested(grid: LimitGrid, validated: FloatArray | None) -> None:
     Args:
         grid: Limits from the likelihood that an estimator gives.
         validated: Parameter points at which it was validated, shape ``(n, p)`` or, with nuisance
-            parameters, ``(n, p + v)``; None if it never was.
+            parameters, ``(n, p + v)``; none if it failed, None if it never was.
     """
     points = _region(grid)
     if not len(points):
@@ -167,13 +167,22 @@ def report_untested(grid: LimitGrid, validated: FloatArray | None) -> None:
         f"Run madminer.validation.validate(estimator, events, theta=[{_listed(ends)}]) before you "
         f"trust them, or take p-values from toy experiments, which need no calibration."
     )
-    if validated is None or not len(validated):
+    if validated is None:
         report_weakness(
             logger,
             "The limits exclude parameter points at %g %%, but whether the likelihood ratios of "
             "the estimator are calibrated was never tested. %s",
             100.0 * EXCLUSION_LEVEL,
             remedy,
+        )
+        return
+    if not len(validated):
+        report_weakness(
+            logger,
+            "The limits exclude parameter points at %g %%, but the estimator failed its "
+            "validation. Train it longer or with more events, calibrate it (CalibratedRatio), or "
+            "take p-values from toy experiments, which need no calibration.",
+            100.0 * EXCLUSION_LEVEL,
         )
         return
     known = np.asarray(validated, dtype=np.float64)[:, : points.shape[1]]

@@ -14,7 +14,13 @@ from typing import Any
 
 from madminer import checks
 from madminer.errors import MissingFileError, OptionError, SetupError
-from madminer.madgraph.cards import CardValues, card_values, parameter_card, reweight_card
+from madminer.madgraph.cards import (
+    CardValues,
+    card_values,
+    check_shower_names,
+    parameter_card,
+    reweight_card,
+)
 from madminer.madgraph.commands import check_process_card, is_nlo_process
 from madminer.madgraph.execute import Limits
 from madminer.madgraph.options import MOST_SEED, RunOptions
@@ -178,6 +184,8 @@ class _RunMaker:
         others = {name: point for name, point in self.points.items() if name != benchmark}
         if others and not is_background:
             cards["reweight_card"] = reweight_card(others)
+            if "pythia8_card" in self.further_cards and options.order == "LO":
+                check_shower_names(cards["param_card"], self.points, benchmark)
         if run_card is not None:
             is_nlo = options.order == "NLO"
             cards["run_card"] = run_card_with_systematics(run_card, self.systematics, is_nlo=is_nlo)

@@ -607,6 +607,8 @@ def _check_validated(settings: Mapping[str, Any], n_parameters: int | None) -> F
     if settings.get("validated_thetas") is None:
         return None
     stored = checks.real_array(settings["validated_thetas"], "validated_thetas")
+    if not stored.size:  # a validation failed
+        return np.empty((0, n_parameters or 0))
     return load_thetas(stored, n_parameters or 0, "validated_thetas")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import fields
 from typing import Any, NoReturn, Self, final
@@ -16,7 +16,12 @@ from madminer.errors import FileFormatError, NotAvailableError, OptionError, Sha
 from madminer.evidence import is_strict, report_weakness
 from madminer.ml.calibrated_network import CalibratedNetwork
 from madminer.ml.calibration_curves import CalibrationCurve, calibration_curve
-from madminer.ml.calibration_events import joint_ratio_sample, loaded_ratios, report_means
+from madminer.ml.calibration_events import (
+    joint_ratio_sample,
+    load_points,
+    loaded_ratios,
+    report_means,
+)
 from madminer.ml.inputs import (
     DataLike,
     load_columns,
@@ -164,8 +169,8 @@ class CalibratedRatio(ParameterizedRatioEstimator):
         cls,
         estimator: ParameterizedRatioEstimator,
         filename: StrPath,
-        theta: DataLike,
-        theta1: DataLike,
+        theta: DataLike | str | Sequence[str],
+        theta1: DataLike | str,
         partition: str = "validation",
         *,
         test_split: float | None = 0.2,
@@ -178,9 +183,10 @@ class CalibratedRatio(ParameterizedRatioEstimator):
         Args:
             estimator: Single ratio estimator, as for `fit`.
             filename: Event file.
-            theta: Points of the calibration, shape ``(n_thetas, n_parameters)``, with nuisance
-                parameters in the last columns if the estimator knows them.
-            theta1: The reference of the training, shape ``(n_parameters,)``.
+            theta: Points of the calibration: names of benchmarks, or numbers, shape ``(n_thetas,
+                n_parameters)``, with nuisance parameters in the last columns if the estimator knows
+                them.
+            theta1: The reference of the training: a name, or numbers, shape ``(n_parameters,)``.
             partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; not one that the
                 estimator was trained on, nor one that will test the calibration.
             test_split: Fraction of events kept for testing.
@@ -192,7 +198,10 @@ class CalibratedRatio(ParameterizedRatioEstimator):
             The calibrated estimator; see `fit` for the errors.
         """
         _check_kind(estimator)
-        points, reference = estimator._load_theta(theta), _reference(estimator, theta1)
+        estimator._trained()
+        m = estimator.n_parameters or 0
+        points = load_points(theta, filename, m)
+        reference = _reference(estimator, load_points(theta1, filename, m, "theta1"))
         sample = joint_ratio_sample(
             filename,
             points,

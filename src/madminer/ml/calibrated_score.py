@@ -13,9 +13,10 @@ expectation. See `madminer.stats.score_moments` for the mathematics and for the 
 
 from __future__ import annotations
 
+import logging
 from copy import deepcopy
 from dataclasses import dataclass, fields
-from typing import Any, NoReturn, Self, final
+from typing import Any, Final, NoReturn, Self, final
 
 import numpy as np
 import torch
@@ -28,9 +29,10 @@ from madminer.errors import (
     OptionError,
     ShapeError,
 )
+from madminer.evidence import report_weakness
 from madminer.ml.calibration_curves import LEAST_EVENTS
-from madminer.ml.calibration_events import joint_score_sample
-from madminer.ml.inputs import DataLike, check_finite, load_columns, load_thetas, normalized_weights
+from madminer.ml.calibration_events import joint_score_sample, load_points
+from madminer.ml.inputs import DataLike, check_finite, load_columns, normalized_weights
 from madminer.ml.persistence import StoredModel
 from madminer.ml.score import ScoreEstimator
 from madminer.nn.networks import MLP
@@ -39,6 +41,11 @@ from madminer.tables import Table, tables_html
 from madminer.typing import FloatArray, StrPath
 
 __all__ = ["CalibratedScore", "ScoreCalibration"]
+
+logger = logging.getLogger("madminer.ml")
+
+SIGNIFICANT: Final = 3.0
+"""Standard errors by which slopes are positive where something was learned."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +101,7 @@ class ScoreCalibration:
                 f"are worth {moments.n_effective:.3g}. Use more events."
             )
         A = moments.calibration()
+        _report_unrelated(A.value, A.errors)
         scatter = probabilities[:, np.newaxis] * ((scores - mean) @ A.value.T)
         errors = np.linalg.norm(scatter, axis=0) if shift else mean
         return cls(A.value, A.errors, -A.value @ mean, errors, moments.n_effective)
@@ -113,6 +121,22 @@ class ScoreCalibration:
         n = len(self.shift)
         columns = (*(f"A, column {i}" for i in range(n)), "b")
         return Table(columns, rows, "Calibration", frozenset(range(n + 1)))
+
+
+def _report_unrelated(slopes: FloatArray, errors: FloatArray) -> None:
+    """Warn of components on which the joint score does not depend, or with the wrong sign."""
+    for i, (slope, error) in enumerate(zip(np.diag(slopes), np.diag(errors), strict=True)):
+        if slope < SIGNIFICANT * error:
+            report_weakness(
+                logger,
+                "The joint scores hardly depend on component %d of the estimated ones: the slope "
+                "is %.2g +- %.2g. The calibration keeps nothing of it. Check that joint scores and "
+                "events are in the same order and belong to this reference point; else the "
+                "network learned nothing.",
+                i,
+                slope,
+                error,
+            )
 
 
 _ARRAYS = ("matrix", "matrix_errors", "shift", "shift_errors")
@@ -209,7 +233,7 @@ class CalibratedScore(ScoreEstimator):
         cls,
         estimator: ScoreEstimator,
         filename: StrPath,
-        theta: DataLike,
+        theta: DataLike | str,
         partition: str = "validation",
         *,
         test_split: float | None = 0.2,
@@ -221,8 +245,9 @@ class CalibratedScore(ScoreEstimator):
         Args:
             estimator: Score estimator, as for `fit`.
             filename: Event file.
-            theta: Reference point of the training, shape ``(n_parameters,)``, followed by the
-                nuisance parameters if the score has components for them.
+            theta: Reference point of the training: the name of a benchmark, or numbers, shape
+                ``(n_parameters,)``, followed by the nuisance parameters if the score has components
+                for them.
             partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``; not one that the
                 estimator was trained on, nor one that will test the calibration.
             test_split: Fraction of events kept for testing.
@@ -237,7 +262,7 @@ class CalibratedScore(ScoreEstimator):
         """
         _check_kind(estimator)
         estimator._trained()
-        points = load_thetas(theta, estimator.n_parameters or 0)
+        points = load_points(theta, filename, estimator.n_parameters or 0)
         reference = estimator.theta_ref
         if len(points) != 1 or (reference is not None and not np.allclose(points[0], reference)):
             raise OptionError(

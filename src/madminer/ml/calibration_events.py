@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from madminer.analysis.response import EventResponse
 from madminer.analysis.weights import parameter_points
 from madminer.errors import NegativeWeightError, SetupError, ShapeError
 from madminer.evidence import report_weakness
-from madminer.ml.inputs import DataLike, check_finite, load_array
+from madminer.ml.inputs import DataLike, check_finite, load_array, load_thetas
 from madminer.sampling.augment import joint_ratio
 from madminer.sampling.weighted import WeightedSample, weighted_sample
 from madminer.typing import FloatArray, StrPath
@@ -22,6 +23,7 @@ __all__ = [
     "JointRatioSample",
     "joint_ratio_sample",
     "joint_score_sample",
+    "load_points",
     "loaded_ratios",
     "report_means",
 ]
@@ -133,6 +135,35 @@ def joint_score_sample(
         nu=theta[p:] if len(theta) > p else None,
         nuisance_score=len(theta) > p,
     )
+
+
+def load_points(
+    theta: DataLike | str | Sequence[str], filename: StrPath, m: int, name: str = "theta"
+) -> FloatArray:
+    """Get parameter points, of which some may be names of benchmarks.
+
+    Args:
+        theta: A name, names, or numbers, shape ``(m,)`` or ``(n, m)``.
+        filename: Event file, whose benchmarks these are.
+        m: Number of parameters of the estimator.
+        name: What the points are called in messages.
+
+    Returns:
+        The points, shape ``(n, m)``; nuisance parameters of benchmarks are zero.
+
+    Raises:
+        UnknownNameError: If there is no such benchmark.
+        ShapeError: If the number of parameters differs.
+        DataError: If a value is not finite.
+    """
+    names = [theta] if isinstance(theta, str) else theta
+    if isinstance(names, Sequence) and names and all(isinstance(one, str) for one in names):
+        analyzer = DataAnalyzer(filename)
+        p = _n_theory_parameters(analyzer, m)
+        points = np.zeros((len(names), m))
+        points[:, :p] = [analyzer.setup.theta(str(one)) for one in names]
+        return points
+    return load_thetas(theta, m, name)
 
 
 def _n_theory_parameters(analyzer: DataAnalyzer, m: int) -> int:

@@ -74,8 +74,8 @@ def validate(
         follows; printed it is a table.
 
         An estimator of ratios that is given as an object, not as a file, then knows where it was
-        found calibrated, ``estimator.validated_thetas``, so that limits do not warn; save it to
-        keep this. Nothing is written to files.
+        found calibrated, ``estimator.validated_thetas``, so that limits do not warn; at no point if
+        a check failed. Save it to keep this. Nothing is written to files.
 
     Raises:
         OptionError: If the reference point is not known, or an option lies outside its range.
@@ -124,8 +124,11 @@ def validate(
         events.theta if model.knows_ratios else None,
         _call(estimator, given, events, parts, classifier),
     )
-    if isinstance(estimator, Estimator) and _is_calibrated(result):
-        estimator.validated_thetas = result.theta
+    if isinstance(estimator, Estimator) and result.theta is not None:
+        if result.failed:
+            estimator.validated_thetas = result.theta[:0]
+        elif _is_calibrated(result):
+            estimator.validated_thetas = result.theta
     return result
 
 
@@ -136,9 +139,8 @@ def _doubtful(check: ValidationCheck) -> ValidationCheck:
 
 
 def _is_calibrated(result: Validation) -> bool:
-    """Whether nothing speaks against the ratios, and there were enough events for their curve."""
-    names = [check.name for check in result if check.passed]
-    return not result.failed and CURVE.name in names
+    """Whether there were enough events for the calibration curve of ratios, and it passed."""
+    return CURVE.name in [check.name for check in result if check.passed]
 
 
 def _call(
