@@ -148,6 +148,12 @@ class Messages:
     records: list[tuple[str, int, str]] = field(default_factory=list)
     warned: list[tuple[str, type[Warning]]] = field(default_factory=list)
 
+    @property
+    def texts(self) -> list[str]:
+        """Texts of warnings, those of the log first, each once."""
+        logged = [text for _, level, text in self.records if level >= logging.WARNING]
+        return list(dict.fromkeys([*logged, *(text for text, _ in self.warned)]))
+
     def repeat(self, prefix: str = "") -> None:
         """Say it again in this process.
 

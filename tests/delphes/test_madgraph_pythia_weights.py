@@ -69,7 +69,7 @@ def test_weights_are_those_before_the_shower(hepmc: HepMCWeights) -> None:
         np.testing.assert_allclose(others[name], column / N_SHOWERED, rtol=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore:.*has weights that sum to")  # ten of two hundred events
+@pytest.mark.filterwarnings("ignore:.*holds 10 events, but its header announces 200")
 def test_every_source_gives_the_same(setup_of_run: Path, delphes: Path) -> None:
     found = {}
     for source in ("hepmc", "delphes", "lhe"):

@@ -150,6 +150,30 @@ def write_events(process: Path, name: str, *, reweight: bool, old: dict[str, str
             say(f"INFO: {weight_name} : {total} +- 0.1 pb ")
 
 
+def shower(folder: Path, *, reweight: bool) -> None:
+    log = folder / "tag_1_pythia8.log"
+    log.write_text("This is PYTHIA version 8.311\n")
+    if BEHAVIOUR == "pythia_refuses":
+        said = (
+            "PYTHIA Error: input string not found in settings databases::\n   NoSuch:setting=on\n"
+        )
+        log.write_text(f"{said} PYTHIA Abort from Pythia::init: some settings did not make sense\n")
+        time.sleep(600)  # it tries for ever
+    event = 'E {} -1 -1. -1. -1. 0 0 0 1 2 0 1 1.0e-01\nN 1 "Weight"\nC 2.0 0.1\n'
+    n_showered = 5 if BEHAVIOUR == "pythia_few" else 20
+    text = "HepMC::Version 2.06.09\nHepMC::IO_GenEvent-START_EVENT_LISTING\n"
+    text += "".join(map(event.format, range(n_showered)))
+    if BEHAVIOUR == "pythia_dies":
+        (folder / "tag_1_pythia8_events.hepmc").write_text(text[:-9])
+        say('Command "generate_events" interrupted with error:')
+        say("InvalidCmd : Pythia8 shower interrupted with return code 137.")
+        return
+    whole = f"{text}HepMC::IO_GenEvent-END_EVENT_LISTING\n"
+    (folder / "tag_1_pythia8_events.hepmc.gz").write_bytes(gzip.compress(whole.encode()))
+    if reweight:  # again, but of the point that it was reweighted to last
+        say("     Cross-section :   1234 +- 0.001 pb\n     Nb of events :  20")
+
+
 def output(target: Path, commands: str) -> None:
     if BEHAVIOUR == "no_model" or "NoSuchModel" in commands:
         say("\x1b[1;31mError detected in sub-command import model NoSuchModel\nwrite debug file")
@@ -208,10 +232,7 @@ def launch(process: Path, name: str, switches: list[str]) -> None:
             say(f'Error detected in "generate_events {name}"')
             say(f"A compilation Error occurs when trying to compile {process}/rw_me/SubProcesses.")
         if "shower=Pythia8" in switches and BEHAVIOUR != "no_pythia":
-            hepmc = process / "Events" / name / "tag_1_pythia8_events.hepmc.gz"
-            hepmc.write_bytes(gzip.compress(b"HepMC"))
-            if reweight:  # again, but of the point that it was reweighted to last
-                say("     Cross-section :   1234 +- 0.001 pb\n     Nb of events :  20")
+            shower(process / "Events" / name, reweight=reweight)
         elif "shower=Pythia8" in switches:
             say('"Pythia8" not valid option for "shower"')
     (process / "RunWeb").unlink()

@@ -79,6 +79,31 @@ def test_missing_shower_is_noticed(bench: Bench, miner: MadMiner) -> None:
         miner.run(**bench.arguments(run_card_file=bench.run_card, pythia8_card_file=bench.run_card))
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        ("pythia_dies", r"truncated[\s\S]*Pythia stopped with an error"),
+        ("pythia_refuses", r"did not start: .*NoSuch:setting=on.*Correct the card"),
+    ],
+)
+def test_failures_of_the_shower(bench: Bench, miner: MadMiner, behaviour: str, words: str) -> None:
+    bench.behave(behaviour)
+    arguments = bench.arguments(run_card_file=bench.run_card, pythia8_card_file=bench.run_card)
+    with pytest.raises(SimulatorError, match=words):
+        miner.run(**arguments, quiet_timeout=60.0)
+    assert bench.events == ["run_01_unchecked"]
+
+
+def test_fewer_showered_events_are_said(
+    bench: Bench, miner: MadMiner, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.behave("pythia_few")
+    arguments = bench.arguments(run_card_file=bench.run_card, pythia8_card_file=bench.run_card)
+    (product,) = miner.run(**arguments).products
+    assert product.n_events == 20
+    assert "holds 5 of 20 events: matching drops some" in caplog.text
+
+
 def test_fewer_events_are_said(
     bench: Bench, miner: MadMiner, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,12 +1,14 @@
 """The real MadGraph, whose folder the environment variable MADGRAPH_DIR names.
 
 It needs gfortran, the model EWdim6, and in its Python (MADGRAPH_PYTHON, else python3) the packages
-six and numpy.
+six and numpy. Where it has its interface to Pythia 8, that is tested, too, with Delphes behind it
+where DELPHES_DIR names its folder.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from madminer import LHEReader, MadMiner
+from madminer import DelphesReader, LHEReader, MadMiner
+from madminer.delphes.column_names import named_columns
 from madminer.errors import SimulatorError
+from madminer.io.hepmc import read_hepmc_weights
 from madminer.io.lhe import read_lhe
 
 MADGRAPH = os.environ.get("MADGRAPH_DIR")
@@ -209,3 +213,84 @@ def test_failures_are_named(
     }
     with pytest.raises(SimulatorError, match=words):
         miner.run_multiple(**arguments)
+
+
+# Its interface to Pythia 8
+
+
+def has_pythia() -> bool:
+    """Whether MadGraph knows of the interface, at the place that it is told or the usual one."""
+    home = Path(str(MADGRAPH))
+    file = home / "input" / "mg5_configuration.txt"
+    text = file.read_text() if file.is_file() else ""
+    found = re.search(r"(?m)^\s*mg5amc_py8_interface_path\s*=\s*([^#\s]+)", text)
+    folder = Path(found[1] if found else "HEPTools/MG5aMC_PY8_interface")
+    return (home / folder / "MG5aMC_PY8_interface").is_file()
+
+
+needs_pythia = pytest.mark.skipif(
+    not has_pythia(), reason="needs MadGraph with its command install mg5amc_py8_interface"
+)
+
+
+@pytest.fixture(scope="module")
+def showered(
+    miner: MadMiner, arguments: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """Two hundred events at two benchmarks; each half is showered on a core of its own."""
+    folder = tmp_path_factory.mktemp("showered")
+    (folder / "run.dat").write_text(RUN_CARD.replace(f"{N_EVENTS} = nevents", "200 = nevents"))
+    (folder / "pythia.dat").write_text("HEPMCoutput:file = hepmc.gz\nPartonLevel:MPI = off\n")
+    others = {
+        "run_card_files": [folder / "run.dat"],
+        "pythia8_card_file": folder / "pythia.dat",
+        "mg_process_directory": folder / "signal",
+        "log_directory": folder / "logs",
+        "sample_benchmarks": ["sm", "w"],
+        "n_cores": 2,
+    }
+    return miner.run_multiple(**arguments | others)
+
+
+@needs_pythia
+def test_showered_events_keep_their_weights(miner: MadMiner, showered: Any) -> None:
+    for product in showered.products:
+        found = read_hepmc_weights(product.hepmc_file)
+        nominal, others = named_columns(found.names).split(found.matrix)
+        assert found.cross_section == pytest.approx(product.cross_section, rel=1e-3)
+        events = read_lhe(product.event_file)[1]
+        assert len(nominal) == events.n_events == 200
+        np.testing.assert_allclose(nominal / nominal.mean(), events.xwgtup / events.xwgtup.mean())
+        for name in set(miner.benchmarks) - {product.benchmark}:
+            np.testing.assert_allclose(
+                others[name] / nominal, events.weights[name] / events.xwgtup, rtol=1e-6
+            )
+
+
+@needs_pythia
+@pytest.mark.skipif("DELPHES_DIR" not in os.environ, reason="needs Delphes: set DELPHES_DIR")
+def test_delphes_reads_showered_events(miner: MadMiner, showered: Any, tmp_path: Path) -> None:
+    delphes = Path(os.environ["DELPHES_DIR"])
+    miner.save(tmp_path / "setup.h5")
+    before = LHEReader(tmp_path / "setup.h5")
+    before.add_observable("n", "len(j)")
+    for product in showered.products:
+        before.add_sample(product.event_file, product.benchmark)
+    before.analyse_samples()
+    for source in ("lhe", "hepmc", "delphes"):
+        reader = DelphesReader(tmp_path / "setup.h5")
+        reader.add_observable("n", "len(j)")
+        for product in showered.products:
+            files = {
+                "delphes_filename": product.hepmc_file.with_name(
+                    "tag_1_pythia8_events_delphes.root"
+                ),
+                "lhe_filename": product.event_file if source == "lhe" else None,
+            }
+            reader.add_sample(product.hepmc_file, product.benchmark, **files, weights=source)
+        reader.run_delphes(
+            delphes, delphes / "cards" / "delphes_card_ATLAS.tcl", log_file=tmp_path / "log"
+        )
+        reader.analyse_delphes_samples()
+        for name, column in before.weights.items():
+            np.testing.assert_allclose(reader.weights[name], column, rtol=1e-6)

@@ -781,3 +781,21 @@ def test_short_displays() -> None:
     ensemble.train_all(method="sally", x=X, t_xz=X, n_epochs=1, verbose="none")
     assert repr(ensemble) == "Ensemble(2 ScoreEstimator, 2 trained)"
     assert ensemble._repr_html_().count("ScoreEstimator(n_hidden=(4,)") == 2
+
+
+def test_ensembles_know_where_they_were_found_calibrated(ratios: Ensemble, tmp_path: Path) -> None:
+    """Files keep it, until another member or training makes the mean another one."""
+    ratios.save(tmp_path / "unknown")
+    ensemble = Ensemble()
+    ensemble.load(tmp_path / "unknown")
+    assert ensemble.validated_thetas is None
+    ensemble.validated_thetas = THETAS
+    ensemble.save(tmp_path / "known")
+    loaded = load_estimator(tmp_path / "known")
+    np.testing.assert_array_equal(loaded.validated_thetas, THETAS)
+    loaded.add_estimator(load_estimator(tmp_path / "unknown" / "estimator_0"))
+    assert loaded.validated_thetas is None
+    index = tmp_path / "known" / "ensemble.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "validated_thetas": "all"}))
+    with pytest.raises(FileFormatError):
+        load_estimator(tmp_path / "known")

@@ -217,3 +217,47 @@ def test_templates_are_valid(template, tmp_path, capsys, monkeypatch):
         load_analysis(file)
     code, _, err = call(capsys, monkeypatch, "init", file, "--template", template)
     assert (code, "exists" in err) == (1, True)
+
+
+def test_networks_learn_nuisance_parameters(tmp_path):
+    """A ratio with nu drawn at random is profiled; one that saw nu = 0 alone is refused."""
+    priors = {name: ["gaussian", 0.0, 0.02] for name in ("clq1", "clq3")}
+    sample = {
+        "kind": "ratio",
+        "theta0": {"random": {"n": 20, "priors": priors}},
+        "theta1": "sm",
+        "n_samples": 400,
+    }
+    grid = {"grid_ranges": [[-0.1, 0.1], [-0.05, 0.05]], "grid_resolutions": 3}
+    limits = {"mode": "ml", "theta_true": "sm", "estimator": "alices", "profile_nuisances": True}
+    network = {
+        "type": "parameterized_ratio",
+        "method": "alices",
+        "sample": "r",
+        "settings": {"n_hidden": [5]},
+        "options": {"n_epochs": 1, "verbose": "none"},
+    }
+    systematics = {"norm": {"effect": "norm", "options": {"norm_variation": 1.2}}}
+    events = {"samples": [{"simulation": "muons", "options": {"systematics": ["norm"]}}]}
+    changes = {
+        "setup": {"process": "drell_yan", "systematics": systematics},
+        "events": ANALYSIS["events"] | events,
+        "estimators": {"alices": network},
+        "information": None,
+        "limits": {"expected": limits | {"options": grid | {"luminosity": 1000.0}}},
+    }
+    file = write(tmp_path, samples={"r": sample}, **changes)
+    with pytest.raises(OptionError, match="trained at nu = 0 alone"):
+        run(file)
+    file = write(tmp_path, samples={"r": sample | {"nuisances": "random"}}, **changes)
+    assert "limits expected" in run(file)
+    found = limits_of(tmp_path / "small_results")
+    assert np.shape(found["nus"]) == (9, 1)
+    assert found["scale_factor"] > 1.0  # after one epoch
+    assert any("excluded by the limits expected" in text for text in found["warnings"])
+    page = (tmp_path / "small_results" / "report.html").read_text()
+    assert f"Widened by a factor {found['scale_factor']:.3g}" in page
+    assert "excluded by the limits expected" in page
+    local = {"kind": "weighted", "theta": "sm", "nuisances": "random"}
+    with pytest.raises(OptionError, match="takes no random nuisances"):
+        load_analysis(write(tmp_path, samples={"local": local}))

@@ -14,13 +14,7 @@ from typing import Any
 
 from madminer import checks
 from madminer.errors import MissingFileError, OptionError, SetupError
-from madminer.madgraph.cards import (
-    CardValues,
-    card_values,
-    check_shower_names,
-    parameter_card,
-    reweight_card,
-)
+from madminer.madgraph.cards import CardValues, card_values, parameter_card, reweight_card
 from madminer.madgraph.commands import check_process_card, is_nlo_process
 from madminer.madgraph.execute import Limits
 from madminer.madgraph.options import MOST_SEED, RunOptions
@@ -32,6 +26,7 @@ from madminer.madgraph.run_card import (
     run_settings,
     systematics_arguments,
 )
+from madminer.madgraph.shower import check_shower_names
 from madminer.models import AnalysisSetup, Systematic
 from madminer.typing import StrPath
 

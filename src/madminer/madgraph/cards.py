@@ -6,19 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from madminer.errors import OptionError, SetupError
+from madminer.errors import SetupError
 from madminer.expressions import compile_transform
 from madminer.models import AnalysisParameter
 
-__all__ = [
-    "CardValues",
-    "Entry",
-    "card_entries",
-    "card_values",
-    "check_shower_names",
-    "parameter_card",
-    "reweight_card",
-]
+__all__ = ["CardValues", "Entry", "card_entries", "card_values", "parameter_card", "reweight_card"]
 
 Entry = tuple[str, int]
 """Block in lower case, and number in it; ``("decay", 25)`` is the width of particle 25."""
@@ -148,57 +140,6 @@ def reweight_card(points: Mapping[str, CardValues]) -> str:
         head = [f"# MadMiner benchmark {name}", f"launch --rwgt_name={name}"]
         sections.append("\n".join([*head, *lines]) + "\n")
     return sections[0] + "".join("\n" + section + "\n" for section in sections[1:])
-
-
-def check_shower_names(card: str, points: Mapping[str, CardValues], sampled: str) -> None:
-    r"""Refuse points whose weights MadGraph's interface to Pythia 8 calls the same.
-
-    It names a weight after what MadGraph says of it, "set param_card dim6 2 33.04 # orig: 0.0" and
-    so on, without the first four words and the last one. Of two weights of one name the HepMC file
-    has the first only, but announces both, and no program reads it.
-
-    Args:
-        card: Parameter card that the events are generated with.
-        points: By name of the weight the values.
-        sampled: Name of the point that the events are generated at.
-
-    Raises:
-        OptionError: If two have the same name.
-
-    Examples:
-        >>> points = {"sm": {("dim6", 2): 0.0, ("dim6", 5): 0.0}}
-        >>> points |= {"w": {("dim6", 2): 3.0, ("dim6", 5): 0.0}}
-        >>> card = "Block dim6\n 2 0.0\n 5 0.0"
-        >>> check_shower_names(card, points, "sm")
-        >>> points |= {"ww": {("dim6", 2): 0.0, ("dim6", 5): 3.0}}
-        >>> check_shower_names(card, points, "sm")  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        madminer.errors.OptionError: MadGraph's interface to Pythia 8 would call...
-    """
-    seen: dict[str, str] = {}
-    for name in points:
-        if name == sampled:
-            continue
-        other = seen.setdefault(_shower_name(card, points[name], points[sampled]), name)
-        if other != name:
-            raise OptionError(
-                f"MadGraph's interface to Pythia 8 would call the weights at {other!r} and "
-                f"{name!r} the same, of events generated at {sampled!r}, since it drops which "
-                f"parameter has the value, and no program could read the showered events. Move "
-                f"one of the two benchmarks by a thousandth, or leave pythia8_card_file out and "
-                f"shower with madminer.shower.ShowerReader."
-            )
-
-
-def _shower_name(card: str, point: CardValues, sampled: CardValues) -> str:
-    texts = {entry: (f"{point[entry]:.7g}", f"{sampled[entry]:.7g}") for entry in sampled}
-    said = "".join(
-        f"set param_card {block} {number} {value} # orig: {original}\n"
-        for (block, number) in card_entries(card)
-        for value, original in [texts.get((block, number), ("", ""))]
-        if value != original
-    )
-    return " ".join(said.split(" ")[4:-1])
 
 
 def _located(card: str) -> list[tuple[str, Entry | None, str]]:

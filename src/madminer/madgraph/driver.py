@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed, wait
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from madminer.checks import flag
@@ -25,6 +26,7 @@ from madminer.madgraph.process import (
 )
 from madminer.madgraph.products import check_product
 from madminer.madgraph.results import Product, RunResults, read_record
+from madminer.madgraph.shower import refused_by_pythia
 from madminer.models import AnalysisSetup
 from madminer.progress import ProgressBar, progress_bar
 from madminer.typing import StrPath
@@ -203,6 +205,7 @@ def _launch(
             environment=plan.program.environment(),
             stop=stop,
             show=show,
+            problem=partial(refused_by_pythia, process / "Events" / run.unchecked_name),
         )
 
 

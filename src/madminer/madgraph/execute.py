@@ -71,6 +71,7 @@ def call(
     environment: Mapping[str, str] | None = None,
     stop: Stop | None = None,
     show: Callable[[str], None] = lambda _: None,
+    problem: Callable[[], str] = str,
 ) -> int:
     r"""Run a program to its end; its standard input is empty, its output goes to a log.
 
@@ -85,12 +86,14 @@ def call(
         environment: Its variables; None for those of this process.
         stop: Ends it when set by another thread.
         show: Called with what it is doing, whenever that changes.
+        problem: Called now and then; ends it with the text that it returns, unless that is empty.
 
     Returns:
         Its exit status, which of MadGraph says nothing.
 
     Raises:
-        SimulatorError: If it cannot be started or takes too long, with the end of the log.
+        SimulatorError: If it cannot be started, takes too long, with the end of the log, or has a
+            problem.
         OutputError: If the log cannot be written.
 
     Examples:
@@ -107,7 +110,7 @@ def call(
     with output:
         process = _start(command, output.fileno(), folder, environment)
     with cleaned_up(lambda: _end_session(process)), guarded(process):
-        return _wait(process, log, limits, stop or Stop(), LogWatcher(log, show))
+        return _wait(process, log, limits, stop or Stop(), LogWatcher(log, show), problem)
 
 
 def is_running(number: int) -> bool:
@@ -142,7 +145,12 @@ def _start(
 
 
 def _wait(
-    process: subprocess.Popen[bytes], log: Path, limits: Limits, stop: Stop, watcher: LogWatcher
+    process: subprocess.Popen[bytes],
+    log: Path,
+    limits: Limits,
+    stop: Stop,
+    watcher: LogWatcher,
+    problem: Callable[[], str],
 ) -> int:
     begin = last_word = time.monotonic()
     while True:
@@ -156,6 +164,8 @@ def _wait(
             raise SimulatorError(
                 f"The run that writes {log} was ended, as all runs were told to end."
             )
+        if found := problem():
+            raise SimulatorError(f"{found} The log is {log}.")
         if limits.timeout is not None and now - begin > limits.timeout:
             raise _too_long(log, f"did not end within timeout = {limits.timeout:g} s")
         if limits.quiet_timeout is not None and now - last_word > limits.quiet_timeout:

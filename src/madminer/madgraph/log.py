@@ -119,6 +119,10 @@ _CAUSES: Final[Sequence[tuple[re.Pattern[str], str]]] = [
             "Pythia stopped with an error: its own log, *_pythia8.log, is beside the events.",
         ),
         (
+            r"User disabled the HepMC output",
+            "The Pythia card turns its output off. Write 'HEPMCoutput:file = hepmc.gz' into it.",
+        ),
+        (
             r"This answer is not valid for current question",
             "MadGraph did not understand an answer of the script.",
         ),

@@ -283,7 +283,7 @@ class Estimator(ABC):
         restored = type(self)()
         with reading(f"The estimator {filename}", "Save it again, or copy all of its files."):
             restored._restore(model)
-            restored.validated_thetas = _check_validated(model.settings, restored.n_parameters)
+            restored.validated_thetas = stored_points(model.settings, restored.n_parameters)
         vars(self).update(vars(restored))
 
     # What subclasses tell
@@ -440,7 +440,6 @@ class Estimator(ABC):
 
     def _settings(self) -> dict[str, Any]:
         """Settings as they stand in files."""
-        thetas = self.validated_thetas
         return {
             "estimator_type": self.family,
             "n_observables": self.n_observables,
@@ -450,7 +449,7 @@ class Estimator(ABC):
             "activation": self.activation,
             "dropout_prob": self.dropout_prob,
             **self._more_settings(),
-            **({} if thetas is None else {"validated_thetas": np.asarray(thetas).tolist()}),
+            **validation_settings(self.validated_thetas),
         }
 
     def _training_settings(self) -> dict[str, Plain]:
@@ -603,7 +602,13 @@ def _check_features(features: object) -> list[int] | None:
     return chosen
 
 
-def _check_validated(settings: Mapping[str, Any], n_parameters: int | None) -> FloatArray | None:
+def validation_settings(thetas: FloatArray | None) -> dict[str, Any]:
+    """Where something was found calibrated, as it stands in files; nothing if it never was."""
+    return {} if thetas is None else {"validated_thetas": np.asarray(thetas).tolist()}
+
+
+def stored_points(settings: Mapping[str, Any], n_parameters: int | None) -> FloatArray | None:
+    """The same, read from a file."""
     if settings.get("validated_thetas") is None:
         return None
     stored = checks.real_array(settings["validated_thetas"], "validated_thetas")

@@ -13,8 +13,9 @@ import numpy as np
 from madminer import checks
 from madminer.blocks import ROWS, row_blocks
 from madminer.errors import DataError, EnsembleError, NotTrainedError, OptionError, ShapeError
-from madminer.ml.base import Estimator
-from madminer.ml.ensemble_files import read_ensemble, write_ensemble
+from madminer.io.file_sets import reading
+from madminer.ml.base import Estimator, stored_points, validation_settings
+from madminer.ml.ensemble_files import read_ensemble, read_index, write_ensemble
 from madminer.ml.ensemble_statistics import (
     ensemble_information,
     member_covariance,
@@ -63,6 +64,8 @@ class Ensemble:
 
     Attributes:
         estimators: The members; empty until the first training if a number was given.
+        validated_thetas: Parameter points at which a validation found the mean of the members
+            calibrated, see `Estimator`.
 
     Raises:
         EnsembleError: If members are of different types or sizes.
@@ -93,6 +96,7 @@ class Ensemble:
         dropout_prob: float = 0.0,
     ) -> None:
         self.estimators: list[Estimator] = []
+        self.validated_thetas: FloatArray | None = None
         self._n_to_create = 0
         settings: dict[str, Any] = {
             "features": features,
@@ -169,6 +173,7 @@ class Ensemble:
         self._create(type(estimator))
         check_members([*self.estimators, estimator])
         self.estimators.append(estimator)
+        self.validated_thetas = None  # the mean is another one
 
     def train_one(self, i: int, **kwargs: Any) -> TrainingHistory:
         """Train one estimator.
@@ -185,6 +190,7 @@ class Ensemble:
             EnsembleError: If it does not fit to the other members afterwards.
         """
         self._create_for(kwargs.get("method"), kwargs)
+        self.validated_thetas = None
         checks.whole(i, "i", 0, len(self.estimators) - 1)
         history = self.estimators[i].train(**kwargs)
         check_members(self.estimators)
@@ -243,6 +249,7 @@ class Ensemble:
             EnsembleError: If there are no estimators, or they do not fit together afterwards.
         """
         self._create_for(args[0] if args else kwargs.get("method"), kwargs)
+        self.validated_thetas = None
         if not self.estimators:
             raise EnsembleError(f"There is nothing to train. {_EMPTY}")
         arguments = member_arguments(self.estimators, args, kwargs, seed)
@@ -534,7 +541,8 @@ class Ensemble:
             NotTrainedError: If a member was not trained; nothing is written.
             OutputError: If the folder cannot be written.
         """
-        write_ensemble(folder, self._trained(), save_model)
+        known = validation_settings(self.validated_thetas)
+        write_ensemble(folder, self._trained(), save_model, **known)
 
     def load(self, folder: StrPath) -> None:
         """Load estimators, also those of MadMiner 0.9; they replace the present ones.
@@ -549,7 +557,9 @@ class Ensemble:
         """
         estimators = read_ensemble(folder)
         check_members(estimators)
-        self.estimators, self._n_to_create = estimators, 0
+        with reading(folder, "Save the ensemble again."):
+            known = stored_points(read_index(folder), estimators[0].n_parameters)
+        self.estimators, self._n_to_create, self.validated_thetas = estimators, 0, known
 
     def _create_for(self, method: object, keywords: dict[str, Any]) -> None:
         """Create the members that were asked for as a number, of the class that trains so."""

@@ -124,7 +124,7 @@ def validate(
         events.theta if model.knows_ratios else None,
         _call(estimator, given, events, parts, classifier),
     )
-    if isinstance(estimator, Estimator) and result.theta is not None:
+    if isinstance(estimator, Estimator | Ensemble) and result.theta is not None:
         if result.failed:
             estimator.validated_thetas = result.theta[:0]
         elif _is_calibrated(result):

@@ -136,6 +136,7 @@ def _information(analysis: Analysis, places: Places) -> dict[str, Any] | None:
     return {
         "table": Table(("analysis", *(f"information on {name}" for name in names)), rows),
         "luminosity": f"{found['luminosity_inverse_pb'] / 1000.0:g}",
+        "warnings": found["warnings"],
         "precisions": _precisions(matrices, names),
         "picture": _ellipses(matrices, names),
     }
@@ -188,6 +189,8 @@ def _limits(analysis: Analysis, places: Places, name: str) -> dict[str, Any]:
         "table": Table(columns, rows),
         "mode": found["mode"],
         "n_observed": f"{found['n_observed']:.4g}",
+        "scale_factor": found["scale_factor"],
+        "warnings": found["warnings"],
         "picture": _contours(analysis, found, name),
     }
 

@@ -111,6 +111,8 @@ class Setup(_Part):
         n_given = sum(bool(v) for v in (self.file, self.process, self.parameters))
         if n_given != 1:
             raise ValueError("give one of file, process, or parameters with their benchmarks")
+        if not self.parameters and (self.benchmarks or self.morphing is not None):
+            raise ValueError("benchmarks and morphing belong to parameters; these have their own")
         return self
 
 
@@ -206,6 +208,13 @@ class Sample(_Part):
     theta0: Theta | None = None
     theta1: Theta | None = None
     n_samples: Annotated[int | None, Field(ge=1)] = None
+    nuisances: Annotated[
+        Literal["zero", "random", "none"],
+        Field(
+            description="Nuisance parameters of the events: zero, or in ratio and density samples "
+            "drawn at random, so that networks learn what they do; none leaves them out."
+        ),
+    ] = "zero"
     options: Annotated[Options, Field(description="Options of sampling.")] = {}
 
     @model_validator(mode="after")
@@ -218,6 +227,8 @@ class Sample(_Part):
             extra = [name for name in ("theta0", "theta1") if getattr(self, name) is not None]
         if self.kind != "weighted" and self.n_samples is None:
             missing.append("n_samples")
+        if self.nuisances == "random" and self.kind not in {"ratio", "density"}:
+            raise ValueError(f"a sample of kind {self.kind} takes no random nuisances")
         if missing or extra:
             raise ValueError(
                 f"a sample of kind {self.kind} needs {', '.join(missing) or 'nothing more'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -16,16 +17,18 @@ from madminer import sampling
 from madminer.checks import refusal
 from madminer.core.madminer import MadMiner
 from madminer.delphes import DelphesReader
+from madminer.executors import collect_messages
 from madminer.fisherinformation import FisherInformation
 from madminer.io.atomic import atomic_path
+from madminer.io.file_sets import file_digest
 from madminer.io.setup_file import read_setup, write_setup
 from madminer.lhe import LHEReader
 from madminer.limits import AsymptoticLimits
-from madminer.ml import Ensemble
+from madminer.ml import Ensemble, load_estimator
 from madminer.ml.estimator_types import ESTIMATORS
 from madminer.ml.methods import find_method, required_columns
 from madminer.models import AnalysisSetup
-from madminer.sampling import SampleAugmenter
+from madminer.sampling import SampleAugmenter, iid_nuisance_parameters
 from madminer.shower import ShowerReader
 from madminer.validation import validate
 from madminer.workflow.schema import (
@@ -151,15 +154,14 @@ def _write_json(path: Path, content: object) -> None:
 
 
 def _make_setup(name: str, section: Setup, places: Places, seed: int) -> None:  # noqa: ARG001
+    miner = MadMiner()
     if section.file is not None:
-        write_setup(places.setup, read_setup(places.root / section.file))
-        return
+        miner.load(places.root / section.file)
     if section.process is not None:
         from madminer.simulate import make_process
 
         write_setup(places.setup, make_process(section.process).default_setup())
-        return
-    miner = MadMiner()
+        miner.load(places.setup)
     for parameter, given in section.parameters.items():
         miner.add_parameter(
             given.lha_block,
@@ -277,7 +279,10 @@ def _declare(reader: Any, section: Events) -> None:
 
 def _draw_sample(name: str, section: Sample, places: Places, seed: int) -> None:
     files = _event_files(places)
-    sampler = SampleAugmenter(files[0] if len(files) == 1 else files)
+    sampler = SampleAugmenter(
+        files[0] if len(files) == 1 else files,
+        include_nuisance_parameters=section.nuisances != "none",
+    )
     options = {**section.options, "folder": places.folder / "samples", "filename": name}
     if section.kind == "weighted":
         _weighted_sample(sampler, name, section, places)
@@ -287,6 +292,8 @@ def _draw_sample(name: str, section: Sample, places: Places, seed: int) -> None:
         for key in ("theta", "theta0", "theta1")
         if (theta := getattr(section, key)) is not None
     }
+    if section.nuisances == "random":
+        options["nu0" if section.kind == "ratio" else "nu"] = iid_nuisance_parameters()
     draws: dict[str, Callable[..., object]] = {
         "local": sampler.sample_train_local,
         "ratio": sampler.sample_train_ratio,
@@ -314,8 +321,15 @@ def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
         options.setdefault("theta_ref", theta[0])
     if section.n_members == 1:
         estimator = kind(**section.settings)
-        histories = [estimator.train(section.method, **options, **_checkpoint(places, name))]
+        checkpoint = _checkpoint(places, name, section, data, seed)
+        histories = [
+            estimator.train(
+                section.method, **options, checkpoint=checkpoint, resume=checkpoint.exists()
+            )
+        ]
         estimator.save(places.model(name))
+        for file in checkpoint.parent.glob(f"train.{name}.*.checkpoint"):
+            file.unlink()
     else:
         ensemble = Ensemble([kind(**section.settings) for _ in range(section.n_members)])
         histories = ensemble.train_all(method=section.method, **options)
@@ -334,9 +348,17 @@ def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
     )
 
 
-def _checkpoint(places: Places, name: str) -> dict[str, Any]:
-    file = places.folder / ".stages" / f"train.{name}.checkpoint"
-    return {"checkpoint": file, "resume": file.exists()}
+def _checkpoint(
+    places: Places, name: str, section: Estimator, data: dict[str, Path], seed: int
+) -> Path:
+    """A file of this training alone: after a change another one begins afresh."""
+    content = [
+        section.model_dump(mode="json"),
+        seed,
+        {column: file_digest(file) for column, file in data.items()},
+    ]
+    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    return places.folder / ".stages" / f"train.{name}.{key}.checkpoint"
 
 
 def _training_data(section: Estimator, places: Places) -> dict[str, Path]:
@@ -363,12 +385,14 @@ def _validate(name: str, section: Validation, places: Places, seed: int) -> None
     theta = None
     if section.theta is not None and settings["type"] != "score":
         theta = [_single_point(point) for point in section.theta]
+    model = load_estimator(places.model(name))
     result = validate(
-        places.model(name),
+        model,
         files[0] if len(files) == 1 else files,
         reference=np.array(settings["reference"]),
         theta=theta,
     )
+    model.save(places.model(name))  # with the points at which it was found calibrated
     result.write_html(places.validation(name).with_suffix(".html"))
     result.write_json(places.validation(name))
 
@@ -377,18 +401,20 @@ def _inform(name: str, section: Information, places: Places, seed: int) -> None:
     files = _event_files(places)
     fisher = FisherInformation(files[0] if len(files) == 1 else files)
     theta, luminosity = _single_point(section.theta), section.luminosity
-    found = {
-        "truth": fisher.truth_information(theta, luminosity),
-        "rate": fisher.rate_information(theta, luminosity),
-    }
-    for observable, n_bins in section.histograms.items():
-        found[f"histogram of {observable}"] = fisher.histo_information(
-            theta, luminosity, observable, n_bins
-        )
-    for estimator in section.estimators:
-        found[estimator] = fisher.full_information(
-            theta, places.model(estimator), luminosity=luminosity, calibrate=section.calibrate
-        )
+    with collect_messages() as messages:
+        found = {
+            "truth": fisher.truth_information(theta, luminosity),
+            "rate": fisher.rate_information(theta, luminosity),
+        }
+        for observable, n_bins in section.histograms.items():
+            found[f"histogram of {observable}"] = fisher.histo_information(
+                theta, luminosity, observable, n_bins
+            )
+        for estimator in section.estimators:
+            found[estimator] = fisher.full_information(
+                theta, places.model(estimator), luminosity=luminosity, calibrate=section.calibrate
+            )
+    messages.repeat()
     names = [*fisher.setup.parameters, *fisher.nuisance_parameters]
     _write_json(
         places.information,
@@ -399,6 +425,7 @@ def _inform(name: str, section: Information, places: Places, seed: int) -> None:
                 label: {"value": np.asarray(value).tolist(), "covariance": np.asarray(c).tolist()}
                 for label, (value, c) in found.items()
             },
+            "warnings": messages.texts,
         },
     )
 
@@ -412,12 +439,15 @@ def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
     options = {"seed": seed, **section.options}
     if section.estimator is not None:
         options["model_file"] = places.model(section.estimator)
-    if section.observed is not None:
-        x = np.load(places.root / section.observed, allow_pickle=False)
-        result = limits.observed_limits(section.mode, x, **options)
-    else:
-        assert section.theta_true is not None  # noqa: S101 (checked by the schema)
-        result = limits.expected_limits(section.mode, _single_point(section.theta_true), **options)
+    with collect_messages() as messages:
+        if section.observed is not None:
+            x = np.load(places.root / section.observed, allow_pickle=False)
+            result = limits.observed_limits(section.mode, x, **options)
+        else:
+            assert section.theta_true is not None  # noqa: S101 (checked by the schema)
+            theta = _single_point(section.theta_true)
+            result = limits.expected_limits(section.mode, theta, **options)
+    messages.repeat()
     _write_json(
         places.limits(name),
         {
@@ -429,6 +459,8 @@ def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
             "best_theta": result.best_theta.tolist(),
             "n_observed": result.n_observed,
             "nus": result.nus.tolist(),
+            "scale_factor": result.scale_factor,
+            "warnings": messages.texts,
         },
     )
 
