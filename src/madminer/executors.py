@@ -170,6 +170,8 @@ class Messages:
 def collect_messages(level: int = logging.WARNING) -> Iterator[Messages]:
     """Keep what this process says inside of the context, log messages and warnings.
 
+    Nothing of it is shown until it is repeated.
+
     Args:
         level: Least level of the log messages.
 
@@ -183,9 +185,8 @@ def collect_messages(level: int = logging.WARNING) -> Iterator[Messages]:
         [('Too few events.', <class 'UserWarning'>)]
     """
     messages = Messages()
-    handler = _Collector(messages.records)
-    usual = logger.level
-    logger.addHandler(handler)
+    usual = logger.handlers, logger.level, logger.propagate
+    logger.handlers, logger.propagate = [_Collector(messages.records)], False
     logger.setLevel(level)
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -195,8 +196,8 @@ def collect_messages(level: int = logging.WARNING) -> Iterator[Messages]:
             finally:
                 messages.warned.extend((str(item.message), item.category) for item in caught)
     finally:
-        logger.setLevel(usual)
-        logger.removeHandler(handler)
+        logger.handlers, level, logger.propagate = usual
+        logger.setLevel(level)
 
 
 class _Collector(logging.Handler):

@@ -65,6 +65,15 @@ class WeightColumns:
             others = np.where(self.is_of_pythia, others * ratio[:, np.newaxis], others)
         return nominal, Weights(self.names, others)
 
+    def is_vetoed(self, matrix: FloatArray) -> BoolArray:
+        """Which events matching has set to zero, shape ``(n_events,)``.
+
+        Args:
+            matrix: All columns, shape ``(n_events, n_weights)``.
+        """
+        vetoed: BoolArray = (matrix[:, self.nominal] == 0.0) & (matrix[:, self.of_pythia] != 0.0)
+        return vetoed
+
     def comparable(self, names: Container[str]) -> tuple[tuple[str, ...], IntArray]:
         """Some weights that are normalised alike, and their columns behind their nominal one.
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from madminer.delphes.alignment import WeightComparison, which_events
-from madminer.delphes.column_names import names_in_order, names_of_delphes
+from madminer.delphes.column_names import WeightColumns, names_in_order, names_of_delphes
 from madminer.delphes.samples import DelphesSample
 from madminer.deprecation import warn
 from madminer.errors import DataError, FileFormatError, NoEventsError
@@ -21,10 +21,11 @@ from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.models import AnalysisSetup
 from madminer.reading.sources import WeightSums, find_weights
 from madminer.reading.systematics import NuisanceWeight
-from madminer.typing import FloatArray, IntArray
+from madminer.typing import BoolArray, FloatArray, IntArray
 
 __all__ = ["LHEWeights", "open_lhe_weights"]
 
+_PART: Final = 50_000  # events
 _COMPARED: Final = 4  # further weights that are compared with those of Delphes
 _CERTAIN: Final = 1e-3  # probability below which the end of a file was not dropped by chance
 
@@ -40,6 +41,8 @@ class LHEWeights:
         nominal: Nominal weights, shape ``(n_lhe,)``.
         weights: Further weights of the same events.
         positions: The event of each event of Delphes, shape ``(n_events,)``.
+        is_kept: Whether it has a weight after the shower, same shape; matching sets that of some
+            to zero.
         scale: Factor that turns the weights into pb.
     """
 
@@ -49,12 +52,14 @@ class LHEWeights:
     nominal: FloatArray
     weights: Weights
     positions: IntArray
+    is_kept: BoolArray
     scale: float
 
     def read(self, rows: slice) -> tuple[FloatArray, Weights]:
         """Nominal and further weights of some events of Delphes."""
-        taken = self.positions[rows]
-        return self.nominal[taken], Weights(self.weights.names, self.weights.matrix[taken])
+        taken, kept = self.positions[rows], self.is_kept[rows]
+        matrix = self.weights.matrix[taken] * kept[:, np.newaxis]
+        return self.nominal[taken] * kept, Weights(self.weights.names, matrix)
 
     def factor(self) -> float:
         """Factor that turns them into weights in pb."""
@@ -97,12 +102,20 @@ def open_lhe_weights(sample: DelphesSample, setup: AnalysisSetup, file: DelphesF
     path = sample.lhe or sample.path
     table = _read(path, replace(sample, path=path), setup)
     n_lhe = table.sums.n_events
-    agrees = _comparison(table, sample, file)
+    columns = _columns(table, sample, file)
+    agrees = _comparison(table, columns, file)
     positions = which_events(file.numbers, n_lhe, agrees, file.path, path)
     factor = table.sums.factor(table.header, path)
     factor *= _share(positions, n_lhe, file.path, path)
     return LHEWeights(
-        path, table.ids, table.nuisances, table.nominal, table.weights, positions, factor
+        path,
+        table.ids,
+        table.nuisances,
+        table.nominal,
+        table.weights,
+        positions,
+        _is_kept(file, columns),
+        factor,
     )
 
 
@@ -140,12 +153,37 @@ def _needed(
     return tuple(name for name in names if name in used or name in compared)
 
 
-def _comparison(table: _Table, sample: DelphesSample, file: DelphesFile) -> WeightComparison:
-    """Compares the weights that both files have."""
+def _columns(table: _Table, sample: DelphesSample, file: DelphesFile) -> WeightColumns:
+    """Which weight stands where in the file of Delphes, as far as that is known."""
     try:
-        columns = names_of_delphes(sample, file.n_weights, table.all_names)
+        return names_of_delphes(sample, file.n_weights, table.all_names)
     except (DataError, FileFormatError):  # the HepMC file is not needed here
-        columns = names_in_order(table.all_names, file.n_weights)
+        return names_in_order(table.all_names, file.n_weights)
+
+
+def _is_kept(file: DelphesFile, columns: WeightColumns) -> BoolArray:
+    """Which events of Delphes have a nominal weight other than zero.
+
+    Raises:
+        DataError: If some of their weights are zero, and it is not known which.
+    """
+    kept = [np.ones(0, dtype=np.bool_)]
+    for rows in file.chunks(_PART):
+        zero = (
+            file.weights(rows) == 0.0 if file.n_weights else np.zeros((rows.stop - rows.start, 1))
+        )
+        if not columns.names and np.any(np.any(zero, axis=1) & ~np.all(zero, axis=1)):
+            raise DataError(
+                f"{file.path} has events with some weights that are zero, as matching sets them "
+                f"to drop an event. Give hepmc_filename, the file that Delphes was run on: it says "
+                f"which weights these are."
+            )
+        kept.append(zero[:, columns.nominal] == 0.0)
+    return np.concatenate(kept)
+
+
+def _comparison(table: _Table, columns: WeightColumns, file: DelphesFile) -> WeightComparison:
+    """Compares the weights that both files have."""
     common, positions = columns.comparable(table.weights)
     matrix = np.column_stack([table.nominal, table.weights.select(common).matrix])
     return WeightComparison(file, positions, matrix)

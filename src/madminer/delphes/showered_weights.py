@@ -40,7 +40,8 @@ class ShoweredWeights:
     """Weights of events of Delphes, from its file or aligned with it.
 
     The nominal weights of all events sum to the cross section that the last event gives, which is
-    that of the generator after matching.
+    that of the generator after matching. Where matching has left events in the file with weight
+    zero, MadGraph's interface counts them in that cross section as Pythia weighted them.
 
     Args:
         path: The file, for messages.
@@ -51,6 +52,8 @@ class ShoweredWeights:
         cross_section: In pb, 0 for unknown.
         matrix: The weights, shape ``(n_events, n_weights)``; None to read them from `file`.
         sum_weights: Sum of the nominal weights that were read.
+        sum_kept: Sum of Pythia's own nominal weights of the events that matching keeps.
+        sum_vetoed: The same of those that it does not keep.
         n_events: Number of events that were read.
         is_unit: Whether all their nominal weights are 1 or -1.
     """
@@ -63,6 +66,8 @@ class ShoweredWeights:
     cross_section: float
     matrix: FloatArray | None = None
     sum_weights: float = 0.0
+    sum_kept: float = 0.0
+    sum_vetoed: float = 0.0
     n_events: int = 0
     is_unit: bool = True
 
@@ -70,7 +75,10 @@ class ShoweredWeights:
         """Nominal and further weights of some events."""
         found = self.file.weights(rows) if self.matrix is None else self.matrix[rows]
         nominal, others = self.columns.split(found)
+        own, vetoed = found[:, self.columns.of_pythia], self.columns.is_vetoed(found)
         self.sum_weights += float(nominal.sum())
+        self.sum_kept += float(own[~vetoed].sum())
+        self.sum_vetoed += float(own[vetoed].sum())
         self.n_events += len(nominal)
         self.is_unit &= bool(np.all(np.abs(nominal) == 1.0))
         return nominal, others
@@ -100,7 +108,8 @@ class ShoweredWeights:
 
     def _ratio(self) -> float:
         """Cross section over sum of weights, unless one of them is in mb and it is open which."""
-        ratio = self.cross_section / self.sum_weights
+        share_kept = self.sum_kept / (self.sum_kept + self.sum_vetoed) if self.sum_vetoed else 1.0
+        ratio = share_kept * self.cross_section / self.sum_weights
         if ratio > _MOST_RATIO and not self.is_unit:
             raise DataError(
                 f"{self.path}: the cross section, {self.cross_section:g} pb, is {ratio:g} times "

@@ -439,6 +439,8 @@ def _learned(analyzer: DataAnalyzer, data: DataSet, options: LimitOptions) -> _S
     if options.model_file is None:
         raise OptionError("Mode 'ml' needs model_file, the estimator of a ratio or a likelihood.")
     density = learned_density(options.model_file, analyzer.setup)
+    if density.knows_nu:  # else rounding hides where the likelihood of many events is largest
+        density = density.in_double_precision()
     learned = LearnedShape(density, data.x, data.weights, np.array([0, len(data.x)]))
     terms: list[Term] = [learned]
     if options.response is not None:

@@ -79,7 +79,8 @@ def check_product(run: Run, folder: Path, log: Path) -> Product:
         file = LHEFile(path)
         sums = _sum_weights(file)
     except (FileFormatError, NoEventsError) as error:
-        raise failure(f"The events of {run.name} cannot be read: {error}", log) from error
+        what = str(error).rstrip(".")
+        raise failure(f"The events of {run.name} cannot be read: {what}", log) from error
     _check_number(run, file.header, sums.n_events, log, path)
     names = _weight_names(run, file.header, sums, log, path)
     _check_points(run, file.header, names, log, path)
@@ -250,7 +251,8 @@ def _check_showered(run: Run, folder: Path, n_events: int, log: Path) -> Path | 
     try:
         n_showered = len(read_hepmc_weights(path).numbers)
     except (FileFormatError, NoEventsError) as error:
-        raise failure(f"The showered events of {run.name} cannot be read: {error}", log) from error
+        what = str(error).rstrip(".")
+        raise failure(f"The showered events of {run.name} cannot be read: {what}", log) from error
     if n_showered < n_events:
         logger.warning("%s holds %d of %d events: %s.", path, n_showered, n_events, _FEWER)
     return path
