@@ -33,7 +33,7 @@ collect_ignore = ["docs/conf.py"]  # needs what builds the documentation
 N_EVENTS = 4_000
 PARTS = ("tutorials", "how-to", "explanation")  # folders of pages
 WRITE = os.environ.get("MADMINER_WRITE_PAGES") == "1"
-OUTPUT = re.compile(r"\n\n```output\n(?P<text>.*?)\n```", re.DOTALL)
+OUTPUT = re.compile(r"\n\n```output\n(?P<text>.*?)\n?```", re.DOTALL)
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 
 

@@ -143,7 +143,7 @@ def test_models_and_ensembles(tmp_path: Path) -> None:
     for path in (tmp_path / "sally", tmp_path / "sally_settings.json"):
         text = " ".join(inspect(path, width=200).output.split())
         assert "model: score estimator of 3 observables, 2 parameters, hidden layers [4]" in text
-        assert "load_estimator('sally') loads it" in text
+        assert f"load_estimator('{tmp_path / 'sally'}') loads it" in text
     text = inspect(tmp_path, width=200).output
     assert "sally_settings.json: model: score estimator" in text
     assert "state_dict" not in text
@@ -152,6 +152,7 @@ def test_models_and_ensembles(tmp_path: Path) -> None:
     assert "and 1 folders or links" in inspect(tmp_path, width=200).output
     for folder, network in (("e", "estimator_0_state_dict.pl"), (".", "sally_state_dict.pl")):
         (tmp_path / folder / network).unlink()
+        (tmp_path / folder / network).with_suffix(".pt").unlink()  # as 0.9 calls it
         settings = "ensemble.json" if folder == "e" else "sally_settings.json"
         with pytest.raises(MissingFileError, match=f"{network} is missing"):
             describe(tmp_path / folder / settings)

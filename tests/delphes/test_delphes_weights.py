@@ -382,6 +382,16 @@ def test_no_cross_section(
         analysed(reader, write(ratios, "ratios.root"), lhe(), "delphes")
 
 
+def test_weights_in_another_order(
+    reader: DelphesReader, branches: Branches, write: Callable[..., Path], lhe: Callable[..., Path]
+) -> None:
+    """MadGraph's interface to Pythia sorts them; without HepMC file their order is not known."""
+    values = np.array(branches["Weight"]["Weight"].tolist(), dtype=np.float32)
+    path = write(with_leaf(branches, "Weight.Weight", values[:, ::-1]))
+    with pytest.raises(DataError, match=r"in another order.*Give hepmc_filename"):
+        analysed(reader, path, lhe(), "delphes")
+
+
 def test_cross_section_in_another_unit(
     reader: DelphesReader, branches: Branches, write: Callable[..., Path], lhe: Callable[..., Path]
 ) -> None:

@@ -171,3 +171,12 @@ def test_weights_of_the_interface_come_before_those_of_pythia() -> None:
     assert nominal.tolist() == [1.0, 1.0]
     assert others["w"].tolist() == [3.5, 4.0]
     assert others["ww"].tolist() == [4.0, 0.0]  # nothing can be said without Pythia's own weight
+
+
+def test_older_versions_without_weights_of_pythia() -> None:
+    columns = named_columns(
+        ["Weight_MERGING=15.000", "Weight_MERGING=22.500", "id=w_MERGING=15.000"]
+    )
+    assert columns.names == ("Weight_MERGING=22.500", "w")
+    assert columns.nominal == columns.of_pythia == 0
+    assert not np.any(columns.is_of_pythia)

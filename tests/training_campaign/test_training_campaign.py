@@ -38,7 +38,7 @@ def trainings(data, n=3, **options):
             "sally",
             data,
             {"n_hidden": [10]},
-            {**OPTIONS, "seed": seed, **options},
+            {**OPTIONS, "seed": seed, "scale_scores": seed > 0, **options},
         )
         for seed in range(n)
     ]
@@ -57,7 +57,7 @@ def test_the_same_networks_as_by_hand(data, tmp_path):
     assert campaign.run().is_done
     for seed in range(3):
         estimator = ScoreEstimator(n_hidden=[10])
-        history = estimator.train("sally", **data, **OPTIONS, seed=seed)
+        history = estimator.train("sally", **data, **OPTIONS, seed=seed, scale_scores=seed > 0)
         x = np.load(data["x"])
         np.testing.assert_array_equal(
             campaign.load(f"sally_{seed}").evaluate_score(x), estimator.evaluate_score(x)
@@ -229,6 +229,7 @@ def test_a_process_that_is_gone_leaves_a_waiting_training(data, tmp_path):
         ({"settings": {"n_layers": 3}}, "settings n_layers"),
         ({"options": {"n_epoch": 3}}, "options n_epoch"),
         ({"options": {"checkpoint": "x"}}, "checkpoints are the campaign's"),
+        ({"estimator": "parameterized_ratio", "options": {"scale_scores": True}}, "scale_scores"),
         ({"options": {"n_epochs": 0}}, "n_epochs must be"),
         ({"data": {"z": "x.npy"}}, "data z"),
         ({"settings": [1]}, "a mapping by names"),

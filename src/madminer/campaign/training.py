@@ -30,6 +30,7 @@ State = Literal["waiting", "running", "done", "failed"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _BY_CAMPAIGN = frozenset({"checkpoint", "resume", "callbacks"})
 _OPTIONS = frozenset(inspect.signature(TrainingOptions).parameters) - {"_"}
+_OF_SCORES = frozenset({"theta_ref", "scale_scores"})  # further options of their ``train``
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,16 +74,17 @@ class Training:
             object.__setattr__(self, part, dict(given))
         _check_names(self.name, "settings", self.settings, self.kind)
         _check_names(self.name, "data", {"method": 0, **self.data}, self.kind.train)
-        unknown = sorted(set(self.options) - _OPTIONS | set(self.options) & _BY_CAMPAIGN)
+        known = _OPTIONS | (_OF_SCORES & set(inspect.signature(self.kind.train).parameters))
+        unknown = sorted(set(self.options) - known | set(self.options) & _BY_CAMPAIGN)
         if unknown:
             raise OptionError(
                 f"{self.name!r} has the options {', '.join(unknown)}; they must be options of "
-                f"train, and checkpoints are the campaign's: {', '.join(sorted(_OPTIONS))}."
+                f"train, and checkpoints are the campaign's: {', '.join(sorted(known))}."
             )
         for array, file in self.data.items():
             checks.path(file, f"{array} of {self.name!r}")
         self.kind(**self.settings)
-        TrainingOptions(**self.options)
+        TrainingOptions(**{k: v for k, v in self.options.items() if k in _OPTIONS})
 
     @property
     def kind(self) -> type[Estimator]:

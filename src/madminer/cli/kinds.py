@@ -29,7 +29,7 @@ _MOST_ENTRIES = 10_000
 _MOST_NAMES = 8
 _MOST_FILES = 20
 _SETTINGS = "_settings.json"
-_NETWORK = "_state_dict.pl"
+_NETWORKS = ("_state_dict.pt", "_state_dict.pl")  # 0.9 writes one of them
 _END_OF_LHE = b"</LesHouchesEvents"
 _WEIGHT = re.compile(rb"<wgt\s+id\s*=\s*['\"]([^'\"]{1,200})")
 
@@ -190,17 +190,17 @@ def _json(path: Path) -> str:
     layers = content.get("n_hidden")
     return (
         f"model: {kind} estimator of {', '.join(sizes) or 'unknown size'}, hidden layers {layers}\n"
-        f"load_estimator({path.name.removesuffix(_SETTINGS)!r}) loads it."
+        f"load_estimator({str(path).removesuffix(_SETTINGS)!r}) loads it."
     )
 
 
 def _require_model(name: Path) -> None:
-    for suffix in (_SETTINGS, _NETWORK):
-        file = name.with_name(name.name + suffix)
-        if not file.is_file():
+    for suffixes in ((_SETTINGS,), _NETWORKS):
+        files = [name.with_name(name.name + suffix) for suffix in suffixes]
+        if not any(file.is_file() for file in files):
             raise MissingFileError(
-                f"The model {name} cannot be loaded: {file} is missing. Copy all of its files, or "
-                f"save it again."
+                f"The model {name} cannot be loaded: {files[-1]} is missing. Copy all of its "
+                f"files, or save it again."
             )
 
 

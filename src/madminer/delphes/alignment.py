@@ -21,7 +21,14 @@ from madminer.errors import DataError
 from madminer.io.delphes import DelphesFile
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Verdict", "WeightComparison", "compare_weights", "same_numbers", "which_events"]
+__all__ = [
+    "Verdict",
+    "WeightComparison",
+    "agree_in_ratios",
+    "compare_weights",
+    "same_numbers",
+    "which_events",
+]
 
 _PART: Final = 50_000  # events
 _EVEN: Final = 20  # equal steps that are no accident: of programs that count several files in one
@@ -193,14 +200,19 @@ def compare_weights(ours: FloatArray, theirs: FloatArray, shifted: FloatArray) -
         >>> compare_weights(weights[:, :1], weights[:, :1], weights[:, :1]) is None
         True
     """
-    if not np.all(_agree(ours, theirs)):
+    if not np.all(agree_in_ratios(ours, theirs)):
         return False
-    return True if np.mean(_agree(ours, shifted)) < 0.5 else None
+    return True if np.mean(agree_in_ratios(ours, shifted)) < 0.5 else None
 
 
-def _agree(ours: FloatArray, theirs: FloatArray) -> BoolArray:
-    """Whether ratios to the nominal weight agree, shape ``(n_events,)``."""
-    left, right = ours * theirs[:, :1], theirs * ours[:, :1]
+def agree_in_ratios(ours: FloatArray, theirs: FloatArray) -> BoolArray:
+    """Whether ratios to the nominal weight agree, shape ``(n_events,)``.
+
+    Args:
+        ours: Weights, the nominal one first, shape ``(n_events, n_weights)`` or ``(n_weights,)``.
+        theirs: Weights that they are compared to, shape ``(n_events, n_weights)``.
+    """
+    left, right = ours * theirs[:, :1], theirs * ours[..., :1]
     differs = np.abs(left - right) > _ROUNDING * np.abs(right)  # not-a-number is refused elsewhere
     agree: BoolArray = ~np.any(differs, axis=1)
     return agree

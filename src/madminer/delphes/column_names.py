@@ -115,7 +115,7 @@ def named_columns(names: Sequence[str]) -> WeightColumns:
     for column, name in enumerate(whole):
         if column != nominal and not name.startswith(_OF_PYTHIA):
             short = _MERGING.sub("", name)
-            _add(found, name if short in found else short, column, names)
+            _add(found, name if short in {_NOMINAL, *found} else short, column, names)
     of_pythia: dict[str, int] = {}
     for column, name in enumerate(whole):
         if column != nominal and name.startswith(_OF_PYTHIA):
@@ -127,7 +127,7 @@ def named_columns(names: Sequence[str]) -> WeightColumns:
         tuple(others),
         np.array(list(others.values()), dtype=np.int64),
         np.array([name not in found for name in others], dtype=np.bool_),
-        found.get(_NOMINAL, nominal),
+        whole.index(_NOMINAL) if _NOMINAL in whole else nominal,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from madminer.delphes.alignment import WeightComparison, same_numbers
+from madminer.delphes.alignment import WeightComparison, agree_in_ratios, same_numbers
 from madminer.delphes.column_names import (
     WeightColumns,
     describe_lhe,
@@ -23,6 +23,7 @@ from madminer.errors import DataError, MissingWeightsError
 from madminer.io.delphes import DelphesFile
 from madminer.io.events import Weights
 from madminer.io.hepmc import read_hepmc_weights
+from madminer.io.lhe import LHEFile
 from madminer.models import AnalysisSetup
 from madminer.reading.sources import find_weights
 from madminer.reading.systematics import NuisanceWeight
@@ -31,6 +32,7 @@ from madminer.typing import FloatArray
 __all__ = ["ShoweredWeights", "open_showered_weights"]
 
 _MOST_RATIO: Final = 1e5  # pb in a mb, 1e9, over the number of cores that showered
+_COMPARED: Final = 10  # events
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +167,23 @@ def open_showered_weights(
 def _from_delphes(sample: DelphesSample, file: DelphesFile, lhe_names: Sequence[str]) -> _Found:
     n_weights = file.n_weights
     columns = names_of_delphes(sample, n_weights, lhe_names)
+    if sample.lhe is not None and columns.names and columns.names == tuple(lhe_names):
+        _check_order(sample.lhe, file, columns)
     return _Found(file.path, columns, n_weights, file.cross_section)
+
+
+def _check_order(lhe: Path, file: DelphesFile, columns: WeightColumns) -> None:
+    """Refuse weights that are not in the order of the Les Houches event file: some sort them."""
+    events = next(LHEFile(lhe).events())
+    before = np.column_stack([events.xwgtup, events.weights.select(columns.names).matrix])
+    positions = [columns.nominal, *columns.positions]
+    after = file.weights(slice(0, min(file.n_events, _COMPARED)))[:, positions]
+    if not any(np.any(agree_in_ratios(weights, before)) for weights in after):
+        raise DataError(
+            f"The weights of the first events of {file.path} are none of those of the first "
+            f"events of {lhe}: they are other events, or their weights are in another order. "
+            f"Give hepmc_filename, the file that Delphes was run on, which has their names."
+        )
 
 
 def _from_hepmc(sample: DelphesSample, file: DelphesFile, lhe_names: Sequence[str]) -> _Found:

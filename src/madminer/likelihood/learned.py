@@ -121,9 +121,9 @@ def _check_nus(
             raise OptionError(
                 "The estimator was trained at nu = 0 alone and does not know what nuisance "
                 "parameters do. Train it with samples of nu drawn at random "
-                "(iid_nuisance_parameters; nuisances: random in an analysis file), or without nuisance parameters and give "
-                "response=train_response(...), or load the events with "
-                "include_nuisance_parameters=False."
+                "(iid_nuisance_parameters; in an analysis file nuisances: random), or without "
+                "nuisance parameters and give response=train_response(...), or load the events "
+                "with include_nuisance_parameters=False."
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -78,17 +79,17 @@ def refused_by_pythia(folder: Path) -> str:
     Returns:
         The message, empty if all is well so far.
     """
-    logs = [path for pattern in _LOGS for path in folder.glob(pattern)]
-    for log in logs:
-        text = log.read_text(encoding="utf-8", errors="replace") if _is_young(log) else ""
-        before, abort, after = text.partition(_ABORT)
-        if abort:
-            said = [line.strip() for line in before.splitlines() if line.strip()][-_SHOWN:]
-            reason = after.partition("\n")[0]
-            return (
-                f"Pythia did not start: {printable(' '.join(said))} {abort}{printable(reason)}. "
-                f"Correct the card that is given as pythia8_card_file."
-            )
+    with suppress(OSError):  # MadGraph may remove them meanwhile
+        for log in (path for pattern in _LOGS for path in folder.glob(pattern)):
+            text = log.read_text(encoding="utf-8", errors="replace") if _is_young(log) else ""
+            before, abort, after = text.partition(_ABORT)
+            if abort:
+                said = [line.strip() for line in before.splitlines() if line.strip()][-_SHOWN:]
+                reason = printable(" ".join(said) + f" {abort}" + after.partition("\n")[0])
+                return (
+                    f"Pythia did not start: {reason}. Correct the card that is given as "
+                    f"pythia8_card_file."
+                )
     return ""
 
 
