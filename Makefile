@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CORES ?= 2
 OUT ?= demo
 
-.PHONY: demo test lint docs pages bench clean help
+.PHONY: demo test lint docs pages notebooks bench clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -48,6 +48,9 @@ docs: $(VENV)/.docs ## the documentation in docs/_build/html
 
 pages: $(VENV)/.dev ## the outputs and figures of the pages of the documentation
 	MADMINER_WRITE_PAGES=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q docs README.md
+
+notebooks: $(VENV)/.docs ## the tutorials as Jupyter notebooks in notebooks/; those that are there stay
+	$(BIN)/python docs/notebooks.py notebooks $(ARGS)
 
 bench: $(VENV)/.dev ## ratios to MadMiner 0.9.6, which gets an environment of its own
 	$(BIN)/python benchmarks/run.py

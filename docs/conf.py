@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.metadata import version as _version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docutils import nodes
@@ -137,7 +139,16 @@ class LinkNames(SphinxPostTransform):
                 node.replace_self(reference or node)
 
 
+def write_notebooks(app: Sphinx) -> None:
+    """Write the notebooks that the tutorials offer for download."""
+    sys.path.insert(0, str(app.confdir))
+    import notebooks
+
+    notebooks.write_notebooks(Path(app.confdir) / "_build" / "notebooks", overwrite=True)
+
+
 def setup(app: Sphinx) -> None:
-    """Connect what links names."""
+    """Connect what links names, and what makes notebooks."""
+    app.connect("builder-inited", write_notebooks)
     app.connect("missing-reference", resolve_short_path)
     app.add_post_transform(LinkNames)

@@ -185,3 +185,19 @@ def test_a_training_that_diverged_names_both_losses(caplog: pytest.LogCaptureFix
         ScoreEstimator().train("sally", x, x, **settings)
         LikelihoodEstimator().train("nde", x, theta, **settings)
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(("n_distinct", "warns"), [(200, True), (1_000, False)])
+def test_copies_in_the_validation_events(
+    n_distinct: int, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thousand draws of 200 events; of discrete observables the joint score tells them apart."""
+    rng = np.random.default_rng(1)
+    chosen = rng.permutation(np.arange(1_000) % n_distinct)
+    x, t_xz = rng.integers(5, size=(1_000, 1)).astype(float), rng.normal(size=(1_000, 1))
+    estimator = ScoreEstimator(n_hidden=(3,))
+    estimator.train("sally", x[chosen], t_xz[chosen], **QUICK)
+    assert ("% of the events for validation are among those" in told(caplog)) == warns
+    caplog.clear()
+    estimator.train("sally", x, t_xz, x_val=x[:9], t_xz_val=t_xz[:9], **QUICK)
+    assert "among those for training" not in told(caplog)

@@ -62,6 +62,8 @@ _LOADERS: dict[str, Callable[..., FloatArray]] = {
     "r_xz": load_vector,
     "sample_weight": load_vector,
 }
+_MOST_COMPARED = 200_000  # rows in which repeated events are looked for
+_MOST_REPEATED = 0.5  # share of the events for validation
 _LABELS = frozenset({"y", "r_xz", "t_xz", "t_xz0", "t_xz1"})
 
 
@@ -207,6 +209,45 @@ def split_rows(
     return all_rows[~is_validation], all_rows[is_validation]
 
 
+def report_repeated(sample: Sample, validation_rows: IntArray) -> None:
+    """Warn if events for validation are among those for training, as those drawn with replacement.
+
+    Then neither the validation loss nor early stopping sees that a network learns events by heart.
+
+    Args:
+        sample: Columns by name.
+        validation_rows: Rows for validation; the others are for training.
+    """
+    if not len(validation_rows):
+        return
+    names = ("x",) if "theta" in sample or "t_xz" not in sample else ("x", "t_xz")
+    part = slice(0, _MOST_COMPARED)
+    prints = np.sum([_row_prints(sample[name][part]) for name in names], axis=0)
+    kept = np.zeros(len(sample["x"]), dtype=np.bool_)
+    kept[validation_rows] = True
+    is_validation = kept[part]
+    if is_validation.all() or not is_validation.any():
+        return
+    share = float(np.mean(np.isin(prints[is_validation], prints[~is_validation])))
+    if share > _MOST_REPEATED:
+        logger.warning(
+            "%.0f %% of the events for validation are among those for training, too, as the sample "
+            "was drawn with replacement: the validation loss does not show over-training. Draw a "
+            'sample for validation with partition="validation" and give it as x_val, ..., or train '
+            "with weighted events (SampleAugmenter.weighted_local).",
+            100.0 * share,
+        )
+
+
+def _row_prints(values: FloatArray) -> IntArray:
+    """A number for each row, the same for equal rows and hardly ever for others, shape ``(n,)``."""
+    table = np.ascontiguousarray(values).reshape(len(values), -1)
+    words = table.view(np.uint32).reshape(len(table), -1)
+    factors = np.random.default_rng(0).integers(1 << 63, size=words.shape[1], dtype=np.uint64)
+    prints: IntArray = words.astype(np.uint64) @ (2 * factors + 1)
+    return prints
+
+
 def load_training_data(
     request: TrainingRequest, names: tuple[str, ...], rng: np.random.Generator
 ) -> TrainingData:
@@ -235,6 +276,7 @@ def load_training_data(
     n_events = len(sample["x"])
     if not request.has_external_validation:
         rows, validation_rows = split_rows(n_events, request.options.validation_split, rng)
+        report_repeated(sample, validation_rows)
         return TrainingData(sample, rows, sample, validation_rows)
     validation = load_sample(
         request.validation_data,
