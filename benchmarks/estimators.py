@@ -41,7 +41,7 @@ DENSITIES = ("nde", "scandal")
 WITH_SCORE = ("cascal", "rascal", "alices", "scandal", "sally")
 METHODS = (*RATIOS, *DENSITIES, "sally")
 SIZES = (2_000, 10_000, 50_000)
-N_STEPS, BATCH_SIZE = 2_000, 256
+FEWEST_STEPS, FEWEST_EPOCHS, BATCH_SIZE = 2_000, 35, 256
 WIDTH = 1.0  # of the range of each parameter, on both sides
 N_HIDDEN = (50, 50)
 COLORS = {
@@ -142,8 +142,9 @@ class Outcome:
 def run(method: str, n: int, seed: int, test: Sample, at_zero: Sample) -> Outcome:
     """Train with n events and compare with the exact log r and score."""
     rng = np.random.default_rng([seed, n])
+    n_epochs = round(FEWEST_STEPS * BATCH_SIZE / (0.75 * n))  # a quarter is for validation
     options: dict[str, Any] = {
-        "n_epochs": max(1, round(N_STEPS * BATCH_SIZE / (0.75 * n))),  # a quarter is for validation
+        "n_epochs": max(FEWEST_EPOCHS, n_epochs),
         "batch_size": BATCH_SIZE,
         "scheduler": "one-cycle",
         "initial_lr": 0.005,
@@ -207,7 +208,7 @@ def cell(values: Sequence[float], factor: float = 1e3) -> str:
 
 
 def draw(outcomes: dict[tuple[str, int], list[Outcome]], sizes: Sequence[int], path: Path) -> None:
-    """Draw errors against the number of events, in percent of the variance of the truth."""
+    """Draw errors against the number of events: mean, smallest and largest of the seeds."""
     mpl.rcParams["svg.hashsalt"] = "estimators"
     figure = Figure(figsize=(9.0, 4.2), layout="constrained")
     for axes, quantity, label in zip(
@@ -233,6 +234,8 @@ def draw(outcomes: dict[tuple[str, int], list[Outcome]], sizes: Sequence[int], p
                 label=method.upper(),
             )
         axes.set(xscale="log", yscale="log", xlabel="training events", ylabel=label)
+        axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        axes.set_xticks([], minor=True)
         axes.grid(color="#EEEEEE")
         axes.set_axisbelow(True)
     handles, labels = axes.get_legend_handles_labels()

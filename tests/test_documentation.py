@@ -65,11 +65,10 @@ def test_every_page_is_in_the_index() -> None:
 
 SCRIPTS = {
     "information.png": "examples/information_figure.py",
-    "tutorial-scores.png": "examples/sally_tutorial.py",
-    "tutorial-contours.png": "examples/sally_tutorial.py",
     "convergence-sally.svg": "benchmarks/convergence.py",
     "convergence-alices.svg": "benchmarks/convergence.py",
     "detector-comparison.png": "benchmarks/detector_comparison.py",
+    "estimators-compared.svg": "benchmarks/estimators.py",
 }
 
 

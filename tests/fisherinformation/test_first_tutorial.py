@@ -16,9 +16,12 @@ import pytest
 from matplotlib import pyplot as plt
 
 from madminer.fisherinformation import FisherInformation
+from madminer.io.setup_file import write_setup
+from madminer.lhe import LHEReader
 from madminer.ml import EnsembleForge, MLForge
 from madminer.plotting import plot_fisher_information_contours_2d
-from madminer.sampling import SampleAugmenter, constant_benchmark_theta
+from madminer.sampling import SampleAugmenter, combine_and_shuffle, constant_benchmark_theta
+from madminer.simulate import simulate, wbf_setup, write_parton_events
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* since MadMiner 1.0:DeprecationWarning")
 
@@ -30,15 +33,37 @@ EXCERPT = Path(__file__).parents[1] / "data" / "mg357_first500.lhe.gz"
 @pytest.fixture(params=["embedded generator", "MadGraph"])
 def event_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Shuffled events with two parameters, six benchmarks, pt_j1 and delta_phi_jj."""
-    steps: dict[str, Any] = runpy.run_path(str(EXAMPLES / "sally_tutorial.py"))
+    setup, events = tmp_path / "setup.h5", EXCERPT
     if request.param == "embedded generator":
-        generated: Path = steps["make_events"](tmp_path, 2000, 1)
-        return generated
-    madgraph: dict[str, Any] = runpy.run_path(str(EXAMPLES / "madgraph_sample.py"))
-    setup = tmp_path / "setup.h5"
-    madgraph["write_setup"](setup)
-    read: Path = steps["read_events"](setup, EXCERPT, tmp_path, 1)
-    return read
+        analysis, events = wbf_setup(), tmp_path / "events.lhe.gz"
+        write_setup(setup, analysis)
+        generated = simulate("wbf", 2000, analysis, channel="tutorial", seed=1)
+        write_parton_events(events, generated, sampled_from="sm")
+    else:
+        madgraph: dict[str, Any] = runpy.run_path(str(EXAMPLES / "madgraph_sample.py"))
+        madgraph["write_setup"](setup)
+    reader = LHEReader(setup)
+    reader.add_sample(events, sampled_from_benchmark="sm")
+    reader.set_smearing(
+        pdgids=[1, 2, 3, 4, 5, 6, 21, -1, -2, -3, -4, -5, -6],
+        energy_resolution_rel=0.1,
+        pt_resolution_abs=None,
+        eta_resolution_abs=0.1,
+        phi_resolution_abs=0.1,
+    )
+    reader.add_observable("pt_j1", "j[0].pt", required=True)
+    reader.add_observable(
+        "delta_phi_jj",
+        "j[0].deltaphi(j[1]) * (-1.0 + 2.0 * float(j[0].eta > j[1].eta))",
+        required=True,
+    )
+    for cut in ("(a[0] + a[1]).m > 122.0", "(a[0] + a[1]).m < 128.0", "pt_j1 > 20.0"):
+        reader.add_cut(cut)
+    reader.analyse_samples(seed=1)
+    reader.save(tmp_path / "lhe_data.h5", seed=1)
+    shuffled = tmp_path / "lhe_data_shuffled.h5"
+    combine_and_shuffle([tmp_path / "lhe_data.h5"], shuffled, seed=1)
+    return shuffled
 
 
 def test_tutorial(

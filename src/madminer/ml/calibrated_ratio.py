@@ -16,14 +16,10 @@ from madminer.errors import FileFormatError, NotAvailableError, OptionError, Sha
 from madminer.evidence import is_strict, report_weakness
 from madminer.ml.calibrated_network import CalibratedNetwork
 from madminer.ml.calibration_curves import CalibrationCurve, calibration_curve
-from madminer.ml.calibration_events import (
-    joint_ratio_sample,
-    load_points,
-    loaded_ratios,
-    report_means,
-)
 from madminer.ml.inputs import (
     DataLike,
+    check_finite,
+    load_array,
     load_columns,
     load_thetas,
     normalized_weights,
@@ -51,6 +47,7 @@ _KINDS: dict[str, type[ParameterizedRatioEstimator]] = {
 }
 """Estimators that can be calibrated, by the type that stands in their files."""
 
+_SIGNIFICANT = 5.0  # standard errors
 _PREFIX = "network."  # of what the state dict of a `CalibratedNetwork` holds
 
 
@@ -150,12 +147,12 @@ class CalibratedRatio(ParameterizedRatioEstimator):
         """
         _check_kind(estimator)
         points, events = estimator._load_theta(theta), load_columns(x, "x")
-        ratios = loaded_ratios(r_xz, len(points), len(events))
+        ratios = _loaded_ratios(r_xz, len(points), len(events))
         if theta1 is not None:  # where every ratio is one
             points = np.vstack([points, _reference(estimator, theta1)])
             ratios = np.vstack([ratios, np.ones((1, len(events)))])
         probabilities = normalized_weights(weights, len(events))
-        report_means(points, ratios, probabilities)
+        _report_means(points, ratios, probabilities)
         curves = []
         for point, ratio in zip(points, ratios, strict=True):
             log_r_hat, _ = estimator.evaluate_log_likelihood_ratio(events, point[np.newaxis])
@@ -198,6 +195,11 @@ class CalibratedRatio(ParameterizedRatioEstimator):
             The calibrated estimator; see `fit` for the errors.
         """
         _check_kind(estimator)
+        from madminer.ml.calibration_events import (  # h5py takes a third of a second
+            joint_ratio_sample,
+            load_points,
+        )
+
         estimator._trained()
         m = estimator.n_parameters or 0
         points = load_points(theta, filename, m)
@@ -372,3 +374,45 @@ def _reference(estimator: ParameterizedRatioEstimator, theta1: DataLike) -> Floa
     if len(reference) != 1:
         raise ShapeError(f"theta1 must be one point, the reference; got {len(reference)} points.")
     return reference
+
+
+def _loaded_ratios(r_xz: DataLike, n_thetas: int, n_events: int) -> FloatArray:
+    """Load joint ratios, shape ``(n_thetas, n_events)``; of one theta also ``(n_events,)``.
+
+    Raises:
+        ShapeError: If they have another shape.
+        DataError: If some are not finite.
+    """
+    ratios = load_array(r_xz, "r_xz").astype(np.float64)
+    ratios = ratios[np.newaxis] if ratios.ndim == 1 and n_thetas == 1 else ratios
+    if ratios.shape != (n_thetas, n_events):
+        raise ShapeError(
+            f"r_xz must have shape ({n_thetas}, {n_events}), a joint ratio for each theta and "
+            f"event; got {ratios.shape}."
+        )
+    check_finite(ratios.T, "r_xz")
+    return ratios
+
+
+def _report_means(points: FloatArray, ratios: FloatArray, probabilities: FloatArray) -> None:
+    """Warn of joint ratios whose mean over the events is not one.
+
+    Args:
+        points: Numerators, shape ``(n_thetas, m)``.
+        ratios: Joint ratios, shape ``(n_thetas, n)``.
+        probabilities: Weights of the events at the reference with sum one, shape ``(n,)``.
+    """
+    means = ratios @ probabilities
+    scatter = (ratios - means[:, np.newaxis]) * probabilities
+    errors = np.linalg.norm(scatter, axis=1)
+    k = int(np.argmax(np.abs(means - 1.0) - _SIGNIFICANT * errors))
+    if abs(means[k] - 1.0) > _SIGNIFICANT * errors[k] + 1e-6:
+        report_weakness(
+            logger,
+            "The mean of r_xz at theta = %s is %.4g +- %.2g, but must be 1 for events drawn at "
+            "theta1. Give events of the reference, their weights there, and p(x,z|theta) / "
+            "p(x,z|theta1).",
+            points[k].tolist(),
+            means[k],
+            errors[k],
+        )

@@ -31,7 +31,6 @@ from madminer.errors import (
 )
 from madminer.evidence import report_weakness
 from madminer.ml.calibration_curves import LEAST_EVENTS
-from madminer.ml.calibration_events import joint_score_sample, load_points
 from madminer.ml.inputs import DataLike, check_finite, load_columns, normalized_weights
 from madminer.ml.persistence import StoredModel
 from madminer.ml.score import ScoreEstimator
@@ -260,6 +259,11 @@ class CalibratedScore(ScoreEstimator):
         Raises:
             OptionError: If the estimator is known to be trained at another point.
         """
+        from madminer.ml.calibration_events import (  # h5py takes a third of a second
+            joint_score_sample,
+            load_points,
+        )
+
         _check_kind(estimator)
         estimator._trained()
         points = load_points(theta, filename, estimator.n_parameters or 0)

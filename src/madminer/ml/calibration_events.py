@@ -1,8 +1,7 @@
-"""Held-out events for calibrations: from files, each with its weight, and their checks."""
+"""Held-out events for calibrations, from files, each with its weight."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,9 +11,8 @@ from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
 from madminer.analysis.response import EventResponse
 from madminer.analysis.weights import parameter_points
-from madminer.errors import NegativeWeightError, SetupError, ShapeError
-from madminer.evidence import report_weakness
-from madminer.ml.inputs import DataLike, check_finite, load_array, load_thetas
+from madminer.errors import NegativeWeightError, SetupError
+from madminer.ml.inputs import DataLike, load_thetas
 from madminer.sampling.augment import joint_ratio
 from madminer.sampling.weighted import WeightedSample, weighted_sample
 from madminer.typing import FloatArray, StrPath
@@ -24,13 +22,7 @@ __all__ = [
     "joint_ratio_sample",
     "joint_score_sample",
     "load_points",
-    "loaded_ratios",
-    "report_means",
 ]
-
-logger = logging.getLogger("madminer.ml")
-
-_SIGNIFICANT = 5.0  # standard errors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,45 +167,3 @@ def _n_theory_parameters(analyzer: DataAnalyzer, m: int) -> int:
             f"parameters and {v} nuisance parameters."
         )
     return p
-
-
-def loaded_ratios(r_xz: DataLike, n_thetas: int, n_events: int) -> FloatArray:
-    """Load joint ratios, shape ``(n_thetas, n_events)``; of one theta also ``(n_events,)``.
-
-    Raises:
-        ShapeError: If they have another shape.
-        DataError: If some are not finite.
-    """
-    ratios = load_array(r_xz, "r_xz").astype(np.float64)
-    ratios = ratios[np.newaxis] if ratios.ndim == 1 and n_thetas == 1 else ratios
-    if ratios.shape != (n_thetas, n_events):
-        raise ShapeError(
-            f"r_xz must have shape ({n_thetas}, {n_events}), a joint ratio for each theta and "
-            f"event; got {ratios.shape}."
-        )
-    check_finite(ratios.T, "r_xz")
-    return ratios
-
-
-def report_means(points: FloatArray, ratios: FloatArray, probabilities: FloatArray) -> None:
-    """Warn of joint ratios whose mean over the events is not one.
-
-    Args:
-        points: Numerators, shape ``(n_thetas, m)``.
-        ratios: Joint ratios, shape ``(n_thetas, n)``.
-        probabilities: Weights of the events at the reference with sum one, shape ``(n,)``.
-    """
-    means = ratios @ probabilities
-    scatter = (ratios - means[:, np.newaxis]) * probabilities
-    errors = np.linalg.norm(scatter, axis=1)
-    k = int(np.argmax(np.abs(means - 1.0) - _SIGNIFICANT * errors))
-    if abs(means[k] - 1.0) > _SIGNIFICANT * errors[k] + 1e-6:
-        report_weakness(
-            logger,
-            "The mean of r_xz at theta = %s is %.4g +- %.2g, but must be 1 for events drawn at "
-            "theta1. Give events of the reference, their weights there, and p(x,z|theta) / "
-            "p(x,z|theta1).",
-            points[k].tolist(),
-            means[k],
-            errors[k],
-        )

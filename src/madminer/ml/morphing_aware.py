@@ -10,7 +10,6 @@ import torch
 
 from madminer import checks
 from madminer.errors import FileFormatError, MorphingError, OptionError, ShapeError
-from madminer.io.setup_file import read_setup
 from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
 from madminer.models import MorphingSetup
 from madminer.morphing import morphing_matrix, optimize_basis
@@ -217,6 +216,8 @@ class QuadraticMorphingAwareRatioEstimator(ParameterizedRatioEstimator):
 
 
 def _read_morphing(filename: StrPath, optimize: bool, seed: Seed) -> MorphingSetup:
+    from madminer.io.setup_file import read_setup  # h5py takes a third of a second
+
     setup = read_setup(filename)
     if setup.morphing is None:
         raise MorphingError(
