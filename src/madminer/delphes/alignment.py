@@ -46,6 +46,8 @@ def which_events(
     agrees: Callable[[IntArray], Verdict],
     path: Path,
     source: Path,
+    *,
+    is_blind: bool = False,
 ) -> IntArray:
     """Find the event of a file without numbers that each event of Delphes belongs to.
 
@@ -55,6 +57,7 @@ def which_events(
         agrees: Says of positions whether weights are the same there.
         path: The file of Delphes, for messages.
         source: The other file, for messages.
+        is_blind: Whether Delphes has weights that might tell, but it is not known which they are.
 
     Returns:
         Positions in the other file, shape ``(n_events,)``.
@@ -75,7 +78,16 @@ def which_events(
         verdicts.append(verdict)
     open_ones = [p for p, verdict in zip(certain, verdicts, strict=False) if verdict is None]
     if len(open_ones) == 1:
-        logger.info("%s and %s: numbers agree, weights cannot tell", path, source)
+        if is_blind:
+            logger.warning(
+                "%s and %s have events of the same numbers, but their weights cannot be compared, "
+                "as it is not known which weight of Delphes is which: that they are the same "
+                "events is taken on trust. Give hepmc_filename, which has the names.",
+                path,
+                source,
+            )
+        else:
+            logger.info("%s and %s: numbers agree, weights cannot tell", path, source)
         return open_ones[0]
     is_other = bool(verdicts) and None not in verdicts
     raise _refusal(numbers, n_source, path, source, is_other=is_other)
@@ -109,6 +121,11 @@ def _refusal(
             f"event, in whatever way their {n_events} and {n_source} events are numbered. Give the "
             f"Les Houches event file that was showered. If it is this one, the shower has changed "
             f"the weights: take them from there with weights='hepmc' or weights='delphes'."
+        )
+    if n_events > n_source:
+        return DataError(
+            f"{path} has {n_events} events, {source} only {n_source}: it is not the file that was "
+            f"showered. Give that one as lhe_filename."
         )
     return DataError(
         f"{path} has {n_events} events with the numbers {numbers[0]} to {numbers[-1]}, {source} "

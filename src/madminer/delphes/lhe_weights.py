@@ -104,7 +104,8 @@ def open_lhe_weights(sample: DelphesSample, setup: AnalysisSetup, file: DelphesF
     n_lhe = table.sums.n_events
     columns = _columns(table, sample, file)
     agrees = _comparison(table, columns, file)
-    positions = which_events(file.numbers, n_lhe, agrees, file.path, path)
+    is_blind = file.n_weights > 1 and len(agrees.columns) == 1
+    positions = which_events(file.numbers, n_lhe, agrees, file.path, path, is_blind=is_blind)
     factor = table.sums.factor(table.header, path)
     factor *= _share(positions, n_lhe, file.path, path)
     return LHEWeights(
