@@ -423,5 +423,5 @@ def test_trust_is_said_and_smaller_files_are_refused(caplog: pytest.LogCaptureFi
         caplog.clear()
         which_events(np.arange(3), 3, unknown, A, B, is_blind=is_blind)
         assert ("is taken on trust. Give hepmc_filename" in caplog.text) == is_blind
-    with pytest.raises(DataError, match="60 events, .* only 30: it is not the file"):
+    with pytest.raises(DataError, match=r"60 events, .* only 30: it is not the file"):
         which_events(np.arange(60), 30, unknown, A, B)

@@ -60,7 +60,8 @@ def training_weakness(
         >>> history = TrainingHistory((0.9, 0.7), (0.9, 0.7), (1e-3, 1e-4), 1, False, 0.1)
         >>> print(training_weakness(history, ("the mean score", 1.0)))
         The validation loss was still falling when the training ended after epoch 2, at 0.7: there
-        is more to be learned. Train with settings="recommended", or for more epochs, as n_epochs=4.
+        is more to be learned. Train for more epochs, as n_epochs=4, or with settings="recommended"
+        if these are not.
     """
     name, losses = _losses(history)
     kept, first, last = losses[history.best_epoch], losses[0], losses[-1]
@@ -75,8 +76,9 @@ def training_weakness(
     if trivial is not None and _is_too_short(losses, history.best_epoch, trivial[1], reach):
         return (
             f"The {name} loss was still falling when the training ended after epoch "
-            f"{len(losses)}, at {last:.5g}: there is more to be learned. Train with "
-            f"{_RECOMMENDED}, or for more epochs, as n_epochs={2 * len(losses)}."
+            f"{len(losses)}, at {last:.5g}: there is more to be learned. Train for "
+            f"more epochs, as n_epochs={2 * len(losses)}, or with {_RECOMMENDED} if these are "
+            f"not."
         )
     return None
 
