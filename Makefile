@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CORES ?= 2
 OUT ?= demo
+DIST := .venv-dist
+LOWEST := .venv-lowest
 
-.PHONY: demo test lint docs pages notebooks bench clean help
+.PHONY: demo test test-lowest lint docs pages notebooks bench dist clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 13
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "MadMiner needs Python >= 3.11; choose one with make PYTHON=python3.12"; exit 1; }
@@ -36,6 +38,17 @@ demo: $(VENV)/.demo ## the main job: from events to exclusion contours, report i
 test: lint ## checks and tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(CORES) --dist loadfile
 
+# the lowest direct dependencies that pyproject.toml allows, only as wheels; torch stays where
+# constraints.txt holds it, for its old builds are gigabytes. Old versions may warn
+test-lowest: ## the tests with the oldest dependencies that are allowed
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv --upgrade-deps $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+		--only-binary :all: --no-binary madminer -c constraints.txt \
+		'.[simulate,delphes,shower,parquet,onnx,dev]'
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -n $(CORES) --dist loadfile -o filterwarnings=default tests
+
 lint: $(VENV)/.dev ## style, types, direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,5 +71,20 @@ bench: $(VENV)/.dev ## ratios to MadMiner 0.9.6, which gets an environment of it
 campaign: $(VENV)/.dev ## kill, fill and rewrite at random while files are saved; ARGS="--tries 20 model"
 	OMP_NUM_THREADS=1 $(BIN)/python tests/campaign/campaign.py $(ARGS)
 
+# the tests run in a folder elsewhere, so that only the installed wheel can be imported
+dist: ## a wheel and a source archive in dist/; the tests of the archive run against the wheel
+	rm -rf dist $(DIST)
+	$(PYTHON) -m venv --upgrade-deps $(DIST)/build
+	$(PYTHON) -m venv --upgrade-deps $(DIST)/clean
+	$(DIST)/build/bin/python -m pip install --quiet build
+	$(DIST)/build/bin/python -m build --outdir dist
+	$(DIST)/clean/bin/python -m pip install --quiet --only-binary pythia8mc -c constraints.txt \
+		"$$(echo dist/*.whl)[simulate,delphes,shower,parquet,onnx,dev]"
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	tar -xzf dist/*.tar.gz -C "$$folder" --strip-components 1 && cd "$$folder" && \
+	$(CURDIR)/$(DIST)/clean/bin/python -c \
+		'import madminer, sys; print(madminer.__file__); assert madminer.__file__.startswith(sys.prefix)' && \
+	OMP_NUM_THREADS=1 $(CURDIR)/$(DIST)/clean/bin/pytest -n $(CORES) --dist loadfile tests
+
 clean: ## remove everything that the targets made
-	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build docs/reference dist build
+	rm -rf $(VENV) $(DIST) $(LOWEST) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build docs/reference dist build

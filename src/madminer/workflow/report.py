@@ -16,6 +16,7 @@ from madminer.fisherinformation import expected_limits
 from madminer.plotting import plot_fisher_information_contours_2d, plot_pvalue_limits
 from madminer.report import Picture, Table, draw, render_page, write_page
 from madminer.text import one_line, with_error
+from madminer.typing import FloatArray
 from madminer.verdicts import ValidationCheck
 from madminer.workflow.schema import Analysis
 
@@ -181,8 +182,7 @@ def _limits(analysis: Analysis, places: Places, name: str) -> dict[str, Any]:
     for i, parameter in enumerate(found["parameters"]):
         cells = [f"{found['best_theta'][i]:.4g}"]
         for level in LEVELS:
-            inside = grid[p_values >= level, i]
-            cells.append(f"{inside.min():.4g} to {inside.max():.4g}" if len(inside) else "none")
+            cells.append(_range(grid[p_values >= level, i], grid[:, i]))
         rows.append((parameter, *cells))
     columns = ("parameter", "best fit", *(f"{100 * (1 - level):g} % CL" for level in LEVELS))
     return {
@@ -193,6 +193,16 @@ def _limits(analysis: Analysis, places: Places, name: str) -> dict[str, Any]:
         "warnings": found["warnings"],
         "picture": _contours(analysis, found, name),
     }
+
+
+def _range(inside: FloatArray, grid: FloatArray) -> str:
+    """Where values that are not excluded lie; an end of the grid is no limit."""
+    if not len(inside):
+        return "none"
+    low, high = float(inside.min()), float(inside.max())
+    left = "" if low > grid.min() else "≤ "
+    right = "" if high < grid.max() else "≥ "
+    return f"{left}{low:.4g} to {right}{high:.4g}"
 
 
 def _contours(analysis: Analysis, found: dict[str, Any], name: str) -> Picture | None:
