@@ -80,11 +80,10 @@ dist: ## a wheel and a source archive in dist/; the tests of the archive run aga
 	$(DIST)/build/bin/python -m build --outdir dist
 	$(DIST)/clean/bin/python -m pip install --quiet --only-binary pythia8mc -c constraints.txt \
 		"$$(echo dist/*.whl)[simulate,delphes,shower,parquet,onnx,dev]"
-	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	bin='$(CURDIR)/$(DIST)/clean/bin' && folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	tar -xzf dist/*.tar.gz -C "$$folder" --strip-components 1 && cd "$$folder" && \
-	$(CURDIR)/$(DIST)/clean/bin/python -c \
-		'import madminer, sys; print(madminer.__file__); assert madminer.__file__.startswith(sys.prefix)' && \
-	OMP_NUM_THREADS=1 $(CURDIR)/$(DIST)/clean/bin/pytest -n $(CORES) --dist loadfile tests
+	"$$bin/python" -c 'import madminer as m, sys; print(m.__file__); assert sys.prefix in m.__file__' && \
+	OMP_NUM_THREADS=1 "$$bin/pytest" -n $(CORES) --dist loadfile tests
 
 clean: ## remove everything that the targets made
 	rm -rf $(VENV) $(DIST) $(LOWEST) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build docs/reference dist build

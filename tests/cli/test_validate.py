@@ -82,7 +82,7 @@ def test_undecided_has_a_status_of_its_own(files: Files, tmp_path: Path) -> None
     assert result.exit_code == 3, result.output
     text = " ".join(result.output.split())
     assert "effective events undecided" in text
-    assert "Nothing speaks against this estimator, but it is not validated" in text
+    assert "No check failed for certain, but the estimator is not validated" in text
 
 
 def test_points_are_names_or_numbers(files: Files) -> None:

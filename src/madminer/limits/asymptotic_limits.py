@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -11,6 +12,7 @@ from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.weights import ParameterPoints
 from madminer.checks import flag, one_of, real_array, shown
 from madminer.errors import OptionError, ShapeError
+from madminer.evidence import report_weakness
 from madminer.likelihood.base import checked_events, event_weights, expected_number, total_cell
 from madminer.likelihood.fit import best_nuisances
 from madminer.likelihood.histograms import DensityHistogram
@@ -47,8 +49,13 @@ from madminer.typing import ArrayLike, EventSource, FloatArray, IntArray, ThetaL
 
 __all__ = ["AsymptoticLimits", "expected_limits_of", "grid_points", "limits_of"]
 
+logger = logging.getLogger(__name__)
+
 WITHOUT_ERRORS = ("adaptive-sally", "sallino")
 """Modes whose bins depend on theta, so that the error of log r is not known."""
+
+WITH_NETWORKS = ("ml", "sally", "adaptive-sally", "sallino")
+"""Modes with an estimator."""
 
 MODES = ("rate", "histo", "ml", "sally", "adaptive-sally", "sallino", "truth")
 
@@ -240,6 +247,13 @@ def expected_limits_of(
         report_few_data(probabilities)
     data = DataSet(pool.x, n_expected * probabilities, pool)
     truth = analyzer.setup.theta(theta_true)
+    if options.test_split is None and mode in WITH_NETWORKS:
+        report_weakness(
+            logger,
+            "With test_split=None the expected data are all events, those that the estimator was "
+            "trained on too: where it has learned them by heart, limits are too narrow. Give the "
+            "test_split of its training.",
+        )
     grid = limits_of(analyzer, mode, data, thetas, options, options.return_asimov, truth)
     report_border(grid, list(analyzer.parameters))
     return grid
@@ -285,7 +299,9 @@ def limits_of(
         data_errors = learned_data_errors(shape.learned, shape.points(params), best)
         errors = data_errors if errors is None else np.hypot(errors, data_errors)
     log_r = np.minimum(log_l - log_l[best], 0.0)
-    scale = 1.0 if truth is None else _scale_factor(log_r, errors, options, len(truth))
+    if options.extra_variance:
+        log_r = with_variance(log_r, errors)
+    scale = 1.0 if truth is None else _scale_factor(log_r, options, len(truth))
     grid = limit_grid(
         thetas,
         llr_kin[kept],
@@ -309,15 +325,12 @@ def limits_of(
     return grid
 
 
-def _scale_factor(
-    log_r: FloatArray, errors: FloatArray | None, options: LimitOptions, n_parameters: int
-) -> float:
+def _scale_factor(log_r: FloatArray, options: LimitOptions, n_parameters: int) -> float:
     """How much limits are widened for the truth, the last point, to be as probable as others."""
     if not options.widen:
         return 1.0
-    widened = with_variance(log_r, errors) if options.extra_variance else log_r
     dof = n_parameters if options.dof is None else options.dof
-    return float(np.sqrt(max(1.0, -2.0 * widened[-1] / dof)))
+    return float(np.sqrt(max(1.0, -2.0 * log_r[-1] / dof)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -47,7 +47,14 @@ def report_few_events(analyzer: DataAnalyzer, thetas: FloatArray) -> None:
     with np.errstate(divide="ignore", invalid="ignore"):
         n_effective = np.where(sigma > 0.0, (sigma / error) ** 2, 0.0)
     worst = int(np.argmin(n_effective))
-    if n_effective[worst] < FEW_EVENTS:
+    if n_effective.max() < FEW_EVENTS:
+        report_weakness(
+            logger,
+            "The simulated events are worth at most %.3g unweighted ones at any point of the grid: "
+            "a few of large weight decide, of signal or background. Simulate more of these.",
+            n_effective.max(),
+        )
+    elif n_effective[worst] < FEW_EVENTS:
         report_weakness(
             logger,
             "At the grid point theta = %s the simulated events are worth %.3g unweighted ones: "
@@ -89,7 +96,8 @@ def report_truth(grid: LimitGrid, truth: FloatArray, log_r: float) -> None:
     if p_value < 1.0 - CONFIDENCE_LEVEL:
         done = (
             f"Limits are therefore widened by a factor {grid.scale_factor:.3g}: they say what this "
-            f"simulation and estimator can tell, not what the data could."
+            f"simulation and estimator can tell, not what the data could, and are not to be "
+            f"compared with others."
             if grid.scale_factor > 1.0
             else "These limits must not be used."
         )

@@ -24,6 +24,7 @@ __all__ = [
     "report_contents",
     "report_draws",
     "report_extraction",
+    "report_few_weighted",
     "report_negative_weights",
     "report_reliability",
 ]
@@ -111,6 +112,19 @@ def report_negative_weights(table: WeightTable, policy: str) -> None:
         len(table),
         share,
     )
+
+
+def report_few_weighted(n_events: int, n_effective: float) -> None:
+    """Warn of weighted events of which a few decide."""
+    if n_effective < FEW_EFFECTIVE:
+        report_weakness(
+            logger,
+            "The %d events are worth only %.1f unweighted ones: a few of large weight decide what "
+            "is learned from them. Simulate more, at benchmarks and of backgrounds whose weights "
+            "are the largest.",
+            n_events,
+            n_effective,
+        )
 
 
 def report_reliability(sample: DrawnSample, points: Points) -> None:

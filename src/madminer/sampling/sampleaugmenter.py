@@ -9,7 +9,7 @@ import numpy as np
 
 from madminer.checks import random_generator
 from madminer.options import takes
-from madminer.sampling.messages import report_draws, report_extraction
+from madminer.sampling.messages import report_draws, report_extraction, report_few_weighted
 from madminer.sampling.options import SamplingKeywords, SamplingOptions, check_bootstrap
 from madminer.sampling.parameters import NuSpecification, ThetaSpecification, resolve_points
 from madminer.sampling.results import (
@@ -308,7 +308,7 @@ class SampleAugmenter(Sampler):
             DataError: If the score of an event is not defined at `theta`.
             NegativeWeightError: If the cross section at `theta` is not positive.
         """
-        return weighted_sample(
+        sample = weighted_sample(
             self,
             theta,
             partition=partition,
@@ -319,6 +319,8 @@ class SampleAugmenter(Sampler):
             nuisance_score=self._wants_nuisance_score(nuisance_score),
             bootstrap=check_bootstrap(bootstrap),
         )
+        report_few_weighted(len(sample.x), sample.n_effective)
+        return sample
 
     def cross_sections(
         self, theta: ThetaSpecification, nu: NuSpecification | None = None, *, seed: Seed = None

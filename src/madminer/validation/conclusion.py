@@ -100,7 +100,7 @@ def _sentence(check: ValidationCheck) -> str:
 
 
 def _about_undecided(undecided: Sequence[ValidationCheck], *, is_all: bool) -> list[str]:
-    first = "Nothing speaks against this estimator, but it is not validated. " if is_all else ""
+    first = "No check failed for certain, but the estimator is not validated. " if is_all else ""
     names = ", ".join(one_line(check.name) for check in undecided)
     return [
         f"{first}There are not enough events to tell, good or bad: {names}. Take more test events; "

@@ -16,7 +16,9 @@ from madminer.validation.coverage import match_checks, region_checks, untested_c
 from madminer.validation.events import ValidationEvents
 from madminer.validation.models import ValidatedModel
 from madminer.validation.ratios import (
+    CLOSURE,
     CURVE,
+    MEAN,
     RatioEvidence,
     classifier_check,
     derivative_check,
@@ -104,7 +106,8 @@ def validate(
         point = model.theta_ref if reference is None else reference
         events = _read(events, model, point, theta, parts)
     _check_sizes(model, events)
-    found = [*match_checks(model, events), *region_checks(model, events)]
+    matching = [*match_checks(model, events), *region_checks(model, events)]
+    found = []
     if events.t_xz is not None and model.knows_scores:
         found += _score_checks(model, events)
     if model.knows_ratios and events.theta is not None:
@@ -114,6 +117,7 @@ def validate(
     found += untested_checks(model, events)
     if events.n_effective < FEWEST_EFFECTIVE:
         found = [_doubtful(check) for check in found]
+    found = [*matching, *found]
     result = Validation(
         model.name,
         events.name,
@@ -139,8 +143,9 @@ def _doubtful(check: ValidationCheck) -> ValidationCheck:
 
 
 def _is_calibrated(result: Validation) -> bool:
-    """Whether there were enough events for the calibration curve of ratios, and it passed."""
-    return CURVE.name in [check.name for check in result if check.passed]
+    """Whether there were enough events for the calibration of ratios, and all of it passed."""
+    passed = {check.name for check in result if check.passed}
+    return passed >= {MEAN.name, CURVE.name, CLOSURE.name}
 
 
 def _call(

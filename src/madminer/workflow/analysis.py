@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -267,6 +268,14 @@ def _refused(
     given: AnalysisFile, place: Keys, check: Callable[..., object], options: Mapping[str, Any]
 ) -> Iterable[str]:
     """What the function or class says that the options belong to."""
+    known = inspect.signature(check).parameters
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        yield (
+            f"{given.at(*place)}: there is no option {', '.join(map(repr, unknown))}; there are "
+            f"{', '.join(name for name in known if name != '_')}."
+        )
+        return
     try:
         check(**options)
     except (MadMinerError, TypeError) as error:

@@ -138,16 +138,17 @@ def _information(analysis: Analysis, places: Places) -> dict[str, Any] | None:
         "table": Table(("analysis", *(f"information on {name}" for name in names)), rows),
         "luminosity": f"{found['luminosity_inverse_pb'] / 1000.0:g}",
         "warnings": found["warnings"],
-        "precisions": _precisions(matrices, names),
+        "precisions": _precisions(matrices, np.array(found["constraint"]), names),
         "picture": _ellipses(matrices, names),
     }
 
 
-def _precisions(matrices: dict[str, Any], names: list[str]) -> Table:
+def _precisions(matrices: dict[str, Any], constraint: FloatArray, names: list[str]) -> Table:
     rows = []
     for label, matrix in matrices.items():
         try:
-            widths = expected_limits(matrix).profiled
+            knows_nu = len(matrix) == len(constraint)
+            widths = expected_limits(matrix + constraint if knows_nu else matrix).profiled
             cells = [f"{width:.3g}" for width in widths]
         except Exception:  # noqa: BLE001 (a direction without information has no width)
             cells = ["–"] * len(matrix)
@@ -155,9 +156,15 @@ def _precisions(matrices: dict[str, Any], names: list[str]) -> Table:
     return Table(("analysis", *(f"standard deviation of {name}" for name in names)), rows)
 
 
+def _has_ellipse(matrix: FloatArray) -> bool:
+    """Guaranteed information can be negative, and any can be blind in a direction."""
+    values = np.linalg.eigvalsh(matrix)
+    return bool(values[0] > 1e-8 * values[-1])
+
+
 def _ellipses(matrices: dict[str, Any], names: list[str]) -> Picture | None:
     shown = {label: m for label, m in matrices.items() if m.shape == (2, 2)}
-    regular = {label: m for label, m in shown.items() if np.linalg.cond(m) < 1e8}
+    regular = {label: m for label, m in shown.items() if _has_ellipse(m)}
     if not regular:
         return None
     widths = [float(expected_limits(m).profiled.max()) for m in regular.values()]
@@ -181,8 +188,7 @@ def _limits(analysis: Analysis, places: Places, name: str) -> dict[str, Any]:
     rows = []
     for i, parameter in enumerate(found["parameters"]):
         cells = [f"{found['best_theta'][i]:.4g}"]
-        for level in LEVELS:
-            cells.append(_range(grid[p_values >= level, i], grid[:, i]))
+        cells += [_range(grid[p_values >= level, i], grid[:, i]) for level in LEVELS]
         rows.append((parameter, *cells))
     columns = ("parameter", "best fit", *(f"{100 * (1 - level):g} % CL" for level in LEVELS))
     return {

@@ -411,9 +411,10 @@ def _inform(name: str, section: Information, places: Places, seed: int) -> None:
                 theta, luminosity, observable, n_bins
             )
         for estimator in section.estimators:
-            found[estimator] = fisher.full_information(
+            found[estimator] = full = fisher.full_information(
                 theta, places.model(estimator), luminosity=luminosity, calibrate=section.calibrate
             )
+            found[f"{estimator}, guaranteed"] = full.guaranteed.value, full.guaranteed.covariance
     messages.repeat()
     names = [*fisher.setup.parameters, *fisher.nuisance_parameters]
     _write_json(
@@ -421,6 +422,7 @@ def _inform(name: str, section: Information, places: Places, seed: int) -> None:
         {
             "parameters": names,
             "luminosity_inverse_pb": luminosity,
+            "constraint": fisher.nuisance_constraint_information().tolist(),
             "informations": {
                 label: {"value": np.asarray(value).tolist(), "covariance": np.asarray(c).tolist()}
                 for label, (value, c) in found.items()
