@@ -18,6 +18,7 @@ from madminer.errors import (
     ShapeError,
     TrainingError,
 )
+from madminer.evidence import report_weakness
 from madminer.io.sample_files import one_sample
 from madminer.ml.checkpoints import fingerprint
 from madminer.ml.inputs import (
@@ -230,7 +231,8 @@ def report_repeated(sample: Sample, validation_rows: IntArray) -> None:
         return
     share = float(np.mean(np.isin(prints[is_validation], prints[~is_validation])))
     if share > _MOST_REPEATED:
-        logger.warning(
+        report_weakness(
+            logger,
             "%.0f %% of the events for validation are among those for training, too, as the sample "
             "was drawn with replacement: the validation loss does not show over-training. Draw a "
             'sample for validation with partition="validation" and give it as x_val, ..., or train '
