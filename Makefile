@@ -38,15 +38,17 @@ demo: $(VENV)/.demo ## the main job: from events to exclusion contours, report i
 test: lint ## checks and tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(CORES) --dist loadfile
 
-# the lowest direct dependencies that pyproject.toml allows, only as wheels; torch stays where
-# constraints.txt holds it, for its old builds are gigabytes. Old versions may warn
+# the lowest direct dependencies that pyproject.toml allows, as wheels (connection-pool, which
+# snakemake needs, has none); torch stays where constraints.txt holds it, for its old builds are
+# gigabytes. Old versions may warn
 test-lowest: ## the tests with the oldest dependencies that are allowed
 	rm -rf $(LOWEST)
 	$(PYTHON) -m venv --upgrade-deps $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
+	grep '^torch' constraints.txt > $(LOWEST)/torch.txt
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
-		--only-binary :all: --no-binary madminer -c constraints.txt \
-		'.[simulate,delphes,shower,parquet,onnx,dev]'
+		--only-binary :all: --no-binary madminer --no-binary connection-pool \
+		-c $(LOWEST)/torch.txt '.[simulate,delphes,shower,parquet,onnx,dev]'
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -n $(CORES) --dist loadfile -o filterwarnings=default tests
 
 lint: $(VENV)/.dev ## style, types, direction of imports

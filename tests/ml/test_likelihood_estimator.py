@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 from scipy.stats import multivariate_normal, norm
 
 from madminer.errors import FileFormatError, NotTrainedError, OptionError, ShapeError, TrainingError
@@ -138,7 +139,7 @@ def test_density_integrates_to_one_in_units_of_the_user(
         log_p, _ = estimator.evaluate_log_likelihood(x, [[0.3, -0.8]])
         density = np.exp(log_p).reshape([301] * len(features))
         for axis in reversed(axes):
-            density = np.trapezoid(density, axis, axis=-1)
+            density = trapezoid(density, axis, axis=-1)
         assert density == pytest.approx(1.0, abs=2e-3)
 
 

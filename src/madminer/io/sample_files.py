@@ -51,6 +51,7 @@ _MARK = b"MadMiner sample "  # and 16 bytes that are those of no other sample, a
 _SAMPLE_BYTES = len(_MARK) + 16
 _NAME_BYTES = 8
 _ROWS = 1 << 16  # rows of a parquet file that are written and read at once
+_DTYPES = {"float": np.float32, "double": np.float64}  # by the names that pyarrow has for them
 
 
 def check_destination(
@@ -271,9 +272,9 @@ def _columns(name: str, values: FloatArray, names: Sequence[str] | None) -> dict
 def _read_parquet(file: Any, path: StrPath) -> dict[str, FloatArray]:
     """Fill the arrays piece by piece: nothing else of their size is in memory."""
     members = _members(file, path)
-    types = {name: file.schema_arrow.field(columns[0]).type for name, columns in members.items()}
+    schema, n_rows = file.schema_arrow, file.metadata.num_rows
     arrays = {
-        name: np.empty((file.metadata.num_rows, len(columns)), types[name].to_pandas_dtype())
+        name: np.empty((n_rows, len(columns)), _DTYPES[str(schema.field(columns[0]).type)])
         for name, columns in members.items()
     }
     start = 0
@@ -297,7 +298,7 @@ def _members(file: Any, path: StrPath) -> dict[str, list[str]]:
     members: dict[str, list[str]] = {}
     for field in file.schema_arrow:
         owners = [a for a in ARRAYS if field.name == a or field.name.startswith(f"{a}_")]
-        if not owners or str(field.type) not in {"float", "double"}:
+        if not owners or str(field.type) not in _DTYPES:
             raise FileFormatError(
                 f"{path} has a column {field.name!r} of type {field.type}, which belongs to no "
                 f"array of a sample ({', '.join(ARRAYS)}, alone or followed by _ and a name, of "

@@ -121,9 +121,7 @@ class EventParticle(vector.MomentumObject4D):  # type: ignore[misc]
         is_vector = isinstance(other, vector.VectorObject4D)
         return bool(super().__eq__(other)) if is_vector else NotImplemented
 
-    def __ne__(self, other: object) -> bool:
-        is_vector = isinstance(other, vector.VectorObject4D)
-        return bool(super().__ne__(other)) if is_vector else NotImplemented
+    __ne__ = object.__ne__  # the opposite of __eq__, which that of vector < 1.9 is not
 
     __iadd__, __isub__, __imul__, __itruediv__ = __add__, __sub__, __mul__, __truediv__
 
