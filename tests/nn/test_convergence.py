@@ -39,7 +39,7 @@ def test_a_training_that_was_too_short_is_told(losses: list[float], reach: float
     message = training_weakness(history(losses), TRIVIAL, reach)
     assert message is not None
     assert f"still falling when the training ended after epoch {len(losses)}" in message
-    assert 'Train for more epochs, as n_epochs=' in message
+    assert "Train for more epochs, as n_epochs=" in message
     assert str(2 * len(losses)) in message
     assert training_weakness(history(losses), None, reach) is None  # what can be learned is unknown
 
