@@ -85,7 +85,7 @@ def add_systematics(draw: Any, miner: MadMiner, name: str) -> None:
         norm_variation=draw(st.sampled_from([low, high])),
         scale=draw(st.sampled_from(["mu", "muf", "mur"])),
         scale_variations=draw(st.sampled_from([(low, 1.0, high), (low, high), (high,)])),
-        pdf_variation=draw(NAMES),
+        pdf_variation=draw(NAMES.filter(lambda text: not {",", "@"} & set(text))),
     )
 
 

@@ -53,6 +53,7 @@ _FAR_FROM_GOAL = 10.0  # times that distance is not taken for a minimum
 _NUDGE = 0.01  # away from a start without slope
 _SMALL_STEP = 0.05  # of differences, in errors
 _FLAT = 1e-10  # smallest curvature in any direction, relative to those of the parameters
+_LOST = 1e-6  # a first step, in errors: larger errors are those of rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,14 +261,16 @@ def _covariance(likelihood: Likelihood, best: FloatArray, is_free: Sequence[bool
     covariance = np.zeros((m, m))
     if not len(free):
         return covariance
-    steps = _SMALL_STEP * first_steps(best, likelihood.expand(best[np.newaxis]).curvature[0])
+    first = first_steps(best, likelihood.expand(best[np.newaxis]).curvature[0])
+    steps = _SMALL_STEP * first
     moves = np.diag(steps)[free]
     around = likelihood.expand(np.vstack([best + moves, best - moves])).gradient[:, free]
     up, down = np.split(around, 2)
     hessian = 0.5 * (up - down) / steps[free, np.newaxis]
     hessian = 0.5 * (hessian + hessian.T)
     scale = np.sqrt(np.maximum(np.diag(hessian), 0.0))
-    if not np.all(scale > 0.0) or np.linalg.eigvalsh(hessian / np.outer(scale, scale))[0] < _FLAT:
+    is_flat = np.any(scale * first[free] < _LOST)
+    if is_flat or np.linalg.eigvalsh(hessian / np.outer(scale, scale))[0] < _FLAT:
         names = [name for name, kept in zip(likelihood.names, is_free, strict=True) if kept]
         raise FitError(
             f"The likelihood has no curvature in all directions of {names} at its best point "
