@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
@@ -61,6 +62,7 @@ def enter_page(namespace: dict[str, Any]) -> None:
 def leave_page(namespace: dict[str, Any]) -> None:
     """Go back and clean up; write what was printed and drawn into the page, if asked."""
     folder = Path.cwd()
+    plt.close("all")  # of some ten pages in one process
     os.chdir(namespace["__previous__"])
     for page, outputs in namespace["__outputs__"].items():
         write_page(page, outputs, folder)
