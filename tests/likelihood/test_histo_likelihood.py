@@ -567,7 +567,7 @@ def test_without_nuisance_parameters(nuisance_event_file: MakeFile) -> None:
 def test_the_base_makes_no_likelihoods(gaussian_event_file: MakeFile) -> None:
     base = BaseLikelihood(gaussian_event_file(10))
     for name in ("create_negative_log_likelihood", "create_expected_negative_log_likelihood"):
-        with pytest.raises(NotImplementedError):
+        with pytest.raises(NotImplementedError, match="Use HistoLikelihood"):
             getattr(base, name)()
 
 

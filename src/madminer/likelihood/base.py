@@ -9,13 +9,18 @@ import numpy as np
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.checks import number, positive, real_array, shown
-from madminer.errors import DataError, ShapeError
+from madminer.errors import DataError, NotAvailableError, ShapeError
 from madminer.likelihood.model import Likelihood
 from madminer.likelihood.pool import EventPool
 from madminer.likelihood.yields import MorphedCells
 from madminer.typing import ArrayLike, FloatArray, ThetaLike
 
 __all__ = ["BaseLikelihood", "checked_events", "event_weights", "expected_number", "total_cell"]
+
+_NONE_OF_ITS_OWN = (
+    "BaseLikelihood only holds what likelihoods have in common. Use HistoLikelihood for "
+    "histograms, NeuralLikelihood for networks."
+)
 
 
 class BaseLikelihood(DataAnalyzer):
@@ -24,12 +29,12 @@ class BaseLikelihood(DataAnalyzer):
     @abstractmethod
     def create_negative_log_likelihood(self, *args: Any, **kwargs: Any) -> Likelihood:
         """Minus the log likelihood of observed events."""
-        raise NotImplementedError
+        raise NotAvailableError(_NONE_OF_ITS_OWN)
 
     @abstractmethod
     def create_expected_negative_log_likelihood(self, *args: Any, **kwargs: Any) -> Likelihood:
         """Minus the log likelihood of expected events."""
-        raise NotImplementedError
+        raise NotAvailableError(_NONE_OF_ITS_OWN)
 
     def _asimov(
         self,

@@ -41,7 +41,7 @@ AnySample = TypeVar("AnySample", bound="Sample")
 _Entry = tuple[str, int]  # block in lower case and number in a parameter card
 
 _SHOWN: Final = 20  # names in a message
-_PLACEHOLDER: Final = 1.0  # pb; what programs write whose weights are in pb
+_UNKNOWN: Final = 1.0  # pb; what programs write whose weights are in pb
 _WEIGHTS_IN_PB: Final = (1, 2, 4)  # IDWTUP up to its sign
 _SUFFIX: Final = re.compile(r"_(?:nlo|lo|tree|loop)$")  # MadGraph tells kinds of reweighting so
 
@@ -450,15 +450,17 @@ def normalisation(
     can_be_scaled = sum_weights * expected > 0.0
     if is_share and can_be_scaled:
         factor = expected / sum_weights
-        if expected == _PLACEHOLDER:
+        if expected == _UNKNOWN:
             logger.warning(
                 "%s: all weights are 1 or -1, and the cross section of the header is exactly 1 pb, "
                 "as programs write that do not know it. If it is another, give it as k_factor.",
                 path,
             )
     differs = _contradict(header, factor * sum_weights, factor * spread)
-    if differs and expected == _PLACEHOLDER and abs(header.idwtup) == 4:
-        logger.info("%s: the header gives a placeholder for the cross section", path)
+    if differs and expected == _UNKNOWN and abs(header.idwtup) == 4:
+        logger.info(
+            "%s: the header gives 1 pb, as programs write that do not know the cross section", path
+        )
         return factor
     for other in (1.0 / n_draws, 1.0 / n_events, 1.0):
         if differs and not _contradict(header, other * sum_weights, other * spread):
@@ -505,7 +507,7 @@ def _per_trial(
         path,
         cross_section,
     )
-    is_known = header.cross_section not in {0.0, _PLACEHOLDER}
+    is_known = header.cross_section not in {0.0, _UNKNOWN}
     if is_known and _contradict(header, cross_section, spread / sum_trials):
         logger.warning(
             "%s: the header gives a cross section of %g pb, but the sum of the weights over that "
