@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,14 @@ from madminer.deprecation import warn
 from madminer.errors import OptionError, WorkerError
 from madminer.progress import silence_progress
 
-__all__ = ["Messages", "check_executor", "collect_messages", "in_order", "this_process"]
+__all__ = [
+    "Messages",
+    "check_executor",
+    "collect_messages",
+    "in_order",
+    "logged_warnings",
+    "this_process",
+]
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -148,12 +156,6 @@ class Messages:
     records: list[tuple[str, int, str]] = field(default_factory=list)
     warned: list[tuple[str, type[Warning]]] = field(default_factory=list)
 
-    @property
-    def texts(self) -> list[str]:
-        """Texts of warnings, those of the log first, each once."""
-        logged = [text for _, level, text in self.records if level >= logging.WARNING]
-        return list(dict.fromkeys([*logged, *(text for text, _ in self.warned)]))
-
     def repeat(self, prefix: str = "") -> None:
         """Say it again in this process.
 
@@ -198,6 +200,29 @@ def collect_messages(level: int = logging.WARNING) -> Iterator[Messages]:
     finally:
         logger.handlers, level, logger.propagate = usual
         logger.setLevel(level)
+
+
+@contextmanager
+def logged_warnings() -> Iterator[list[str]]:
+    """Texts of the warnings that this thread logs inside of the context; they are shown as usual.
+
+    Examples:
+        >>> with logged_warnings() as texts:
+        ...     logging.getLogger("madminer.limits").warning("Too few events.")
+        >>> texts
+        ['Too few events.']
+    """
+    records: list[tuple[str, int, str]] = []
+    texts: list[str] = []
+    handler, thread = _Collector(records), threading.get_ident()
+    handler.setLevel(logging.WARNING)
+    handler.addFilter(lambda record: record.thread == thread)
+    logger.addHandler(handler)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(handler)
+        texts.extend(dict.fromkeys(text for _, _, text in records))
 
 
 class _Collector(logging.Handler):

@@ -17,7 +17,7 @@ from madminer import sampling
 from madminer.checks import refusal
 from madminer.core.madminer import MadMiner
 from madminer.delphes import DelphesReader
-from madminer.executors import collect_messages
+from madminer.executors import logged_warnings
 from madminer.fisherinformation import FisherInformation
 from madminer.io.atomic import atomic_path
 from madminer.io.file_sets import file_digest
@@ -401,7 +401,7 @@ def _inform(name: str, section: Information, places: Places, seed: int) -> None:
     files = _event_files(places)
     fisher = FisherInformation(files[0] if len(files) == 1 else files)
     theta, luminosity = _single_point(section.theta), section.luminosity
-    with collect_messages() as messages:
+    with logged_warnings() as warnings:
         found = {
             "truth": fisher.truth_information(theta, luminosity),
             "rate": fisher.rate_information(theta, luminosity),
@@ -415,7 +415,6 @@ def _inform(name: str, section: Information, places: Places, seed: int) -> None:
                 theta, places.model(estimator), luminosity=luminosity, calibrate=section.calibrate
             )
             found[f"{estimator}, guaranteed"] = full.guaranteed.value, full.guaranteed.covariance
-    messages.repeat()
     names = [*fisher.setup.parameters, *fisher.nuisance_parameters]
     _write_json(
         places.information,
@@ -427,7 +426,7 @@ def _inform(name: str, section: Information, places: Places, seed: int) -> None:
                 label: {"value": np.asarray(value).tolist(), "covariance": np.asarray(c).tolist()}
                 for label, (value, c) in found.items()
             },
-            "warnings": messages.texts,
+            "warnings": warnings,
         },
     )
 
@@ -441,7 +440,7 @@ def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
     options = {"seed": seed, **section.options}
     if section.estimator is not None:
         options["model_file"] = places.model(section.estimator)
-    with collect_messages() as messages:
+    with logged_warnings() as warnings:
         if section.observed is not None:
             x = np.load(places.root / section.observed, allow_pickle=False)
             result = limits.observed_limits(section.mode, x, **options)
@@ -449,7 +448,6 @@ def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
             assert section.theta_true is not None  # noqa: S101 (checked by the schema)
             theta = _single_point(section.theta_true)
             result = limits.expected_limits(section.mode, theta, **options)
-    messages.repeat()
     _write_json(
         places.limits(name),
         {
@@ -462,7 +460,7 @@ def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
             "n_observed": result.n_observed,
             "nus": result.nus.tolist(),
             "scale_factor": result.scale_factor,
-            "warnings": messages.texts,
+            "warnings": warnings,
         },
     )
 
