@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["CACHED_ROWS", "ROWS", "row_blocks"]
+__all__ = ["CACHED_ROWS", "LAUNCHED_ROWS", "ROWS", "row_blocks"]
 
 ROWS = 1 << 16
 """Rows of a block that bounds the memory; what each block costs beside its rows does not count."""
 
 CACHED_ROWS = 1 << 12
 """Rows of a block whose temporary arrays, tens of numbers a row, stay in a processor's cache."""
+
+LAUNCHED_ROWS = 1 << 18
+"""Rows of a block with which a graphics processor calculates longer than it takes to launch it."""
 
 
 def row_blocks(n_rows: int, size: int = ROWS) -> Iterator[slice]:

@@ -77,4 +77,4 @@ def test_trainings_ask_with_their_batch_weights_and_networks(
     LikelihoodEstimator(n_hidden=(5,)).train("nde", x, scores, **QUICK)
     assert asked[:2] == [(None, 32 * n_weights, True), ("cpu", 75 * n_weights, True)]
     assert asked[2:5] == [(None, 3 * 32 * n_weights, True)] * 3
-    assert [is_recorded for _, _, is_recorded in asked[5:]] == [False, False]
+    assert [is_recorded for _, _, is_recorded in asked[5:]] == [False, True]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from madminer.errors import ShapeError
 from madminer.nn import data as nn_data
-from madminer.nn.data import Dataset, MappedColumn, release_pages
+from madminer.nn.data import Dataset, MappedColumn, fits_on, release_pages, stacked_batches
 
 
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 3))
@@ -52,11 +52,11 @@ def test_mapped_column_equals_a_tensor(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", values)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     rows = np.array([5, 3, 29, 0, 7])
-    column = MappedColumn(mapped, rows, lambda a: 2 * a, torch.float64, torch.get_default_device())
-    tensor = torch.as_tensor(2 * values[rows])
+    column = MappedColumn(mapped, rows, lambda a: 2 * a, torch.float64)
+    tensor = torch.as_tensor(2 * values[rows], device="cpu")
     assert len(column) == 5
     torch.testing.assert_close(column[1:4], tensor[1:4])
-    index = torch.tensor([4, 0, 2])
+    index = torch.tensor([4, 0, 2], device="cpu")
     torch.testing.assert_close(column[index], tensor[index])
     a, b = (
         torch.cat([x["x"] for x in Dataset({"x": c}).batches(2, torch.Generator().manual_seed(1))])
@@ -67,13 +67,7 @@ def test_mapped_column_equals_a_tensor(tmp_path: Path) -> None:
 
 def mapped_column(path: Path, n: int) -> MappedColumn:
     np.save(path, np.arange(float(n)))
-    return MappedColumn(
-        np.load(path, mmap_mode="r"),
-        np.arange(n),
-        lambda a: a,
-        torch.float64,
-        torch.get_default_device(),
-    )
+    return MappedColumn(np.load(path, mmap_mode="r"), np.arange(n), lambda a: a, torch.float64)
 
 
 @pytest.mark.parametrize("n", [99, 100, 104, 200, 201])
@@ -82,7 +76,7 @@ def test_columns_in_files_are_shuffled_in_two_steps(
 ) -> None:
     monkeypatch.setattr(nn_data, "_BLOCK", 40)
     monkeypatch.setattr(nn_data, "_RUN", 4)
-    data = Dataset({"x": mapped_column(tmp_path / "x.npy", n), "i": torch.arange(n)})
+    data = Dataset({"x": mapped_column(tmp_path / "x.npy", n), "i": torch.arange(n, device="cpu")})
     generator = torch.Generator().manual_seed(0)
     batches = list(data.batches(8, generator))
     assert [len(b["x"]) for b in batches[:-1]] == [8] * (n // 8 - (n % 8 == 0))
@@ -97,6 +91,61 @@ def test_columns_in_files_are_shuffled_in_two_steps(
         assert (block[1:] - block[:-1] == 1).sum() < 6
     again = torch.cat([b["x"] for b in data.batches(8, generator)])
     assert not torch.equal(x, again)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_columns_in_host_memory_are_brought_to_the_device(
+    ordered: bool, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nn_data, "_BLOCK", 20)  # several blocks
+    columns = {"x": torch.arange(90, device="cpu"), "t": torch.arange(90.0, device="cpu")}
+    there, here = Dataset(columns, device), Dataset(columns)
+    assert there.home.type == "cpu"
+
+    def batches(data: Dataset) -> list[dict[str, torch.Tensor]]:
+        generator = torch.Generator("cpu").manual_seed(0)
+        return list(data.batches(8, None if ordered else generator))
+
+    for sent, kept in zip(batches(there), batches(here), strict=True):
+        for name, column in sent.items():
+            assert column.device.type == device.type
+            assert torch.equal(column.cpu(), kept[name])
+    for sent, kept in zip(stacked(there, ordered), stacked(here, ordered), strict=True):
+        for name, column in sent.items():
+            assert column.device.type == device.type
+            assert torch.equal(column.cpu(), kept[name])
+
+
+def stacked(data: Dataset, ordered: bool) -> list[dict[str, torch.Tensor]]:
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in (1, 2)]
+    return list(stacked_batches([data, data], 8, None if ordered else generators))
+
+
+def test_what_fails_ahead_is_raised_where_it_is_used(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(values: np.ndarray) -> np.ndarray:
+        if len(values) and values[0] >= 40:
+            raise OSError("the disk is gone")
+        return values
+
+    monkeypatch.setattr(nn_data, "_BLOCK", 20)
+    column = MappedColumn(np.arange(90.0), np.arange(90), fail, torch.float64)
+    batches = Dataset({"x": column}, device).batches(20)
+    assert [next(batches)["x"][0].item() for _ in range(2)] == [0.0, 20.0]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(batches)
+
+
+def test_data_must_leave_memory_for_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda")
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (600, 10_000))
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda _: 500)
+    monkeypatch.setattr("torch.cuda.memory_allocated", lambda _: 100)
+    assert fits_on(gpu, 790, 0)
+    assert not fits_on(gpu, 790, 1)
+    assert not fits_on(gpu, 810, 0)
+    assert fits_on(torch.device("cpu"), 1 << 60, 1 << 60)
 
 
 def test_pages_of_files_are_released(tmp_path: Path) -> None:

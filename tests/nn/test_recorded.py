@@ -11,15 +11,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
+from madminer.errors import TrainingError
 from madminer.ml.methods import find_method, make_loss
 from madminer.nn.data import Dataset
+from madminer.nn.flows import ConditionalFlow
 from madminer.nn.loop import fit
+from madminer.nn.morphing_ratios import QuadraticRatioNetwork
 from madminer.nn.networks import MLP
 from madminer.nn.optimizers import OPTIMIZERS, Adam
 from madminer.nn.recorded import is_recorded, recorded
 from madminer.nn.settings import TrainingSettings
-from madminer.nn.stacked import Training, fit_stack
+from madminer.nn.stacked import Training, _Stack, fit_stack
 
 QUICK = TrainingSettings(n_epochs=3, batch_size=16, initial_lr=0.02, verbose="none")
 
@@ -165,13 +169,67 @@ def test_recorded_trainings_give_the_same(
     assert n_recordings == (6 if is_adam else 4 if settings.optimizer == "sgd" else 0)
 
 
+NETWORKS: dict[str, Callable[[torch.Generator], nn.Module]] = {
+    "flow": lambda source: ConditionalFlow(2, 3, (6,), n_mades=2, generator=source),
+    "mixture": lambda source: ConditionalFlow(
+        2, 3, (6,), n_mades=2, n_components=3, generator=source
+    ),
+    "normalised": lambda source: ConditionalFlow(
+        2, 3, (6,), n_mades=2, batch_norm=0.1, generator=source
+    ),
+    "morphing": lambda source: QuadraticRatioNetwork(3, (6,), generator=source),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_steps_of_autograd_are_recorded_too(
+    name: str, warmed_up: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses and all that is kept, the moments of batch normalization too, are the same."""
+
+    def trained() -> tuple[tuple[float, ...], dict[str, Tensor]]:
+        network = NETWORKS[name](torch.Generator("cpu").manual_seed(1))
+        network.to(torch.get_default_device(), torch.float64)
+        family, method = (
+            ("parameterized_ratio", "alices") if name == "morphing" else ("likelihood", "scandal")
+        )
+        rng = np.random.default_rng(1)
+        n_parameters = 1 if name == "morphing" else 2
+        columns = {
+            "x": rng.normal(size=(50, 3)),
+            "theta": rng.normal(size=(50, n_parameters)),
+            "t_xz": rng.normal(size=(50, n_parameters)),
+            "r_xz": rng.exponential(size=50),
+            "y": rng.integers(0, 2, 50).astype(float),
+        }
+        history = fit(
+            network,
+            make_loss(family, find_method(family, method), 1.0, network),
+            Dataset({name: torch.as_tensor(values) for name, values in columns.items()}),
+            None,
+            QUICK,
+            generator=torch.Generator("cpu").manual_seed(1),
+        )
+        return history.train_losses, network.state_dict()
+
+    losses, state = trained()
+    n_recordings = len(warmed_up)
+    for module in ("loop", "recorded"):
+        monkeypatch.setattr(f"madminer.nn.{module}.records_on", lambda _: False)
+    expected, expected_state = trained()
+    assert n_recordings == len(warmed_up) == 2  # batches of 16 and of 2 events
+    np.testing.assert_allclose(losses, expected, rtol=1e-6)
+    for key, values in state.items():
+        torch.testing.assert_close(values, expected_state[key], rtol=1e-5, atol=1e-7)
+
+
 def test_what_is_recorded_is_known_before() -> None:
-    training = make_training()
+    network = make_training().network
     for name in OPTIMIZERS:
         vector = torch.nn.Parameter(torch.zeros(2))
-        is_adam = isinstance(OPTIMIZERS[name](vector, 1.0), Adam)
-        assert is_recorded(training.network, training.batch_loss, name) == is_adam
-    assert not is_recorded(torch.nn.Linear(3, 2), training.batch_loss, "adam")
+        assert is_recorded(network, name) == isinstance(OPTIMIZERS[name](vector, 1.0), Adam)
+    assert not is_recorded(MLP(3, (6,), 2, dropout_prob=0.1), "adam")
+    assert not is_recorded(MLP(3, (6,), 2, "rrelu"), "adam")
 
 
 def test_cuda_records_and_repeats(device: torch.device) -> None:
@@ -183,3 +241,36 @@ def test_cuda_records_and_repeats(device: torch.device) -> None:
     add()
     add()
     assert total.item() == 2.0
+
+
+def no_memory(*_: object) -> None:
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+
+def test_too_little_memory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("madminer.nn.loop._Run.epoch", no_memory)
+    with pytest.raises(TrainingError, match=r"for batches of 16 events .* Lower batch_size"):
+        losses_alone(QUICK)
+
+
+def test_a_stack_that_is_too_large_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three networks do not fit, nor does one that sees more events at once."""
+    whole = fit_stack([make_training(seed=seed) for seed in range(3)])
+    epoch = _Stack.epoch
+    sizes: list[int] = []
+
+    def limited(stack: _Stack) -> None:
+        sizes.append(len(stack.members))
+        if len(stack.members) > 1 or stack.members[0].training.name == "large":
+            no_memory()
+        epoch(stack)
+
+    monkeypatch.setattr(_Stack, "epoch", limited)
+    members = [make_training(seed=seed) for seed in range(3)]
+    members[2] = replace(members[2], name="large")
+    *cut, failed = fit_stack(members)
+    assert sizes == [3, 1, 1, 1, 2, 1, 1, 1, 1]
+    for one, other in zip(cut, whole[:2], strict=True):
+        np.testing.assert_allclose(one.train_losses, other.train_losses, rtol=1e-12)  # type: ignore[union-attr]
+    assert isinstance(failed, TrainingError)
+    assert "too little memory" in str(failed)

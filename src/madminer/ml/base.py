@@ -368,7 +368,7 @@ class Estimator(ABC):
         device = pick_training_device(
             options.device,
             min(options.batch_size, len(loaded.rows)) * n_weights * loop.n_networks,
-            is_recorded=is_recorded(network, loss, options.optimizer),
+            is_recorded=is_recorded(network, options.optimizer),
         )
         network.to(device=device, dtype=pick_dtype(options.dtype))
         training, validation = make_datasets(

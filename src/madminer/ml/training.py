@@ -31,7 +31,7 @@ from madminer.ml.inputs import (
 )
 from madminer.ml.methods import LossTerm
 from madminer.ml.options import TrainingOptions
-from madminer.nn.data import Dataset, MappedColumn, gather
+from madminer.nn.data import Dataset, MappedColumn, fits_on, gather
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import SCORES, THETAS, Scaler, Standardization, fit_standardization
 from madminer.typing import FloatArray, IntArray
@@ -315,9 +315,20 @@ def make_datasets(
         rng: Source of the permutation with ``shuffle_labels``.
 
     Returns:
-        Training and validation dataset, None without validation; sample weights have mean one.
+        Training and validation dataset, None without validation; sample weights have mean one. Data
+        in files, and those for which the device has no memory, stay where they are until their
+        batches are asked for.
     """
     like = next(network.parameters())
+    samples = ((data.sample, data.rows), (data.validation, data.validation_rows))
+    is_mapped = any(isinstance(v, np.memmap) for sample, _ in samples for v in sample.values())
+    n_bytes = sum(
+        len(rows) * values[:1].size * like.element_size()
+        for sample, rows in samples
+        for values in sample.values()
+    )
+    stays = is_mapped or not fits_on(like.device, n_bytes, len(data.rows))
+    home = torch.device("cpu") if stays else like.device
 
     def dataset(sample: Sample, rows: IntArray) -> Dataset:
         shuffled = _permutation(len(sample["x"]), rng) if request.options.shuffle_labels else None
@@ -328,10 +339,10 @@ def make_datasets(
             if name == "sample_weight":
                 function = _scaling_by(_mean_weight(values, rows))
             if isinstance(values, np.memmap):
-                columns[name] = MappedColumn(values, taken, function, like.dtype, like.device)
+                columns[name] = MappedColumn(values, taken, function, like.dtype)
             else:
-                columns[name] = gather(values, taken, function, like.dtype).to(like.device)
-        return Dataset(columns)
+                columns[name] = gather(values, taken, function, like.dtype).to(home)
+        return Dataset(columns, None if home == like.device else like.device)
 
     training = dataset(data.sample, data.rows)
     has_validation = len(data.validation_rows) > 0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from madminer.blocks import CACHED_ROWS, row_blocks
+from madminer.blocks import CACHED_ROWS, LAUNCHED_ROWS, row_blocks
 
 __all__ = ["ConditionalNetwork", "combination_blocks"]
 
@@ -75,7 +75,7 @@ class ConditionalNetwork(nn.Module, ABC):
         """
         result = x.new_empty((len(theta), len(x)))
         with torch.no_grad():
-            for thetas, events in combination_blocks(len(theta), len(x)):
+            for thetas, events in combination_blocks(len(theta), len(x), x.device):
                 result[thetas, events] = self.log_f_combinations(theta[thetas], x[events])
         return result
 
@@ -93,7 +93,7 @@ class ConditionalNetwork(nn.Module, ABC):
         result = x.new_empty((len(theta), len(x)))
         scores = x.new_empty((*result.shape, theta.shape[1]))
         with torch.no_grad():
-            for thetas, events in combination_blocks(len(theta), len(x)):
+            for thetas, events in combination_blocks(len(theta), len(x), x.device):
                 values, gradients = self.log_f_and_score(*_combine(theta[thetas], x[events]))
                 block = result[thetas, events].shape
                 result[thetas, events] = values.reshape(block)
@@ -101,15 +101,18 @@ class ConditionalNetwork(nn.Module, ABC):
         return result, scores
 
 
-def combination_blocks(n_thetas: int, n_x: int) -> Iterator[tuple[slice, slice]]:
-    """Cut all combinations into blocks of thetas and events, each small enough for the cache.
+def combination_blocks(
+    n_thetas: int, n_x: int, device: torch.device
+) -> Iterator[tuple[slice, slice]]:
+    """Cut all combinations into blocks of thetas and events of the right size for a device.
 
     Examples:
-        >>> list(combination_blocks(2, 5000))[0]
+        >>> list(combination_blocks(2, 5000, torch.device("cpu")))[0]
         (slice(0, 1, None), slice(0, 4096, None))
     """
-    for events in row_blocks(n_x, CACHED_ROWS):
-        for thetas in row_blocks(n_thetas, max(1, CACHED_ROWS // (events.stop - events.start))):
+    n_rows = LAUNCHED_ROWS if device.type == "cuda" else CACHED_ROWS
+    for events in row_blocks(n_x, n_rows):
+        for thetas in row_blocks(n_thetas, max(1, n_rows // (events.stop - events.start))):
             yield thetas, events
 
 

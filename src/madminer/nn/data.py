@@ -4,19 +4,24 @@ Columns in memory are shuffled event by event. Columns in files are read in piec
 would be a page of the disk: runs of successive events come in random order, and the events of about
 a hundred runs are shuffled among each other. Both orders are random enough for a sample that is
 shuffled itself or consists of many more than a thousand events of every kind.
+
+Columns in files, and those that the memory of a graphics processor cannot hold, are brought to the
+device a block ahead of its use, by a thread of their own.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from madminer.blocks import row_blocks
 from madminer.errors import ShapeError
 from madminer.typing import FloatArray, IntArray
 
@@ -25,6 +30,7 @@ __all__ = [
     "Dataset",
     "MappedColumn",
     "chunks",
+    "fits_on",
     "gather",
     "release_pages",
     "stacked_batches",
@@ -71,6 +77,8 @@ Batch: TypeAlias = Mapping[str, Tensor]
 _BLOCK = 1 << 17  # events that are gathered at once
 _RUN = 1 << 10  # successive events that are read at once
 _STACKED_BLOCK = 1 << 20  # events of all datasets that are gathered at once
+_LARGEST_SHARE = 0.8  # of a device's free memory that data may take
+_ORDER_BYTES = 40  # an event takes while a random order is drawn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,14 +90,12 @@ class MappedColumn:
         rows: Rows that make up the column, shape ``(n,)``.
         prepare: What is done to rows after reading them.
         dtype: Precision of the tensors handed out.
-        device: Where the tensors handed out lie.
     """
 
     values: FloatArray
     rows: IntArray
     prepare: Callable[[FloatArray], FloatArray]
     dtype: torch.dtype
-    device: torch.device
 
     def __len__(self) -> int:
         """Number of events."""
@@ -102,21 +108,24 @@ class MappedColumn:
         read = gather(self.values, wanted[order], self.prepare, self.dtype)
         result = torch.empty_like(read)
         result[torch.from_numpy(order)] = read
-        return result.to(self.device)
+        return result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Events with named columns, all on the device that trains.
+    """Events with named columns.
 
     Args:
-        columns: Tensors of shape ``(n, ...)``, or columns of memory-mapped files.
+        columns: Tensors of shape ``(n, ...)``, all on one device, or columns of memory-mapped files
+            and tensors in the memory of the host.
+        device: Where batches are handed out; None for where the columns lie.
 
     Raises:
         ShapeError: If there is no column, or columns differ in length.
     """
 
     columns: Mapping[str, Tensor | MappedColumn]
+    device: torch.device | None = None
 
     def __post_init__(self) -> None:
         lengths = {name: len(column) for name, column in self.columns.items()}
@@ -126,6 +135,16 @@ class Dataset:
     def __len__(self) -> int:
         """Number of events."""
         return len(next(iter(self.columns.values())))
+
+    @property
+    def home(self) -> torch.device:
+        """Where the columns lie, and where their order is drawn the fastest."""
+        column = next(iter(self.columns.values()))
+        return torch.device("cpu") if isinstance(column, MappedColumn) else column.device
+
+    @property
+    def _is_mapped(self) -> bool:
+        return any(isinstance(column, MappedColumn) for column in self.columns.values())
 
     def batches(
         self, batch_size: int, generator: torch.Generator | None = None
@@ -143,18 +162,21 @@ class Dataset:
         """
         batch_size = min(batch_size, len(self))
         size = max(1, _BLOCK // batch_size) * batch_size
-        for rows in self._blocks(size, generator):
-            parts = [torch.split(column[rows], batch_size) for column in self.columns.values()]
-            for views in zip(*parts, strict=True):
-                yield dict(zip(self.columns, views, strict=True))
+
+        def take(rows: Tensor | slice) -> dict[str, Tensor]:
+            return {name: column[rows] for name, column in self.columns.items()}
+
+        blocks = self._blocks(size, generator)
+        device = self.home if self.device is None and self._is_mapped else self.device
+        for block in _brought(take, blocks, device):
+            yield from _split(block, batch_size, 0)
 
     def _blocks(self, size: int, generator: torch.Generator | None) -> Iterator[Tensor | slice]:
         """Rows of all events, `size` at a time."""
         n = len(self)
-        in_runs = any(isinstance(column, MappedColumn) for column in self.columns.values())
         if generator is None:
-            yield from (slice(start, start + size) for start in range(0, n, size))
-        elif in_runs and n > size:
+            yield from row_blocks(n, size)
+        elif self._is_mapped and n > size:
             yield from _blocks_of_runs(n, size, generator)
         else:
             yield from torch.split(_permutation(n, generator), size)
@@ -180,18 +202,73 @@ def stacked_batches(
     batch_size = min(batch_size, n)
     size = max(1, _STACKED_BLOCK // (len(datasets) * batch_size)) * batch_size
     orders = None if generators is None else [_permutation(n, source) for source in generators]
-    for start in range(0, n, size):
-        part = slice(start, start + size)
+
+    def take(part: slice) -> dict[str, Tensor]:
         rows: Sequence[Tensor | slice] = [part] * len(datasets)
         if orders is not None:
             rows = [order[part] for order in orders]
-        block = {
+        return {
             name: torch.stack([d.columns[name][r] for d, r in zip(datasets, rows, strict=True)])
             for name in first.columns
         }
-        parts = [torch.split(column, batch_size, dim=1) for column in block.values()]
-        for views in zip(*parts, strict=True):
-            yield dict(zip(block, views, strict=True))
+
+    for block in _brought(take, row_blocks(n, size), first.device):
+        yield from _split(block, batch_size, 1)
+
+
+def fits_on(device: torch.device, n_bytes: int, n_events: int) -> bool:
+    """Whether a device has memory for data, and for drawing the order of their events.
+
+    Args:
+        device: The device.
+        n_bytes: Size of the data.
+        n_events: Number of events.
+    """
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return n_bytes + _ORDER_BYTES * n_events < _LARGEST_SHARE * free
+
+
+_Place = TypeVar("_Place")
+
+
+def _brought(
+    take: Callable[[_Place], dict[str, Tensor]],
+    places: Iterable[_Place],
+    device: torch.device | None,
+) -> Iterator[dict[str, Tensor]]:
+    """Take blocks of events; with a device, bring each there while the one before it is used."""
+    if device is None:
+        yield from map(take, places)
+        return
+
+    def bring(place: _Place) -> dict[str, Tensor]:
+        return {name: _sent(column, device) for name, column in take(place).items()}
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead: Future[dict[str, Tensor]] | None = None
+        for place in places:
+            coming = reader.submit(bring, place)
+            if ahead is not None:
+                yield ahead.result()
+            ahead = coming
+        if ahead is not None:
+            yield ahead.result()
+
+
+def _sent(column: Tensor, device: torch.device) -> Tensor:
+    """A column on its way to a device; of pinned memory, a graphics processor fetches it itself."""
+    is_fetched = device.type == "cuda" and column.device.type == "cpu"
+    return (column.pin_memory() if is_fetched else column).to(device, non_blocking=True)
+
+
+def _split(block: Mapping[str, Tensor], size: int, dim: int) -> Iterator[dict[str, Tensor]]:
+    """Cut a block into batches, which are views of it."""
+    parts = [torch.split(column, size, dim) for column in block.values()]
+    for views in zip(*parts, strict=True):
+        yield dict(zip(block, views, strict=True))
 
 
 def _blocks_of_runs(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
+from madminer.errors import TrainingError
 from madminer.evidence import report_weakness
 from madminer.nn.data import Batch, Dataset
 from madminer.nn.history import EpochCallback, EpochReport, TrainingHistory, check_callbacks
@@ -21,8 +22,8 @@ from madminer.nn.optimizers import (
     FlatParameters,
     make_optimizer,
 )
-from madminer.nn.randomness import drawing_from
-from madminer.nn.recorded import RecordedSteps, records_on
+from madminer.nn.randomness import drawing_from, generator_on
+from madminer.nn.recorded import AutogradGradients, RecordedSteps, is_recorded, records_on
 from madminer.nn.run_record import RunRecord
 from madminer.nn.run_state import (
     CheckpointSettings,
@@ -47,6 +48,7 @@ __all__ = [
     "fit",
     "mean_loss",
     "threads_for_step",
+    "too_little_memory",
 ]
 
 SMALL_STEP = 5e7
@@ -98,6 +100,16 @@ def threads_for_step(n_multiplications: float) -> Iterator[None]:
     with _number.kept() as chosen:
         torch.set_num_threads(1 if n_multiplications < SMALL_STEP else chosen)
         yield
+
+
+def too_little_memory(network: nn.Module, settings: TrainingSettings) -> TrainingError:
+    """What to say where a graphics processor has too little memory for a step."""
+    n_weights = sum(parameter.numel() for parameter in network.parameters())
+    return TrainingError(
+        f"The graphics processor has too little memory for batches of {settings.batch_size} events "
+        f"and a network of {n_weights} weights. Lower batch_size or n_hidden, end other programs "
+        f"that use it, or train with device='cpu'."
+    )
 
 
 logger = logging.getLogger(__name__)
@@ -164,8 +176,8 @@ def fit(
         The losses of all epochs.
 
     Raises:
-        TrainingError: If loss or weights are no longer finite (says what to try), or the state to
-            continue from is of another training.
+        TrainingError: If loss or weights are no longer finite (says what to try), the state to
+            continue from is of another training, or a graphics processor has too little memory.
         OptionError: If a callback cannot be called.
     """
     check_callbacks(callbacks)
@@ -191,6 +203,8 @@ def fit(
                     callback(report)
                 bar.set_postfix_str(_summary(report), refresh=False)
                 bar.update()
+        except torch.cuda.OutOfMemoryError as error:
+            raise too_little_memory(network, settings) from error
         finally:
             bar.close()
             run.finish()
@@ -220,7 +234,7 @@ class _Run:
         self.training = training
         self.validation = validation
         self.settings = settings
-        self.order = generator
+        self.order = generator_on(training.home, generator)
         self.parameters = FlatParameters(network)
         self.noise = torch.Generator(self.parameters.vector.device)
         self.noise.manual_seed(generator.initial_seed())
@@ -235,19 +249,24 @@ class _Run:
         )
         self.rate: Tensor | None = None  # as a tensor where steps are recorded
         self.step: BatchLoss = self._step_by_autograd
-        if self.written_out is not None:
-            self.step = RecordedSteps(self.written_out, self._move, self._prepare_recording())
+        gradients, changed = self.written_out, self._prepare_recording()
+        if gradients is not None:
+            self.step = RecordedSteps(gradients, self._move, changed)
+        elif changed is not None:
+            of_autograd = AutogradGradients(batch_loss, self.parameters.gradient)
+            self.step = RecordedSteps(of_autograd, self._move, changed)
         self.record = RunRecord(settings, len(training))
         self.best = self.parameters.copy()
 
     def _prepare_recording(self) -> Callable[[], list[Tensor]] | None:
         """What gives the tensors that steps change; None where they are not recorded."""
         optimizer, vector = self.optimizer, self.parameters.vector.data
-        if not (records_on(vector.device) and isinstance(optimizer, Adam)):
+        if not (records_on(vector.device) and is_recorded(self.network, self.settings.optimizer)):
             return None
         self.rate = torch.zeros((), dtype=torch.float32, device=vector.device)
         optimizer.param_groups[0]["lr"] = self.rate
-        return lambda: [vector, *optimizer.memory()]
+        memory = optimizer.memory if isinstance(optimizer, Adam) else list
+        return lambda: [vector, *self.network.buffers(), *memory()]
 
     def epoch(self) -> EpochReport:
         """Train and validate once, and keep the weights if they are the best."""

@@ -15,7 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["RandomizedReLU", "draw_generator", "drawing_from", "dropout"]
+__all__ = [
+    "RandomizedReLU",
+    "draw_generator",
+    "drawing_from",
+    "draws",
+    "dropout",
+    "generator_on",
+]
 
 _LARGEST_SEED = 2**63 - 1
 _LOWER, _UPPER = 1.0 / 8.0, 1.0 / 3.0  # slopes of randomised units, as in torch
@@ -25,6 +32,21 @@ _source: ContextVar[torch.Generator | None] = ContextVar("source", default=None)
 def draw_generator(rng: np.random.Generator) -> torch.Generator:
     """Make a torch generator seeded by the next number of `rng`."""
     return torch.Generator().manual_seed(int(rng.integers(_LARGEST_SEED)))
+
+
+def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """A generator that draws on a device: the given one, or another one with its seed."""
+    if generator.device.type == device.type:
+        return generator
+    return torch.Generator(device).manual_seed(generator.initial_seed())
+
+
+def draws(network: nn.Module) -> bool:
+    """Whether a network draws random numbers while it trains."""
+    return any(
+        isinstance(module, RandomizedReLU) or getattr(module, "dropout_prob", 0.0) > 0.0
+        for module in network.modules()
+    )
 
 
 @contextmanager

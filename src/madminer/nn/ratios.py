@@ -73,7 +73,7 @@ class RatioNetwork(MLP, ConditionalNetwork):
     ) -> None:
         with torch.no_grad():
             of_theta, of_x = self._first_layer(theta, x)
-            for thetas, events in combination_blocks(len(theta), len(x)):
+            for thetas, events in combination_blocks(len(theta), len(x), x.device):
                 evaluate(of_theta[thetas, None] + of_x[events], thetas, events)
 
     def _first_layer(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,7 +170,7 @@ class DoubleRatioNetwork(MLP, ConditionalNetwork):
         result = x.new_empty((len(theta), len(x)))
         with torch.no_grad():
             directions, of_x = self._first_layer(theta, x)
-            for thetas, events in combination_blocks(len(theta), len(x)):
+            for thetas, events in combination_blocks(len(theta), len(x), x.device):
                 forth, back = (
                     self.from_first_layer((part[thetas, None] + of_x[events]).flatten(0, 1))
                     for part in directions
@@ -186,7 +186,7 @@ class DoubleRatioNetwork(MLP, ConditionalNetwork):
         weight = self.layer(0).weight[:, : 2 * n]
         with torch.no_grad():
             directions, of_x = self._first_layer(theta, x)
-            for thetas, events in combination_blocks(len(theta), len(x)):
+            for thetas, events in combination_blocks(len(theta), len(x), x.device):
                 (forth, slope), (back, slope_back) = (
                     self.from_first_layer_with_slope(
                         (part[thetas, None] + of_x[events]).flatten(0, 1)

@@ -2,22 +2,23 @@
 
 A small step on a graphics processor spends its time on launching some hundred operations one by
 one. All of them act on buffers that stay where they are and read nothing back, so they are recorded
-for each size of a batch, the last and smaller one too, and launched together. On other devices, and
-where a recording is refused, they run one by one.
+for each size of a batch, the last and smaller one too, and launched together; those of autograd as
+well. On other devices, and where a recording is refused, they run one by one.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from madminer.nn.data import Batch
-from madminer.nn.written_out import WrittenOut, is_written_out
+from madminer.nn.randomness import draws
 
-__all__ = ["RecordedSteps", "is_recorded", "recorded", "records_on"]
+__all__ = ["AutogradGradients", "RecordedSteps", "is_recorded", "recorded", "records_on"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +26,72 @@ _OPTIMIZERS = frozenset({"adam", "adamw", "amsgrad"})  # those of `Adam`
 _WARM_UPS = 3  # libraries choose their kernels and take their memory in the first runs
 
 
-class RecordedSteps:
-    """Steps of networks with written-out gradients.
+class Buffered(Protocol):
+    """A batch in buffers, and what calculates its loss and gradient there."""
+
+    @property
+    def loss(self) -> Tensor:
+        """The loss, as last calculated."""
+
+    def run(self) -> None:
+        """Calculate loss and gradient."""
+
+
+class Gradients(Protocol):
+    """Loss and gradient of batches, in buffers that are made once for each size of a batch."""
+
+    def load(self, batch: Batch) -> Buffered:
+        """Copy a batch to its buffers, and give what calculates there; the same for equal sizes."""
+
+
+class AutogradGradients:
+    """Loss and gradient of batches by autograd.
 
     Args:
-        written_out: Finds loss and gradient of a batch.
+        batch_loss: Loss of a batch as mean over its events.
+        gradient: Gradient of all parameters, to which autograd adds.
+    """
+
+    def __init__(self, batch_loss: Callable[[Batch], Tensor], gradient: Tensor) -> None:
+        self._batch_loss, self._gradient = batch_loss, gradient
+        self._buffered: dict[int, _Differentiated] = {}
+
+    def load(self, batch: Batch) -> Buffered:
+        """See `Gradients`."""
+        n = len(next(iter(batch.values())))
+        if n not in self._buffered:
+            columns = {name: torch.empty_like(column) for name, column in batch.items()}
+            self._buffered[n] = _Differentiated(self._batch_loss, self._gradient, columns)
+        for name, column in self._buffered[n].columns.items():
+            column.copy_(batch[name])
+        return self._buffered[n]
+
+
+class _Differentiated:
+    """A batch in buffers, differentiated by autograd."""
+
+    def __init__(
+        self,
+        batch_loss: Callable[[Batch], Tensor],
+        gradient: Tensor,
+        columns: dict[str, Tensor],
+    ) -> None:
+        self.columns = columns
+        self.loss = torch.zeros_like(gradient[0])
+        self._batch_loss, self._gradient = batch_loss, gradient
+
+    def run(self) -> None:
+        self._gradient.zero_()
+        loss = self._batch_loss(self.columns)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.loss.copy_(loss.detach())
+
+
+class RecordedSteps:
+    """Steps of networks.
+
+    Args:
+        gradients: Finds loss and gradient of a batch.
         move: Moves the parameters along the gradient.
         changed: Gives the tensors that `move` changes, for good in the same places; None where its
             operations differ from step to step, so that they cannot be repeated.
@@ -37,43 +99,42 @@ class RecordedSteps:
 
     def __init__(
         self,
-        written_out: WrittenOut,
+        gradients: Gradients,
         move: Callable[[], None],
         changed: Callable[[], Sequence[Tensor]] | None,
     ) -> None:
-        self._written_out, self._move, self._changed = written_out, move, changed
-        self._runs: dict[int, Callable[[], None]] = {}
+        self._gradients, self._move, self._changed = gradients, move, changed
+        self._runs: dict[Buffered, Callable[[], None]] = {}
 
     def __call__(self, batch: Batch) -> Tensor:
         """Take a step.
 
         Args:
-            batch: Columns by name, as for `madminer.nn.written_out.WrittenOut`.
+            batch: Columns by name, as `gradients` takes them.
 
         Returns:
-            The loss before the step, shape ``(n_networks,)``; overwritten by the next one.
+            The loss before the step; overwritten by the next one.
         """
-        step, n = self._written_out.load(batch), batch["x"].shape[-2]
+        step = self._gradients.load(batch)
 
         def run() -> None:
             step.run()
             self._move()
 
-        if n not in self._runs:
-            self._runs[n] = run if self._changed is None else recorded(run, self._changed())
-        self._runs[n]()
+        if step not in self._runs:
+            self._runs[step] = run if self._changed is None else recorded(run, self._changed())
+        self._runs[step]()
         return step.loss
 
 
-def is_recorded(network: nn.Module, loss: Callable[[Batch], Tensor], optimizer: str) -> bool:
-    """Whether the steps of a training can be recorded.
+def is_recorded(network: nn.Module, optimizer: str) -> bool:
+    """Whether the steps of a training can be recorded: the same operations in every step.
 
     Args:
         network: What is trained.
-        loss: Its loss.
         optimizer: Name of the optimiser.
     """
-    return optimizer in _OPTIMIZERS and is_written_out(network, loss)
+    return optimizer in _OPTIMIZERS and not draws(network)
 
 
 def records_on(device: torch.device) -> bool:
@@ -105,6 +166,8 @@ def recorded(run: Callable[[], None], changed: Sequence[Tensor]) -> Callable[[],
     before = [tensor.clone() for tensor in changed]
     try:
         return _capture(run).replay
+    except torch.cuda.OutOfMemoryError:
+        raise  # one by one they would take as much
     except RuntimeError as error:
         logger.warning(
             "CUDA cannot record the steps of this training (%s); they are launched one by one, "

@@ -23,9 +23,10 @@ from madminer.errors import MadMinerError, TrainingError
 from madminer.evidence import report_weakness
 from madminer.nn.data import Batch, Dataset, MappedColumn, stacked_batches
 from madminer.nn.history import TrainingHistory
-from madminer.nn.loop import BatchLoss, TrivialAnswer, threads_for_step
+from madminer.nn.loop import BatchLoss, TrivialAnswer, threads_for_step, too_little_memory
 from madminer.nn.networks import MLP
 from madminer.nn.optimizers import SGD, Adam, make_optimizer
+from madminer.nn.randomness import generator_on
 from madminer.nn.recorded import RecordedSteps
 from madminer.nn.run_record import RunRecord
 from madminer.nn.run_state import copy_optimizer, restore_optimizer
@@ -116,16 +117,31 @@ def fit_stack(trainings: Sequence[Training]) -> list[TrainingHistory | MadMinerE
         For each the losses, or why it failed; the durations are those of the stack.
     """
     members = [_Member(training) for training in trainings]
-    stack = _Stack(members)
-    step = trainings[0].settings.batch_size * stack.parameters.numel()
+    if _train_together(members):
+        return [member.result() for member in members]
+    half = len(trainings) // 2
+    logger.info("%d networks do not fit into the memory together; half of them", len(trainings))
+    return fit_stack(trainings[:half]) + fit_stack(trainings[half:])
+
+
+def _train_together(members: Sequence[_Member]) -> bool:
+    """Train as one stack; False, with nothing changed, if they are too many for the memory."""
+    first = members[0].training
+    step = first.settings.batch_size * members[0].best.numel() * len(members)
     try:
         with threads_for_step(step), torch.no_grad():
+            stack = _Stack(members)
             while stack.members:
                 stack.epoch()
+    except torch.cuda.OutOfMemoryError:
+        if len(members) > 1 and all(member.record.n_finished == 0 for member in members):
+            return False
+        for member in members:
+            member.error = too_little_memory(first.network, first.settings)
     finally:
         for member in members:
             member.finish()
-    return [member.result() for member in members]
+    return True
 
 
 class _Member:
@@ -134,6 +150,7 @@ class _Member:
     def __init__(self, training: Training) -> None:
         self.training = training
         self.record = RunRecord(training.settings, len(training.training))
+        self.order = generator_on(training.training.home, training.generator)
         self.best = torch.cat([p.detach().reshape(-1) for p in training.network.parameters()])
         self.error: TrainingError | None = None
 
@@ -262,7 +279,7 @@ class _Stack:
         batches = stacked_batches(
             [member.training.training for member in members],
             self.settings.batch_size,
-            [member.training.generator for member in members],
+            [member.order for member in members],
         )
         return self._mean_losses(map(self._advance, batches, rates.T[..., None]))
 
