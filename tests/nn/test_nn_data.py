@@ -100,7 +100,7 @@ def test_columns_in_host_memory_are_brought_to_the_device(
     monkeypatch.setattr(nn_data, "_BLOCK", 20)  # several blocks
     columns = {"x": torch.arange(90, device="cpu"), "t": torch.arange(90.0, device="cpu")}
     there, here = Dataset(columns, device), Dataset(columns)
-    assert there.home.type == "cpu"
+    assert there.order_device.type == "cpu"
 
     def batches(data: Dataset) -> list[dict[str, torch.Tensor]]:
         generator = torch.Generator("cpu").manual_seed(0)

@@ -103,7 +103,7 @@ class MappedColumn:
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         """Read rows, in ascending order of their position in the file."""
-        wanted = self.rows[index.cpu().numpy() if isinstance(index, Tensor) else index]
+        wanted = self.rows[index.numpy() if isinstance(index, Tensor) else index]
         order = np.argsort(wanted, kind="stable")
         read = gather(self.values, wanted[order], self.prepare, self.dtype)
         result = torch.empty_like(read)
@@ -137,10 +137,16 @@ class Dataset:
         return len(next(iter(self.columns.values())))
 
     @property
-    def home(self) -> torch.device:
-        """Where the columns lie, and where their order is drawn the fastest."""
+    def order_device(self) -> torch.device:
+        """Where the order of events is drawn.
+
+        That is where they train, for files too; but what a device cannot hold needs an order that
+        it cannot hold either.
+        """
         column = next(iter(self.columns.values()))
-        return torch.device("cpu") if isinstance(column, MappedColumn) else column.device
+        if self._is_mapped or isinstance(column, MappedColumn):
+            return self.device or torch.device("cpu")
+        return column.device
 
     @property
     def _is_mapped(self) -> bool:
@@ -163,12 +169,15 @@ class Dataset:
         batch_size = min(batch_size, len(self))
         size = max(1, _BLOCK // batch_size) * batch_size
 
+        is_mapped = self._is_mapped
+
         def take(rows: Tensor | slice) -> dict[str, Tensor]:
+            if is_mapped and isinstance(rows, Tensor):
+                rows = rows.cpu()
             return {name: column[rows] for name, column in self.columns.items()}
 
-        blocks = self._blocks(size, generator)
-        device = self.home if self.device is None and self._is_mapped else self.device
-        for block in _brought(take, blocks, device):
+        device = torch.device("cpu") if self.device is None and is_mapped else self.device
+        for block in _brought(take, self._blocks(size, generator), device):
             yield from _split(block, batch_size, 0)
 
     def _blocks(self, size: int, generator: torch.Generator | None) -> Iterator[Tensor | slice]:

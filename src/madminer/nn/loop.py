@@ -234,7 +234,7 @@ class _Run:
         self.training = training
         self.validation = validation
         self.settings = settings
-        self.order = generator_on(training.home, generator)
+        self.order = generator_on(training.order_device, generator)
         self.parameters = FlatParameters(network)
         self.noise = torch.Generator(self.parameters.vector.device)
         self.noise.manual_seed(generator.initial_seed())
@@ -248,13 +248,10 @@ class _Run:
             network, batch_loss, self.parameters.vector.data, self.parameters.gradient
         )
         self.rate: Tensor | None = None  # as a tensor where steps are recorded
-        self.step: BatchLoss = self._step_by_autograd
-        gradients, changed = self.written_out, self._prepare_recording()
-        if gradients is not None:
-            self.step = RecordedSteps(gradients, self._move, changed)
-        elif changed is not None:
-            of_autograd = AutogradGradients(batch_loss, self.parameters.gradient)
-            self.step = RecordedSteps(of_autograd, self._move, changed)
+        gradients = self.written_out or AutogradGradients(
+            batch_loss, self.parameters.parameters, self.parameters.gradient
+        )
+        self.step = RecordedSteps(gradients, self._move, self._prepare_recording())
         self.record = RunRecord(settings, len(training))
         self.best = self.parameters.copy()
 
@@ -398,14 +395,6 @@ class _Run:
         if self.settings.clip_gradient is not None:
             nn.utils.clip_grad_norm_(self.parameters.vector, self.settings.clip_gradient)
         self.optimizer.step()
-
-    def _step_by_autograd(self, batch: Batch) -> Tensor:
-        """Take a step and give the loss of a batch before it."""
-        self.parameters.gradient.zero_()
-        loss = self.batch_loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._move()
-        return loss.detach()
 
     def _log(self, report: EpochReport) -> None:
         """Log as many reports as were asked for, evenly spread, the last epoch always."""

@@ -177,21 +177,25 @@ class FlatParameters:
 
     Args:
         network: Network whose parameters are laid out; `release` undoes it.
+
+    Attributes:
+        parameters: The parameters one by one.
+        vector: All of them.
+        gradient: Their gradient, of the same shape.
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self._parameters = [p for p in network.parameters() if p.requires_grad]
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
         self._buffers = list(network.buffers())
         self.vector = nn.Parameter(
-            torch.cat([p.detach().reshape(-1) for p in self._parameters]).clone()
+            torch.cat([p.detach().reshape(-1) for p in self.parameters]).clone()
         )
         self.gradient = torch.zeros_like(self.vector)
         self.vector.grad = self.gradient
         position = 0
-        for parameter in self._parameters:
+        for parameter in self.parameters:
             end = position + parameter.numel()
             parameter.data = self.vector.data[position:end].view_as(parameter)
-            parameter.grad = self.gradient[position:end].view_as(parameter)
             position = end
 
     def copy(self) -> tuple[Tensor, list[Tensor]]:
@@ -210,10 +214,9 @@ class FlatParameters:
         return bool(self.vector.isfinite().all())
 
     def release(self) -> None:
-        """Give every parameter memory of its own again, without gradient."""
-        for parameter in self._parameters:
+        """Give every parameter memory of its own again."""
+        for parameter in self.parameters:
             parameter.data = parameter.data.clone()
-            parameter.grad = None
 
 
 class Optimizer(Protocol):

@@ -9,6 +9,7 @@ well. On other devices, and where a recording is refused, they run one by one.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -23,6 +24,7 @@ __all__ = ["AutogradGradients", "RecordedSteps", "is_recorded", "recorded", "rec
 logger = logging.getLogger(__name__)
 
 _OPTIMIZERS = frozenset({"adam", "adamw", "amsgrad"})  # those of `Adam`
+_recording = threading.Lock()  # one at a time: a second one would spoil the first
 _WARM_UPS = 3  # libraries choose their kernels and take their memory in the first runs
 
 
@@ -49,11 +51,17 @@ class AutogradGradients:
 
     Args:
         batch_loss: Loss of a batch as mean over its events.
-        gradient: Gradient of all parameters, to which autograd adds.
+        parameters: What it is differentiated by.
+        gradient: Where the gradient is written, in the order of the parameters.
     """
 
-    def __init__(self, batch_loss: Callable[[Batch], Tensor], gradient: Tensor) -> None:
-        self._batch_loss, self._gradient = batch_loss, gradient
+    def __init__(
+        self,
+        batch_loss: Callable[[Batch], Tensor],
+        parameters: Sequence[Tensor],
+        gradient: Tensor,
+    ) -> None:
+        self._batch_loss, self._parameters, self._gradient = batch_loss, parameters, gradient
         self._buffered: dict[int, _Differentiated] = {}
 
     def load(self, batch: Batch) -> Buffered:
@@ -61,7 +69,9 @@ class AutogradGradients:
         n = len(next(iter(batch.values())))
         if n not in self._buffered:
             columns = {name: torch.empty_like(column) for name, column in batch.items()}
-            self._buffered[n] = _Differentiated(self._batch_loss, self._gradient, columns)
+            self._buffered[n] = _Differentiated(
+                self._batch_loss, self._parameters, self._gradient, columns
+            )
         for name, column in self._buffered[n].columns.items():
             column.copy_(batch[name])
         return self._buffered[n]
@@ -73,17 +83,19 @@ class _Differentiated:
     def __init__(
         self,
         batch_loss: Callable[[Batch], Tensor],
+        parameters: Sequence[Tensor],
         gradient: Tensor,
         columns: dict[str, Tensor],
     ) -> None:
         self.columns = columns
         self.loss = torch.zeros_like(gradient[0])
-        self._batch_loss, self._gradient = batch_loss, gradient
+        self._batch_loss, self._parameters, self._gradient = batch_loss, parameters, gradient
 
     def run(self) -> None:
-        self._gradient.zero_()
         loss = self._batch_loss(self.columns)
-        loss.backward()  # type: ignore[no-untyped-call]
+        # not backward(), which would add to the gradient of every parameter by itself
+        found = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
+        torch.cat([part.reshape(-1) for part in found], out=self._gradient)
         self.loss.copy_(loss.detach())
 
 
@@ -165,7 +177,8 @@ def recorded(run: Callable[[], None], changed: Sequence[Tensor]) -> Callable[[],
         return run
     before = [tensor.clone() for tensor in changed]
     try:
-        return _capture(run).replay
+        with _recording:
+            return _capture(run).replay
     except torch.cuda.OutOfMemoryError:
         raise  # one by one they would take as much
     except RuntimeError as error:

@@ -150,7 +150,7 @@ class _Member:
     def __init__(self, training: Training) -> None:
         self.training = training
         self.record = RunRecord(training.settings, len(training.training))
-        self.order = generator_on(training.training.home, training.generator)
+        self.order = generator_on(training.training.order_device, training.generator)
         self.best = torch.cat([p.detach().reshape(-1) for p in training.network.parameters()])
         self.error: TrainingError | None = None
 
