@@ -67,8 +67,9 @@ pages: $(VENV)/.dev ## the outputs and figures of the pages of the documentation
 notebooks: $(VENV)/.docs ## the tutorials as Jupyter notebooks in notebooks/; those that are there stay
 	$(BIN)/python docs/notebooks.py notebooks $(ARGS)
 
-bench: $(VENV)/.dev ## ratios to MadMiner 0.9.6, which gets an environment of its own
+bench: $(VENV)/.dev ## ratios to MadMiner 0.9.6, which gets an environment of its own, and steps of training
 	$(BIN)/python benchmarks/run.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/steps.py
 
 campaign: $(VENV)/.dev ## kill, fill and rewrite at random while files are saved; ARGS="--tries 20 model"
 	OMP_NUM_THREADS=1 $(BIN)/python tests/campaign/campaign.py $(ARGS)

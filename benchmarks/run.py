@@ -62,7 +62,7 @@ def compare(task: Task, peer: Path, ours: Path, repetitions: int) -> tuple[Resul
     sides = {"ours": (ours, task.script, task.ours or task.arguments)}
     if not task.alone:
         other = ours if task.against_ourselves else peer
-        sides = {"peer": (other, task.beside or task.script, task.arguments), **sides}
+        sides = {"peer": (other, task.script, task.arguments), **sides}
     seconds: dict[str, list[float]] = {"peer": [], "ours": []}
     numbers: dict[str, np.ndarray] = {}
     memory: dict[str, float] = {}

@@ -30,7 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Train there also in processes and in fixtures of modules."""
     os.environ["MADMINER_DEVICE"] = config.getoption("--device")
-    for message in ("Attempting to run cuBLAS", ".*Profiler clears events"):  # of torch
+    messages = ("Attempting to run cuBLAS", ".*Profiler clears", "The given buffer is not")
+    for message in messages:  # of torch
         config.addinivalue_line("filterwarnings", f"ignore:{message}:UserWarning")
 
 

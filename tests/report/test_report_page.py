@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jinja2
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from madminer.errors import OptionError, OutputError
@@ -24,7 +25,7 @@ TEMPLATE = """{% extends "page.html.jinja" %}
 {% block facts %}{{ fact("a", title) }}{% endblock %}
 {% block main %}
 {% call table_of(table) %}caption of the table{% endcall %}
-{% for picture in pictures %}{% call figure_of(picture) %}caption{% endcall %}{% endfor %}
+{% for picture in pictures %}{% call figure_of(picture) %}{{ caption }}{% endcall %}{% endfor %}
 {{ table_of_checks(checks) }}
 {% endblock %}
 """
@@ -52,9 +53,16 @@ def pictures() -> list[Picture]:
     return drawn
 
 
-def page(package: str, *checks: ValidationCheck, title: str = "Title", cell: str = "1") -> str:
-    table = Table(("a", "b"), [(cell, "2")])
-    content = {"title": title, "table": table, "pictures": pictures()}
+def page(
+    package: str,
+    *checks: ValidationCheck,
+    title: str = "Title",
+    row: tuple[str, str] = ("1", "2"),
+    shown: list[Picture] | None = None,
+    caption: str = "caption",
+) -> str:
+    content = {"title": title, "table": Table(("a", "b"), [row]), "caption": caption}
+    content["pictures"] = pictures() if shown is None else shown
     return render_page(package, "a.html.jinja", checks or (CHECK,), **content)
 
 
@@ -69,7 +77,7 @@ def test_the_page_needs_nothing_else(package: str) -> None:
 
 
 def test_texts_are_escaped(package: str) -> None:
-    text = page(package, replace(CHECK, name="<i>c"), title="<b> & more", cell="<script>")
+    text = page(package, replace(CHECK, name="<i>c"), title="<b> & more", row=("<script>", "2"))
     assert text.count("&lt;b&gt; &amp; more") == 3  # title, heading, fact
     for tag in ("<b>", "<i>", "<script>"):
         assert tag not in text
@@ -108,7 +116,47 @@ def test_pages_follow_the_colours_of_the_browser(package: str) -> None:
     light = text[text.index(":root") :].partition("}")[0]
     names = set(re.findall(r"(--[a-z-]+):", light)) - {"--accent"}
     assert names <= set(re.findall(r"(--[a-z-]+):", dark))
-    assert set(re.findall(r"var\((--[a-z-]+)\)", text)) <= {*names, "--accent"}
+    assert set(re.findall(r"var\((--[a-z-]+)\)", text)) <= {*names, "--accent", "--width"}
+
+
+def test_colours_that_are_numbers_stay_where_the_page_is_dark() -> None:
+    x = np.linspace(0.0, 1.0, 3)
+    z = x * x[:, np.newaxis]
+    figure, panels = plt.subplots(5)
+    panels[0].plot(x, x, label="line")
+    panels[1].contour(x, x, z, colors="C0")
+    panels[2].fill_between(x, x)
+    assert not draw(figure, "Lines").has_colour_map
+    for kind in ("pcolormesh", "contourf", "imshow", "scatter"):
+        figure, ax = plt.subplots()
+        data = {"imshow": (z,), "scatter": (x, x, None, x)}.get(kind, (x, x, z))
+        getattr(ax, kind)(*data)
+        assert draw(figure, kind).has_colour_map
+
+
+def test_a_picture_keeps_its_colours_by_its_class(package: str) -> None:
+    assert 'class="colours"' not in page(package)
+    image = replace(pictures()[0], has_colour_map=True)
+    assert page(package, shown=[image]).count('class="colours"') == 1
+
+
+def test_numbers_stay_with_their_errors(package: str) -> None:
+    cell = "<td>1.0\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.1</td>"
+    assert cell in page(package, row=("a", "1.0 ± 0.1"))
+
+
+def test_rows_and_columns_have_heads(package: str) -> None:
+    text = page(package, row=("first", "second"))
+    assert '<th scope="col">a</th><th scope="col">b</th>' in text
+    assert '<th scope="row">first</th><td>second</td>' in text
+    assert f'<th scope="row">{CHECK.name}</th>' in text
+
+
+def test_a_figure_without_caption_has_no_empty_one(package: str) -> None:
+    assert page(package).count("<figcaption>") == 3
+    text = page(package, caption=" ")
+    assert text.count("<figcaption>") == 1
+    assert "<figcaption></figcaption>" not in text
 
 
 def test_a_row_must_fit_the_header() -> None:

@@ -221,7 +221,7 @@ def _distributions(result: DemoResult) -> Picture:
         observable_labels=events.measurement.labels(),
         uncertainties="none",
         n_bins=30,
-        n_cols=4,
+        n_cols=3,
         normalize=True,
     )
     return draw(

@@ -120,6 +120,7 @@ class MorphingWeights:
 
     def weights(self, theta: Tensor) -> Tensor:
         """Weights, differentiable, shape ``(n, n_parameters)`` to ``(n, n_basis)``."""
+        self._move(theta.device)
         factors = self._of_powers(self._powers_of(theta))
         return self._combine(reduce(torch.mul, factors), theta)
 
@@ -132,27 +133,34 @@ class MorphingWeights:
         Returns:
             Weights and derivatives by each parameter, shape ``(n, 1 + n_parameters, n_basis)``.
         """
+        self._move(theta.device)
         powers = self._powers_of(theta)
         # theta^(k-1) in the place of theta^k; for k = 0 a zero, as 0 * theta^-1 is not at theta = 0
         lowered = torch.nn.functional.pad(powers[..., :-1], (1, 0))
         factors = self._of_powers(powers)
-        slopes = self._of_powers(self._exponents.to(theta.device) * lowered)
+        slopes = self._of_powers(self._exponents * lowered)
         rows = [reduce(torch.mul, factors)]
         for i, slope in enumerate(slopes):
             rows.append(reduce(torch.mul, (*factors[:i], slope, *factors[i + 1 :])))
         return self._combine(torch.stack(rows, dim=1), theta)
 
+    def _move(self, device: torch.device) -> None:
+        """Bring all to a device; not with the network, which would change the precision."""
+        if self._matrix.device != device:
+            self._powers = self._powers.to(device)
+            self._exponents = self._exponents.to(device)
+            self._matrix = self._matrix.to(device)
+
     def _powers_of(self, theta: Tensor) -> Tensor:
         """Powers from zero of each parameter, shape (n, n_parameters, n_powers)."""
-        return theta.to(torch.float64)[..., None] ** self._exponents.to(theta.device)
+        return theta.to(torch.float64)[..., None] ** self._exponents
 
     def _of_powers(self, powers: Tensor) -> list[Tensor]:
         """The factor that each parameter contributes to the components, (n, n_components) each."""
-        columns = self._powers.to(powers.device)
-        return [powers[:, i, columns[:, i]] for i in range(self.n_parameters)]
+        return [powers[:, i, self._powers[:, i]] for i in range(self.n_parameters)]
 
     def _combine(self, monomials: Tensor, theta: Tensor) -> Tensor:
-        weights = monomials @ self._matrix.to(theta.device)
+        weights = monomials @ self._matrix
         return weights.clamp(-_LARGEST_WEIGHT, _LARGEST_WEIGHT).to(theta.dtype)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -202,6 +203,8 @@ def _capture(run: Callable[[], None]) -> torch.cuda.CUDAGraph:
             run()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may go on
-        run()
+    with warnings.catch_warnings():  # one more than the error if nothing could be recorded
+        warnings.filterwarnings("ignore", "The CUDA Graph is empty", UserWarning)
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may go on
+            run()
     return graph

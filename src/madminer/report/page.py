@@ -15,6 +15,7 @@ from typing import Literal
 
 import jinja2
 import matplotlib.pyplot as plt
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from madminer.io.atomic import atomic_path
@@ -40,12 +41,15 @@ class Picture:
         media_type: How it is encoded.
         width: Width on the page in CSS pixels.
         alt: What it shows, for those who do not see it.
+        has_colour_map: Whether colours stand for numbers; they then stay as they are where the
+            page is dark, while other figures become white on dark.
     """
 
     data: bytes
     media_type: Literal["image/png", "image/svg+xml"]
     width: int
     alt: str
+    has_colour_map: bool = False
 
 
 def draw(figure: Figure, alt: str, *, encoding: Literal["png", "svg"] = "png") -> Picture:
@@ -64,7 +68,8 @@ def draw(figure: Figure, alt: str, *, encoding: Literal["png", "svg"] = "png") -
     figure.savefig(buffer, format=encoding, dpi=160, bbox_inches="tight", metadata=metadata)
     plt.close(figure)
     width = round(_PIXELS_PER_INCH * figure.get_figwidth())
-    return Picture(buffer.getvalue(), _MEDIA_TYPES[encoding], width, alt)
+    colours = _has_colour_map(figure)
+    return Picture(buffer.getvalue(), _MEDIA_TYPES[encoding], width, alt, colours)
 
 
 def render_page(
@@ -110,6 +115,14 @@ def write_page(path: StrPath, page: str) -> None:
         temporary.write_text(page, encoding="utf-8")
 
 
+def _has_colour_map(figure: Figure) -> bool:
+    """Whether there is an image, a filled contour or the like, but not lines of contours alone."""
+    coloured = (artist for artist in figure.findobj() if isinstance(artist, ScalarMappable))
+    return any(
+        getattr(artist, "filled", True) for artist in coloured if artist.get_array() is not None
+    )
+
+
 def _reader(package: str) -> Callable[[str], str | None]:
     def read(name: str) -> str | None:
         file = resources.files(package).joinpath(name)
@@ -123,5 +136,7 @@ def _data_uri(picture: Picture) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """Keep numbers and their percent signs on one line."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+    """Keep numbers, their errors and percent signs on one line."""
+    for mark in (" ± ", " %"):
+        text = text.replace(mark, mark.replace(" ", "\N{NO-BREAK SPACE}"))
+    return text

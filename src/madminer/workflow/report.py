@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import yaml
+from matplotlib.figure import Figure
 
 from madminer.analysis import DataAnalyzer
 from madminer.fisherinformation import expected_limits
 from madminer.plotting import plot_fisher_information_contours_2d, plot_pvalue_limits
+from madminer.plotting.style import plot_style
 from madminer.report import Picture, Table, draw, render_page, write_page
 from madminer.text import one_line, with_error
 from madminer.typing import FloatArray
@@ -98,7 +100,12 @@ def _training(places: Places, name: str) -> Picture | None:
     """Losses of each epoch."""
     if not places.training(name).exists():
         return None
-    found = _read(places.training(name))
+    figure = _loss_figure(_read(places.training(name)))
+    return draw(figure, f"Loss of {name} by epoch, training and validation.", encoding="svg")
+
+
+@plot_style
+def _loss_figure(found: dict[str, Any]) -> Figure:
     figure, axes = plt.subplots(figsize=(5.0, 3.2))
     for i, losses in enumerate(found["losses"]):
         epochs = np.arange(1, len(losses) + 1)
@@ -115,7 +122,7 @@ def _training(places: Places, name: str) -> Picture | None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
     axes.legend(frameon=False)
-    return draw(figure, f"Loss of {name} by epoch, training and validation.", encoding="svg")
+    return figure
 
 
 def _information(analysis: Analysis, places: Places) -> dict[str, Any] | None:
