@@ -28,6 +28,23 @@ def test_help_names_the_commands() -> None:
     assert "simulate" in output
 
 
+@pytest.mark.parametrize(
+    ("words", "n", "expected"),
+    [
+        ("madminer in", 1, ["inspect", "init"]),
+        ("madminer simulate wbf --ch", 3, ["--channel"]),
+        ("madminer simulate wbf --channel t", 4, ["tutorial"]),
+    ],
+)
+def test_shells_complete_commands_options_and_values(
+    words: str, n: int, expected: list[str]
+) -> None:
+    """As the script does that ``--install-completion`` writes for bash."""
+    variables = {"COMP_WORDS": words, "COMP_CWORD": str(n), "_MADMINER_COMPLETE": "complete_bash"}
+    result = CliRunner().invoke(app, [], env=variables, prog_name="madminer")
+    assert result.output.split() == expected
+
+
 def test_expected_errors_become_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

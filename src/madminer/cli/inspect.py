@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -13,17 +13,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from madminer.cli.kinds import describe, is_hdf5
-from madminer.io.checks import EventFileReport, Finding, Level, check_event_file
-from madminer.io.schema import WEIGHTS, open_hdf5
-from madminer.io.setup_file import read_setup
-from madminer.io.statistics import BenchmarkStatistics, EventStatistics
-from madminer.models.tables import setup_tables
 from madminer.text import one_line, printable
 
-__all__ = ["inspect"]
+if TYPE_CHECKING:
+    from madminer.io.checks import EventFileReport, Finding
+    from madminer.io.statistics import BenchmarkStatistics, EventStatistics
 
-STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
+__all__ = ["inspect"]
 
 File = Annotated[
     Path,
@@ -44,6 +40,13 @@ def inspect(file: File, no_events: NoEvents = False) -> None:
     Of a setup or event file, show the setup and the events, and what to do about them. The exit
     status is 1 if there are problems that make results wrong or stop them.
     """
+    # imported here: they would slow down the other commands
+    from madminer.cli.kinds import describe, is_hdf5
+    from madminer.io.checks import Level, check_event_file
+    from madminer.io.schema import WEIGHTS, open_hdf5
+    from madminer.io.setup_file import read_setup
+    from madminer.models.tables import setup_tables
+
     console = Console()
     if not is_hdf5(file):
         console.print(Text(printable(f"{file}: {describe(file)}")), soft_wrap=True)
@@ -122,13 +125,16 @@ def _table(title: str, first: str, heads: tuple[str, ...]) -> Table:
 
 
 def _findings(report: EventFileReport) -> Table:
+    from madminer.io.checks import Level
+
     table = Table.grid(padding=(0, 2, 0, 0))
     table.title, table.title_justify, table.title_style = "Checks", "left", "bold"
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    styles = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
     for level in reversed(Level):
         for finding in report.of_level(level):
-            table.add_row(Text(finding.level, style=STYLES[level]), _finding(finding))
+            table.add_row(Text(finding.level, style=styles[level]), _finding(finding))
     return table
 
 

@@ -33,7 +33,6 @@ app = typer.Typer(
     help="From matrix-element weights to the strongest limits on new physics they allow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
 )
 app.add_typer(simulate.app, name="simulate")

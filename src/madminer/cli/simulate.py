@@ -12,7 +12,6 @@ from rich.text import Text
 
 from madminer.cli.verbosity import has_verbosity, is_quiet
 from madminer.io.atomic import prepare_target, refuse_same_file
-from madminer.io.setup_file import read_setup, write_setup
 from madminer.text import one_line
 
 if TYPE_CHECKING:  # the generator would slow down the other commands
@@ -99,6 +98,7 @@ def _run(
     setup: Path | None,
     sampled_from: str | None,
 ) -> None:
+    from madminer.io.setup_file import read_setup, write_setup
     from madminer.simulate import simulate, write_parton_events
 
     refuse_same_file(out, setup, "setup")
