@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Train there also in processes and in fixtures of modules."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["MADMINER_DEVICE"] = config.getoption("--device")
     messages = ("Attempting to run cuBLAS", ".*Profiler clears", "The given buffer is not")
     for message in messages:  # of torch

@@ -285,7 +285,8 @@ def test_display(toy_event_file: Callable[..., Path], tmp_path: Path) -> None:
         html = kind(path)._repr_html_()
         assert f"{kind.__name__}: 50 events of {tmp_path}/a&lt;b&gt;" in html
         assert "<b>" not in html
-        assert "Benchmarks (6)" in html
+        assert ("Benchmarks (6)" in html) == (kind is DataAnalyzer)
+        assert ("What it calculates" in html) == (kind is not DataAnalyzer)
 
 
 @pytest.mark.parametrize("option", ["disable_morphing", "include_nuisance_parameters"])

@@ -40,8 +40,9 @@ def run(tmp_path, monkeypatch, capsys):
 
 def test_all_are_trained_once(run, tmp_path):
     arguments = "--many", tmp_path / "spec.yaml", "--out", tmp_path / "models"
-    code, out, _ = run(*arguments, "--status")
+    code, out, _ = run(*arguments, "--dry-run")
     assert (code, "2 waiting" in out) == (0, True)
+    assert not (tmp_path / "models").exists()
     code, out, _ = run(*arguments)
     assert code == 0
     assert "2 of 2 trainings done" in out
@@ -56,6 +57,23 @@ def test_a_failure_is_the_status(run, tmp_path):
     assert code == 1
     assert "2 failed" in out
     assert "t_xz" in out
+
+
+def test_one_of_many(run, tmp_path):
+    arguments = "--many", tmp_path / "spec.yaml", "--out", tmp_path / "models"
+    code, out, _ = run(*arguments, "--name", "sally_2")
+    assert (code, "1 of 1 trainings done" in out) == (0, True)
+    assert not list((tmp_path / "models").glob("sally_1*"))
+    assert "1 of 2 trainings done" in run(*arguments, "--status")[1]
+    code, _, err = run(*arguments, "--name", "sally")
+    assert (code, "--name must be one of 'sally_1', 'sally_2'" in err) == (1, True)
+
+
+def test_the_state_of_a_folder_that_is_none(run, tmp_path):
+    arguments = "--many", tmp_path / "spec.yaml", "--out", tmp_path / "modles"
+    code, _, err = run(*arguments, "--status")
+    assert (code, "There is no campaign in" in err) == (1, True)
+    assert not (tmp_path / "modles").exists()
 
 
 def test_wrong_input(run, tmp_path):

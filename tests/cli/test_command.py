@@ -6,11 +6,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import madminer
+from madminer.cli.help import GROUPS
 from madminer.cli.main import app, main
 from madminer.core import MadMiner
+from madminer.errors import EvidenceError
 from madminer.io.setup_file import write_setup
 from madminer.lhe import LHEReader
 from madminer.simulate.setups import drell_yan_setup
@@ -31,7 +34,7 @@ def test_help_names_the_commands() -> None:
 @pytest.mark.parametrize(
     ("words", "n", "expected"),
     [
-        ("madminer in", 1, ["inspect", "init"]),
+        ("madminer in", 1, ["init", "inspect"]),
         ("madminer simulate wbf --ch", 3, ["--channel"]),
         ("madminer simulate wbf --channel t", 4, ["tutorial"]),
     ],
@@ -149,6 +152,40 @@ def test_simulated_events_replace_no_setup(tmp_path: Path) -> None:
         assert refused.stderr.startswith("OutputError: ")
         assert message in refused.stderr
     assert setup.read_bytes() == before
+
+
+def test_every_command_is_in_one_group() -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
+    output = CliRunner().invoke(app, ["-h"]).output
+    assert output == CliRunner().invoke(app, ["--help"]).output
+    for title in GROUPS:
+        assert f"{title}:" in output
+
+
+STAGES = ("setup", "read", "sample", "train", "fisher", "limits", "report")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_say_what_they_read_write_and_return(stage: str) -> None:
+    lines = CliRunner().invoke(app, [stage, "-h"]).output.splitlines()
+    for word in ("Reads", "Writes", f"Example  madminer {stage} wbf.yaml", "Status   0 if"):
+        assert any(line.startswith(f"  {word}") for line in lines), word
+    assert max(map(len, lines)) <= 80
+
+
+def test_each_fault_has_a_line_and_commands_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise EvidenceError("not validated.\n- mean\x1b[2J score\n- residuals\x0b")
+
+    monkeypatch.setattr("madminer.cli.main.app", fail)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    expected = ["EvidenceError: not validated.", r"- mean\x1b[2J score", r"- residuals\x0b"]
+    assert capsys.readouterr().err.splitlines() == expected
 
 
 @pytest.mark.parametrize("command", [[], ["demo"], ["inspect"], ["simulate", "wbf"], ["validate"]])

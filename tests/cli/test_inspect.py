@@ -33,11 +33,11 @@ def test_event_file_of_madminer_0_9(shared: Path, width: int) -> None:
     assert max(len(line) for line in lines) <= width
     if width >= 80:
         (row,) = (
-            line for line in lines if line.startswith("morphing_basis_vector_3  ") and "%" in line
+            line for line in lines if line.startswith("morphing_basis_vector_3  ") and "±" in line
         )
         assert row.split()[1:] == ["0.007714", "±", "1.25", "%", "6,417", "0", "2,680"]
         (row,) = (line for line in lines if line.startswith("background"))
-        assert row.split() == ["background", "4,000"]
+        assert row.split() == ["background", "4,000", "4,000", "64", "%"]
         (row,) = (line for line in lines if line.startswith("njets  ") and "2.008" in line)
         assert row.split() == ["njets", "0", "2.008", "9", "0"]
     for word in ("Parameters (2)", "Nuisance parameters", "Checks", "condition number"):
@@ -117,7 +117,12 @@ def event_in(path: Path) -> Path:
 
 def test_files_are_known_by_their_content(tmp_path: Path) -> None:
     text = inspect(event_in(tmp_path / "a.txt")).output
-    for words in ("Les Houches events of MadMiner", "events       20", "p p > mu- mu+", "6500 GeV"):
+    for words in (
+        "Les Houches events of MadMiner",
+        "events         20",
+        "p p > mu- mu+",
+        "6500 GeV",
+    ):
         assert words in text
     assert "neg_triplet" in inspect(event_in(tmp_path / "b.lhe.gz")).output
     np.save(tmp_path / "x.npy", np.zeros((7, 3), dtype=np.float32))
@@ -166,6 +171,46 @@ def test_damaged_event_files_are_not_said_to_be_whole(tmp_path: Path) -> None:
         with pytest.raises(FileFormatError, match=message):
             describe(tmp_path / "b.lhe")
     assert "20 (header)" in describe(tmp_path / "a.lhe")
+
+
+def test_weights_of_simulator_output_are_explained() -> None:
+    """Three dialects in one file: scale factors, parton densities, parameter points."""
+    data = Path(__file__).resolve().parents[1] / "data"
+    text = describe(data / "sig_mg357_vbf_haa_w_syst_rw_30.lhe.gz")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    for line in (
+        "cross section 0.008748 ± 0.000020 pb (header)",
+        "weights 18 beside the nominal one",
+        "1 muR = 0.5, muF = 0.5",
+        "9 PDF 315200 (NNPDF31_lo_as_0130), member 0",
+        "neg_w smeft 7 = -3.1, smeftcpv 4 = 0.2",
+    ):
+        assert line in lines
+
+
+def test_weights_without_a_description_are_named(tmp_path: Path) -> None:
+    lines = event_in(tmp_path / "a.lhe").read_text().splitlines(keepends=True)
+    bare = [line for line in lines if "<weight" not in line and "</weight" not in line]
+    (tmp_path / "b.lhe").write_text("".join(line for line in bare if "set param_card" not in line))
+    text = describe(tmp_path / "b.lhe")
+    assert "weights        singlet, neg_singlet, triplet" in text
+    assert "both; the header says nothing of them" in text
+    extra = "".join(lines).replace("<rwgt>", "<rwgt>\n<wgt id='more'> 1.0 </wgt>")
+    (tmp_path / "c.lhe").write_text(extra)
+    assert "  without description: more\n" in describe(tmp_path / "c.lhe")
+
+
+def test_many_and_odd_weights_stay_short(tmp_path: Path) -> None:
+    lines = event_in(tmp_path / "a.lhe").read_text()
+    odd = "".join(
+        f"<weight id='{i}\x1b[2J{'x' * 500}'>{'y ' * 500}</weight>\n" for i in range(5_000)
+    )
+    (tmp_path / "b.lhe").write_text(lines.replace("<initrwgt>", f"<initrwgt>\n{odd}"))
+    text = describe(tmp_path / "b.lhe")
+    assert len(text.splitlines()) < 60
+    assert max(map(len, text.splitlines())) < 250
+    assert "\n  and 960 lines more" in text
+    assert "\x1b" not in inspect(tmp_path / "b.lhe", width=300).output
 
 
 def test_links_in_a_circle_and_pages(tmp_path: Path) -> None:

@@ -129,6 +129,6 @@ def test_errors_are_one_line(
 
 def test_help_teaches() -> None:
     text = " ".join(validate("--help").output.split())
-    for words in ("Exit status: 0 if all checks passed", "3 if none failed", "--reference sm"):
+    for words in ("Status 0 if all checks passed", "3 if none failed", "--reference sm"):
         assert words in text
     assert "<bool>" not in text

@@ -311,12 +311,24 @@ def test_weights_without_names(reader: DelphesReader) -> None:
         analysed(reader, EXCERPT, weights="delphes")
 
 
-def test_background_needs_no_names(reader: DelphesReader) -> None:
+def test_background_needs_no_names(reader: DelphesReader, caplog: pytest.LogCaptureFixture) -> None:
     analysed(reader, EXCERPT, weights="delphes", is_background=True, k_factor=2.0)
+    assert "looks like signal" not in caplog.text
     for name in THETAS:
         np.testing.assert_allclose(reader.weights[name], 2.0 * SIGMA / 60, rtol=1e-6)
     assert reader.background_events == 60
     assert np.all(np.asarray(reader.events_sampling_benchmark_ids) == -1)
+
+
+@pytest.mark.parametrize("source", ["lhe", "delphes"])
+def test_signal_that_is_declared_as_background_is_said(
+    reader: DelphesReader,
+    lhe: Callable[..., Path],
+    source: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    analysed(reader, EXCERPT, lhe(), source, is_background=True)
+    assert caplog.text.count("is declared as background, but looks like signal") == 1
 
 
 def test_unequal_numbers_of_weights(

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from rich.console import Console
@@ -21,7 +22,9 @@ from madminer.analysis import DataAnalyzer
 from madminer.demo import DemoResult, DemoSettings, run_demo
 from madminer.demo.coverage import toy_coverage
 from madminer.demo.events import prepare_events, vary_events, with_norm_uncertainty
+from madminer.demo.figures import plot_ranking
 from madminer.demo.inference import with_rate_of
+from madminer.demo.page import _informations
 from madminer.errors import ClosureError, OptionError, OutputError, UnknownNameError
 from madminer.fisherinformation import FisherInformation
 from madminer.io import EventFile, write_setup
@@ -118,6 +121,20 @@ def test_more_knowledge_is_more_information(quick: DemoResult) -> None:
     for less, more in itertools.pairwise(ladder):
         # the difference of the matrices has no direction in which less knowledge knows more
         assert np.linalg.eigvalsh(more - less).min() > -0.02 * np.trace(more)
+
+
+def test_no_information_stands_twice(quick: DemoResult) -> None:
+    rows = _informations(quick).rows
+    assert len({tuple(row[1:]) for row in rows}) == len(rows) >= 5
+
+
+def test_bars_are_labelled_as_figures_are(quick: DemoResult) -> None:
+    symbols = {"pt_j1": r"$p_{T,j1}$"}
+    figure = plot_ranking(quick.informations.ranking, 3, symbols)
+    labels = " ".join(text.get_text() for text in figure.axes[0].get_yticklabels())
+    plt.close(figure)
+    assert r"$p_{T,j1}$" in labels
+    assert "pt_j1" not in labels
 
 
 def test_the_best_histogram_is_that_of_the_ranking(quick: DemoResult) -> None:

@@ -152,6 +152,10 @@ REASONS = [
     ("x is y", "Is is not allowed: write '=='"),
     ("lambda: 1", "Lambda is not allowed: write a function"),
     ("x +", "invalid syntax"),
+    ("x > 1 && y > 1", "write 'and' for '&&'"),
+    ("x > 1 || y > 1", r"write 'or' for '\|\|'"),
+    ("!(x > 1)", "write 'not' for '!'"),
+    ("x != 1 +", "invalid syntax"),
     ("1 / 0", "undefined, or too large, in every event"),
     ("abs(" * 90 + "x" + ")" * 90, "more than 80 operations inside each other"),
     ("x" * 6000, "up to 5000 characters, got 6000"),
@@ -183,6 +187,7 @@ def test_refusals_say_what_to_do(text: str, reason: str, vocabulary: Vocabulary)
         ("(x +\n  yy)", "yy"),
         ("x > 3 and j[0]", "j[0]"),
         ("x + squrt(y)", "squrt"),
+        ("(x > 3 and\n  y > 3 && yy > 3)", "&&"),
     ],
 )
 def test_a_caret_marks_the_fault(text: str, marked: str, vocabulary: Vocabulary) -> None:

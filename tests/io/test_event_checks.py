@@ -160,6 +160,24 @@ def test_effective_number_of_events(tmp_path: Path) -> None:
     )
 
 
+def test_background_of_few_events(tmp_path: Path) -> None:
+    """34 events that hold half of the cross section, beside 8,500 of signal."""
+    n = 8_500
+    events = make_events(n + 34)
+    sampled = np.random.default_rng(1).permutation(np.r_[np.zeros(n, np.int64), np.full(34, -1)])
+    for factor, level in ((n / 34.0, "warning"), (1.0, "ok")):
+        weights = np.where(sampled < 0, factor, 1.0)[:, np.newaxis] * events.weights
+        report = report_of(tmp_path / "a.h5", Events(events.x, weights, sampled))
+        (finding,) = [f for f in report.findings if "background" in f.text]
+        assert finding.level == level
+        if level == "warning":
+            assert re.match(r"34 background events, worth 3\d\.?\d* of", finding.text)
+            assert "hold 5" in finding.text
+            assert "Simulate more of this background" in finding.remedy
+        else:
+            assert "shares of the cross section at sm: sm 7,8" in finding.text
+
+
 def test_repeated_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = make_events(40_000)
     rows = np.random.default_rng(1).permutation(np.r_[:40_000, :10_000])

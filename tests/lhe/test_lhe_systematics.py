@@ -185,6 +185,28 @@ def test_samples_without_a_systematic_have_reference_weights(
     np.testing.assert_array_equal(lumi[2], w[2])
 
 
+def test_what_is_mixed_or_declared_wrongly_is_said(
+    setup_file: Path,
+    signal: tuple[Path, str],
+    background: tuple[Path, str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once each, by the names of the samples; nothing of it where all is well."""
+    (tmp_path / "again.lhe").write_text(signal[1])
+    samples = [(signal[0], "w", False, 0.5, ["mu"]), (tmp_path / "again.lhe", "w", False, 0.5)]
+    analysed(setup_file, *samples)
+    assert caplog.text.count(f"'mu' in {tmp_path / 'again.lhe'}.") == 1
+    caplog.clear()
+    analysed(setup_file, samples[0], (background[0], "sm", True))
+    for words in ("lack systematic uncertainties", "looks like signal"):
+        assert words not in caplog.text
+    assert "30 background events, worth 30 of equal weight, hold 100 %" in caplog.text
+    caplog.clear()
+    analysed(setup_file, (signal[0], "w", True))
+    assert f"{signal[0]} is declared as background, but looks like signal" in caplog.text
+
+
 def test_efficiencies_and_cuts_are_those_of_the_events(
     setup_file: Path, signal: tuple[Path, str]
 ) -> None:

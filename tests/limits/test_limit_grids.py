@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -316,20 +317,37 @@ def test_best_fit_at_the_border_is_reported(
     assert "best fit theta = (0, 0.3) lies at the border of the grid in b:" in caplog.text
     caplog.clear()
     truth_limit_grid(analyzer, ORIGIN, thetas[[0, 12]], L)  # two points have no border
-    assert not caplog.text
+    assert "border" not in caplog.text
 
 
 def test_display() -> None:
     thetas = regular_grid([(0.0, 1.0)], 4)
     grid = limit_grid(thetas, np.array([0.0, -0.4, -1.0, -9.0]), np.zeros(4), 12.5)
     expected = (
-        "LimitGrid(grid points 4, best fit (0), within 68 % CL 50 % of points, within 95 % CL 75 % "
-        "of points, events 12.5, degrees of freedom 1)"
+        "LimitGrid(theta_0: best fit 0, 68 % below 0.40, 95 % below 0.73; events 12.5, degrees of "
+        "freedom 1, grid points 4, within 68 % 50 % of them, within 95 % 75 % of them)"
     )
     assert repr(grid) == expected
     assert grid.share_within(0.95) == np.mean(grid.p_values >= 0.05)
-    html = grid._repr_html_()
-    assert "<td>best fit</td><td>(0)</td>" in html
+    named = replace(grid, parameters=("<b>",), luminosity=3e5, warnings=("too <few>",))
+    html = named._repr_html_()
+    for text in ("<td>&lt;b&gt;</td><td>0</td><td>below 0.40</td>", "68 % CL interval"):
+        assert text in html
+    assert "300000 pb^-1" in html
+    assert "too &lt;few&gt;" in html
+
+
+def test_points_that_are_no_grid_show_no_intervals() -> None:
+    points = np.array([[0.0, 0.0], [0.1, 0.3], [0.2, 0.1]])
+    grid = limit_grid(points, np.array([0.0, -1.0, -9.0]), np.zeros(3), 5.0)
+    assert repr(grid).startswith("LimitGrid(theta_0: best fit 0; theta_1: best fit 0; events 5,")
+
+
+def test_limits_carry_names_luminosity_and_warnings(analyzer: DataAnalyzer) -> None:
+    grid = truth_limit_grid(analyzer, ORIGIN, regular_grid([(0.0, 0.3), (-0.3, 0.3)], 5), L)
+    assert grid.parameters == ("a", "b")
+    assert grid.luminosity == L
+    assert any("border of the grid in a" in text for text in grid.warnings)
 
 
 def test_files_are_taken_as_they_are(analyzer: DataAnalyzer) -> None:

@@ -15,8 +15,9 @@ from madminer.errors import EvidenceError
 from madminer.io import EventFile, Events, write_events
 from madminer.limits import AsymptoticLimits, expected_limit_grid, limit_grid
 from madminer.limits.grid import LimitGrid
-from madminer.limits.reliability import report_few_data, report_untested
+from madminer.limits.reliability import report_few_data, report_off_grid, report_untested
 from madminer.ml import ParameterizedRatioEstimator
+from madminer.ml.validated import UndecidedValidation
 from madminer.stats import regular_grid
 
 MakeFile = Callable[..., Path]
@@ -60,12 +61,64 @@ def test_what_was_never_validated_is_said_once(caplog: pytest.LogCaptureFixture)
     report_untested(parabola(), None)
     (message,) = caplog.messages
     assert "was never tested" in message
+    assert "theta of its section validation" in message
     assert "madminer.validation.validate(estimator, events, theta=[" in message
     assert "toy experiments, which need no calibration" in message
     caplog.clear()
     report_untested(parabola(), np.empty((0, 2)))
     (message,) = caplog.messages
     assert "failed its validation" in message
+
+
+def test_what_was_undecided_is_not_called_untested(caplog: pytest.LogCaptureFixture) -> None:
+    undecided = UndecidedValidation(box(1.5), 5)
+    report_untested(parabola(), None, undecided)
+    (message,) = caplog.messages
+    assert "was never tested" not in message
+    assert "from theta = (-1.5, -1.5) to (1.5, 1.5) had too few test events to decide" in message
+    assert "(5 checks undecided)" in message
+    assert "Simulate more events" in message
+    caplog.clear()
+    report_untested(parabola(), box(0.5), undecided)  # at other points it was found calibrated
+    (message,) = caplog.messages
+    assert "was tested only from theta = (-0.5, -0.5) to (0.5, 0.5)" in message
+    assert "(5 checks undecided)" in message
+    caplog.clear()
+    report_untested(parabola(), box(3.0), undecided)
+    assert not caplog.messages
+
+
+def test_networks_hand_over_what_was_undecided(
+    latent_event_file: MakeFile, exact_ratio: MakeRatio, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, thetas = latent_event_file(2, 4_000), regular_grid([(-0.9, 0.9)] * 2, 7)
+    estimator = exact_ratio()
+    estimator.validated_thetas = None
+    estimator.undecided_validation = UndecidedValidation(thetas, 1)
+    expected_limit_grid(path, estimator, ORIGIN, thetas, L)
+    assert "(1 check undecided)" in caplog.text
+
+
+@pytest.mark.parametrize("truth", [[0.9, -0.9], [0.0, 0.0], [0.9 + 1e-12, 0.0]])
+def test_a_truth_on_the_grid_is_nothing_to_report(
+    truth: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    report_off_grid(regular_grid([(-0.9, 0.9)] * 2, 5), np.array(truth), ["a", "b"])
+    assert not caplog.messages
+
+
+def test_a_truth_off_the_grid_is_reported(
+    latent_event_file: MakeFile, exact_ratio: MakeRatio, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The best fit can only be the nearest point of the grid."""
+    path, thetas = latent_event_file(2, 4_000), regular_grid([(-0.3, 0.3)] * 2, 7)
+    grid = expected_limit_grid(path, exact_ratio(), [0.6, 0.0], thetas, L)
+    assert grid.best_theta[0] == 0.3
+    assert "not on the grid, a = 0.6 (grid -0.3 to 0.3):" in caplog.text
+    assert "outside the range" not in caplog.text  # benchmarks are at -1 and 1
+    caplog.clear()
+    expected_limit_grid(path, exact_ratio(), [0.3, 0.0], thetas, L)
+    assert "not on the grid" not in caplog.text
 
 
 def test_nothing_excluded_needs_no_validation(caplog: pytest.LogCaptureFixture) -> None:

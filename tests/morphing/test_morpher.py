@@ -333,5 +333,9 @@ def test_repr_is_short(morpher: PhysicsMorpher) -> None:
     condition = f"{morpher.condition_number:.1e}"
     expected = f"PhysicsMorpher(c0, c1: 6 components, 6 benchmarks, condition number {condition})"
     assert repr(morpher) == expected
+    html = morpher._repr_html_()
+    assert "Morphing (6 components from 6 benchmarks)" in html
+    assert "<caption>Basis</caption>" in html
     morpher.find_components(2)
     assert repr(morpher) == "PhysicsMorpher(c0, c1: 6 components, 0 benchmarks)"
+    assert "no basis yet" in morpher._repr_html_()

@@ -6,8 +6,9 @@ import pytest
 
 from madminer.io.lhe import LHEHeader
 from madminer.io.lhe.header import parse_header
-from madminer.reading.systematics import (
+from madminer.reading.variations import (
     PDFMember,
+    describe_weights,
     find_pdf_members,
     find_scale_weight,
     list_weight_groups,
@@ -213,3 +214,65 @@ def test_of_many_groups_some_are_listed() -> None:
     groups = "".join(f"<weightgroup name='g{k}'></weightgroup>" for k in range(1000))
     listed = list_weight_groups(header(groups))
     assert listed.endswith("'g29' (weights ), and 970 more")
+
+
+# What weights are, in words
+
+
+@pytest.mark.parametrize("dialect", [amcatnlo, syscalc, powheg, sherpa])
+def test_scale_factors_in_words(dialect: Callable[[], str]) -> None:
+    """As the search finds them; the nominal one may be described by its parton densities."""
+    head = header(dialect())
+    found = {words: ids for ids, words in describe_weights(head)}
+    for mur, muf in ((r, f) for r in FACTORS for f in FACTORS if (r, f) != (1.0, 1.0)):
+        assert found[f"muR = {mur:g}, muF = {muf:g}"] == find_scale_weight(head, mur, muf)
+
+
+def test_other_dynamical_scales_and_parton_densities_are_told() -> None:
+    rows = dict(describe_weights(header(madgraph())))  # generated with the set 260000
+    assert rows["8"] == "muR = 2, muF = 2, PDF 247000"
+    assert rows["d2.02.0"] == "muR = 2, muF = 2, dynamical scale 3 HT/2, PDF 247000"
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        (pdfs(MADGRAPH, "NNPDF30"), [("9 to 11", "PDF 260000 (NNPDF30), members 0 to 2")]),
+        (
+            pdfs(AMCATNLO, "PDF"),
+            [
+                ("2001 to 2002", "PDF 260000 (PDF), members 1 to 2"),
+                ("2003", "PDF 265000 (PDF), member 0"),
+                ("2004", "PDF 266000 (PDF), member 0"),
+            ],
+        ),
+        (pdfs(SYSCALC, "CT10"), [("10 to 12", "PDF (CT10), members 0 to 2")]),
+        (pdfs(PLAIN, "x"), [("44", "set 00"), ("45", "set 01"), ("46", "set 02")]),
+        (
+            "<weight id='w'>set param_card smeft 7 3.0 # orig: 0.0\nset x 4 1\n</weight>",
+            [("w", "smeft 7 = 3.0, x 4 = 1")],
+        ),
+        ("<weight id='a'></weight>", [("a", "not described")]),
+        ("", []),
+    ],
+)
+def test_weights_in_words(groups: str, expected: list[tuple[str, str]]) -> None:
+    assert describe_weights(header(groups)) == expected
+
+
+def test_a_lower_set_behind_another_begins_anew() -> None:
+    numbers = [*range(260000, 260003), *range(13000, 13002)]
+    lines = "".join(f"<weight id='{i}'> PDF set = {i} </weight>\n" for i in numbers)
+    assert describe_weights(header(pdfs(lines, "PDF"))) == [
+        ("260000 to 260002", "PDF 260000 (PDF), members 0 to 2"),
+        ("13000 to 13001", "PDF 13000 (PDF), members 0 to 1"),
+    ]
+
+
+def test_headers_of_any_length_are_described_in_bounded_time() -> None:
+    blanks = " " * 3_000
+    lines = "".join(f"<weight id='{i}'> pdf{blanks}x </weight>\n" for i in range(3_000))
+    rows = describe_weights(header(pdfs(lines)))
+    assert len(rows) == 1_000
+    cut = header(f"<weight id='w'>set param_card a 1 3.25\nset b 2 {'1' * 3_000}</weight>")
+    assert describe_weights(cut) == [("w", "a 1 = 3.25")]  # no number that is cut off

@@ -134,6 +134,16 @@ def test_colours_that_are_numbers_stay_where_the_page_is_dark() -> None:
         assert draw(figure, kind).has_colour_map
 
 
+def test_a_shade_of_one_colour_is_no_colour_map() -> None:
+    figure, ax = plt.subplots(figsize=(2.0, 1.0))
+    values = np.arange(4.0).reshape(2, 2)
+    ax.contourf(values, levels=[-np.inf, 1.0], colors=["0.5"])
+    assert not draw(figure, "a").has_colour_map
+    figure, ax = plt.subplots(figsize=(2.0, 1.0))
+    ax.contourf(values, levels=[0.0, 1.0, 2.0])
+    assert draw(figure, "a").has_colour_map
+
+
 def test_a_picture_keeps_its_colours_by_its_class(package: str) -> None:
     assert 'class="colours"' not in page(package)
     image = replace(pictures()[0], has_colour_map=True)

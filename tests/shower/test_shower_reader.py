@@ -194,6 +194,14 @@ def test_functions_cuts_and_efficiencies(setup_file: Path, sample: Path) -> None
     assert after == pytest.approx(0.5 * before)
 
 
+def test_signal_that_is_declared_as_background_is_said(
+    setup_file: Path, sample: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for is_background in (False, True):
+        analysed(setup_file, sample, shower=False, is_background=is_background)
+        assert ("looks like signal" in caplog.text) == is_background
+
+
 def test_partons_without_a_shower(setup_file: Path, sample: Path) -> None:
     """In a perfect detector they have the momenta of the event file."""
     reader = analysed(setup_file, sample, shower=False)

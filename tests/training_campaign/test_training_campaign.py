@@ -108,6 +108,8 @@ def test_a_killed_training_resumes_to_the_same_network(data, tmp_path, monkeypat
         pass
 
     def stop(report):
+        if report.epoch == 1:
+            time.sleep(0.5)
         if report.epoch == 10:  # a checkpoint is written every ten epochs
             raise Killed
 
@@ -121,7 +123,24 @@ def test_a_killed_training_resumes_to_the_same_network(data, tmp_path, monkeypat
     assert list((tmp_path / "models").glob(".*.checkpoint"))
     assert campaign.run().is_done
     assert not list((tmp_path / "models").glob(".*.checkpoint"))
+    assert campaign.status().outcomes[0].seconds > 0.5  # the part before counts
     np.testing.assert_array_equal(weights(whole)[0], weights(campaign)[0])
+
+
+def test_no_training_is_no_ensemble(data, tmp_path):
+    campaign = Campaign(tmp_path / "models", trainings(data, 1))
+    campaign.run()
+    with pytest.raises(OptionError, match="the names of one or more trainings"):
+        campaign.ensemble([])
+    assert campaign.ensemble(["sally_0"]).n_estimators == 1
+
+
+def test_a_campaign_shows_where_it_stands(data, tmp_path):
+    campaign = Campaign(tmp_path / "a<b>", trainings(data, 1))
+    assert not (tmp_path / "a<b>").exists()  # it is only looked at
+    html = campaign._repr_html_()
+    assert "<td>waiting</td>" in html
+    assert "a<b>" not in html
 
 
 def test_a_failing_member_does_not_lose_the_others(data, tmp_path):
@@ -196,7 +215,7 @@ def test_a_full_disk_is_named(data, tmp_path, monkeypatch):
 
 
 def test_a_folder_of_another_specification_is_refused(data, tmp_path):
-    Campaign(tmp_path / "models", trainings(data, 1))
+    Campaign(tmp_path / "models", trainings(data, 1)).run()
     with pytest.raises(OptionError, match="holds other trainings of the names sally_0"):
         Campaign(tmp_path / "models", trainings(data, 1, n_epochs=4))
     np.save(data["x"], np.zeros((400, 2)))
@@ -233,6 +252,7 @@ def test_a_process_that_is_gone_leaves_a_waiting_training(data, tmp_path):
         ({"options": {"n_epochs": 0}}, "n_epochs must be"),
         ({"data": {"z": "x.npy"}}, "data z"),
         ({"settings": [1]}, "a mapping by names"),
+        ({"method": "sallyy"}, "method must be one of 'sallino', 'sally', got 'sallyy'"),
     ],
 )
 def test_wrong_trainings_are_refused_when_given(change, message):

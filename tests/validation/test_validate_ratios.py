@@ -209,6 +209,29 @@ def test_points_outside_the_training_are_found(
     assert result["parameters outside the training"].value == pytest.approx(4.0, abs=0.2)
 
 
+def test_parameters_that_were_zero_in_the_training_are_named(simulator: Any) -> None:
+    """As nuisance parameters of samples with nu = 0; the exact ratio is not asked for."""
+    sample = simulator().events(400)
+    theta = np.random.default_rng(5).normal(size=(400, 2))
+    estimators = []
+    for factors in ([1.0, 1.0], [1.0, 0.0]):
+        ratio = ParameterizedRatioEstimator(n_hidden=(4,))
+        y = np.arange(400) % 2
+        ratio.train("carl", sample.x, y, theta * factors, n_epochs=1, verbose="none", seed=1)
+        estimators.append(ratio)
+    varied, untold = estimators
+    test = simulator().events(400, parameters=("theta", "slope"))
+    names = {check.name for check in validate(varied, test, classifier=False)}
+    assert "parameters in the training" not in names
+    check = validate(untold, test, classifier=False)["parameters in the training"]
+    assert (check.verdict, check.quantity) == ("failed", "samples with slope = 0 alone")
+    assert "nuisances: random" in check.remedy
+    assert "nuisances: none" in check.remedy
+    line = replace(test, t_xz=None, theta=test.theta[:1], r_xz=test.r_xz[:1])  # along theta
+    names = {check.name for check in validate(untold, line, classifier=False)}
+    assert "parameters in the training" not in names  # where it is not asked for
+
+
 def test_few_effective_events_are_not_enough(
     simulator: Any, known_ratio: Callable[..., Any], events: ValidationEvents
 ) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from madminer.errors import EvidenceError, OptionError, OutputError
-from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator, load_estimator
+from madminer.errors import EvidenceError, FileFormatError, OptionError, OutputError
+from madminer.ml import Ensemble, ParameterizedRatioEstimator, ScoreEstimator, load_estimator
 from madminer.validation import (
     Graph,
     Series,
@@ -268,6 +268,47 @@ def test_what_failed_is_remembered_as_failed(
     assert np.shape(estimator.validated_thetas) == (0, 1)
     estimator.save(tmp_path / "failed")
     assert np.shape(load_estimator(tmp_path / "failed").validated_thetas) == (0, 1)
+
+
+def test_too_few_events_are_remembered_as_undecided(
+    estimator: ParameterizedRatioEstimator, tmp_path: Path
+) -> None:
+    """Sixty events neither pass the estimator nor fail it; a later verdict replaces it."""
+    estimator.validated_thetas = None
+    few = shifted_gaussians(60)
+    result = validate(estimator, few, classifier=False)
+    assert not result.failed
+    assert estimator.validated_thetas is None
+    thetas, n_checks = estimator.undecided_validation
+    np.testing.assert_array_equal(thetas, THETA)
+    assert n_checks == len(result.undecided) > 0
+    estimator.save(tmp_path / "open")
+    Ensemble([estimator]).save(tmp_path / "ensemble")
+    for folder in ("open", "ensemble/estimator_0"):
+        kept = load_estimator(tmp_path / folder).undecided_validation
+        np.testing.assert_array_equal(kept.thetas, THETA)
+        assert kept.n_checks == n_checks
+    ensemble = Ensemble([estimator])
+    assert ensemble.undecided_validation is None  # its mean was not validated
+    validate(ensemble, few, classifier=False)
+    ensemble.save(tmp_path / "ensemble")
+    assert load_estimator(tmp_path / "ensemble").undecided_validation.n_checks == n_checks
+    validate(estimator, shifted_gaussians(50_000), classifier=False)
+    np.testing.assert_array_equal(estimator.validated_thetas, THETA)
+    assert estimator.undecided_validation is None
+
+
+@pytest.mark.parametrize("stored", ["[]", '{"thetas": [[1.0]], "n_checks": "many"}'])
+def test_damaged_settings_of_a_validation_are_refused(
+    stored: str, estimator: ParameterizedRatioEstimator, tmp_path: Path
+) -> None:
+    estimator.save(tmp_path / "damaged")
+    settings = tmp_path / "damaged_settings.json"
+    content = json.loads(settings.read_text())
+    content["undecided_validation"] = json.loads(stored)
+    settings.write_text(json.dumps(content))
+    with pytest.raises(FileFormatError):
+        load_estimator(tmp_path / "damaged")
 
 
 def test_scores_have_no_such_points() -> None:

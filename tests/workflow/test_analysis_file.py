@@ -14,7 +14,7 @@ GOOD = """\
 name: test
 setup:
   parameters:
-    a: {lha_block: x, lha_id: 1}
+    a: {lha_block: dim6, lha_id: 2}
   benchmarks:
     sm: {a: 0.0}
     w: {a: 1.0}
@@ -74,6 +74,8 @@ def test_a_good_file_becomes_stages_in_order(write):
         "sample local",
         "sample ratio",
         "train sally",
+        "train alices 1",
+        "train alices 2",
         "train alices",
         "validate sally",
         "validate alices",
@@ -106,21 +108,33 @@ def test_seeds_of_stages_follow_the_seed_and_nothing_else(write):
     ("changes", "messages"),
     [
         ({"name": ""}, ["line 1", "name"]),
-        ({"seed": -1}, ["seed: Input should be greater than or equal to 0, got -1"]),
-        ({"setups": {}}, ["there is no such entry; there are name, folder, seed, setup"]),
+        ({"seed": -1}, ["seed: must be greater than or equal to 0, got -1"]),
+        (
+            {"setups": {}},
+            ["setups: there is no entry 'setups'; did you mean 'setup'? There are name, folder,"],
+        ),
         (
             {"estimators__sally__sample": "lokal"},
-            ["no 'lokal' in this file; there are local, ratio"],
+            ["no sample 'lokal'; did you mean 'local'? There are local, ratio."],
         ),
         ({"estimators__sally__method": 3}, ["estimators.sally.method"]),
-        ({"estimators__sally__settings": {"n_hiden": [3]}}, ["n_hiden"]),
-        ({"estimators__sally__options": {"n_epochs": 0}}, ["n_epochs must be"]),
-        ({"estimators__sally__options": {"checkpoint": "x"}}, ["checkpoint is set by the run"]),
-        ({"samples__local__options": {"seed": 3}}, ["seed is set by the run itself"]),
-        ({"samples__local__theta": "sn", "setup__morphing": None}, ["no 'sn'", "sm, w, ww"]),
+        (
+            {"estimators__sally__settings": {"n_hiden": [3]}},
+            ["settings.n_hiden: there is no option 'n_hiden'; did you mean 'n_hidden'?"],
+        ),
+        ({"estimators__sally__options": {"n_epochs": 0}}, ["options.n_epochs: must be"]),
+        (
+            {"estimators__sally__options": {"checkpoint": "x"}},
+            ["options.checkpoint: is set by the run itself"],
+        ),
+        ({"samples__local__options": {"seed": 3}}, ["options.seed: is set by the run itself"]),
+        (
+            {"samples__local__theta": "sn"},
+            ["samples.local.theta: there is no benchmark 'sn'; there are sm, w, ww."],
+        ),
         (
             {"samples__local__theta": [0.0, 1.0]},
-            ["a point needs 1 finite numbers, for a; got [0.0, 1.0]"],
+            ["theta: must be finite with shape (1,), one value for each of ['a']; got [0.0, 1.0]"],
         ),
         ({"samples__local__theta": {"benchmark": "sm", "point": [0.0]}}, ["or one of benchmarks"]),
         ({"samples__ratio__theta": "sm"}, ["takes no theta"]),
@@ -134,17 +148,32 @@ def test_seeds_of_stages_follow_the_seed_and_nothing_else(write):
             {"events__samples": [{"file": "no.lhe", "sampled_from": "sm"}]},
             ["there is no file", "no.lhe"],
         ),
-        ({"events__samples": [{"simulation": "x"}]}, ["no 'x' in this file; there are signal"]),
+        ({"events__samples": [{"simulation": "x"}]}, ["no simulation 'x'; there are signal."]),
         ({"setup": "none.h5"}, ["there is no file", "none.h5"]),
         ({"setup__process": "wbf"}, ["give one of file, process, or parameters"]),
-        ({"setup__benchmarks__w": {"b": 1.0}}, ["needs a value for each of a"]),
-        ({"information__estimators": ["x"]}, ["no 'x'", "there are sally, alices"]),
-        ({"limits__expected__options__grid_resolutions": -1}, ["limits.expected.options"]),
-        ({"limits__expected__options__grid_ranges": [[1.0, -1.0]]}, ["limits.expected.options"]),
+        (
+            {"setup__benchmarks__w": {"b": 1.0}},
+            ["benchmarks.w: Benchmark 'w' must give a value for exactly the parameters ['a']"],
+        ),
+        (
+            {"information__estimators": ["x"]},
+            ["estimators.0: there is no estimator 'x'; there are sally, alices."],
+        ),
+        ({"limits__expected__options__grid_resolutions": -1}, ["grid_resolutions: must be"]),
+        (
+            {"limits__expected__options__grid_ranges": [[1.0, -1.0]]},
+            ["grid_ranges[0] must be a pair"],
+        ),
         ({"limits__expected__estimator": "sally"}, ["needs an estimator of a ratio", "score"]),
-        ({"information__theta": [float("nan")]}, ["1 finite numbers"]),
-        ({"setup": {"process": "wbf"}, "samples__local__theta": "sn"}, ["no 'sn'", "there are sm"]),
-        ({"validation": {"estimators": ["x"]}}, ["validation.estimators", "no 'x'"]),
+        ({"information__theta": [float("nan")]}, ["must be finite with shape (1,)"]),
+        (
+            {"setup": {"process": "wbf"}, "samples__local__theta": "sn"},
+            ["no benchmark 'sn'", "sm, w"],
+        ),
+        (
+            {"validation": {"estimators": ["x"]}},
+            ["validation.estimators.0: there is no estimator 'x'"],
+        ),
         ({"limits": {"a b/c": {}}}, ["limits"]),
     ],
 )
@@ -171,6 +200,16 @@ def test_all_faults_at_once(write):
     assert len(str(error.value).splitlines()) == 2
 
 
+def test_a_folder_is_no_file(tmp_path, write):
+    with pytest.raises(
+        MissingFileError, match=r"is a folder\. Give an analysis file; madminer init"
+    ):
+        load_analysis(tmp_path)
+    file = write()
+    with pytest.raises(MissingFileError, match=f"is a folder.*, such as {file}"):
+        load_analysis(tmp_path)
+
+
 def test_no_yaml(tmp_path):
     with pytest.raises(MissingFileError, match="no file"):
         load_analysis(tmp_path / "no.yaml")
@@ -187,5 +226,5 @@ def test_the_schema_is_json_and_knows_every_section():
 
 
 def test_until_an_unknown_stage(write):
-    with pytest.raises(OptionError, match="no stage 'sample x'; it has setup"):
+    with pytest.raises(OptionError, match="no stage 'sample x'; it has sample local"):
         plan_analysis(load_analysis(write())).until("sample", "x")

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import yaml
 
+import madminer
 from madminer.cli import main as command
 from madminer.errors import EvidenceError, OptionError
+from madminer.ml import load_estimator
 from madminer.workflow import load_analysis, plan_analysis, stages
 
 ANALYSIS = {
@@ -168,12 +170,74 @@ def test_an_estimator_that_is_not_validated_ends_the_run(copy, monkeypatch):
         run(copy)
 
 
-def test_errors_of_a_stage_name_its_line(tmp_path):
-    estimators = json.loads(json.dumps(ANALYSIS["estimators"]))
-    estimators["sally"]["method"] = "sallino_"
-    file = write(tmp_path, estimators=estimators)
-    with pytest.raises(OptionError, match=r"small\.yaml, line \d+: train sally: .*method must be"):
-        run(file)
+def test_errors_of_a_stage_name_its_line(copy, monkeypatch):
+    def fail(*_):
+        raise OptionError("the disk is full")
+
+    write(copy.parent, seed=2)
+    monkeypatch.setattr(stages, "run_task", fail)
+    with pytest.raises(OptionError, match=r"small\.yaml, line 2: setup: the disk is full"):
+        run(copy)
+
+
+def with_members(n):
+    return {"sally": ANALYSIS["estimators"]["sally"] | {"n_members": n}}
+
+
+def test_networks_of_an_ensemble_are_stages(copy):
+    """They are kept if others are added, or a run ends before all are trained."""
+    write(copy.parent, estimators=with_members(2))
+    ran = run(copy, n_processes=2)
+    assert sorted(ran[:2]) == ["train sally 1", "train sally 2"]
+    assert ran[2:] == ["train sally", "validate sally", "fisher", "report"]
+    results = copy.parent / "small_results"
+    two = load_estimator(results / "models" / "sally")
+    losses = json.loads((results / "models" / "sally.training.json").read_text())["losses"]
+    assert len(losses) == 2
+    assert losses[0] != losses[1]
+    write(copy.parent, estimators=with_members(3))
+    assert run(copy)[:2] == ["train sally 3", "train sally"]
+    three, x = load_estimator(results / "models" / "sally"), np.ones((4, 2))
+    np.testing.assert_array_equal(three.member_scores(x)[:2], two.member_scores(x))
+
+
+def test_other_events_validate_while_a_network_trains(tmp_path):
+    samples = {
+        "local": {"kind": "local", "theta": "sm", "n_samples": 300},
+        "others": {
+            "kind": "local",
+            "theta": "sm",
+            "n_samples": 200,
+            "options": {"partition": "validation"},
+        },
+    }
+    estimators = {"sally": ANALYSIS["estimators"]["sally"] | {"validation_sample": "others"}}
+    file = write(tmp_path, samples=samples, estimators=estimators)
+    plan = plan_analysis(load_analysis(file)).until("train sally")
+    (stage,) = (stage for stage in plan.stages if stage.kind == "train")
+    assert stage.after == ("sample local", "sample others")
+    plan.run()
+    folder = tmp_path / "small_results"
+    training = json.loads((folder / "models" / "sally.training.json").read_text())
+    np.save(folder / "samples" / "x_others.npy", np.zeros((200, 2)))
+    stages.run_task("train", "sally", stage.section, plan.places, stage.seed)
+    again = json.loads((folder / "models" / "sally.training.json").read_text())
+    assert again["losses"] == training["losses"]
+    assert again["validation_losses"] != training["validation_losses"]
+
+
+def test_warnings_are_kept_and_errors_in_strict_mode(copy, finished, capsys, monkeypatch):
+    """Also of stages that ran before, and in other processes."""
+    plan = plan_analysis(load_analysis(finished[0]))
+    (text,) = plan.warnings["validate sally"]
+    assert "checks of sally are undecided" in text
+    code, out, _ = call(capsys, monkeypatch, "run", finished[0])
+    assert (code, "! validate sally: " in out) == (0, True)
+    with madminer.strict(), pytest.raises(EvidenceError, match=r"validate sally: .* undecided"):
+        run(finished[0])
+    (copy.parent / "small_results" / "validation" / "sally.json").unlink()
+    run(copy, n_processes=2)
+    assert plan_analysis(load_analysis(copy)).warnings["validate sally"]
 
 
 def call(capsys, monkeypatch, *arguments):

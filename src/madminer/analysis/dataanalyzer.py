@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Literal, overload
+from typing import ClassVar, Literal, overload
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from madminer.models.tables import setup_html
 from madminer.morphing.morpher import PhysicsMorpher
 from madminer.morphing.nuisance import NuisanceMorpher
 from madminer.stats.histogram import BinnedMoments
+from madminer.tables import Table, tables_html
 from madminer.text import one_line, shortened
 from madminer.typing import ArrayLike, EventSource, FloatArray, IntArray, Seed, ThetaLike
 
@@ -81,6 +82,9 @@ class DataAnalyzer:
         OptionError: If an option is neither True nor False.
         FileFormatError: If the file is truncated, of another layout, or lacks weights.
     """
+
+    _calculates: ClassVar[tuple[str, ...]] = ()
+    """Methods that a notebook lists."""
 
     def __init__(
         self,
@@ -128,22 +132,32 @@ class DataAnalyzer:
         self._reported: set[str] = set()
 
     def __repr__(self) -> str:
-        names = {
-            "parameters": list(self.parameters),
-            "nuisance parameters": [
-                self.setup.nuisance_labels[n] for n in self.nuisance_parameters
-            ],
-            "benchmarks": list(self.setup.physical_benchmarks),
-            "observables": list(self.observables),
-        }
-        parts = [f"{what} {shortened(values)}" for what, values in names.items() if values]
+        parts = [f"{what} {shortened(names)}" for what, names in self._names().items() if names]
         return one_line("; ".join([self._title(), *parts]))
 
     def _repr_html_(self) -> str:
-        return setup_html(self.setup, self._title())
+        """Its setup; of those that calculate something else, what that is, and from what."""
+        if not self._calculates:
+            return setup_html(self.setup, self._title())
+        names = [(what, shortened(names)) for what, names in self._names().items() if names]
+        rest = "benchmarks, morphing and systematics are shown by .setup"
+        facts = Table(("", ""), [*names, ("more", rest)], self._title())
+        does = [
+            (name, (getattr(self, name).__doc__ or "").split("\n")[0]) for name in self._calculates
+        ]
+        return tables_html([facts, Table(("method", "what it gives"), does, "What it calculates")])
 
     def _title(self) -> str:
         return f"{type(self).__name__}: {self.n_samples} events of {self.event_file.name}"
+
+    def _names(self) -> dict[str, list[str]]:
+        labels = self.setup.nuisance_labels
+        return {
+            "parameters": list(self.parameters),
+            "nuisance parameters": [labels[name] for name in self.nuisance_parameters],
+            "benchmarks": list(self.setup.physical_benchmarks),
+            "observables": list(self.observables),
+        }
 
     @overload
     def event_loader(

@@ -83,7 +83,7 @@ class CampaignStatus(ShownAsTable):
         return ", ".join(parts)
 
 
-class Campaign:
+class Campaign(ShownAsTable):
     """Trainings that share a folder; each is done once, whatever happens in between.
 
     The folder holds for each training the files of `Estimator.save` under its name, and how it
@@ -91,7 +91,7 @@ class Campaign:
     checkpoint. Nothing but the folder is needed to look at a campaign from elsewhere.
 
     Args:
-        folder: Folder of the campaign; made if it does not exist.
+        folder: Folder of the campaign; `run` makes it if it does not exist.
         trainings: The trainings; None for those that the folder has. More may be added later.
 
     Raises:
@@ -128,8 +128,7 @@ class Campaign:
         if repeated:
             raise OptionError(f"Trainings need different names; repeated: {', '.join(repeated)}.")
         self._keys = {training.name: training.key() for training in self.trainings}
-        if trainings is not None:
-            self._write()
+        self._all()
 
     def __repr__(self) -> str:
         """Folder and number of trainings."""
@@ -137,6 +136,11 @@ class Campaign:
 
     def __len__(self) -> int:
         return len(self.trainings)
+
+    @property
+    def table(self) -> Table:
+        """Where every training stands now."""
+        return self.status().table
 
     def status(self) -> CampaignStatus:
         """Where every training stands now, also one that another process runs."""
@@ -172,7 +176,8 @@ class Campaign:
         """
         checks.whole(n_tries, "n_tries", 1)
         check_workers(executor, n_processes)
-        self._write()
+        with atomic_path(self.folder / _SPECIFICATION) as temporary:
+            temporary.write_text(json.dumps(self._all(), indent=1), encoding="utf-8")
         if executor is None and n_processes in {None, 1}:
             executor, n_processes = _Inline(), None
         jobs = {o.name: self._job(o.name) for o in self.status().outcomes if _is_left(o)}
@@ -218,10 +223,12 @@ class Campaign:
             names: Which trainings; None for all.
 
         Raises:
-            OptionError: If one is not done.
+            OptionError: If one is not done, or there is none.
             EnsembleError: If they do not fit together.
         """
-        chosen = [training.name for training in self.trainings] if names is None else names
+        chosen = [training.name for training in self.trainings] if names is None else list(names)
+        if not chosen:
+            raise checks.refusal("names", "the names of one or more trainings, or None", names)
         return Ensemble([self.load(name) for name in chosen])
 
     def _job(self, name: str) -> Job:
@@ -240,8 +247,8 @@ class Campaign:
             ) from error
         return tuple(Training(**entry) for entry in content["trainings"])
 
-    def _write(self) -> None:
-        """Write down what belongs to this folder; another training of a name is refused."""
+    def _all(self) -> dict[str, Any]:
+        """What belongs to this folder, as it is written; another training of a name is refused."""
         file = self.folder / _SPECIFICATION
         keys, entries = dict(self._keys), {t.name: _entry(t) for t in self.trainings}
         if file.exists():
@@ -253,9 +260,7 @@ class Campaign:
                     "other settings, options or data. Choose another folder or other names."
                 )
             entries = {entry["name"]: entry for entry in content["trainings"]} | entries
-        with atomic_path(file) as temporary:
-            content = {"keys": keys, "trainings": list(entries.values())}
-            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        return {"keys": keys, "trainings": list(entries.values())}
 
 
 def _entry(training: Training) -> dict[str, object]:

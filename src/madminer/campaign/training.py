@@ -19,6 +19,7 @@ from madminer.io.atomic import atomic_path
 from madminer.io.file_sets import file_digest
 from madminer.ml import Estimator
 from madminer.ml.estimator_types import ESTIMATORS
+from madminer.ml.methods import find_method
 from madminer.ml.options import TrainingOptions
 from madminer.typing import StrPath
 
@@ -48,7 +49,7 @@ class Training:
             same network comes out wherever and whenever it is trained.
 
     Raises:
-        OptionError: If a name, type, setting or option is not known, or data are not files.
+        OptionError: If a name, type, method, setting or option is not known.
 
     Examples:
         >>> Training("sally_1", "score", "sally", {"x": "x.npy", "t_xz": "t_xz.npy"},
@@ -84,6 +85,7 @@ class Training:
         for array, file in self.data.items():
             checks.path(file, f"{array} of {self.name!r}")
         self.kind(**self.settings)
+        find_method(self.kind.family, self.method)
         TrainingOptions(**{k: v for k, v in self.options.items() if k in _OPTIONS})
 
     @property
@@ -121,7 +123,8 @@ class Outcome:
         n_epochs: Epochs that were trained.
         loss: Training loss of the best epoch; None before.
         validation_loss: Validation loss of the best epoch; None without one.
-        seconds: How long it took, in this try.
+        seconds: How long the network was trained, with the parts before it was resumed; of one
+            that failed, its last try.
         error: Why it failed.
         worker: Machine and process that it runs or ran on.
     """
@@ -169,8 +172,9 @@ def _file(path: StrPath, training: str) -> Path:
     file = Path(path)
     if not file.is_file():
         raise MissingFileError(
-            f"There is no file {file}, which the training {training!r} needs. Make the samples "
-            "first, or run from the folder that the paths of the specification start from."
+            f"There is no file {file.absolute()}, which the training {training!r} needs. Make the "
+            "samples first. Paths in a YAML file start from its folder, others from the current "
+            "one."
         )
     return file.resolve()
 

@@ -57,10 +57,10 @@ def run_job(job: Job) -> Outcome:
             history = _train(job)
     except Exception as error:  # noqa: BLE001 (a failing training must not end the others)
         kind = "" if isinstance(error, MadMinerError) else f"{type(error).__name__}: "
-        ended = replace(running, state="failed", error=f"{kind}{error}")
+        seconds = time.monotonic() - begin
+        ended = replace(running, state="failed", error=f"{kind}{error}", seconds=seconds)
     else:
         ended = _ended(running, history)
-    ended = replace(ended, seconds=time.monotonic() - begin)
     try:
         ended.write(outcome_file(job.folder, job.training.name))
     except MadMinerError as error:  # a full disk: the asking process hears of it
@@ -92,6 +92,7 @@ def _ended(running: Outcome, history: TrainingHistory) -> Outcome:
         n_epochs=history.n_epochs,
         loss=history.train_losses[history.best_epoch],
         validation_loss=history.validation_losses[history.best_epoch],
+        seconds=history.seconds,
     )
 
 

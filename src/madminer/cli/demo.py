@@ -14,7 +14,10 @@ __all__ = ["demo"]
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for events, models, arrays and the report.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="Folder for events, models, arrays and the report."),
+    ],
     events: Annotated[
         int | None,
         typer.Option(
@@ -30,17 +33,22 @@ def demo(
     lhe: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="LHE file with weights at the benchmarks of --setup, instead of generating "
             "events. Jets, photons and charged leptons that are in every event are measured.",
         ),
     ] = None,
     setup: Annotated[
         Path | None,
-        typer.Option(help="With --lhe: setup of two parameters with morphing, for its events."),
+        typer.Option(
+            metavar="FILE",
+            help="With --lhe: setup of two parameters with morphing, for its events.",
+        ),
     ] = None,
     sampled_from: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="With --lhe: the benchmark that the events were generated at.",
             show_default="the first",
         ),
@@ -48,6 +56,7 @@ def demo(
     reference: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Benchmark around which scores, information and limits are computed.",
             show_default="the first",
         ),
@@ -55,8 +64,11 @@ def demo(
 ) -> None:
     """Simulate, read, sample, learn, infer, and write report.html.
 
-    Exits with an error if a check of a network or of the chain fails: then the numbers must not be
-    trusted. Checks for which there are not enough events, as with --quick, are no error.
+    Writes   setup, events, models, results.json and report.html
+    Example  madminer demo --out demo
+    Status   0 if it is done; 1 after an error, or if a check of a network or of
+             the chain failed: then the numbers must not be trusted. Checks for
+             which there are not enough events, as with --quick, are no error.
     """
     # imported here: networks and figures would slow down the other commands
     from madminer.demo import DemoSettings, run_demo

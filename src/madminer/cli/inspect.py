@@ -76,6 +76,8 @@ def _headline(file: Path, n_events: int | None) -> RenderableType:
 def _parts(report: EventFileReport) -> Iterator[RenderableType]:
     if report.statistics is not None:
         yield Padding(_benchmarks(report.statistics), (0, 0, 1, 0))
+        if len(report.statistics.origins) > 1:
+            yield Padding(_origins(report.statistics), (0, 0, 1, 0))
         if report.statistics.observables:
             yield Padding(_observables(report.statistics), (0, 0, 1, 0))
     yield _findings(report)
@@ -92,8 +94,18 @@ def _benchmarks(events: EventStatistics) -> Table:
             _percent(b.negative_share),
             "" if b.n_generated is None else f"{b.n_generated:,}",
         )
-    if events.counted is not None and events.counted.background_events:
-        table.add_row(Text("background"), "", "", "", f"{events.counted.background_events:,}")
+    return table
+
+
+def _origins(events: EventStatistics) -> Table:
+    """What was generated where, and what it is worth at the reference benchmark."""
+    names = [b.name for b in events.benchmarks if not b.is_nuisance]
+    at = names.index(events.reference)
+    title = f"Events by origin, at {one_line(events.reference)}"
+    table = _table(title, "generated at", ("events", "effective", "cross section"))
+    for o in events.origins:
+        numbers = (f"{o.n_events:,}", f"{o.n_effective[at]:,.0f}", _percent(o.shares[at]))
+        table.add_row(Text(one_line(o.name)), *numbers)
     return table
 
 

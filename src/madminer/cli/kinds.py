@@ -6,6 +6,7 @@ import json
 import os
 import re
 import zlib
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from madminer.errors import (
     MadMinerError,
     MissingFileError,
 )
-from madminer.io.lhe import LHEFile
+from madminer.io.lhe import LHEFile, LHEHeader
+from madminer.text import one_line, with_error
 
 __all__ = ["describe", "is_hdf5"]
 
@@ -28,6 +30,9 @@ _LONGEST_SETTINGS = 1 << 20
 _MOST_ENTRIES = 10_000
 _MOST_NAMES = 8
 _MOST_FILES = 20
+_MOST_ROWS = 40
+_LONGEST_ID = 40
+_LONGEST_TEXT = 160
 _SETTINGS = "_settings.json"
 _NETWORKS = ("_state_dict.pt", "_state_dict.pl")  # 0.9 writes one of them
 _END_OF_LHE = b"</LesHouchesEvents"
@@ -124,18 +129,51 @@ def _lhe(path: Path, start: bytes) -> str:
     process = next((line.strip() for line in header.process.splitlines() if "generate" in line), "")
     first_event = start.partition(b"</event>")[0]
     ids = [name.decode("utf-8", "replace") for name in _WEIGHT.findall(first_event)]
-    names = header.weight_ids or ids
     made = f"{header.generator or 'an unknown generator'} {header.version}".strip()
     n_events = "not said" if header.n_events is None else f"{header.n_events:,} (header)"
     lines = [
         f"Les Houches events of {made}",
-        f"events       {n_events}",
-        f"process      {process.removeprefix('generate').strip() or 'not said'}",
-        f"beams        {' + '.join(f'{energy:g} GeV' for energy in header.energies)}",
-        f"weights      {_names(names) if names else 'only those of the generator'}",
+        f"events         {n_events}",
+        f"cross section  {_cross_section(header)}",
+        f"process        {process.removeprefix('generate').strip() or 'not said'}",
+        f"beams          {' + '.join(f'{energy:g} GeV' for energy in header.energies)}",
+        *_weights(header, ids),
         "This is what its beginning says; LHEReader reads and checks all of it.",
     ]
     return "\n".join(lines)
+
+
+def _cross_section(header: LHEHeader) -> str:
+    if header.cross_section == 0.0:
+        return "not said"
+    return f"{with_error(header.cross_section, header.cross_section_error)} pb (header)"
+
+
+def _weights(header: LHEHeader, in_event: Sequence[str]) -> Iterator[str]:
+    """What the header says of the weights; ids of the first event that it does not describe."""
+    from madminer.reading.variations import describe_weights
+
+    rows = describe_weights(header)
+    described = set(header.weight_ids)
+    further = [name for name in in_event if name not in described]
+    if not rows:
+        found = f"{_names(further)}; the header says nothing of them" if further else ""
+        yield f"weights        {found or 'only those of the generator'}"
+        return
+    yield f"weights        {len(header.weight_ids):,} beside the nominal one"
+    names = [_cut(ids, _LONGEST_ID) for ids, _ in rows[:_MOST_ROWS]]
+    width = max(11, *map(len, names))
+    for name, (_, what) in zip(names, rows, strict=False):
+        yield f"  {name:<{width}}  {_cut(what, _LONGEST_TEXT)}"
+    if len(rows) > _MOST_ROWS:
+        yield f"  and {len(rows) - _MOST_ROWS:,} lines more"
+    if further:
+        yield f"  without description: {_names(further)}"
+
+
+def _cut(text: str, longest: int) -> str:
+    line = one_line(text)
+    return line if len(line) <= longest else f"{line[:longest]} ..."
 
 
 def _hepmc(text: bytes) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from madminer.cli import demo, inspect, simulate, tools, train, validate
 from madminer.cli import run as analysis
+from madminer.cli.help import GroupedCommands
 from madminer.cli.verbosity import (
     Quiet,
     Verbose,
@@ -19,7 +20,7 @@ from madminer.cli.verbosity import (
     logger,
     set_verbosity,
 )
-from madminer.errors import MadMinerError
+from madminer.errors import EvidenceError, MadMinerError, OptionError
 from madminer.evidence import strict
 from madminer.text import one_line
 
@@ -30,6 +31,8 @@ _CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="madminer",
+    cls=GroupedCommands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="From matrix-element weights to the strongest limits on new physics they allow.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -45,7 +48,7 @@ app.command(name="init")(has_verbosity(analysis.init))
 app.command(name="schema")(has_verbosity(analysis.schema))
 app.command(name="combine")(has_verbosity(tools.combine))
 app.command(name="evaluate")(has_verbosity(tools.evaluate))
-for stage in sorted(set(analysis.STAGES) - {"train"}):
+for stage in analysis.STAGES:
     app.command(name=stage)(has_verbosity(analysis.stage_command(stage)))
 
 
@@ -79,7 +82,9 @@ def _options(
 
 
 def main() -> None:
-    """Run the command; an error becomes one line on standard error and an exit status.
+    """Run the command; an error becomes a message on standard error and an exit status.
+
+    The message is one line; of an analysis file and of a validation one for each fault.
 
     The status is 0; 1 after an error, or if a problem was found; 2 if the command line is wrong; 3
     if a validation had not enough events to tell; 130 after an interruption.
@@ -94,21 +99,24 @@ def main() -> None:
     try:
         status = app(arguments, standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
-        _stop("Interrupted.", 130)
+        _stop("Interrupted.", status=130)
     except _CommandLineError as error:
-        _stop(f"{error.format_message().rstrip('.')}. See --help.", 2)  # type: ignore[attr-defined]
+        _stop(f"{error.format_message().rstrip('.')}. See --help.", status=2)  # type: ignore[attr-defined]
+    except (EvidenceError, OptionError) as error:  # one line for each check or entry
+        _stop(*f"{type(error).__name__}: {error}".split("\n"), status=1)
     except (MadMinerError, OSError) as error:
-        _stop(f"{type(error).__name__}: {error}", 1)
+        _stop(f"{type(error).__name__}: {error}", status=1)
     except Exception as error:  # noqa: BLE001 # no command ends in a traceback
         logger.info("Where it happened:", exc_info=error)
         _stop(
             f"{type(error).__name__}: {error}. This is unexpected, a fault of the program; "
             "--verbose shows its place.",
-            1,
+            status=1,
         )
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _stop(message: str, status: int) -> NoReturn:
-    typer.echo(one_line(message), err=True)
+def _stop(*lines: str, status: int) -> NoReturn:
+    for line in lines:
+        typer.echo(one_line(line), err=True)
     sys.exit(status)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from textwrap import shorten, wrap
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -22,16 +24,70 @@ if TYPE_CHECKING:  # networks would slow down the other commands
 
 __all__ = ["STAGES", "init", "run", "run_analysis", "schema", "stage_command"]
 
+
+@dataclass(frozen=True, slots=True)
+class _StageHelp:
+    """What the help of a stage says.
+
+    Args:
+        does: What it does, a sentence.
+        more: What else is to be known, a sentence or two.
+        reads: Sections of the analysis file, and what earlier stages wrote.
+        writes: Files in the folder of the results.
+    """
+
+    does: str
+    more: str
+    reads: str
+    writes: str
+
+
 STAGES = {
-    "setup": "Write the setup: parameters, benchmarks, morphing, systematics.",
-    "read": "Read events: observables, cuts, efficiencies, weights.",
-    "sample": "Draw the samples that networks are trained with.",
-    "train": "Train the networks; or, with --many, those of a list of trainings.",
-    "fisher": "Calculate the expected Fisher information.",
-    "limits": "Set limits.",
-    "report": "Write the report.",
+    "setup": _StageHelp(
+        "Write the setup: parameters, benchmarks, morphing, systematics.",
+        "It starts from a file, a process of the embedded generator, or nothing.",
+        "section setup, and the file that it names",
+        "setup.h5",
+    ),
+    "read": _StageHelp(
+        "Read events: observables, cuts, efficiencies, weights.",
+        "LHE, HepMC or ROOT files of Delphes become one event file; event files are taken as "
+        "they are.",
+        "section events, setup.h5, event files",
+        "events.h5, events.json",
+    ),
+    "sample": _StageHelp(
+        "Draw the samples that networks are trained with.",
+        "Observables with the joint likelihood ratio and score at the points of each sample.",
+        "section samples, events.h5",
+        "samples/*.npy",
+    ),
+    "fisher": _StageHelp(
+        "Calculate the expected Fisher information, and its errors.",
+        "At one parameter point, of the truth, the rate, histograms and score estimators.",
+        "section information, events.h5, models/",
+        "information.json",
+    ),
+    "limits": _StageHelp(
+        "Set expected or observed limits: p-values on a grid of parameters.",
+        "From the rate, histograms, scores, likelihood ratios or the truth, nuisance parameters "
+        "profiled if the file says so.",
+        "section limits, events.h5, models/, observed events",
+        "limits/*.json",
+    ),
+    "report": _StageHelp(
+        "Write the report: limits, information, validation, events, on one page.",
+        "The page needs no other file but the pages of the validations.",
+        "section report, all results",
+        "report.html",
+    ),
 }
-"""Commands of single stages, and what they do."""
+"""Commands of single stages, and what their help says; ``train`` is a command of its own."""
+
+STATUS = "0 if it is done; 1 after an error, or if an estimator is not validated"
+"""Exit status of commands that run stages."""
+
+_WIDEST = 240  # characters of a warning; the report has all of it
 
 File = Annotated[Path, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis file.")]
 Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Stages at once, in processes.")]
@@ -56,8 +112,13 @@ def run(
     """Run an analysis from setup to report.
 
     Stages whose section, files and seed have not changed are not run again; a run that was killed
-    goes on where it was. The file is checked whole before anything runs. Ends with status 1 if an
-    estimator is not validated, unless the file says must_pass: false.
+    goes on where it was. The file is checked whole before anything runs.
+
+    Reads    the analysis file, and the files that it names
+    Writes   the folder of the results: report.html, and what is behind it
+    Example  madminer run wbf.yaml --workers 2
+    Status   0 if it is done; 1 after an error, or if an estimator is not
+             validated, unless the file says must_pass: false
     """
     run_analysis(file, until, None, workers, scheduler, dry_run, as_json)
 
@@ -68,7 +129,8 @@ def stage_command(stage: str) -> Callable[..., None]:
     def command(
         file: File,
         name: Annotated[
-            str | None, typer.Option(help="Which one of this kind; all if it is not given.")
+            str | None,
+            typer.Option(metavar="NAME", help="Which one of this kind; all if it is not given."),
         ] = None,
         workers: Workers = 1,
         scheduler: Scheduler = None,
@@ -77,18 +139,38 @@ def stage_command(stage: str) -> Callable[..., None]:
     ) -> None:
         run_analysis(file, stage, name, workers, scheduler, dry_run, as_json)
 
-    command.__doc__ = f"""{STAGES[stage]}
-
-    This stage of an analysis file, and before it the stages that it needs if they are not up to
-    date.
-    """
+    command.__doc__ = _stage_help(stage)
     return command
 
 
+def _stage_help(stage: str) -> str:
+    """What a stage does, from what, to what."""
+    about = STAGES[stage]
+    lines = {
+        "Reads": about.reads,
+        "Writes": f"{about.writes}, in the folder of the results",
+        "Example": f"madminer {stage} wbf.yaml",
+        "Status": STATUS,
+    }
+    shown = [
+        line
+        for name, text in lines.items()
+        for line in wrap(text, 74, initial_indent=f"{name:<9}", subsequent_indent=9 * " ")
+    ]
+    return "\n\n".join(
+        (about.does, about.more, "\n".join(shown), "What it needs is run before it.")
+    )
+
+
 def schema(
-    out: Annotated[Path | None, typer.Option(help="File to write; else it is printed.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write; else it is printed.")
+    ] = None,
 ) -> None:
-    """Write the form of analysis files as JSON schema, which editors check and complete with."""
+    """Write the form of analysis files as JSON schema, which editors check and complete with.
+
+    Example  madminer schema --out analysis.schema.json
+    """
     from madminer.workflow import json_schema
 
     text = json.dumps(json_schema(), indent=1)
@@ -109,7 +191,9 @@ def init(
     """Write an analysis file to begin with.
 
     wbf and toy run as they are, with the embedded generator; madgraph and delphes need the places
-    of your programs and files.
+    of your programs and files. A file that exists is not replaced.
+
+    Example  madminer init wbf.yaml --template wbf
     """
     if out.exists():
         raise OptionError(f"{out} exists. Choose another name, or remove it.")
@@ -163,6 +247,10 @@ def run_analysis(
             console.print(plan)
         return
     _execute(plan, workers, scheduler, console)
+    for label, texts in plan.warnings.items():
+        for text in texts:
+            shown = shorten(one_line(text), _WIDEST, placeholder=" ...")
+            console.print(Text.assemble(("! ", "yellow"), f"{label}: {shown}"), soft_wrap=True)
     console.print(Text(f"Results: {one_line(plan.places.folder)}"), soft_wrap=True)
 
 

@@ -28,22 +28,31 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Out = Annotated[Path, typer.Option(help="The LHE file; compressed if it ends with .gz.")]
+Out = Annotated[
+    Path, typer.Option(metavar="FILE", help="The LHE file; compressed if it ends with .gz.")
+]
 Events = Annotated[int, typer.Option(metavar="N", min=1, help="Number of unweighted events.")]
 RandomSeed = Annotated[
     int, typer.Option(metavar="N", min=0, help="The same seed gives the same file.")
 ]
-Energy = Annotated[float, typer.Option(help="Energy of the beams in their centre of mass, GeV.")]
+Energy = Annotated[
+    float, typer.Option(metavar="E", help="Energy of the beams in their centre of mass, GeV.")
+]
 Setup = Annotated[
     Path | None,
     typer.Option(
+        metavar="FILE",
         help="File with parameters and benchmarks.",
         show_default="built-in benchmarks, written beside the events",
     ),
 ]
 SampledFrom = Annotated[
     str | None,
-    typer.Option(help="Benchmark whose weight stands in the event line.", show_default="the first"),
+    typer.Option(
+        metavar="NAME",
+        help="Benchmark whose weight stands in the event line.",
+        show_default="the first",
+    ),
 ]
 
 
@@ -59,12 +68,19 @@ def wbf(
     ] = "tutorial",
     energy: Energy = 13_000.0,
     branching_ratio: Annotated[
-        float, typer.Option(help="Of the Higgs to two photons; 1 for the cross section of q q H.")
+        float,
+        typer.Option(
+            metavar="BR", help="Of the Higgs to two photons; 1 for the cross section of q q H."
+        ),
     ] = 2.27e-3,
     setup: Setup = None,
     sampled_from: SampledFrom = None,
 ) -> None:
-    """Higgs in weak-boson fusion, decaying to two photons, with CWL2 and CPWL2."""
+    """Higgs in weak-boson fusion, decaying to two photons, with CWL2 and CPWL2.
+
+    Writes   the events; without --setup their setup too, as wbf.setup.h5
+    Example  madminer simulate wbf --out wbf.lhe.gz --events 100000
+    """
     from madminer.simulate import WeakBosonFusion
 
     process = WeakBosonFusion(channel=channel, energy=energy, branching_ratio=branching_ratio)
@@ -78,12 +94,20 @@ def drell_yan(
     events: Events = 50_000,
     seed: RandomSeed = 1,
     energy: Energy = 13_000.0,
-    mass_min: Annotated[float, typer.Option(help="Smallest mass of the pair, GeV.")] = 500.0,
-    mass_max: Annotated[float, typer.Option(help="Largest mass of the pair, GeV.")] = 10_000.0,
+    mass_min: Annotated[
+        float, typer.Option(metavar="M", help="Smallest mass of the pair, GeV.")
+    ] = 500.0,
+    mass_max: Annotated[
+        float, typer.Option(metavar="M", help="Largest mass of the pair, GeV.")
+    ] = 10_000.0,
     setup: Setup = None,
     sampled_from: SampledFrom = None,
 ) -> None:
-    """Pairs of muons from photon and Z, with the four-fermion operators clq1 and clq3."""
+    """Pairs of muons from photon and Z, with the four-fermion operators clq1 and clq3.
+
+    Writes   the events; without --setup their setup too, as muons.setup.h5
+    Example  madminer simulate drell-yan --out muons.lhe.gz --mass-min 800
+    """
     from madminer.simulate import DrellYan
 
     process = DrellYan(energy=energy, mass_min=mass_min, mass_max=mass_max)

@@ -14,15 +14,20 @@ __all__ = ["combine", "evaluate"]
 
 
 def combine(
-    files: Annotated[list[Path], typer.Argument(metavar="EVENTS.h5...", help="Event files.")],
-    out: Annotated[Path, typer.Option(help="The event file to write.")],
+    files: Annotated[list[Path], typer.Argument(metavar="EVENTS.h5", help="Event files.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.h5", help="The event file to write.")],
     k_factors: Annotated[
         list[float] | None,
         typer.Option("--k-factor", metavar="K", help="Factor on the weights of each file."),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the order.")] = 1,
 ) -> None:
-    """Combine event files of one setup into one, in random order."""
+    """Combine event files of one setup into one, in random order.
+
+    Their cross sections add up, as those of different processes do.
+
+    Example  madminer combine a.h5 b.h5 --out events.h5 --k-factor 1.2 --k-factor 1
+    """
     from madminer.sampling import combine_and_shuffle
 
     combine_and_shuffle([str(file) for file in files], out, k_factors or None, seed=seed)
@@ -31,9 +36,11 @@ def combine(
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Estimator or ensemble, as it was saved.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Estimator or ensemble, as it was saved.")
+    ],
     x: Annotated[Path, typer.Argument(metavar="X.npy", help="Observables of events.")],
-    out: Annotated[Path, typer.Option(help="File (npy) for the result.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.npy", help="File for the result.")],
     theta: Annotated[
         str | None,
         typer.Option(metavar="A,B,...", help="Parameter point, for estimators of ratios."),
@@ -43,6 +50,9 @@ def evaluate(
 
     A score estimator gives scores, shape (n, parameters); the others log r (not -2 log r) to their
     reference, or log p, of each event, shape (n,).
+
+    Example  madminer evaluate models/sally x.npy --out scores.npy
+             madminer evaluate models/alices x.npy --theta 0.1,-0.2 --out log_r.npy
     """
     import numpy as np
 

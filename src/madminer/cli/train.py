@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from madminer.checks import one_of
 from madminer.cli.run import run_analysis
 from madminer.cli.verbosity import is_quiet
 
@@ -16,17 +17,19 @@ __all__ = ["train"]
 
 def train(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[ANALYSIS.yaml]", help="The analysis file.")
+        Path | None, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis file.")
     ] = None,
     specification: Annotated[
         Path | None,
         typer.Option("--many", metavar="SPEC.yaml", help="Instead, a list of trainings."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="With --many: folder of the models and their states.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --many: the models and their states."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Which estimator of the analysis; all if it is not given.")
+        str | None,
+        typer.Option(metavar="NAME", help="Which estimator, or training of the list; else all."),
     ] = None,
     workers: Annotated[int, typer.Option(metavar="N", min=1, help="Trainings at once.")] = 1,
     scheduler: Annotated[
@@ -43,7 +46,14 @@ def train(
     """Train the networks of an analysis file; or, with --many, those of a list of trainings.
 
     What is trained is not trained again; a training that was killed goes on from its last
-    checkpoint. With --many, a failing training does not end the others; the status is then 1.
+    checkpoint. With --many, a failing training does not end the others.
+
+    Reads    sections estimators and validation, samples/*.npy; with --many the
+             files that the list names
+    Writes   models/ in the folder of the results; with --many the folder --out
+    Example  madminer train wbf.yaml --name sally
+             madminer train --many scan.yaml --out models/scan --workers 8
+    Status   0 if it is done; 1 after an error, or if a training failed
     """
     if (file is None) == (specification is None):
         raise typer.BadParameter("Give an analysis file, or --many with a list of trainings.")
@@ -55,7 +65,13 @@ def train(
     # imported here: networks would slow down the other commands
     from madminer.campaign import Campaign, load_trainings
 
-    campaign = Campaign(out, load_trainings(specification or ""))
+    trainings = load_trainings(specification or "")
+    if name is not None:
+        one_of(name, "--name", [training.name for training in trainings])
+        trainings = [training for training in trainings if training.name == name]
+    if status:
+        Campaign(out)  # a folder without a campaign is a mistake
+    campaign = Campaign(out, trainings)
     if status or dry_run:
         result = campaign.status()
     elif scheduler is not None:

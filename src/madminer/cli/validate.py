@@ -49,7 +49,10 @@ Theta = Annotated[
     ),
 ]
 Partition = Annotated[
-    str, typer.Option(help="Which events: test, validation, train, or all of another file.")
+    str,
+    typer.Option(
+        metavar="PART", help="Which events: test, validation, train, or all of another file."
+    ),
 ]
 Html = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write a page with all figures here.")
@@ -78,13 +81,10 @@ def validate(
     The simulator knows the joint score and ratio of each test event. Their means tell whether the
     model is calibrated, where it is wrong, and which information is guaranteed.
 
-    Exit status: 0 if all checks passed; 1 if one failed, or after an error; 3 if none failed, but
-    there are not enough events to tell for some.
-
-    Examples:
-    madminer validate models/sally events.h5
-
-    madminer validate models/alices events.h5 --reference sm --html alices.html
+    Example  madminer validate models/sally events.h5
+             madminer validate models/alices events.h5 --reference sm --html a.html
+    Status   0 if all checks passed; 1 if one failed, or after an error; 3 if
+             none failed, but there are not enough events to tell for some
     """
     for target in filter(None, (html, json)):
         refuse_same_file(target, events, "event file")

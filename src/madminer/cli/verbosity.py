@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from madminer.cli.help import keep_lines
 from madminer.errors import OptionError
 from madminer.text import printable
 
@@ -26,13 +27,14 @@ Quiet = Annotated[
 
 
 def has_verbosity(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options ``--verbose`` and ``--quiet`` to a command."""
+    """Add the options ``--verbose`` and ``--quiet`` to a command, and keep lines of its help."""
 
     @wraps(command)
     def run(*args: Any, verbose: bool, quiet: bool, **options: Any) -> None:
         set_verbosity(verbose, quiet)
         command(*args, **options)
 
+    run.__doc__ = keep_lines(command.__doc__ or "")
     signature = inspect.signature(command, eval_str=True)
     flags = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)

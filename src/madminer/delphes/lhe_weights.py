@@ -19,6 +19,7 @@ from madminer.io.delphes import DelphesFile
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.models import AnalysisSetup
+from madminer.reading.reliability import report_ignored_weights
 from madminer.reading.sources import WeightSums, find_weights
 from madminer.reading.systematics import NuisanceWeight
 from madminer.typing import BoolArray, FloatArray, IntArray
@@ -127,6 +128,7 @@ def _read(path: Path, sample: DelphesSample, setup: AnalysisSetup) -> _Table:
     if first is None:
         raise NoEventsError(f"{path} holds no events. Generate it again.")
     ids, nuisances = find_weights(setup, sample, lhe.header, first.weights.names)
+    report_ignored_weights(setup, sample, lhe.header, first.xwgtup, first.weights)
     names = _needed(ids, nuisances, first.weights.names)
     nominal, weights, sums = [], [], WeightSums()
     for part in chain([first], parts):

@@ -25,6 +25,7 @@ from madminer.io.events import Weights
 from madminer.io.hepmc import read_hepmc_weights
 from madminer.io.lhe import LHEFile
 from madminer.models import AnalysisSetup
+from madminer.reading.reliability import report_ignored_weights
 from madminer.reading.sources import find_weights
 from madminer.reading.systematics import NuisanceWeight
 from madminer.typing import FloatArray
@@ -159,6 +160,9 @@ def open_showered_weights(
     _check_names(sample, setup, found)
     described = replace(sample, path=found.path)
     ids, nuisances = find_weights(setup, described, header, found.columns.names)
+    some = slice(0, min(file.n_events, _COMPARED))
+    first = file.weights(some) if found.matrix is None else found.matrix[some]
+    report_ignored_weights(setup, described, header, *found.columns.split(first))
     return ShoweredWeights(
         found.path, ids, nuisances, found.columns, file, found.cross_section, found.matrix
     )

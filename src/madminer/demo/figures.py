@@ -262,12 +262,13 @@ def plot_nuisance_limits(
 
 
 @plot_style
-def plot_ranking(ranking: InformationRanking, n_shown: int) -> Figure:
+def plot_ranking(ranking: InformationRanking, n_shown: int, symbols: Mapping[str, str]) -> Figure:
     """Bars of the shares of information that histograms and the rate keep.
 
     Args:
         ranking: The ranking.
         n_shown: Largest number of bars.
+        symbols: What observables are called in figures, by name.
 
     Returns:
         The figure.
@@ -275,13 +276,18 @@ def plot_ranking(ranking: InformationRanking, n_shown: int) -> Figure:
     histograms = [entry for entry in ranking.entries if entry.n_observables is not None]
     _, (panel,) = figure_grid(1, panel_size=(4.3, 0.6 + 0.3 * min(len(histograms), n_shown)))
     return plot_information_ranking(
-        [plain(entry.label) for entry in histograms],
+        [_symbol(entry.label, symbols) for entry in histograms],
         [100.0 * entry.share for entry in histograms],
         [100.0 * entry.share_error for entry in histograms],
         n_shown=n_shown,
         xlabel=f"share of the {plain(ranking.reference.label)} [%]",
         ax=panel,
     )
+
+
+def _symbol(label: str, symbols: Mapping[str, str]) -> str:
+    """The observables of a histogram as figures call them."""
+    return " × ".join(symbols.get(name, plain(name)) for name in label.split(" × "))
 
 
 @plot_style

@@ -170,6 +170,12 @@ def _informations(result: DemoResult) -> Table:
             errors = [*np.sqrt(np.maximum(variances, 0.0)), *limits.profiled_errors]
         texts = [with_error(*pair) for pair in zip((*elements, *widths), errors, strict=True)]
         rows.append([label, *texts])
+    *rows, selected = rows  # the truth of the selected events, or of all if none is rejected
+    same = next((row for row in rows if row[1:] == selected[1:]), None)
+    if same is None:
+        rows.append(selected)
+    else:
+        same[0] += ", of all and of the selected events"
     return Table(("from", "I₁₁", "I₁₂", "I₂₂", *(f"σ({name})" for name in names)), rows)
 
 
@@ -306,8 +312,11 @@ def _nuisance_limits(result: DemoResult) -> Picture:
 
 
 def _ranking(result: DemoResult) -> Picture:
+    measurement = result.events.measurement
+    labels = (label.partition(" [")[0] for label in measurement.labels())  # without units
+    symbols = dict(zip(measurement.detector, labels, strict=True))
     return draw(
-        plot_ranking(result.informations.ranking, N_RANKED),
+        plot_ranking(result.informations.ranking, N_RANKED, symbols),
         "Share of the information that each histogram keeps",
         encoding="svg",
     )

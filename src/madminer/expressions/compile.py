@@ -10,6 +10,7 @@ Nothing is executed here or later; the tree is only read.
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Callable
 from operator import itemgetter
@@ -54,6 +55,11 @@ _DEEPEST: Final = 80
 """Largest number of operations inside each other: far from Python's own limit of recursion."""
 
 
+_LOGIC: Final = {"&&": "and", "||": "or", "!": "not"}
+_LOGIC_SIGN: Final = re.compile(r"&&|\|\||!(?!=)")
+"""Logic as C++ and ROOT write it, and as Python does."""
+
+
 def parse(text: str) -> ast.expr:
     """Parse an expression.
 
@@ -85,6 +91,8 @@ def _parse(text: str) -> ast.expr:
             warnings.simplefilter("ignore")  # SyntaxWarnings about odd but valid number literals
             return ast.parse(text, mode="eval").body
     except SyntaxError as error:
+        if sign := _LOGIC_SIGN.search(text):
+            raise _foreign_logic(text, sign) from None
         # Python gives column 0 for a fault at the end of the text.
         column = error.offset - 1 if error.offset else len(text)
         raise refuse_at(text, error.lineno or 1, column, 1, f"{error.msg}.") from None
@@ -93,6 +101,13 @@ def _parse(text: str) -> ast.expr:
     except ValueError:
         reason = "null characters or numbers with thousands of digits."
         raise refuse_at(text, 1, 0, 1, reason) from None
+
+
+def _foreign_logic(text: str, sign: re.Match[str]) -> ExpressionError:
+    """The error for a sign of another language."""
+    before = text[: sign.start()].split("\n")
+    reason = f"write {_LOGIC[sign[0]]!r} for {sign[0]!r}; logic is 'and', 'or' and 'not'."
+    return refuse_at(text, len(before), len(before[-1]), len(sign[0]), reason)
 
 
 def _depth(root: ast.AST) -> int:

@@ -8,6 +8,7 @@ from madminer.fisherinformation.estimate import InformationEstimate
 from madminer.fisherinformation.geometry import InformationGeometry
 from madminer.fisherinformation.information import FisherInformation
 from madminer.fisherinformation.manipulate import profile_information, project_information
+from madminer.fisherinformation.pair import InformationPair
 from madminer.fisherinformation.ranking import InformationRanking, rank_observables
 from madminer.fisherinformation.summary import blind_directions, expected_limits
 
@@ -15,6 +16,7 @@ __all__ = [
     "FisherInformation",
     "InformationEstimate",
     "InformationGeometry",
+    "InformationPair",
     "InformationRanking",
     "blind_directions",
     "combine_informations",

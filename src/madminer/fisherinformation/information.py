@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Literal, Unpack
+from typing import ClassVar, Literal, Unpack
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.partitions import partition_range
@@ -24,6 +24,7 @@ from madminer.fisherinformation.bins import (
 )
 from madminer.fisherinformation.estimate import InformationEstimate, information_estimate
 from madminer.fisherinformation.options import InformationKeywords, InformationOptions, Range
+from madminer.fisherinformation.pair import InformationPair, InformationSource
 from madminer.fisherinformation.response import (
     CellResponse,
     cell_response,
@@ -101,6 +102,15 @@ class FisherInformation(DataAnalyzer):
         arXiv:1612.05261; Brehmer et al., *MadMiner*, arXiv:1907.10621, Sec. 3.
     """
 
+    _calculates: ClassVar = (
+        "truth_information",
+        "rate_information",
+        "histo_information",
+        "histo_information_2d",
+        "full_information",
+        "histogram_of_information",
+    )
+
     def __init__(
         self,
         filename: EventSource,
@@ -128,7 +138,8 @@ class FisherInformation(DataAnalyzer):
             luminosity: Integrated luminosity in pb^-1.
 
         Returns:
-            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``: a pair that
+            shows itself as a table, see `InformationPair`.
 
         Raises:
             NoEventsError: If no event passes the cuts.
@@ -139,7 +150,8 @@ class FisherInformation(DataAnalyzer):
         chosen = InformationOptions(**options)
         response = cell_response(self.setup, theta, chosen.include_nuisance_parameters)
         events = self._reported_events(chosen.selection(list(self.observables)), response)
-        return truth_information(events, response, positive(luminosity, "luminosity"))
+        pair = truth_information(events, response, positive(luminosity, "luminosity"))
+        return self._of("truth", pair, luminosity)
 
     @takes(InformationOptions, without=(*_BINS, *_SCORES))
     def rate_information(
@@ -154,7 +166,8 @@ class FisherInformation(DataAnalyzer):
         Returns:
             As `truth_information`.
         """
-        return self._binned_information(theta, luminosity, [], InformationOptions(**options))
+        found = self._binned_information(theta, luminosity, [], InformationOptions(**options))
+        return self._of("rate", found, luminosity)
 
     @takes(InformationOptions, without=(*_WITH_NU, *_SCORES))
     def histo_information(
@@ -178,7 +191,8 @@ class FisherInformation(DataAnalyzer):
             histrange: Range of the histogram; ignored with edges.
 
         Returns:
-            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+            Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``: a pair that
+            shows itself as a table, see `InformationPair`.
 
         Raises:
             NoEventsError: If no event passes the cuts.
@@ -187,7 +201,8 @@ class FisherInformation(DataAnalyzer):
             MorphingError: If weights and derivatives are not known at theta.
         """
         axes = [(observable, bins, histrange)]
-        return self._binned_information(theta, luminosity, axes, InformationOptions(**options))
+        found = self._binned_information(theta, luminosity, axes, InformationOptions(**options))
+        return self._of(f"histogram of {_name(observable)}", found, luminosity)
 
     @takes(InformationOptions, without=(*_WITH_NU, *_SCORES))
     def histo_information_2d(
@@ -218,7 +233,9 @@ class FisherInformation(DataAnalyzer):
             As `histo_information`.
         """
         axes = [(observable1, bins1, histrange1), (observable2, bins2, histrange2)]
-        return self._binned_information(theta, luminosity, axes, InformationOptions(**options))
+        found = self._binned_information(theta, luminosity, axes, InformationOptions(**options))
+        names = f"{_name(observable1)} and {_name(observable2)}"
+        return self._of(f"histogram of {names}", found, luminosity)
 
     @takes(InformationOptions, without=("cuts", "efficiency_functions", *_WITH_NU, *_BINS))
     def full_information(
@@ -423,6 +440,17 @@ class FisherInformation(DataAnalyzer):
         """
         return constraint_information(self.n_parameters, self.n_nuisance_parameters)
 
+    def _of(
+        self, analysis: str, pair: tuple[FloatArray, FloatArray], luminosity: float
+    ) -> InformationPair:
+        """The pair with the names of its parameters, which begin with those of theta."""
+        names = (
+            *self.parameters,
+            *(self.setup.nuisance_labels[n] for n in self.nuisance_parameters),
+        )
+        source = InformationSource(analysis, names[: len(pair[0])], float(luminosity))
+        return InformationPair(*pair, source)
+
     def _events(
         self,
         selection: EventSelection,
@@ -517,3 +545,7 @@ class FisherInformation(DataAnalyzer):
     def _test_range(self, test_split: float | None) -> tuple[int, int]:
         partition = "all" if test_split is None else "test"
         return partition_range(self.n_samples, partition, test_split, 0.0)[:2]
+
+
+def _name(observable: str | EventFunction) -> str:
+    return observable if isinstance(observable, str) else "a function"

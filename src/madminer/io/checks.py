@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,12 @@ from madminer import checks
 from madminer.errors import FileFormatError
 from madminer.io.event_reader import EventFile
 from madminer.io.setup_file import read_setup
-from madminer.io.statistics import EventStatistics, VariationStatistics, event_statistics
+from madminer.io.statistics import (
+    EventStatistics,
+    OriginStatistics,
+    VariationStatistics,
+    event_statistics,
+)
 from madminer.models import AnalysisSetup
 from madminer.morphing.basis import MAX_CONDITION, condition_numbers
 from madminer.morphing.closure import morphing_closure
@@ -33,6 +38,7 @@ __all__ = [
     "check_morphing",
     "check_observables",
     "check_order",
+    "check_origins",
     "check_sampling",
     "check_variations",
     "check_weights",
@@ -40,6 +46,9 @@ __all__ = [
 
 FEW_EFFECTIVE_EVENTS = 100.0
 """Effective number of events below which a cross section is known to worse than 10 %."""
+
+LARGE_SHARE = 0.1
+"""Share of a cross section above which too few events of one origin make it uncertain."""
 
 LARGE_NEGATIVE_SHARE = 0.25
 UNBALANCED_SHARE = 0.1
@@ -226,6 +235,55 @@ def check_cross_sections(events: EventStatistics) -> Iterator[Finding]:
         )
 
 
+def check_origins(
+    origins: Sequence[OriginStatistics], benchmarks: Sequence[str], reference: str
+) -> Iterator[Finding]:
+    """Effective numbers of background and of the events of each sampling benchmark.
+
+    Events of a single origin are those that all other checks look at.
+
+    Args:
+        origins: Their statistics.
+        benchmarks: Names of the physical benchmarks.
+        reference: The one at which all of them are told.
+    """
+    if len(origins) < 2:
+        return
+    few = [found for origin in origins if (found := _few(origin, benchmarks)) is not None]
+    yield from few
+    if not few:
+        at = benchmarks.index(reference)
+        numbers = ", ".join(
+            f"{o.name} {o.n_effective[at]:,.0f} ({_percent(o.shares[at])})" for o in origins
+        )
+        yield Finding(
+            Level.OK,
+            f"Effective numbers of events by origin, and shares of the cross section at "
+            f"{reference}: {numbers}.",
+        )
+
+
+def _few(origin: OriginStatistics, benchmarks: Sequence[str]) -> Finding | None:
+    """Too few events that hold too much, where they are fewest; None if that is nowhere."""
+    n_effective = np.where(origin.shares > LARGE_SHARE, origin.n_effective, np.inf)
+    worst = int(np.argmin(n_effective))
+    if not n_effective[worst] < FEW_EFFECTIVE_EVENTS:
+        return None
+    what = "background events" if origin.is_background else f"events generated at {origin.name}"
+    share, n = float(origin.shares[worst]), float(n_effective[worst])
+    return Finding(
+        Level.WARNING,
+        f"{origin.n_events:,} {what}, worth {n:,.3g} of equal weight, hold {_percent(share)} of "
+        f"the cross section at {benchmarks[worst]}: they alone make it uncertain by "
+        f"{_percent(share / np.sqrt(n))}.",
+        "Simulate more of this background, with cuts near those of the analysis so that more "
+        "events pass, each of a smaller weight."
+        if origin.is_background
+        else "Generate more events there, or, if others describe this point better, leave these "
+        "out.",
+    )
+
+
 def check_sampling(events: EventStatistics) -> Iterator[Finding]:
     """Where events were generated, against the summary."""
     counted, stated = events.counted, events.stated
@@ -359,10 +417,16 @@ def _of(n: int, events: EventStatistics) -> str:
     return f"{n:,} of {events.n_events:,} events"
 
 
+def _check_origins(events: EventStatistics) -> Iterator[Finding]:
+    benchmarks = [b.name for b in events.benchmarks if not b.is_nuisance]
+    yield from check_origins(events.origins, benchmarks, events.reference)
+
+
 CHECKS = (
     check_observables,
     check_weights,
     check_cross_sections,
+    _check_origins,
     check_sampling,
     check_order,
     check_variations,

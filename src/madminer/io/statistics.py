@@ -17,6 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from madminer.blocks import row_blocks
 from madminer.io.event_reader import EventFile
 from madminer.io.events import EventSummary
 from madminer.models import AnalysisSetup
@@ -28,12 +29,14 @@ __all__ = [
     "EventStatistics",
     "ObservableStatistics",
     "ObservableSums",
+    "OriginStatistics",
     "RatioExtremes",
     "RepeatedRows",
     "SamplingCounts",
     "VariationStatistics",
     "WeightSums",
     "event_statistics",
+    "origin_statistics",
 ]
 
 N_BLOCKS = 10
@@ -93,6 +96,27 @@ class BenchmarkStatistics:
     n_generated: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OriginStatistics:
+    """The events that were generated at one benchmark, or those of background.
+
+    Args:
+        name: Name of the benchmark, or "background".
+        is_background: Whether it is background.
+        n_events: Number of events.
+        n_effective: Effective number of events at each physical benchmark, shape
+            ``(n_physical,)``.
+        shares: Share of the cross section of all events there, same shape; zero where that is not
+            positive.
+    """
+
+    name: str
+    is_background: bool
+    n_events: int
+    n_effective: FloatArray
+    shares: FloatArray
+
+
 class ObservableSums:
     """Moments of the observables in stretches of the file."""
 
@@ -149,6 +173,7 @@ class WeightSums:
     def __init__(self, n_groups: int, n_benchmarks: int) -> None:
         self.n_events = 0
         self.n_weightless = 0
+        self.counts = np.zeros(n_groups, dtype=np.int64)
         self.n_negative = np.zeros(n_benchmarks, dtype=np.int64)
         self.n_not_finite = np.zeros(n_benchmarks, dtype=np.int64)
         self.first, self.second = np.zeros((2, n_groups, n_benchmarks))
@@ -161,6 +186,7 @@ class WeightSums:
         self.n_weightless += int(np.count_nonzero(~weights.any(axis=1)))
         self.n_negative += (finite < 0.0).sum(axis=0)
         self.n_not_finite += (~is_finite).sum(axis=0)
+        self.counts += np.bincount(groups, minlength=len(self.counts))
         for group in np.unique(groups):
             chosen = finite[groups == group]
             self.first[group] += chosen.sum(axis=0)
@@ -170,11 +196,7 @@ class WeightSums:
         self, setup: AnalysisSetup, counted: EventSummary | None, stated: EventSummary | None
     ) -> tuple[BenchmarkStatistics, ...]:
         """Statistics of all events, with numbers of generated events as counted and as stated."""
-        is_stated = stated is not None and (counted is None or stated.signal_events.any())
-        summary = stated if is_stated else counted
-        factors = np.ones(len(self.first))
-        if counted is not None and summary is not None and summary.signal_events.any():
-            factors[:-1] = summary.signal_events / summary.signal_events.sum()
+        summary, factors = self._factors(counted, stated)
         xsecs = factors @ self.first
         variances = factors**2 @ self.second
         n_effective = _mean(xsecs**2, variances)
@@ -192,6 +214,62 @@ class WeightSums:
             )
             for i, (name, benchmark) in enumerate(setup.benchmarks.items())
         )
+
+    def origins(
+        self, setup: AnalysisSetup, counted: EventSummary | None, stated: EventSummary | None
+    ) -> tuple[OriginStatistics, ...]:
+        """Statistics of the events by where they were generated; none where that is not known."""
+        if counted is None:
+            return ()
+        _, factors = self._factors(counted, stated)
+        names = [*setup.physical_benchmarks, "background"]
+        n_physical = len(names) - 1
+        xsecs = factors[:, np.newaxis] * self.first[:, :n_physical]
+        n_effective = _mean(self.first**2, self.second)[:, :n_physical]
+        total = np.maximum(xsecs.sum(axis=0), 0.0)
+        return tuple(
+            OriginStatistics(
+                name=name,
+                is_background=i == n_physical,
+                n_events=int(self.counts[i]),
+                n_effective=n_effective[i],
+                shares=_mean(xsecs[i], total),
+            )
+            for i, name in enumerate(names)
+            if self.counts[i]
+        )
+
+    def _factors(
+        self, counted: EventSummary | None, stated: EventSummary | None
+    ) -> tuple[EventSummary | None, FloatArray]:
+        """Numbers of generated events that count, and factors on the weights of each group."""
+        is_stated = stated is not None and (counted is None or stated.signal_events.any())
+        summary = stated if is_stated else counted
+        factors = np.ones(len(self.first))
+        if counted is not None and summary is not None and summary.signal_events.any():
+            factors[:-1] = summary.signal_events / summary.signal_events.sum()
+        return summary, factors
+
+
+def origin_statistics(
+    setup: AnalysisSetup, weights: FloatArray, sampled: IntArray
+) -> tuple[OriginStatistics, ...]:
+    """Statistics of events by where they were generated.
+
+    Args:
+        setup: Setup of the analysis.
+        weights: Weights at the physical benchmarks in pb, shape ``(n, n_physical)``.
+        sampled: Index of the benchmark that an event was generated at, negative for background,
+            shape ``(n,)``.
+
+    Returns:
+        One entry for each benchmark with events, and for background.
+    """
+    n_physical = len(setup.physical_benchmarks)
+    sums = WeightSums(n_physical + 1, n_physical)
+    for rows in row_blocks(len(weights)):
+        sums.add(weights[rows], np.where(sampled[rows] < 0, n_physical, sampled[rows]))
+    return sums.origins(setup, EventSummary.count(sampled, n_physical), None)
 
 
 class SamplingCounts:
@@ -365,6 +443,9 @@ class EventStatistics:
             file, an estimate.
         sampled_weights: Weights of up to 100,000 events for checks of morphing, shape
             ``(n, n_benchmarks)``.
+        origins: One entry for each benchmark at which events were generated, and for background;
+            none where that is not known.
+        reference: Name of the reference benchmark.
     """
 
     n_events: int
@@ -378,6 +459,8 @@ class EventStatistics:
     n_weightless: int
     n_repeated: int
     sampled_weights: FloatArray
+    origins: tuple[OriginStatistics, ...]
+    reference: str
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of values beyond 1e150, which squares are not
@@ -425,4 +508,6 @@ def event_statistics(file: EventFile) -> EventStatistics:
         n_weightless=weights.n_weightless,
         n_repeated=repeated.n_repeated,
         sampled_weights=sample,
+        origins=weights.origins(file.setup, counted, file.summary),
+        reference=str(file.setup.reference_benchmark),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,23 @@ __all__ = ["YamlFile", "parse_yaml", "read_yaml"]
 
 _LARGEST = 10_000_000  # bytes; nobody writes more by hand
 _DEEPEST = 50
+_EXACT = 2**53  # whole numbers up to this are exact as floats
+_POWER_OF_TEN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # has no types
+    """Reads 3e5 and 3.6e4 as numbers, which YAML 1.1 takes for texts."""
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> float:
+    """A number; with a power of ten a whole one where it is whole, so that 1e5 is 100000."""
+    value = float(loader.construct_yaml_float(node))
+    is_whole = "e" in node.value.lower() and value.is_integer() and abs(value) < _EXACT
+    return int(value) if is_whole else value
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _POWER_OF_TEN, list("-+.0123456789"))
+_Loader.add_constructor("tag:yaml.org,2002:float", _number)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +61,10 @@ class YamlFile:
             >>> file.place("b", 0, "c"), file.place("b", 0, "missing")
             ('x.yaml, line 3', 'x.yaml, line 3')
         """
+        return f"{self.source}, line {self.line(*keys)}"
+
+    def line(self, *keys: object) -> int:
+        """Line of an entry, or of the innermost one that exists above it, from 1."""
         node, line = self.root, 1
         for key in keys:
             found = _child(node, key)
@@ -50,7 +72,7 @@ class YamlFile:
                 break
             head, node = found
             line = head.start_mark.line + 1
-        return f"{self.source}, line {line}"
+        return line
 
 
 def read_yaml(filename: StrPath) -> YamlFile:
@@ -74,7 +96,7 @@ def read_yaml(filename: StrPath) -> YamlFile:
 
 
 def parse_yaml(text: str, source: Path) -> YamlFile:
-    """Parse the text of a YAML file.
+    r"""Parse the text of a YAML file; numbers may have powers of ten, such as 3e5.
 
     Args:
         text: The text.
@@ -83,11 +105,16 @@ def parse_yaml(text: str, source: Path) -> YamlFile:
     Raises:
         FileFormatError: If it is no YAML with named entries.
         OptionError: If a key stands twice in one place.
+
+    Examples:
+        >>> parse_yaml("luminosity: 3.6e4\nn_samples: 1e5\nstep: 1e-3", Path("x.yaml")).content
+        {'luminosity': 36000, 'n_samples': 100000, 'step': 0.001}
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _Loader(text)
+        root = loader.get_single_node()
         _check(root, source, set(), 0)
-        content = yaml.safe_load(text)
+        content = None if root is None else loader.construct_document(root)
     except MadMinerError:
         raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -124,7 +151,7 @@ def _check(node: Any, source: Path, above: set[int], depth: int) -> None:
 def _child(node: Any, key: object) -> tuple[Any, Any] | None:
     """The node of a key with the node that has its line."""
     if isinstance(node, yaml.MappingNode):
-        for head, value in node.value:
+        for head, value in reversed(node.value):  # entries that << brings stand before its own
             if isinstance(head, yaml.ScalarNode) and head.value == str(key):
                 return head, value
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):

@@ -12,6 +12,7 @@ from madminer.checks import number, positive, real_array, shown
 from madminer.errors import DataError, NotAvailableError, ShapeError
 from madminer.likelihood.model import Likelihood
 from madminer.likelihood.pool import EventPool
+from madminer.likelihood.reliability import report_extrapolation
 from madminer.likelihood.yields import MorphedCells
 from madminer.typing import ArrayLike, FloatArray, ThetaLike
 
@@ -48,6 +49,8 @@ class BaseLikelihood(DataAnalyzer):
         pool = EventPool.of(self, "test", test_split, generated_close_to=theta_true)
         pool = pool.first(n_asimov)
         n_expected = expected_number(self, theta_true, nu_true, luminosity)
+        truth = self.setup.theta(theta_true)
+        report_extrapolation(self.setup, truth[np.newaxis], "The assumed truth")
         return pool.x, n_expected * pool.probabilities(theta_true, nu_true)
 
 

@@ -18,8 +18,9 @@ from madminer.ml import (
     ParameterizedRatioEstimator,
     load_estimator,
 )
+from madminer.ml.validated import UndecidedValidation
 from madminer.models import AnalysisSetup
-from madminer.typing import FloatArray, StrPath
+from madminer.typing import BoolArray, FloatArray, StrPath
 
 __all__ = ["DensityModel", "LearnedDensity", "learned_density"]
 
@@ -37,18 +38,30 @@ class LearnedDensity:
         knows_nu: Whether the networks take nuisance parameters after theta.
         validated_thetas: Points at which their calibration was tested, shape ``(n, m)``; None if
             it never was.
+        undecided_validation: A later validation whose events were too few to tell; None without.
+        varied: Which nuisance parameters the training varied, shape ``(v,)``; None for all that
+            the networks take. What networks say of the others is noise: they get zero for them.
     """
 
     members: Sequence[ParameterizedRatioEstimator | LikelihoodEstimator]
     n_parameters: int
     knows_nu: bool
     validated_thetas: FloatArray | None = None
+    undecided_validation: UndecidedValidation | None = None
+    varied: BoolArray | None = None
+
+    def is_unknown(self, n_nuisance_parameters: int) -> BoolArray:
+        """Which nuisance parameters change nothing in this density, shape ``(v,)``."""
+        if self.varied is not None:
+            return ~self.varied
+        return np.full(n_nuisance_parameters, not self.knows_nu)
 
     def positions(self, points: ParameterPoints) -> FloatArray:
         """What the networks take of parameter points, shape ``(n, p)`` or ``(n, p + v)``."""
         if not self.knows_nu:
             return points.positions
-        return np.hstack([points.positions, points.nus])
+        nus = points.nus if self.varied is None else points.nus * self.varied
+        return np.hstack([points.positions, nus])
 
     def in_double_precision(self) -> LearnedDensity:
         """The same density without the rounding that fits of many events would see."""
@@ -84,7 +97,12 @@ class LearnedDensity:
         found = [_log_f(m, x, positions, all_combinations, with_score) for m in self.members]
         values = sum((value for value, _ in found[1:]), found[0][0]) / len(found)
         scores = [score for _, score in found if score is not None]
-        return values, sum(scores[1:], scores[0]) / len(scores) if scores else None
+        if not scores:
+            return values, None
+        score = sum(scores[1:], scores[0]) / len(scores)
+        if self.varied is not None:  # it does not depend on what is not handed over
+            score[..., self.n_parameters :] *= self.varied
+        return values, score
 
 
 def _doubled(
@@ -108,23 +126,30 @@ def _log_f(
     return member.evaluate_log_likelihood_ratio(x, positions, all_combinations, with_score)
 
 
-def _check_nus(
-    members: Sequence[ParameterizedRatioEstimator | LikelihoodEstimator], p: int
-) -> None:
-    """Refuse networks that saw no nuisance parameter but zero: elsewhere they are noise."""
+def _varied_nus(
+    members: Sequence[ParameterizedRatioEstimator | LikelihoodEstimator], p: int, v: int
+) -> BoolArray:
+    """Which nuisance parameters were not always zero in the training, shape ``(v,)``.
+
+    Raises:
+        OptionError: If none was.
+    """
+    varied = np.ones(v, dtype=np.bool_)
     for member in members:
         scaling = member._theta_scaling
         if scaling is None:
             continue
         is_constant = (scaling.means == 0.0) & (scaling.stds == 1.0)  # of a sample drawn never so
-        if np.all(is_constant[p:]) and not np.all(is_constant):
-            raise OptionError(
-                "The estimator was trained at nu = 0 alone and does not know what nuisance "
-                "parameters do. Train it with samples of nu drawn at random "
-                "(iid_nuisance_parameters; in an analysis file nuisances: random), or without "
-                "nuisance parameters and give response=train_response(...), or load the events "
-                "with include_nuisance_parameters=False."
-            )
+        if not np.all(is_constant):
+            varied &= ~is_constant[p:]
+    if varied.any():
+        return varied
+    raise OptionError(
+        "The estimator was trained at nu = 0 alone and does not know what nuisance parameters do. "
+        "Train it with samples of nu drawn at random (iid_nuisance_parameters; in an analysis file "
+        "nuisances: random), or without nuisance parameters and give "
+        "response=train_response(...), or load the events with include_nuisance_parameters=False."
+    )
 
 
 def learned_density(model: Estimator | Ensemble | StrPath, setup: AnalysisSetup) -> LearnedDensity:
@@ -179,6 +204,12 @@ def learned_density(model: Estimator | Ensemble | StrPath, setup: AnalysisSetup)
             f"events have {n_observables}."
         )
     knows_nu = v > 0 and densities[0].n_parameters == p + v
-    if knows_nu:
-        _check_nus(densities, p)
-    return LearnedDensity(densities, p, knows_nu, getattr(known, "validated_thetas", None))
+    varied = _varied_nus(densities, p, v) if knows_nu else None
+    return LearnedDensity(
+        densities,
+        p,
+        knows_nu,
+        known.validated_thetas,
+        known.undecided_validation,
+        None if varied is None or varied.all() else varied,
+    )

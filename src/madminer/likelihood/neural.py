@@ -16,6 +16,7 @@ from madminer.likelihood.base import (
 from madminer.likelihood.learned import DensityModel, learned_density
 from madminer.likelihood.model import Channel, Likelihood
 from madminer.likelihood.pool import EventPool
+from madminer.likelihood.reliability import report_fixed_shape
 from madminer.likelihood.response import ResponseEstimator, response_term
 from madminer.likelihood.terms import LearnedShape, RateTerm, Term
 from madminer.likelihood.yields import EventCells, MorphedCells
@@ -178,7 +179,9 @@ class NeuralLikelihood(BaseLikelihood):
         luminosity = positive(luminosity, "luminosity")
         density = learned_density(model, self.setup).in_double_precision()
         terms: list[Term] = [LearnedShape(density, x, weights, np.array([0, len(x)]))]
-        if response is not None:
+        if response is None:
+            report_fixed_shape(self, density, float(n_observed[0]))
+        else:
             terms.append(response_term(response, density, x, weights, EventPool.of(self)))
         if include_xsec:
             terms.append(RateTerm(total, luminosity, n_observed))

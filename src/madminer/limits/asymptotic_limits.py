@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import Unpack
+from dataclasses import dataclass, replace
+from typing import ClassVar, Unpack
 
 import numpy as np
 
@@ -13,12 +13,14 @@ from madminer.analysis.weights import ParameterPoints
 from madminer.checks import flag, one_of, real_array, shown
 from madminer.errors import OptionError, ShapeError
 from madminer.evidence import report_weakness
+from madminer.executors import logged_warnings
 from madminer.likelihood.base import checked_events, event_weights, expected_number, total_cell
 from madminer.likelihood.fit import best_nuisances
 from madminer.likelihood.histograms import DensityHistogram
 from madminer.likelihood.learned import learned_density
 from madminer.likelihood.model import Channel, Likelihood
 from madminer.likelihood.pool import EventPool
+from madminer.likelihood.reliability import report_extrapolation, report_fixed_shape
 from madminer.likelihood.response import response_term
 from madminer.likelihood.terms import LearnedShape, RateTerm, Term, binned_densities
 from madminer.limits.errors import (
@@ -36,6 +38,7 @@ from madminer.limits.reliability import (
     report_border,
     report_few_data,
     report_few_events,
+    report_off_grid,
     report_truth,
     report_uncertain,
     report_untested,
@@ -89,6 +92,8 @@ class AsymptoticLimits(DataAnalyzer):
         arXiv:1907.10621, Sec. 3.
     """
 
+    _calculates: ClassVar = ("expected_limits", "observed_limits", "asymptotic_p_value")
+
     def __init__(
         self, filename: EventSource | None = None, include_nuisance_parameters: bool = False
     ) -> None:
@@ -133,9 +138,12 @@ class AsymptoticLimits(DataAnalyzer):
         x = checked_events(x_observed, self.n_observables)
         weights, _ = event_weights(len(x), None, chosen.n_observed)
         thetas = self._thetas(chosen)
-        grid = limits_of(self, mode, DataSet(x, weights), thetas, chosen, chosen.return_observed)
-        report_border(grid, list(self.parameters))
-        return grid
+        data = DataSet(x, weights)
+        with logged_warnings() as warnings:
+            grid = limits_of(self, mode, data, thetas, chosen, chosen.return_observed)
+            report_border(grid, list(self.parameters))
+        luminosity = grid.luminosity if chosen.include_xsec else None
+        return replace(grid, luminosity=luminosity, warnings=tuple(warnings))
 
     @takes(LimitOptions, without=("n_observed", "return_observed"))
     def expected_limits(
@@ -237,6 +245,18 @@ def expected_limits_of(
     options: LimitOptions,
 ) -> LimitGrid:
     """Limits from Asimov data; an assumed truth that is not within them is reported."""
+    with logged_warnings() as warnings:
+        grid = _expected_limits(analyzer, mode, theta_true, thetas, options)
+    return replace(grid, warnings=tuple(warnings))
+
+
+def _expected_limits(
+    analyzer: DataAnalyzer,
+    mode: LimitMode,
+    theta_true: ThetaLike,
+    thetas: FloatArray,
+    options: LimitOptions,
+) -> LimitGrid:
     close_to = theta_true if options.sample_only_from_closest_benchmark else None
     pool = EventPool.of(analyzer, "test", options.test_split, close_to).first(options.n_asimov)
     probabilities = pool.probabilities(theta_true)
@@ -247,6 +267,8 @@ def expected_limits_of(
         report_few_data(probabilities)
     data = DataSet(pool.x, n_expected * probabilities, pool)
     truth = analyzer.setup.theta(theta_true)
+    report_extrapolation(analyzer.setup, truth[np.newaxis], "The assumed truth")
+    report_off_grid(thetas, truth, list(analyzer.parameters))
     if options.test_split is None and mode in WITH_NETWORKS:
         report_weakness(
             logger,
@@ -317,12 +339,13 @@ def limits_of(
         data=shape.shown_data(data, return_data, len(thetas)),
     )
     if shape.learned is not None:
-        report_untested(grid, shape.learned.density.validated_thetas)
+        density = shape.learned.density
+        report_untested(grid, density.validated_thetas, density.undecided_validation)
     if truth is not None:
         report_truth(grid, truth, float(log_r[-1]))
     if not options.extra_variance:
         report_uncertain(grid, shape.error_of(grid, params, truth is not None))
-    return grid
+    return replace(grid, parameters=tuple(analyzer.parameters), luminosity=options.luminosity)
 
 
 def _scale_factor(log_r: FloatArray, options: LimitOptions, n_parameters: int) -> float:
@@ -456,7 +479,9 @@ def _learned(analyzer: DataAnalyzer, data: DataSet, options: LimitOptions) -> _S
         density = density.in_double_precision()
     learned = LearnedShape(density, data.x, data.weights, np.array([0, len(data.x)]))
     terms: list[Term] = [learned]
-    if options.response is not None:
+    if options.response is None:
+        report_fixed_shape(analyzer, density, data.n_events)
+    else:
         pool = EventPool.of(analyzer)
         terms.append(response_term(options.response, density, data.x, data.weights, pool))
     return _Shape(analyzer.setup, tuple(terms), learned=learned)

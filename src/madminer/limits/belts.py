@@ -39,6 +39,7 @@ from madminer.errors import (
 from madminer.io.atomic import atomic_path
 from madminer.likelihood.fit import profile_nuisances
 from madminer.likelihood.model import Likelihood
+from madminer.likelihood.reliability import report_beyond_range
 from madminer.likelihood.toys import Region, best_nll, draw_toys, statistics_at
 from madminer.progress import track
 from madminer.stats import contour_level, p_values_from_q
@@ -305,6 +306,7 @@ def toy_limits(
     p = points.shape[1]
     nus = profiles.params[:, p:]
     q = _observed(likelihood, points, region)
+    report_beyond_range(likelihood, points, "A point at which experiments are drawn")
     null = None if theta_null is None else _null_params(likelihood, theta_null)
     started = _begin(likelihood, points, nus, region, n_toys, seed, null, belt)
     work = _Work(likelihood, points, nus, region, n_toys, seed, null, belt, executor)
@@ -513,6 +515,7 @@ def _null_params(likelihood: Likelihood, theta_null: ArrayLike) -> FloatArray:
     theta = np.atleast_1d(real_array(theta_null, "theta_null"))
     if theta.shape != (p,) or not np.all(np.isfinite(theta)):
         raise ShapeError(f"theta_null must be finite with shape ({p},), got {shown(theta_null)}.")
+    report_beyond_range(likelihood, theta[np.newaxis], "The null hypothesis")
     params: FloatArray = profile_nuisances(likelihood, theta[np.newaxis]).params[0]
     return params
 

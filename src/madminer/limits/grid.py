@@ -10,8 +10,15 @@ import numpy as np
 from madminer.checks import number, whole
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.likelihood.histograms import DensityHistogram
+from madminer.limits.intervals import (
+    interval_texts,
+    is_full_grid,
+    projected_intervals,
+    region_words,
+)
 from madminer.stats import log_ratio_to_best, p_values_from_log_r, regular_grid
 from madminer.tables import Table, tables_html
+from madminer.text import one_line
 from madminer.typing import FloatArray
 
 __all__ = [
@@ -22,6 +29,9 @@ __all__ = [
     "shown_point",
     "with_variance",
 ]
+
+SHOWN_LEVELS = (0.68, 0.95)
+"""Confidence levels that a result shows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -52,6 +62,9 @@ class LimitGrid:
         data: What is histogrammed of the data at each point, shape ``(n, n_x, n_statistics)``, and
             the weights of the events, shape ``(n_x,)``; both are zero for events where it is no
             number. None if not asked for.
+        parameters: Names of the p parameters; empty where they are not known.
+        luminosity: Integrated luminosity in pb^-1; None where it is not known or plays no role.
+        warnings: What was said that may make these limits wrong.
     """
 
     theta_grid: FloatArray
@@ -68,6 +81,9 @@ class LimitGrid:
     scale_factor: float = 1.0
     histograms: Sequence[DensityHistogram] | None = None
     data: tuple[FloatArray, FloatArray] | None = None
+    parameters: tuple[str, ...] = ()
+    luminosity: float | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def best_theta(self) -> FloatArray:
@@ -120,24 +136,65 @@ class LimitGrid:
         excluded = self.p_values < 1.0 - level
         return 1.0 - float(np.mean(excluded))
 
-    def _numbers(self) -> dict[str, str]:
+    def intervals(self, confidence_level: float, dof: int | None = None) -> list[FloatArray]:
+        """Values of each parameter that are not excluded, interpolated between grid points.
+
+        Args:
+            confidence_level: Between 0 and 1.
+            dof: Degrees of freedom; None for those of the p-values, whose region in all parameters
+                is projected on each; 1 for the interval of each parameter alone.
+
+        Returns:
+            For each parameter the ends of its intervals, shape ``(k, 2)``, the other parameters
+            free; an end of the grid is one where the region reaches it.
+
+        Raises:
+            OptionError: If the points are no full grid, or the level or `dof` are not valid.
+        """
+        level = number(confidence_level, "confidence_level", above=0.0, below=1.0)
+        degrees = self.dof if dof is None else whole(dof, "dof", 1)
+        return projected_intervals(self.theta_grid, self.log_r, level, degrees)
+
+    def _intervals(self) -> Table:
+        """Best value and intervals of each parameter; of points that are no grid only the best."""
+        p = self.theta_grid.shape[1]
+        names = self.parameters or tuple(f"theta_{i}" for i in range(p))
+        levels = SHOWN_LEVELS if is_full_grid(self.theta_grid) else ()
+        texts = [interval_texts(self.theta_grid, self.log_r, cl, self.dof) for cl in levels]
+        best = (f"{value:.4g}" for value in self.best_theta)
+        heads = (f"{100 * cl:.0f} % CL {region_words(p, self.dof)}" for cl in levels)
+        rows = list(zip(map(one_line, names), best, *texts, strict=True))
+        return Table(("parameter", "best fit", *heads), rows, "Limits")
+
+    def _facts(self) -> dict[str, str]:
+        known = {} if self.luminosity is None else {"luminosity": f"{self.luminosity:.6g} pb^-1"}
         return {
-            "grid points": str(len(self.theta_grid)),
-            "best fit": shown_point(self.best_theta),
-            **{
-                f"within {100 * cl:.0f} % CL": f"{100 * self.share_within(cl):.3g} % of points"
-                for cl in (0.68, 0.95)
-            },
             "events": f"{self.n_observed:{'.4g' if self.n_observed < 1000.0 else ',.0f'}}",
+            **known,
             "degrees of freedom": str(self.dof),
+            "grid points": str(len(self.theta_grid)),
+            **{
+                f"within {100 * cl:.0f} %": f"{100 * self.share_within(cl):.3g} % of them"
+                for cl in SHOWN_LEVELS
+            },
             **({"widened by": f"{self.scale_factor:.3g}"} if self.scale_factor > 1.0 else {}),
+            **({"warnings": str(len(self.warnings))} if self.warnings else {}),
         }
 
     def __repr__(self) -> str:
-        return f"LimitGrid({', '.join(f'{k} {v}' for k, v in self._numbers().items())})"
+        shown = self._intervals()
+        heads = [head.partition(" CL ")[0] for head in shown.columns[1:]]
+        parts = [
+            f"{name}: {', '.join(map(' '.join, zip(heads, texts, strict=True)))}"
+            for name, *texts in shown.rows
+        ]
+        facts = ", ".join(f"{name} {text}" for name, text in self._facts().items())
+        return f"LimitGrid({'; '.join(parts)}; {facts})"
 
     def _repr_html_(self) -> str:
-        return tables_html([Table(("", ""), list(self._numbers().items()), "Limits")])
+        facts = Table(("", ""), list(self._facts().items()), "What they rest on")
+        warned = [Table(("",), [(text,) for text in self.warnings], "Warnings")]
+        return tables_html([self._intervals(), facts, *(warned if self.warnings else [])])
 
 
 def shown_point(theta: FloatArray) -> str:

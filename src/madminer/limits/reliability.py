@@ -10,6 +10,7 @@ import numpy as np
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.evidence import report_weakness
 from madminer.limits.grid import LimitGrid, parameters_at_border, shown_point
+from madminer.ml.validated import UndecidedValidation
 from madminer.stats import p_values_from_log_r
 from madminer.typing import FloatArray, IntArray
 
@@ -18,6 +19,7 @@ __all__ = [
     "report_border",
     "report_few_data",
     "report_few_events",
+    "report_off_grid",
     "report_truth",
     "report_uncertain",
     "report_untested",
@@ -39,6 +41,8 @@ UNCERTAIN = 0.5
 
 REACH = 0.1
 """Share of the width of the validated region by which limits may reach beyond it, on each side."""
+
+_ROUNDING = 1e-9
 
 
 def report_few_events(analyzer: DataAnalyzer, thetas: FloatArray) -> None:
@@ -114,6 +118,31 @@ def report_truth(grid: LimitGrid, truth: FloatArray, log_r: float) -> None:
         )
 
 
+def report_off_grid(thetas: FloatArray, truth: FloatArray, names: Sequence[str]) -> None:
+    """Warn of an assumed truth that the points of the grid do not surround.
+
+    Args:
+        thetas: Points of the grid, shape ``(n, p)``.
+        truth: The assumed truth, shape ``(p,)``.
+        names: Names of the parameters.
+    """
+    low, high = thetas.min(axis=0), thetas.max(axis=0)
+    slack = _ROUNDING * np.maximum(high - low, np.abs(truth))
+    is_outside = (truth < low - slack) | (truth > high + slack)
+    ends = [
+        f"{name} = {truth[i]:.4g} (grid {low[i]:.4g} to {high[i]:.4g})"
+        for i, name in enumerate(names)
+        if is_outside[i]
+    ]
+    if ends:
+        report_weakness(
+            logger,
+            "The assumed truth is not on the grid, %s: the best fit is the best point of the grid, "
+            "so that p-values, relative to it, are too large. Choose a grid around the truth.",
+            " and ".join(ends),
+        )
+
+
 def report_border(grid: LimitGrid, names: Sequence[str]) -> None:
     """Warn of a best fit at the border of the grid."""
     at_border = parameters_at_border(grid)
@@ -159,54 +188,85 @@ def report_uncertain(grid: LimitGrid, error: float) -> None:
         )
 
 
-def report_untested(grid: LimitGrid, validated: FloatArray | None) -> None:
+def report_untested(
+    grid: LimitGrid, validated: FloatArray | None, undecided: UndecidedValidation | None = None
+) -> None:
     """Warn of exclusions by an estimator whose calibration was not tested where they begin.
 
     Args:
         grid: Limits from the likelihood that an estimator gives.
         validated: Parameter points at which it was validated, shape ``(n, p)`` or, with nuisance
             parameters, ``(n, p + v)``; none if it failed, None if it never was.
+        undecided: A validation whose events were too few to tell; None without.
     """
     points = _region(grid)
-    if not len(points):
+    if not len(points) or _is_tested(points, validated):
         return
-    ends = points[_extremes(points)]
-    remedy = (
-        f"Run madminer.validation.validate(estimator, events, theta=[{_listed(ends)}]) before you "
-        f"trust them, or take p-values from toy experiments, which need no calibration."
+    ends = _listed(points[_extremes(points)])
+    known = "" if undecided is None else f" {_undecided(undecided, points.shape[1])}"
+    report_weakness(
+        logger,
+        "The limits exclude parameter points at %g %%, but %s%s %s",
+        100.0 * EXCLUSION_LEVEL,
+        _state(validated, undecided, points.shape[1]),
+        known,
+        _remedy(validated, undecided, ends),
     )
-    if validated is None:
-        report_weakness(
-            logger,
-            "The limits exclude parameter points at %g %%, but whether the likelihood ratios of "
-            "the estimator are calibrated was never tested. %s",
-            100.0 * EXCLUSION_LEVEL,
-            remedy,
-        )
-        return
-    if not len(validated):
-        report_weakness(
-            logger,
-            "The limits exclude parameter points at %g %%, but the estimator failed its "
-            "validation. Train it longer or with more events, calibrate it (CalibratedRatio), or "
-            "take p-values from toy experiments, which need no calibration.",
-            100.0 * EXCLUSION_LEVEL,
-        )
-        return
+
+
+def _is_tested(points: FloatArray, validated: FloatArray | None) -> bool:
+    """Whether validated points surround all others, or nearly."""
+    if validated is None or not len(validated):
+        return False
     known = np.asarray(validated, dtype=np.float64)[:, : points.shape[1]]
     low, high = known.min(axis=0), known.max(axis=0)
     reach = REACH * (high - low)
-    if np.any((points < low - reach) | (points > high + reach)):
-        report_weakness(
-            logger,
-            "The limits exclude parameter points at %g %%, but the calibration of the estimator "
-            "was tested only from theta = %s to %s, and the border of what is excluded lies "
-            "beyond. %s",
-            100.0 * EXCLUSION_LEVEL,
-            shown_point(low),
-            shown_point(high),
-            remedy,
+    return bool(np.all((points >= low - reach) & (points <= high + reach)))
+
+
+def _state(validated: FloatArray | None, undecided: UndecidedValidation | None, p: int) -> str:
+    """What is known of the calibration of an estimator."""
+    if validated is None:
+        what = "whether the likelihood ratios of the estimator are calibrated"
+        return f"{what} was never tested." if undecided is None else f"{what} is not known."
+    if not len(validated):
+        return "the estimator failed its validation."
+    return (
+        f"the calibration of the estimator was tested only {_span(validated, p)}, and the border "
+        f"of what is excluded lies beyond."
+    )
+
+
+def _undecided(undecided: UndecidedValidation, p: int) -> str:
+    n = undecided.n_checks
+    return (
+        f"A validation {_span(undecided.thetas, p)} had too few test events to decide ({n} "
+        f"{'check' if n == 1 else 'checks'} undecided)."
+    )
+
+
+def _remedy(validated: FloatArray | None, undecided: UndecidedValidation | None, ends: str) -> str:
+    toys = "p-values from toy experiments, which need no calibration"
+    if validated is not None and not len(validated):
+        return (
+            f"Train it longer or with more events, calibrate it (CalibratedRatio), or take {toys}."
         )
+    if undecided is not None:
+        return (
+            f"Simulate more events, or keep more of them for tests (test_split), and validate "
+            f"again at theta=[{ends}]; or take {toys}, or a histogram of a few bins."
+        )
+    return (
+        f"Run madminer.validation.validate(estimator, events, theta=[{ends}]), in an analysis file "
+        f"with these points as theta of its section validation, before you trust them; or take "
+        f"{toys}."
+    )
+
+
+def _span(thetas: FloatArray, p: int) -> str:
+    """The ends of points in the theory parameters."""
+    known = np.asarray(thetas, dtype=np.float64)[:, :p]
+    return f"from theta = {shown_point(known.min(axis=0))} to {shown_point(known.max(axis=0))}"
 
 
 def _region(grid: LimitGrid) -> FloatArray:

@@ -50,6 +50,7 @@ from madminer.ml.training import (
     make_datasets,
     report_training,
 )
+from madminer.ml.validated import Validated
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
@@ -72,7 +73,13 @@ logger = logging.getLogger("madminer.ml")
 
 _MOST_NUMBERS = 1 << 31  # of a network: 8 GiB, and three times as much for the optimiser
 _KNOWN_AFTER_TRAINING = frozenset(
-    {"n_observables", "n_parameters", "nuisance_mode_default", "validated_thetas"}
+    {
+        "n_observables",
+        "n_parameters",
+        "nuisance_mode_default",
+        "validated_thetas",
+        "undecided_validation",
+    }
 )
 
 
@@ -80,7 +87,7 @@ class TheresAGoodReasonThisDoesntWork(NotAvailableError):  # noqa: N818 (documen
     """An estimator is asked for a quantity that it does not know, in principle."""
 
 
-class Estimator(ABC):
+class Estimator(ABC, Validated):
     """A neural estimator of the score, the likelihood ratio or the likelihood.
 
     Args:
@@ -94,6 +101,7 @@ class Estimator(ABC):
         n_parameters: Number of parameters, None before training.
         validated_thetas: Parameter points at which a validation found the estimator calibrated,
             shape ``(n, n_parameters)``, kept in its files; None without, and after more training.
+        undecided_validation: The last validation, if its events were too few to tell; None else.
 
     Raises:
         OptionError: If a setting lies outside its range.
@@ -119,7 +127,6 @@ class Estimator(ABC):
         self.dropout_prob = checks.number(dropout_prob, "dropout_prob", 0.0, below=1.0)
         self.n_observables: int | None = None
         self.n_parameters: int | None = None
-        self.validated_thetas: FloatArray | None = None
         self._network: nn.Module | None = None
         self._x_scaling: Standardization | None = None
         self._theta_scaling: Standardization | None = None
@@ -283,7 +290,7 @@ class Estimator(ABC):
         restored = type(self)()
         with reading(f"The estimator {filename}", "Save it again, or copy all of its files."):
             restored._restore(model)
-            restored.validated_thetas = stored_points(model.settings, restored.n_parameters)
+            restored._restore_validation(model.settings, restored.n_parameters)
         vars(self).update(vars(restored))
 
     # What subclasses tell
@@ -308,10 +315,10 @@ class Estimator(ABC):
         """What multiplies the scores of the network before a user sees them; None for nothing."""
         return None
 
-    def _restore_settings(self, settings: Mapping[str, Any]) -> None:  # noqa: B027 (as below)
+    def _restore_settings(self, settings: Mapping[str, Any]) -> None:
         """Take further settings that the network is made of from files."""
 
-    def _restore_more(self, model: StoredModel) -> None:  # noqa: B027 (nothing by default)
+    def _restore_more(self, model: StoredModel) -> None:
         """Take further settings and arrays from files."""
 
     # Shared work
@@ -449,7 +456,7 @@ class Estimator(ABC):
             "activation": self.activation,
             "dropout_prob": self.dropout_prob,
             **self._more_settings(),
-            **validation_settings(self.validated_thetas),
+            **self._validation_settings(),
         }
 
     def _training_settings(self) -> dict[str, Plain]:
@@ -600,21 +607,6 @@ def _check_features(features: object) -> list[int] | None:
     if not chosen or len(set(chosen)) != len(chosen):
         raise checks.refusal("features", "None or different indices of observables", features)
     return chosen
-
-
-def validation_settings(thetas: FloatArray | None) -> dict[str, Any]:
-    """Where something was found calibrated, as it stands in files; nothing if it never was."""
-    return {} if thetas is None else {"validated_thetas": np.asarray(thetas).tolist()}
-
-
-def stored_points(settings: Mapping[str, Any], n_parameters: int | None) -> FloatArray | None:
-    """The same, read from a file."""
-    if settings.get("validated_thetas") is None:
-        return None
-    stored = checks.real_array(settings["validated_thetas"], "validated_thetas")
-    if not stored.size:  # a validation failed
-        return np.empty((0, n_parameters or 0))
-    return load_thetas(stored, n_parameters or 0, "validated_thetas")
 
 
 def _check_n_hidden(n_hidden: object) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from madminer import checks
 from madminer.blocks import ROWS, row_blocks
 from madminer.errors import DataError, EnsembleError, NotTrainedError, OptionError, ShapeError
 from madminer.io.file_sets import reading
-from madminer.ml.base import Estimator, stored_points, validation_settings
+from madminer.ml.base import Estimator
 from madminer.ml.ensemble_files import read_ensemble, read_index, write_ensemble
 from madminer.ml.ensemble_statistics import (
     ensemble_information,
@@ -32,6 +32,7 @@ from madminer.ml.ensemble_training import (
 from madminer.ml.estimator_types import ESTIMATORS, family_of_method, load_single_estimator
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_thetas, normalized_weights
 from madminer.ml.score import ScoreEstimator
+from madminer.ml.validated import Validated
 from madminer.nn.history import TrainingHistory
 from madminer.stats import kinematic_information
 from madminer.tables import Table, tables_html
@@ -41,7 +42,7 @@ __all__ = ["Ensemble"]
 
 
 @final
-class Ensemble:
+class Ensemble(Validated):
     r"""Several estimators of the same quantity, evaluated together.
 
     .. math:: \bar f(x) = \sum_a v_a f_a(x), \qquad \sum_a v_a = 1
@@ -66,6 +67,7 @@ class Ensemble:
         estimators: The members; empty until the first training if a number was given.
         validated_thetas: Parameter points at which a validation found the mean of the members
             calibrated, see `Estimator`.
+        undecided_validation: The last validation, if its events were too few to tell; None else.
 
     Raises:
         EnsembleError: If members are of different types or sizes.
@@ -96,7 +98,6 @@ class Ensemble:
         dropout_prob: float = 0.0,
     ) -> None:
         self.estimators: list[Estimator] = []
-        self.validated_thetas: FloatArray | None = None
         self._n_to_create = 0
         settings: dict[str, Any] = {
             "features": features,
@@ -541,8 +542,7 @@ class Ensemble:
             NotTrainedError: If a member was not trained; nothing is written.
             OutputError: If the folder cannot be written.
         """
-        known = validation_settings(self.validated_thetas)
-        write_ensemble(folder, self._trained(), save_model, **known)
+        write_ensemble(folder, self._trained(), save_model, **self._validation_settings())
 
     def load(self, folder: StrPath) -> None:
         """Load estimators, also those of MadMiner 0.9; they replace the present ones.
@@ -558,8 +558,8 @@ class Ensemble:
         estimators = read_ensemble(folder)
         check_members(estimators)
         with reading(folder, "Save the ensemble again."):
-            known = stored_points(read_index(folder), estimators[0].n_parameters)
-        self.estimators, self._n_to_create, self.validated_thetas = estimators, 0, known
+            self._restore_validation(read_index(folder), estimators[0].n_parameters)
+        self.estimators, self._n_to_create = estimators, 0
 
     def _create_for(self, method: object, keywords: dict[str, Any]) -> None:
         """Create the members that were asked for as a number, of the class that trains so."""

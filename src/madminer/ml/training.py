@@ -235,8 +235,9 @@ def report_repeated(sample: Sample, validation_rows: IntArray) -> None:
             logger,
             "%.0f %% of the events for validation are among those for training, too, as the sample "
             "was drawn with replacement: the validation loss does not show over-training. Draw a "
-            'sample for validation with partition="validation" and give it as x_val, ..., or train '
-            "with weighted events (SampleAugmenter.weighted_local).",
+            'sample for validation with partition="validation" and give it as x_val, ... (in an '
+            "analysis file as validation_sample), or train with weighted events "
+            "(SampleAugmenter.weighted_local).",
             100.0 * share,
         )
 

@@ -9,11 +9,12 @@ from madminer.models.benchmarks import Benchmark
 from madminer.models.setup import AnalysisSetup
 from madminer.models.systematics import Systematic
 from madminer.tables import MAX_ROWS, Table, tables_html, tables_rich
+from madminer.typing import IntArray
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["setup_html", "setup_tables"]
+__all__ = ["components_table", "setup_html", "setup_tables"]
 
 MAX_DIFFERENCES = 6
 MAX_VALUE_COLUMNS = 4
@@ -148,12 +149,26 @@ def _roles(setup: AnalysisSetup) -> dict[str, list[str]]:
 def _morphing(setup: AnalysisSetup) -> Table:
     if setup.morphing is None:
         return Table((), ())
-    names = list(setup.parameters)
-    terms = [_monomial(names, powers) for powers in setup.morphing.components.tolist()]
-    title = (
-        f"Morphing ({setup.morphing.n_components} components from "
-        f"{setup.morphing.n_basis} benchmarks)"
-    )
+    morphing = setup.morphing
+    return components_table(list(setup.parameters), morphing.components, morphing.n_basis)
+
+
+def components_table(parameters: Sequence[str], components: IntArray, n_benchmarks: int) -> Table:
+    """The monomials of which a morphing consists.
+
+    Args:
+        parameters: Names of the p parameters.
+        components: Powers, shape ``(n_components, p)``.
+        n_benchmarks: Number of benchmarks in the basis; 0 where there is none yet.
+
+    Examples:
+        >>> import numpy as np
+        >>> components_table(["c"], np.array([[0], [1], [2]]), 3).rows
+        [('1, c, c^2',)]
+    """
+    terms = [_monomial(parameters, powers) for powers in components.tolist()]
+    source = f" from {n_benchmarks} benchmarks" if n_benchmarks else ", no basis yet"
+    title = f"Morphing ({len(terms)} components{source})"
     return Table(("components",), [(_joined(terms, MAX_ROWS),)], title)
 
 

@@ -12,6 +12,7 @@ from madminer.checks import random_generator
 from madminer.deprecation import warn
 from madminer.errors import MorphingError, OptionError, SetupError, ShapeError
 from madminer.models import AnalysisParameter, Benchmark
+from madminer.models.tables import components_table
 from madminer.morphing.basis import (
     Optimizer,
     largest_squared_weights,
@@ -22,6 +23,7 @@ from madminer.morphing.basis import (
 from madminer.morphing.components import coupling_components, morphing_components
 from madminer.morphing.least_squares import least_squares_matrix
 from madminer.morphing.weights import monomials, morphing_weight_gradients, morphing_weights
+from madminer.tables import Table, tables_html
 from madminer.typing import ArrayLike, FloatArray, IntArray, Seed
 
 __all__ = ["PhysicsMorpher"]
@@ -105,6 +107,19 @@ class PhysicsMorpher:
             f"PhysicsMorpher({', '.join(self.parameter_names)}: {self.n_components} components, "
             f"{self.n_benchmarks} benchmarks{known})"
         )
+
+    def _repr_html_(self) -> str:
+        """Components, and the points of the basis."""
+        if self.components is None:
+            return tables_html([], repr(self))
+        n = self.components.shape[1]
+        fits = n == self.n_parameters  # else these are powers of couplings
+        names = self.parameter_names if fits else [f"coupling_{i}" for i in range(n)]
+        tables = [components_table(names, self.components, self.n_benchmarks)]
+        if self.basis is not None:
+            rows = [[f"{value:.5g}" for value in point] for point in self.basis]
+            tables.append(Table(names, rows, "Basis", frozenset(range(n))))
+        return tables_html(tables, repr(self))
 
     def set_components(self, components: ArrayLike) -> None:
         """Define the powers of the parameters in each component; forgets the basis.

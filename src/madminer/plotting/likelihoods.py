@@ -30,7 +30,7 @@ from madminer.plotting.options import (
     texts,
 )
 from madminer.plotting.style import COLORS, LINESTYLES, LineStyle, plot_style
-from madminer.stats import contour_level
+from madminer.stats import contour_level, ranges_below
 from madminer.typing import ArrayLike, FloatArray
 
 __all__ = ["plot_confidence_belt", "plot_corner", "plot_profile"]
@@ -388,25 +388,10 @@ def _draw_intervals(
     panel: Axes, x: FloatArray, q: FloatArray, critical: FloatArray, line: Line2D
 ) -> None:
     """Shade where q is not above its critical value, and mark the ends."""
-    for low, high in _intervals(x, q - critical):
+    for low, high in ranges_below(x, q - critical):
         panel.axvspan(low, high, color=line.get_color(), alpha=0.12, linewidth=0.0)
         for end in (low, high):
             panel.axvline(end, color=line.get_color(), linestyle=line.get_linestyle(), lw=0.8)
-
-
-def _intervals(x: FloatArray, excess: FloatArray) -> FloatArray:
-    """Ranges of x, shape ``(m, 2)``, in which a function is not positive, by linear interpolation.
-
-    Examples:
-        >>> _intervals(np.array([0.0, 1.0, 2.0, 3.0]), np.array([-1.0, 1.0, 3.0, -1.0]))
-        array([[0.  , 0.5 ],
-               [2.75, 3.  ]])
-    """
-    inside = excess <= 0.0
-    k = np.flatnonzero(inside[1:] != inside[:-1])
-    zeros = x[k] + (x[k + 1] - x[k]) * excess[k] / (excess[k] - excess[k + 1])
-    ends = np.concatenate([x[:1][inside[:1]], zeros, x[-1:][inside[-1:]]])
-    return ends.reshape(-1, 2)
 
 
 def _corner(

@@ -22,6 +22,7 @@ from madminer.io.setup_file import read_setup
 from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
 from madminer.reading.functions import ARGUMENTS, check_function
 from madminer.reading.objects import default_observables
+from madminer.reading.reliability import report_few_events, report_partial_systematics
 from madminer.reading.results import (
     AnalysedSample,
     ReadingResults,
@@ -363,6 +364,7 @@ class EventReader(ABC):
         logger.info("Cut flow:\n%s", cut_flow)
         self._warn_of_undefined(cut_flow)
         self._warn_of_repeated()
+        report_partial_systematics(self.samples)
         x = np.concatenate([part.x for part in analysed])
         ids = [
             np.full(
@@ -373,9 +375,12 @@ class EventReader(ABC):
         ]
         sampled = np.concatenate(ids)
         names = list(self.setup.physical_benchmarks)
+        weights = join_weights(analysed, self.reference_benchmark)
+        at_benchmarks = weights.matrix[:, : len(names)]  # these come first
+        report_few_events(self.setup, at_benchmarks, sampled, self.reference_benchmark)
         self.observations = dict(zip(self.observables, x.T, strict=True))
         self._evaluated = self.observations, self._declared()
-        self.weights = dict(join_weights(analysed, self.reference_benchmark))
+        self.weights = dict(weights)
         self.nuisance_parameters = nuisance_parameters
         self.events_sampling_benchmark_ids = sampled
         self.signal_events_per_benchmark = np.bincount(sampled[sampled >= 0], minlength=len(names))

@@ -27,6 +27,7 @@ __all__ = [
     "normalisation",
     "weight_ids",
     "weights_at_benchmarks",
+    "weights_of_benchmarks",
 ]
 
 logger = logging.getLogger(__name__)
@@ -300,13 +301,8 @@ def weight_ids(
     names = list(setup.physical_benchmarks)
     if sample.is_background:
         return dict.fromkeys(names)
-    header = LHEHeader() if header is None else header
-    candidates = _named_weights(names, found, header)
+    candidates = weights_of_benchmarks(setup, sample, found, header)
     is_suspect = bool(candidates.pop(sample.sampled_from))
-    if not all(candidates.values()):
-        for name, ids in weights_at_benchmarks(setup, sample, header).items():
-            if not candidates.get(name, True):
-                candidates[name] = [weight_id for weight_id in ids if weight_id in found]
     _check_unambiguous(sample, candidates)
     missing = [name for name, ids in candidates.items() if not ids]
     if missing:
@@ -315,6 +311,32 @@ def weight_ids(
     if renamed:
         logger.info("%s: weights of the benchmarks are taken to be %s", sample.path, renamed)
     return {name: None if name == sample.sampled_from else candidates[name][0] for name in names}
+
+
+def weights_of_benchmarks(
+    setup: AnalysisSetup,
+    sample: Sample,
+    found: Collection[str],
+    header: LHEHeader | None = None,
+) -> dict[str, list[str]]:
+    """Ids of the weights that may be those of each physical benchmark.
+
+    Args:
+        setup: Setup of the analysis.
+        sample: The sample; that of the benchmark it was generated at is looked for by name alone.
+        found: Ids of the weights in the events.
+        header: What stands before the events; None for ids alone.
+
+    Returns:
+        For each physical benchmark the ids, by its name or else by the parameter values.
+    """
+    header = LHEHeader() if header is None else header
+    candidates = _named_weights(list(setup.physical_benchmarks), found, header)
+    unknown = [name for name, ids in candidates.items() if not ids and name != sample.sampled_from]
+    by_value = weights_at_benchmarks(setup, sample, header) if unknown else {}
+    for name in unknown:
+        candidates[name] = [weight_id for weight_id in by_value[name] if weight_id in found]
+    return candidates
 
 
 def _named_weights(

@@ -116,10 +116,13 @@ def write_page(path: StrPath, page: str) -> None:
 
 
 def _has_colour_map(figure: Figure) -> bool:
-    """Whether there is an image, a filled contour or the like, but not lines of contours alone."""
+    """Whether there is an image, contours filled by a colour map, or the like."""
     coloured = (artist for artist in figure.findobj() if isinstance(artist, ScalarMappable))
     return any(
-        getattr(artist, "filled", True) for artist in coloured if artist.get_array() is not None
+        # contours of given colours, as shades, stand for no numbers
+        getattr(artist, "filled", True) and getattr(artist, "colors", None) is None
+        for artist in coloured
+        if artist.get_array() is not None
     )
 
 

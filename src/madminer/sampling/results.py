@@ -10,6 +10,7 @@ import numpy as np
 
 from madminer.errors import DataError, OptionError
 from madminer.io.sample_files import save_arrays
+from madminer.tables import Table, tables_html
 from madminer.typing import FloatArray, StrPath
 
 __all__ = [
@@ -29,6 +30,34 @@ _DENSITY_METHODS = ("nde", "scandal")
 _METHODS_WITH_SCORES = ("sally", "sallino", "scandal", "cascal", "rascal", "alices")
 _SCORES = ("t_xz", "t_xz0", "t_xz1")
 _RATIO_METHODS = ("carl", "cascal", "rolr", "rascal", "alice", "alices")
+
+
+_WHAT = {
+    "x": "observables",
+    "theta": "parameter points",
+    "theta0": "parameter points, numerator",
+    "theta1": "parameter points, denominator",
+    "y": "0 where drawn from theta0, 1 where from theta1",
+    "r_xz": "joint likelihood ratios",
+    "t_xz": "joint scores",
+    "t_xz0": "joint scores at theta0",
+    "t_xz1": "joint scores at theta1",
+    "w": "weights",
+}
+
+
+def arrays_table(arrays: Mapping[str, FloatArray], title: str) -> Table:
+    """The arrays of a sample: shapes, ranges and what they are, as a notebook shows them."""
+    rows = [
+        (
+            name,
+            str(values.shape),
+            f"{values.min():.4g} to {values.max():.4g}" if values.size else "",
+            _WHAT[name],
+        )
+        for name, values in arrays.items()
+    ]
+    return Table(("array", "shape", "values", "what"), rows, title)
 
 
 class Sample:
@@ -127,10 +156,21 @@ class Sample:
     def __repr__(self) -> str:
         """Shapes instead of numbers."""
         shapes = [f"{name} {values.shape}" for name, values in self._arrays().items()]
+        return f"{type(self).__name__}({', '.join(shapes)}; {self._sizes()})"
+
+    @property
+    def table(self) -> Table:
+        """The arrays: shapes, ranges and what they are."""
+        title = f"{type(self).__name__}: {len(self.w):,} events, {self._sizes()}"
+        return arrays_table(self._arrays(), title)
+
+    def _repr_html_(self) -> str:
+        return tables_html([self.table])
+
+    def _sizes(self) -> str:
         n_eff = float(np.min(cast("FloatArray", self._asdict()["n_eff"])))
         n_negative = int(np.count_nonzero(self.w < 0.0))
-        negative = f", {n_negative} negative" if n_negative else ""
-        return f"{type(self).__name__}({', '.join(shapes)}; n_eff {n_eff:.6g}{negative})"
+        return f"n_eff {n_eff:.6g}" + (f", {n_negative} negative" if n_negative else "")
 
     def _arrays(self) -> dict[str, FloatArray]:
         return {

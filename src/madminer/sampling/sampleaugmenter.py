@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar, Unpack
+from typing import ClassVar, TypeVar, Unpack
 
 import numpy as np
 
@@ -58,6 +58,17 @@ class SampleAugmenter(Sampler):
                 benchmark("sm"), 100_000, folder="samples", filename="train", seed=1
             )
     """
+
+    _calculates: ClassVar = (
+        "sample_train_plain",
+        "sample_train_local",
+        "sample_train_density",
+        "sample_train_ratio",
+        "sample_train_more_ratios",
+        "sample_test",
+        "weighted_local",
+        "cross_sections",
+    )
 
     @takes(SamplingOptions, without=("nuisance_score",))
     def sample_train_plain(

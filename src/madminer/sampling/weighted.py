@@ -23,6 +23,8 @@ from madminer.errors import DataError, NegativeWeightError, OptionError
 from madminer.sampling.augment import joint_score
 from madminer.sampling.bootstrap import bootstrap_counts
 from madminer.sampling.parameters import ThetaSpecification, specification
+from madminer.sampling.results import arrays_table
+from madminer.tables import Table, tables_html
 from madminer.typing import ArrayLike, FloatArray, ThetaLike
 
 __all__ = ["WeightedSample", "weighted_sample"]
@@ -53,6 +55,19 @@ class WeightedSample:
             f"WeightedSample({shapes}; theta {self.theta.tolist()}, "
             f"n_effective {self.n_effective:.6g})"
         )
+
+    @property
+    def table(self) -> Table:
+        """The arrays: shapes, ranges and what they are."""
+        point = ", ".join(f"{value:.4g}" for value in self.theta)
+        title = (
+            f"WeightedSample at theta = ({point}): {len(self.x):,} events, worth "
+            f"{self.n_effective:,.0f} unweighted ones"
+        )
+        return arrays_table({"x": self.x, "t_xz": self.t_xz, "w": self.w}, title)
+
+    def _repr_html_(self) -> str:
+        return tables_html([self.table])
 
     @property
     def probabilities(self) -> FloatArray:

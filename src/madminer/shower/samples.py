@@ -13,6 +13,7 @@ from madminer.errors import NoEventsError
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.models import AnalysisSetup
+from madminer.reading.reliability import report_ignored_weights
 from madminer.reading.sources import WeightSums, find_weights
 from madminer.reading.systematics import NuisanceWeight
 from madminer.reading.weights import Sample
@@ -85,6 +86,7 @@ def read_weights(sample: Sample, setup: AnalysisSetup) -> WeightTable:
     if first is None:
         raise NoEventsError(f"{sample.path} holds no events. Generate it again.")
     ids, nuisances = find_weights(setup, sample, file.header, first.weights.names)
+    report_ignored_weights(setup, sample, file.header, first.xwgtup, first.weights)
     nominal, weights, sums = [], [], WeightSums()
     for part in chain([first], parts):
         nominal.append(part.xwgtup)

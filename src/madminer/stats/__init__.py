@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from madminer.stats.grids import regular_grid
+from madminer.stats.grids import ranges_below, regular_grid
 from madminer.stats.histogram import (
     BinnedMoments,
     as_edges,
@@ -51,6 +51,7 @@ __all__ = [
     "p_values_from_q",
     "profile_matrix",
     "profiled",
+    "ranges_below",
     "regular_grid",
     "score_moment",
     "weighted_quantiles",

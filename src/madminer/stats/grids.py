@@ -1,4 +1,4 @@
-"""Regular grids of parameter points."""
+"""Regular grids of parameter points, and what lies between their points."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from madminer.checks import interval, refusal, sequence, whole
 from madminer.typing import FloatArray
 
-__all__ = ["regular_grid"]
+__all__ = ["ranges_below", "regular_grid"]
 
 _MOST_POINTS = 100_000_000
 
@@ -52,6 +52,29 @@ def regular_grid(
     axes = [np.linspace(low, high, n) for (low, high), n in zip(ranges, numbers, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     return grid.reshape(-1, len(ranges))
+
+
+def ranges_below(x: FloatArray, excess: FloatArray) -> FloatArray:
+    """Ranges in which a function is not positive, by linear interpolation.
+
+    Args:
+        x: Increasing positions, shape ``(n,)``.
+        excess: The finite values of the function there, shape ``(n,)``.
+
+    Returns:
+        Both ends of each range, shape ``(m, 2)``; a range ends with the first or last position
+        where the function is not positive there.
+
+    Examples:
+        >>> ranges_below(np.array([0.0, 1.0, 2.0, 3.0]), np.array([-1.0, 1.0, 3.0, -1.0]))
+        array([[0.  , 0.5 ],
+               [2.75, 3.  ]])
+    """
+    inside = excess <= 0.0
+    k = np.flatnonzero(inside[1:] != inside[:-1])
+    zeros = x[k] + (x[k + 1] - x[k]) * excess[k] / (excess[k] - excess[k + 1])
+    ends = np.concatenate([x[:1][inside[:1]], zeros, x[-1:][inside[-1:]]])
+    return ends.reshape(-1, 2)
 
 
 def _positive_whole(value: object, name: str) -> int:

@@ -12,7 +12,7 @@ from madminer.validation.judgement import Requirement, judge
 from madminer.validation.models import ValidatedModel
 from madminer.validation.result import ValidationCheck
 
-__all__ = ["match_checks", "region_checks", "untested_checks"]
+__all__ = ["match_checks", "region_checks", "training_checks", "untested_checks"]
 
 COLUMNS = Requirement(
     "observables",
@@ -54,7 +54,16 @@ REGION = Requirement(
     tolerance=3.0,
     side=1,
 )
-
+VARIED = Requirement(
+    "parameters in the training",
+    "different values of every parameter",
+    "What a parameter does is not learned from samples in which it is always zero: scores, ratios "
+    "and what mixes with it are noise.",
+    "Draw nuisance parameters at random (sample_train_ratio with nu0=iid_nuisance_parameters(); in "
+    "an analysis file nuisances: random), or train without them "
+    "(SampleAugmenter(..., include_nuisance_parameters=False); nuisances: none).",
+    side=1,
+)
 
 SCORES_KNOWN = Requirement(
     "joint scores",
@@ -79,6 +88,18 @@ def match_checks(model: ValidatedModel, events: ValidationEvents) -> list[Valida
         labels = [f"distance in {name}" for name in events.parameters or ()]
         found.append(judge(REFERENCE, labels, away / size, np.zeros(len(away))))
     return found
+
+
+def training_checks(model: ValidatedModel, events: ValidationEvents) -> list[ValidationCheck]:
+    """Whether the training varied every parameter that is tested; nothing where it did."""
+    is_tested = np.zeros(model.n_parameters, dtype=np.bool_)
+    for known in (events.theta, events.t_xz):
+        is_tested |= False if known is None else np.any(known != 0.0, axis=0)
+    untrained = model.is_untrained & is_tested
+    if not untrained.any():
+        return []
+    labels = [f"samples with {name} = 0 alone" for name in events.parameters or ()]
+    return [judge(VARIED, labels, untrained.astype(np.float64), np.zeros(len(untrained)))]
 
 
 def region_checks(model: ValidatedModel, events: ValidationEvents) -> list[ValidationCheck]:

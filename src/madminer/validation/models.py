@@ -15,7 +15,7 @@ from madminer.ml import (
     ScoreEstimator,
     load_estimator,
 )
-from madminer.typing import FloatArray, StrPath
+from madminer.typing import BoolArray, FloatArray, StrPath
 
 __all__ = ["ValidatedModel"]
 
@@ -81,6 +81,19 @@ class ValidatedModel:
         if "theta_means" not in arrays:
             return None
         return arrays["theta_means"][: self.n_parameters], arrays["theta_stds"][: self.n_parameters]
+
+    @cached_property
+    def is_untrained(self) -> BoolArray:
+        """Which parameters were zero in all of the training, shape ``(n_parameters,)``.
+
+        A column that never varies is left as it is, with the mean 0 and the width 1; so are all
+        where parameters were not to be scaled, of which nothing is known.
+        """
+        if self.trained_thetas is None:
+            return np.zeros(self.n_parameters, dtype=np.bool_)
+        means, stds = self.trained_thetas
+        is_plain: BoolArray = (means == 0.0) & (stds == 1.0)
+        return is_plain & ~np.all(is_plain)
 
     def scores(self, x: FloatArray, theta: FloatArray) -> FloatArray:
         """Scores of each member at one point, shape ``(n_members, n, m)``."""

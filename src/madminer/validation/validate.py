@@ -11,8 +11,14 @@ from madminer import checks
 from madminer.errors import OptionError, SetupError
 from madminer.io.event_paths import paths_and_factors
 from madminer.ml import Ensemble, Estimator
+from madminer.ml.validated import UndecidedValidation
 from madminer.typing import EventSource, FloatArray, StrPath, ThetaLike
-from madminer.validation.coverage import match_checks, region_checks, untested_checks
+from madminer.validation.coverage import (
+    match_checks,
+    region_checks,
+    training_checks,
+    untested_checks,
+)
 from madminer.validation.events import ValidationEvents
 from madminer.validation.models import ValidatedModel
 from madminer.validation.ratios import (
@@ -77,7 +83,8 @@ def validate(
 
         An estimator of ratios that is given as an object, not as a file, then knows where it was
         found calibrated, ``estimator.validated_thetas``, so that limits do not warn; at no point if
-        a check failed. Save it to keep this. Nothing is written to files.
+        a check failed; and ``estimator.undecided_validation`` if the events were too few to tell.
+        Save it to keep this. Nothing is written to files.
 
     Raises:
         OptionError: If the reference point is not known, or an option lies outside its range.
@@ -106,7 +113,11 @@ def validate(
         point = model.theta_ref if reference is None else reference
         events = _read(events, model, point, theta, parts)
     _check_sizes(model, events)
-    matching = [*match_checks(model, events), *region_checks(model, events)]
+    matching = [
+        *match_checks(model, events),
+        *training_checks(model, events),
+        *region_checks(model, events),
+    ]
     found = []
     if events.t_xz is not None and model.knows_scores:
         found += _score_checks(model, events)
@@ -133,6 +144,9 @@ def validate(
             estimator.validated_thetas = result.theta[:0]
         elif _is_calibrated(result):
             estimator.validated_thetas = result.theta
+        elif result.undecided:
+            n_checks = len(result.undecided)
+            estimator.undecided_validation = UndecidedValidation(result.theta, n_checks)
     return result
 
 

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import yaml
-from matplotlib.figure import Figure
 
 from madminer.analysis import DataAnalyzer
+from madminer.errors import DataError
 from madminer.fisherinformation import expected_limits
-from madminer.plotting import plot_fisher_information_contours_2d, plot_pvalue_limits
-from madminer.plotting.style import plot_style
+from madminer.limits.intervals import interval_texts, is_full_grid, region_words
 from madminer.report import Picture, Table, draw, render_page, write_page
+from madminer.stats import contour_level
 from madminer.text import one_line, with_error
 from madminer.typing import FloatArray
 from madminer.verdicts import ValidationCheck
+from madminer.workflow.report_figures import (
+    curve_figure,
+    ellipses_figure,
+    loss_figure,
+    map_figure,
+)
 from madminer.workflow.schema import Analysis
 
 if TYPE_CHECKING:
@@ -27,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["write_report"]
 
-LEVELS = (0.32, 0.05)
-"""p-values of the contours."""
+LEVELS = (0.68, 0.95)
+"""Confidence levels of intervals and contours."""
 
 
 def write_report(analysis: Analysis, places: Places) -> None:
@@ -43,16 +49,18 @@ def write_report(analysis: Analysis, places: Places) -> None:
     """
     validations = {name: _checks(places.validation(name)) for name in analysis.estimators}
     validations = {name: checks for name, checks in validations.items() if checks}
+    files = [Path(path) for path in _read(places.events)]
+    analyzer = DataAnalyzer(files[0] if len(files) == 1 else files)
     page = render_page(
         "madminer.workflow",
         "report.html.jinja",
         [check for checks in validations.values() for check in checks],
         title=analysis.report.title or analysis.name,
         text=analysis.report.text,
-        events=_events(places),
+        events=_events(analyzer),
         trainings={name: _training(places, name) for name in analysis.estimators},
         validations=validations,
-        information=_information(analysis, places),
+        information=_information(analysis, places, analyzer.setup.nuisance_labels),
         limits={name: _limits(analysis, places, name) for name in analysis.limits},
         settings=yaml.safe_dump(
             analysis.model_dump(mode="json", exclude_defaults=True), sort_keys=False
@@ -77,10 +85,8 @@ def _checks(path: Path) -> list[ValidationCheck]:
     return checks
 
 
-def _events(places: Places) -> Table:
-    """Number of events and cross section at each benchmark."""
-    files = [Path(path) for path in _read(places.events)]
-    analyzer = DataAnalyzer(files[0] if len(files) == 1 else files)
+def _events(analyzer: DataAnalyzer) -> Table:
+    """Cross section at each benchmark."""
     sigmas, errors = analyzer.xsecs(include_nuisance_benchmarks=False)
     rows = [
         (
@@ -100,152 +106,101 @@ def _training(places: Places, name: str) -> Picture | None:
     """Losses of each epoch."""
     if not places.training(name).exists():
         return None
-    figure = _loss_figure(_read(places.training(name)))
+    found = _read(places.training(name))
+    figure = loss_figure(found["losses"], found["validation_losses"])
     return draw(figure, f"Loss of {name} by epoch, training and validation.", encoding="svg")
 
 
-@plot_style
-def _loss_figure(found: dict[str, Any]) -> Figure:
-    figure, axes = plt.subplots(figsize=(5.0, 3.2))
-    for i, losses in enumerate(found["losses"]):
-        epochs = np.arange(1, len(losses) + 1)
-        axes.plot(epochs, losses, color="C0", label=None if i else "training")
-    for i, losses in enumerate(found["validation_losses"]):
-        values = [np.nan if loss is None else loss for loss in losses]
-        axes.plot(
-            np.arange(1, len(losses) + 1),
-            values,
-            "--",
-            color="C1",
-            label=None if i else "validation",
-        )
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("loss")
-    axes.legend(frameon=False)
-    return figure
-
-
-def _information(analysis: Analysis, places: Places) -> dict[str, Any] | None:
-    """Expected standard deviations of each parameter, and ellipses of two."""
+def _information(
+    analysis: Analysis, places: Places, short: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Information on each parameter, expected standard deviations, and ellipses of two."""
     if analysis.information is None:
         return None
     found = _read(places.information)
-    names = found["parameters"]
-    matrices = {label: np.array(entry["value"]) for label, entry in found["informations"].items()}
+    names = [one_line(short.get(name, name)) for name in found["parameters"]]
+    constraint = np.array(found["constraint"])
+    n_theta = len(names) - len(short)
+    matrices = {}
     rows = []
-    for label, entry in found["informations"].items():
+    for name, entry in found["informations"].items():
         matrix, covariance = np.array(entry["value"]), np.array(entry["covariance"])
-        errors = np.sqrt(np.maximum(np.einsum("ijij->ij", covariance), 0.0))
-        cells = [
-            with_error(float(matrix[i, i]), float(errors[i, i])) if i < len(matrix) else "–"
-            for i in range(len(names))
-        ]
-        rows.append((one_line(label), *cells))
+        label = one_line(name) + ("" if len(matrix) == len(names) else ", ν fixed")
+        errors = np.sqrt(np.maximum(np.einsum("ijij->ij", covariance), 0.0)).diagonal()
+        cells = map(with_error, matrix.diagonal().tolist(), errors.tolist())
+        rows.append(_row(label, cells, len(names)))
+        matrices[label] = matrix
+    constrained = {
+        label: matrix + constraint if len(matrix) == len(names) else matrix
+        for label, matrix in matrices.items()
+    }
+    widths = [_row(label, _widths(m), len(names)) for label, m in constrained.items()]
     return {
-        "table": Table(("analysis", *(f"information on {name}" for name in names)), rows),
+        "table": Table(("information on", *names), rows),
         "luminosity": f"{found['luminosity_inverse_pb'] / 1000.0:g}",
         "warnings": found["warnings"],
-        "precisions": _precisions(matrices, np.array(found["constraint"]), names),
-        "picture": _ellipses(matrices, names),
+        "precisions": Table(("standard deviation of", *names), widths),
+        "nuisances": names[n_theta:],
+        "picture": _ellipses(constrained, names[:n_theta]),
     }
 
 
-def _precisions(matrices: dict[str, Any], constraint: FloatArray, names: list[str]) -> Table:
-    rows = []
-    for label, matrix in matrices.items():
-        try:
-            knows_nu = len(matrix) == len(constraint)
-            widths = expected_limits(matrix + constraint if knows_nu else matrix).profiled
-            cells = [f"{width:.3g}" for width in widths]
-        except Exception:  # noqa: BLE001 (a direction without information has no width)
-            cells = ["–"] * len(matrix)
-        rows.append((one_line(label), *cells, *["–"] * (len(names) - len(cells))))
-    return Table(("analysis", *(f"standard deviation of {name}" for name in names)), rows)
+def _row(label: str, cells: Iterable[str], n: int) -> tuple[str, ...]:
+    """A row of n cells; of parameters that an analysis does not know there are none."""
+    known = list(cells)
+    return (label, *known, *["–"] * (n - len(known)))
 
 
-def _has_ellipse(matrix: FloatArray) -> bool:
-    """Guaranteed information can be negative, and any can be blind in a direction."""
-    values = np.linalg.eigvalsh(matrix)
-    return bool(values[0] > 1e-8 * values[-1])
+def _widths(matrix: FloatArray) -> list[str]:
+    try:
+        widths = expected_limits(matrix).profiled
+    except DataError:  # a guaranteed information can be negative
+        return ["–"] * len(matrix)
+    return ["∞" if np.isinf(width) else f"{width:.3g}" for width in widths]
 
 
-def _ellipses(matrices: dict[str, Any], names: list[str]) -> Picture | None:
-    shown = {label: m for label, m in matrices.items() if m.shape == (2, 2)}
-    regular = {label: m for label, m in shown.items() if _has_ellipse(m)}
-    if not regular:
+def _ellipses(matrices: Mapping[str, FloatArray], names: Sequence[str]) -> Picture | None:
+    """Information on two theory parameters, nuisance parameters profiled where they are known."""
+    if len(names) != 2:
         return None
-    widths = [float(expected_limits(m).profiled.max()) for m in regular.values()]
-    reach = min(2.0 * max(widths), 6.0 * min(widths))  # the best ones stay visible
-    figure, axes = plt.subplots(figsize=(5.0, 4.5))
-    plot_fisher_information_contours_2d(
-        list(regular.values()),
-        xlabel=names[0],
-        ylabel=names[1],
-        xrange=(-reach, reach),
-        yrange=(-reach, reach),
-        labels=list(regular),
-        ax=axes,
-    )
-    return draw(figure, f"Expected 1 sigma contours in {names[0]} and {names[1]}.", encoding="svg")
+    figure = ellipses_figure(matrices, names)
+    alt = f"Expected 1 sigma contours in {names[0]} and {names[1]}."
+    return None if figure is None else draw(figure, alt, encoding="svg")
 
 
 def _limits(analysis: Analysis, places: Places, name: str) -> dict[str, Any]:
-    found = _read(places.limits(name))
-    grid, p_values = np.array(found["theta_grid"]), np.array(found["p_values"])
-    rows = []
-    for i, parameter in enumerate(found["parameters"]):
-        cells = [f"{found['best_theta'][i]:.4g}"]
-        cells += [_range(grid[p_values >= level, i], grid[:, i]) for level in LEVELS]
-        rows.append((parameter, *cells))
-    columns = ("parameter", "best fit", *(f"{100 * (1 - level):g} % CL" for level in LEVELS))
+    found, options = _read(places.limits(name)), analysis.limits[name].options
+    grid, log_r = np.array(found["theta_grid"]), np.array(found["log_r"])
+    parameters = [one_line(parameter) for parameter in found["parameters"]]
+    dof = int(options.get("dof") or len(parameters))
+    levels = LEVELS if is_full_grid(grid) else ()
+    texts = [interval_texts(grid, log_r, level, dof) for level in levels]
+    best = (f"{value:.4g}" for value in found["best_theta"])
+    kind = region_words(len(parameters), dof)
+    columns = ("parameter", "best fit", *(f"{100 * level:g} % CL {kind}" for level in levels))
     return {
-        "table": Table(columns, rows),
+        "table": Table(columns, list(zip(parameters, best, *texts, strict=True))),
+        "parameters": parameters,
+        "is_joint": len(parameters) > 1 and dof > 1,
+        "critical": [f"{contour_level(level, dof):.2f}" for level in LEVELS],
         "mode": found["mode"],
         "n_observed": f"{found['n_observed']:.4g}",
         "scale_factor": found["scale_factor"],
         "warnings": found["warnings"],
-        "picture": _contours(analysis, found, name),
+        "picture": _contours(options, found, name),
     }
 
 
-def _range(inside: FloatArray, grid: FloatArray) -> str:
-    """Where values that are not excluded lie; an end of the grid is no limit."""
-    if not len(inside):
-        return "none"
-    low, high = float(inside.min()), float(inside.max())
-    left = "" if low > grid.min() else "≤ "
-    right = "" if high < grid.max() else "≥ "
-    return f"{left}{low:.4g} to {right}{high:.4g}"
-
-
-def _contours(analysis: Analysis, found: dict[str, Any], name: str) -> Picture | None:
-    options = analysis.limits[name].options
-    ranges, names = options.get("grid_ranges"), found["parameters"]
-    if ranges is None:
+def _contours(options: Mapping[str, Any], found: dict[str, Any], name: str) -> Picture | None:
+    """p-values of one parameter, or contours of two."""
+    names, ranges = found["parameters"], options.get("grid_ranges")
+    if ranges is None or len(names) > 2:
         return None
     p_values = np.array(found["p_values"])
-    alt = f"p-values of {name} in {' and '.join(names)}."
     if len(names) == 1:
-        figure, axes = plt.subplots(figsize=(5.0, 3.6))
-        axes.semilogy(np.array(found["theta_grid"])[:, 0], np.maximum(p_values, 1e-4))
-        for level in LEVELS:
-            axes.axhline(level, color="0.5", linestyle=":")
-        axes.set_xlabel(names[0])
-        axes.set_ylabel("p-value")
-        return draw(figure, alt, encoding="svg")
-    if len(names) != 2:
-        return None
-    resolutions = options.get("grid_resolutions", 25)
-    resolutions = [resolutions] * 2 if isinstance(resolutions, int) else list(resolutions)
-    best = int(np.argmax(found["log_r"]))
-    figure = plot_pvalue_limits(
-        [p_values],
-        [best],
-        [name],
-        [tuple(r) for r in ranges],
-        resolutions,
-        levels=list(LEVELS),
-        xlabel=names[0],
-        ylabel=names[1],
-    )
-    return draw(figure, alt, encoding="svg")
+        figure = curve_figure(np.array(found["theta_grid"])[:, 0], p_values, names[0], LEVELS)
+    else:
+        figure = map_figure(
+            p_values, name, names, ranges, options.get("grid_resolutions", 25), LEVELS
+        )
+    return draw(figure, f"p-values of {name} in {' and '.join(names)}.", encoding="svg")

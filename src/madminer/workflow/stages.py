@@ -7,14 +7,18 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
 from madminer.errors import EvidenceError, MadMinerError, OptionError
+from madminer.evidence import is_strict
+from madminer.executors import Messages, collect_messages, logged_warnings, this_process
 from madminer.io.atomic import atomic_path
 from madminer.io.file_sets import file_digest
 from madminer.ml.ensemble_training import workers
@@ -24,7 +28,7 @@ from madminer.text import one_line
 from madminer.workflow.analysis import AnalysisFile
 from madminer.workflow.report import write_report
 from madminer.workflow.schema import Analysis
-from madminer.workflow.tasks import Places, run_task
+from madminer.workflow.tasks import Places, member_name, run_task
 
 __all__ = ["KINDS", "Plan", "Stage", "plan_analysis"]
 
@@ -53,6 +57,7 @@ class Stage:
         after: Labels of the stages whose files it reads.
         files: Files from outside that it reads.
         seed: Its seed.
+        member: Which network of an ensemble it trains, from 1; None for other stages.
     """
 
     kind: str
@@ -61,11 +66,17 @@ class Stage:
     after: tuple[str, ...]
     files: tuple[Path, ...]
     seed: int
+    member: int | None = None
 
     @property
     def label(self) -> str:
-        """Kind and name."""
-        return f"{self.kind} {self.name}".strip()
+        """Kind and name, and the number of the network in its ensemble."""
+        return " ".join(str(part) for part in (self.kind, self.name, self.member) if part)
+
+    @property
+    def task(self) -> str:
+        """Name of what it does, by which its files are found."""
+        return self.name if self.member is None else member_name(self.name, self.member)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -113,21 +124,31 @@ class Plan(ShownAsTable):
             ("stage", "after", "state", "because"), rows, title, max_rows=max(len(rows), 1)
         )
 
+    @property
+    def warnings(self) -> dict[str, list[str]]:
+        """What stages that are up to date have said that may make results wrong, by label."""
+        left = {stage.label for stage in self.left}
+        found = {s.label: self._recorded(s, "warnings") for s in self.stages if s.label not in left}
+        return {label: texts for label, texts in found.items() if texts}
+
     def until(self, kind: str, name: str | None = None) -> Plan:
         """Only what a stage needs, and itself.
 
         Args:
-            kind: One of `KINDS`.
+            kind: One of `KINDS`, or the label of a stage, such as "limits expected".
             name: Which one of the kind; None for all.
 
         Raises:
             OptionError: If the analysis has no such stage.
         """
-        chosen = [s for s in self.stages if s.kind == kind and name in {None, s.name}]
+        if name is None:
+            kind, _, name = kind.partition(" ")
+        of_kind = [stage for stage in self.stages if stage.kind == kind]
+        chosen = [stage for stage in of_kind if name in {"", stage.name}]
         if not chosen:
-            known = ", ".join(stage.label for stage in self.stages)
+            known = ", ".join(stage.label for stage in of_kind or self.stages)
             raise OptionError(
-                f"The analysis has no stage {f'{kind} {name or str()}'.strip()!r}; it has {known}."
+                f"The analysis has no stage {f'{kind} {name}'.strip()!r}; it has {known}."
             )
         needed: set[str] = set()
         by_label = {stage.label: stage for stage in self.stages}
@@ -158,28 +179,32 @@ class Plan(ShownAsTable):
 
         Raises:
             MadMinerError: The first error of a stage; what runs is finished before.
-            EvidenceError: If an estimator is not validated, and the analysis asks for it.
+            EvidenceError: If an estimator is not validated, and the analysis asks for it; in strict
+                mode if a stage has said that a result may be wrong, in this run or earlier.
         """
         self.places.folder.mkdir(parents=True, exist_ok=True)
         (self.places.folder / ".stages").mkdir(exist_ok=True)
         if executor is None and n_processes in {None, 1}:
             for stage in self.left:
                 show(stage.label, None)
-                show(stage.label, self._done(stage, _work(stage, *self._context(stage))))
-            return
-        with workers(executor, n_processes, len(self.stages)) as pool:
-            self._run_through(pool, show)
+                show(stage.label, self._done(stage, _work(stage, self._context(stage))))
+        else:
+            with workers(executor, n_processes, len(self.stages)) as pool:
+                self._run_through(pool, show)
+        if is_strict() and (said := self.warnings):
+            lines = (f"{label}: {text}" for label, texts in said.items() for text in texts)
+            raise EvidenceError("\n".join(lines))
 
     def _run_through(self, pool: Executor, show: Callable[[str, float | None], None]) -> None:
         left = {stage.label: stage for stage in self.left}
-        running: dict[Future[float], Stage] = {}
+        running: dict[Future[_Outcome], Stage] = {}
         try:
             while left or running:
                 unfinished = set(left) | {stage.label for stage in running.values()}
                 for label, stage in list(left.items()):
                     if not unfinished & set(stage.after):
                         show(label, None)
-                        running[pool.submit(_work, left.pop(label), *self._context(stage))] = stage
+                        running[pool.submit(_work, left.pop(label), self._context(stage))] = stage
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     stage = running.pop(future)
@@ -188,23 +213,34 @@ class Plan(ShownAsTable):
             for future in running:
                 future.cancel()
 
-    def _context(self, stage: Stage) -> tuple[Analysis, Places, str]:
-        """What a stage needs beside itself: the analysis, where files are, where it stands."""
+    def _context(self, stage: Stage) -> _Context:
         keys = [_SECTIONS[stage.kind], *([stage.name] if stage.name else [])]
-        return self.analysis.analysis, self.places, self.analysis.file.place(*keys)
+        return _Context(
+            analysis=self.analysis.analysis,
+            places=self.places,
+            place=self.analysis.file.place(*keys),
+            record=self._record(stage),
+            key=self._keys()[stage.label],
+            home=this_process(),
+        )
 
-    def _done(self, stage: Stage, seconds: float) -> float:
-        """Write down that a stage is done; a validation that failed ends the run."""
-        record = {"key": self._keys()[stage.label], "seconds": seconds}
-        with atomic_path(self._record(stage)) as temporary:
-            temporary.write_text(json.dumps(record), encoding="utf-8")
+    def _done(self, stage: Stage, outcome: _Outcome) -> float:
+        """Repeat what a stage has said elsewhere; a validation that failed ends the run."""
+        seconds, messages = outcome
+        messages.repeat(f"{stage.label}: ")
         if stage.kind == "validate" and self.analysis.analysis.validation.must_pass:
             _check_validation(self.places.validation(stage.name))
         return seconds
 
     def _record(self, stage: Stage) -> Path:
-        name = f"{stage.kind}.{stage.name}".rstrip(".")
-        return self.places.folder / ".stages" / f"{name}.json"
+        return self.places.folder / ".stages" / f"{stage.label.replace(' ', '.')}.json"
+
+    def _recorded(self, stage: Stage, entry: str) -> Any:
+        """What the last run of a stage has written down; None if there was none."""
+        try:
+            return json.loads(self._record(stage).read_text(encoding="utf-8"))[entry]
+        except (OSError, ValueError, KeyError):
+            return None
 
     def _reasons(self) -> dict[str, str]:
         """Why each stage must run; empty for those that are up to date."""
@@ -212,10 +248,7 @@ class Plan(ShownAsTable):
         keys = self._keys()
         for stage in self.stages:
             before = [label for label in stage.after if reasons.get(label)]
-            try:
-                key = json.loads(self._record(stage).read_text(encoding="utf-8"))["key"]
-            except (OSError, ValueError, KeyError):
-                key = None
+            key = self._recorded(stage, "key")
             if before:
                 reasons[stage.label] = f"{before[0]} runs"
             elif key is None:
@@ -263,6 +296,7 @@ def outputs(stage: Stage, places: Places) -> list[Path]:
         "simulate": [places.simulation(name)],
         "read": [places.events],
         "sample": [places.sample(name, "x")],
+        "train": [places.training(stage.task)],
         "validate": [places.validation(name)],
         "fisher": [places.information],
         "limits": [places.limits(name)],
@@ -281,12 +315,14 @@ def _stages(given: AnalysisFile) -> Iterator[Stage]:
         section: BaseModel,
         after: Iterable[str] = (),
         files: Sequence[Path | None] = (),
+        member: int | None = None,
     ) -> Stage:
-        own = int.from_bytes(hashlib.sha256(f"{kind} {name}".encode()).digest()[:4])
+        label = f"{kind} {name}" if member is None else f"{kind} {name} {member}"
+        own = int.from_bytes(hashlib.sha256(label.encode()).digest()[:4])
         entropy = [int(numbers.entropy or 0), own]  # type: ignore[arg-type]  # a whole number
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
         paths = tuple(given.path(path) for path in files if path is not None)
-        return Stage(kind, name, section, tuple(after), paths, seed)
+        return Stage(kind, name, section, tuple(after), paths, seed, member)
 
     yield stage("setup", "", analysis.setup, files=[analysis.setup.file])
     for name, simulation in analysis.simulation.items():
@@ -298,7 +334,14 @@ def _stages(given: AnalysisFile) -> Iterator[Stage]:
     for name, sample in analysis.samples.items():
         yield stage("sample", name, sample, ["read"])
     for name, estimator in analysis.estimators.items():
-        yield stage("train", name, estimator, [f"sample {estimator.sample}"])
+        samples = [estimator.sample, estimator.validation_sample]
+        drawn, n = [f"sample {s}" for s in samples if s is not None], estimator.n_members
+        one = estimator.model_copy(update={"n_members": 1})  # more members leave the others alone
+        members = [
+            stage("train", name, one, drawn, member=i + 1) for i in range(n if n > 1 else 0)
+        ]
+        yield from members
+        yield stage("train", name, estimator, [*drawn, *(member.label for member in members)])
     validated = analysis.validation.estimators
     validated = tuple(analysis.estimators) if validated is None else validated
     for name in validated:
@@ -319,20 +362,58 @@ def _stages(given: AnalysisFile) -> Iterator[Stage]:
     yield stage("report", "", analysis.report, ["read", *last])
 
 
-def _work(stage: Stage, analysis: Analysis, places: Places, place: str) -> float:
-    """Do one stage, here or in another process; returns the seconds that it took."""
+_Outcome = tuple[float, Messages]
+"""Seconds that a stage took, and what it said in another process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Context:
+    """What a stage needs beside itself.
+
+    Args:
+        analysis: The analysis.
+        places: Where files are.
+        place: File and line of its section.
+        record: Where it writes down that it is done.
+        key: What is written there.
+        home: The process that asks for it.
+    """
+
+    analysis: Analysis
+    places: Places
+    place: str
+    record: Path
+    key: str
+    home: str
+
+
+def _work(stage: Stage, context: _Context) -> _Outcome:
+    """Do one stage, here or in another process, and write down that it is done."""
     begin = time.monotonic()
-    with silence_progress():
-        try:
-            if stage.kind == "report":
-                write_report(analysis, places)
-            else:
-                run_task(stage.kind, stage.name, stage.section, places, stage.seed)
-        except MadMinerError as error:
-            raise type(error)(f"{place}: {stage.label}: {error}") from error
-        except TypeError as error:  # an option that a function does not take
-            raise OptionError(f"{place}: {stage.label}: {error}") from error
-    return time.monotonic() - begin
+    is_here = context.home == this_process()  # then messages arrive at once
+    with (
+        nullcontext(Messages()) if is_here else collect_messages() as messages,
+        logged_warnings() as texts,
+        silence_progress(),
+    ):
+        _do(stage, context)
+    seconds = time.monotonic() - begin
+    record = {"key": context.key, "seconds": seconds, "warnings": texts}
+    with atomic_path(context.record) as temporary:
+        temporary.write_text(json.dumps(record), encoding="utf-8")
+    return seconds, messages
+
+
+def _do(stage: Stage, context: _Context) -> None:
+    try:
+        if stage.kind == "report":
+            write_report(context.analysis, context.places)
+        else:
+            run_task(stage.kind, stage.task, stage.section, context.places, stage.seed)
+    except MadMinerError as error:
+        raise type(error)(f"{context.place}: {stage.label}: {error}") from error
+    except TypeError as error:  # an option that a function does not take
+        raise OptionError(f"{context.place}: {stage.label}: {error}") from error
 
 
 _SECTIONS = {

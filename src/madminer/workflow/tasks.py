@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from madminer import sampling
 from madminer.checks import refusal
 from madminer.core.madminer import MadMiner
 from madminer.delphes import DelphesReader
+from madminer.evidence import report_weakness
 from madminer.executors import logged_warnings
 from madminer.fisherinformation import FisherInformation
 from madminer.io.atomic import atomic_path
@@ -45,7 +47,14 @@ from madminer.workflow.schema import (
     Validation,
 )
 
-__all__ = ["Places", "run_task"]
+__all__ = ["Places", "member_name", "run_task"]
+
+logger = logging.getLogger(__name__)
+
+
+def member_name(name: str, number: int) -> str:
+    """Name of a network of an ensemble, by which its files are found."""
+    return f"members/{name}_{number}"
 
 
 class Places:
@@ -313,27 +322,22 @@ def _weighted_sample(sampler: SampleAugmenter, name: str, section: Sample, place
 
 
 def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
-    kind = ESTIMATORS[section.type]
+    if section.n_members > 1:
+        _put_together(name, section, places)
+        return
     data = _training_data(section, places)
     options: dict[str, Any] = {"seed": seed, **section.options, **data}
     if section.type == "score":
         theta = np.load(places.sample(section.sample, "theta"), allow_pickle=False)
         options.setdefault("theta_ref", theta[0])
-    if section.n_members == 1:
-        estimator = kind(**section.settings)
-        checkpoint = _checkpoint(places, name, section, data, seed)
-        histories = [
-            estimator.train(
-                section.method, **options, checkpoint=checkpoint, resume=checkpoint.exists()
-            )
-        ]
-        estimator.save(places.model(name))
-        for file in checkpoint.parent.glob(f"train.{name}.*.checkpoint"):
-            file.unlink()
-    else:
-        ensemble = Ensemble([kind(**section.settings) for _ in range(section.n_members)])
-        histories = ensemble.train_all(method=section.method, **options)
-        ensemble.save(places.model(name))
+    estimator = ESTIMATORS[section.type](**section.settings)
+    checkpoint = _checkpoint(places, name, section, data, seed)
+    history = estimator.train(
+        section.method, **options, checkpoint=checkpoint, resume=checkpoint.exists()
+    )
+    estimator.save(places.model(name))
+    for file in checkpoint.parent.glob(f"{checkpoint.name.partition('.')[0]}.*.checkpoint"):
+        file.unlink()
     # what the validation must know: where the score was taken, or the denominator of the ratio
     array = "theta1" if places.sample(section.sample, "theta1").exists() else "theta"
     reference = np.load(places.sample(section.sample, array), allow_pickle=False)[0]
@@ -342,10 +346,22 @@ def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
         {
             "type": section.type,
             "reference": reference.tolist(),
-            "losses": [history.train_losses for history in histories],
-            "validation_losses": [history.validation_losses for history in histories],
+            "losses": [history.train_losses],
+            "validation_losses": [history.validation_losses],
         },
     )
+
+
+def _put_together(name: str, section: Estimator, places: Places) -> None:
+    """Make an ensemble of its trained networks."""
+    members = [member_name(name, number + 1) for number in range(section.n_members)]
+    Ensemble([places.model(member) for member in members]).save(places.model(name))
+    trainings = [json.loads(places.training(m).read_text(encoding="utf-8")) for m in members]
+    losses = {
+        key: [one for training in trainings for one in training[key]]
+        for key in ("losses", "validation_losses")
+    }
+    _write_json(places.training(name), {**trainings[0], **losses})
 
 
 def _checkpoint(
@@ -358,24 +374,32 @@ def _checkpoint(
         {column: file_digest(file) for column, file in data.items()},
     ]
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-    return places.folder / ".stages" / f"train.{name}.{key}.checkpoint"
+    return places.folder / ".stages" / f"train-{name.replace('/', '-')}.{key}.checkpoint"
 
 
 def _training_data(section: Estimator, places: Places) -> dict[str, Path]:
     """Files of the arrays that a training needs, by the names of ``train``."""
+    data = _arrays(section, section.sample, places)
+    if section.validation_sample is None:
+        return data
+    validation = _arrays(section, section.validation_sample, places)
+    return data | {f"{name}_val": file for name, file in validation.items()}
+
+
+def _arrays(section: Estimator, sample: str, places: Places) -> dict[str, Path]:
     family = ESTIMATORS[section.type].family
-    names = {"theta": "theta0"} if places.sample(section.sample, "theta0").exists() else {}
+    names = {"theta": "theta0"} if places.sample(sample, "theta0").exists() else {}
     data = {}
     for column in required_columns(family, find_method(family, section.method)):
-        file = places.sample(section.sample, names.get(column, column))
+        file = places.sample(sample, names.get(column, column))
         if not file.exists():
             raise refusal(
-                f"The sample {section.sample!r} for the method {section.method!r}",
+                f"The sample {sample!r} for the method {section.method!r}",
                 f"one with the array {column}, as of another kind",
                 file.name,
             )
         data[column] = file
-    weights = places.sample(section.sample, "w")
+    weights = places.sample(sample, "w")
     return {**data, "sample_weight": weights} if weights.exists() else data
 
 
@@ -395,6 +419,15 @@ def _validate(name: str, section: Validation, places: Places, seed: int) -> None
     model.save(places.model(name))  # with the points at which it was found calibrated
     result.write_html(places.validation(name).with_suffix(".html"))
     result.write_json(places.validation(name))
+    if result.undecided:
+        report_weakness(
+            logger,
+            "%d of %d checks of %s are undecided: the events do not suffice to tell. See %s.",
+            len(result.undecided),
+            len(result.checks),
+            name,
+            places.validation(name).with_suffix(".html"),
+        )
 
 
 def _inform(name: str, section: Information, places: Places, seed: int) -> None:  # noqa: ARG001

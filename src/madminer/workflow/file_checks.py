@@ -1,0 +1,243 @@
+"""Checks of an analysis file that its form alone cannot make, before anything runs.
+
+Names are looked up where they are defined; options are compared with the signature of the function
+that they belong to, and their values are given to whatever checks them there. What only the results
+of stages can tell is left to these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from inspect import Parameter, signature
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from madminer.executors import collect_messages
+from madminer.fisherinformation.selection import event_function
+from madminer.likelihood.histograms import HistBins, fixed_binning, numbers_of_bins
+from madminer.limits import regular_grid
+from madminer.limits.asymptotic_limits import grid_points
+from madminer.limits.options import LimitOptions
+from madminer.ml.estimator_types import ESTIMATORS
+from madminer.ml.methods import FAMILIES, find_method, required_columns
+from madminer.ml.options import TrainingOptions
+from madminer.models import AnalysisSetup
+from madminer.sampling import SampleAugmenter
+from madminer.sampling.options import SamplingOptions
+from madminer.sampling.results import LocalSample, PlainSample, RatioSample
+from madminer.workflow.event_checks import Check, check_events, check_setup, check_simulations
+from madminer.workflow.faults import Fault, Faults, keywords
+from madminer.workflow.point_checks import check_points, far_points
+from madminer.workflow.schema import Analysis, Estimator, Limits, Sample
+
+__all__ = ["check_analysis"]
+
+_COLUMNS: Final = {
+    "local": LocalSample._fields,
+    "weighted": LocalSample._fields,
+    "density": LocalSample._fields,
+    "ratio": (*RatioSample._fields, "theta"),  # that of the numerator
+    "plain": PlainSample._fields,
+}
+"""Arrays of a sample, by its kind."""
+
+_POINTS: Final = ("theta", "theta0", "theta1", "n_samples")
+_GRID: Final = ("grid_ranges", "grid_resolutions")
+
+
+def check_analysis(analysis: Analysis, root: Path) -> tuple[list[Fault], list[Fault]]:
+    """Find what is wrong with an analysis, and what is doubtful.
+
+    Args:
+        analysis: The analysis.
+        root: Folder from which its paths start.
+
+    Returns:
+        faults: What will not run.
+        doubts: What runs, but with results that may be wrong.
+    """
+    with collect_messages(), TemporaryDirectory() as folder:
+        check = Check(analysis, root, Path(folder))
+        declared = check_setup(check)
+        if declared is not None:
+            check_simulations(check, declared)
+        setup = check_events(check, declared)
+        for name, estimator in analysis.estimators.items():
+            _check_estimator(check, estimator, "estimators", name)
+    faults = check.faults
+    for name, sample in analysis.samples.items():
+        _check_sample(sample, faults, "samples", name)
+    _check_names(analysis, faults)
+    for name, limits in analysis.limits.items():
+        _check_limits(check, limits, "limits", name)
+    if setup is None:
+        return faults.found, []
+    check_points(analysis, setup, faults)
+    _check_histograms(analysis, setup, faults)
+    return faults.found, [] if faults.found else list(far_points(analysis, setup))
+
+
+def _check_sample(sample: Sample, faults: Faults, *keys: object) -> None:
+    kind = "weighted_local" if sample.kind == "weighted" else f"sample_train_{sample.kind}"
+    known = keywords(getattr(SampleAugmenter, kind), without=_POINTS)
+    by_run = ("folder", "filename", "file_format", "seed")
+    if faults.has_options(sample.options, known, *keys, "options", by_run=by_run):
+        _check_fields(SamplingOptions, sample.options, faults, *keys, "options")
+
+
+def _check_fields(kind: type, options: Mapping[str, Any], faults: Faults, *keys: object) -> None:
+    """Check the values of those options that are fields of a dataclass."""
+    names = {entry.name for entry in fields(kind)}
+    own = {name: value for name, value in options.items() if name in names}
+    faults.attempt(partial(kind, **own), own, *keys)
+
+
+def _check_estimator(check: Check, estimator: Estimator, *keys: object) -> None:
+    faults, kind, samples = check.faults, ESTIMATORS[estimator.type], check.analysis.samples
+    methods, what = sorted(FAMILIES[kind.family].methods), f"{estimator.type} method"
+    has_method = faults.has_name(what, estimator.method, methods, *keys, "method")
+    named = {"sample": estimator.sample, "validation_sample": estimator.validation_sample}
+    for entry, name in named.items():
+        is_known = name is None or faults.has_name("sample", name, samples, *keys, entry)
+        if name is not None and is_known and has_method:
+            _check_columns(estimator, samples[name].kind, faults, *keys, entry)
+    _check_settings(check, estimator, *keys, "settings")
+    names = {entry.name for entry in fields(TrainingOptions)}
+    known = [
+        name
+        for name, argument in signature(kind.train).parameters.items()
+        if name in names or argument.kind is Parameter.KEYWORD_ONLY
+    ]
+    by_run = ("checkpoint", "resume", "callbacks")
+    if faults.has_options(estimator.options, known, *keys, "options", by_run=by_run):
+        _check_fields(TrainingOptions, estimator.options, faults, *keys, "options")
+
+
+def _check_settings(check: Check, estimator: Estimator, *keys: object) -> None:
+    """Make the estimator; where it knows morphing, with that of the setup."""
+    kind, settings = ESTIMATORS[estimator.type], estimator.settings
+    known, of_setup = keywords(kind, without=["morphing"]), "morphing_setup_filename"
+    has_file = of_setup in known and check.setup_file.is_file()  # not if the setup is faulty
+    file: dict[str, Any] = {of_setup: check.setup_file} if has_file else {}
+    if check.faults.has_options(settings, known, *keys, by_run=[of_setup]):
+        check.faults.attempt(partial(kind, **settings, **file), settings, *keys)
+
+
+def _check_columns(estimator: Estimator, kind: str, faults: Faults, *keys: object) -> None:
+    """Whether a sample has what the method learns from."""
+    terms = find_method(estimator.type, estimator.method)
+    needed = set(required_columns(estimator.type, terms))
+    if missing := sorted(needed - set(_COLUMNS[kind])):
+        fitting = [other for other, names in _COLUMNS.items() if needed <= set(names)]
+        remedy = f"take a sample of kind {' or '.join(fitting)}" if fitting else "no kind has them"
+        faults.add(
+            f"{estimator.method} learns from {', '.join(missing)}, which a sample of kind {kind} "
+            f"does not have; {remedy}.",
+            *keys,
+        )
+
+
+def _check_names(analysis: Analysis, faults: Faults) -> None:
+    """Estimators that are named by other sections."""
+    known = analysis.estimators
+    validated = analysis.validation.estimators or ()
+    faults.has_names("estimator", validated, known, "validation", "estimators")
+    if analysis.information is not None:
+        used = analysis.information.estimators
+        faults.has_names("estimator", used, known, "information", "estimators")
+
+
+def _check_limits(check: Check, limits: Limits, *keys: object) -> None:
+    faults, options = check.faults, limits.options
+    if limits.observed is not None:
+        faults.has_file(check.root / limits.observed, *keys, "observed")
+    if limits.estimator is not None:
+        _check_mode(check.analysis, limits, faults, *keys, "estimator")
+    place = (*keys, "options")
+    known = keywords(LimitOptions)
+    if not faults.has_options(options, known, *place, by_run=["model_file"]):
+        return
+    faults.attempt(partial(LimitOptions, **options), options, *place)
+    if "grid_ranges" not in options and "thetas_eval" not in options:
+        faults.add("limits need grid_ranges or thetas_eval.", *place)
+    if "grid_ranges" in options:
+        grid = {name: options.get(name, 25) for name in _GRID}
+        faults.attempt(partial(regular_grid, **grid), grid, *place)
+    if limits.mode == "histo" and options.get("hist_vars") is None:
+        faults.add("mode histo needs hist_vars, the observables that are histogrammed.", *place)
+
+
+def _check_mode(analysis: Analysis, limits: Limits, faults: Faults, *keys: object) -> None:
+    """Whether the estimator is of the kind that the mode takes."""
+    name = limits.estimator or ""
+    if not faults.has_name("estimator", name, analysis.estimators, *keys):
+        return
+    kind = analysis.estimators[name].type
+    if (kind == "score") != (limits.mode != "ml"):
+        wanted = "a ratio or likelihood" if limits.mode == "ml" else "a score"
+        faults.add(
+            f"mode {limits.mode} needs an estimator of {wanted}, but {name!r} is one of type "
+            f"{kind}.",
+            *keys,
+        )
+
+
+def _check_histograms(analysis: Analysis, setup: AnalysisSetup, faults: Faults) -> None:
+    if analysis.information is not None:
+        observables = analysis.information.histograms
+        _check_observables(observables, observables, setup, faults, "information", "histograms")
+    for name, limits in analysis.limits.items():
+        _check_axes(limits, setup, faults, "limits", name, "options")
+
+
+def _check_observables(
+    names: Iterable[object],
+    places: Iterable[object],
+    setup: AnalysisSetup,
+    faults: Faults,
+    *keys: object,
+) -> None:
+    """Names of observables, or expressions in them."""
+    for name, place in zip(names, places, strict=True):
+        faults.attempt(partial(event_function, name, list(setup.observables)), {}, *keys, place)
+
+
+def _check_axes(limits: Limits, setup: AnalysisSetup, faults: Faults, *keys: object) -> None:
+    """Whether grids and histograms have the axes of the setup."""
+    options, parameters = limits.options, list(setup.parameters)
+    ranges, points = options.get("grid_ranges"), options.get("thetas_eval")
+    if isinstance(ranges, list) and len(ranges) != len(parameters):
+        needed = f"a range for each of {', '.join(parameters)}"
+        faults.add(f"needs {needed}, got {len(ranges)}.", *keys, "grid_ranges")
+    if points is not None:
+        call = partial(grid_points, points, len(parameters))
+        faults.attempt(call, {}, *keys, "thetas_eval")
+    if (reference := options.get("thetaref")) is not None:
+        faults.attempt(partial(setup.theta, reference), {}, *keys, "thetaref")
+    axes = _axes(limits, len(parameters))
+    if limits.mode == "histo":
+        _check_observables(axes, range(len(axes)), setup, faults, *keys, "hist_vars")
+    if (bins := options.get("hist_bins")) is not None and axes:
+        faults.attempt(partial(_binning, bins, len(axes)), {}, *keys, "hist_bins")
+
+
+def _axes(limits: Limits, n_parameters: int) -> Sequence[object]:
+    """What is histogrammed."""
+    components = limits.options.get("score_components") or range(n_parameters)
+    axes: dict[str, Any] = {
+        "histo": limits.options.get("hist_vars"),
+        "sally": components,
+        "adaptive-sally": components,
+        "sallino": range(1),
+    }
+    found = axes.get(limits.mode)
+    return found if isinstance(found, list | range) else ()
+
+
+def _binning(bins: HistBins, n: int) -> object:
+    """Numbers of bins or edges of each statistic, whichever they are."""
+    numbers = numbers_of_bins(bins, n)
+    return fixed_binning(bins, n) if numbers is None else numbers
