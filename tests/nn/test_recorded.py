@@ -67,6 +67,7 @@ class Tape:
     def __init__(self) -> None:
         self.is_recording = False
         self.operations: list[Callable[[], object]] = []
+        self.streams: list[object] = []
 
     def do(self, operation: Callable[[], object]) -> None:
         if self.is_recording:
@@ -92,6 +93,7 @@ def tape(monkeypatch: pytest.MonkeyPatch) -> Tape:
     monkeypatch.setattr("madminer.nn.recorded.records_on", lambda _: True)
     monkeypatch.setattr("torch.cuda.Stream", lambda: stream)
     monkeypatch.setattr("torch.cuda.current_stream", lambda: stream)
+    monkeypatch.setattr("torch.cuda.set_stream", tape.streams.append)
     monkeypatch.setattr("torch.cuda.stream", lambda _: nullcontext())
     monkeypatch.setattr("torch.cuda.CUDAGraph", lambda: tape)
     monkeypatch.setattr("torch.cuda.graph", tape.graph)
@@ -122,6 +124,7 @@ def test_a_refusal_is_one_warning(
     assert total.item() == 6.0
     (record,) = caplog.records
     assert "cannot record the steps of this training (operation not permitted)" in record.message
+    assert tape.streams == [torch.cuda.current_stream()]  # as before
 
 
 @pytest.fixture

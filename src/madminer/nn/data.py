@@ -253,8 +253,12 @@ def _brought(
         yield from map(take, places)
         return
 
+    is_gpu = device.type == "cuda"
+    stream = torch.cuda.current_stream(device) if is_gpu else None  # that of the steps
+
     def bring(place: _Place) -> dict[str, Tensor]:
-        return {name: _sent(column, device) for name, column in take(place).items()}
+        with torch.cuda.stream(stream):
+            return {name: _sent(column, device) for name, column in take(place).items()}
 
     with ThreadPoolExecutor(1) as reader:
         ahead: Future[dict[str, Tensor]] | None = None

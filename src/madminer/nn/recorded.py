@@ -196,12 +196,20 @@ def recorded(run: Callable[[], None], changed: Sequence[Tensor]) -> Callable[[],
 
 def _capture(run: Callable[[], None]) -> torch.cuda.CUDAGraph:
     """Run a few times beside other work, as CUDA asks for, then record without running."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
+    stream, usual = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(usual)
     with torch.cuda.stream(stream):
         for _ in range(_WARM_UPS):
             run()
-    torch.cuda.current_stream().wait_stream(stream)
+    usual.wait_stream(stream)
+    try:
+        return _record(run)
+    except RuntimeError:
+        torch.cuda.set_stream(usual)  # a recording that fails leaves its own stream behind
+        raise
+
+
+def _record(run: Callable[[], None]) -> torch.cuda.CUDAGraph:
     graph = torch.cuda.CUDAGraph()
     with warnings.catch_warnings():  # one more than the error if nothing could be recorded
         warnings.filterwarnings("ignore", "The CUDA Graph is empty", UserWarning)

@@ -249,10 +249,11 @@ def _sample_call(
 def _declare_detector(check: Check, reader: EventReader) -> None:
     """Resolutions, and the card of a detector."""
     events, faults = check.analysis.events, check.faults
+    card = events.card(check.root)
     entries: dict[str, list[tuple[Options, Keys]]] = {
         "set_smearing": [(given, ("smearing", i)) for i, given in enumerate(events.smearing)],
         "set_met_noise": [(events.met_noise, ("met_noise",))] if events.met_noise else [],
-        "set_detector": [({"card": events.detector}, ("detector",))] if events.detector else [],
+        "set_detector": [({"card": card}, ("detector",))] if card else [],
     }
     for method, calls in entries.items():
         for options, keys in calls:

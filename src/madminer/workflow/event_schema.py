@@ -296,3 +296,9 @@ class Events(Part):
         if self.files and further:
             raise ValueError(f"files were read before and take no {', '.join(sorted(further))}")
         return self
+
+    def card(self, root: Path) -> str | None:
+        """The card of the detector; that of a file starts from the folder of the analysis file."""
+        if self.detector is None or not (root / self.detector).is_file():
+            return self.detector
+        return str(root / self.detector)

@@ -337,9 +337,7 @@ def _stages(given: AnalysisFile) -> Iterator[Stage]:
         samples = [estimator.sample, estimator.validation_sample]
         drawn, n = [f"sample {s}" for s in samples if s is not None], estimator.n_members
         one = estimator.model_copy(update={"n_members": 1})  # more members leave the others alone
-        members = [
-            stage("train", name, one, drawn, member=i + 1) for i in range(n if n > 1 else 0)
-        ]
+        members = [stage("train", name, one, drawn, member=i + 1) for i in range(n if n > 1 else 0)]
         yield from members
         yield stage("train", name, estimator, [*drawn, *(member.label for member in members)])
     validated = analysis.validation.estimators

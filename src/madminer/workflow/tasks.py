@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from inspect import signature
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -236,7 +237,7 @@ def _read_events(name: str, section: Events, places: Places, seed: int) -> None:
     reader = readers[section.reader](places.setup)
     for sample in section.samples:
         _add_sample(reader, section.reader, sample, places)
-    _declare(reader, section)
+    _declare(reader, section, places)
     options = dict(section.options)
     if section.reader == "delphes":
         delphes = {k: options.pop(k) for k in ("delphes_directory", "delphes_card") if k in options}
@@ -267,14 +268,14 @@ def _add_sample(reader: Any, kind: str, sample: EventSample, places: Places) -> 
             reader.add_sample(file, sample.sampled_from or benchmark, **options)
 
 
-def _declare(reader: Any, section: Events) -> None:
+def _declare(reader: Any, section: Events, places: Places) -> None:
     """Resolutions, observables, cuts, efficiencies."""
     for options in section.smearing:
         reader.set_smearing(**options)
     if section.met_noise:
         reader.set_met_noise(**section.met_noise)
     if section.detector is not None:
-        reader.set_detector(section.detector)
+        reader.set_detector(section.card(places.root))
     if section.observables == "default":
         reader.add_default_observables()
     else:
@@ -330,7 +331,10 @@ def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
     if section.type == "score":
         theta = np.load(places.sample(section.sample, "theta"), allow_pickle=False)
         options.setdefault("theta_ref", theta[0])
-    estimator = ESTIMATORS[section.type](**section.settings)
+    kind, settings = ESTIMATORS[section.type], dict(section.settings)
+    if "morphing_setup_filename" in signature(kind).parameters:
+        settings["morphing_setup_filename"] = places.setup
+    estimator = kind(**settings)
     checkpoint = _checkpoint(places, name, section, data, seed)
     history = estimator.train(
         section.method, **options, checkpoint=checkpoint, resume=checkpoint.exists()
