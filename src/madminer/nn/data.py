@@ -12,8 +12,10 @@ device a block ahead of its use, by a thread of their own.
 from __future__ import annotations
 
 import mmap
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -32,6 +34,7 @@ __all__ = [
     "chunks",
     "fits_on",
     "gather",
+    "recording",
     "release_pages",
     "stacked_batches",
 ]
@@ -240,6 +243,10 @@ def fits_on(device: torch.device, n_bytes: int, n_events: int) -> bool:
     return n_bytes + _ORDER_BYTES * n_events < _LARGEST_SHARE * free
 
 
+recording = threading.Lock()
+"""Held while operations are recorded (`madminer.nn.recorded`), which others on the same graphics
+processor would spoil."""
+
 _Place = TypeVar("_Place")
 
 
@@ -257,7 +264,7 @@ def _brought(
     stream = torch.cuda.current_stream(device) if is_gpu else None  # that of the steps
 
     def bring(place: _Place) -> dict[str, Tensor]:
-        with torch.cuda.stream(stream):
+        with recording if is_gpu else nullcontext(), torch.cuda.stream(stream):
             return {name: _sent(column, device) for name, column in take(place).items()}
 
     with ThreadPoolExecutor(1) as reader:

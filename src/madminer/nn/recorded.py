@@ -9,7 +9,6 @@ well. On other devices, and where a recording is refused, they run one by one.
 from __future__ import annotations
 
 import logging
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -17,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from madminer.nn.data import Batch
+from madminer.nn.data import Batch, recording
 from madminer.nn.randomness import draws
 
 __all__ = ["AutogradGradients", "RecordedSteps", "is_recorded", "recorded", "records_on"]
@@ -25,7 +24,6 @@ __all__ = ["AutogradGradients", "RecordedSteps", "is_recorded", "recorded", "rec
 logger = logging.getLogger(__name__)
 
 _OPTIMIZERS = frozenset({"adam", "adamw", "amsgrad"})  # those of `Adam`
-_recording = threading.Lock()  # one at a time: a second one would spoil the first
 _WARM_UPS = 3  # libraries choose their kernels and take their memory in the first runs
 
 
@@ -178,7 +176,7 @@ def recorded(run: Callable[[], None], changed: Sequence[Tensor]) -> Callable[[],
         return run
     before = [tensor.clone() for tensor in changed]
     try:
-        with _recording:
+        with recording:
             return _capture(run).replay
     except torch.cuda.OutOfMemoryError:
         raise  # one by one they would take as much
