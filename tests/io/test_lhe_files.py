@@ -106,7 +106,9 @@ def test_events_are_those_of_pylhe(path: Path) -> None:
         np.testing.assert_array_equal(weights, [twin.weights[name] for twin in twins])
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.integers(1, 40), st.integers(0, 1000), st.booleans())
 def test_written_events_are_read_again(
     tmp_path: Path, n_events: int, seed: int, is_compressed: bool

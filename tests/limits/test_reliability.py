@@ -228,3 +228,31 @@ def test_few_effective_data(
     assert "expected data" not in caplog.text
     report_few_data(np.full(101, 1.0 / 101.0))
     assert "expected data" not in caplog.text
+
+
+def test_limits_that_a_grid_cannot_show(
+    latent_event_file: MakeFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = AsymptoticLimits(latent_event_file(2, 4_000))
+    wide = {
+        "grid_ranges": [(-9.0, 9.0), (-0.9, 0.9)],
+        "grid_resolutions": 21,
+        "luminosity": L / 50.0,
+    }
+    limits.expected_limits("truth", ORIGIN, **wide)
+    assert "the limits leave 1 of 21 values of a: they are narrower" in caplog.text
+    caplog.clear()
+    limits.expected_limits("truth", ORIGIN, **{**wide, "grid_ranges": [(-0.9, 0.9)] * 2})
+    assert "narrower" not in caplog.text
+
+
+def test_few_counts_have_no_asymptotic_p_values(
+    latent_event_file: MakeFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = AsymptoticLimits(latent_event_file(2, 4_000))
+    thetas = regular_grid([(-0.3, 0.3)] * 2, 3)
+    n_events = limits.expected_limits("rate", ORIGIN, thetas_eval=thetas, luminosity=L).n_observed
+    assert "Wilks" not in caplog.text
+    few = {"thetas_eval": thetas, "luminosity": 2.0 * L / n_events}
+    limits.expected_limits("rate", ORIGIN, **few)
+    assert "With 2 events p-values from the asymptotic distribution" in caplog.text

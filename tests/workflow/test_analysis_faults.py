@@ -60,6 +60,7 @@ samples:
   local: {kind: local, theta: sm, n_samples: 100}
   ratio:
     kind: ratio
+    nuisances: random
     theta0:
       random:
         n: 10
@@ -118,6 +119,7 @@ ELSEWHERE = {
     "option 'channel'": "channel:",
     "needs a prior": "priors:",
     "benchmark 'ww'": "sampled_from",
+    "its events have nuisance": "  ratio:\n    kind",
     "alices learns from": "sample: local\n    settings",
 }
 """Faults whose line is not that of the text which makes them: parts of messages, and the place."""
@@ -254,6 +256,7 @@ def test_the_file_itself_is_right(tmp_path, caplog):
         ("hist_vars: [m_jj, pt_j1]", "hist_vars: [m_jj, x3]", "hist_vars.1: The expression is ref"),
         ("hist_bins: [5, 4]", "hist_bins: [5]", "hist_bins: must have one entry for each of 2"),
         ("hist_vars: [m_jj, pt_j1]\n", "dof: 1\n", "mode histo needs hist_vars"),
+        ("nuisances: random", "nuisances: zero", "samples.ratio: its events have nuisance par"),
         ("estimator: alices", "estimator: alice", "limits.ratio.estimator: there is no estimator"),
     ],
 )  # fmt: skip
@@ -446,3 +449,24 @@ def test_a_process_must_know_the_parameters(tmp_path):
     text = ANALYSIS.replace("process: wbf", "process: drell_yan")
     found = faults(tmp_path, text.replace("    options: {channel: tutorial}\n", ""))
     assert found.startswith("line 20: simulation.signal.process: The process drell_yan does not")
+
+
+def test_nuisance_parameters_must_be_there(tmp_path, caplog):
+    """Nothing can be profiled, and a systematic has no effect, that no sample of events names."""
+    unnamed = ANALYSIS.replace("        systematics: [scales]\n", "")
+    profiled = unnamed.replace("mode: rate", "mode: rate\n    profile_nuisances: true")
+    assert "limits.rate: there is nothing to profile" in faults(tmp_path, profiled)
+    file = tmp_path / "unnamed.yaml"
+    file.write_text(unnamed)
+    load_analysis(file)
+    assert "setup.systematics.scales: no sample of events names it" in caplog.text
+    named = ANALYSIS.replace("mode: rate", "mode: rate\n    profile_nuisances: true")
+    (tmp_path / "named.yaml").write_text(named)
+    load_analysis(tmp_path / "named.yaml")
+
+
+def test_networks_that_need_not_pass_may_know_no_nuisance_parameters(tmp_path):
+    text = ANALYSIS.replace("nuisances: random", "nuisances: zero")
+    file = tmp_path / "lenient.yaml"
+    file.write_text(text.replace("validation:\n", "validation:\n  must_pass: false\n"))
+    load_analysis(file)

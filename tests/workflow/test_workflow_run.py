@@ -102,6 +102,8 @@ def test_everything_runs_once(finished):
     page = (results / "report.html").read_text()
     for word in ("sally", "histogram of m_ll", "95 % CL", "drell_yan"):
         assert word in page
+    assert "expected for clq1 = 0, clq3 = 0, 1 fb⁻¹" in page
+    assert "train sally: The validation loss" in page  # a warning
     assert json.loads((results / "information.json").read_text())["parameters"] == ["clq1", "clq3"]
 
 

@@ -101,7 +101,8 @@ def main() -> None:
     except (typer.Abort, KeyboardInterrupt):
         _stop("Interrupted.", status=130)
     except _CommandLineError as error:
-        _stop(f"{error.format_message().rstrip('.')}. See --help.", status=2)  # type: ignore[attr-defined]
+        text = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+        _stop(f"{text}{'' if text.endswith('?') else '.'} See --help.", status=2)
     except (EvidenceError, OptionError) as error:  # one line for each check or entry
         _stop(*f"{type(error).__name__}: {error}".split("\n"), status=1)
     except (MadMinerError, OSError) as error:

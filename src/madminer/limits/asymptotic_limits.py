@@ -36,6 +36,8 @@ from madminer.limits.reliability import (
     FEW_EVENTS,
     first_excluded,
     report_border,
+    report_coarse,
+    report_few_counts,
     report_few_data,
     report_few_events,
     report_off_grid,
@@ -345,6 +347,8 @@ def limits_of(
         report_truth(grid, truth, float(log_r[-1]))
     if not options.extra_variance:
         report_uncertain(grid, shape.error_of(grid, params, truth is not None))
+    report_coarse(grid, list(analyzer.parameters))
+    report_few_counts(data.n_events)
     return replace(grid, parameters=tuple(analyzer.parameters), luminosity=options.luminosity)
 
 

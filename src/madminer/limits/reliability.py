@@ -10,6 +10,7 @@ import numpy as np
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.evidence import report_weakness
 from madminer.limits.grid import LimitGrid, parameters_at_border, shown_point
+from madminer.limits.intervals import is_full_grid
 from madminer.ml.validated import UndecidedValidation
 from madminer.stats import p_values_from_log_r
 from madminer.typing import FloatArray, IntArray
@@ -17,6 +18,8 @@ from madminer.typing import FloatArray, IntArray
 __all__ = [
     "first_excluded",
     "report_border",
+    "report_coarse",
+    "report_few_counts",
     "report_few_data",
     "report_few_events",
     "report_off_grid",
@@ -41,6 +44,12 @@ UNCERTAIN = 0.5
 
 REACH = 0.1
 """Share of the width of the validated region by which limits may reach beyond it, on each side."""
+
+FEW_COUNTS = 5.0
+"""Events below which asymptotic intervals cover visibly less than they claim, see docs/coverage."""
+
+_FINE = 10  # values of a parameter on a grid that is meant to show a region
+_FEWEST_VALUES = 3  # of them that a region must hold to have a shape
 
 _ROUNDING = 1e-9
 
@@ -140,6 +149,47 @@ def report_off_grid(thetas: FloatArray, truth: FloatArray, names: Sequence[str])
             "The assumed truth is not on the grid, %s: the best fit is the best point of the grid, "
             "so that p-values, relative to it, are too large. Choose a grid around the truth.",
             " and ".join(ends),
+        )
+
+
+def report_coarse(grid: LimitGrid, names: Sequence[str]) -> None:
+    """Warn of limits that are narrower than a grid can show.
+
+    Args:
+        grid: Limits.
+        names: Names of the parameters.
+    """
+    if not is_full_grid(grid.theta_grid):
+        return
+    allowed = grid.theta_grid[grid.p_values >= 1.0 - EXCLUSION_LEVEL]
+    texts = []
+    for i, name in enumerate(names):
+        n, n_allowed = (len(np.unique(points[:, i])) for points in (grid.theta_grid, allowed))
+        if n >= _FINE and n_allowed < _FEWEST_VALUES:
+            texts.append(f"{n_allowed} of {n} values of {name}")
+    if texts:
+        report_weakness(
+            logger,
+            "At %g %% the limits leave %s: they are narrower than the grid can show, and the best "
+            "fit lies between its points. Take a narrower grid around it, or a finer one.",
+            100.0 * EXCLUSION_LEVEL,
+            " and ".join(texts),
+        )
+
+
+def report_few_counts(n_events: float) -> None:
+    """Warn where there are too few events for asymptotic p-values.
+
+    Args:
+        n_events: Number of events, observed or expected.
+    """
+    if n_events < FEW_COUNTS:
+        report_weakness(
+            logger,
+            "With %.3g events p-values from the asymptotic distribution (Wilks) need not hold; "
+            "check the luminosity, which is in pb^-1, or take them from toy experiments "
+            "(toy_limits).",
+            n_events,
         )
 
 

@@ -59,6 +59,7 @@ _STYLE: dict[str, Any] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.1,  # inches: labels keep clear of the panel beside
     "figure.dpi": 110,
     "figure.facecolor": "white",
     "font.size": 10,

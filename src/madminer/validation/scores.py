@@ -281,6 +281,7 @@ def _learned(
     guaranteed, noise = mean_and_error(network, test.weights)
     differences, errors = mean_and_error(network - simple, test.weights)
     unit = np.where(found > 0.0, found, np.maximum(guaranteed, noise))
+    unit = np.where(unit > 0.0, unit, 1.0)  # of a network that tells nothing of a parameter
     labels = [f"information on {name} beyond a polynomial, share" for name in test.parameters]
     graph = _bounds(test, moments, np.maximum(found, 0.0))
     check = judge(LEARNED, labels, differences / unit, errors / unit, graph=graph)

@@ -7,7 +7,7 @@ of stages can tell is left to these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from inspect import Parameter, signature
@@ -73,11 +73,14 @@ def check_analysis(analysis: Analysis, root: Path) -> tuple[list[Fault], list[Fa
     _check_names(analysis, faults)
     for name, limits in analysis.limits.items():
         _check_limits(check, limits, "limits", name)
+    _check_nuisances(analysis, faults)
     if setup is None:
         return faults.found, []
     check_points(analysis, setup, faults)
     _check_histograms(analysis, setup, faults)
-    return faults.found, [] if faults.found else list(far_points(analysis, setup))
+    if faults.found:
+        return faults.found, []
+    return [], [*far_points(analysis, setup), *_unused_systematics(analysis)]
 
 
 def _check_sample(sample: Sample, faults: Faults, *keys: object) -> None:
@@ -138,6 +141,48 @@ def _check_columns(estimator: Estimator, kind: str, faults: Faults, *keys: objec
             f"does not have; {remedy}.",
             *keys,
         )
+
+
+def _check_nuisances(analysis: Analysis, faults: Faults) -> None:
+    """Whether what is profiled is there, and whether networks can know what varies the events."""
+    if analysis.events.files:
+        return  # they tell
+    varied = _systematics_of_samples(analysis)
+    for name, limits in analysis.limits.items():
+        if limits.profile_nuisances and not varied:
+            text = "there is nothing to profile: no sample of events names a systematic uncertainty"
+            faults.add(f"{text} (options: {{systematics: [...]}}).", "limits", name)
+    chosen = analysis.validation.estimators or tuple(analysis.estimators)
+    judged = chosen if varied and analysis.validation.must_pass else ()
+    for name in judged:
+        estimator = analysis.estimators.get(name)
+        sample = None if estimator is None else analysis.samples.get(estimator.sample)
+        if estimator is None or sample is None or estimator.type == "score":
+            continue
+        if sample.kind in {"ratio", "density"} and sample.nuisances == "zero":
+            faults.add(
+                f"its events have nuisance parameters ({', '.join(varied)}) of which a network of "
+                f"theta would see the value zero alone, and fail its validation. Say nuisances: "
+                f"random, so that it learns them, or nuisances: none.",
+                "samples",
+                estimator.sample,
+            )
+
+
+def _systematics_of_samples(analysis: Analysis) -> list[str]:
+    """Systematic uncertainties that samples of events name."""
+    named = [sample.options.get("systematics") or [] for sample in analysis.events.samples]
+    return list(dict.fromkeys(str(name) for names in named for name in names))
+
+
+def _unused_systematics(analysis: Analysis) -> Iterator[Fault]:
+    varied = _systematics_of_samples(analysis)
+    for name in analysis.setup.systematics:
+        if name not in varied and analysis.events.samples:
+            yield (
+                ("setup", "systematics", name),
+                "no sample of events names it (options: {systematics: [...]}): it has no effect.",
+            )
 
 
 def _check_names(analysis: Analysis, faults: Faults) -> None:

@@ -65,6 +65,7 @@ def write_report(analysis: Analysis, places: Places) -> None:
         settings=yaml.safe_dump(
             analysis.model_dump(mode="json", exclude_defaults=True), sort_keys=False
         ),
+        warnings=_warnings(places),
         version=version("madminer"),
     )
     write_page(places.folder / "report.html", page)
@@ -72,6 +73,17 @@ def write_report(analysis: Analysis, places: Places) -> None:
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _warnings(places: Places) -> list[str]:
+    """What stages have said that do not show it themselves."""
+    texts = []
+    for record in sorted((places.folder / ".stages").glob("*.json")):
+        kind, *name = record.stem.split(".")
+        if kind not in {"fisher", "limits", "validate"}:
+            stage = " ".join([kind, *name])
+            texts += [f"{stage}: {text}" for text in _read(record).get("warnings", [])]
+    return texts
 
 
 def _checks(path: Path) -> list[ValidationCheck]:
@@ -184,11 +196,22 @@ def _limits(analysis: Analysis, places: Places, name: str) -> dict[str, Any]:
         "is_joint": len(parameters) > 1 and dof > 1,
         "critical": [f"{contour_level(level, dof):.2f}" for level in LEVELS],
         "mode": found["mode"],
+        "data": _data(found, parameters),
+        "profiled": [one_line(label) for label in found["profiled"]],
         "n_observed": f"{found['n_observed']:.4g}",
         "scale_factor": found["scale_factor"],
         "warnings": found["warnings"],
         "picture": _contours(options, found, name),
     }
+
+
+def _data(found: Mapping[str, Any], parameters: Sequence[str]) -> str:
+    """What was or would be observed, and with which luminosity."""
+    truth, luminosity = found["theta_true"], found["luminosity_inverse_pb"]
+    pairs = [] if truth is None else zip(parameters, truth, strict=True)
+    values = ", ".join(f"{name} = {value:.4g}" for name, value in pairs)
+    data = f"expected for {values}" if values else "observed"
+    return data if luminosity is None else f"{data}, {luminosity / 1000.0:g} fb⁻¹"
 
 
 def _contours(options: Mapping[str, Any], found: dict[str, Any], name: str) -> Picture | None:

@@ -59,7 +59,8 @@ class Sample(Part):
         Literal["zero", "random", "none"],
         Field(
             description="Nuisance parameters of the events: zero, or in ratio and density samples "
-            "drawn at random, so that networks learn what they do; none leaves them out."
+            "drawn at random, from N(0, 1) each, so that networks learn what they do; none leaves "
+            "them out."
         ),
     ] = "zero"
     options: Options = Field(

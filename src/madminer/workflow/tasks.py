@@ -477,6 +477,7 @@ def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
     options = {"seed": seed, **section.options}
     if section.estimator is not None:
         options["model_file"] = places.model(section.estimator)
+    truth = None
     with logged_warnings() as warnings:
         if section.observed is not None:
             x = np.load(places.root / section.observed, allow_pickle=False)
@@ -484,6 +485,7 @@ def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
         else:
             assert section.theta_true is not None  # noqa: S101 (checked by the schema)
             theta = _single_point(section.theta_true)
+            truth = limits.setup.theta(theta).tolist()
             result = limits.expected_limits(section.mode, theta, **options)
     _write_json(
         places.limits(name),
@@ -495,6 +497,9 @@ def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
             "p_values": result.p_values.tolist(),
             "best_theta": result.best_theta.tolist(),
             "n_observed": result.n_observed,
+            "theta_true": truth,
+            "luminosity_inverse_pb": result.luminosity,
+            "profiled": [limits.setup.nuisance_labels[n] for n in limits.nuisance_parameters],
             "nus": result.nus.tolist(),
             "scale_factor": result.scale_factor,
             "warnings": warnings,
