@@ -101,6 +101,14 @@ default_role = "code"
 # `ScoreEstimator`, `sample_test`, `benchmark("sm")`.
 LINKED = {"class", "exception", "function", "method", "data", "module"}
 NAME = re.compile(r"(?!nuisance_response$)(?=.*[A-Z_.(])(?P<path>[A-Za-z_][\w.]*)(\(.*\))?")
+# Where long names in tables may be broken: between words.
+BREAK = re.compile(r"(?<=[._=/])(?=[A-Za-z])|(?<=[a-z])(?=[A-Z])")
+# What is typed plainly: powers, units that stay with their number, papers of the arXiv.
+TYPED = re.compile(
+    r"\^(?P<power>[+-]?\d+)"
+    r"|(?<=\d) (?P<unit>%|[fp]b\b|[GMT]eV\b)"
+    r"|(?<![\w.])(?:arXiv:)?(?P<paper>(?:0[7-9]|[12]\d)(?:0[1-9]|1[0-2])\.\d{4,5}|physics/\d{7})(?!\d)"
+)
 
 
 def _link(app: Sphinx, name: str, page: str, content: nodes.Node) -> nodes.Element | None:
@@ -139,6 +147,50 @@ class LinkNames(SphinxPostTransform):
                 node.replace_self(reference or node)
 
 
+class BreakNames(SphinxPostTransform):
+    """Long names in tables break between their parts, not anywhere."""
+
+    default_priority = 6
+
+    def run(self, **_: object) -> None:
+        for entry in list(self.document.findall(nodes.entry)):
+            for node in list(entry.findall(nodes.literal)):
+                first, *rest = BREAK.split(node.astext())
+                if rest:
+                    node.children = []
+                    node += nodes.Text(first)
+                    for part in rest:
+                        node += [nodes.raw("", "<wbr>", format="html"), nodes.Text(part)]
+
+
+class Typeset(SphinxPostTransform):
+    """Running text: powers are raised, units stay with their number, papers are links."""
+
+    default_priority = 7
+
+    def run(self, **_: object) -> None:
+        for text in list(self.document.findall(nodes.Text)):
+            if isinstance(text.parent, nodes.paragraph | nodes.emphasis | nodes.strong):
+                parts = self.parts(text.astext())
+                if len(parts) > 1 or parts[0] != text:
+                    text.parent.replace(text, parts)
+
+    @staticmethod
+    def parts(text: str) -> list[nodes.Node]:
+        found, end = [], 0
+        for match in TYPED.finditer(text):
+            found.append(nodes.Text(text[end : match.start()]))
+            end = match.end()
+            if power := match["power"]:
+                found.append(nodes.superscript("", power.replace("-", "−")))
+            elif unit := match["unit"]:
+                found.append(nodes.Text(f"\u00a0{unit}"))
+            else:
+                url = f"https://arxiv.org/abs/{match['paper']}"
+                found.append(nodes.reference("", match[0], refuri=url))
+        return [*found, nodes.Text(text[end:])]
+
+
 def write_notebooks(app: Sphinx) -> None:
     """Write the notebooks that the tutorials offer for download."""
     sys.path.insert(0, str(app.confdir))
@@ -148,7 +200,8 @@ def write_notebooks(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Connect what links names, and what makes notebooks."""
+    """Connect what links names, what sets text, and what makes notebooks."""
     app.connect("builder-inited", write_notebooks)
     app.connect("missing-reference", resolve_short_path)
-    app.add_post_transform(LinkNames)
+    for transform in (LinkNames, BreakNames, Typeset):
+        app.add_post_transform(transform)
