@@ -45,7 +45,7 @@ class Run:
         seed: Seed of MadGraph.
         n_events: Number of events that are asked for, None if the run card is MadGraph's.
         is_background: Whether the process does not depend on the parameters.
-        is_nlo: Whether aMC@NLO runs.
+        is_nlo: Whether ``aMC@NLO`` runs.
         has_variations: Whether scale or PDF variations are asked for.
     """
 
