@@ -193,6 +193,7 @@ def test_networks_of_an_ensemble_are_stages(copy):
     assert sorted(ran[:2]) == ["train sally 1", "train sally 2"]
     assert ran[2:] == ["train sally", "validate sally", "fisher", "report"]
     results = copy.parent / "small_results"
+    assert not list((results / "models").glob("sally_*"))  # the single network of before
     two = load_estimator(results / "models" / "sally")
     losses = json.loads((results / "models" / "sally.training.json").read_text())["losses"]
     assert len(losses) == 2

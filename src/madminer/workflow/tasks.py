@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
@@ -30,6 +31,7 @@ from madminer.limits import AsymptoticLimits
 from madminer.ml import Ensemble, load_estimator
 from madminer.ml.estimator_types import ESTIMATORS
 from madminer.ml.methods import find_method, required_columns
+from madminer.ml.persistence import SUFFIXES
 from madminer.models import AnalysisSetup
 from madminer.sampling import SampleAugmenter, iid_nuisance_parameters
 from madminer.shower import ShowerReader
@@ -339,6 +341,8 @@ def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
     history = estimator.train(
         section.method, **options, checkpoint=checkpoint, resume=checkpoint.exists()
     )
+    if places.model(name).is_dir():  # an ensemble of an earlier run
+        shutil.rmtree(places.model(name))
     estimator.save(places.model(name))
     for file in checkpoint.parent.glob(f"{checkpoint.name.partition('.')[0]}.*.checkpoint"):
         file.unlink()
@@ -358,6 +362,8 @@ def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
 
 def _put_together(name: str, section: Estimator, places: Places) -> None:
     """Make an ensemble of its trained networks."""
+    for suffix in SUFFIXES:  # a single network of an earlier run
+        places.model(f"{name}{suffix}").unlink(missing_ok=True)
     members = [member_name(name, number + 1) for number in range(section.n_members)]
     Ensemble([places.model(member) for member in members]).save(places.model(name))
     trainings = [json.loads(places.training(m).read_text(encoding="utf-8")) for m in members]
