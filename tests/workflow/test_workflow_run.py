@@ -202,6 +202,11 @@ def test_networks_of_an_ensemble_are_stages(copy):
     assert run(copy)[:2] == ["train sally 3", "train sally"]
     three, x = load_estimator(results / "models" / "sally"), np.ones((4, 2))
     np.testing.assert_array_equal(three.member_scores(x)[:2], two.member_scores(x))
+    write(copy.parent, estimators=with_members(2))
+    run(copy)
+    page = (results / "report.html").read_text()
+    assert "train sally 2: " in page
+    assert "train sally 3: " not in page  # what is no longer part of the analysis says nothing
 
 
 def test_other_events_validate_while_a_network_trains(tmp_path):

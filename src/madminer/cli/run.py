@@ -249,7 +249,7 @@ def run_analysis(
     _execute(plan, workers, scheduler, console)
     for label, texts in plan.warnings.items():
         for text in texts:
-            shown = shorten(one_line(text), _WIDEST, placeholder=" ...")
+            shown = shorten(one_line(text), _WIDEST, placeholder=" …")
             console.print(Text.assemble(("! ", "yellow"), f"{label}: {shown}"), soft_wrap=True)
     console.print(Text(f"Results: {one_line(plan.places.folder)}"), soft_wrap=True)
 

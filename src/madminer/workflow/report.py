@@ -37,12 +37,13 @@ LEVELS = (0.68, 0.95)
 """Confidence levels of intervals and contours."""
 
 
-def write_report(analysis: Analysis, places: Places) -> None:
+def write_report(analysis: Analysis, places: Places, warnings: Mapping[str, Sequence[str]]) -> None:
     """Write ``report.html`` into the folder of the results.
 
     Args:
         analysis: The analysis.
         places: Where its results lie.
+        warnings: What its stages have said, by label.
 
     Raises:
         OutputError: If the page cannot be written.
@@ -65,7 +66,7 @@ def write_report(analysis: Analysis, places: Places) -> None:
         settings=yaml.safe_dump(
             analysis.model_dump(mode="json", exclude_defaults=True), sort_keys=False
         ),
-        warnings=_warnings(places),
+        warnings=_others(warnings),
         version=version("madminer"),
     )
     write_page(places.folder / "report.html", page)
@@ -75,15 +76,14 @@ def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _warnings(places: Places) -> list[str]:
-    """What stages have said that do not show it themselves."""
-    texts = []
-    for record in sorted((places.folder / ".stages").glob("*.json")):
-        kind, *name = record.stem.split(".")
-        if kind not in {"fisher", "limits", "validate"}:
-            stage = " ".join([kind, *name])
-            texts += [f"{stage}: {text}" for text in _read(record).get("warnings", [])]
-    return texts
+def _others(warnings: Mapping[str, Sequence[str]]) -> list[str]:
+    """Warnings of stages whose own sections do not show them."""
+    return [
+        f"{label}: {text}"
+        for label, texts in warnings.items()
+        for text in texts
+        if label.partition(" ")[0] not in {"fisher", "limits", "validate"}
+    ]
 
 
 def _checks(path: Path) -> list[ValidationCheck]:

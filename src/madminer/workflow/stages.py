@@ -222,6 +222,7 @@ class Plan(ShownAsTable):
             record=self._record(stage),
             key=self._keys()[stage.label],
             home=this_process(),
+            warnings=self.warnings if stage.kind == "report" else {},
         )
 
     def _done(self, stage: Stage, outcome: _Outcome) -> float:
@@ -375,6 +376,7 @@ class _Context:
         record: Where it writes down that it is done.
         key: What is written there.
         home: The process that asks for it.
+        warnings: For the report, what the other stages have said, by label.
     """
 
     analysis: Analysis
@@ -383,6 +385,7 @@ class _Context:
     record: Path
     key: str
     home: str
+    warnings: dict[str, list[str]]
 
 
 def _work(stage: Stage, context: _Context) -> _Outcome:
@@ -405,7 +408,7 @@ def _work(stage: Stage, context: _Context) -> _Outcome:
 def _do(stage: Stage, context: _Context) -> None:
     try:
         if stage.kind == "report":
-            write_report(context.analysis, context.places)
+            write_report(context.analysis, context.places, context.warnings)
         else:
             run_task(stage.kind, stage.task, stage.section, context.places, stage.seed)
     except MadMinerError as error:
