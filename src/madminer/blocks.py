@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["CACHED_ROWS", "LAUNCHED_ROWS", "ROWS", "row_blocks"]
-
 ROWS = 1 << 16
 """Rows of a block that bounds the memory; what each block costs beside its rows does not count."""
 

@@ -19,25 +19,6 @@ import numpy as np
 from madminer.errors import MadMinerError, OptionError, ShapeError
 from madminer.typing import FloatArray, Seed
 
-__all__ = [
-    "flag",
-    "fraction",
-    "interval",
-    "number",
-    "one_of",
-    "path",
-    "positive",
-    "random_generator",
-    "real",
-    "real_array",
-    "refusal",
-    "seed",
-    "sequence",
-    "shown",
-    "text",
-    "whole",
-]
-
 T = TypeVar("T")
 ErrorType = type[MadMinerError]
 

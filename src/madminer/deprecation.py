@@ -14,17 +14,6 @@ from typing import Any, ParamSpec, TypeVar
 
 from madminer.errors import OptionError, UnavailableAttributeError, UnavailableNameError
 
-__all__ = [
-    "REMEDIES",
-    "UnavailableFinder",
-    "former_name",
-    "install",
-    "missing_attribute",
-    "remedy",
-    "renamed",
-    "warn",
-]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

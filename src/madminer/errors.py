@@ -5,36 +5,6 @@ Every message says what was expected, what came and what to do.
 
 from __future__ import annotations
 
-__all__ = [
-    "ClosureError",
-    "DataError",
-    "EnsembleError",
-    "EvidenceError",
-    "ExpressionError",
-    "FileChangedError",
-    "FileFormatError",
-    "FitError",
-    "MadMinerError",
-    "MissingDependencyError",
-    "MissingFileError",
-    "MissingWeightsError",
-    "MorphingError",
-    "NegativeWeightError",
-    "NoEventsError",
-    "NotAvailableError",
-    "NotTrainedError",
-    "OptionError",
-    "OutputError",
-    "SetupError",
-    "ShapeError",
-    "SimulatorError",
-    "TrainingError",
-    "UnavailableAttributeError",
-    "UnavailableNameError",
-    "UnknownNameError",
-    "WorkerError",
-]
-
 
 class MadMinerError(Exception):
     """Base of every error raised on purpose by this package."""

@@ -22,8 +22,6 @@ from contextvars import ContextVar
 from madminer.checks import flag
 from madminer.errors import EvidenceError
 
-__all__ = ["is_strict", "report_weakness", "strict", "unreported"]
-
 _chosen: ContextVar[bool | None] = ContextVar("strict", default=None)
 _is_unreported: ContextVar[bool] = ContextVar("unreported", default=False)
 

@@ -20,15 +20,6 @@ from madminer.deprecation import warn
 from madminer.errors import OptionError, WorkerError
 from madminer.progress import silence_progress
 
-__all__ = [
-    "Messages",
-    "check_executor",
-    "collect_messages",
-    "in_order",
-    "logged_warnings",
-    "this_process",
-]
-
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 

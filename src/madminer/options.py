@@ -18,8 +18,6 @@ from functools import wraps
 from inspect import Parameter, Signature
 from typing import Any, TypeVar, cast
 
-__all__ = ["takes"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ARGUMENTS = re.compile(r"^Args:\n((?:    .*\n|\n(?=    ))*)", re.MULTILINE)

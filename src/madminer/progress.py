@@ -14,8 +14,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # notebooks without widgets have bars of text
     from tqdm.auto import tqdm
 
-__all__ = ["ProgressBar", "progress_bar", "silence_progress", "track"]
-
 T = TypeVar("T")
 _MANY = 10_000  # steps that are counted in thousands
 _silent: ContextVar[bool] = ContextVar("silent", default=False)

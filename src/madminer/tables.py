@@ -15,8 +15,6 @@ from madminer.text import printable
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["MAX_ROWS", "Mark", "ShownAsTable", "Table", "tables_html", "tables_rich"]
-
 MAX_ROWS = 20
 """Longest table that is shown in full."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["one_line", "printable", "shortened", "with_error"]
-
 _SHOWN = 8
 
 

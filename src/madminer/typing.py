@@ -6,18 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-__all__ = [
-    "ArrayLike",
-    "BoolArray",
-    "EventSource",
-    "FloatArray",
-    "IntArray",
-    "Seed",
-    "StrPath",
-    "ThetaLike",
-]
+from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating]
 """Real numbers, any precision."""

@@ -8,8 +8,6 @@ from typing import Literal
 from madminer.text import with_error
 from madminer.typing import FloatArray
 
-__all__ = ["MARKS", "WORDS", "Graph", "Series", "ValidationCheck", "Verdict"]
-
 Verdict = Literal["passed", "failed", "undecided"]
 """Outcome of a check; ``"undecided"``: there are not enough events to tell."""
 

@@ -34,7 +34,8 @@ from madminer.models import (
 from madminer.sampling import SampleAugmenter, benchmark
 from madminer.simulate import complete_observables, simulate, wbf_setup
 from madminer.stats import binned_moments
-from madminer.stats.score_moments import MatrixEstimate, ScoreMoments
+from madminer.stats.matrix_means import MatrixEstimate
+from madminer.stats.score_moments import ScoreMoments
 
 L = 1000.0
 ORIGIN = np.zeros(2)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from madminer.errors import OptionError, TrainingError
 from madminer.nn.data import Batch, Dataset
 from madminer.nn.history import EpochReport, TrainingHistory
-from madminer.nn.loop import TrainingSettings, fit
+from madminer.nn.loop import fit
 from madminer.nn.networks import MLP
+from madminer.nn.settings import TrainingSettings
 
 
 class Line(nn.Module):

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import ClassVar, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.analysis.partitions import (
     closest_benchmarks,
@@ -40,9 +41,7 @@ from madminer.morphing.nuisance import NuisanceMorpher
 from madminer.stats.histogram import BinnedMoments
 from madminer.tables import Table, tables_html
 from madminer.text import one_line, shortened
-from madminer.typing import ArrayLike, EventSource, FloatArray, IntArray, Seed, ThetaLike
-
-__all__ = ["DataAnalyzer"]
+from madminer.typing import EventSource, FloatArray, IntArray, Seed, ThetaLike
 
 logger = logging.getLogger(__name__)
 

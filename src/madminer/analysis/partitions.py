@@ -19,15 +19,6 @@ from madminer.checks import fraction
 from madminer.errors import NoEventsError, OptionError
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "PARTITIONS",
-    "closest_benchmarks",
-    "closest_factors",
-    "group_indices",
-    "partition_range",
-    "share_factors",
-]
-
 PARTITIONS = ("train", "validation", "test", "all")
 """Names of the partitions."""
 

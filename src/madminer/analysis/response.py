@@ -36,17 +36,6 @@ from madminer.morphing.nuisance import (
 )
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "EventResponse",
-    "Form",
-    "ResponseModel",
-    "every_pair",
-    "one_each",
-    "response_model",
-    "varied_coefficients",
-    "weights_and_gradients",
-]
-
 _LARGEST_LOG = 600.0
 
 Form = Callable[[FloatArray, FloatArray], FloatArray]

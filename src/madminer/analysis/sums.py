@@ -35,18 +35,6 @@ from madminer.errors import MorphingError, NoEventsError
 from madminer.stats.histogram import BinnedMoments, binned_moments
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "NuisanceSums",
-    "ResponseBatch",
-    "accumulate_nuisance_sums",
-    "accumulate_sums",
-    "cross_sections",
-    "distinct_points",
-    "nuisance_cross_sections",
-    "nuisance_gradients",
-    "theta_gradients",
-]
-
 _CHUNK = 1 << 13  # rows that stay in the cache of a processor core
 
 

@@ -18,23 +18,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.errors import DataError, MorphingError, ShapeError
 from madminer.models import AnalysisSetup
 from madminer.morphing.weights import morphing_weight_gradients, morphing_weights
-from madminer.typing import ArrayLike, FloatArray, IntArray, ThetaLike
-
-__all__ = [
-    "ParameterPoints",
-    "ThetaTable",
-    "Thetas",
-    "checked_nu",
-    "gradient_coefficients",
-    "has_gradients",
-    "parameter_points",
-    "positions",
-    "weight_coefficients",
-]
+from madminer.typing import FloatArray, IntArray, ThetaLike
 
 Thetas = Sequence[ThetaLike] | FloatArray
 """Parameter points: a list of names, indices or arrays, or one array (n_thetas, n_parameters)."""

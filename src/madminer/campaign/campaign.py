@@ -23,8 +23,6 @@ from madminer.tables import ShownAsTable, Table
 from madminer.text import one_line
 from madminer.typing import StrPath
 
-__all__ = ["Campaign", "CampaignStatus"]
-
 logger = logging.getLogger("madminer")
 
 _SPECIFICATION = "campaign.json"

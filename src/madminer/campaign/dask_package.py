@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 from madminer.errors import MissingDependencyError, OptionError
 
-__all__ = ["dask_executor"]
-
 
 @contextmanager
 def dask_executor(scheduler: str) -> Iterator[Executor]:

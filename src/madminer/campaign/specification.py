@@ -31,8 +31,6 @@ from madminer.io.yaml_files import YamlFile, read_yaml
 from madminer.ml.estimator_types import ESTIMATORS
 from madminer.typing import StrPath
 
-__all__ = ["load_trainings"]
-
 _KEYS = frozenset({"name", "estimator", "method", "data", "settings", "options", "scan"})
 
 

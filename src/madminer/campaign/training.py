@@ -23,8 +23,6 @@ from madminer.ml.methods import find_method
 from madminer.ml.options import TrainingOptions
 from madminer.typing import StrPath
 
-__all__ = ["Outcome", "State", "Training"]
-
 State = Literal["waiting", "running", "done", "failed"]
 """Where a training stands."""
 

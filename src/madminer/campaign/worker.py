@@ -14,8 +14,6 @@ from madminer.errors import MadMinerError
 from madminer.nn.history import TrainingHistory
 from madminer.progress import silence_progress
 
-__all__ = ["Job", "is_alive", "outcome_file", "run_job", "runs_elsewhere", "this_worker"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:

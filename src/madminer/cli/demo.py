@@ -10,8 +10,6 @@ from rich.console import Console
 
 from madminer.cli.verbosity import is_quiet
 
-__all__ = ["demo"]
-
 
 def demo(
     out: Annotated[

@@ -8,8 +8,6 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-__all__ = ["EXIT_STATUS", "GROUPS", "GroupedCommands", "keep_lines"]
-
 _LIST = re.compile(r"\n\n(?=(?:Reads|Writes|Example|Status)  )")
 
 GROUPS: dict[str, tuple[str, ...]] = {

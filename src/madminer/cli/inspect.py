@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from madminer.io.checks import EventFileReport, Finding
     from madminer.io.statistics import BenchmarkStatistics, EventStatistics
 
-__all__ = ["inspect"]
-
 File = Annotated[
     Path,
     typer.Argument(

@@ -22,8 +22,6 @@ from madminer.errors import (
 from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.text import one_line, with_error
 
-__all__ = ["describe", "is_hdf5"]
-
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HEAD = 1 << 16
 _LONGEST_SETTINGS = 1 << 20

@@ -24,8 +24,6 @@ from madminer.errors import EvidenceError, MadMinerError, OptionError
 from madminer.evidence import strict
 from madminer.text import one_line
 
-__all__ = ["app", "main"]
-
 # typer may carry a click of its own: this is the base of the errors of the one that it uses
 _CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 

@@ -22,8 +22,6 @@ from madminer.text import one_line
 if TYPE_CHECKING:  # networks would slow down the other commands
     from madminer.workflow import Plan
 
-__all__ = ["STAGES", "init", "run", "run_analysis", "schema", "stage_command"]
-
 
 @dataclass(frozen=True, slots=True)
 class _StageHelp:

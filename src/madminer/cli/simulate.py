@@ -17,8 +17,6 @@ from madminer.text import one_line
 if TYPE_CHECKING:  # the generator would slow down the other commands
     from madminer.simulate import PartonEvents, Process
 
-__all__ = ["app", "setup_beside"]
-
 _FEWEST = 10
 """Effective events below which a statistical error means nothing."""
 

@@ -10,8 +10,6 @@ import typer
 from madminer.cli.verbosity import is_quiet
 from madminer.errors import OptionError
 
-__all__ = ["combine", "evaluate"]
-
 
 def combine(
     files: Annotated[list[Path], typer.Argument(metavar="EVENTS.h5", help="Event files.")],

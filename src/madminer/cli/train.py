@@ -12,8 +12,6 @@ from madminer.checks import one_of
 from madminer.cli.run import run_analysis
 from madminer.cli.verbosity import is_quiet
 
-__all__ = ["train"]
-
 
 def train(
     file: Annotated[

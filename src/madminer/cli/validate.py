@@ -14,8 +14,6 @@ from madminer.io.atomic import prepare_target, refuse_same_file
 if TYPE_CHECKING:  # networks would slow down the other commands
     from madminer.validation import Validation
 
-__all__ = ["validate"]
-
 FAILED, UNDECIDED = 1, 3
 """Exit statuses; 2 is that of a wrong command line."""
 

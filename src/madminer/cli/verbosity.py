@@ -16,8 +16,6 @@ from madminer.cli.help import keep_lines
 from madminer.errors import OptionError
 from madminer.text import printable
 
-__all__ = ["Quiet", "Verbose", "has_verbosity", "is_quiet", "log_to_terminal", "set_verbosity"]
-
 logger = logging.getLogger("madminer")
 
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the log of each step.")]

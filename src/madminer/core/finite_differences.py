@@ -8,8 +8,6 @@ from madminer.checks import positive
 from madminer.errors import SetupError
 from madminer.models import Benchmark, FiniteDiffBenchmark, FiniteDifferences
 
-__all__ = ["shift_benchmarks"]
-
 MAX_ROUNDING = 1e-3
 """How far a shift may be from the step, relative to it."""
 

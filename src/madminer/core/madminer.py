@@ -42,8 +42,6 @@ from madminer.typing import Seed, StrPath
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["MadMiner"]
-
 logger = logging.getLogger(__name__)
 
 MOST_ID = 2**62

@@ -11,8 +11,6 @@ from madminer.models import AnalysisParameter, Benchmark
 from madminer.morphing import PhysicsMorpher
 from madminer.typing import Seed
 
-__all__ = ["complete_basis"]
-
 MOST = 1_000_000
 """Largest number of bases, draws and test points."""
 

@@ -14,8 +14,6 @@ from madminer.checks import positive, refusal, text
 from madminer.errors import SetupError
 from madminer.models import Systematic, SystematicScale, SystematicType
 
-__all__ = ["MOST_BYTES", "clean_name", "make_systematic"]
-
 logger = logging.getLogger(__name__)
 
 MOST_BYTES = 256

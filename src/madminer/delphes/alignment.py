@@ -21,15 +21,6 @@ from madminer.errors import DataError
 from madminer.io.delphes import DelphesFile
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "Verdict",
-    "WeightComparison",
-    "agree_in_ratios",
-    "compare_weights",
-    "same_numbers",
-    "which_events",
-]
-
 _PART: Final = 50_000  # events
 _EVEN: Final = 20  # equal steps that are no accident: of programs that count several files in one
 _ROUNDING: Final = 1e-3  # relative difference of weights: files round to 4 digits at least

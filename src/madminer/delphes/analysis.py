@@ -17,8 +17,6 @@ from madminer.reading.results import AnalysedSample, join_selected
 from madminer.reading.selection import SelectedEvents, Selection, select_events
 from madminer.reading.systematics import event_weights
 
-__all__ = ["DelphesAnalysis", "analyse_delphes_sample"]
-
 _CHUNK: Final = 20_000  # events
 _CHUNK_WITH_PARTICLES: Final = 1_000  # events of a thousand particles each
 _MANY: Final = frozenset({"p", "p_truth", "tracks"})

@@ -17,14 +17,6 @@ from madminer.io.hepmc import checked_names, read_weight_names
 from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "WeightColumns",
-    "describe_lhe",
-    "named_columns",
-    "names_in_order",
-    "names_of_delphes",
-]
-
 _MERGING: Final = re.compile(r"_MERGING=.*$")
 _NOMINAL: Final = "Weight"
 _OF_PYTHIA: Final = "AUX_"

@@ -24,8 +24,6 @@ from madminer.reading.reader import EventReader
 from madminer.reading.results import AnalysedSample
 from madminer.typing import Seed, StrPath
 
-__all__ = ["DelphesReader"]
-
 _LOG: Final = "./logs/delphes.log"
 
 logger = logging.getLogger(__name__)

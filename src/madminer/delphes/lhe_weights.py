@@ -24,8 +24,6 @@ from madminer.reading.sources import WeightSums, find_weights
 from madminer.reading.systematics import NuisanceWeight
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["LHEWeights", "open_lhe_weights"]
-
 _PART: Final = 50_000  # events
 _COMPARED: Final = 4  # further weights that are compared with those of Delphes
 _CERTAIN: Final = 1e-3  # probability below which the end of a file was not dropped by chance

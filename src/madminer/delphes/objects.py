@@ -28,8 +28,6 @@ from madminer.io.delphes import DelphesFile
 from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, LazyObjects
 from madminer.typing import BoolArray, FloatArray
 
-__all__ = ["Acceptance", "DelphesObjects", "delphes_vocabulary", "merged"]
-
 _SEEN: Final = ("e", "mu", "a", "j")
 _BRANCHES: Final = {"e": "Electron", "mu": "Muon", "a": "Photon", "j": "Jet", "tracks": "Track"}
 _MASSES: Final = {"e": 0.000511, "mu": 0.105, "a": 0.0, "tracks": 0.13957}  # GeV; tracks: pions

@@ -19,8 +19,6 @@ from madminer.io.delphes import DelphesFile
 from madminer.io.hepmc import hepmc_version, require_complete, uncompressed_copy
 from madminer.madgraph.guard import guarded
 
-__all__ = ["delphes_output", "find_program", "run_delphes_program"]
-
 _PROGRAMS: Final = {2: ("DelphesHepMC2", "DelphesHepMC"), 3: ("DelphesHepMC3",)}
 _COMPRESSED: Final = (".gz", ".bz2", ".xz", ".zst")
 _EVENTS: Final = (".hepmc", ".hepmc2", ".hepmc3")

@@ -14,8 +14,6 @@ from madminer.models import AnalysisSetup
 from madminer.reading.weights import Sample, check_sample, listed_names
 from madminer.typing import StrPath
 
-__all__ = ["SOURCES", "DelphesSample", "make_sample"]
-
 SOURCES: Final = ("lhe", "hepmc", "delphes")
 """Where weights may come from."""
 

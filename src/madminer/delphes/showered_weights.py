@@ -30,8 +30,6 @@ from madminer.reading.sources import find_weights
 from madminer.reading.systematics import NuisanceWeight
 from madminer.typing import FloatArray
 
-__all__ = ["ShoweredWeights", "open_showered_weights"]
-
 _MOST_RATIO: Final = 1e5  # pb in a mb, 1e9, over the number of cores that showered
 _COMPARED: Final = 10  # events
 

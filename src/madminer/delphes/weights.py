@@ -15,8 +15,6 @@ from madminer.models import AnalysisSetup
 from madminer.reading.systematics import NuisanceWeight
 from madminer.typing import FloatArray
 
-__all__ = ["WeightSource", "open_weights"]
-
 
 class WeightSource(Protocol):
     """Where the weights of a sample come from, read in step with its events."""

@@ -26,8 +26,6 @@ from madminer.tables import tables_rich
 from madminer.text import one_line
 from madminer.validation.conclusion import counted
 
-__all__ = ["run_demo"]
-
 
 def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResult:
     """Simulate, read, sample, learn, infer and report.

@@ -21,15 +21,6 @@ from madminer.sampling import SampleAugmenter
 from madminer.typing import FloatArray
 from madminer.verdicts import ValidationCheck, Verdict
 
-__all__ = [
-    "ScoreComparison",
-    "check_coverage",
-    "check_information",
-    "check_morphing",
-    "check_score_correlations",
-    "compare_scores",
-]
-
 MAX_BINOMIAL_ERRORS = 3.0
 """The coverage of toy experiments is right within this many binomial standard errors."""
 

@@ -28,8 +28,6 @@ from madminer.likelihood.toys import Region, draw_toys, statistics_at
 from madminer.stats import contour_level
 from madminer.typing import FloatArray
 
-__all__ = ["Coverage", "toy_coverage"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coverage:

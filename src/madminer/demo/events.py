@@ -26,8 +26,6 @@ from madminer.simulate import simulate, wbf_setup, write_parton_events
 from madminer.text import one_line
 from madminer.typing import FloatArray
 
-__all__ = ["DemoEvents", "prepare_events", "vary_events", "with_norm_uncertainty"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DemoEvents:

@@ -23,18 +23,6 @@ from madminer.plotting.style import COLORS, figure_grid, legend_above, plain, pl
 from madminer.stats import contour_level, p_values_from_q, weighted_quantiles
 from madminer.typing import FloatArray
 
-__all__ = [
-    "heading",
-    "plot_coverage",
-    "plot_information",
-    "plot_nuisance_limits",
-    "plot_ranking",
-    "plot_score_closure",
-    "plot_score_maps",
-    "plot_training",
-    "with_heading",
-]
-
 MAP_BINS = (24, 20)
 MIN_EVENTS = 3
 """Bins with fewer events stay empty."""

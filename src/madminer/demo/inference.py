@@ -21,17 +21,6 @@ from madminer.limits.options import LimitKeywords
 from madminer.ml import ParameterizedRatioEstimator
 from madminer.typing import FloatArray
 
-__all__ = [
-    "ANALYSES",
-    "LADDER",
-    "Informations",
-    "Limits",
-    "compute_informations",
-    "compute_limits",
-    "grid_ranges",
-    "with_rate_of",
-]
-
 LADDER = ("rate", "histogram", "sally", "truth")
 """What is drawn, from little to all that can be known."""
 

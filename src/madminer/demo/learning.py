@@ -14,8 +14,6 @@ from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
 from madminer.nn.history import TrainingHistory
 from madminer.sampling import SampleAugmenter, benchmark, random_morphing_points
 
-__all__ = ["TrainedRatio", "TrainedScore", "train_ratio", "train_score"]
-
 INITIAL_LR = 1e-2
 """Of score estimators, above the recommended one: these joint scores scatter little around their
 means, so that there is little noise to learn."""

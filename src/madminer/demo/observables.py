@@ -20,8 +20,6 @@ from madminer.lhe.lhe_reader import LHEReader
 from madminer.plotting.units import axis_label
 from madminer.simulate import COMPLETE_OBSERVABLES
 
-__all__ = ["EMBEDDED", "Measurement", "add_observables", "choose_measurement", "smear"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:

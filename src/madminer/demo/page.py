@@ -34,8 +34,6 @@ from madminer.stats import contour_level
 from madminer.text import with_error
 from madminer.typing import FloatArray
 
-__all__ = ["make_page"]
-
 LEVELS = (0.32, 0.05)
 """p-values on the contours of limits; the first is that of all figures."""
 

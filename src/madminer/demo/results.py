@@ -20,8 +20,6 @@ from madminer.io.atomic import atomic_path
 from madminer.limits import LimitGrid
 from madminer.validation import Validation, ValidationCheck
 
-__all__ = ["DemoResult", "write_results"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DemoResult:

@@ -10,8 +10,6 @@ from madminer.checks import number, whole
 from madminer.checks import seed as check_seed
 from madminer.errors import OptionError
 
-__all__ = ["DemoSettings"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSettings:

@@ -21,8 +21,6 @@ from madminer.fisherinformation import expected_limits
 from madminer.typing import FloatArray
 from madminer.validation import Validation, ValidationCheck, validate
 
-__all__ = ["closure_of_chain", "points_at_borders", "validate_networks"]
-
 REACH = 2.5
 """Standard deviations from the reference at which ratios are tested: the borders of limits."""
 

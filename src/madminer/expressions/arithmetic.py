@@ -16,26 +16,6 @@ import numpy as np
 from madminer.expressions.columns import finite
 from madminer.typing import FloatArray
 
-__all__ = [
-    "Chain",
-    "Comparison",
-    "Partial",
-    "choose",
-    "conjunction",
-    "disjunction",
-    "divide",
-    "divide_floor",
-    "largest",
-    "logarithm",
-    "modulo",
-    "negation",
-    "number_of_bool",
-    "power",
-    "round_to",
-    "same",
-    "smallest",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Partial:

@@ -26,30 +26,10 @@ from typing import Any, Final, TypeAlias
 import awkward as ak
 import numpy as np
 import vector
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from madminer.errors import ShapeError
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = [
-    "Lists",
-    "PARTICLE_BEHAVIOR",
-    "PARTICLE_FIELDS",
-    "ParticleArray",
-    "ParticleColumns",
-    "Value",
-    "angular_distance",
-    "azimuth",
-    "azimuthal_difference",
-    "boosted",
-    "finite",
-    "invariant_mass",
-    "make_particles",
-    "pseudorapidity",
-    "rapidity",
-    "take",
-    "transverse_momentum",
-]
+from madminer.typing import FloatArray, IntArray
 
 
 def transverse_momentum(px: FloatArray, py: FloatArray) -> FloatArray:

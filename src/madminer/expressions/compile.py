@@ -43,11 +43,6 @@ from madminer.expressions.nodes import (
 )
 from madminer.expressions.refusal import forbidden, known, mismatch, refuse, refuse_at, wrong_number
 
-__all__ = [
-    "compile_tree",
-    "parse",
-]
-
 _LONGEST: Final = 5000
 """Largest number of characters of an expression."""
 

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import awkward as ak
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.errors import DataError, ShapeError, UnknownNameError
 from madminer.expressions.columns import Lists, ParticleColumns, Value
 from madminer.expressions.nodes import Apply, Comprehension, Constant, Kind, Name, Node, Variable
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = ["EventNamespace", "evaluate_numbers"]
+from madminer.typing import FloatArray, IntArray
 
 _MOST_VALUES: Final = 50_000_000
 """Largest number of rows times nodes of an expression; more are evaluated part by part."""

@@ -14,14 +14,6 @@ from madminer.expressions.evaluate import EventNamespace, evaluate_numbers
 from madminer.expressions.nodes import Node, Vocabulary
 from madminer.typing import BoolArray, FloatArray
 
-__all__ = [
-    "CompiledExpression",
-    "Evaluated",
-    "compile_expression",
-    "compile_observable_expression",
-    "compile_transform",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:

@@ -15,16 +15,6 @@ from madminer.expressions import arithmetic, lists, momenta
 from madminer.expressions.arithmetic import Comparison, Partial
 from madminer.expressions.nodes import LIST_SIGN, SLICE_SIGN, Kind, Overload
 
-__all__ = [
-    "ATTRIBUTES",
-    "COMPARISONS",
-    "CONSTANTS",
-    "FUNCTIONS",
-    "METHODS",
-    "OPERATORS",
-    "RESERVED_NAMES",
-]
-
 _NUMBER, _PARTICLE = Kind.NUMBER, Kind.PARTICLE
 _NUMBERS, _PARTICLES = Kind.NUMBERS, Kind.PARTICLES
 

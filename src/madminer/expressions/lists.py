@@ -13,21 +13,6 @@ from madminer.expressions.arithmetic import Comparison, negation
 from madminer.expressions.columns import Lists, ParticleColumns, Value
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "contains",
-    "every",
-    "item",
-    "lacks",
-    "length",
-    "list_of",
-    "maximum",
-    "minimum",
-    "section",
-    "some",
-    "total",
-    "total_momentum",
-]
-
 _EQUAL: Final = Comparison(np.equal)
 
 

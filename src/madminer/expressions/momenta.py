@@ -16,24 +16,6 @@ from madminer.expressions.columns import (
 )
 from madminer.typing import FloatArray
 
-__all__ = [
-    "PAIR_QUANTITIES",
-    "VERDICTS",
-    "VectorMethod",
-    "add",
-    "boost",
-    "boost_along",
-    "boost_into",
-    "boost_x",
-    "boost_y",
-    "boost_z",
-    "choose",
-    "delta_eta",
-    "delta_phi",
-    "delta_r",
-    "subtract",
-]
-
 _MOMENTUM: Final = ("px", "py", "pz", "E")
 _ZERO: Final = np.zeros(1)
 _TAGS: Final = frozenset({"b_tag", "tau_tag", "t_tag"})

@@ -14,21 +14,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-__all__ = [
-    "Apply",
-    "Comprehension",
-    "Constant",
-    "Kind",
-    "LIST_SIGN",
-    "Name",
-    "Node",
-    "Overload",
-    "SLICE_SIGN",
-    "Variable",
-    "Vocabulary",
-    "choose",
-]
-
 
 class Kind(StrEnum):
     """What an expression, or a part of it, stands for in one event."""

@@ -11,15 +11,6 @@ from madminer.errors import ExpressionError
 from madminer.expressions.nodes import Kind, Overload
 from madminer.text import printable
 
-__all__ = [
-    "forbidden",
-    "known",
-    "mismatch",
-    "refuse",
-    "refuse_at",
-    "wrong_number",
-]
-
 _MARGIN = "    "
 _LONGEST_LINE = 100
 

@@ -18,22 +18,6 @@ from madminer.stats import BinnedMoments, as_edges, bin_indices, binned_moments,
 from madminer.stats.information import symmetric_pairs
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "Axis",
-    "Batches",
-    "Bins",
-    "Sample",
-    "cell_edges",
-    "cell_indices",
-    "cell_moments",
-    "model_slices",
-    "quantile_sample",
-    "slice_edges",
-    "truth_information",
-    "truth_slices",
-    "warn_about_sparse_bins",
-]
-
 logger = logging.getLogger(__name__)
 
 FEW_EVENTS = 5.0

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import refusal, sequence
 from madminer.errors import ShapeError
 from madminer.fisherinformation.summary import parameter_names
 from madminer.stats.information import as_covariance, as_information
-from madminer.typing import ArrayLike, FloatArray
-
-__all__ = ["combine_informations"]
+from madminer.typing import FloatArray
 
 
 @overload

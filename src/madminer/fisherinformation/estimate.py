@@ -13,15 +13,13 @@ from madminer.evidence import report_weakness
 from madminer.fisherinformation.score_evidence import ScoreEvidence, report_evidence
 from madminer.fisherinformation.score_information import ModelInformation
 from madminer.fisherinformation.summary import value_text
-from madminer.stats.score_moments import MatrixEstimate
+from madminer.stats.matrix_means import MatrixEstimate
 from madminer.tables import ShownAsTable, Table, tables_html, tables_rich
 from madminer.text import one_line
 from madminer.typing import FloatArray
 
 if TYPE_CHECKING:
     from rich.console import Group
-
-__all__ = ["InformationEstimate", "InformationEvidence", "information_estimate"]
 
 logger = logging.getLogger(__name__)
 

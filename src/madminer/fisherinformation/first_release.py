@@ -17,8 +17,6 @@ from madminer.fisherinformation.information import FisherInformation
 from madminer.ml.first_release import saved_member_weights
 from madminer.typing import FloatArray, StrPath, ThetaLike
 
-__all__ = ["calculate_fisher_information_full_detector", "extract_observables_and_weights"]
-
 P = ParamSpec("P")
 
 

@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import number, one_of
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.fisherinformation.metrics import CENTRAL, FORWARD, Metric, interpolation
 from madminer.fisherinformation.summary import unit_scales
 from madminer.stats.information import as_information
-from madminer.typing import ArrayLike, BoolArray, FloatArray
-
-__all__ = ["Geodesics", "Method", "Trajectory", "geodesics_from"]
+from madminer.typing import BoolArray, FloatArray
 
 Method = Literal["steps", "adaptive"]
 """How geodesics are integrated, see `InformationGeometry`."""

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import flag, interval, positive, random_generator, real_array, sequence, whole
 from madminer.errors import DataError, OptionError, SetupError, ShapeError
@@ -30,9 +31,7 @@ from madminer.fisherinformation.metrics import (
 )
 from madminer.ml.inputs import DataLike
 from madminer.stats import p_values_from_q, regular_grid
-from madminer.typing import ArrayLike, FloatArray, Seed
-
-__all__ = ["InformationGeometry"]
+from madminer.typing import FloatArray, Seed
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,6 @@ from madminer.fisherinformation.selection import EventFunction
 from madminer.stats import BinnedMoments
 from madminer.typing import FloatArray, ThetaLike
 
-__all__ = ["FilledHistogram", "HistogramScan"]
-
 _BUDGET = 2**26  # values of observables held in memory for their quantiles
 
 

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal, Unpack
 
+from numpy.typing import ArrayLike
+
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.partitions import partition_range
 from madminer.checks import flag, one_of, positive
@@ -51,9 +53,7 @@ from madminer.fisherinformation.selection import (
 from madminer.fisherinformation.vanishing import vanishing_scores
 from madminer.options import takes
 from madminer.stats import BinnedMoments, cell_information, constraint_information
-from madminer.typing import ArrayLike, EventSource, FloatArray, StrPath, ThetaLike
-
-__all__ = ["FisherInformation"]
+from madminer.typing import EventSource, FloatArray, StrPath, ThetaLike
 
 _N_KEPT = 32
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import one_of, positive, random_generator, whole
 from madminer.stats.information import (
@@ -18,9 +19,7 @@ from madminer.stats.information import (
     transform_covariance,
     transform_information,
 )
-from madminer.typing import ArrayLike, FloatArray, Seed
-
-__all__ = ["profile_information", "project_information"]
+from madminer.typing import FloatArray, Seed
 
 _MOST_TOYS = 10_000_000
 

@@ -13,8 +13,6 @@ from madminer.expressions.compile import parse
 from madminer.expressions.refusal import forbidden, known, refuse
 from madminer.typing import FloatArray
 
-__all__ = ["MatrixFormula"]
-
 _ELEMENTWISE: Final[dict[str, np.ufunc]] = {
     name: getattr(np, name)
     for name in (

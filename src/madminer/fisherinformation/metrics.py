@@ -11,25 +11,14 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import one_of, real_array, refusal, whole
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.fisherinformation.matrix_formulas import MatrixFormula
 from madminer.ml.inputs import DataLike, load_array, load_columns
 from madminer.stats.information import as_information
-from madminer.typing import ArrayLike, FloatArray
-
-__all__ = [
-    "CENTRAL",
-    "FORWARD",
-    "FieldFunction",
-    "InformationFunction",
-    "Metric",
-    "formula_metric",
-    "function_metric",
-    "grid_metric",
-    "interpolation",
-]
+from madminer.typing import FloatArray
 
 FieldFunction = Callable[[FloatArray], FloatArray]
 """Something at each parameter point: thetas, shape ``(n, p)``, to values, shape ``(n, ...)``."""

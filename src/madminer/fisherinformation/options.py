@@ -9,8 +9,6 @@ from typing import Literal, TypedDict
 from madminer import checks
 from madminer.fisherinformation.selection import EventFunction, EventSelection, event_selection
 
-__all__ = ["Definitions", "InformationKeywords", "InformationOptions", "NuisanceResponse", "Range"]
-
 Definitions = Sequence[str | EventFunction]
 """Cuts or efficiencies, as expressions in the observables or functions of them."""
 

@@ -12,8 +12,6 @@ from madminer.tables import ShownAsTable, Table
 from madminer.text import one_line
 from madminer.typing import FloatArray
 
-__all__ = ["InformationPair", "InformationSource"]
-
 
 @dataclass(frozen=True, slots=True)
 class InformationSource:

@@ -40,8 +40,6 @@ from madminer.stats.information import as_components
 from madminer.tables import ShownAsTable, Table
 from madminer.typing import ThetaLike
 
-__all__ = ["InformationRanking", "RankedInformation", "rank_observables"]
-
 _OTHER_LABELS = frozenset({"rate", "truth", "reference"})
 
 

@@ -45,21 +45,6 @@ from madminer.stats.information import (
 )
 from madminer.typing import BoolArray, FloatArray, ThetaLike
 
-__all__ = [
-    "CellResponse",
-    "NuisanceForms",
-    "cell_response",
-    "cells_information",
-    "check_some_weight",
-    "events_information",
-    "model_point",
-    "nuisance_forms",
-    "nuisance_slope_jacobian",
-    "nuisance_slopes",
-    "rate_score",
-    "report_slopes",
-]
-
 logger = logging.getLogger(__name__)
 
 

@@ -23,10 +23,9 @@ from madminer.evidence import report_weakness
 from madminer.fisherinformation.response import CellResponse
 from madminer.fisherinformation.score_information import EstimatedScores
 from madminer.stats.information import direction_of_largest_ratio
-from madminer.stats.score_moments import MatrixEstimate, ScoreMoments
+from madminer.stats.matrix_means import MatrixEstimate
+from madminer.stats.score_moments import ScoreMoments
 from madminer.typing import BoolArray, FloatArray
-
-__all__ = ["ScoreEvidence", "report_evidence"]
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.blocks import CACHED_ROWS, row_blocks
 from madminer.checks import path
@@ -33,18 +34,7 @@ from madminer.ml.ensemble_statistics import (
 from madminer.ml.inputs import load_array
 from madminer.stats.information import symmetric_pairs
 from madminer.stats.matrix_means import MatrixEstimate, MatrixMean
-from madminer.typing import ArrayLike, BoolArray, FloatArray, StrPath
-
-__all__ = [
-    "EstimatedScores",
-    "ModelInformation",
-    "ScoreModel",
-    "check_reference",
-    "estimated_scores",
-    "load_score_model",
-    "model_information",
-    "read_samples",
-]
+from madminer.typing import BoolArray, FloatArray, StrPath
 
 
 def read_samples(

@@ -13,8 +13,6 @@ from madminer.errors import DataError, ShapeError
 from madminer.expressions import compile_observable_expression
 from madminer.typing import FloatArray
 
-__all__ = ["EventFunction", "EventSelection", "event_function", "event_selection"]
-
 EventFunction = Callable[[FloatArray], FloatArray]
 """Maps observables, shape ``(n, n_observables)``, to one number per event, shape ``(n,)``."""
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.errors import DataError, ShapeError
 from madminer.evidence import report_weakness
@@ -30,9 +31,7 @@ from madminer.fisherinformation.summary import (
 )
 from madminer.stats import constraint_information
 from madminer.stats.information import as_covariance, as_information, transform_information
-from madminer.typing import ArrayLike, FloatArray
-
-__all__ = ["Comparison", "RankedInformation", "Reference", "comparison_with"]
+from madminer.typing import FloatArray
 
 logger = logging.getLogger(__name__)
 

@@ -15,24 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import number, real_array, refusal, sequence, text
 from madminer.errors import ShapeError
 from madminer.stats.information import as_covariance, as_semidefinite
 from madminer.stats.wilks import contour_level
 from madminer.tables import ShownAsTable, Table
-from madminer.typing import ArrayLike, BoolArray, FloatArray
-
-__all__ = [
-    "ExpectedLimits",
-    "InformationDirections",
-    "blind_directions",
-    "expected_limits",
-    "inverse_information",
-    "parameter_names",
-    "unit_scales",
-    "value_text",
-]
+from madminer.typing import BoolArray, FloatArray
 
 BLIND = 1e-12
 """Share of the largest dimensionless eigenvalue below which an eigenvalue is rounding."""

@@ -19,8 +19,6 @@ from madminer.fisherinformation.response import CellResponse
 from madminer.stats.histogram import BinnedMoments
 from madminer.typing import BoolArray, FloatArray
 
-__all__ = ["vanishing_scores"]
-
 _ROUNDING = 1e-6  # of the response: files in single precision; its square is what sums resolve
 
 

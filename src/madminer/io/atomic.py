@@ -24,19 +24,6 @@ from madminer import checks
 from madminer.errors import OutputError
 from madminer.typing import StrPath
 
-__all__ = [
-    "atomic_path",
-    "cleaned_up",
-    "flush_to_disk",
-    "output_errors",
-    "prepare_target",
-    "refuse_same_file",
-    "replace_file",
-    "require_space",
-    "temporary_folder",
-    "write_to_disk",
-]
-
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 STALE_SECONDS = 24 * 3600.0

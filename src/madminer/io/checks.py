@@ -28,22 +28,6 @@ from madminer.tables import Table, tables_html
 from madminer.text import one_line, printable
 from madminer.typing import StrPath
 
-__all__ = [
-    "EventFileReport",
-    "Finding",
-    "Level",
-    "check_closure",
-    "check_cross_sections",
-    "check_event_file",
-    "check_morphing",
-    "check_observables",
-    "check_order",
-    "check_origins",
-    "check_sampling",
-    "check_variations",
-    "check_weights",
-]
-
 FEW_EFFECTIVE_EVENTS = 100.0
 """Effective number of events below which a cross section is known to worse than 10 %."""
 

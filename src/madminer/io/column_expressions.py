@@ -20,8 +20,6 @@ from madminer.expressions.columns import Value
 from madminer.expressions.nodes import Kind
 from madminer.io.event_columns import Columns, list_column, number_column, require_columns
 
-__all__ = ["ColumnExpressions"]
-
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _DOT = "\N{MIDDLE DOT}"  # in place of dots in names: Python takes it for a letter
 _CLOSE = 5  # names that a message proposes for one that is unknown

@@ -23,8 +23,6 @@ from madminer.errors import (
 from madminer.io.opened import DAMAGES, OpenedFile
 from madminer.typing import FloatArray, IntArray, StrPath
 
-__all__ = ["DelphesFile", "uproot_package"]
-
 _TREE: Final = "Delphes"
 _KIND: Final = "a ROOT file of Delphes"
 _SHOWN: Final = 30  # names in a message

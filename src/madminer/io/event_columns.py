@@ -14,22 +14,6 @@ from madminer.expressions.columns import Lists
 from madminer.io.events import describe_not_finite
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "Columns",
-    "as_awkward",
-    "closest",
-    "columns_of",
-    "fields_of",
-    "list_column",
-    "number_column",
-    "number_table",
-    "require_columns",
-    "require_finite",
-    "sampling_column",
-    "stacked_columns",
-    "with_fields",
-]
-
 Columns: TypeAlias = Mapping[str, ak.Array]
 """Columns of some events by name, shape ``(n,)`` each."""
 

@@ -33,8 +33,6 @@ from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
 from madminer.progress import track
 from madminer.typing import IntArray, StrPath
 
-__all__ = ["import_events"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -12,8 +12,6 @@ from madminer import checks
 from madminer.errors import MissingFileError, OptionError
 from madminer.typing import EventSource
 
-__all__ = ["paths_and_factors"]
-
 _PATTERN = re.compile(r"[*?\[]")
 
 

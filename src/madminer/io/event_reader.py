@@ -35,12 +35,6 @@ from madminer.io.stored_events import Rows, StoredEvents
 from madminer.models import AnalysisSetup
 from madminer.typing import FloatArray, IntArray, StrPath
 
-__all__ = [
-    "EventFile",
-    "gather_rows",
-    "read_rows",
-]
-
 BLOCK_BYTES = 2**22
 """Part of a file that is read at once where many of its rows are wanted."""
 

@@ -33,8 +33,6 @@ from madminer.io.stored_events import Rows, StoredEvents
 from madminer.models.setup import setup_differences
 from madminer.typing import EventSource, FloatArray, IntArray
 
-__all__ = ["MOST_OPEN", "EventSet", "FilePart", "Interleaving", "open_events"]
-
 Values = TypeVar("Values", bound=NDArray[Any])
 
 logger = logging.getLogger(__name__)

@@ -21,8 +21,6 @@ from madminer.io.parquet import ParquetFile
 from madminer.io.root_trees import RootTree
 from madminer.typing import StrPath
 
-__all__ = ["ArrayTable", "EventSource", "Table", "file_of", "open_table"]
-
 EventSource: TypeAlias = ak.Array | NDArray[Any] | Mapping[str, object] | StrPath
 """What `import_events` takes."""
 

@@ -26,8 +26,6 @@ from madminer.io.setup_file import write_setup
 from madminer.models import AnalysisSetup
 from madminer.typing import StrPath
 
-__all__ = ["EventWriter", "write_events"]
-
 CHUNK_BYTES = 2**18
 """Size of the chunks of a file whose number of events is not known when it is begun."""
 

@@ -6,20 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.errors import FileFormatError, ShapeError
 from madminer.models import AnalysisSetup
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = [
-    "LARGEST_WEIGHT",
-    "EventSummary",
-    "Events",
-    "Weights",
-    "all_finite",
-    "describe_not_finite",
-]
-
+from madminer.typing import FloatArray, IntArray
 
 LARGEST = 2**53
 """Up to here, numbers are whole without rounding."""

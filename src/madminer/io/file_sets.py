@@ -41,17 +41,6 @@ from madminer.typing import StrPath
 if sys.platform != "win32":
     import fcntl
 
-__all__ = [
-    "FileSet",
-    "digests",
-    "file_digest",
-    "head_of",
-    "parse_json",
-    "read_json",
-    "reading",
-    "sha256",
-]
-
 _FILES = "files"
 _PAUSES = (0.0, 0.001, 0.01, 0.05)
 """Seconds between attempts to read a set while others replace it; at last they are kept waiting."""

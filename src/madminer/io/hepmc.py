@@ -31,16 +31,6 @@ from madminer.io.lhe import require_event_file
 from madminer.io.lhe.compression import OTHER_FORMATS, uncompressed_blocks
 from madminer.typing import FloatArray, IntArray, StrPath
 
-__all__ = [
-    "HepMCWeights",
-    "checked_names",
-    "hepmc_version",
-    "read_hepmc_weights",
-    "read_weight_names",
-    "require_complete",
-    "uncompressed_copy",
-]
-
 _PIECE: Final = 1 << 24
 _KIND: Final = "HepMC file"
 _OTHERS: Final = {

@@ -17,8 +17,6 @@ from madminer.io.event_columns import as_awkward
 from madminer.io.opened import OpenedFile
 from madminer.typing import StrPath
 
-__all__ = ["NumpyTable"]
-
 _KIND = "a table of NumPy (npy)"
 
 

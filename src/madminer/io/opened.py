@@ -16,8 +16,6 @@ from madminer import checks
 from madminer.errors import FileChangedError, FileFormatError, MadMinerError, MissingFileError
 from madminer.typing import StrPath
 
-__all__ = ["DAMAGES", "Identity", "OpenedFile"]
-
 CLOCK_TICK = 0.02
 """Seconds in which some systems give two changes of a file the same time."""
 

@@ -37,14 +37,6 @@ from madminer.models import AnalysisSetup
 from madminer.progress import track
 from madminer.typing import StrPath
 
-__all__ = [
-    "EventFields",
-    "ParquetFile",
-    "ParquetNotes",
-    "events_to_awkward",
-    "export_parquet",
-]
-
 KEY = b"madminer"
 
 FORMAT_VERSION = 1

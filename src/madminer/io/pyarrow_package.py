@@ -9,8 +9,6 @@ from typing import Any
 
 from madminer.errors import MissingDependencyError
 
-__all__ = ["pyarrow_package"]
-
 
 def pyarrow_package() -> Any:
     """Import pyarrow.

@@ -16,8 +16,6 @@ from madminer.io.event_columns import closest
 from madminer.io.opened import DAMAGES, OpenedFile
 from madminer.typing import StrPath
 
-__all__ = ["RootTree"]
-
 
 class RootTree:
     """Branches of a tree.

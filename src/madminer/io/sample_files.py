@@ -31,16 +31,6 @@ from madminer.io.atomic import atomic_path
 from madminer.io.pyarrow_package import pyarrow_package
 from madminer.typing import FloatArray, StrPath
 
-__all__ = [
-    "ARRAYS",
-    "FILE_FORMATS",
-    "array_name",
-    "check_destination",
-    "load_sample",
-    "one_sample",
-    "save_arrays",
-]
-
 ARRAYS = ("x", "theta", "theta0", "theta1", "y", "r_xz", "t_xz", "t_xz0", "t_xz1", "w")
 """Names of all arrays that a sample can have."""
 

@@ -22,22 +22,6 @@ from madminer.errors import FileFormatError, OutputError
 from madminer.io.opened import OpenedFile
 from madminer.typing import FloatArray, IntArray, StrPath
 
-__all__ = [
-    "BACKGROUND_EVENTS",
-    "FORMAT_ATTRIBUTE",
-    "FORMAT_VERSION",
-    "OBSERVATIONS",
-    "OLD_SIGNAL_EVENTS",
-    "SAMPLING_BENCHMARKS",
-    "SIGNAL_EVENTS",
-    "STRING_BYTES",
-    "WEIGHTS",
-    "HDF5Reader",
-    "create_hdf5",
-    "encode_strings",
-    "open_hdf5",
-]
-
 FORMAT_VERSION = 1
 """Version of the layout, in the root attribute ``madminer_format``; files of 0.9 have none."""
 

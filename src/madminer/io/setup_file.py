@@ -31,8 +31,6 @@ from madminer.models import (
 from madminer.morphing.weights import monomials
 from madminer.typing import StrPath
 
-__all__ = ["read_setup", "read_setup_group", "write_setup"]
-
 NO_TRANSFORM = "_"
 OLD_RANGES = "parameters/ranges"
 """What MadMiner 0.2 to 0.8 called the ranges."""

@@ -21,8 +21,6 @@ from madminer.errors import FileFormatError, MadMinerError, OutputError, SetupEr
 from madminer.io.opened import DAMAGES
 from madminer.models import AnalysisSetup
 
-__all__ = ["setup_from_json", "setup_to_json"]
-
 
 def setup_to_json(setup: AnalysisSetup) -> str:
     """Write a setup as JSON.

@@ -30,15 +30,6 @@ from madminer.io.events import Events
 from madminer.progress import track
 from madminer.typing import IntArray, Seed
 
-__all__ = [
-    "KEY_BYTES",
-    "SORTING_BYTES",
-    "EventSource",
-    "RandomKeys",
-    "key_order",
-    "write_shuffled",
-]
-
 Keys = NDArray[np.uint64]
 
 KEY_BITS = 64

@@ -24,21 +24,6 @@ from madminer.models import AnalysisSetup
 from madminer.progress import track
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "BenchmarkStatistics",
-    "EventStatistics",
-    "ObservableStatistics",
-    "ObservableSums",
-    "OriginStatistics",
-    "RatioExtremes",
-    "RepeatedRows",
-    "SamplingCounts",
-    "VariationStatistics",
-    "WeightSums",
-    "event_statistics",
-    "origin_statistics",
-]
-
 N_BLOCKS = 10
 MAX_HASHES = 500_000
 

@@ -17,8 +17,6 @@ from madminer.models import AnalysisSetup
 from madminer.models.tables import setup_html
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["Rows", "StoredEvents"]
-
 Rows = slice | IntArray
 """Numbers of events: consecutive ones, ``slice(start, stop)``, or any."""
 

@@ -20,8 +20,6 @@ from madminer.io.weight_polynomials import PolynomialColumns
 from madminer.models import AnalysisSetup
 from madminer.typing import FloatArray
 
-__all__ = ["WeightColumns"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightColumns:

@@ -35,15 +35,6 @@ from madminer.models import AnalysisSetup, MorphingSetup
 from madminer.morphing.weights import monomials
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "Coefficients",
-    "Derivatives",
-    "PolynomialColumns",
-    "coefficient_columns",
-    "derivative_columns",
-    "derivatives_of_monomials",
-]
-
 Coefficients: TypeAlias = str | Sequence[str] | Mapping[int | tuple[int, ...], str]
 """Column with lists, columns in the order of the components, or {powers: column}."""
 

@@ -13,8 +13,6 @@ from madminer import checks
 from madminer.errors import FileFormatError, MadMinerError, MissingFileError, OptionError
 from madminer.typing import StrPath
 
-__all__ = ["YamlFile", "parse_yaml", "read_yaml"]
-
 _LARGEST = 10_000_000  # bytes; nobody writes more by hand
 _DEEPEST = 50
 _EXACT = 2**53  # whole numbers up to this are exact as floats

@@ -43,13 +43,6 @@ from madminer.reading.systematics import NuisanceWeight, event_weights
 from madminer.reading.weights import Sample, check_sample, listed_names
 from madminer.typing import FloatArray, Seed, StrPath
 
-__all__ = [
-    "LHEAnalysis",
-    "LHEReader",
-    "analyse_lhe_sample",
-    "final_state",
-]
-
 _SEEDS: Final = 1 << 62
 _UNKNOWN_SPIN: Final = 9.0
 _UNKNOWN_SCALE: Final = -1.0  # of couplings too

@@ -17,8 +17,6 @@ from madminer.reading.systematics import NuisanceWeight
 from madminer.reading.weights import Sample
 from madminer.typing import BoolArray
 
-__all__ = ["POLICIES", "LHESample", "WeightGaps", "read_events"]
-
 POLICIES: Final = ("refuse", "nominal", "drop")
 """What may be done with events that lack weights."""
 

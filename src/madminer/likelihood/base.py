@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.checks import number, positive, real_array, shown
@@ -14,9 +15,7 @@ from madminer.likelihood.model import Likelihood
 from madminer.likelihood.pool import EventPool
 from madminer.likelihood.reliability import report_extrapolation
 from madminer.likelihood.yields import MorphedCells
-from madminer.typing import ArrayLike, FloatArray, ThetaLike
-
-__all__ = ["BaseLikelihood", "checked_events", "event_weights", "expected_number", "total_cell"]
+from madminer.typing import FloatArray, ThetaLike
 
 _NONE_OF_ITS_OWN = (
     "BaseLikelihood only holds what likelihoods have in common. Use HistoLikelihood for "

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from iminuit import Minuit
+from numpy.typing import ArrayLike
 
 from madminer.checks import flag, number, real, real_array, refusal, sequence, shown
 from madminer.errors import FitError, OptionError, ShapeError, UnknownNameError
@@ -26,19 +27,7 @@ from madminer.evidence import report_weakness
 from madminer.likelihood.model import Likelihood
 from madminer.stats.minimize import Expansion, Objective, minimize_many
 from madminer.tables import Table, tables_html
-from madminer.typing import ArrayLike, BoolArray, FloatArray, IntArray
-
-__all__ = [
-    "FitResult",
-    "Impacts",
-    "Profiles",
-    "best_nuisances",
-    "fit",
-    "fit_many",
-    "impacts",
-    "minuit_minimum",
-    "profile_nuisances",
-]
+from madminer.typing import BoolArray, FloatArray, IntArray
 
 logger = logging.getLogger(__name__)
 

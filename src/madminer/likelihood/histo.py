@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.analysis.weights import Thetas, parameter_points
 from madminer.checks import flag, one_of, positive, random_generator, whole
@@ -31,9 +32,7 @@ from madminer.likelihood.model import Channel, Likelihood
 from madminer.likelihood.pool import EventPool
 from madminer.likelihood.terms import BinnedShape, RateTerm, Term
 from madminer.likelihood.yields import DrawnCells, EventCells, MorphedCells, Yields
-from madminer.typing import ArrayLike, FloatArray, Seed, StrPath, ThetaLike
-
-__all__ = ["HistoLikelihood"]
+from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 
 Mode = Literal["sampled", "weighted", "histo"]
 

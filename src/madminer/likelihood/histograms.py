@@ -23,20 +23,6 @@ from madminer.models import AnalysisSetup
 from madminer.stats import as_edges, bin_indices, binned_moments, weighted_quantiles
 from madminer.typing import BoolArray, FloatArray, IntArray, StrPath
 
-__all__ = [
-    "Binning",
-    "DensityHistogram",
-    "HistBins",
-    "Statistic",
-    "adaptive_binning",
-    "finite_rows",
-    "fixed_binning",
-    "numbers_of_bins",
-    "observable_statistic",
-    "score_statistic",
-    "statistics",
-]
-
 logger = logging.getLogger(__name__)
 
 HistBins = int | Sequence[int | Sequence[float] | FloatArray]

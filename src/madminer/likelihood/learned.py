@@ -22,8 +22,6 @@ from madminer.ml.validated import UndecidedValidation
 from madminer.models import AnalysisSetup
 from madminer.typing import BoolArray, FloatArray, StrPath
 
-__all__ = ["DensityModel", "LearnedDensity", "learned_density"]
-
 DensityModel = ParameterizedRatioEstimator | LikelihoodEstimator | Ensemble
 """Estimators of :math:`\\log p(x|\\theta)` up to a constant, and ensembles of them."""
 

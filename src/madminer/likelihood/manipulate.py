@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import one_of, real_array, refusal, sequence, whole
 from madminer.errors import DataError, FitError, OptionError, ShapeError
 from madminer.likelihood.fit import minuit_minimum
 from madminer.progress import track
 from madminer.stats import log_ratio_to_best, p_values_from_log_r, regular_grid
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = ["fix_params", "profile_log_likelihood", "project_log_likelihood"]
+from madminer.typing import FloatArray, IntArray
 
 NegativeLogLikelihood = Callable[[FloatArray], float]
 """Parameters, theta and then nu, to minus the log likelihood; None to their number."""

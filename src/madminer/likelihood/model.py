@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.analysis.weights import ParameterPoints, ThetaTable
 from madminer.checks import real_array, shown
@@ -26,9 +27,7 @@ from madminer.likelihood.terms import Term
 from madminer.models import AnalysisSetup
 from madminer.stats.minimize import Expansion
 from madminer.text import one_line
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = ["Channel", "Likelihood"]
+from madminer.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import flag, one_of, positive, random_generator
 from madminer.likelihood.base import (
@@ -20,9 +21,7 @@ from madminer.likelihood.reliability import report_fixed_shape
 from madminer.likelihood.response import ResponseEstimator, response_term
 from madminer.likelihood.terms import LearnedShape, RateTerm, Term
 from madminer.likelihood.yields import EventCells, MorphedCells
-from madminer.typing import ArrayLike, FloatArray, Seed, StrPath, ThetaLike
-
-__all__ = ["NeuralLikelihood"]
+from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 
 Mode = Literal["weighted", "sampled"]
 XsecMode = Literal["interpol", "weighted", "sampled"]

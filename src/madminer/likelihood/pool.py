@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.partitions import partition_range
@@ -13,9 +14,7 @@ from madminer.analysis.weights import ParameterPoints, parameter_points
 from madminer.checks import random_generator, whole
 from madminer.errors import NoEventsError
 from madminer.models import AnalysisSetup
-from madminer.typing import ArrayLike, FloatArray, IntArray, Seed, ThetaLike
-
-__all__ = ["EventPool"]
+from madminer.typing import FloatArray, IntArray, Seed, ThetaLike
 
 
 @dataclass(frozen=True, slots=True, eq=False)

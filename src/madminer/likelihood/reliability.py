@@ -16,8 +16,6 @@ from madminer.models import AnalysisSetup
 from madminer.text import one_line
 from madminer.typing import FloatArray
 
-__all__ = ["report_beyond_range", "report_extrapolation", "report_fixed_shape", "shape_spreads"]
-
 logger = logging.getLogger(__name__)
 
 FAR = 1.0

@@ -45,8 +45,6 @@ from madminer.likelihood.yields import EventCells
 from madminer.ml import Estimator, ScoreEstimator, load_estimator
 from madminer.typing import EventSource, FloatArray, StrPath, ThetaLike
 
-__all__ = ["ResponseEstimator", "learned_response", "response_term", "train_response"]
-
 ResponseEstimator = ScoreEstimator
 """A regression of ratios of weights with 2 k outputs: odd parts, then even parts."""
 

@@ -26,8 +26,6 @@ from madminer.stats import log_poisson
 from madminer.stats.minimize import Expansion
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["BinnedShape", "LearnedShape", "RateTerm", "ResponseShape", "Term", "binned_densities"]
-
 logger = logging.getLogger(__name__)
 
 SMALLEST_MEAN = 1e-5

@@ -35,8 +35,6 @@ from madminer.likelihood.yields import DrawnCells
 from madminer.stats.minimize import Expansion, minimize_many
 from madminer.typing import BoolArray, FloatArray, IntArray, Seed
 
-__all__ = ["Region", "best_nll", "draw_toys", "statistics_at"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:

@@ -32,8 +32,6 @@ from madminer.models import AnalysisSetup
 from madminer.morphing.nuisance import MAX_RESPONSE
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["DrawnCells", "EventCells", "MorphedCells", "Yields", "varied_weights"]
-
 LARGEST_LOG = 600.0
 """Logarithm of the largest response that numbers can hold."""
 

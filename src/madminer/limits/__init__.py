@@ -5,7 +5,8 @@ from __future__ import annotations
 from madminer.limits.asymptotic_limits import AsymptoticLimits
 from madminer.limits.belts import ConfidenceBelt, ToyLimits, load_belt, toy_limits
 from madminer.limits.expected import expected_limit_grid, truth_limit_grid
-from madminer.limits.grid import LimitGrid, limit_grid, regular_grid
+from madminer.limits.grid import LimitGrid, limit_grid
+from madminer.stats import regular_grid
 
 __all__ = [
     "AsymptoticLimits",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Unpack
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.weights import ParameterPoints
@@ -50,9 +51,7 @@ from madminer.limits.truth import truth_terms
 from madminer.models import AnalysisSetup
 from madminer.options import takes
 from madminer.stats import p_values_from_log_r, regular_grid
-from madminer.typing import ArrayLike, EventSource, FloatArray, IntArray, ThetaLike
-
-__all__ = ["AsymptoticLimits", "expected_limits_of", "grid_points", "limits_of"]
+from madminer.typing import EventSource, FloatArray, IntArray, ThetaLike
 
 logger = logging.getLogger(__name__)
 

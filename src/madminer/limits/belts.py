@@ -27,6 +27,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import number, path, real_array, refusal, sequence, shown, whole
 from madminer.errors import (
@@ -44,9 +45,7 @@ from madminer.likelihood.toys import Region, best_nll, draw_toys, statistics_at
 from madminer.progress import track
 from madminer.stats import contour_level, p_values_from_q
 from madminer.stats.smooth import fewest_points, local_polynomial
-from madminer.typing import ArrayLike, BoolArray, FloatArray, IntArray, StrPath
-
-__all__ = ["ConfidenceBelt", "ToyLimits", "load_belt", "toy_limits"]
+from madminer.typing import BoolArray, FloatArray, IntArray, StrPath
 
 _DAMAGED = (
     EOFError,

@@ -39,14 +39,6 @@ from madminer.blocks import row_blocks
 from madminer.likelihood.terms import BinnedShape, LearnedShape, RateTerm, binned_densities
 from madminer.typing import FloatArray
 
-__all__ = [
-    "binned_data_errors",
-    "binned_log_r_errors",
-    "ensemble_log_r_errors",
-    "learned_data_errors",
-    "rate_log_r_errors",
-]
-
 _CELLS = 1 << 21  # values of networks that are held at once
 
 

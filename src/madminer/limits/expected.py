@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from numpy.typing import ArrayLike
+
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.likelihood.learned import DensityModel
 from madminer.limits.asymptotic_limits import expected_limits_of, grid_points
 from madminer.limits.grid import LimitGrid
 from madminer.limits.options import LimitMode, LimitOptions
-from madminer.typing import ArrayLike, EventSource, StrPath, ThetaLike
-
-__all__ = ["expected_limit_grid", "truth_limit_grid"]
+from madminer.typing import EventSource, StrPath, ThetaLike
 
 
 def expected_limit_grid(

@@ -16,19 +16,10 @@ from madminer.limits.intervals import (
     projected_intervals,
     region_words,
 )
-from madminer.stats import log_ratio_to_best, p_values_from_log_r, regular_grid
+from madminer.stats import log_ratio_to_best, p_values_from_log_r
 from madminer.tables import Table, tables_html
 from madminer.text import one_line
 from madminer.typing import FloatArray
-
-__all__ = [
-    "LimitGrid",
-    "limit_grid",
-    "parameters_at_border",
-    "regular_grid",
-    "shown_point",
-    "with_variance",
-]
 
 SHOWN_LEVELS = (0.68, 0.95)
 """Confidence levels that a result shows."""

@@ -26,8 +26,6 @@ from madminer.errors import OptionError
 from madminer.stats import contour_level, ranges_below
 from madminer.typing import FloatArray
 
-__all__ = ["interval_texts", "is_full_grid", "projected_intervals", "region_words"]
-
 _FAR = 100.0  # times the critical value: from there on values need not be told apart
 _MOST_DECIMALS = 6
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypedDict
 
+from numpy.typing import ArrayLike
+
 from madminer import checks
 from madminer.fisherinformation.score_information import ScoreModel
 from madminer.likelihood.histograms import HistBins
 from madminer.likelihood.learned import DensityModel
 from madminer.likelihood.response import ResponseEstimator
-from madminer.typing import ArrayLike, FloatArray, Seed, StrPath, ThetaLike
-
-__all__ = ["FixBinning", "LimitKeywords", "LimitMode", "LimitOptions", "Postprocessing"]
+from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 
 LimitMode = Literal["rate", "histo", "ml", "sally", "adaptive-sally", "sallino", "truth"]
 """What the likelihood of an event is made of, see `AsymptoticLimits`."""

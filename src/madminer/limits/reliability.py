@@ -15,19 +15,6 @@ from madminer.ml.validated import UndecidedValidation
 from madminer.stats import p_values_from_log_r
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "first_excluded",
-    "report_border",
-    "report_coarse",
-    "report_few_counts",
-    "report_few_data",
-    "report_few_events",
-    "report_off_grid",
-    "report_truth",
-    "report_uncertain",
-    "report_untested",
-]
-
 logger = logging.getLogger(__name__)
 
 CONFIDENCE_LEVEL = 0.68

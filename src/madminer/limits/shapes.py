@@ -45,8 +45,6 @@ from madminer.models import AnalysisSetup
 from madminer.progress import track
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["DataSet", "HistogramShape", "histogram_shape"]
-
 SMALLEST_STEP = 1e-6
 """Distance from the reference point below which there is no direction."""
 

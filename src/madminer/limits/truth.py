@@ -25,8 +25,6 @@ from madminer.likelihood.yields import EventCells
 from madminer.stats.minimize import Expansion
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["TruthShape", "truth_terms"]
-
 _CELLS = 1 << 21  # weights of pairs of point and event that are held at once
 
 _MOST_LOST = 0.5  # of the probability of the events, beyond which nothing can be said

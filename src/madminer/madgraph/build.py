@@ -30,8 +30,6 @@ from madminer.madgraph.shower import check_shower_names
 from madminer.models import AnalysisSetup, Systematic
 from madminer.typing import StrPath
 
-__all__ = ["absolute", "make_plan", "physical_points", "read_card"]
-
 logger = logging.getLogger(__name__)
 
 

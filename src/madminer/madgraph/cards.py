@@ -10,8 +10,6 @@ from madminer.errors import SetupError
 from madminer.expressions import compile_transform
 from madminer.models import AnalysisParameter
 
-__all__ = ["CardValues", "Entry", "card_entries", "card_values", "parameter_card", "reweight_card"]
-
 Entry = tuple[str, int]
 """Block in lower case, and number in it; ``("decay", 25)`` is the width of particle 25."""
 

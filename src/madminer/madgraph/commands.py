@@ -9,8 +9,6 @@ from typing import Final
 from madminer.errors import OptionError
 from madminer.madgraph.plan import Run
 
-__all__ = ["check_process_card", "is_nlo_process", "launch_commands", "process_commands"]
-
 _FORBIDDEN: Final = re.compile(r"^[ \t]*(output|launch|exit|quit|open)\b.*$", re.MULTILINE)
 _ORDERS: Final = re.compile(r"^[ \t]*(?:generate|add process)\b[^#\n]*\[([^\]\n]*)\]", re.MULTILINE)
 

@@ -31,8 +31,6 @@ from madminer.models import AnalysisSetup
 from madminer.progress import ProgressBar, progress_bar
 from madminer.typing import StrPath
 
-__all__ = ["check_plan", "execute_plan", "run_madgraph"]
-
 logger = logging.getLogger(__name__)
 
 _PATIENCE = 15.0

@@ -17,8 +17,6 @@ from madminer.io.atomic import cleaned_up, output_errors
 from madminer.madgraph.guard import guarded
 from madminer.madgraph.log import LogWatcher, log_tail
 
-__all__ = ["Limits", "Stop", "call", "is_running"]
-
 _LOOK = 0.1
 """Seconds between two looks at a process and its log."""
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-__all__ = ["guarded"]
-
 _GUARD: Final = """\
 read -r _
 kill -s TERM -- "-$1" && sleep 3 && kill -s KILL -- "-$1"

@@ -9,8 +9,6 @@ from typing import Final
 
 from madminer.text import printable
 
-__all__ = ["LogWatcher", "cause_of_failure", "cross_sections_in_log", "log_tail", "stage"]
-
 N_TAIL = 25
 """Lines of a log that errors show."""
 

@@ -10,8 +10,6 @@ from typing import TypedDict
 from madminer import checks
 from madminer.typing import StrPath
 
-__all__ = ["MOST_SEED", "RunKeywords", "RunOptions"]
-
 MOST_SEED = 900_000_000
 """Largest seed; MadGraph takes them below 31328 * 30081."""
 

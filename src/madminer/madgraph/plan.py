@@ -19,8 +19,6 @@ from madminer.tables import ShownAsTable, Table
 if TYPE_CHECKING:
     from madminer.madgraph.results import RunResults
 
-__all__ = ["Run", "RunPlan"]
-
 _IN_CARDS = {
     "param_card": "param_card.dat",
     "reweight_card": "reweight_card.dat",

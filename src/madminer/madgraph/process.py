@@ -18,15 +18,6 @@ from madminer.madgraph.plan import Run, RunPlan
 from madminer.madgraph.products import failure
 from madminer.madgraph.program import find_madgraph, has_blanks
 
-__all__ = [
-    "copied_process",
-    "install_cards",
-    "is_process",
-    "prepare_process",
-    "refuse_running",
-    "scratch_folder",
-]
-
 _RECORD = "process.sha256"
 
 

@@ -19,8 +19,6 @@ from madminer.madgraph.log import cause_of_failure, cross_sections_in_log, log_t
 from madminer.madgraph.plan import Run
 from madminer.madgraph.results import Product
 
-__all__ = ["check_product", "event_file", "failure"]
-
 logger = logging.getLogger(__name__)
 
 _LO_FILES: Final = ("unweighted_events.lhe.gz", "unweighted_events.lhe")

@@ -15,8 +15,6 @@ from typing import Final
 
 from madminer.errors import MissingFileError, SimulatorError
 
-__all__ = ["OLDEST", "YOUNGEST", "Program", "find_madgraph", "has_blanks", "madgraph_version"]
-
 logger = logging.getLogger(__name__)
 
 OLDEST, YOUNGEST = (2, 9), (3, 6)

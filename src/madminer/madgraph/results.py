@@ -10,8 +10,6 @@ from pathlib import Path
 from madminer.io.atomic import atomic_path
 from madminer.tables import ShownAsTable, Table
 
-__all__ = ["Product", "RunResults", "read_record"]
-
 
 @dataclass(frozen=True, slots=True)
 class Product:

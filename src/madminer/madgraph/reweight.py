@@ -26,8 +26,6 @@ from madminer.madgraph.scripts import head, write_executable
 from madminer.models import AnalysisSetup
 from madminer.typing import StrPath
 
-__all__ = ["reweight_existing_sample"]
-
 _SCRIPT = """\
 cp "$PROCESS/madminer/cards/reweight_card_reweight.dat" "$PROCESS/Cards/reweight_card.dat"
 LOG="$LOGS/reweight.log"

@@ -11,13 +11,6 @@ from madminer.checks import sequence, text
 from madminer.errors import OptionError, UnknownNameError
 from madminer.models import Systematic, SystematicScale, SystematicType
 
-__all__ = [
-    "choose_systematics",
-    "run_card_with_systematics",
-    "run_settings",
-    "systematics_arguments",
-]
-
 logger = logging.getLogger(__name__)
 
 _SYSTEMATICS: Final = frozenset(

@@ -12,8 +12,6 @@ from madminer.io.atomic import atomic_path
 from madminer.madgraph.plan import Run, RunPlan
 from madminer.madgraph.program import Program, python_words
 
-__all__ = ["write_executable", "write_htcondor", "write_scripts", "write_slurm"]
-
 _FUNCTIONS: Final = """\
 fail() {  # say why, show the end of the log, end
     echo "$1" >&2

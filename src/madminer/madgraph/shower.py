@@ -11,8 +11,6 @@ from madminer.errors import OptionError
 from madminer.madgraph.cards import CardValues, card_entries
 from madminer.text import printable
 
-__all__ = ["check_shower_names", "refused_by_pythia"]
-
 _LOGS: Final = ("*_pythia8.log", "PY8_parallelization/split_*/PY8_log.txt")
 _ABORT: Final = "PYTHIA Abort from Pythia::init"
 _BEGIN: Final = 1 << 16  # bytes; Pythia has started when its log is longer

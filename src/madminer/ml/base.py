@@ -67,8 +67,6 @@ from madminer.tables import Table, tables_html
 from madminer.text import one_line
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["ConditionalEstimator", "Estimator", "TheresAGoodReasonThisDoesntWork"]
-
 logger = logging.getLogger("madminer.ml")
 
 _MOST_NUMBERS = 1 << 31  # of a network: 8 GiB, and three times as much for the optimiser

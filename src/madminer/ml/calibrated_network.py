@@ -37,8 +37,6 @@ from madminer.ml.calibration_curves import CalibrationCurve
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.typing import FloatArray
 
-__all__ = ["CalibratedNetwork", "ThetaSpline"]
-
 _FLAT = 1e-6  # extent of the points in a direction, relative to the largest, that is none
 
 

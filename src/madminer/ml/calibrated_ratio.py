@@ -33,8 +33,6 @@ from madminer.ml.persistence import StoredModel
 from madminer.tables import Table, tables_html
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["CalibratedRatio"]
-
 logger = logging.getLogger("madminer.ml")
 
 _KINDS: dict[str, type[ParameterizedRatioEstimator]] = {

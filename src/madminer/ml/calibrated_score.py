@@ -39,8 +39,6 @@ from madminer.stats.score_moments import ScoreMoments
 from madminer.tables import Table, tables_html
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["CalibratedScore", "ScoreCalibration"]
-
 logger = logging.getLogger("madminer.ml")
 
 SIGNIFICANT: Final = 3.0

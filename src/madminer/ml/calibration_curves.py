@@ -36,8 +36,6 @@ from madminer.checks import one_of, real_array, whole
 from madminer.errors import DataError, NegativeWeightError, NoEventsError, ShapeError
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["LEAST_EVENTS", "METHODS", "CalibrationCurve", "calibration_curve"]
-
 LEAST_EVENTS = 50.0
 """Effective number of events of a bin, both under theta1 and under theta."""
 

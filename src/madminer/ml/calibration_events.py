@@ -17,13 +17,6 @@ from madminer.sampling.augment import joint_ratio
 from madminer.sampling.weighted import WeightedSample, weighted_sample
 from madminer.typing import FloatArray, StrPath
 
-__all__ = [
-    "JointRatioSample",
-    "joint_ratio_sample",
-    "joint_score_sample",
-    "load_points",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JointRatioSample:

@@ -28,8 +28,6 @@ from madminer.nn.data import chunks
 from madminer.nn.run_state import CheckpointSettings, Plain, RunState
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["CheckpointFile", "fingerprint", "open_checkpoint", "read_checkpoint"]
-
 _KIND = b"MadMiner checkpoint "
 _FORMAT = _KIND + b"2"
 _REMEDY = "Remove it, give another file, or start afresh with resume=False."

@@ -20,13 +20,11 @@ from madminer.ml.evaluation import (
 from madminer.ml.inputs import DataLike
 from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.history import TrainingHistory
-from madminer.nn.loop import TrainingSettings
 from madminer.nn.ratios import DoubleRatioNetwork
 from madminer.nn.scaling import Standardization
+from madminer.nn.settings import TrainingSettings
 from madminer.options import takes
 from madminer.typing import FloatArray
-
-__all__ = ["DoubleParameterizedRatioEstimator"]
 
 
 class DoubleParameterizedRatioEstimator(ConditionalEstimator):

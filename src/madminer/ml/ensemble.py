@@ -9,6 +9,7 @@ from inspect import signature
 from typing import Any, cast, final
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer import checks
 from madminer.blocks import ROWS, row_blocks
@@ -36,9 +37,7 @@ from madminer.ml.validated import Validated
 from madminer.nn.history import TrainingHistory
 from madminer.stats import kinematic_information
 from madminer.tables import Table, tables_html
-from madminer.typing import ArrayLike, FloatArray, Seed, StrPath
-
-__all__ = ["Ensemble"]
+from madminer.typing import FloatArray, Seed, StrPath
 
 
 @final

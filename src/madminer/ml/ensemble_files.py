@@ -27,8 +27,6 @@ from madminer.ml.persistence import (
 )
 from madminer.typing import StrPath
 
-__all__ = ["is_ensemble", "read_ensemble", "read_index", "write_ensemble"]
-
 _INDEX = "ensemble.json"
 _MEMBER = re.compile(rf"estimator_(0|[1-9]\d{{0,8}})({'|'.join(map(re.escape, SUFFIXES))})")
 

@@ -22,21 +22,12 @@ import os
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer import checks
 from madminer.errors import DataError, EnsembleError, NoEventsError, OptionError, ShapeError
 from madminer.stats import score_moment
-from madminer.typing import ArrayLike, FloatArray
-
-__all__ = [
-    "INFORMATION_MODES",
-    "covariance_of_mean",
-    "ensemble_information",
-    "expectation_weights",
-    "member_covariance",
-    "member_mean",
-    "normalized_member_weights",
-]
+from madminer.typing import FloatArray
 
 INFORMATION_MODES = ("score", "information", "modified_score")
 """Ways to average the Fisher information over an ensemble."""

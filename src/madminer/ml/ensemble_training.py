@@ -39,18 +39,6 @@ from madminer.nn.history import TrainingHistory, check_callbacks
 from madminer.progress import progress_bar, silence_progress
 from madminer.typing import FloatArray, Seed
 
-__all__ = [
-    "check_members",
-    "check_workers",
-    "common_number",
-    "member_arguments",
-    "member_seeds",
-    "member_values",
-    "mixture_error",
-    "train_members",
-    "workers",
-]
-
 logger = logging.getLogger("madminer")
 
 _OPTIONS = frozenset(field.name for field in fields(TrainingOptions))

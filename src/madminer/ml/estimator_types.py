@@ -19,8 +19,6 @@ from madminer.ml.persistence import StoredModel, read_model
 from madminer.ml.score import ScoreEstimator
 from madminer.typing import StrPath
 
-__all__ = ["ESTIMATORS", "family_of_method", "load_single_estimator", "restore_estimator"]
-
 ESTIMATORS: dict[str, type[Estimator]] = {
     estimator.family: estimator
     for estimator in (

@@ -13,8 +13,6 @@ from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.scaling import Standardization
 from madminer.typing import FloatArray
 
-__all__ = ["ScaledParameters", "check_pairs", "evaluate_combinations", "evaluate_pairs"]
-
 Blocks = Iterable[tuple[slice, Tensor]]
 """Rows of x and their scaled features, a block at a time."""
 

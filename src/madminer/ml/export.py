@@ -39,8 +39,6 @@ from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.scaling import Standardization, identity_standardization
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["SIGNATURES", "Exported", "Signature", "UserNetwork", "program", "write_onnx"]
-
 _EXAMPLE_EVENTS = 3  # torch.export takes 0 and 1 for constants
 
 

@@ -31,11 +31,9 @@ from madminer.ml.methods import FAMILIES
 from madminer.ml.options import TrainingOptions
 from madminer.ml.persistence import read_settings
 from madminer.nn.history import TrainingHistory
-from madminer.nn.loop import TrainingSettings
+from madminer.nn.settings import TrainingSettings
 from madminer.options import takes
 from madminer.typing import FloatArray, Seed, StrPath
-
-__all__ = ["EnsembleForge", "ForgeTraining", "MLForge", "saved_member_weights"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from madminer import checks
 from madminer.errors import (
@@ -22,26 +23,10 @@ from madminer.errors import (
 from madminer.io.file_sets import reading
 from madminer.io.sample_files import ARRAYS, array_name
 from madminer.nn.data import chunks
-from madminer.nn.loop import TrainingSettings
 from madminer.nn.optimizers import SCHEDULES
 from madminer.nn.scaling import THETAS, score_sizes
-from madminer.typing import ArrayLike, FloatArray, StrPath
-
-__all__ = [
-    "DataLike",
-    "check_finite",
-    "check_ratio_direction",
-    "data_warnings",
-    "load_array",
-    "load_columns",
-    "load_labels",
-    "load_thetas",
-    "load_vector",
-    "normalized_weights",
-    "pick_device",
-    "pick_dtype",
-    "pick_training_device",
-]
+from madminer.nn.settings import TrainingSettings
+from madminer.typing import FloatArray, StrPath
 
 DataLike: TypeAlias = "ArrayLike | StrPath | torch.Tensor"
 """An array, a nested list, a torch tensor, or the path of an npy file."""

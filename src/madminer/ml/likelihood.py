@@ -15,11 +15,9 @@ from madminer.ml.inputs import DataLike
 from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.flows import ConditionalFlow
 from madminer.nn.history import TrainingHistory
-from madminer.nn.loop import TrainingSettings
+from madminer.nn.settings import TrainingSettings
 from madminer.options import takes
 from madminer.typing import FloatArray
-
-__all__ = ["LikelihoodEstimator"]
 
 
 class LikelihoodEstimator(ConditionalEstimator):

@@ -16,8 +16,6 @@ from madminer.nn.loop import BatchLoss, TrivialAnswer, fit
 from madminer.nn.run_state import CheckpointSettings
 from madminer.nn.settings import TrainingSettings
 
-__all__ = ["Fit", "Loop", "shared_loop"]
-
 
 class Fit(Protocol):
     """Trains a network, as `madminer.nn.fit` does."""

@@ -36,16 +36,6 @@ from madminer.nn.loop import BatchLoss, TrivialAnswer
 from madminer.nn.ratios import DoubleRatioNetwork
 from madminer.nn.total_loss import Term, TotalLoss
 
-__all__ = [
-    "FAMILIES",
-    "Family",
-    "LossTerm",
-    "find_method",
-    "make_loss",
-    "required_columns",
-    "trivial_answer",
-]
-
 Predict = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
 
 

@@ -17,8 +17,6 @@ from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.morphing_ratios import MorphingRatioNetwork, QuadraticRatioNetwork
 from madminer.typing import Seed, StrPath
 
-__all__ = ["MorphingAwareRatioEstimator", "QuadraticMorphingAwareRatioEstimator"]
-
 
 class MorphingAwareRatioEstimator(ParameterizedRatioEstimator):
     r"""Neural estimator of the likelihood ratio, exact in theta by morphing.

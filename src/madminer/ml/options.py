@@ -17,16 +17,8 @@ from madminer import checks
 from madminer.errors import OptionError
 from madminer.ml.inputs import DataLike, load_columns
 from madminer.nn.history import EpochCallback, check_callbacks
-from madminer.nn.loop import TrainingSettings
+from madminer.nn.settings import TrainingSettings
 from madminer.typing import Seed, StrPath
-
-__all__ = [
-    "Settings",
-    "TrainingKeywords",
-    "TrainingOptions",
-    "recommended_settings",
-    "training_options",
-]
 
 Settings = Literal["default", "recommended"]
 """Which values options have that are not given."""

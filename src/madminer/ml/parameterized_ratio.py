@@ -15,13 +15,11 @@ from madminer.ml.inputs import DataLike, normalized_weights
 from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
-from madminer.nn.loop import TrainingSettings
 from madminer.nn.ratios import RatioNetwork
+from madminer.nn.settings import TrainingSettings
 from madminer.options import takes
 from madminer.stats import kinematic_information
 from madminer.typing import FloatArray
-
-__all__ = ["ParameterizedRatioEstimator"]
 
 
 class ParameterizedRatioEstimator(ConditionalEstimator):

@@ -23,22 +23,6 @@ from madminer.errors import DataError, FileFormatError, MissingFileError, Output
 from madminer.io.file_sets import FileSet, digests, head_of, parse_json, read_json, reading
 from madminer.typing import FloatArray, StrPath
 
-__all__ = [
-    "FORMAT_VERSION",
-    "PROGRAM",
-    "SETTINGS",
-    "SUFFIXES",
-    "StoredModel",
-    "check_version",
-    "decode_model",
-    "encode_model",
-    "read_model",
-    "read_settings",
-    "read_tensors",
-    "translate_settings",
-    "write_model",
-]
-
 FORMAT_VERSION = 2
 """Version of the settings file; files of MadMiner 0.9 have none and count as 0."""
 

@@ -25,15 +25,13 @@ from madminer.ml.methods import FAMILIES
 from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.ml.persistence import StoredModel
 from madminer.nn.history import TrainingHistory
-from madminer.nn.loop import TrainingSettings
 from madminer.nn.networks import MLP
 from madminer.nn.scaling import score_sizes
+from madminer.nn.settings import TrainingSettings
 from madminer.options import takes
 from madminer.stats import kinematic_information
 from madminer.stats.information import as_components, as_semidefinite, profile_matrix
 from madminer.typing import BoolArray, FloatArray
-
-__all__ = ["ScoreEstimator"]
 
 _ROUNDING = 1e-10  # of the largest component of a score, and of 1: its mean was subtracted from it
 

@@ -34,8 +34,6 @@ from madminer.nn.loop import BatchLoss, TrivialAnswer, fit
 from madminer.nn.settings import TrainingSettings
 from madminer.nn.stacked import Training, fit_stack, stack_key
 
-__all__ = ["Ending", "members_in_stacks", "stacking_obstacle", "train_stacked"]
-
 logger = logging.getLogger("madminer")
 
 Ending = TrainingHistory | BaseException

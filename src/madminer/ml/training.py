@@ -36,18 +36,6 @@ from madminer.nn.run_state import Plain
 from madminer.nn.scaling import SCORES, THETAS, Scaler, Standardization, fit_standardization
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "Sample",
-    "TrainingData",
-    "TrainingRequest",
-    "describe_training",
-    "load_sample",
-    "load_training_data",
-    "make_datasets",
-    "report_training",
-    "split_rows",
-]
-
 Sample = dict[str, FloatArray]
 """Columns of a training sample by name, as loaded: not scaled, not split."""
 

@@ -12,8 +12,6 @@ from madminer.errors import FileFormatError
 from madminer.ml.inputs import load_thetas
 from madminer.typing import FloatArray
 
-__all__ = ["UndecidedValidation", "Validated"]
-
 
 class UndecidedValidation(NamedTuple):
     """A validation whose events were too few to tell.

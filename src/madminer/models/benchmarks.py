@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 
 from madminer.errors import SetupError
 
-__all__ = ["Benchmark", "FiniteDiffBenchmark"]
-
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from madminer.errors import SetupError
 
-__all__ = ["AnalysisParameter", "NuisanceParameter"]
-
 
 @dataclass(frozen=True, slots=True)
 class AnalysisParameter:

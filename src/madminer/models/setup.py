@@ -19,13 +19,6 @@ from madminer.typing import FloatArray, IntArray, ThetaLike
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = [
-    "AnalysisSetup",
-    "FiniteDifferences",
-    "MorphingSetup",
-    "setup_differences",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MorphingSetup:

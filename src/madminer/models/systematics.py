@@ -8,8 +8,6 @@ from enum import StrEnum
 
 from madminer.errors import SetupError
 
-__all__ = ["Systematic", "SystematicScale", "SystematicType"]
-
 
 class SystematicType(StrEnum):
     """What a systematic uncertainty varies."""

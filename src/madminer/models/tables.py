@@ -14,8 +14,6 @@ from madminer.typing import IntArray
 if TYPE_CHECKING:
     from rich.console import Group
 
-__all__ = ["components_table", "setup_html", "setup_tables"]
-
 MAX_DIFFERENCES = 6
 MAX_VALUE_COLUMNS = 4
 MAX_CHARACTERS = 70

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import random_generator
 from madminer.errors import MorphingError, OptionError, ShapeError
@@ -26,21 +27,7 @@ from madminer.morphing.weights import (
     morphing_weight_gradients,
     morphing_weights,
 )
-from madminer.typing import ArrayLike, BoolArray, FloatArray, IntArray, Seed
-
-__all__ = [
-    "MAX_CONDITION",
-    "Optimizer",
-    "basis_points",
-    "check_condition",
-    "condition_numbers",
-    "largest_squared_weights",
-    "mean_squared_weights",
-    "morphing_matrix",
-    "optimize_basis",
-    "refine_basis",
-    "squared_weights",
-]
+from madminer.typing import BoolArray, FloatArray, IntArray, Seed
 
 MAX_CONDITION = 1e12
 """Condition number beyond which a basis is refused: fewer than four digits would be left."""

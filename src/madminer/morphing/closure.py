@@ -18,12 +18,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.errors import DataError, NoEventsError, ShapeError
 from madminer.morphing.weights import morphing_weights
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = ["MorphingClosure", "morphing_closure", "morphing_closure_of_batches"]
+from madminer.typing import FloatArray, IntArray
 
 TOLERANCE = 1e-3
 

@@ -16,19 +16,12 @@ from collections.abc import Sequence
 from itertools import accumulate, combinations_with_replacement
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import shown
 from madminer.errors import OptionError, ShapeError
 from madminer.morphing.weights import monomials
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = [
-    "MAX_COMPONENTS",
-    "benchmark_weights_from_coefficients",
-    "coefficients_from_benchmark_weights",
-    "coupling_components",
-    "morphing_components",
-]
+from madminer.typing import FloatArray, IntArray
 
 MAX_COMPONENTS = 2000
 """Components beyond which morphing is refused: events have a weight for each of them."""

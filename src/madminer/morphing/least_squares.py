@@ -21,18 +21,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.errors import DataError, MorphingError, NotAvailableError, OptionError, ShapeError
 from madminer.morphing.basis import basis_points, check_condition
 from madminer.morphing.weights import monomials
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = [
-    "ComponentFit",
-    "fit_components",
-    "least_squares_matrix",
-    "whitening_matrix",
-]
+from madminer.typing import FloatArray, IntArray
 
 SYMMETRY = 1e-9
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import random_generator
 from madminer.deprecation import warn
@@ -24,9 +25,7 @@ from madminer.morphing.components import coupling_components, morphing_component
 from madminer.morphing.least_squares import least_squares_matrix
 from madminer.morphing.weights import monomials, morphing_weight_gradients, morphing_weights
 from madminer.tables import Table, tables_html
-from madminer.typing import ArrayLike, FloatArray, IntArray, Seed
-
-__all__ = ["PhysicsMorpher"]
+from madminer.typing import FloatArray, IntArray, Seed
 
 Basis = Mapping[str, Benchmark] | ArrayLike
 NAME_OF_DRAWN = "morphing_basis_vector_{}"

@@ -23,21 +23,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.errors import SetupError, ShapeError
 from madminer.evidence import report_weakness
 from madminer.models import NuisanceParameter
-from madminer.typing import ArrayLike, BoolArray, FloatArray
-
-__all__ = [
-    "MAX_RESPONSE",
-    "NuisanceColumns",
-    "NuisanceMorpher",
-    "Response",
-    "nuisance_columns",
-    "nuisance_response",
-    "report_response",
-]
+from madminer.typing import BoolArray, FloatArray
 
 logger = logging.getLogger(__name__)
 

@@ -16,16 +16,10 @@ References:
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.errors import ShapeError
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = [
-    "monomial_gradients",
-    "monomials",
-    "morphing_weight_gradients",
-    "morphing_weights",
-]
+from madminer.typing import FloatArray, IntArray
 
 
 def monomials(theta: ArrayLike, components: IntArray) -> FloatArray:

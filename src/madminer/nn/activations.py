@@ -32,8 +32,6 @@ from torch import Tensor, nn
 from madminer import checks
 from madminer.nn.randomness import RandomizedReLU
 
-__all__ = ["ACTIVATIONS", "Activation", "InPlace", "activation", "number_like"]
-
 Slope = Callable[[Tensor, Tensor], Tensor]
 
 # Klambauer et al., arXiv:1706.02515, Eq. (2)

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from madminer.blocks import CACHED_ROWS, LAUNCHED_ROWS, row_blocks
 
-__all__ = ["ConditionalNetwork", "combination_blocks"]
-
 
 class ConditionalNetwork(nn.Module, ABC):
     r"""A network that estimates :math:`\log f(x|\theta)`.

@@ -19,8 +19,6 @@ import math
 
 from madminer.nn.history import TrainingHistory
 
-__all__ = ["training_weakness"]
-
 GROWTH = 10.0
 """A loss that grew to so many times its lowest value, that of the first epoch, has no bound."""
 

@@ -27,18 +27,6 @@ from madminer.blocks import row_blocks
 from madminer.errors import ShapeError
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "Batch",
-    "Dataset",
-    "MappedColumn",
-    "chunks",
-    "fits_on",
-    "gather",
-    "recording",
-    "release_pages",
-    "stacked_batches",
-]
-
 _CHUNK_BYTES = 1 << 20  # fits into the cache of a processor
 
 

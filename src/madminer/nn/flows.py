@@ -30,19 +30,6 @@ from madminer.nn.activations import Slope
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.conditional import ConditionalNetwork
 
-__all__ = [
-    "BatchNormalization",
-    "ConditionalFlow",
-    "LOG_NORMALIZATION",
-    "MADE",
-    "Pullback",
-    "bounded",
-    "mixture",
-    "mixture_gradient",
-    "standardize",
-    "standardize_gradient",
-]
-
 LOG_NORMALIZATION = -math.log(2.0 * math.pi) / 2.0
 """What the logarithm of a normal density in one dimension has besides :math:`a/2 - u^2/2`."""
 

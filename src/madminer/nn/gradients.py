@@ -77,8 +77,6 @@ from torch import Tensor
 
 from madminer.nn.activations import InPlace
 
-__all__ = ["DensePass", "DenseStack", "ScoredPass"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layer:

@@ -9,8 +9,6 @@ from typing import TypeAlias
 from madminer.errors import OptionError
 from madminer.tables import Table, tables_html
 
-__all__ = ["EpochCallback", "EpochReport", "TrainingHistory", "check_callbacks"]
-
 TrainLosses = tuple[float, ...]
 ValidationLosses = tuple[float | None, ...]
 

@@ -39,18 +39,6 @@ from madminer.nn.settings import VERBOSITY, TrainingSettings
 from madminer.nn.written_out import write_out
 from madminer.progress import progress_bar, silence_progress
 
-__all__ = [
-    "BatchLoss",
-    "SMALL_STEP",
-    "TrainingSettings",
-    "TrivialAnswer",
-    "VERBOSITY",
-    "fit",
-    "mean_loss",
-    "threads_for_step",
-    "too_little_memory",
-]
-
 SMALL_STEP = 5e7
 """Multiplications in a forward pass below which one thread is the fastest: the threads of a small
 step wait for each other, and where another program needs a core, they wait for it."""

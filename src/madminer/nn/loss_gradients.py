@@ -35,8 +35,6 @@ from torch import Tensor
 
 from madminer.nn import losses
 
-__all__ = ["LOSS_GRADIENTS", "LossGradient", "TermTensors"]
-
 LossGradient = Callable[[], None]
 """Calculates a term of the loss and its gradient from the present contents of its tensors."""
 

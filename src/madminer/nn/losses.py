@@ -22,16 +22,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = [
-    "augmented_cross_entropy",
-    "cross_entropy",
-    "denominator_score_error",
-    "negative_log_likelihood",
-    "numerator_score_error",
-    "ratio_error",
-    "score_error",
-]
-
 # Each logarithm in a cross entropy is at least minus this: an event that is put into the wrong
 # class with certainty costs 100, not infinitely much.
 LARGEST_LOG = 100.0

@@ -23,14 +23,6 @@ from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.networks import ParallelMLPs
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "MorphingRatioNetwork",
-    "MorphingWeights",
-    "QuadraticRatioNetwork",
-    "clamp",
-    "damped_score",
-]
-
 
 def clamp(value: Tensor, low: float, high: float, *, recover: bool) -> Tensor:
     """Clamp values; the gradient outside is zero, or leads back inside.

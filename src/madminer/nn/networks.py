@@ -14,11 +14,6 @@ from torch.nn.utils import skip_init
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.randomness import dropout
 
-__all__ = [
-    "MLP",
-    "ParallelMLPs",
-]
-
 
 class MLP(nn.Module):
     r"""Linear layers with an activation between them.

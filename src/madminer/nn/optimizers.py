@@ -34,20 +34,6 @@ from madminer import checks
 from madminer.errors import OptionError
 from madminer.typing import FloatArray
 
-__all__ = [
-    "Adam",
-    "FlatParameters",
-    "OPTIMIZERS",
-    "Optimizer",
-    "SGD",
-    "SCHEDULES",
-    "check_optimizer",
-    "check_schedule",
-    "learning_rates",
-    "learning_rates_of_epoch",
-    "make_optimizer",
-]
-
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 

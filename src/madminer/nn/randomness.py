@@ -15,15 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = [
-    "RandomizedReLU",
-    "draw_generator",
-    "drawing_from",
-    "draws",
-    "dropout",
-    "generator_on",
-]
-
 _LARGEST_SEED = 2**63 - 1
 _LOWER, _UPPER = 1.0 / 8.0, 1.0 / 3.0  # slopes of randomised units, as in torch
 _source: ContextVar[torch.Generator | None] = ContextVar("source", default=None)

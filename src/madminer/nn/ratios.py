@@ -15,8 +15,6 @@ from torch import Tensor
 from madminer.nn.conditional import ConditionalNetwork, combination_blocks
 from madminer.nn.networks import MLP
 
-__all__ = ["DoubleRatioNetwork", "RatioNetwork"]
-
 
 class RatioNetwork(MLP, ConditionalNetwork):
     r"""Log likelihood ratio to a fixed reference, :math:`\log \hat r(x|\theta) = f(\theta, x)`.

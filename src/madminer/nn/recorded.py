@@ -19,8 +19,6 @@ from torch import Tensor, nn
 from madminer.nn.data import Batch, recording
 from madminer.nn.randomness import draws
 
-__all__ = ["AutogradGradients", "RecordedSteps", "is_recorded", "recorded", "records_on"]
-
 logger = logging.getLogger(__name__)
 
 _OPTIMIZERS = frozenset({"adam", "adamw", "amsgrad"})  # those of `Adam`

@@ -12,8 +12,6 @@ from madminer.nn.history import TrainingHistory
 from madminer.nn.optimizers import learning_rates_of_epoch
 from madminer.nn.settings import TrainingSettings
 
-__all__ = ["RunRecord"]
-
 _TRY = (
     "Try a lower initial_lr, clip_gradient=1.0, scaled inputs, or a lower alpha, and look for "
     "outliers in r_xz and t_xz."

@@ -15,17 +15,6 @@ from madminer.errors import DataError, FileFormatError, TrainingError
 from madminer.nn.optimizers import Optimizer
 from madminer.text import one_line
 
-__all__ = [
-    "CheckpointSettings",
-    "Plain",
-    "RunState",
-    "check_same_run",
-    "copy_optimizer",
-    "get_random_state",
-    "restore_optimizer",
-    "set_random_state",
-]
-
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 """Values that a file holds without running code."""
 

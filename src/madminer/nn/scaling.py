@@ -13,19 +13,6 @@ from madminer.errors import ShapeError
 from madminer.nn.data import chunks
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "SCORES",
-    "THETAS",
-    "Scaler",
-    "Standardization",
-    "column_scalers",
-    "fit_scaling",
-    "fit_standardization",
-    "fit_theta_scaling",
-    "identity_standardization",
-    "score_sizes",
-]
-
 Scaler = Callable[[FloatArray], FloatArray]
 """What is done to the rows of a column before the network sees them."""
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from madminer import checks
 from madminer.nn.optimizers import check_optimizer, check_schedule
 
-__all__ = ["TrainingSettings", "VERBOSITY"]
-
 VERBOSITY: dict[str, float] = {"all": math.inf, "many": 50, "some": 20, "few": 5, "none": 0}
 """Number of reports that a run logs, by the names that estimators accept."""
 

@@ -34,8 +34,6 @@ from madminer.nn.settings import TrainingSettings
 from madminer.nn.total_loss import TotalLoss
 from madminer.nn.written_out import is_written_out, write_out
 
-__all__ = ["Training", "fit_stack", "stack_key"]
-
 logger = logging.getLogger(__name__)
 
 _VALIDATION_ROWS = 8192  # events of all networks that are validated at once

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from madminer.nn.data import Batch
 
-__all__ = ["Term", "TotalLoss"]
-
 
 @dataclass(frozen=True, slots=True)
 class Term:

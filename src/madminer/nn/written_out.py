@@ -23,8 +23,6 @@ from madminer.nn.networks import MLP
 from madminer.nn.ratios import DoubleRatioNetwork, RatioNetwork
 from madminer.nn.total_loss import Term, TotalLoss
 
-__all__ = ["WrittenOut", "is_written_out", "write_out"]
-
 _WEIGHT = "sample_weight"
 _SCORES = frozenset({"t_hat0", "t_hat1"})
 

@@ -14,8 +14,6 @@ from madminer.errors import OptionError
 from madminer.plotting.style import COLORS, LINESTYLES, figure_grid, plain, plot_style
 from madminer.verdicts import Graph, Series, ValidationCheck, Verdict
 
-__all__ = ["plot_checks"]
-
 _VERDICT_COLORS: dict[Verdict, str] = {
     "passed": "#1b7340",
     "failed": "#b3261e",

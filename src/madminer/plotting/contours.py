@@ -11,8 +11,6 @@ from matplotlib.lines import Line2D
 from madminer.deprecation import warn
 from madminer.typing import FloatArray
 
-__all__ = ["InformationContour", "draw_contour"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InformationContour:

@@ -17,7 +17,7 @@ from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.analysis.weights import ThetaTable
 from madminer.deprecation import warn
 from madminer.errors import NoEventsError, OptionError, UnknownNameError
-from madminer.plotting.histograms import plot_histograms
+from madminer.plotting.histograms import plot_histograms as plot_histograms
 from madminer.plotting.nuisance_toys import (
     BAND_68,
     ratios,
@@ -39,8 +39,6 @@ from madminer.plotting.style import (
 from madminer.plotting.units import axis_label
 from madminer.stats import weighted_quantiles
 from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
-
-__all__ = ["plot_distributions", "plot_histograms"]
 
 _GREY = "#C8C8C8"
 

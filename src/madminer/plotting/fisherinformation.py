@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from madminer.checks import refusal
 from madminer.errors import DataError, OptionError, ShapeError
@@ -26,13 +27,7 @@ from madminer.plotting.style import (
 )
 from madminer.stats import as_edges
 from madminer.stats.information import as_components, as_covariance, as_information
-from madminer.typing import ArrayLike, FloatArray
-
-__all__ = [
-    "plot_distribution_of_information",
-    "plot_fisher_information_contours_2d",
-    "plot_fisherinfo_barplot",
-]
+from madminer.typing import FloatArray
 
 T = TypeVar("T")
 

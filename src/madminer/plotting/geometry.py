@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
 
 from madminer.checks import positive
 from madminer.deprecation import warn
@@ -26,9 +27,7 @@ from madminer.plotting.options import (
     texts,
 )
 from madminer.plotting.style import COLORS, LINESTYLES, legend_above, plot_style
-from madminer.typing import ArrayLike, FloatArray
-
-__all__ = ["plot_geodesics", "plot_impacts", "plot_information_ranking"]
+from madminer.typing import FloatArray
 
 _DARK = "#333333"
 _GREY = "#999999"

@@ -14,6 +14,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from madminer.checks import real_array, refusal, sequence
 from madminer.errors import DataError, OptionError, ShapeError
@@ -28,9 +29,7 @@ from madminer.plotting.style import (
     per_item,
     plot_style,
 )
-from madminer.typing import ArrayLike, FloatArray
-
-__all__ = ["DensityHistogram", "UHIHistogram", "plot_histograms"]
+from madminer.typing import FloatArray
 
 _DENSITY = "density"
 

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from madminer.checks import interval, real_array, sequence
 from madminer.deprecation import warn
@@ -31,9 +32,7 @@ from madminer.plotting.options import (
 )
 from madminer.plotting.style import COLORS, LINESTYLES, LineStyle, plot_style
 from madminer.stats import contour_level, ranges_below
-from madminer.typing import ArrayLike, FloatArray
-
-__all__ = ["plot_confidence_belt", "plot_corner", "plot_profile"]
+from madminer.typing import FloatArray
 
 _Q_LABEL = r"$-2 \log r$"
 _GREY = "#777777"

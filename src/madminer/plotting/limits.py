@@ -11,6 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from numpy.typing import ArrayLike
 
 from madminer.checks import interval, number, sequence, whole
 from madminer.errors import DataError, OptionError, ShapeError
@@ -22,9 +23,7 @@ from madminer.plotting.style import (
     figure_grid,
     plot_style,
 )
-from madminer.typing import ArrayLike, FloatArray
-
-__all__ = ["plot_pvalue_limits"]
+from madminer.typing import FloatArray
 
 _SMALLEST = 1e-300
 

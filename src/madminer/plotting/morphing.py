@@ -26,13 +26,6 @@ from madminer.plotting.options import check_options
 from madminer.plotting.style import plain
 from madminer.typing import FloatArray, Seed
 
-__all__ = [
-    "plot_1d_morphing_basis",
-    "plot_2d_morphing_basis",
-    "plot_nd_morphing_basis_scatter",
-    "plot_nd_morphing_basis_slices",
-]
-
 SIZE_LABEL = r"Size of the morphing weights $\sqrt{\Sigma_b W_b^2}$"
 COLORS = "viridis"
 PANEL_INCHES = 2.4

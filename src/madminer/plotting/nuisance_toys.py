@@ -21,17 +21,6 @@ from madminer.analysis.weights import ParameterPoints, ThetaTable
 from madminer.checks import random_generator, whole
 from madminer.typing import FloatArray, IntArray, Seed, ThetaLike
 
-__all__ = [
-    "BAND_68",
-    "BAND_95",
-    "FACTOR_RANGE",
-    "ratios",
-    "toy_batch_size",
-    "toy_histograms",
-    "toy_nus",
-    "unit_area",
-]
-
 BAND_68 = (0.16, 0.84)
 """Quantiles of toys between which a band of 68 % lies."""
 

@@ -32,19 +32,6 @@ from madminer.errors import DataError, OptionError, ShapeError
 from madminer.plotting.style import figure_grid, legend_above
 from madminer.typing import FloatArray
 
-__all__ = [
-    "check_options",
-    "finite",
-    "increasing",
-    "legend_on",
-    "not_negative",
-    "numbers",
-    "one_or_list",
-    "panel_on",
-    "regular_axes",
-    "texts",
-]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 Check = Callable[[object, str], object]

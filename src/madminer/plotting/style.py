@@ -17,19 +17,6 @@ from madminer.checks import positive, whole
 from madminer.errors import OptionError
 from madminer.text import one_line
 
-__all__ = [
-    "COLORS",
-    "LINESTYLES",
-    "LineStyle",
-    "SEQUENTIAL",
-    "figure_grid",
-    "legend_above",
-    "line_styles",
-    "per_item",
-    "plain",
-    "plot_style",
-]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

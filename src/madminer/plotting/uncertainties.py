@@ -29,8 +29,6 @@ from madminer.plotting.options import check_options
 from madminer.plotting.style import COLORS, per_item, plain, plot_style
 from madminer.typing import BoolArray, FloatArray, Seed, StrPath, ThetaLike
 
-__all__ = ["plot_systematics", "plot_uncertainty"]
-
 _RATIO_RANGE = (0.8, 1.2)
 _SMALLEST_REACH = 0.01
 

@@ -6,8 +6,6 @@ import ast
 
 from madminer.plotting.style import plain
 
-__all__ = ["axis_label", "unit"]
-
 _ENERGIES = {"e", "E", "energy", "t", "et", "Et", "mt", "Mt", "m", "M", "mass"}
 _MOMENTA = {"p", "pt", "px", "py", "pz", "x", "y", "z", "mag", "rho"}
 _GEV = frozenset(_ENERGIES | _MOMENTA)

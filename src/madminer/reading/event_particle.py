@@ -10,8 +10,6 @@ from typing import Any, Final
 import numpy as np
 import vector
 
-__all__ = ["EventParticle"]
-
 
 class EventParticle(vector.MomentumObject4D):  # type: ignore[misc]
     """A particle of one event, with everything that the package *vector* offers.

@@ -16,8 +16,6 @@ from madminer.progress import track
 from madminer.reading.event_particle import EventParticle
 from madminer.typing import FloatArray
 
-__all__ = ["ARGUMENTS", "check_function", "evaluate_columnar", "evaluate_event_by_event"]
-
 ARGUMENTS: Final = ("p_truth", "l", "a", "j", "met")
 """Objects that functions get: (particles, leptons, photons, jets, met), those before smearing."""
 

@@ -19,25 +19,6 @@ from madminer.expressions.columns import ParticleArray, make_particles
 from madminer.models import Observable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "COLLECTIONS",
-    "EVENT_NUMBERS",
-    "EventObjects",
-    "FlatParticles",
-    "LazyObjects",
-    "MetNoise",
-    "Resolution",
-    "SINGLE_PARTICLES",
-    "Smearing",
-    "charges_of",
-    "default_observables",
-    "draw_met_noise",
-    "is_one_of",
-    "lhe_vocabulary",
-    "smear_particles",
-    "visible_particles",
-]
-
 _JETS: Final = (1, 2, 3, 4, 5, 21, 9)  # quarks but not top, gluons
 _COLLECTION_CODES: Final[Mapping[str, tuple[int, ...]]] = {
     "e": (11,),

@@ -45,8 +45,6 @@ from madminer.tables import Table, tables_html
 from madminer.text import one_line, shortened
 from madminer.typing import FloatArray, IntArray, Seed, StrPath
 
-__all__ = ["EventReader"]
-
 logger = logging.getLogger(__name__)
 
 

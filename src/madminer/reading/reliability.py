@@ -17,8 +17,6 @@ from madminer.reading.weights import Sample, weights_of_benchmarks
 from madminer.text import one_line
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["report_few_events", "report_ignored_weights", "report_partial_systematics"]
-
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5  # samples in a message

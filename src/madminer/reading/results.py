@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.errors import (
     DataError,
@@ -19,15 +20,7 @@ from madminer.io.events import Weights
 from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
 from madminer.reading.selection import CutFlow, SelectedEvents
 from madminer.reading.systematics import NuisanceWeight
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = [
-    "AnalysedSample",
-    "ReadingResults",
-    "collect_events",
-    "join_selected",
-    "join_weights",
-]
+from madminer.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

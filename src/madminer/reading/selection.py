@@ -24,24 +24,6 @@ from madminer.reading.objects import LazyObjects
 from madminer.tables import Table, tables_html
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "CompiledCut",
-    "CompiledEfficiency",
-    "CompiledObservable",
-    "CutFlow",
-    "EfficiencyRange",
-    "ObservableValues",
-    "SelectedEvents",
-    "Selection",
-    "check_observable_name",
-    "compile_cut",
-    "compile_efficiency",
-    "compile_observable",
-    "compile_selection",
-    "evaluate_observables",
-    "select_events",
-]
-
 _ALLOWED = (
     "A name consists of letters, digits and _, does not begin with a digit and means nothing else "
     "in expressions, such as 'pt_j1'."

@@ -13,8 +13,6 @@ from madminer.models import AnalysisSetup
 from madminer.reading.systematics import NuisanceWeight, find_nuisance_weights
 from madminer.reading.weights import Sample, check_parameter_points, normalisation, weight_ids
 
-__all__ = ["WeightSums", "find_weights"]
-
 
 def find_weights(
     setup: AnalysisSetup, sample: Sample, header: LHEHeader, found: Collection[str]

@@ -38,13 +38,6 @@ from madminer.reading.variations import (
 from madminer.reading.weights import Sample
 from madminer.typing import FloatArray
 
-__all__ = [
-    "NuisanceWeight",
-    "event_weights",
-    "find_nuisance_weights",
-    "join_nuisances",
-]
-
 _SHOWN: Final = 20  # names in a message
 _LARGEST: Final = 1e100  # squares of weights must be finite too
 _Source = tuple[str | None, float]  # id of a weight, None for the nominal one; a factor

@@ -25,14 +25,6 @@ from madminer.errors import FileFormatError
 from madminer.io.lhe import LHEHeader, WeightDescription, WeightGroup
 from madminer.io.lhe.decimals import read_number
 
-__all__ = [
-    "PDFMember",
-    "describe_weights",
-    "find_pdf_members",
-    "find_scale_weight",
-    "list_weight_groups",
-]
-
 TOLERANCE: Final = 1e-6
 """How far a factor on a scale may be from the one that is searched."""
 

@@ -19,17 +19,6 @@ from madminer.io.lhe import LHEHeader, WeightDescription, require_event_file
 from madminer.io.lhe.decimals import read_number
 from madminer.models import AnalysisSetup
 
-__all__ = [
-    "Sample",
-    "check_parameter_points",
-    "check_sample",
-    "listed_names",
-    "normalisation",
-    "weight_ids",
-    "weights_at_benchmarks",
-    "weights_of_benchmarks",
-]
-
 logger = logging.getLogger(__name__)
 
 _OF_PARTICLES: Final = {"qnumbers", "mass", "decay"}  # all that CalcHEP writes for showers

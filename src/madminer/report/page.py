@@ -22,8 +22,6 @@ from madminer.io.atomic import atomic_path
 from madminer.typing import StrPath
 from madminer.verdicts import ValidationCheck
 
-__all__ = ["Picture", "draw", "render_page", "write_page"]
-
 _HOME = "madminer.report"
 _PIXELS_PER_INCH = 96
 _MEDIA_TYPES: dict[str, Literal["image/png", "image/svg+xml"]] = {

@@ -38,18 +38,6 @@ from madminer.sampling.parameters import Points
 from madminer.sampling.table import WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "DrawnSample",
-    "PointMoments",
-    "SampleAt",
-    "draw_sample",
-    "joint_ratio",
-    "joint_score",
-    "point_moments",
-    "sample_at",
-    "signs",
-]
-
 
 def joint_ratio(
     weights0: FloatArray, weights1: FloatArray, xsecs0: FloatArray, xsecs1: FloatArray

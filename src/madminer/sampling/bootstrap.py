@@ -20,8 +20,6 @@ import numpy as np
 
 from madminer.typing import IntArray
 
-__all__ = ["bootstrap_counts"]
-
 _BLOCK = 1 << 14  # positions that share a generator; another number makes other bootstraps
 
 

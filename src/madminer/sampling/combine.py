@@ -18,8 +18,6 @@ from madminer.io.shuffle import KEY_BYTES, SORTING_BYTES, write_shuffled
 from madminer.models.setup import setup_differences
 from madminer.typing import Seed, StrPath
 
-__all__ = ["combine_and_shuffle"]
-
 logger = logging.getLogger(__name__)
 
 SMALLEST_MEMORY = 1e6

@@ -35,16 +35,6 @@ from madminer.errors import NegativeWeightError, NoEventsError
 from madminer.sampling.table import RunningSums, WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "Draws",
-    "Targets",
-    "acceptances",
-    "draw_directly",
-    "draw_events",
-    "draw_from_envelope",
-    "point_weights",
-]
-
 
 def point_weights(
     table: WeightTable,

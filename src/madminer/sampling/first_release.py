@@ -23,14 +23,6 @@ from madminer.sampling.parameters import (
 from madminer.sampling.sampleaugmenter import SampleAugmenter
 from madminer.typing import FloatArray
 
-__all__ = [
-    "constant_benchmark_theta",
-    "constant_morphing_theta",
-    "multiple_benchmark_thetas",
-    "multiple_morphing_thetas",
-    "random_morphing_thetas",
-]
-
 P = ParamSpec("P")
 
 _POSITIONAL, _KEYWORD = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY

@@ -19,16 +19,6 @@ from madminer.sampling.results import Columns
 from madminer.sampling.table import WeightTable
 from madminer.typing import IntArray
 
-__all__ = [
-    "logger",
-    "report_contents",
-    "report_draws",
-    "report_extraction",
-    "report_few_weighted",
-    "report_negative_weights",
-    "report_reliability",
-]
-
 logger = logging.getLogger("madminer.sampling")
 
 UNBALANCED = 20.0

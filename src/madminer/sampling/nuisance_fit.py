@@ -24,8 +24,6 @@ from madminer.analysis.weights import ParameterPoints
 from madminer.sampling.table import WeightTable
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["NuisanceFit", "fit_nuisance_sums"]
-
 SUM_TOLERANCE = 1e-6
 """Largest relative deviation of a sum at the points that check a fit."""
 

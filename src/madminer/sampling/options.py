@@ -11,14 +11,6 @@ from madminer import checks
 from madminer.io.sample_files import check_destination
 from madminer.typing import Seed, StrPath
 
-__all__ = [
-    "FileFormat",
-    "NegativeWeights",
-    "SamplingKeywords",
-    "SamplingOptions",
-    "check_bootstrap",
-]
-
 FileFormat = Literal["npy", "parquet"]
 """How samples are saved."""
 

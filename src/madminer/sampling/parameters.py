@@ -13,30 +13,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer import checks
 from madminer.analysis.weights import ParameterPoints, Thetas, ThetaTable, checked_nu
 from madminer.errors import OptionError, ShapeError
 from madminer.models import AnalysisSetup
-from madminer.typing import ArrayLike, FloatArray, ThetaLike
-
-__all__ = [
-    "NuSpecification",
-    "Points",
-    "Prior",
-    "Specification",
-    "ThetaSpecification",
-    "benchmark",
-    "benchmarks",
-    "check_prior",
-    "iid_nuisance_parameters",
-    "morphing_point",
-    "morphing_points",
-    "nominal_nuisance_parameters",
-    "random_morphing_points",
-    "resolve_points",
-    "specification",
-]
+from madminer.typing import FloatArray, ThetaLike
 
 Prior: TypeAlias = tuple[str, float, float]
 """``("flat", low, high)`` or ``("gaussian", mean, standard deviation)``."""

@@ -13,18 +13,6 @@ from madminer.io.sample_files import save_arrays
 from madminer.tables import Table, tables_html
 from madminer.typing import FloatArray, StrPath
 
-__all__ = [
-    "Columns",
-    "LocalSample",
-    "MoreRatiosSample",
-    "PlainSample",
-    "RatioSample",
-    "Sample",
-    "given",
-    "join_columns",
-    "save_arrays",
-]
-
 _SCORE_METHODS = ("sally", "sallino")
 _DENSITY_METHODS = ("nde", "scandal")
 _METHODS_WITH_SCORES = ("sally", "sallino", "scandal", "cascal", "rascal", "alices")

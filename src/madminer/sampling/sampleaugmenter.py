@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, TypeVar, Unpack
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import random_generator
 from madminer.options import takes
@@ -22,9 +23,7 @@ from madminer.sampling.results import (
 )
 from madminer.sampling.sampler import Sampler
 from madminer.sampling.weighted import WeightedSample, weighted_sample
-from madminer.typing import ArrayLike, FloatArray, Seed
-
-__all__ = ["SampleAugmenter"]
+from madminer.typing import FloatArray, Seed
 
 AnySample = TypeVar("AnySample", bound=Sample)
 

@@ -33,8 +33,6 @@ from madminer.sampling.results import Columns, join_columns
 from madminer.sampling.table import WeightTable, empty_weights, stratified
 from madminer.typing import BoolArray, EventSource, FloatArray, IntArray
 
-__all__ = ["Sampler"]
-
 _ROWS = 1_000_000  # whose weights are read at once
 _MOST_SAMPLES = 1_000_000_000  # all in memory
 

@@ -25,8 +25,6 @@ from madminer.sampling.parameters import specification
 from madminer.sampling.results import Sample
 from madminer.typing import Seed
 
-__all__ = ["SampleStream", "split"]
-
 _MOST_CHUNKS = 1_000_000
 _POINTS = ("theta", "theta0", "theta1", "nu", "nu0", "nu1")
 

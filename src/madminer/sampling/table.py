@@ -24,14 +24,6 @@ from madminer.analysis.weights import ParameterPoints
 from madminer.errors import OutputError
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "ResponseBounds",
-    "RunningSums",
-    "WeightTable",
-    "empty_weights",
-    "stratified",
-]
-
 _LENGTH = 8  # events in a block
 _BLOCKS = 1 << 16  # blocks summed up at once
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
@@ -25,9 +26,7 @@ from madminer.sampling.bootstrap import bootstrap_counts
 from madminer.sampling.parameters import ThetaSpecification, specification
 from madminer.sampling.results import arrays_table
 from madminer.tables import Table, tables_html
-from madminer.typing import ArrayLike, FloatArray, ThetaLike
-
-__all__ = ["WeightedSample", "weighted_sample"]
+from madminer.typing import FloatArray, ThetaLike
 
 
 @dataclass(frozen=True, slots=True, eq=False)

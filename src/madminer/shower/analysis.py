@@ -31,8 +31,6 @@ from madminer.shower.pythia import Generator, shower_block
 from madminer.shower.samples import ShowerSample, WeightTable, read_weights
 from madminer.typing import IntArray
 
-__all__ = ["BlockResult", "ShowerAnalysis", "ShowerJob", "analyse_shower_sample", "process_pool"]
-
 _AHEAD: Final = 16  # blocks that wait for their turn
 _TOGETHER: Final = 8  # blocks whose observables are evaluated at once
 _SHOWN: Final = 10  # numbers in a message

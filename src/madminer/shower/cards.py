@@ -40,8 +40,6 @@ from madminer.shower.responses import (
 )
 from madminer.typing import StrPath
 
-__all__ = ["CARDS", "load_detector"]
-
 CARDS: Final = ("atlas", "cms")
 """Names of the cards that come along."""
 

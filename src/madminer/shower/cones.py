@@ -10,8 +10,6 @@ import numpy as np
 from madminer.reading.objects import FlatParticles
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["are_close", "directions", "pairs_of_event", "sums_in_cones"]
-
 _ALONG_THE_BEAM = 1e-12  # GeV, instead of no transverse momentum at all
 
 

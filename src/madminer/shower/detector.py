@@ -15,8 +15,6 @@ from madminer.shower.particle_level import ParticleLevel
 from madminer.shower.responses import MissingMomentum, ObjectResponse, Tag, Tagging
 from madminer.typing import BoolArray, FloatArray
 
-__all__ = ["Detector", "MeasuredObjects"]
-
 _SINGLE: Final = ("e", "mu", "a")
 _BELOW: Final = 0.5  # objects down to this share of a threshold may be measured above it
 _TAU: Final = 15

@@ -24,8 +24,6 @@ from madminer.shower.packages import shower_package
 from madminer.shower.pythia import EventRecords
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["HepMCEvents", "HepMCFile", "hepmc_file", "hepmc_text"]
-
 _BEGIN: Final = b"HepMC::Asciiv3-START_EVENT_LISTING\n"
 _END: Final = b"HepMC::Asciiv3-END_EVENT_LISTING\n"
 _FIRST_EVENT: Final = b"\nE "

@@ -20,8 +20,6 @@ from madminer.shower.packages import shower_package
 from madminer.shower.pythia import EventRecords
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["INVISIBLE", "JET", "cluster_jets", "heavy_hadrons", "jet_flavours", "tau_jets"]
-
 JET: Final = 9
 """Code of jets."""
 

@@ -16,8 +16,6 @@ from typing import Final
 from madminer.errors import DataError, FileFormatError
 from madminer.io.lhe import LHEFile
 
-__all__ = ["BLOCK", "LHEBlock", "lhe_blocks", "prepared_head"]
-
 BLOCK: Final = 250
 """Events of a block, which has random numbers of its own: other sizes give other events."""
 

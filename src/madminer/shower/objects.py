@@ -27,8 +27,6 @@ from madminer.expressions.columns import make_particles
 from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, LazyObjects
 from madminer.shower.detector import MeasuredObjects
 
-__all__ = ["PARTICLES", "ShowerObjects", "joined_events", "shower_vocabulary"]
-
 PARTICLES: Final = frozenset({"p", "p_truth"})
 """Lists of all particles, which are kept only where they are used."""
 

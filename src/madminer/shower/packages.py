@@ -7,8 +7,6 @@ from typing import Any, Final
 
 from madminer.errors import MissingDependencyError
 
-__all__ = ["shower_package"]
-
 _USES: Final = {
     "pythia8mc": "Showers are made",
     "fastjet": "Jets are clustered",

@@ -18,8 +18,6 @@ from madminer.shower.jets import INVISIBLE, JET, cluster_jets, jet_flavours
 from madminer.shower.pythia import EventRecords
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["CODES", "ParticleLevel", "hadron_level", "parton_level"]
-
 CODES: Final[Mapping[str, int]] = {"e": 11, "mu": 13, "a": 22}
 """Codes of the particles that are seen one by one."""
 

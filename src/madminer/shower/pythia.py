@@ -26,8 +26,6 @@ from madminer.shower.lhe_blocks import END, LHEBlock
 from madminer.shower.packages import shower_package
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["EventRecords", "Generator", "shower_block"]
-
 _SEEDS: Final = 900_000_000  # Pythia takes whole numbers up to here
 _SETTINGS: Final = (
     "Beams:frameType = 4",

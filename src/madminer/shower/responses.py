@@ -30,15 +30,6 @@ from madminer.reading.objects import FlatParticles
 from madminer.shower.cones import directions
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "EfficiencyTable",
-    "MissingMomentum",
-    "ObjectResponse",
-    "Tag",
-    "Tagging",
-    "Width",
-]
-
 _ANY_ETA: Final = (0.0, 10.0)
 _ANY_PT: Final = (0.0, 1e6)
 

@@ -19,8 +19,6 @@ from madminer.reading.systematics import NuisanceWeight
 from madminer.reading.weights import Sample
 from madminer.typing import FloatArray, IntArray
 
-__all__ = ["ShowerSample", "WeightTable", "read_weights"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowerSample(Sample):

@@ -13,8 +13,6 @@ from madminer.io.lhe import LHEHeader
 from madminer.shower.packages import shower_package
 from madminer.typing import StrPath
 
-__all__ = ["PythiaSettings", "check_needs_no_matching", "check_settings"]
-
 PythiaSettings = Mapping[str, bool | float | str]
 """Settings of Pythia by name, such as ``{"PartonLevel:MPI": False}``."""
 

@@ -25,8 +25,6 @@ from madminer.shower.samples import ShowerSample
 from madminer.shower.settings import PythiaSettings, check_needs_no_matching, check_settings
 from madminer.typing import Seed, StrPath
 
-__all__ = ["ShowerReader"]
-
 _SEEDS: Final = 1 << 31
 
 logger = logging.getLogger(__name__)

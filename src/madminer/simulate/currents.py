@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from madminer.typing import FloatArray
 
-__all__ = ["ComplexArray", "left_handed_current", "left_handed_spinor", "levi_civita", "lorentz"]
-
 ComplexArray = NDArray[np.complexfloating]
 """Complex numbers."""
 

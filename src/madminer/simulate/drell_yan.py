@@ -37,12 +37,6 @@ from madminer.simulate.process import ChannelTable, ParticleRecord, Process, The
 from madminer.simulate.setups import drell_yan_setup
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "DRELL_YAN_COMPONENTS",
-    "DrellYan",
-    "drell_yan_components",
-]
-
 DRELL_YAN_COMPONENTS = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]])
 """Powers of (clq1, clq3) in the squared matrix element."""
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from madminer.errors import OptionError
 
-__all__ = ["GEV2_PB", "TUTORIAL_INPUTS", "Electroweak"]
-
 GEV2_PB = 3.893793721e8
 """Conversion of cross sections, GeV^2 pb."""
 

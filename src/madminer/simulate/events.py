@@ -16,15 +16,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import real_array, refusal
 from madminer.errors import DataError, ShapeError
 from madminer.models import AnalysisSetup
 from madminer.morphing.weights import monomial_gradients, monomials
 from madminer.simulate.process import Process
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = ["GenerationSummary", "PartonEvents"]
+from madminer.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

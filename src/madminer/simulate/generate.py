@@ -31,16 +31,6 @@ from madminer.simulate.registry import ProcessOption, make_process
 from madminer.simulate.vegas import AdaptiveGrid, adapt_grid
 from madminer.typing import FloatArray, IntArray, Seed
 
-__all__ = [
-    "CrossSections",
-    "WeightedPoints",
-    "accept",
-    "integrate",
-    "reference_weight",
-    "simulate",
-    "weigh_points",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightedPoints:

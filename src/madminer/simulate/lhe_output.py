@@ -21,8 +21,6 @@ from madminer.simulate.events import PartonEvents
 from madminer.simulate.parton_densities import LHAPDF_NUMBERS
 from madminer.typing import FloatArray, StrPath
 
-__all__ = ["lhe_events", "lhe_header", "write_parton_events"]
-
 
 def write_parton_events(
     path: StrPath, events: PartonEvents, *, sampled_from: str | int = 0

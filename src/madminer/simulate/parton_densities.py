@@ -28,14 +28,6 @@ from madminer.errors import (
 )
 from madminer.typing import FloatArray, StrPath
 
-__all__ = [
-    "DEFAULT_PDF",
-    "LHAPDF_NUMBERS",
-    "PartonDensities",
-    "find_pdf_file",
-    "load_parton_densities",
-]
-
 DEFAULT_PDF = "NNPDF23_lo_as_0130_qed"
 """The set that MadGraph calls nn23lo1."""
 

@@ -23,16 +23,6 @@ import numpy as np
 from madminer.errors import OptionError
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "FUSION_DIMENSIONS",
-    "GeneratorCuts",
-    "PhaseSpacePoints",
-    "boost",
-    "decay_to_massless_pair",
-    "fusion_phase_space",
-    "rotate_about_beam",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorCuts:

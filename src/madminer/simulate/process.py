@@ -32,15 +32,6 @@ from madminer.models import AnalysisParameter, AnalysisSetup
 from madminer.simulate.phase_space import PhaseSpacePoints
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "ChannelTable",
-    "Parametrisation",
-    "ParticleRecord",
-    "Process",
-    "TheoryParameter",
-    "parametrise",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChannelTable:

@@ -11,8 +11,6 @@ from madminer.simulate.phase_space import GeneratorCuts
 from madminer.simulate.process import Process
 from madminer.simulate.wbf import WeakBosonFusion
 
-__all__ = ["PROCESSES", "ProcessOption", "make_process"]
-
 ProcessOption = str | float | None | GeneratorCuts | Electroweak
 """What options of processes may be."""
 

@@ -13,8 +13,6 @@ from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark, Morphin
 from madminer.morphing.basis import morphing_matrix
 from madminer.morphing.components import morphing_components
 
-__all__ = ["drell_yan_setup", "tutorial_setup", "wbf_setup"]
-
 _WBF_TRANSFORM = "16.52*theta"
 
 

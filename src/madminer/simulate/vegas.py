@@ -19,11 +19,6 @@ import numpy as np
 
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "AdaptiveGrid",
-    "adapt_grid",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AdaptiveGrid:

@@ -58,16 +58,6 @@ from madminer.simulate.wbf_amplitude import (
 )
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "COMPLETE_OBSERVABLES",
-    "FusionChannelSet",
-    "FusionClass",
-    "WBF_CHANNELS",
-    "WeakBosonFusion",
-    "complete_observables",
-    "fusion_channels",
-]
-
 # quark lines that emit a W+, from and to; the others emit a W-
 _W_PLUS = {2: 1, 4: 3, -1: -2, -3: -4}
 _W_MINUS = {after: before for before, after in _W_PLUS.items()}

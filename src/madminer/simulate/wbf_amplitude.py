@@ -33,16 +33,6 @@ from madminer.simulate.currents import (
 from madminer.simulate.electroweak import Electroweak
 from madminer.typing import FloatArray
 
-__all__ = [
-    "WBF_COMPONENTS",
-    "FusionContractions",
-    "contract_currents",
-    "square_amplitude",
-    "tensor_amplitudes",
-    "w_fusion_factor",
-    "z_fusion_factor",
-]
-
 WBF_COMPONENTS = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]])
 """Powers of (CWL2, CPWL2) in the squared matrix element."""
 

@@ -10,8 +10,6 @@ import numpy as np
 from madminer.checks import interval, refusal, sequence, whole
 from madminer.typing import FloatArray
 
-__all__ = ["ranges_below", "regular_grid"]
-
 _MOST_POINTS = 100_000_000
 
 

@@ -13,18 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import real_array
 from madminer.errors import DataError, OptionError, ShapeError
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = [
-    "BinnedMoments",
-    "as_edges",
-    "bin_indices",
-    "binned_moments",
-    "weighted_quantiles",
-]
+from madminer.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,30 +16,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import number, real_array, refusal, sequence, whole
 from madminer.errors import DataError, ShapeError
-from madminer.typing import ArrayLike, FloatArray, IntArray
-
-__all__ = [
-    "as_components",
-    "as_covariance",
-    "as_information",
-    "as_semidefinite",
-    "cell_information",
-    "cell_information_covariance",
-    "direction_of_largest_ratio",
-    "event_information",
-    "event_information_covariance",
-    "kinematic_information",
-    "profile_matrix",
-    "profiled",
-    "score_moment",
-    "symmetric_pairs",
-    "transform_covariance",
-    "transform_information",
-    "unfold_pairs",
-]
+from madminer.typing import FloatArray, IntArray
 
 _BUDGET = 2**21  # numbers held in temporary arrays
 _RESOLVED = 1e-4  # share of the largest information below which a direction holds none

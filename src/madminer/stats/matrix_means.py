@@ -18,8 +18,6 @@ from madminer.errors import DataError, NoEventsError
 from madminer.stats.information import symmetric_pairs, unfold_pairs
 from madminer.typing import FloatArray
 
-__all__ = ["MatrixEstimate", "MatrixMean"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatrixEstimate:

@@ -27,8 +27,6 @@ import numpy as np
 
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["Expansion", "Minima", "Objective", "minimize_many"]
-
 _LARGEST_DAMPING = 1e12
 _SMALLEST_DAMPING = 1e-9
 _SMALLEST_SECANT = 1.5  # of the assumed curvature: with less, steps lead to the minimum as they are

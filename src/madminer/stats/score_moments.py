@@ -49,8 +49,6 @@ from madminer.stats.information import symmetric_pairs
 from madminer.stats.matrix_means import MatrixEstimate, MatrixMean
 from madminer.typing import FloatArray
 
-__all__ = ["MatrixEstimate", "ScoreMoments"]
-
 _SINGULAR = 1e-10  # share of the largest eigenvalue below which a direction has no estimate
 
 

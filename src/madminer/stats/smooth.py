@@ -8,8 +8,6 @@ import numpy as np
 
 from madminer.typing import FloatArray
 
-__all__ = ["fewest_points", "local_polynomial"]
-
 _NEIGHBOURS = 2.5
 """Points under the kernel for each coefficient of the polynomial."""
 

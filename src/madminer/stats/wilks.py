@@ -17,21 +17,11 @@ References:
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer.checks import number, real_array, whole
 from madminer.errors import DataError
-from madminer.typing import ArrayLike, FloatArray
-
-__all__ = [
-    "constraint_information",
-    "constraint_score",
-    "contour_level",
-    "log_constraint",
-    "log_poisson",
-    "log_ratio_to_best",
-    "p_values_from_log_r",
-    "p_values_from_q",
-]
+from madminer.typing import FloatArray
 
 _ROUNDING = 1e-6
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from madminer.validation.events import ValidationEvents
-from madminer.validation.result import Graph, Series, Validation, ValidationCheck
+from madminer.validation.result import Validation
 from madminer.validation.validate import validate
+from madminer.verdicts import Graph, Series, ValidationCheck
 
 __all__ = ["Graph", "Series", "Validation", "ValidationCheck", "ValidationEvents", "validate"]

@@ -10,8 +10,6 @@ from madminer.text import one_line, with_error
 from madminer.typing import FloatArray
 from madminer.verdicts import ValidationCheck, Verdict
 
-__all__ = ["conclusion_of", "counted"]
-
 _BELONG_TOGETHER = {"observables", "reference point"}
 """Checks without which no other one means anything."""
 

@@ -10,9 +10,7 @@ from madminer.typing import FloatArray
 from madminer.validation.events import ValidationEvents
 from madminer.validation.judgement import Requirement, judge
 from madminer.validation.models import ValidatedModel
-from madminer.validation.result import ValidationCheck
-
-__all__ = ["match_checks", "region_checks", "training_checks", "untested_checks"]
+from madminer.verdicts import ValidationCheck
 
 COLUMNS = Requirement(
     "observables",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from madminer import checks
 from madminer.analysis import DataAnalyzer
@@ -14,9 +15,7 @@ from madminer.analysis.response import weights_and_gradients
 from madminer.analysis.weights import parameter_points, positions
 from madminer.errors import DataError, NegativeWeightError, OptionError, ShapeError
 from madminer.sampling.augment import joint_score
-from madminer.typing import ArrayLike, EventSource, FloatArray, ThetaLike
-
-__all__ = ["ValidationEvents"]
+from madminer.typing import EventSource, FloatArray, ThetaLike
 
 MOST_EVENTS = 200_000
 """Events that are used at most: enough for errors of half a percent, and quick."""

@@ -25,17 +25,7 @@ from scipy.special import ndtri
 
 from madminer.stats import bin_indices, weighted_quantiles
 from madminer.typing import BoolArray, FloatArray, IntArray
-from madminer.validation.result import Graph, Series, ValidationCheck, Verdict
-
-__all__ = [
-    "N_BINS",
-    "Requirement",
-    "judge",
-    "mean_and_error",
-    "means_in_bins",
-    "quantile_bins",
-    "residual_check",
-]
+from madminer.verdicts import Graph, Series, ValidationCheck, Verdict
 
 N_BINS = 10
 """Bins of equal weight in which means are compared."""

@@ -17,8 +17,6 @@ from madminer.ml import (
 )
 from madminer.typing import BoolArray, FloatArray, StrPath
 
-__all__ = ["ValidatedModel"]
-
 
 class ValidatedModel:
     """An estimator, or the members of an ensemble and their mean.

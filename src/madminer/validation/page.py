@@ -10,8 +10,6 @@ from madminer.text import one_line, with_error
 from madminer.validation.result import Validation
 from madminer.verdicts import Graph, ValidationCheck
 
-__all__ = ["validation_page"]
-
 _ITEM = "- "
 
 

@@ -13,8 +13,6 @@ import numpy as np
 
 from madminer.typing import FloatArray
 
-__all__ = ["Polynomial"]
-
 _SCALE = 3.0  # observables are bounded to some standard deviations, so that tails do no harm
 _RIDGE = 1e-6
 

@@ -49,9 +49,7 @@ from madminer.validation.judgement import (
     residual_check,
 )
 from madminer.validation.polynomials import Polynomial
-from madminer.validation.result import Graph, Series, ValidationCheck
-
-__all__ = ["RatioEvidence", "classifier_check", "derivative_check", "ratio_checks"]
+from madminer.verdicts import Graph, Series, ValidationCheck
 
 MEAN = Requirement(
     "mean ratio",

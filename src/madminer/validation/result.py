@@ -15,12 +15,10 @@ from madminer.tables import Mark, ShownAsTable, Table, tables_html
 from madminer.text import one_line
 from madminer.typing import FloatArray, StrPath
 from madminer.validation.conclusion import conclusion_of, counted
-from madminer.verdicts import WORDS, Graph, Series, ValidationCheck, Verdict
+from madminer.verdicts import WORDS, ValidationCheck
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = ["Graph", "Series", "Validation", "ValidationCheck", "Verdict"]
 
 _MARKS: dict[str, Mark] = {
     WORDS["passed"]: "good",

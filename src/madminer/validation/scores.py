@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from madminer.stats.information import direction_of_largest_ratio
-from madminer.stats.score_moments import MatrixEstimate, ScoreMoments
+from madminer.stats.matrix_means import MatrixEstimate
+from madminer.stats.score_moments import ScoreMoments
 from madminer.typing import BoolArray, FloatArray
 from madminer.validation.judgement import (
     N_BINS,
@@ -31,9 +32,7 @@ from madminer.validation.judgement import (
     residual_check,
 )
 from madminer.validation.polynomials import Polynomial
-from madminer.validation.result import Graph, Series, ValidationCheck
-
-__all__ = ["ScoreEvidence", "score_checks", "spread_check"]
+from madminer.verdicts import Graph, Series, ValidationCheck
 
 MEAN = Requirement(
     "mean score",

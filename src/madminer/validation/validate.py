@@ -30,10 +30,9 @@ from madminer.validation.ratios import (
     derivative_check,
     ratio_checks,
 )
-from madminer.validation.result import Validation, ValidationCheck
+from madminer.validation.result import Validation
 from madminer.validation.scores import ScoreEvidence, score_checks, spread_check
-
-__all__ = ["validate"]
+from madminer.verdicts import ValidationCheck
 
 FEWEST_EFFECTIVE = 50.0
 """Effective number of test events below which no check that has a statistical error can fail: the

@@ -23,8 +23,6 @@ from madminer.workflow.faults import Fault, meant, no_such
 from madminer.workflow.file_checks import check_analysis
 from madminer.workflow.schema import Analysis
 
-__all__ = ["AnalysisFile", "json_schema", "load_analysis"]
-
 logger = logging.getLogger(__name__)
 
 

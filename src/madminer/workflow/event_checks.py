@@ -24,11 +24,9 @@ from madminer.reading.reader import EventReader
 from madminer.shower import ShowerReader
 from madminer.simulate import PROCESSES, make_process
 from madminer.simulate.process import parametrise
-from madminer.workflow.event_schema import Options
+from madminer.workflow.event_schema import EventSample, MadGraph, Options, Setup, Simulation
 from madminer.workflow.faults import Faults, Keys, keywords
-from madminer.workflow.schema import Analysis, EventSample, MadGraph, Setup, Simulation
-
-__all__ = ["Check", "check_events", "check_setup", "check_simulations"]
+from madminer.workflow.schema import Analysis
 
 _READERS: Final[Mapping[str, type[EventReader]]] = {
     "lhe": LHEReader,

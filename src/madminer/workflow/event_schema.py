@@ -17,20 +17,6 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-__all__ = [
-    "AnySimulation",
-    "EventSample",
-    "Events",
-    "MadGraph",
-    "Observable",
-    "Options",
-    "Part",
-    "Prior",
-    "Setup",
-    "Simulation",
-    "Theta",
-]
-
 Options = dict[str, Any]
 """Keywords of a function of the package, which checks them."""
 

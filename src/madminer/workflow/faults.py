@@ -14,8 +14,6 @@ from madminer import checks
 from madminer.errors import MadMinerError
 from madminer.text import shortened
 
-__all__ = ["Fault", "Faults", "Keys", "keywords", "meant", "no_such"]
-
 Keys: TypeAlias = tuple[object, ...]
 """Keys and positions in lists that lead to an entry."""
 

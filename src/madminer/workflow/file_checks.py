@@ -33,8 +33,6 @@ from madminer.workflow.faults import Fault, Faults, keywords
 from madminer.workflow.point_checks import check_points, far_points
 from madminer.workflow.schema import Analysis, Estimator, Limits, Sample
 
-__all__ = ["check_analysis"]
-
 _COLUMNS: Final = {
     "local": LocalSample._fields,
     "weighted": LocalSample._fields,

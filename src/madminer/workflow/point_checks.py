@@ -10,10 +10,9 @@ import numpy as np
 from madminer.analysis.weights import ThetaTable
 from madminer.models import AnalysisSetup
 from madminer.sampling.parameters import check_prior
+from madminer.workflow.event_schema import Prior, Theta
 from madminer.workflow.faults import Fault, Faults, Keys
-from madminer.workflow.schema import Analysis, Prior, Theta
-
-__all__ = ["check_points", "far_points"]
+from madminer.workflow.schema import Analysis
 
 
 def check_points(analysis: Analysis, setup: AnalysisSetup, faults: Faults) -> None:

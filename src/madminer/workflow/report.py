@@ -31,8 +31,6 @@ from madminer.workflow.schema import Analysis
 if TYPE_CHECKING:
     from madminer.workflow.tasks import Places
 
-__all__ = ["write_report"]
-
 LEVELS = (0.68, 0.95)
 """Confidence levels of intervals and contours."""
 

@@ -15,8 +15,6 @@ from madminer.plotting.style import plain, plot_style
 from madminer.stats import profiled, ranges_below
 from madminer.typing import FloatArray
 
-__all__ = ["curve_figure", "ellipses_figure", "loss_figure", "map_figure"]
-
 _SMALLEST = 1e-4  # p-value that is shown
 _GREY, _ALPHA = "0.5", 0.13  # of what is excluded; each level adds a shade
 _BLIND = 1e-8  # ratio of eigenvalues below which an ellipse is a pair of lines

@@ -14,30 +14,11 @@ from pydantic import Field, model_validator
 from madminer.workflow.event_schema import (
     AnySimulation,
     Events,
-    EventSample,
-    MadGraph,
     Options,
     Part,
-    Prior,
     Setup,
-    Simulation,
     Theta,
 )
-
-__all__ = [
-    "Analysis",
-    "Estimator",
-    "EventSample",
-    "Events",
-    "Information",
-    "Limits",
-    "MadGraph",
-    "Prior",
-    "Sample",
-    "Setup",
-    "Simulation",
-    "Theta",
-]
 
 
 class Sample(Part):

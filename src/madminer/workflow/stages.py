@@ -30,8 +30,6 @@ from madminer.workflow.report import write_report
 from madminer.workflow.schema import Analysis
 from madminer.workflow.tasks import Places, member_name, run_task
 
-__all__ = ["KINDS", "Plan", "Stage", "plan_analysis"]
-
 KINDS = (
     "setup",
     "simulate",

@@ -36,21 +36,8 @@ from madminer.models import AnalysisSetup
 from madminer.sampling import SampleAugmenter, iid_nuisance_parameters
 from madminer.shower import ShowerReader
 from madminer.validation import validate
-from madminer.workflow.schema import (
-    Estimator,
-    Events,
-    EventSample,
-    Information,
-    Limits,
-    MadGraph,
-    Sample,
-    Setup,
-    Simulation,
-    Theta,
-    Validation,
-)
-
-__all__ = ["Places", "member_name", "run_task"]
+from madminer.workflow.event_schema import Events, EventSample, MadGraph, Setup, Simulation, Theta
+from madminer.workflow.schema import Estimator, Information, Limits, Sample, Validation
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,6 @@ from typing import IO, Any, Final, cast
 
 from madminer.errors import FileFormatError, MissingDependencyError
 
-__all__ = ["OTHER_FORMATS", "uncompressed_blocks"]
-
 _BLOCK: Final = 1 << 17
 _FIRST_BLOCK: Final = 1 << 15  # most headers end here, and they are read by themselves
 _LARGEST: Final = 1 << 20  # of what comes out of one step

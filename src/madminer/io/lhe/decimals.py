@@ -17,16 +17,6 @@ from numpy.typing import NDArray
 from madminer.errors import DataError, FileFormatError
 from madminer.typing import FloatArray, IntArray
 
-__all__ = [
-    "Bytes",
-    "format_floats",
-    "format_integers",
-    "parse_field",
-    "parse_lines",
-    "read_number",
-    "take_columns",
-]
-
 Bytes = NDArray[np.uint8]
 """Characters of a text as numbers."""
 

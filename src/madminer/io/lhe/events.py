@@ -11,8 +11,6 @@ from madminer.errors import ShapeError
 from madminer.io.events import Weights
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["LHEEvents", "concatenate_lhe_events", "with_weights"]
-
 _PER_EVENT = ("xwgtup", "scale", "alpha_qed", "alpha_qcd")
 _PER_PARTICLE = ("pdgid", "status", "px", "py", "pz", "e", "m", "spin")
 _OF_PARTICLES = (*_PER_PARTICLE, "mothers", "colours")

@@ -17,8 +17,6 @@ from madminer.io.lhe.header import LHEHeader, parse_header
 from madminer.io.lhe.parser import parse_events
 from madminer.typing import StrPath
 
-__all__ = ["LHEFile", "read_lhe", "require_event_file"]
-
 _PIECE: Final = 1 << 22
 _SHOWN: Final = 20  # names in a message
 _CHUNK: Final = 1 << 25

@@ -13,16 +13,6 @@ from typing import Final
 from madminer.errors import FileFormatError
 from madminer.io.lhe.decimals import read_number, shortened
 
-__all__ = [
-    "REWEIGHTING_GROUP",
-    "LHEHeader",
-    "WeightDescription",
-    "WeightGroup",
-    "parse_attributes",
-    "parse_header",
-    "reweighting_group",
-]
-
 REWEIGHTING_GROUP: Final = "mg_reweighting"
 """Group of the weights at other parameter points, as MadGraph names it."""
 

@@ -23,8 +23,6 @@ from madminer.io.lhe.events import LHEEvents
 from madminer.io.lhe.header import MOST_WEIGHTS, parse_attributes
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-__all__ = ["parse_events"]
-
 _HEAD_FIELDS: Final = 6  # NUP IDPRUP XWGTUP SCALUP AQEDUP AQCDUP
 _PARTICLE_FIELDS: Final = 13  # IDUP ISTUP MOTHUP(2) ICOLUP(2) PUP(5) VTIMUP SPINUP
 _KINEMATICS: Final = (0, 1, 6, 7, 8, 9, 10, 12)

@@ -17,8 +17,6 @@ from madminer.io.lhe.events import LHEEvents
 from madminer.io.lhe.header import LHEHeader, WeightGroup
 from madminer.typing import IntArray, StrPath
 
-__all__ = ["write_lhe"]
-
 _EVENTS_PER_CHUNK: Final = 5_000
 _GZIP_LEVEL: Final = 1  # three times faster than level 6 at 15% more bytes
 _FORBIDDEN: Final = frozenset("<>&'\"\n")
