@@ -10,8 +10,8 @@ import pytest
 from matplotlib.container import BarContainer, ErrorbarContainer
 
 from madminer.errors import OptionError
+from madminer.evidence import Graph, Series, ValidationCheck
 from madminer.plotting import plot_checks
-from madminer.verdicts import Graph, Series, ValidationCheck
 
 X = np.array([-2.0, 0.0, 2.0])
 CURVE = Series("a$_x$", X, np.array([-1.5, 0.1, np.nan]), np.array([0.2, 0.1, np.nan]))

@@ -15,8 +15,8 @@ import pytest
 
 from madminer import plotting
 from madminer.errors import MadMinerError, OptionError
+from madminer.evidence import Graph, Series, ValidationCheck
 from madminer.morphing import PhysicsMorpher
-from madminer.verdicts import Graph, Series, ValidationCheck
 
 ODD = (-1, 0, 2.5, np.nan, np.inf, "x", None, True, [], {}, (1,), (1, 0), (0, np.nan), 10**50)
 PLOTS = [getattr(plotting, name) for name in plotting.__all__]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from madminer.errors import OptionError, OutputError
+from madminer.evidence import ValidationCheck
 from madminer.report import Picture, Table, draw, render_page, write_page
-from madminer.verdicts import ValidationCheck
 
 CHECK = ValidationCheck(
     "E[r]", "at theta", 1.0, 0.01, "1 within 0.05", "It is one.", "passed", "Train longer."

@@ -39,8 +39,7 @@ from madminer.models.tables import setup_html
 from madminer.morphing.morpher import PhysicsMorpher
 from madminer.morphing.nuisance import NuisanceMorpher
 from madminer.stats.histogram import BinnedMoments
-from madminer.tables import Table, tables_html
-from madminer.text import one_line, shortened
+from madminer.text import Table, one_line, shortened, tables_html
 from madminer.typing import EventSource, FloatArray, IntArray, Seed, ThetaLike
 
 logger = logging.getLogger(__name__)

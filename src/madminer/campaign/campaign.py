@@ -19,8 +19,7 @@ from madminer.io.atomic import atomic_path
 from madminer.ml import Ensemble, Estimator, load_estimator
 from madminer.ml.ensemble_training import check_workers, workers
 from madminer.progress import progress_bar
-from madminer.tables import ShownAsTable, Table
-from madminer.text import one_line
+from madminer.text import ShownAsTable, Table, one_line
 from madminer.typing import StrPath
 
 logger = logging.getLogger("madminer")

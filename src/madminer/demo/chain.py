@@ -22,8 +22,7 @@ from madminer.demo.settings import DemoSettings
 from madminer.demo.verdict import closure_of_chain, validate_networks
 from madminer.errors import ClosureError, OutputError
 from madminer.report import write_page
-from madminer.tables import tables_rich
-from madminer.text import one_line
+from madminer.text import one_line, tables_rich
 from madminer.validation.conclusion import counted
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from madminer.analysis import DataAnalyzer
 from madminer.demo.coverage import Coverage
 from madminer.demo.learning import TrainedScore
+from madminer.evidence import ValidationCheck, Verdict
 from madminer.sampling import SampleAugmenter
 from madminer.typing import FloatArray
-from madminer.verdicts import ValidationCheck, Verdict
 
 MAX_BINOMIAL_ERRORS = 3.0
 """The coverage of toy experiments is right within this many binomial standard errors."""

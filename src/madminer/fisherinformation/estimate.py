@@ -14,8 +14,7 @@ from madminer.fisherinformation.score_evidence import ScoreEvidence, report_evid
 from madminer.fisherinformation.score_information import ModelInformation
 from madminer.fisherinformation.summary import value_text
 from madminer.stats.matrix_means import MatrixEstimate
-from madminer.tables import ShownAsTable, Table, tables_html, tables_rich
-from madminer.text import one_line
+from madminer.text import ShownAsTable, Table, one_line, tables_html, tables_rich
 from madminer.typing import FloatArray
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import Self
 import numpy as np
 
 from madminer.fisherinformation.summary import value_text
-from madminer.tables import ShownAsTable, Table
-from madminer.text import one_line
+from madminer.text import ShownAsTable, Table, one_line
 from madminer.typing import FloatArray
 
 

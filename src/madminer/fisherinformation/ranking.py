@@ -37,7 +37,7 @@ from madminer.fisherinformation.shares import RankedInformation, Reference, comp
 from madminer.fisherinformation.summary import value_text
 from madminer.options import takes
 from madminer.stats.information import as_components
-from madminer.tables import ShownAsTable, Table
+from madminer.text import ShownAsTable, Table
 from madminer.typing import ThetaLike
 
 _OTHER_LABELS = frozenset({"rate", "truth", "reference"})

@@ -21,7 +21,7 @@ from madminer.checks import number, real_array, refusal, sequence, text
 from madminer.errors import ShapeError
 from madminer.stats.information import as_covariance, as_semidefinite
 from madminer.stats.wilks import contour_level
-from madminer.tables import ShownAsTable, Table
+from madminer.text import ShownAsTable, Table
 from madminer.typing import BoolArray, FloatArray
 
 BLIND = 1e-12

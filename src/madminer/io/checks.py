@@ -24,8 +24,7 @@ from madminer.models import AnalysisSetup
 from madminer.morphing.basis import MAX_CONDITION, condition_numbers
 from madminer.morphing.closure import morphing_closure
 from madminer.morphing.weights import monomials
-from madminer.tables import Table, tables_html
-from madminer.text import one_line, printable
+from madminer.text import Table, one_line, printable, tables_html
 from madminer.typing import StrPath
 
 FEW_EFFECTIVE_EVENTS = 100.0

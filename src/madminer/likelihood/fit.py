@@ -26,7 +26,7 @@ from madminer.errors import FitError, OptionError, ShapeError, UnknownNameError
 from madminer.evidence import report_weakness
 from madminer.likelihood.model import Likelihood
 from madminer.stats.minimize import Expansion, Objective, minimize_many
-from madminer.tables import Table, tables_html
+from madminer.text import Table, tables_html
 from madminer.typing import BoolArray, FloatArray, IntArray
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,7 @@ from madminer.limits.intervals import (
     region_words,
 )
 from madminer.stats import log_ratio_to_best, p_values_from_log_r
-from madminer.tables import Table, tables_html
-from madminer.text import one_line
+from madminer.text import Table, one_line, tables_html
 from madminer.typing import FloatArray
 
 SHOWN_LEVELS = (0.68, 0.95)

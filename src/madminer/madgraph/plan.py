@@ -14,7 +14,7 @@ from madminer.io.atomic import atomic_path
 from madminer.madgraph.cards import CardValues
 from madminer.madgraph.execute import Limits
 from madminer.madgraph.program import Program, has_blanks
-from madminer.tables import ShownAsTable, Table
+from madminer.text import ShownAsTable, Table
 
 if TYPE_CHECKING:
     from madminer.madgraph.results import RunResults

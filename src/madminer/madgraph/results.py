@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from madminer.io.atomic import atomic_path
-from madminer.tables import ShownAsTable, Table
+from madminer.text import ShownAsTable, Table
 
 
 @dataclass(frozen=True, slots=True)

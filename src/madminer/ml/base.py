@@ -63,8 +63,7 @@ from madminer.nn.scaling import (
     fit_scaling,
     fit_theta_scaling,
 )
-from madminer.tables import Table, tables_html
-from madminer.text import one_line
+from madminer.text import Table, one_line, tables_html
 from madminer.typing import FloatArray, StrPath
 
 logger = logging.getLogger("madminer.ml")

@@ -30,7 +30,7 @@ from madminer.ml.morphing_aware import (
 )
 from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
 from madminer.ml.persistence import StoredModel
-from madminer.tables import Table, tables_html
+from madminer.text import Table, tables_html
 from madminer.typing import FloatArray, StrPath
 
 logger = logging.getLogger("madminer.ml")

@@ -36,7 +36,7 @@ from madminer.ml.persistence import StoredModel
 from madminer.ml.score import ScoreEstimator
 from madminer.nn.networks import MLP
 from madminer.stats.score_moments import ScoreMoments
-from madminer.tables import Table, tables_html
+from madminer.text import Table, tables_html
 from madminer.typing import FloatArray, StrPath
 
 logger = logging.getLogger("madminer.ml")

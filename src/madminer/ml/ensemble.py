@@ -36,7 +36,7 @@ from madminer.ml.score import ScoreEstimator
 from madminer.ml.validated import Validated
 from madminer.nn.history import TrainingHistory
 from madminer.stats import kinematic_information
-from madminer.tables import Table, tables_html
+from madminer.text import Table, tables_html
 from madminer.typing import FloatArray, Seed, StrPath
 
 

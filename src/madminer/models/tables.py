@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from madminer.models.benchmarks import Benchmark
 from madminer.models.setup import AnalysisSetup
 from madminer.models.systematics import Systematic
-from madminer.tables import MAX_ROWS, Table, tables_html, tables_rich
+from madminer.text import MAX_ROWS, Table, tables_html, tables_rich
 from madminer.typing import IntArray
 
 if TYPE_CHECKING:

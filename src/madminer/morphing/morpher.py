@@ -24,7 +24,7 @@ from madminer.morphing.basis import (
 from madminer.morphing.components import coupling_components, morphing_components
 from madminer.morphing.least_squares import least_squares_matrix
 from madminer.morphing.weights import monomials, morphing_weight_gradients, morphing_weights
-from madminer.tables import Table, tables_html
+from madminer.text import Table, tables_html
 from madminer.typing import FloatArray, IntArray, Seed
 
 Basis = Mapping[str, Benchmark] | ArrayLike

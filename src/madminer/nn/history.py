@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from madminer.errors import OptionError
-from madminer.tables import Table, tables_html
+from madminer.text import Table, tables_html
 
 TrainLosses = tuple[float, ...]
 ValidationLosses = tuple[float | None, ...]

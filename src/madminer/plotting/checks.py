@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from madminer.checks import refusal, sequence, whole
 from madminer.errors import OptionError
+from madminer.evidence import Graph, Series, ValidationCheck, Verdict
 from madminer.plotting.style import COLORS, LINESTYLES, figure_grid, plain, plot_style
-from madminer.verdicts import Graph, Series, ValidationCheck, Verdict
 
 _VERDICT_COLORS: dict[Verdict, str] = {
     "passed": "#1b7340",

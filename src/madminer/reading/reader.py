@@ -41,8 +41,7 @@ from madminer.reading.selection import (
 )
 from madminer.reading.systematics import join_nuisances
 from madminer.reading.weights import Sample
-from madminer.tables import Table, tables_html
-from madminer.text import one_line, shortened
+from madminer.text import Table, one_line, shortened, tables_html
 from madminer.typing import FloatArray, IntArray, Seed, StrPath
 
 logger = logging.getLogger(__name__)

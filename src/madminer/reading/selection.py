@@ -21,7 +21,7 @@ from madminer.io.events import Weights
 from madminer.models import Cut, Efficiency, Observable
 from madminer.reading.functions import ARGUMENTS, evaluate_columnar, evaluate_event_by_event
 from madminer.reading.objects import LazyObjects
-from madminer.tables import Table, tables_html
+from madminer.text import Table, tables_html
 from madminer.typing import BoolArray, FloatArray, IntArray
 
 _ALLOWED = (

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from madminer.report.page import Picture, draw, render_page, write_page
-from madminer.tables import Table
+from madminer.text import Table
 
 __all__ = ["Picture", "Table", "draw", "render_page", "write_page"]

@@ -18,9 +18,9 @@ import matplotlib.pyplot as plt
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from madminer.evidence import ValidationCheck
 from madminer.io.atomic import atomic_path
 from madminer.typing import StrPath
-from madminer.verdicts import ValidationCheck
 
 _HOME = "madminer.report"
 _PIXELS_PER_INCH = 96

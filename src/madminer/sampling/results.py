@@ -10,7 +10,7 @@ import numpy as np
 
 from madminer.errors import DataError, OptionError
 from madminer.io.sample_files import save_arrays
-from madminer.tables import Table, tables_html
+from madminer.text import Table, tables_html
 from madminer.typing import FloatArray, StrPath
 
 _SCORE_METHODS = ("sally", "sallino")

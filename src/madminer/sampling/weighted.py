@@ -25,7 +25,7 @@ from madminer.sampling.augment import joint_score
 from madminer.sampling.bootstrap import bootstrap_counts
 from madminer.sampling.parameters import ThetaSpecification, specification
 from madminer.sampling.results import arrays_table
-from madminer.tables import Table, tables_html
+from madminer.text import Table, tables_html
 from madminer.typing import FloatArray, ThetaLike
 
 

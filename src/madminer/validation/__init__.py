@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from madminer.evidence import Graph, Series, ValidationCheck
 from madminer.validation.events import ValidationEvents
 from madminer.validation.result import Validation
 from madminer.validation.validate import validate
-from madminer.verdicts import Graph, Series, ValidationCheck
 
 __all__ = ["Graph", "Series", "Validation", "ValidationCheck", "ValidationEvents", "validate"]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from madminer.evidence import ValidationCheck, Verdict
 from madminer.text import one_line, with_error
 from madminer.typing import FloatArray
-from madminer.verdicts import ValidationCheck, Verdict
 
 _BELONG_TOGETHER = {"observables", "reference point"}
 """Checks without which no other one means anything."""

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from madminer.evidence import ValidationCheck
 from madminer.typing import FloatArray
 from madminer.validation.events import ValidationEvents
 from madminer.validation.judgement import Requirement, judge
 from madminer.validation.models import ValidatedModel
-from madminer.verdicts import ValidationCheck
 
 COLUMNS = Requirement(
     "observables",

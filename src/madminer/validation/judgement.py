@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtri
 
+from madminer.evidence import Graph, Series, ValidationCheck, Verdict
 from madminer.stats import bin_indices, weighted_quantiles
 from madminer.typing import BoolArray, FloatArray, IntArray
-from madminer.verdicts import Graph, Series, ValidationCheck, Verdict
 
 N_BINS = 10
 """Bins of equal weight in which means are compared."""

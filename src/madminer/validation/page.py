@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from madminer.evidence import Graph, ValidationCheck
 from madminer.plotting import plot_checks
 from madminer.report import Picture, Table, draw, render_page
 from madminer.text import one_line, with_error
 from madminer.validation.result import Validation
-from madminer.verdicts import Graph, ValidationCheck
 
 _ITEM = "- "
 

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from madminer.evidence import unreported
+from madminer.evidence import Graph, Series, ValidationCheck, unreported
 from madminer.ml import ParameterizedRatioEstimator
 from madminer.typing import FloatArray
 from madminer.validation.judgement import (
@@ -49,7 +49,6 @@ from madminer.validation.judgement import (
     residual_check,
 )
 from madminer.validation.polynomials import Polynomial
-from madminer.verdicts import Graph, Series, ValidationCheck
 
 MEAN = Requirement(
     "mean ratio",

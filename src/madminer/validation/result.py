@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from madminer.errors import EvidenceError, OptionError
+from madminer.evidence import WORDS, ValidationCheck
 from madminer.io.atomic import atomic_path
-from madminer.tables import Mark, ShownAsTable, Table, tables_html
-from madminer.text import one_line
+from madminer.text import Mark, ShownAsTable, Table, one_line, tables_html
 from madminer.typing import FloatArray, StrPath
 from madminer.validation.conclusion import conclusion_of, counted
-from madminer.verdicts import WORDS, ValidationCheck
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

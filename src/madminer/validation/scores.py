@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from madminer.evidence import Graph, Series, ValidationCheck
 from madminer.stats.information import direction_of_largest_ratio
 from madminer.stats.matrix_means import MatrixEstimate
 from madminer.stats.score_moments import ScoreMoments
@@ -32,7 +33,6 @@ from madminer.validation.judgement import (
     residual_check,
 )
 from madminer.validation.polynomials import Polynomial
-from madminer.verdicts import Graph, Series, ValidationCheck
 
 MEAN = Requirement(
     "mean score",

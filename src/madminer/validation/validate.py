@@ -9,6 +9,7 @@ import numpy as np
 
 from madminer import checks
 from madminer.errors import OptionError, SetupError
+from madminer.evidence import ValidationCheck
 from madminer.io.event_paths import paths_and_factors
 from madminer.ml import Ensemble, Estimator
 from madminer.ml.validated import UndecidedValidation
@@ -32,7 +33,6 @@ from madminer.validation.ratios import (
 )
 from madminer.validation.result import Validation
 from madminer.validation.scores import ScoreEvidence, score_checks, spread_check
-from madminer.verdicts import ValidationCheck
 
 FEWEST_EFFECTIVE = 50.0
 """Effective number of test events below which no check that has a statistical error can fail: the

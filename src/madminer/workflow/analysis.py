@@ -16,8 +16,7 @@ from madminer.checks import path, shown
 from madminer.errors import MissingFileError, OptionError
 from madminer.evidence import report_weakness
 from madminer.io.yaml_files import YamlFile, read_yaml
-from madminer.tables import ShownAsTable, Table
-from madminer.text import one_line, shortened
+from madminer.text import ShownAsTable, Table, one_line, shortened
 from madminer.typing import StrPath
 from madminer.workflow.faults import Fault, meant, no_such
 from madminer.workflow.file_checks import check_analysis

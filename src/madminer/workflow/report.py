@@ -13,13 +13,13 @@ import yaml
 
 from madminer.analysis import DataAnalyzer
 from madminer.errors import DataError
+from madminer.evidence import ValidationCheck
 from madminer.fisherinformation import expected_limits
 from madminer.limits.intervals import interval_texts, is_full_grid, region_words
 from madminer.report import Picture, Table, draw, render_page, write_page
 from madminer.stats import contour_level
 from madminer.text import one_line, with_error
 from madminer.typing import FloatArray
-from madminer.verdicts import ValidationCheck
 from madminer.workflow.report_figures import (
     curve_figure,
     ellipses_figure,

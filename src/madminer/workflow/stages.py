@@ -23,8 +23,7 @@ from madminer.io.atomic import atomic_path
 from madminer.io.file_sets import file_digest
 from madminer.ml.ensemble_training import workers
 from madminer.progress import silence_progress
-from madminer.tables import ShownAsTable, Table
-from madminer.text import one_line
+from madminer.text import ShownAsTable, Table, one_line
 from madminer.workflow.analysis import AnalysisFile
 from madminer.workflow.report import write_report
 from madminer.workflow.schema import Analysis
