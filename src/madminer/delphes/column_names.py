@@ -10,11 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from madminer.delphes.samples import DelphesSample
 from madminer.errors import DataError
 from madminer.io.events import Weights
 from madminer.io.hepmc import checked_names, read_weight_names
-from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.typing import BoolArray, FloatArray, IntArray
 
 _MERGING: Final = re.compile(r"_MERGING=.*$")
@@ -45,11 +43,7 @@ class WeightColumns:
     of_pythia: int
 
     def split(self, matrix: FloatArray) -> tuple[FloatArray, Weights]:
-        """Nominal weights, shape ``(n_events,)``, and others, all in the same normalisation.
-
-        Args:
-            matrix: All columns, shape ``(n_events, n_weights)``.
-        """
+        """Nominal weights and others of some events, all in the same normalisation."""
         nominal, others = matrix[:, self.nominal], matrix[:, self.positions]
         if self.of_pythia != self.nominal:
             own = matrix[:, self.of_pythia]
@@ -57,21 +51,8 @@ class WeightColumns:
             others = np.where(self.is_of_pythia, others * ratio[:, np.newaxis], others)
         return nominal, Weights(self.names, others)
 
-    def is_vetoed(self, matrix: FloatArray) -> BoolArray:
-        """Which events matching has set to zero, shape ``(n_events,)``.
-
-        Args:
-            matrix: All columns, shape ``(n_events, n_weights)``.
-        """
-        vetoed: BoolArray = (matrix[:, self.nominal] == 0.0) & (matrix[:, self.of_pythia] != 0.0)
-        return vetoed
-
     def comparable(self, names: Container[str]) -> tuple[tuple[str, ...], IntArray]:
-        """Some weights that are normalised alike, and their columns behind their nominal one.
-
-        Args:
-            names: Names that may be taken.
-        """
+        """Those of `names` that are normalised alike, and their columns behind the nominal one."""
         has_pythia = bool(np.any(self.is_of_pythia))
         chosen = [
             k
@@ -87,9 +68,6 @@ def named_columns(names: Sequence[str]) -> WeightColumns:
 
     Of several merging scales the first keeps the name; the others keep all of theirs. Where
     MadGraph's interface and Pythia both give a weight, it is that of the interface.
-
-    Args:
-        names: Names as a HepMC file gives them.
 
     Raises:
         DataError: If two are the same.
@@ -141,14 +119,9 @@ def _add(found: dict[str, int], name: str, column: int, names: Sequence[str]) ->
 
 
 def names_in_order(lhe_names: Sequence[str], n_weights: int) -> WeightColumns:
-    """Weights of showered events that keep their order behind the nominal one.
+    """Weights of showered events in the order of the Les Houches event file, behind the nominal.
 
-    Args:
-        lhe_names: Ids of the weights in the Les Houches event file.
-        n_weights: Number of weights of the showered events.
-
-    Returns:
-        As many columns; without names if the numbers do not fit.
+    They have no names if the numbers of weights do not fit together.
 
     Examples:
         >>> names_in_order(["w", "neg_w"], 3).names
@@ -159,37 +132,14 @@ def names_in_order(lhe_names: Sequence[str], n_weights: int) -> WeightColumns:
     return WeightColumns(0, names, others, np.zeros(len(names), dtype=np.bool_), 0)
 
 
-def names_of_delphes(
-    sample: DelphesSample, n_weights: int, lhe_names: Sequence[str]
-) -> WeightColumns:
+def names_of_delphes(hepmc: Path | None, n_weights: int, lhe_names: Sequence[str]) -> WeightColumns:
     """Weights of Delphes, by their names from the HepMC file or else the Les Houches event file.
-
-    Args:
-        sample: The sample.
-        n_weights: Number of weights of Delphes.
-        lhe_names: Ids of the weights in the Les Houches event file.
-
-    Returns:
-        The columns; without names if they are not known.
 
     Raises:
         FileFormatError: If the HepMC file has names for another number of weights.
         DataError: If two names are the same.
     """
     names: tuple[str, ...] = ()
-    if sample.hepmc is not None and sample.hepmc.is_file():
-        names = checked_names(read_weight_names(sample.hepmc), n_weights, sample.hepmc)
+    if hepmc is not None and hepmc.is_file():
+        names = checked_names(read_weight_names(hepmc), n_weights, hepmc)
     return named_columns(names) if names else names_in_order(lhe_names, n_weights)
-
-
-def describe_lhe(path: Path | None) -> tuple[LHEHeader, tuple[str, ...]]:
-    """Header of a Les Houches event file, and ids of the weights in the order of the events.
-
-    Args:
-        path: The file; None for an empty header and no weights.
-    """
-    if path is None:
-        return LHEHeader(), ()
-    lhe = LHEFile(path)
-    first = next(lhe.events(chunk_size=1), None)
-    return lhe.header, () if first is None else first.weights.names

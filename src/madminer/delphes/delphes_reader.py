@@ -5,26 +5,35 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
-from functools import partial
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, Final
 
-from madminer.checks import flag, number, path, positive, text
-from madminer.delphes.analysis import DelphesAnalysis, analyse_delphes_sample
-from madminer.delphes.objects import Acceptance, delphes_vocabulary
+from madminer.checks import flag, number, one_of, path, positive, text
+from madminer.delphes.objects import COLLECTIONS, Acceptance, DelphesObjects
 from madminer.delphes.run import find_program, run_delphes_program
-from madminer.delphes.samples import DelphesSample, make_sample
+from madminer.delphes.weights import DelphesSample, read_delphes_weights
 from madminer.errors import MissingFileError, OptionError
 from madminer.executors import check_executor, in_order
 from madminer.expressions import Vocabulary
 from madminer.io.atomic import output_errors, prepare_target, refuse_same_file
-from madminer.progress import track
+from madminer.io.delphes import DelphesFile
+from madminer.io.lhe import require_event_file
+from madminer.models import AnalysisSetup
+from madminer.progress import progress_bar, track
 from madminer.reading.functions import ARGUMENTS
+from madminer.reading.objects import SINGLE_PARTICLES
 from madminer.reading.reader import EventReader
-from madminer.reading.results import AnalysedSample
+from madminer.reading.results import AnalysedSample, join_selected
+from madminer.reading.selection import SelectedEvents, Selection, select_events
+from madminer.reading.weights import check_sample, listed_names
 from madminer.typing import Seed, StrPath
 
 _LOG: Final = "./logs/delphes.log"
+_CHUNK: Final = 20_000  # events
+_CHUNK_WITH_PARTICLES: Final = 1_000  # events of a thousand particles each
+_MANY: Final = frozenset({"p", "p_truth", "tracks"})
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +82,11 @@ class DelphesReader(EventReader):
         Args:
             observables: Names of observables, known to cuts.
         """
-        return delphes_vocabulary(observables)
+        return Vocabulary(
+            numbers=frozenset(observables),
+            particles=frozenset(SINGLE_PARTICLES),
+            collections=frozenset(COLLECTIONS),
+        )
 
     def add_sample(
         self,
@@ -114,18 +127,33 @@ class DelphesReader(EventReader):
                 given that the weights or systematic uncertainties need.
             SetupError: If a systematic uncertainty is not defined.
         """
-        sample = make_sample(
-            self.setup,
-            hepmc_filename=hepmc_filename,
-            delphes_filename=delphes_filename,
-            lhe_filename=lhe_filename,
-            sampled_from_benchmark=sampled_from_benchmark,
+        source = one_of(weights, "weights", ("lhe", "hepmc", "delphes"))
+        hepmc = _optional_path(hepmc_filename, "hepmc_filename")
+        delphes = _optional_path(delphes_filename, "delphes_filename")
+        lhe = _optional_path(lhe_filename, "lhe_filename")
+        if lhe is None and (source == "lhe" or systematics):
+            raise OptionError(
+                "weights='lhe' and systematic uncertainties take weights and their description "
+                "from the Les Houches event file: give lhe_filename. Without one, weights='hepmc' "
+                "and weights='delphes' take those of the showered events, without systematic "
+                "uncertainties."
+            )
+        if hepmc is None and source == "hepmc":
+            raise OptionError("weights='hepmc' needs hepmc_filename, the showered events.")
+        if lhe is not None:
+            require_event_file(lhe)
+        sample = DelphesSample(
+            path=_require_events(hepmc, delphes, source),
+            sampled_from=sampled_from_benchmark,
             is_background=is_background,
             k_factor=k_factor,
-            weights=weights,
-            systematics=systematics,
+            systematics=listed_names(systematics),
+            hepmc=hepmc,
+            delphes=delphes,
+            lhe=lhe,
+            source=source,
         )
-        self.samples.append(sample)
+        self.samples.append(check_sample(sample, self.setup))
 
     def run_delphes(
         self,
@@ -169,10 +197,12 @@ class DelphesReader(EventReader):
         with output_errors(log):
             stream = log.open("wb")
         with stream:
-            run = partial(run_delphes_program, log=stream, initial_command=command, timeout=limit)
             for position, sample in enumerate(track(self._delphes_samples, "running Delphes")):
                 if sample.hepmc is not None and not sample.is_simulated:
-                    output = run(find_program(folder, sample.hepmc), card, sample.hepmc)
+                    program = find_program(folder, sample.hepmc)
+                    output = run_delphes_program(
+                        program, card, sample.hepmc, stream, command, limit
+                    )
                     self.samples[position] = replace(sample, delphes=output, path=output)
 
     def set_acceptance(
@@ -248,7 +278,7 @@ class DelphesReader(EventReader):
         check_executor(executor)
         is_deleting = flag(delete_delphes_files, "delete_delphes_files")
         self._forget_results(reference_benchmark)
-        analysis = DelphesAnalysis(
+        analysis = _Analysis(
             setup=self.setup,
             selection=self._selection(),
             acceptance=self._acceptance,
@@ -257,7 +287,7 @@ class DelphesReader(EventReader):
         )
         self._check_simulated(analysis)
         logger.info("Analysing %d samples", len(self.samples))
-        self._keep(_analyse(self._delphes_samples, analysis, executor))
+        self._keep(list(in_order(analysis.analyse, self._delphes_samples, executor)))
         if is_deleting:
             for file in {sample.path for sample in self.samples}:
                 with output_errors(file):
@@ -272,7 +302,7 @@ class DelphesReader(EventReader):
     def _declared(self) -> list[tuple[str, object]]:
         return [*super()._declared(), ("acceptance", self._acceptance)]
 
-    def _check_simulated(self, analysis: DelphesAnalysis) -> None:
+    def _check_simulated(self, analysis: _Analysis) -> None:
         if "p" in analysis.names and not analysis.generator_truth:
             raise OptionError(
                 "The list p of all particles exists in the generator only: call "
@@ -286,15 +316,69 @@ class DelphesReader(EventReader):
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Analysis:
+    """What is done with every sample, also in other processes."""
+
+    setup: AnalysisSetup
+    selection: Selection
+    acceptance: Acceptance
+    generator_truth: bool
+    reference: str
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Objects that observables and cuts need."""
+        observables = (item.names for item in self.selection.observables)
+        cuts = (item.expression.names for item in self.selection.cuts)
+        return frozenset().union(*observables, *cuts)
+
+    def analyse(self, sample: DelphesSample) -> AnalysedSample:
+        """Read a sample part by part, evaluate, select and normalise."""
+        names = self.names
+        has_many = self.generator_truth or not _MANY.isdisjoint(names)
+        parts: list[SelectedEvents] = []
+        with DelphesFile(sample.path) as file:
+            if "p_truth" in names and not self.generator_truth and "Particle.PID" not in file:
+                logger.warning(
+                    "%s has no branch 'Particle': functions of five arguments get no generator "
+                    "particles, their first list is empty.",
+                    file.path,
+                )
+            table = read_delphes_weights(sample, self.setup, file)
+            bar = progress_bar(file.n_events, f"reading {file.path.name}", unit=" events")
+            with closing(bar):
+                for rows in file.chunks(_CHUNK_WITH_PARTICLES if has_many else _CHUNK):
+                    weights = table.at_benchmarks(rows, self.reference)
+                    objects = DelphesObjects(
+                        file, rows, self.acceptance, truth=self.generator_truth
+                    )
+                    parts.append(select_events(self.selection, objects, weights, self.reference))
+                    bar.update(rows.stop - rows.start)
+        return join_selected(parts, table.nuisances, table.factor * sample.k_factor)
+
+
+def _optional_path(value: StrPath | None, name: str) -> Path | None:
+    return None if value is None else path(value, name)
+
+
+def _require_events(hepmc: Path | None, delphes: Path | None, source: str) -> Path:
+    """The events to read or to run Delphes on."""
+    if delphes is not None and delphes.is_file():
+        if hepmc is not None and source != "lhe":  # it knows the names of the weights
+            require_event_file(hepmc)
+        return delphes
+    if hepmc is None:
+        raise MissingFileError(
+            f"There is no file of Delphes {delphes}, and no HepMC file to run it on. Give "
+            f"delphes_filename, a file that exists, or hepmc_filename and call run_delphes."
+        )
+    require_event_file(hepmc)
+    return hepmc
+
+
 def _limits(values: dict[str, float | None], name: str) -> dict[str, float | None]:
     return {
         symbol: None if value is None else number(value, f"{name}_{symbol}", 0.0)
         for symbol, value in values.items()
     }
-
-
-def _analyse(
-    samples: Sequence[DelphesSample], analysis: DelphesAnalysis, executor: Executor | None
-) -> list[AnalysedSample]:
-    """Analyse samples one after the other, or through an executor."""
-    return list(in_order(partial(analyse_delphes_sample, analysis=analysis), samples, executor))

@@ -22,10 +22,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from madminer.expressions import ParticleArray, Vocabulary
+from madminer.expressions import ParticleArray
 from madminer.expressions.columns import make_particles
 from madminer.io.delphes import DelphesFile
-from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, LazyObjects
+from madminer.reading.objects import FlatParticles, LazyObjects
 from madminer.typing import BoolArray, FloatArray
 
 _SEEN: Final = ("e", "mu", "a", "j")
@@ -34,20 +34,8 @@ _MASSES: Final = {"e": 0.000511, "mu": 0.105, "a": 0.0, "tracks": 0.13957}  # Ge
 _CODES: Final = {"e": 11, "mu": 13, "a": 22}
 _JET: Final = 9  # code of jets
 _STABLE: Final = 1  # status code
-_COLLECTIONS: Final = (*_SEEN, "l", "tracks", "p")
-
-
-def delphes_vocabulary(observables: tuple[str, ...] = ()) -> Vocabulary:
-    """Names that expressions on events of Delphes may use.
-
-    Args:
-        observables: Names of observables, known to cuts.
-    """
-    return Vocabulary(
-        numbers=frozenset(observables),
-        particles=frozenset(SINGLE_PARTICLES),
-        collections=frozenset(_COLLECTIONS),
-    )
+COLLECTIONS: Final = (*_SEEN, "l", "tracks", "p")
+"""Lists of objects that expressions may use."""
 
 
 @dataclass(frozen=True, slots=True)

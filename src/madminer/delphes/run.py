@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import IO, Final
@@ -17,14 +16,13 @@ from madminer.errors import FileFormatError, MissingFileError, NoEventsError, Si
 from madminer.io.atomic import cleaned_up, output_errors, prepare_target, replace_file
 from madminer.io.delphes import DelphesFile
 from madminer.io.hepmc import hepmc_version, require_complete, uncompressed_copy
-from madminer.madgraph.guard import guarded
+from madminer.madgraph.execute import started
 
 _PROGRAMS: Final = {2: ("DelphesHepMC2", "DelphesHepMC"), 3: ("DelphesHepMC3",)}
 _COMPRESSED: Final = (".gz", ".bz2", ".xz", ".zst")
 _EVENTS: Final = (".hepmc", ".hepmc2", ".hepmc3")
 _TAIL: Final = 20  # lines of the log in messages
 _LONGEST_TAIL: Final = 1 << 14  # bytes
-_PATIENCE: Final = 5.0  # seconds that a program has to end when asked to
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +41,7 @@ def delphes_output(hepmc: Path) -> Path:
 
 
 def find_program(folder: Path, hepmc: Path) -> Path:
-    """The program of Delphes that reads the HepMC file.
-
-    Args:
-        folder: Where Delphes is installed.
-        hepmc: The file.
+    """The program of Delphes that reads a HepMC file of its version.
 
     Raises:
         MissingFileError: If there is none.
@@ -69,23 +63,13 @@ def run_delphes_program(
     card: Path,
     hepmc: Path,
     log: IO[bytes],
-    *,
-    initial_command: str | None = None,
-    timeout: float | None = None,
+    initial_command: str | None,
+    timeout: float | None,
 ) -> Path:
-    """Run Delphes on a HepMC file.
+    """Run Delphes on a HepMC file, plain or compressed.
 
-    The program gets a list of arguments, no input, and a session of its own, which ends with this
-    process. It writes into a folder beside the output; what it wrote replaces an older output
-    when it is whole.
-
-    Args:
-        program: The program.
-        card: Card of the detector.
-        hepmc: Showered events, plain or compressed.
-        log: File for what it prints.
-        initial_command: Command of a shell that is run before, such as "source setup.sh".
-        timeout: Seconds after which it is ended; None for no limit.
+    It writes into a folder beside the output; what it wrote replaces an older output when it is
+    whole.
 
     Returns:
         The output.
@@ -100,10 +84,13 @@ def run_delphes_program(
         events = uncompressed_copy(hepmc, folder / "events.hepmc")
         require_complete(events)
         result = folder / output.name
-        arguments = [str(path.absolute()) for path in (program, card, result, events)]
+        command = [str(path.absolute()) for path in (program, card, result, events)]
+        if initial_command is not None:
+            command = ["bash", "-c", f'{initial_command}\nexec "$@"', "bash", *command]
         start = os.fstat(log.fileno()).st_size
-        problem = _run(_command(arguments, initial_command), log, timeout)
-        problem = problem or _problem_of_output(result)
+        log.write(f"{' '.join(command)}\n".encode())
+        log.flush()
+        problem = _run(command, log, timeout) or _problem_of_output(result)
         if problem:
             raise SimulatorError(
                 f"{program.name} {problem} on {hepmc}. The end of its log {log.name}:\n"
@@ -115,41 +102,14 @@ def run_delphes_program(
     return output
 
 
-def _command(arguments: Sequence[str], initial_command: str | None) -> list[str]:
-    if initial_command is None:
-        return list(arguments)
-    return ["bash", "-c", f'{initial_command}\nexec "$@"', "bash", *arguments]
-
-
-def _run(command: Sequence[str], log: IO[bytes], timeout: float | None) -> str:
+def _run(command: list[str], log: IO[bytes], timeout: float | None) -> str:
     """Run a command; say what went wrong."""
-    log.write(f"{' '.join(command)}\n".encode())
-    log.flush()
-    try:
-        process = subprocess.Popen(  # noqa: S603 (a list of arguments)
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return f"cannot be started ({error.strerror})"
-    with cleaned_up(lambda: _end(process)), guarded(process):
+    with started(command, log) as process:
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
             return f"was ended after {timeout:g} s"
     return f"ended with the exit code {code}" if code else ""
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program with everything that it has started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):  # what has outlived it, too
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_PATIENCE)
 
 
 def _problem_of_output(path: Path) -> str:

@@ -7,21 +7,24 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Final
 
 from madminer.errors import SimulatorError
 from madminer.io.atomic import cleaned_up, output_errors
-from madminer.madgraph.guard import guarded
 from madminer.madgraph.log import LogWatcher, log_tail
 
-_LOOK = 0.1
-"""Seconds between two looks at a process and its log."""
+_LOOK: Final = 0.1  # seconds between two looks at a process and its log
+_GRACE: Final = 3.0  # seconds that processes have to end by themselves, when they are told to
 
-_GRACE = 3.0
-"""Seconds that processes have to end by themselves, when they are told to."""
+_GUARD: Final = """\
+read -r _
+kill -s TERM -- "-$1" && sleep 3 && kill -s KILL -- "-$1"
+"""
+"""Waits for the end of its input, which comes when the process that holds the other end is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +108,55 @@ def call(
     with output_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("wb")
-    with output:
-        process = _start(command, output.fileno(), folder, environment)
-    with cleaned_up(lambda: _end_session(process)), guarded(process):
+    with output, started(command, output, folder=folder, environment=environment) as process:
         return _wait(process, log, limits, stop or Stop(), LogWatcher(log, show), problem)
+
+
+@contextmanager
+def started(
+    command: Sequence[str],
+    output: IO[bytes],
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in a session of its own, without input; with the block, all of the session ends.
+
+    SIGKILL of this process, or a system that is out of memory, leaves no time to clean up. So a
+    small shell watches from another session: its input is a pipe, which the system closes at the
+    latest then.
+
+    Raises:
+        SimulatorError: If it cannot be started.
+    """
+    try:
+        process = subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+        )
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise SimulatorError(
+            f"{command[0]} cannot be started ({reason}). Check that it exists and is executable."
+        ) from error
+    with cleaned_up(lambda: _end_session(process)):
+        guard = subprocess.Popen(  # noqa: S603 (a list of arguments)
+            ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        with guard:  # which closes its input and waits for it
+            try:
+                yield process
+            finally:
+                guard.kill()  # it must not outlive the program, whose number others may get
 
 
 def is_running(number: int) -> bool:
@@ -120,26 +168,6 @@ def is_running(number: int) -> bool:
     except OSError:  # it belongs to another user
         return True
     return True
-
-
-def _start(
-    command: Sequence[str], output: int, folder: Path, environment: Mapping[str, str] | None
-) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(  # noqa: S603 (a list of arguments, no shell)
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=None if environment is None else dict(environment),
-            start_new_session=True,
-        )
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise SimulatorError(
-            f"{command[0]} cannot be started ({reason}). Check that it exists and is executable."
-        ) from error
 
 
 def _wait(
@@ -180,22 +208,13 @@ def _too_long(log: Path, what: str) -> SimulatorError:
 def _end_session(process: subprocess.Popen[bytes]) -> None:
     """End a process and all its children: gently, then without asking."""
     for number in (signal.SIGTERM, signal.SIGKILL):
+        end = time.monotonic() + _GRACE
         try:
             os.killpg(process.pid, number)
-        except ProcessLookupError:
+            while time.monotonic() < end:
+                process.poll()  # so that it does not stay as a dead one of the group
+                os.killpg(process.pid, 0)
+                time.sleep(0.02)
+        except OSError:  # there is nobody left; on macOS it may say that it is not permitted
             break
-        except PermissionError:  # on macOS, of a group that has just ended
-            break
-        _wait_for_session(process)
     process.wait()
-
-
-def _wait_for_session(process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + _GRACE
-    while time.monotonic() < end:
-        process.poll()  # so that it does not stay as a dead one of the group
-        try:
-            os.killpg(process.pid, 0)
-        except OSError:
-            return
-        time.sleep(0.02)
