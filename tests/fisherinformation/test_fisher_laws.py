@@ -24,8 +24,6 @@ from madminer.fisherinformation.response import (
     NuisanceForms,
     cell_response,
     cells_information,
-    nuisance_slope_jacobian,
-    nuisance_slopes,
 )
 from madminer.io import EventFile
 
@@ -174,7 +172,7 @@ def test_nuisance_slopes_and_their_derivatives() -> None:
     unit = np.eye(4)
     columns = NuisanceForms(unit[[1, 1, 0, 3]], unit[[0, 2, 2, 0]], np.array([1.0, 0.5, 1.0, 1.0]))
     sums = np.array([[2.0, 3.0, 1.5, 0.0], [1.0, 1.0, 1.0, 1e9], [-2.0, -1.0, 4.0, -2.0]])
-    slopes = nuisance_slopes(sums, columns)
+    slopes = columns.slopes(sums)
     undefined = 0.0
     expected = [
         [np.log(1.5), 0.5 * np.log(2.0), np.log(2.0 / 1.5), undefined],
@@ -182,12 +180,12 @@ def test_nuisance_slopes_and_their_derivatives() -> None:
         [np.log(0.5), undefined, undefined, 0.0],
     ]
     np.testing.assert_allclose(slopes, expected)
-    jacobian = nuisance_slope_jacobian(sums, columns)
+    jacobian = columns.jacobian(sums)
     numerical = np.zeros_like(jacobian)
     for b in range(4):
         step = np.zeros((3, 4))
         step[:, b] = 1e-7
-        up, down = nuisance_slopes(sums + step, columns), nuisance_slopes(sums - step, columns)
+        up, down = columns.slopes(sums + step), columns.slopes(sums - step)
         numerical[:, :, b] = (up - down) / 2e-7
     numerical[0, 3] = 0.0  # at the border of where the logarithm is defined
     np.testing.assert_allclose(jacobian, numerical, atol=1e-6)

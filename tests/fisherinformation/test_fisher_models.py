@@ -10,7 +10,7 @@ import pytest
 
 from madminer.errors import NoEventsError, NotTrainedError, OptionError, SetupError, ShapeError
 from madminer.fisherinformation import FisherInformation
-from madminer.fisherinformation.score_evidence import report_evidence
+from madminer.fisherinformation.estimate import report_evidence
 from madminer.fisherinformation.score_information import EstimatedScores, model_information
 from madminer.ml import (
     Ensemble,

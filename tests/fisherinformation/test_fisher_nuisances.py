@@ -28,8 +28,12 @@ from madminer.analysis.response import (
 )
 from madminer.analysis.weights import parameter_points
 from madminer.errors import OptionError
-from madminer.fisherinformation import FisherInformation, profile_information, project_information
-from madminer.fisherinformation import information as information_module
+from madminer.fisherinformation import (
+    FisherInformation,
+    profile_information,
+    project_information,
+    score_information,
+)
 from madminer.fisherinformation.bins import Axis, cell_moments, truth_information
 from madminer.fisherinformation.response import CellResponse, cell_response, cells_information
 from madminer.io import EventFile, Events, EventSummary, write_events
@@ -453,7 +457,7 @@ def test_full_information_with_the_exact_score_is_the_truth(
     estimator = LatentScore()
     estimator.n_parameters = 5
     estimator.rate_score = fisher.xsec_gradients([AWAY])[0] / fisher.xsecs([AWAY])[0][0]
-    monkeypatch.setattr(information_module, "load_score_model", lambda _: estimator)
+    monkeypatch.setattr(score_information, "load_score_model", lambda _: estimator)
     every = {"luminosity": L, "test_split": None}
     truth, _ = fisher.truth_information(AWAY, L)
     rate, rate_covariance = fisher.rate_information(AWAY, L, nuisance_response="events")

@@ -16,7 +16,7 @@ from madminer.fisherinformation import (
     profile_information,
     project_information,
 )
-from madminer.fisherinformation.selection import event_selection
+from madminer.fisherinformation.options import InformationOptions
 from madminer.limits import regular_grid, truth_limit_grid
 from madminer.ml import ScoreEstimator
 from madminer.models import Cut
@@ -106,7 +106,7 @@ def test_cuts_mean_what_they_mean_to_readers(cut: str) -> None:
     compiled = compile_cut(Cut("cut", cut), Vocabulary(numbers=frozenset({"pt", "njets"})))
     passes = compiled.passes(EventNamespace(6, {"pt": pt, "njets": njets}))
     events = np.column_stack([pt, njets])
-    selection = event_selection([cut], None, ["pt", "njets"])
+    selection = InformationOptions(cuts=[cut]).selection(["pt", "njets"])
     np.testing.assert_array_equal(selection.apply(events, np.ones((6, 1)))[0], events[passes])
     assert passes.any()
     assert not passes[2]  # undefined

@@ -18,10 +18,9 @@ import pytest
 import madminer
 from madminer.errors import EvidenceError, NoEventsError, OptionError
 from madminer.fisherinformation import FisherInformation
+from madminer.fisherinformation.estimate import ScoreEvidence, report_evidence
 from madminer.fisherinformation.response import CellResponse
-from madminer.fisherinformation.score_evidence import ScoreEvidence, report_evidence
 from madminer.fisherinformation.score_information import EstimatedScores
-from madminer.fisherinformation.vanishing import vanishing_scores
 from madminer.io import EventFile, Events, EventSummary, write_events
 from madminer.ml import Ensemble, ScoreEstimator
 from madminer.models import (
@@ -34,8 +33,7 @@ from madminer.models import (
 from madminer.sampling import SampleAugmenter, benchmark
 from madminer.simulate import complete_observables, simulate, wbf_setup
 from madminer.stats import binned_moments
-from madminer.stats.matrix_means import MatrixEstimate
-from madminer.stats.score_moments import ScoreMoments
+from madminer.stats.score_moments import MatrixEstimate, ScoreMoments
 
 L = 1000.0
 ORIGIN = np.zeros(2)
@@ -441,5 +439,5 @@ def test_units_do_not_decide_what_vanishes() -> None:
     for units in (np.ones(3), np.array([1e-9, 1e9, 1e6])):
         columns = np.column_stack([w, gradients * units])
         moments = binned_moments(columns, np.zeros(300, dtype=np.int64), 1)
-        vanish = vanishing_scores(moments, CellResponse(np.eye(4)[0], np.eye(4)[1:]))
+        vanish = CellResponse(np.eye(4)[0], np.eye(4)[1:]).vanishing_scores(moments)
         assert vanish.tolist() == [False, True, False]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from madminer.fisherinformation import FisherInformation, InformationPair
-from madminer.fisherinformation.pair import InformationSource
+from madminer.fisherinformation.summary import InformationSource
 
 
 @pytest.fixture(scope="module")

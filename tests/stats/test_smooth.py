@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from madminer.stats.smooth import fewest_points, local_polynomial
+from madminer.stats.grids import fewest_points, local_polynomial
 
 
 def grid(n: int, p: int) -> np.ndarray:

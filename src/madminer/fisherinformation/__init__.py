@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from madminer.fisherinformation import first_release  # noqa: F401  # installs the old names
-from madminer.fisherinformation.combine import combine_informations
 from madminer.fisherinformation.estimate import InformationEstimate
 from madminer.fisherinformation.geometry import InformationGeometry
 from madminer.fisherinformation.information import FisherInformation
-from madminer.fisherinformation.manipulate import profile_information, project_information
-from madminer.fisherinformation.pair import InformationPair
+from madminer.fisherinformation.manipulate import (
+    combine_informations,
+    profile_information,
+    project_information,
+)
 from madminer.fisherinformation.ranking import InformationRanking, rank_observables
-from madminer.fisherinformation.summary import blind_directions, expected_limits
+from madminer.fisherinformation.summary import InformationPair, blind_directions, expected_limits
 
 __all__ = [
     "FisherInformation",

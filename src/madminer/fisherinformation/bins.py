@@ -1,4 +1,4 @@
-"""Bins of histograms: edges, moments of the events in them, and slices of the information."""
+"""Events of histograms: edges of the bins, moments of the events in each, slices of information."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ import numpy as np
 from madminer.checks import interval, whole
 from madminer.errors import NoEventsError, OptionError
 from madminer.evidence import report_weakness
-from madminer.fisherinformation.response import CellResponse, check_some_weight, events_information
-from madminer.fisherinformation.score_information import EstimatedScores
-from madminer.fisherinformation.selection import EventFunction
-from madminer.stats import BinnedMoments, as_edges, bin_indices, binned_moments, weighted_quantiles
+from madminer.fisherinformation.options import EventFunction
+from madminer.fisherinformation.response import CellResponse, check_some_weight
+from madminer.stats import (
+    BinnedMoments,
+    as_edges,
+    bin_indices,
+    binned_moments,
+    event_information,
+    event_information_covariance,
+    weighted_quantiles,
+)
 from madminer.stats.information import symmetric_pairs
 from madminer.typing import FloatArray, IntArray
 
@@ -34,6 +41,9 @@ Sample = Callable[[], tuple[FloatArray, FloatArray]]
 
 Batches = Iterable[tuple[FloatArray, FloatArray]]
 """Batches of observables, shape ``(n, n_observables)``, and weights in pb, shape ``(n, b)``."""
+
+ScoredBatches = Iterable[tuple[FloatArray, FloatArray, FloatArray]]
+"""Batches of observables, weights at theta in pb, shape ``(n,)``, and scores, shape ``(n, m)``."""
 
 Axis = tuple[EventFunction, FloatArray]
 """A histogram axis: what is histogrammed, and the edges, shape ``(n_edges,)``."""
@@ -127,15 +137,7 @@ def _even_edges(n_bins: int, histrange: tuple[float, float]) -> FloatArray:
 def truth_information(
     batches: Batches, response: CellResponse, luminosity: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Information of fully observed events, and its covariance.
-
-    Args:
-        batches: Events.
-        response: Cross section and gradient at the parameter point.
-        luminosity: Integrated luminosity in pb^-1.
-
-    Returns:
-        Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+    """Information of fully observed events ``(m, m)``, and its covariance ``(m, m, m, m)``.
 
     Raises:
         NoEventsError: If no event is left, or all weights are zero.
@@ -144,11 +146,11 @@ def truth_information(
     information, covariance = np.zeros((m, m)), np.zeros((m, m, m, m))
     n_events, total = 0, np.zeros(1)
     for _, weights in batches:
-        n_events += len(weights)
-        total += np.abs(response.sigma(weights)).sum()
-        added = events_information(weights, response, luminosity)
-        information += added[0]
-        covariance += added[1]
+        sigma, gradient = response.sigma(weights), response.gradient(weights)
+        n_events += len(sigma)
+        total += np.abs(sigma).sum()
+        information += event_information(sigma, gradient, luminosity)
+        covariance += event_information_covariance(sigma, gradient, luminosity)
     if n_events == 0:
         raise NoEventsError(_NO_EVENTS)
     check_some_weight(total)
@@ -175,7 +177,7 @@ def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:
     total: BinnedMoments | None = None
     for x, weights in batches:
         if len(weights):
-            moments = binned_moments(weights, cell_indices(x, axes), n_cells)
+            moments = binned_moments(weights, _cell_indices(x, axes), n_cells)
             total = moments if total is None else total + moments
     if total is None:
         raise NoEventsError(_NO_EVENTS)
@@ -185,15 +187,7 @@ def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:
 def quantile_sample(
     batches: Batches, function: EventFunction, response: CellResponse
 ) -> tuple[FloatArray, FloatArray]:
-    """Values of an observable, and weights at theta, of all events.
-
-    Args:
-        batches: Events.
-        function: The observable.
-        response: Gives the weights at theta.
-
-    Returns:
-        Values, shape ``(n,)``, and weights in pb, shape ``(n,)``.
+    """Values of an observable ``(n,)``, and weights at theta ``(n,)``, of all events.
 
     Raises:
         NoEventsError: If no event is left.
@@ -201,81 +195,41 @@ def quantile_sample(
     parts = [(function(x), response.sigma(w)) for x, w in batches if len(w)]
     if not parts:
         raise NoEventsError(_NO_EVENTS)
-    return np.concatenate([part[0] for part in parts]), np.concatenate([p[1] for p in parts])
+    values, weights = zip(*parts, strict=True)
+    return np.concatenate(values), np.concatenate(weights)
 
 
-def cell_indices(x: FloatArray, axes: Sequence[Axis]) -> IntArray:
-    """Cell of each event, shape ``(n,)``, the last axis running fastest."""
-    cells: IntArray = np.zeros(len(x), dtype=np.int64)
-    for function, edges in axes:
-        cells = cells * (len(edges) + 1) + bin_indices(function(x), edges)
-    return cells
+def score_slices(scored: ScoredBatches, axis: Axis, m: int) -> tuple[FloatArray, FloatArray]:
+    r"""Sums of :math:`w\, t t^T` over the events of each slice, and of w.
 
-
-def truth_slices(
-    batches: Batches, axis: Axis, response: CellResponse, luminosity: float
-) -> FloatArray:
-    """Information of fully observed events in each slice.
+    With the score of the differential cross section, that of the density plus that of the total
+    rate, the slices add up to the full information.
 
     Args:
-        batches: Events.
+        scored: Events with their scores.
         axis: Observable and edges of the slices.
-        response: Cross section and gradient at the parameter point.
-        luminosity: Integrated luminosity in pb^-1.
-
-    Returns:
-        Information, shape ``(n_edges + 1, m, m)``.
-    """
-    n_cells = len(axis[1]) + 1
-    total = np.zeros((n_cells, response.n_parameters, response.n_parameters))
-    for x, weights in batches:
-        sigma, gradient = response.sigma(weights), response.gradient(weights)
-        inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=sigma != 0.0)
-        total += _outer_sums(gradient, inverse, cell_indices(x, [axis]), n_cells)
-    return luminosity * total
-
-
-def model_slices(
-    batches: Batches,
-    axis: Axis,
-    response: CellResponse,
-    scores: EstimatedScores,
-    rate_score: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    r"""Sums of :math:`w (t + g)(t + g)^T` over the events of each slice, and of w.
-
-    The score of the density plus that of the total rate, :math:`g = d\sigma / \sigma`, is the
-    score of the differential cross section: the slices add up to the full information.
-
-    Args:
-        batches: Events.
-        axis: Observable and edges of the slices.
-        response: Gives the weights at theta.
-        scores: Estimated scores t; of an ensemble their mean.
-        rate_score: g, shape ``(m,)``.
+        m: Number of parameters.
 
     Returns:
         Sums of outer products in pb, shape ``(n_edges + 1, m, m)``, and of weights in pb, shape
         ``(n_edges + 1,)``.
     """
-    n_cells = len(axis[1]) + 1
-    m = len(scores.theta)
-    total, sums = np.zeros((n_cells, m, m)), np.zeros(n_cells)
-    for x, weights in batches:
-        if len(x):
-            sigma, cells = response.sigma(weights), cell_indices(x, [axis])
-            full = scores.mean(scores.members(x)) + rate_score
-            total += _outer_sums(full, sigma, cells, n_cells)
-            sums += np.bincount(cells, weights=sigma, minlength=n_cells)
+    n_cells, (rows, columns) = len(axis[1]) + 1, symmetric_pairs(m)
+    products, sums = np.zeros((n_cells, len(rows))), np.zeros(n_cells)
+    for x, weights, scores in scored:
+        cells = _cell_indices(x, [axis])
+        sums += np.bincount(cells, weights, minlength=n_cells)
+        for k, (i, j) in enumerate(zip(rows, columns, strict=True)):
+            values = weights * scores[:, i] * scores[:, j]
+            products[:, k] += np.bincount(cells, values, minlength=n_cells)
+    total = np.zeros((n_cells, m, m))
+    total[:, rows, columns] = total[:, columns, rows] = products
     return total, sums
 
 
-def _outer_sums(
-    vectors: FloatArray, weights: FloatArray, cells: IntArray, n_cells: int
-) -> FloatArray:
-    m = vectors.shape[1]
-    result = np.zeros((n_cells, m, m))
-    for i, j in zip(*symmetric_pairs(m), strict=True):
-        values = weights * vectors[:, i] * vectors[:, j]
-        result[:, i, j] = result[:, j, i] = np.bincount(cells, values, minlength=n_cells)
-    return result
+def _cell_indices(x: FloatArray, axes: Sequence[Axis]) -> IntArray:
+    """Cell of each event, shape ``(n,)``, the last axis running fastest."""
+    cells: IntArray = np.zeros(len(x), dtype=np.int64)
+    for function, edges in axes:
+        cells = cells * (len(edges) + 1) + bin_indices(function(x), edges)
+    return cells

@@ -22,8 +22,7 @@ from numpy.typing import ArrayLike
 from madminer.checks import number, one_of
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.fisherinformation.metrics import CENTRAL, FORWARD, Metric, interpolation
-from madminer.fisherinformation.summary import unit_scales
-from madminer.stats.information import as_information
+from madminer.stats.information import as_information, unit_scales
 from madminer.typing import BoolArray, FloatArray
 
 Method = Literal["steps", "adaptive"]

@@ -17,40 +17,39 @@ from madminer.fisherinformation.bins import (
     Sample,
     cell_edges,
     cell_moments,
-    model_slices,
     quantile_sample,
+    score_slices,
     slice_edges,
     truth_information,
-    truth_slices,
     warn_about_sparse_bins,
 )
-from madminer.fisherinformation.estimate import InformationEstimate, information_estimate
-from madminer.fisherinformation.options import InformationKeywords, InformationOptions, Range
-from madminer.fisherinformation.pair import InformationPair, InformationSource
+from madminer.fisherinformation.estimate import (
+    InformationEstimate,
+    ScoreEvidence,
+    information_estimate,
+)
+from madminer.fisherinformation.options import (
+    EventFunction,
+    EventSelection,
+    InformationKeywords,
+    InformationOptions,
+    Range,
+    event_function,
+)
 from madminer.fisherinformation.response import (
     CellResponse,
     cell_response,
     cells_information,
     check_some_weight,
-    model_point,
-    rate_score,
-    report_slopes,
 )
-from madminer.fisherinformation.score_evidence import ScoreEvidence
 from madminer.fisherinformation.score_information import (
     EstimatedScores,
     ScoreModel,
-    check_reference,
-    load_score_model,
     model_information,
     read_samples,
+    score_model_at,
 )
-from madminer.fisherinformation.selection import (
-    EventFunction,
-    EventSelection,
-    event_function,
-)
-from madminer.fisherinformation.vanishing import vanishing_scores
+from madminer.fisherinformation.summary import InformationPair, InformationSource
 from madminer.options import takes
 from madminer.stats import BinnedMoments, cell_information, constraint_information
 from madminer.typing import EventSource, FloatArray, StrPath, ThetaLike
@@ -306,18 +305,15 @@ class FisherInformation(DataAnalyzer):
         flag(include_xsec_info, "include_xsec_info")
         flag(calibrate, "calibrate")
         luminosity, chosen = positive(luminosity, "luminosity"), InformationOptions(**options)
-        estimator = load_score_model(model_file)
-        point = model_point(self.setup, theta, estimator.n_parameters)
-        check_reference(estimator, point)
+        estimator, point = score_model_at(model_file, self.setup, theta)
         p = self.n_parameters
         at_theta = theta if isinstance(theta, str) else point[:p]
         response = cell_response(self.setup, at_theta, len(point) > p)
         moments, total = self._cells([], response, chosen)
         check_some_weight(total.sigma(moments.sums))
-        scores = EstimatedScores.of(
-            estimator, point, vanishing_scores(moments, total), estimator_weights
-        )
-        evidence = ScoreEvidence(scores, response, rate_score(moments, total))
+        vanishing = total.vanishing_scores(moments)
+        scores = EstimatedScores.of(estimator, point, vanishing, estimator_weights)
+        evidence = ScoreEvidence(scores, response, total.scores(moments.sums)[0])
         part = self._test_range(chosen.test_split)
         batches = evidence.watch(self._events(EventSelection(), *part, chosen.batch_size))
         if unweighted_x_sample_file is not None:
@@ -381,21 +377,23 @@ class FisherInformation(DataAnalyzer):
         check_some_weight(sigma)
         rate = cell_information(sigma, response.gradient(sums), luminosity)
         if model_file is None:
-            full = truth_slices(self._events(selection), axis, response, luminosity)
-            return axis[1], sigma, rate, full
-        estimator = load_score_model(model_file)
-        point = model_point(self.setup, theta, estimator.n_parameters)
-        check_reference(estimator, point)
-        start, stop = self._test_range(chosen.test_split)
+            events = self._events(selection)
+            scored = ((x, response.sigma(w), response.scores(w)) for x, w in events)
+            outer, _ = score_slices(scored, axis, self.n_parameters)
+            return axis[1], sigma, rate, luminosity * outer
+        estimator, point = score_model_at(model_file, self.setup, theta)
         everything = cell_response(self.setup, theta, len(point) > self.n_parameters)
         moments = self._cell_moments(EventSelection())
-        outer, test_sigma = model_slices(
-            self._events(selection, start, stop, chosen.batch_size),
-            axis,
-            response,
-            EstimatedScores.of(estimator, point, vanishing_scores(moments, everything)),
-            rate_score(moments, everything),
+        scores = EstimatedScores.of(estimator, point, everything.vanishing_scores(moments))
+        rate_score = everything.scores(moments.sums)[0]
+        part = self._test_range(chosen.test_split)
+        events = self._events(selection, *part, chosen.batch_size)
+        scored = (
+            (x, response.sigma(w), scores.mean(scores.members(x)) + rate_score)
+            for x, w in events
+            if len(x)
         )
+        outer, test_sigma = score_slices(scored, axis, len(point))
         scale = luminosity * sigma.sum() / test_sigma.sum()
         return axis[1], sigma, rate, scale * outer[:, : self.n_parameters, : self.n_parameters]
 
@@ -472,7 +470,7 @@ class FisherInformation(DataAnalyzer):
 
     def _report_slopes(self, response: CellResponse, sums: FloatArray, what: str) -> None:
         if (forms := response.nuisances) is not None:
-            report_slopes(self.nuisance_parameters, sums, forms, what, self._reported)
+            forms.report(self.nuisance_parameters, sums, what, self._reported)
 
     def _cell_moments(self, selection: EventSelection, axes: Sequence[Axis] = ()) -> BinnedMoments:
         """Sums over the events of each cell; the last few are kept, as they serve every theta."""

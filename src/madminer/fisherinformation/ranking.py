@@ -29,11 +29,18 @@ from typing import Unpack
 from madminer.checks import positive, refusal, sequence, shown, text, whole
 from madminer.errors import UnknownNameError
 from madminer.fisherinformation.bins import MOST_BINS
-from madminer.fisherinformation.histogram_scan import HistogramScan
 from madminer.fisherinformation.information import FisherInformation
-from madminer.fisherinformation.options import InformationKeywords, InformationOptions
-from madminer.fisherinformation.selection import EventFunction, event_function
-from madminer.fisherinformation.shares import RankedInformation, Reference, comparison_with
+from madminer.fisherinformation.options import (
+    EventFunction,
+    InformationKeywords,
+    InformationOptions,
+    event_function,
+)
+from madminer.fisherinformation.shares import (
+    HistogramShares,
+    RankedInformation,
+    Reference,
+)
 from madminer.fisherinformation.summary import value_text
 from madminer.options import takes
 from madminer.stats.information import as_components
@@ -180,17 +187,15 @@ def rank_observables(
     functions = _functions(observables, list(fisher.observables))
     p = fisher.n_parameters
     kept = as_components(range(p) if parameters is None else parameters, p, "parameters")
-    scan = HistogramScan(fisher, theta, luminosity, chosen)
-    comparison = comparison_with(reference, scan, kept)
-
-    rate, *single = comparison.entries(scan, {"rate": [], **scan.axes(functions, [n_bins])})
+    shares = HistogramShares(fisher, theta, luminosity, chosen, kept, reference)
+    rate, *single = shares.entries({"rate": [], **shares.axes(functions, [n_bins])})
     single.sort(key=lambda entry: -entry.share)
     leading = {entry.label: functions[entry.label] for entry in single[:n_leading]}
-    entries = [comparison.reference, rate, *single]
+    entries = [shares.reference, rate, *single]
     if len(leading) > 1:
-        axes = scan.axes(leading, n_bins_2d)
+        axes = shares.axes(leading, n_bins_2d)
         both = {f"{a} × {b}": [axes[a][0], axes[b][1]] for a, b in combinations(axes, 2)}
-        entries += comparison.entries(scan, both)
+        entries += shares.entries(both)
     names = list(fisher.parameters)
     return InformationRanking(
         tuple(sorted(entries, key=lambda entry: -entry.share)),

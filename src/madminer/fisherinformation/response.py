@@ -26,26 +26,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from madminer.analysis.response import response_model, varied_coefficients
 from madminer.analysis.weights import gradient_coefficients, weight_coefficients
-from madminer.checks import real_array, shown
-from madminer.errors import NoEventsError, SetupError, ShapeError
+from madminer.errors import NoEventsError
 from madminer.evidence import report_weakness
 from madminer.models import AnalysisSetup
 from madminer.morphing.nuisance import MAX_RESPONSE
+from madminer.stats import cell_information, cell_information_covariance
 from madminer.stats.histogram import BinnedMoments
-from madminer.stats.information import (
-    cell_information,
-    cell_information_covariance,
-    event_information,
-    event_information_covariance,
-)
 from madminer.typing import BoolArray, FloatArray, ThetaLike
 
 logger = logging.getLogger(__name__)
+
+_ROUNDING = 1e-6  # of the response: files in single precision; its square is what sums resolve
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,113 +59,85 @@ class NuisanceForms:
     bottoms: FloatArray
     factors: FloatArray
 
+    @classmethod
+    def of(cls, setup: AnalysisSetup, coefficients: FloatArray) -> Self:
+        """The forms of a setup, with the coefficients ``(b,)`` of the weights at theta.
+
+        Raises:
+            SetupError: If a nuisance parameter has no variation, or one without weights.
+            MorphingError: If a response depends on theta, but is not known there.
+        """
+        model = response_model(setup)
+        columns = np.eye(len(setup.benchmarks))
+        varying = {variation.parameter: variation for variation in model.varying}
+        tops, bottoms, factors = [], [], []
+        for j, found in enumerate(model.columns):
+            if j in varying:
+                sides = varied_coefficients(varying[j], coefficients, setup)
+                up, down, reference = *sides, coefficients
+            else:
+                up = None if found.positive is None else columns[found.positive]
+                down = None if found.negative is None else columns[found.negative]
+                reference = columns[found.reference]
+            tops.append(reference if up is None else up)
+            bottoms.append(reference if down is None else down)
+            factors.append(1.0 if up is None or down is None else 0.5)
+        return cls(np.array(tops), np.array(bottoms), np.array(factors))
+
     def __len__(self) -> int:
         return len(self.factors)
 
+    def slopes(self, sums: FloatArray) -> FloatArray:
+        """Slopes a of log sigma, from the sums of weights in cells: ``(n, b)`` to ``(n, k)``.
 
-def nuisance_forms(setup: AnalysisSetup, coefficients: FloatArray) -> NuisanceForms:
-    """Find the linear forms of the nuisance parameters of a setup.
+        They are clipped to +-10, and zero where the logarithm is undefined.
+        """
+        return np.clip(self._unclipped(sums)[0], -MAX_RESPONSE, MAX_RESPONSE)
 
-    Args:
-        setup: Setup of the analysis.
-        coefficients: Coefficients of the weights at theta, shape ``(b,)``.
+    def jacobian(self, sums: FloatArray) -> FloatArray:
+        """Derivatives of the slopes in the sums ``(n, k, b)``, zero where slopes are clipped."""
+        slopes, defined = self._unclipped(sums)
+        free = defined & (np.abs(slopes) < MAX_RESPONSE)
+        above, below = (
+            np.divide(self.factors, sums @ side.T, out=np.zeros_like(slopes), where=free)
+            for side in (self.tops, self.bottoms)
+        )
+        return above[:, :, np.newaxis] * self.tops - below[:, :, np.newaxis] * self.bottoms
 
-    Returns:
-        The forms.
+    def report(self, names: Iterable[str], sums: FloatArray, what: str, reported: set[str]) -> None:
+        """Warn of nuisance parameters whose slope is undefined or clipped somewhere.
 
-    Raises:
-        SetupError: If a nuisance parameter has no variation, or one without weights.
-        MorphingError: If a response depends on theta, but is not known there.
-    """
-    model = response_model(setup)
-    columns = np.eye(len(setup.benchmarks))
-    varying = {variation.parameter: variation for variation in model.varying}
-    tops, bottoms, factors = [], [], []
-    for j, found in enumerate(model.columns):
-        if j in varying:
-            sides = varied_coefficients(varying[j], coefficients, setup)
-            up, down, reference = *sides, coefficients
-        else:
-            up = None if found.positive is None else columns[found.positive]
-            down = None if found.negative is None else columns[found.negative]
-            reference = columns[found.reference]
-        tops.append(reference if up is None else up)
-        bottoms.append(reference if down is None else down)
-        factors.append(1.0 if up is None or down is None else 0.5)
-    return NuisanceForms(np.array(tops), np.array(bottoms), np.array(factors))
+        Args:
+            names: Names of the nuisance parameters.
+            sums: Weights of each cell or event at all benchmarks, shape ``(n, b)``.
+            what: What the rows are, ``"bins"`` or ``"events"``.
+            reported: What is not to be reported again; added to.
+        """
+        filled = sums[np.any(sums != 0.0, axis=1)]
+        slopes, defined = self._unclipped(filled)
+        n_undefined = np.count_nonzero(~defined, axis=0)
+        n_clipped = np.count_nonzero(np.abs(slopes) > MAX_RESPONSE, axis=0)
+        for name, undefined, clipped in zip(names, n_undefined, n_clipped, strict=True):
+            if (undefined or clipped) and f"{name} in {what}" not in reported:
+                reported.add(f"{name} in {what}")
+                report_weakness(
+                    logger,
+                    "Nuisance parameter %s: of %s %s, %s have weights that are zero or change sign "
+                    "and get no response, and %s vary by more than a factor exp(10) and are "
+                    "clipped to it. Check these variations.",
+                    name,
+                    len(filled),
+                    what,
+                    undefined,
+                    clipped,
+                )
 
-
-def nuisance_slopes(sums: FloatArray, forms: NuisanceForms) -> FloatArray:
-    """Slopes a of log sigma, clipped to +-10; zero where the logarithm is undefined.
-
-    Args:
-        sums: Summed weights of each cell at all benchmarks, shape ``(n_cells, b)``.
-        forms: What to compare.
-
-    Returns:
-        Slopes, shape ``(n_cells, k)``.
-    """
-    slopes, _ = _raw_slopes(sums, forms)
-    return np.clip(slopes, -MAX_RESPONSE, MAX_RESPONSE)
-
-
-def nuisance_slope_jacobian(sums: FloatArray, forms: NuisanceForms) -> FloatArray:
-    """Derivatives of the slopes in the summed weights, zero where slopes are clipped.
-
-    Args:
-        sums: Summed weights of each cell at all benchmarks, shape ``(n_cells, b)``.
-        forms: What to compare.
-
-    Returns:
-        Derivatives, shape ``(n_cells, k, b)``.
-    """
-    slopes, defined = _raw_slopes(sums, forms)
-    free = defined & (np.abs(slopes) < MAX_RESPONSE)
-    above, below = (
-        np.divide(forms.factors, sums @ side.T, out=np.zeros_like(slopes), where=free)
-        for side in (forms.tops, forms.bottoms)
-    )
-    return above[:, :, np.newaxis] * forms.tops - below[:, :, np.newaxis] * forms.bottoms
-
-
-def report_slopes(
-    names: Iterable[str], sums: FloatArray, forms: NuisanceForms, what: str, reported: set[str]
-) -> None:
-    """Warn of nuisance parameters whose slope is undefined or clipped somewhere.
-
-    Args:
-        names: Names of the nuisance parameters.
-        sums: Weights of each cell or event at all benchmarks, shape ``(n, b)``.
-        forms: What to compare.
-        what: What the rows are, ``"bins"`` or ``"events"``.
-        reported: What is not to be reported again; added to.
-    """
-    filled = sums[np.any(sums != 0.0, axis=1)]
-    slopes, defined = _raw_slopes(filled, forms)
-    n_undefined = np.count_nonzero(~defined, axis=0)
-    n_clipped = np.count_nonzero(np.abs(slopes) > MAX_RESPONSE, axis=0)
-    for name, undefined, clipped in zip(names, n_undefined, n_clipped, strict=True):
-        if (undefined or clipped) and f"{name} in {what}" not in reported:
-            reported.add(f"{name} in {what}")
-            report_weakness(
-                logger,
-                "Nuisance parameter %s: of %s %s, %s have weights that are zero or change sign and "
-                "get no response, and %s vary by more than a factor exp(10) and are clipped to "
-                "it. Check these variations.",
-                name,
-                len(filled),
-                what,
-                undefined,
-                clipped,
-            )
-
-
-def _raw_slopes(sums: FloatArray, forms: NuisanceForms) -> tuple[FloatArray, BoolArray]:
-    """Slopes before clipping, and where the logarithm is defined."""
-    top, bottom = sums @ forms.tops.T, sums @ forms.bottoms.T
-    defined: BoolArray = np.sign(top) * np.sign(bottom) > 0.0  # both of one sign, none zero
-    ratio = np.divide(top, bottom, out=np.ones_like(top), where=defined)
-    return forms.factors * np.log(ratio), defined
+    def _unclipped(self, sums: FloatArray) -> tuple[FloatArray, BoolArray]:
+        """Slopes before clipping, and where the logarithm is defined."""
+        top, bottom = sums @ self.tops.T, sums @ self.bottoms.T
+        defined: BoolArray = np.sign(top) * np.sign(bottom) > 0.0  # both of one sign, none zero
+        ratio = np.divide(top, bottom, out=np.ones_like(top), where=defined)
+        return self.factors * np.log(ratio), defined
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,18 +169,24 @@ class CellResponse:
         in_theta: FloatArray = sums @ self.gradients.T
         if self.nuisances is None:
             return in_theta
-        slopes = nuisance_slopes(sums, self.nuisances)
-        return np.hstack([in_theta, self.sigma(sums)[:, np.newaxis] * slopes])
+        return np.hstack([in_theta, self.sigma(sums)[:, np.newaxis] * self.nuisances.slopes(sums)])
+
+    def scores(self, sums: FloatArray) -> FloatArray:
+        """Gradients of log sigma ``(n, p + k)``, zero where sigma is."""
+        gradient, sigma = self.gradient(sums), self.sigma(sums)[:, np.newaxis]
+        return np.divide(gradient, sigma, out=np.zeros_like(gradient), where=sigma != 0.0)
+
+    def gradient_jacobian(self, sums: FloatArray) -> FloatArray:
+        """Derivatives of the gradients in the sums: ``(n, b)`` to ``(n, p + k, b)``."""
+        in_theta = np.broadcast_to(self.gradients, (len(sums), *self.gradients.shape))
+        if self.nuisances is None:
+            return in_theta
+        slopes = self.nuisances.slopes(sums)[:, :, np.newaxis]
+        in_nu = self.sigma(sums)[:, np.newaxis, np.newaxis] * self.nuisances.jacobian(sums)
+        return np.concatenate([in_theta, in_nu + slopes * self.weights], axis=1)
 
     def event_columns(self, weights: FloatArray) -> FloatArray:
-        """Cross sections and gradients of events, whose sums `summed` takes.
-
-        Args:
-            weights: Benchmark weights of the events, shape ``(n, b)``.
-
-        Returns:
-            Columns, shape ``(n, 1 + p + k)``.
-        """
+        """Cross sections and gradients of events ``(n, 1 + p + k)``, whose sums `summed` takes."""
         return np.column_stack([self.sigma(weights), self.gradient(weights)])
 
     def summed(self) -> CellResponse:
@@ -220,10 +195,7 @@ class CellResponse:
         return CellResponse(unit[0], unit[1:])
 
     def effective_events(self, moments: BinnedMoments) -> tuple[FloatArray, float]:
-        r"""Effective numbers :math:`(\sum w)^2 / \sum w^2` of events: in each cell, and in all.
-
-        Args:
-            moments: Sums over the events of each cell.
+        r"""Effective numbers :math:`(\sum w)^2 / \sum w^2` of events.
 
         Returns:
             Numbers of the cells that have any events, shape ``(n,)``, and of all cells together.
@@ -233,16 +205,49 @@ class CellResponse:
         numbers: FloatArray = sigma[filled] ** 2 / variance[filled]
         return numbers, float(sigma.sum() ** 2 / variance.sum()) if filled.any() else 0.0
 
-    def gradient_jacobian(self, sums: FloatArray) -> FloatArray:
-        """Derivatives of the gradients in the sums: ``(n, b)`` to ``(n, p + k, b)``."""
-        in_theta = np.broadcast_to(self.gradients, (len(sums), *self.gradients.shape))
-        if self.nuisances is None:
-            return in_theta
-        slopes = nuisance_slopes(sums, self.nuisances)[:, :, np.newaxis]
-        in_nu = self.sigma(sums)[:, np.newaxis, np.newaxis] * nuisance_slope_jacobian(
-            sums, self.nuisances
-        )
-        return np.concatenate([in_theta, in_nu + slopes * self.weights], axis=1)
+    def vanishing_scores(self, moments: BinnedMoments) -> BoolArray:
+        r"""Parameters that change how many events there are, but not how they are distributed.
+
+        The joint score of such a parameter is the same number for every event, which is its mean
+        and drops out of the score of the density,
+
+        .. math:: t_{ei} = \frac{g_{ei}}{w_e} - \frac{\sum g_i}{\sum w} = 0,
+
+        so that it has no information in the kinematics, whatever a network says: the luminosity, a
+        signal strength without background. It is found in the sums over all events, where two
+        linear forms of the weights are proportional in every event: g and w, or, as
+        :math:`g = w\, a`, those above and below the fraction of a nuisance parameter:
+
+        .. math:: \sum_e (u_e - c\, v_e)^2 = 0, \qquad c = \frac{\sum_e u_e}{\sum_e v_e}.
+
+        Args:
+            moments: Sums over all events as one cell, of their weights and of products of two.
+
+        Returns:
+            Whether the score vanishes, for each of the m parameters, shape ``(m,)``.
+
+        Examples:
+            The second parameter is a factor on all events:
+
+            >>> from madminer.stats import binned_moments
+            >>> w, g = np.array([1.0, 2.0, 1.0]), np.array([[0.3, 0.1], [0.1, 0.2], [0.2, 0.1]])
+            >>> columns = np.column_stack([w, g])
+            >>> moments = binned_moments(columns, np.zeros(3, dtype=int), 1)
+            >>> CellResponse(np.eye(3)[0], np.eye(3)[1:]).vanishing_scores(moments)
+            array([False,  True])
+        """
+        u, v = self.gradients, np.broadcast_to(self.weights, self.gradients.shape)
+        if (forms := self.nuisances) is not None:
+            u, v = np.vstack([u, forms.tops]), np.vstack([v, forms.bottoms])
+
+        def squares(form: FloatArray) -> FloatArray:
+            total: FloatArray = np.einsum("ib,bc,ic->i", form, moments.products[0], form)
+            return total
+
+        above, below = u @ moments.sums[0], v @ moments.sums[0]
+        c = np.divide(above, below, out=np.zeros(len(u)), where=below != 0.0)[:, np.newaxis]
+        vanish: BoolArray = squares(u - c * v) <= _ROUNDING**2 * (squares(u) + squares(c * v))
+        return vanish
 
 
 def cell_response(
@@ -255,9 +260,6 @@ def cell_response(
         theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
         include_nuisance_parameters: Whether to include the nuisance parameters of the setup.
 
-    Returns:
-        The response.
-
     Raises:
         UnknownNameError: If there is no such benchmark.
         ShapeError: If theta has the wrong shape.
@@ -269,22 +271,14 @@ def cell_response(
     return CellResponse(
         weights,
         gradient_coefficients(setup, [theta], n_columns)[0],
-        nuisance_forms(setup, weights) if use_nuisances else None,
+        NuisanceForms.of(setup, weights) if use_nuisances else None,
     )
 
 
 def cells_information(
     moments: BinnedMoments, response: CellResponse, luminosity: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Information of the rates in all cells, and its covariance.
-
-    Args:
-        moments: Sums over the events of each cell.
-        response: Cross section and gradient at the parameter point.
-        luminosity: Integrated luminosity in pb^-1.
-
-    Returns:
-        Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
+    """Information ``(m, m)`` of the rates in all cells, and its covariance ``(m, m, m, m)``.
 
     Raises:
         NoEventsError: If all cross sections are zero.
@@ -303,87 +297,14 @@ def cells_information(
     return information, covariance
 
 
-def rate_score(moments: BinnedMoments, response: CellResponse) -> FloatArray:
-    r"""Score of the total rate, :math:`\nabla \log \sigma`.
-
-    Args:
-        moments: Sums over all events as one cell.
-        response: Cross section and gradient at the parameter point.
-
-    Returns:
-        The score, shape ``(m,)``.
-    """
-    score: FloatArray = response.gradient(moments.sums)[0] / response.sigma(moments.sums)[0]
-    return score
-
-
-def events_information(
-    weights: FloatArray, response: CellResponse, luminosity: float
-) -> tuple[FloatArray, FloatArray]:
-    """Information of events that are cells of their own, and its covariance.
-
-    Args:
-        weights: Benchmark weights of the events, shape ``(n, b)``.
-        response: Cross section and gradient at the parameter point.
-        luminosity: Integrated luminosity in pb^-1.
-
-    Returns:
-        Information, shape ``(m, m)``, and covariance, shape ``(m, m, m, m)``.
-    """
-    sigma, gradient = response.sigma(weights), response.gradient(weights)
-    return (
-        event_information(sigma, gradient, luminosity),
-        event_information_covariance(sigma, gradient, luminosity),
-    )
-
-
 def check_some_weight(sigma: FloatArray) -> None:
     """Check that there is something to expect at the parameter point.
 
-    Args:
-        sigma: Cross sections of cells or events, any shape.
-
     Raises:
-        NoEventsError: If all of them are zero.
+        NoEventsError: If the cross sections of all cells or events are zero.
     """
     if not np.any(sigma):
         raise NoEventsError(
             "The weights of the events at theta add up to 0 in every bin, so that no events are "
             "expected. Check the weights of the file, efficiencies and theta."
         )
-
-
-def model_point(setup: AnalysisSetup, theta: ThetaLike, n_parameters: int | None) -> FloatArray:
-    """Parameter point of an estimator, nuisance parameters at zero.
-
-    Args:
-        setup: Setup of the analysis with p theory and k nuisance parameters.
-        theta: Name or index of a benchmark, or an array, shape ``(p,)``, or ``(p + k,)`` with
-            zeros for the nuisance parameters.
-        n_parameters: Number of parameters of the estimator.
-
-    Returns:
-        The point, shape ``(p,)`` or ``(p + k,)`` as the estimator needs it.
-
-    Raises:
-        SetupError: If the estimator has neither p nor p + k parameters.
-        ShapeError: If theta has the wrong shape, or nuisance parameters other than zero.
-        UnknownNameError: If there is no such benchmark.
-    """
-    p, k = setup.n_parameters, setup.n_nuisance_parameters
-    if n_parameters not in {p, p + k}:
-        raise SetupError(
-            f"The estimator has {n_parameters} parameters, but the file has {p} theory parameters "
-            f"and {k} nuisance parameters; train it on samples of this file."
-        )
-    if isinstance(theta, str | int | np.integer):
-        theory = setup.theta(theta)
-    else:
-        point = real_array(theta, "theta")
-        if point.shape not in {(p,), (p + k,)} or np.any(point[p:] != 0.0):
-            raise ShapeError(
-                f"theta must have shape ({p},), or ({p + k},) with zeros for the nuisance "
-                f"parameters; got {shown(theta)}."
-            )
-        theory = setup.theta(point[:p])
-    return np.append(theory, np.zeros(n_parameters - p))

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from madminer.blocks import CACHED_ROWS, row_blocks
-from madminer.checks import path
-from madminer.errors import DataError, NotTrainedError, OptionError, ShapeError
+from madminer.checks import path, real_array, shown
+from madminer.errors import DataError, NotTrainedError, OptionError, SetupError, ShapeError
 from madminer.ml import (
     Ensemble,
     Estimator,
@@ -32,53 +32,17 @@ from madminer.ml.ensemble_statistics import (
     normalized_member_weights,
 )
 from madminer.ml.inputs import load_array
+from madminer.models import AnalysisSetup
 from madminer.stats.information import symmetric_pairs
-from madminer.stats.matrix_means import MatrixEstimate, MatrixMean
-from madminer.typing import BoolArray, FloatArray, StrPath
-
-
-def read_samples(
-    filename: StrPath, n_observables: int, batch_size: int
-) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Read observables in batches, each event with weight one.
-
-    Args:
-        filename: File (npy) with observables, shape ``(n, n_observables)``.
-        n_observables: Number of columns it must have.
-        batch_size: Events in a batch.
-
-    Returns:
-        Batches of observables and weights, shapes ``(m, n_observables)`` and ``(m,)``.
-
-    Raises:
-        MissingFileError: If there is no such file.
-        FileFormatError: If it is not an npy file of numbers.
-        ShapeError: If it has another shape.
-    """
-    x = load_array(filename, "unweighted_x_sample_file", memmap=True)
-    if x.ndim != 2 or x.shape[1] != n_observables:
-        raise ShapeError(
-            f"{filename} must hold observables of shape (n, {n_observables}), got {x.shape}."
-        )
-    return (
-        (np.array(x[i : i + batch_size]), np.ones(len(x[i : i + batch_size])))
-        for i in range(0, len(x), batch_size)
-    )
-
+from madminer.stats.score_moments import MatrixEstimate, MatrixMean
+from madminer.typing import BoolArray, FloatArray, StrPath, ThetaLike
 
 ScoreModel = ScoreEstimator | ParameterizedRatioEstimator | Ensemble
 """Estimators whose score gives an information, and ensembles of them."""
 
 
 def load_score_model(model: Estimator | Ensemble | StrPath) -> ScoreModel:
-    """An estimator that knows the score, loaded where a path is given.
-
-    Args:
-        model: Score estimator or single ratio estimator, or an ensemble of them, or the file or
-            folder of either.
-
-    Returns:
-        The estimator.
+    """An estimator that knows the score, or an ensemble of them, loaded where a path is given.
 
     Raises:
         OptionError: If it is another type of estimator.
@@ -99,25 +63,54 @@ def load_score_model(model: Estimator | Ensemble | StrPath) -> ScoreModel:
     return estimator if isinstance(estimator, Ensemble) else member
 
 
-def check_reference(estimator: ScoreModel, theta: FloatArray) -> None:
-    """Refuse scores at another point than the one that is asked for.
+def score_model_at(
+    model: Estimator | Ensemble | StrPath, setup: AnalysisSetup, theta: ThetaLike
+) -> tuple[ScoreModel, FloatArray]:
+    """An estimator, and a parameter point as it needs it, nuisance parameters at zero.
 
     Args:
-        estimator: The estimator; most score estimators do not know their reference point.
-        theta: Point of the information in the estimator's parameters, shape ``(m,)``.
+        model: As for `load_score_model`.
+        setup: Setup of the analysis with p theory and k nuisance parameters.
+        theta: Name or index of a benchmark, or an array, shape ``(p,)``, or ``(p + k,)`` with
+            zeros for the nuisance parameters.
+
+    Returns:
+        The estimator, and the point, shape ``(p,)`` or ``(p + k,)``.
 
     Raises:
-        OptionError: If a score estimator is known to be trained for another point.
+        OptionError: As `load_score_model`, and if a score estimator is known to be trained for
+            another point; most do not know theirs.
+        SetupError: If the estimator has neither p nor p + k parameters.
+        ShapeError: If theta has the wrong shape, or nuisance parameters other than zero.
+        UnknownNameError: If there is no such benchmark.
     """
+    estimator = load_score_model(model)
+    p, k = setup.n_parameters, setup.n_nuisance_parameters
+    if estimator.n_parameters not in {p, p + k}:
+        raise SetupError(
+            f"The estimator has {estimator.n_parameters} parameters, but the file has {p} theory "
+            f"parameters and {k} nuisance parameters; train it on samples of this file."
+        )
+    at = theta
+    if not isinstance(theta, str | int | np.integer):
+        given = real_array(theta, "theta")
+        if given.shape not in {(p,), (p + k,)} or np.any(given[p:] != 0.0):
+            raise ShapeError(
+                f"theta must have shape ({p},), or ({p + k},) with zeros for the nuisance "
+                f"parameters; got {shown(theta)}."
+            )
+        at = given[:p]
+    point = np.append(setup.theta(at), np.zeros(estimator.n_parameters - p))
     members = estimator.estimators if isinstance(estimator, Ensemble) else [estimator]
     for member in members:
         reference = getattr(member, "theta_ref", None)
-        if reference is not None and not np.allclose(reference, theta, rtol=1e-5, atol=1e-8):
+        if reference is not None and not np.allclose(reference, point, rtol=1e-5, atol=1e-8):
             raise OptionError(
                 f"The score estimator was trained at theta = {list(reference)}, and knows the "
-                f"score only there, not at {theta.tolist()}. Train another one, or take a ratio "
+                f"score only there, not at {point.tolist()}. Train another one, or take a ratio "
                 f"estimator."
             )
+    return estimator, point
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,7 +154,14 @@ class EstimatedScores:
         Raises:
             DataError: If a score is not finite.
         """
-        scores = _member_scores(self.estimator, x, self.theta)
+        if isinstance(self.estimator, Ensemble):
+            scores = self.estimator.member_scores(x, self.theta)
+        else:
+            at = self.theta[np.newaxis]
+            scores = self.estimator.evaluate_score(x, at, nuisance_mode="keep")[np.newaxis]
+        n_bad = np.count_nonzero(~np.isfinite(scores).all(axis=(0, 2)))
+        if n_bad:
+            raise DataError(f"The estimated score is not finite for {n_bad} of {len(x)} events.")
         return np.where(self.vanishing, 0.0, scores)
 
     def mean(self, members: FloatArray) -> FloatArray:
@@ -170,11 +170,10 @@ class EstimatedScores:
 
 
 def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) -> FloatArray:
-    """Score that an estimator predicts for each event.
+    """Score that an estimator, of an ensemble the mean, predicts for each event.
 
     Args:
-        estimator: Score estimator (at its own reference point) or single ratio estimator; of an
-            ensemble of them the mean is taken.
+        estimator: Score estimator (at its own reference point) or single ratio estimator.
         x: Observables, shape ``(n, n_observables)``.
         theta: Point of the score in the estimator's parameters, shape ``(m,)``.
 
@@ -233,9 +232,6 @@ def model_information(
         mode: How an ensemble is averaged, see `madminer.ml.Ensemble`.
         calculate_covariance: Whether to calculate the covariance from the training of an ensemble.
 
-    Returns:
-        The information and its covariances.
-
     Raises:
         NoEventsError: If the weights do not add up to a positive number.
         EnsembleError: If a covariance is asked of fewer than two members.
@@ -278,20 +274,22 @@ def _squares(members: FloatArray, scores: EstimatedScores, mode: str) -> FloatAr
     return squares
 
 
-def _member_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) -> FloatArray:
-    """Scores of each member of an ensemble, or of a single estimator, shape (n_members, n, m)."""
-    if isinstance(estimator, Ensemble):
-        scores = estimator.member_scores(x, theta)
-    else:
-        scores = estimator.evaluate_score(x, theta[np.newaxis], nuisance_mode="keep")[np.newaxis]
-    _check_finite(scores)
-    return scores
+def read_samples(
+    filename: StrPath, n_observables: int, batch_size: int
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Batches of observables from an npy file, each event with weight one.
 
-
-def _check_finite(scores: FloatArray) -> None:
-    """Refuse scores, shape ``(..., n, m)``, that are not finite."""
-    n_events = scores.shape[-2]
-    is_good = np.isfinite(scores).all(axis=-1).reshape(-1, n_events).all(axis=0)
-    n_bad = int(np.count_nonzero(~is_good))
-    if n_bad:
-        raise DataError(f"The estimated score is not finite for {n_bad} of {n_events} events.")
+    Raises:
+        MissingFileError: If there is no such file.
+        FileFormatError: If it is not an npy file of numbers.
+        ShapeError: If it has another shape.
+    """
+    x = load_array(filename, "unweighted_x_sample_file", memmap=True)
+    if x.ndim != 2 or x.shape[1] != n_observables:
+        raise ShapeError(
+            f"{filename} must hold observables of shape (n, {n_observables}), got {x.shape}."
+        )
+    return (
+        (np.array(x[i : i + batch_size]), np.ones(len(x[i : i + batch_size])))
+        for i in range(0, len(x), batch_size)
+    )

@@ -14,6 +14,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import cast
 
 import numpy as np
@@ -21,22 +22,37 @@ from numpy.typing import ArrayLike
 
 from madminer.errors import DataError, ShapeError
 from madminer.evidence import report_weakness
-from madminer.fisherinformation.bins import FEW_EVENTS, Axis
-from madminer.fisherinformation.histogram_scan import FilledHistogram, HistogramScan
+from madminer.fisherinformation.bins import (
+    FEW_EVENTS,
+    Axis,
+    Batches,
+    cell_edges,
+    cell_moments,
+    quantile_sample,
+)
+from madminer.fisherinformation.information import FisherInformation
+from madminer.fisherinformation.options import EventFunction, InformationOptions
+from madminer.fisherinformation.response import cell_response, cells_information
 from madminer.fisherinformation.summary import (
     BLIND,
     expected_limits,
     inverse_information,
+)
+from madminer.stats import BinnedMoments, constraint_information
+from madminer.stats.information import (
+    as_covariance,
+    as_information,
+    transform_information,
     unit_scales,
 )
-from madminer.stats import constraint_information
-from madminer.stats.information import as_covariance, as_information, transform_information
-from madminer.typing import FloatArray
+from madminer.typing import FloatArray, ThetaLike
 
 logger = logging.getLogger(__name__)
 
 Reference = ArrayLike | tuple[ArrayLike, ArrayLike]
 """Information, shape ``(m, m)``, or a pair of it and its covariance."""
+
+_BUDGET = 2**26  # values of observables held in memory for their quantiles
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,97 +86,169 @@ class RankedInformation:
     standard_deviations: FloatArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
-    """The reference, and what it takes to compare histograms with it.
+class HistogramShares:
+    """Many histograms filled in the same pass over the events of a file, beside a reference.
 
     Args:
-        reference: The reference.
-        kept: The p ranked parameters.
-        constraint: Information in the constraints on nuisance parameters, shape ``(m, m)``.
-        volume: Volume of the reference.
-        slope: Derivative of its log determinant in the events of the histograms, shape
-            ``(m, m)``; zero if it is not their truth.
+        fisher: The event file.
+        theta: Parameter point, shape ``(p,)``, or name or index of a benchmark.
+        luminosity: Integrated luminosity in pb^-1.
+        options: Cuts, efficiencies, and how events and bins respond to nuisance parameters.
+        kept: The ranked parameters.
+        reference: Information, or a pair of it and its covariance; None for the truth.
+
+    Attributes:
+        reference: The reference as an entry of the ranking.
+
+    Raises:
+        ExpressionError: If a cut or an efficiency is refused.
+        MorphingError: If weights and derivatives are not known at theta.
+        ShapeError: If the reference is of another number of parameters.
+        DataError: If it is blind to a direction of the ranked parameters.
     """
 
-    reference: RankedInformation
-    kept: list[int]
-    constraint: FloatArray
-    volume: _Volume
-    slope: FloatArray
+    def __init__(
+        self,
+        fisher: FisherInformation,
+        theta: ThetaLike,
+        luminosity: float,
+        options: InformationOptions,
+        kept: list[int],
+        reference: Reference | None,
+    ) -> None:
+        self._fisher, self._luminosity, self._kept = fisher, luminosity, kept
+        self._response = cell_response(fisher.setup, theta, options.include_nuisance_parameters)
+        # templates need the sums of all weights, anything else those of sigma and its gradient
+        templates = options.nuisance_response == "cells" and self._response.nuisances is not None
+        self._cells = self._response if templates else self._response.summed()
+        self._selection = options.selection(list(fisher.observables))
+        n = options.n_events_dynamic_binning
+        self._end = None if n is None else min(n, fisher.n_samples)
+        p, m = fisher.n_parameters, self._response.n_parameters
+        self._constraint = constraint_information(p, m - p)
+        information, covariance = (
+            fisher.truth_information(
+                theta,
+                luminosity,
+                cuts=options.cuts,
+                efficiency_functions=options.efficiency_functions,
+                include_nuisance_parameters=options.include_nuisance_parameters,
+            )
+            if reference is None
+            else _given(reference, m)
+        )
+        self._volume = _volume(information + self._constraint, kept)
+        if self._volume.log_det == -math.inf:
+            raise DataError(
+                f"The reference is blind to a direction of the ranked parameters {kept}, so that "
+                "there is nothing to share. Rank fewer of them, or give another reference."
+            )
+        self.reference = RankedInformation(
+            "truth" if reference is None else "reference",
+            None,
+            information,
+            covariance,
+            self._volume.merit,
+            1.0,
+            0.0,
+            self._volume.widths,
+        )
+        # only the truth comes from the same events as the histograms, and fluctuates with them
+        self._slope = self._volume.slope if reference is None else np.zeros((m, m))
 
-    def entries(
-        self, scan: HistogramScan, histograms: Mapping[str, Sequence[Axis]]
-    ) -> list[RankedInformation]:
-        """Information and share of histograms, which are filled in one pass.
+    def axes(
+        self, functions: Mapping[str, EventFunction], numbers: Sequence[int]
+    ) -> dict[str, list[Axis]]:
+        """Axes with cells of equal content: for each observable one for each number of cells.
 
-        Args:
-            scan: The events.
-            histograms: Axes of each histogram, by label.
+        Raises:
+            NoEventsError: If no event is left.
+            DataError: If an observable is undefined for an event.
+        """
+        labels, step = list(functions), max(1, _BUDGET // self._fisher.n_samples)
+        result: dict[str, list[Axis]] = {}
+        for start in range(0, len(labels), step):
+            some = labels[start : start + step]
+            events = self._fisher._events(self._selection, 0, self._end)
+            stacked = _stacked([functions[label] for label in some])
+            values, weights = quantile_sample(events, stacked, self._response)
+            for label, column in zip(some, values.T, strict=True):
+                edges = _equal_edges(_checked(label, column), weights, numbers)
+                result[label] = [(functions[label], cells) for cells in edges]
+        return result
 
-        Returns:
-            One for each histogram.
+    def entries(self, histograms: Mapping[str, Sequence[Axis]]) -> list[RankedInformation]:
+        """Information and share of histograms, by label, which are filled in one pass.
 
         Raises:
             NoEventsError: If no event is left, or all weights are zero.
         """
-        filled = dict(
-            zip(histograms, scan.filled(list(histograms.values()), self.slope), strict=True)
-        )
-        entries = [
-            self._entry(scan, label, len(histograms[label]), cells)
-            for label, cells in filled.items()
-        ]
-        _warn_about_sparse_bins(scan, filled)
+        totals: list[BinnedMoments] = []
+        for batch in self._columns():
+            parts = [cell_moments([batch], axes) for axes in histograms.values()]
+            totals = list(map(add, totals, parts)) if totals else parts
+        entries, sparse = [], []
+        for (label, axes), total in zip(histograms.items(), totals, strict=True):
+            # the last column is the part of each event in the reference
+            moments = BinnedMoments(total.counts, total.sums[:, :-1], total.products[:, :-1, :-1])
+            mixed = total.products[:, :-1, -1]
+            entries.append(self._entry(label, len(axes), moments, mixed))
+            if np.mean(self._cells.effective_events(moments)[0]) < FEW_EVENTS:
+                sparse.append(label)
+        if sparse:
+            report_weakness(
+                logger,
+                "The bins of %s hold fewer than %g effective events on average: such histograms "
+                "approach the truth at event level, and their information is too large. Use fewer "
+                "bins or more events.",
+                ", ".join(sparse),
+                FEW_EVENTS,
+            )
         return entries
 
+    def _columns(self) -> Batches:
+        """Observables and columns of events, the last one their part in the log determinant."""
+        for x, weights in self._fisher._reported_events(self._selection, self._response):
+            if len(x):
+                linear = self._response.event_columns(weights)
+                sigma, g = linear[:, 0], linear[:, 1:]
+                squares = np.einsum("ni,ij,nj->n", g, self._slope, g, optimize=True)
+                part = np.divide(squares, sigma, out=np.zeros_like(sigma), where=sigma != 0.0)
+                own = weights if self._cells is self._response else linear
+                yield x, np.column_stack([own, self._luminosity * part])
+
     def _entry(
-        self, scan: HistogramScan, label: str, n_observables: int, filled: FilledHistogram
+        self, label: str, n_observables: int, moments: BinnedMoments, mixed: FloatArray
     ) -> RankedInformation:
-        information, covariance = scan.information(filled.moments)
-        volume = _volume(information + self.constraint, self.kept)
-        p = len(self.kept)
-        share = math.exp((volume.log_det - self.volume.log_det) / p)
-        variance = volume.variance(covariance) + self.volume.variance(self.reference.covariance)
-        variance -= 2.0 * _common_variance(filled, scan, volume.slope)
+        """Share of a filled histogram, with the products `mixed` of columns and the reference."""
+        if self._cells is self._response:
+            self._fisher._report_slopes(self._response, moments.sums, "bins")
+        information, covariance = cells_information(moments, self._cells, self._luminosity)
+        volume = _volume(information + self._constraint, self._kept)
+        p = len(self._kept)
+        share = math.exp((volume.log_det - self._volume.log_det) / p)
+        variance = volume.variance(covariance) + self._volume.variance(self.reference.covariance)
+        variance -= 2.0 * self._common_variance(moments.sums, mixed, volume.slope)
         error = share * math.sqrt(max(variance, 0.0)) / p
         return RankedInformation(
             label, n_observables, information, covariance, volume.merit, share, error, volume.widths
         )
 
+    def _common_variance(self, sums: FloatArray, mixed: FloatArray, slope: FloatArray) -> float:
+        r"""Covariance of the log determinants of a histogram and of the truth.
 
-def comparison_with(
-    reference: Reference | None, scan: HistogramScan, kept: list[int]
-) -> Comparison:
-    """What it takes to compare histograms with a reference.
+        .. math::
 
-    Args:
-        reference: Information, or a pair of it and its covariance; None for the truth.
-        scan: The events of the histograms.
-        kept: The ranked parameters.
+            \sum_k D_{kb} \sum_{e \in k} w_{eb} s_e, \qquad
+            D_{kb} = L \left[ 2\, t^T B\, G_b - t^T B\, t\; W_b \right]_k, \qquad t = g / \sigma
 
-    Returns:
-        The comparison.
-
-    Raises:
-        ShapeError: If the reference is of another number of parameters.
-        DataError: If it is blind to a direction of the ranked parameters.
-    """
-    p, m = scan.fisher.n_parameters, scan.response.n_parameters
-    constraint = constraint_information(p, m - p)
-    information, covariance = scan.truth() if reference is None else _given(reference, m)
-    volume = _volume(information + constraint, kept)
-    if volume.log_det == -math.inf:
-        raise DataError(
-            f"The reference is blind to a direction of the ranked parameters {kept}, so that there "
-            "is nothing to share. Rank fewer of them, or give another reference."
-        )
-    label = "truth" if reference is None else "reference"
-    entry = RankedInformation(
-        label, None, information, covariance, volume.merit, 1.0, 0.0, volume.widths
-    )
-    slope = volume.slope if reference is None else np.zeros((m, m))
-    return Comparison(entry, kept, constraint, volume, slope)
+        with the slope B, the derivatives G and W of g and sigma, and the part s of each event.
+        """
+        score = self._cells.scores(sums)
+        jacobian = 2.0 * np.einsum("ni,nib->nb", score @ slope, self._cells.gradient_jacobian(sums))
+        squares = np.einsum("ni,ij,nj->n", score, slope, score)
+        jacobian -= squares[:, np.newaxis] * self._cells.weights
+        return self._luminosity * float(np.sum(jacobian * mixed))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,37 +320,21 @@ def _given(reference: Reference, m: int) -> tuple[FloatArray, FloatArray | None]
     return information, covariance
 
 
-def _common_variance(filled: FilledHistogram, scan: HistogramScan, slope: FloatArray) -> float:
-    r"""Covariance of the log determinants of a histogram and of the truth.
-
-    .. math::
-
-        \sum_k D_{kb} \sum_{e \in k} w_{eb} s_e, \qquad
-        D_{kb} = L \left[ 2\, t^T B\, G_b - t^T B\, t\; W_b \right]_k, \qquad t = g / \sigma
-
-    with the slope B, the derivatives G and W of g and sigma, and the part s of each event.
-    """
-    cells, sums = scan.cells, filled.moments.sums
-    sigma, gradient = cells.sigma(sums), cells.gradient(sums)
-    inverse = np.divide(1.0, sigma, out=np.zeros_like(sigma), where=sigma != 0.0)
-    score = gradient * inverse[:, np.newaxis]
-    jacobian = 2.0 * np.einsum("ni,nib->nb", score @ slope, cells.gradient_jacobian(sums))
-    jacobian -= np.einsum("ni,ij,nj->n", score, slope, score)[:, np.newaxis] * cells.weights
-    return scan.luminosity * float(np.sum(jacobian * filled.mixed))
+def _stacked(functions: Sequence[EventFunction]) -> EventFunction:
+    return lambda x: np.column_stack([function(x) for function in functions])
 
 
-def _warn_about_sparse_bins(scan: HistogramScan, filled: Mapping[str, FilledHistogram]) -> None:
-    sparse = [
-        label
-        for label, cells in filled.items()
-        if np.mean(scan.cells.effective_events(cells.moments)[0]) < FEW_EVENTS
-    ]
-    if sparse:
-        report_weakness(
-            logger,
-            "The bins of %s hold fewer than %g effective events on average: such histograms "
-            "approach the truth at event level, and their information is too large. Use fewer "
-            "bins or more events.",
-            ", ".join(sparse),
-            FEW_EVENTS,
+def _equal_edges(
+    values: FloatArray, weights: FloatArray, numbers: Sequence[int]
+) -> list[FloatArray]:
+    return [cell_edges(n, None, lambda: (values, weights)) for n in numbers]
+
+
+def _checked(label: str, values: FloatArray) -> FloatArray:
+    n_bad = int(np.count_nonzero(~np.isfinite(values)))
+    if n_bad:
+        raise DataError(
+            f"{label} is not a finite number for {n_bad} of {len(values)} events. Cut these events "
+            "away, give the observable a default, or leave it out of observables."
         )
+    return values

@@ -1,4 +1,4 @@
-r"""What an information means for the parameters: directions and expected limits.
+r"""An information with what it is of, and what it means: directions and expected limits.
 
 Parameters have units, and eigenvalues of an information depend on them. Matrices are therefore
 made dimensionless by a scale of each parameter, :math:`\tilde I_{ij} = s_i I_{ij} s_j`, before
@@ -13,15 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from madminer.checks import number, real_array, refusal, sequence, text
 from madminer.errors import ShapeError
-from madminer.stats.information import as_covariance, as_semidefinite
-from madminer.stats.wilks import contour_level
-from madminer.text import ShownAsTable, Table
+from madminer.stats import contour_level
+from madminer.stats.information import as_covariance, as_semidefinite, unit_scales
+from madminer.stats.score_moments import MatrixEstimate
+from madminer.text import ShownAsTable, Table, one_line
 from madminer.typing import BoolArray, FloatArray
 
 BLIND = 1e-12
@@ -29,6 +31,72 @@ BLIND = 1e-12
 
 _OVERLAP = 1e-16  # squared component along a direction that is rounding
 _SHOWN = 0.01  # components of a direction below that share of the largest are not written out
+
+
+@dataclass(frozen=True, slots=True)
+class InformationSource:
+    """What an information is of.
+
+    Args:
+        analysis: What is measured, in words.
+        parameters: Names of the m parameters.
+        luminosity: Integrated luminosity in pb^-1.
+    """
+
+    analysis: str
+    parameters: tuple[str, ...]
+    luminosity: float
+
+
+class InformationPair(ShownAsTable, tuple[FloatArray, FloatArray]):  # noqa: SLOT001 (no room)
+    """The pair (information, covariance), which shows itself as a table.
+
+    ``information, covariance = fisher.truth_information(...)`` unpacks it.
+
+    Args:
+        information: Information, shape ``(m, m)``.
+        covariance: Its covariance from the finite number of events, shape ``(m, m, m, m)``.
+        source: What it is of.
+
+    Examples:
+        >>> pair = InformationPair(np.array([[4.0]]), np.array([[[[0.01]]]]),
+        ...     InformationSource("rate", ("c",), 3e5))
+        >>> information, covariance = pair
+        >>> print(pair)
+        Information of the rate at 300000 pb^-1
+                 c
+        ──────────
+        c  4 ± 0.1
+    """
+
+    source: InformationSource
+
+    def __new__(
+        cls, information: FloatArray, covariance: FloatArray, source: InformationSource
+    ) -> Self:
+        """Make the pair; tuples are made here, not in ``__init__``."""
+        pair = super().__new__(cls, (information, covariance))
+        pair.source = source
+        return pair
+
+    def __getnewargs__(self) -> tuple[FloatArray, FloatArray, InformationSource]:
+        """What copies are made of."""
+        return *self, self.source
+
+    @property
+    def table(self) -> Table:
+        """Elements with their errors, one row for each parameter."""
+        names, matrix = self.source.parameters, MatrixEstimate(*self)
+        rows = [
+            (name, *_value_texts(values, errors))
+            for name, values, errors in zip(names, matrix.value, matrix.errors, strict=True)
+        ]
+        title = f"Information of the {self.source.analysis} at {self.source.luminosity:.6g} pb^-1"
+        return Table(("", *names), rows, title, frozenset(range(1, len(names) + 1)))
+
+    def __repr__(self) -> str:
+        diagonal = ", ".join(f"{row[0]} {row[i + 1]}" for i, row in enumerate(self.table.rows))
+        return one_line(f"InformationPair({self.source.analysis}: {diagonal})")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -248,21 +316,15 @@ def expected_limits(
     )
 
 
-def unit_scales(information: FloatArray) -> FloatArray:
-    r"""Standard deviations with all others fixed, :math:`1 / \sqrt{I_{ii}}`, 1 where that is 0."""
-    diagonal = np.diagonal(information)
-    return 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-
-
 def inverse_information(information: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Covariance of the parameters that an information allows, in the directions it measures.
+    """Inverse in the space of the directions with information, and which parameters have others.
 
     Args:
         information: Information, symmetric and positive semidefinite, shape ``(n, n)``.
 
     Returns:
-        Inverse in the space of the directions with information, shape ``(n, n)``; and whether a
-        parameter is part of a direction without any, shape ``(n,)``.
+        Covariance of the parameters that it allows, shape ``(n, n)``; and whether a parameter is
+        part of a direction without any information, shape ``(n,)``.
 
     Examples:
         >>> inverse_information(np.diag([4.0, 0.0]))[1]

@@ -13,12 +13,12 @@ import numpy as np
 from madminer.checks import real_array, refusal, sequence, whole
 from madminer.errors import DataError, OptionError
 from madminer.evidence import report_weakness
+from madminer.fisherinformation.options import EventFunction, event_function
 from madminer.fisherinformation.score_information import (
     ScoreModel,
     estimated_scores,
     load_score_model,
 )
-from madminer.fisherinformation.selection import EventFunction, event_function
 from madminer.models import AnalysisSetup
 from madminer.stats import as_edges, bin_indices, binned_moments, weighted_quantiles
 from madminer.typing import BoolArray, FloatArray, IntArray, StrPath

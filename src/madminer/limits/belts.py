@@ -44,7 +44,7 @@ from madminer.likelihood.reliability import report_beyond_range
 from madminer.likelihood.toys import Region, best_nll, draw_toys, statistics_at
 from madminer.progress import track
 from madminer.stats import contour_level, p_values_from_q
-from madminer.stats.smooth import fewest_points, local_polynomial
+from madminer.stats.grids import fewest_points, local_polynomial
 from madminer.typing import BoolArray, FloatArray, IntArray, StrPath
 
 _DAMAGED = (

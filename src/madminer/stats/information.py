@@ -316,6 +316,12 @@ def transform_covariance(covariance: FloatArray, matrix: FloatArray) -> FloatArr
     return result
 
 
+def unit_scales(information: FloatArray) -> FloatArray:
+    r"""Standard deviations with all others fixed, :math:`1 / \sqrt{I_{ii}}`, 1 where that is 0."""
+    diagonal = np.diagonal(information)
+    return 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+
+
 def as_information(information: ArrayLike) -> FloatArray:
     """Check a Fisher information: square, finite, symmetric.
 
@@ -341,9 +347,8 @@ def as_semidefinite(information: ArrayLike) -> FloatArray:
         DataError: If it is not finite, symmetric and positive semidefinite.
     """
     matrix = as_information(information)
-    diagonal = np.abs(np.diagonal(matrix))
-    scale = np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))  # units of the parameters do not count
-    smallest = float(np.linalg.eigvalsh(matrix / np.outer(scale, scale))[0])
+    scale = unit_scales(np.abs(matrix))  # units of the parameters do not count
+    smallest = float(np.linalg.eigvalsh(matrix * np.outer(scale, scale))[0])
     if smallest < -_SYMMETRY * len(matrix):
         raise DataError(
             f"The Fisher information is not positive semidefinite, as the mean product of scores "

@@ -20,8 +20,7 @@ import numpy as np
 
 from madminer.evidence import Graph, Series, ValidationCheck
 from madminer.stats.information import direction_of_largest_ratio
-from madminer.stats.matrix_means import MatrixEstimate
-from madminer.stats.score_moments import ScoreMoments
+from madminer.stats.score_moments import MatrixEstimate, ScoreMoments
 from madminer.typing import BoolArray, FloatArray
 from madminer.validation.judgement import (
     N_BINS,

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from madminer.executors import collect_messages
-from madminer.fisherinformation.selection import event_function
+from madminer.fisherinformation.options import event_function
 from madminer.likelihood.histograms import HistBins, fixed_binning, numbers_of_bins
 from madminer.limits import regular_grid
 from madminer.limits.asymptotic_limits import grid_points
