@@ -10,16 +10,17 @@ import pytest
 from madminer.errors import OptionError
 from madminer.reading.objects import FlatParticles
 from madminer.shower.cards import load_detector
-from madminer.shower.detector import Detector, MeasuredObjects
-from madminer.shower.particle_level import ParticleLevel
-from madminer.shower.responses import (
+from madminer.shower.detector import (
+    Detector,
     EfficiencyTable,
+    MeasuredObjects,
     MissingMomentum,
     ObjectResponse,
     Tag,
     Tagging,
     Width,
 )
+from madminer.shower.particle_level import ParticleLevel
 
 N = 20_000
 CODES = {"e": 11, "mu": 13, "a": 22, "j": 9}

@@ -10,7 +10,7 @@ import pytest
 
 from madminer.errors import FileFormatError, MissingFileError, OptionError
 from madminer.shower import Detector, load_detector
-from madminer.shower.responses import EfficiencyTable, ObjectResponse, Tag, Tagging, Width
+from madminer.shower.detector import EfficiencyTable, ObjectResponse, Tag, Tagging, Width
 
 GOOD = """
 name: mine

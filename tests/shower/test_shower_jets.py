@@ -14,11 +14,20 @@ from madminer.reading.objects import FlatParticles
 pytest.importorskip("pythia8mc", reason="needs the extra shower")
 pytest.importorskip("fastjet", reason="needs the extra shower")
 
-from madminer.shower.cones import are_close, directions, pairs_of_event, sums_in_cones
-from madminer.shower.jets import cluster_jets, heavy_hadrons, jet_flavours, tau_jets
-from madminer.shower.lhe_blocks import lhe_blocks, prepared_head
-from madminer.shower.particle_level import ParticleLevel, hadron_level, parton_level
-from madminer.shower.pythia import EventRecords, Generator, shower_block
+from madminer.shower.particle_level import (
+    ParticleLevel,
+    are_close,
+    cluster_jets,
+    directions,
+    hadron_level,
+    heavy_hadrons,
+    jet_flavours,
+    pairs_of_event,
+    parton_level,
+    sums_in_cones,
+    tau_jets,
+)
+from madminer.shower.pythia import EventRecords, Generator, lhe_blocks, prepared_head, shower_block
 
 Pairs = Callable[[int, int], Path]
 

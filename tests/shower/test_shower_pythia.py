@@ -13,8 +13,14 @@ from madminer.io.lhe import LHEFile
 
 pytest.importorskip("pythia8mc", reason="needs the extra shower")
 
-from madminer.shower.lhe_blocks import lhe_blocks, prepared_head
-from madminer.shower.pythia import EventRecords, Generator, _initialised, shower_block
+from madminer.shower.pythia import (
+    EventRecords,
+    Generator,
+    _initialised,
+    lhe_blocks,
+    prepared_head,
+    shower_block,
+)
 
 QUICK = ("PartonLevel:MPI = off",)
 HARD = (

@@ -29,7 +29,7 @@ from madminer.lhe import LHEReader
 pytest.importorskip("pythia8mc", reason="needs the extra shower")
 pytest.importorskip("fastjet", reason="needs the extra shower")
 
-from madminer.shower import Detector, ShowerReader, analysis, lhe_blocks
+from madminer.shower import Detector, ShowerReader, pythia, shower_reader
 
 SETTINGS = {"PartonLevel:MPI": False}
 DEFINITIONS = {
@@ -128,9 +128,8 @@ def test_samples_have_seeds_of_their_own(setup_file: Path, sample: Path) -> None
 def test_processes_give_the_same_events(
     setup_file: Path, sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        analysis, "lhe_blocks", lambda file: lhe_blocks.lhe_blocks(file, 10)
-    )  # three blocks
+    lhe_blocks = pythia.lhe_blocks
+    monkeypatch.setattr(shower_reader, "lhe_blocks", lambda file: lhe_blocks(file, 10))  # three
     alone = analysed(setup_file, sample)
     reader = reader_of(setup_file, sample)
     with excerpt():

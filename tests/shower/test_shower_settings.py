@@ -11,8 +11,8 @@ from madminer.io.lhe import LHEHeader
 
 pytest.importorskip("pythia8mc", reason="needs the extra shower")
 
-from madminer.shower.packages import shower_package
-from madminer.shower.settings import check_needs_no_matching, check_settings
+from madminer.shower.pythia import shower_package
+from madminer.shower.pythia_settings import check_needs_no_matching, check_settings
 
 
 def test_none_means_defaults() -> None:

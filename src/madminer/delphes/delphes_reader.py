@@ -303,7 +303,7 @@ class DelphesReader(EventReader):
         return [*super()._declared(), ("acceptance", self._acceptance)]
 
     def _check_simulated(self, analysis: _Analysis) -> None:
-        if "p" in analysis.names and not analysis.generator_truth:
+        if "p" in analysis.selection.names and not analysis.generator_truth:
             raise OptionError(
                 "The list p of all particles exists in the generator only: call "
                 "analyse_delphes_samples(generator_truth=True), or use e, mu, l, a, j."
@@ -326,16 +326,9 @@ class _Analysis:
     generator_truth: bool
     reference: str
 
-    @property
-    def names(self) -> frozenset[str]:
-        """Objects that observables and cuts need."""
-        observables = (item.names for item in self.selection.observables)
-        cuts = (item.expression.names for item in self.selection.cuts)
-        return frozenset().union(*observables, *cuts)
-
     def analyse(self, sample: DelphesSample) -> AnalysedSample:
         """Read a sample part by part, evaluate, select and normalise."""
-        names = self.names
+        names = self.selection.names
         has_many = self.generator_truth or not _MANY.isdisjoint(names)
         parts: list[SelectedEvents] = []
         with DelphesFile(sample.path) as file:

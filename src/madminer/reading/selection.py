@@ -369,6 +369,15 @@ class Selection:
     efficiencies: tuple[CompiledEfficiency, ...]
 
     @property
+    def names(self) -> frozenset[str]:
+        """Objects and numbers that are needed."""
+        return frozenset().union(
+            *(item.names for item in self.observables),
+            *(item.expression.names for item in self.cuts),
+            *(item.expression.names for item in self.efficiencies),
+        )
+
+    @property
     def steps(self) -> tuple[str, ...]:
         """What the lines of the cut flow are."""
         cuts = (f"cut {item.cut.val_expression}" for item in self.cuts)

@@ -19,7 +19,7 @@ What a card leaves out is as in the perfect detector.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
 from importlib import resources
@@ -29,8 +29,8 @@ from typing import Any, Final, TypeVar
 from madminer.checks import path, refusal, sequence
 from madminer.errors import MissingFileError, OptionError
 from madminer.io.yaml_files import parse_yaml, read_yaml
-from madminer.shower.detector import Detector
-from madminer.shower.responses import (
+from madminer.shower.detector import (
+    Detector,
     EfficiencyTable,
     MissingMomentum,
     ObjectResponse,
@@ -44,7 +44,6 @@ CARDS: Final = ("atlas", "cms")
 """Names of the cards that come along."""
 
 _FLAVOURS: Final = {"b": 5, "c": 4, "tau": 15, "others": 0}
-_KINDS: Final = ("electrons", "muons", "photons", "jets")
 
 Part = TypeVar("Part")
 
@@ -85,51 +84,27 @@ def load_detector(card: StrPath | Detector | None) -> Detector:
     return _detector(read_yaml(file).content, file)
 
 
-def _mapping(value: object, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise refusal(name, "a list of keys and values", value)
-    return value
-
-
 def _detector(content: Mapping[str, Any], source: Path) -> Detector:
+    makers: dict[str, Callable[[object, str], object]] = {
+        **dict.fromkeys(("electrons", "muons", "photons", "jets"), _response),
+        **dict.fromkeys(("b_tagging", "tau_tagging"), _tagging),
+        "missing_momentum": partial(_made, MissingMomentum),
+    }
     try:
         parts = dict(content)
-        for kind in _KINDS:
-            if kind in parts:
-                parts[kind] = _response(parts[kind], kind)
-        for name in ("b_tagging", "tau_tagging"):
+        for name, make in makers.items():
             if name in parts:
-                parts[name] = _tagging(parts[name], name)
-        if "missing_momentum" in parts:
-            parts["missing_momentum"] = _made(
-                MissingMomentum, parts["missing_momentum"], "missing_momentum"
-            )
+                parts[name] = make(parts[name], name)
         return _made(Detector, parts, "the card")
     except OptionError as error:
         raise OptionError(f"{source}: {error}") from error
-
-
-def _made(kind: type[Part], content: object, name: str) -> Part:
-    """An object of the keys and values of a card."""
-    given = _mapping(content, name)
-    known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        raise OptionError(f"The keys of {name} must be some of {known}, got {unknown}.")
-    try:
-        return kind(**given)
-    except OptionError as error:
-        raise OptionError(f"{name}: {error}") from error
-    except TypeError as error:
-        raise OptionError(f"{name}: {error}") from error
 
 
 def _response(content: object, name: str) -> ObjectResponse:
     parts = dict(_mapping(content, name))
     for key, kind in (("resolution", Width), ("efficiency", EfficiencyTable)):
         if key in parts:
-            check = partial(_made, kind)
-            parts[key] = tuple(sequence(parts[key], f"{name}: {key}", check))
+            parts[key] = tuple(sequence(parts[key], f"{name}: {key}", partial(_made, kind)))
     return _made(ObjectResponse, parts, name)
 
 
@@ -144,3 +119,22 @@ def _tagging(content: object, name: str) -> Tagging:
             )
         parts["tags"] = {_FLAVOURS[f]: _made(Tag, tag, f"{name}: {f}") for f, tag in tags.items()}
     return _made(Tagging, parts, name)
+
+
+def _made(kind: type[Part], content: object, name: str) -> Part:
+    """An object of the keys and values of a card."""
+    given = _mapping(content, name)
+    known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise OptionError(f"The keys of {name} must be some of {known}, got {unknown}.")
+    try:
+        return kind(**given)
+    except (OptionError, TypeError) as error:
+        raise OptionError(f"{name}: {error}") from error
+
+
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise refusal(name, "a list of keys and values", value)
+    return value

@@ -10,21 +10,19 @@ References:
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final
 
 import numpy as np
 
 from madminer.io.atomic import atomic_path, temporary_folder
-from madminer.shower.packages import shower_package
-from madminer.shower.pythia import EventRecords
-from madminer.typing import BoolArray, FloatArray, IntArray
+from madminer.shower.pythia import EventRecords, shower_package
+from madminer.typing import FloatArray, IntArray
 
-_BEGIN: Final = b"HepMC::Asciiv3-START_EVENT_LISTING\n"
 _END: Final = b"HepMC::Asciiv3-END_EVENT_LISTING\n"
 _FIRST_EVENT: Final = b"\nE "
 _NOMINAL: Final = "Weight"
@@ -54,14 +52,7 @@ class HepMCEvents:
 
 
 def hepmc_text(records: EventRecords, events: HepMCEvents) -> bytes:
-    """Some events as a HepMC file.
-
-    Args:
-        records: The events.
-        events: Their weights and cross section.
-
-    Returns:
-        The whole text of the file.
+    """Text of a whole HepMC file of some events.
 
     Raises:
         MissingDependencyError: If pyhepmc is not installed.
@@ -122,7 +113,7 @@ def _vertices(
     pyhepmc: Any, particles: list[Any], records: EventRecords, part: slice, rows: FloatArray
 ) -> list[Any]:
     """Vertices that join mothers and daughters, each behind those that its mothers come from."""
-    mothers = _all_mothers(records, part)
+    mothers = _all_mothers(records.status[part], records.mothers[part])
     places = rows[:, 4:].tolist()
     vertices: dict[tuple[int, ...], Any] = {}  # by the mothers, none of which has two
     for position in TopologicalSorter(mothers).static_order():
@@ -137,70 +128,38 @@ def _vertices(
     return list(vertices.values())
 
 
-def _all_mothers(records: EventRecords, part: slice) -> dict[int, list[int]]:
-    """Mothers of each particle of an event, by positions in the record."""
-    is_range = _comes_from_range(records.status[part], records.mothers[part])
-    columns = (*records.mothers[part].T.tolist(), is_range.tolist())
-    lists = (_mothers(*entry) for entry in zip(*columns, strict=True))
+def _all_mothers(status: IntArray, mothers: IntArray) -> dict[int, list[int]]:
+    """Mothers of each particle of an event, by positions in the record, where 0 is the system."""
+    first, last = mothers.T
+    is_range = np.isin(np.abs(status), _OF_MANY) & (first < last)
+    columns = (first.tolist(), last.tolist(), is_range.tolist())
+    lists = (
+        list(range(one, two + 1)) if is_range else sorted({one, two} - {0})
+        for one, two, is_range in zip(*columns, strict=True)
+    )
     return dict(enumerate(lists, 1))
 
 
-def _comes_from_range(status: IntArray, mothers: IntArray) -> BoolArray:
-    is_range: BoolArray = np.isin(np.abs(status), _OF_MANY) & (mothers[:, 0] < mothers[:, 1])
-    return is_range
-
-
-def _mothers(first: int, last: int, is_range: bool) -> list[int]:
-    """Positions in the record, where 0 is the whole system."""
-    if is_range:
-        return list(range(first, last + 1))
-    return sorted({mother for mother in (first, last) if mother > 0})
-
-
-@dataclass(slots=True)
-class HepMCFile:
-    """A file that is written part by part.
-
-    Args:
-        stream: Where it goes.
-        is_empty: Whether nothing was written yet.
-    """
-
-    stream: IO[bytes]
-    is_empty: bool = True
-
-    def append(self, text: bytes) -> None:
-        """Add events.
-
-        Args:
-            text: A whole file as `hepmc_text` makes it.
-        """
-        begin = 0 if self.is_empty else text.index(_FIRST_EVENT) + 1
-        self.stream.write(text[begin : text.rindex(_END)])
-        self.is_empty = False
-
-
 @contextmanager
-def hepmc_file(path: Path) -> Iterator[HepMCFile]:
+def hepmc_file(path: Path) -> Iterator[Callable[[bytes], None]]:
     """Write a file, which appears when it is complete; compressed if its name ends with ".gz".
+
+    Yields:
+        What adds events to it, each time a whole text as `hepmc_text` makes it.
 
     Raises:
         OutputError: If nothing can be written there.
     """
-    with atomic_path(path) as temporary, _open(temporary, path) as stream:
-        yield HepMCFile(stream)
+    with atomic_path(path) as temporary, temporary.open("wb") as raw, ExitStack() as stack:
+        stream: IO[bytes] | gzip.GzipFile = raw
+        if path.name.endswith(".gz"):
+            # no name and no time inside: equal events give equal bytes
+            packed = gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0)
+            stream = stack.enter_context(packed)
+
+        def append(text: bytes) -> None:
+            begin = text.index(_FIRST_EVENT) + 1 if stream.tell() else 0
+            stream.write(text[begin : text.rindex(_END)])
+
+        yield append
         stream.write(_END)
-
-
-@contextmanager
-def _open(temporary: Path, path: Path) -> Iterator[IO[bytes]]:
-    if path.name.endswith(".gz"):
-        # no name and no time inside: equal events give equal bytes
-        with (
-            temporary.open("wb") as raw,
-            gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as file,
-        ):
-            yield cast("IO[bytes]", file)
-    else:
-        with temporary.open("wb") as plain:
-            yield plain

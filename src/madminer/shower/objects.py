@@ -22,9 +22,9 @@ from typing import Any, Final
 import numpy as np
 
 from madminer.delphes.objects import merged
-from madminer.expressions import ParticleArray, Vocabulary
+from madminer.expressions import ParticleArray
 from madminer.expressions.columns import make_particles
-from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, LazyObjects
+from madminer.reading.objects import FlatParticles, LazyObjects
 from madminer.shower.detector import MeasuredObjects
 
 PARTICLES: Final = frozenset({"p", "p_truth"})
@@ -32,26 +32,12 @@ PARTICLES: Final = frozenset({"p", "p_truth"})
 
 _SEEN: Final = ("e", "mu", "a", "j")
 
-
-def shower_vocabulary(observables: tuple[str, ...] = ()) -> Vocabulary:
-    """Names that expressions on showered events may use.
-
-    Args:
-        observables: Names of observables, known to cuts and efficiencies.
-    """
-    return Vocabulary(
-        numbers=frozenset(observables),
-        particles=frozenset(SINGLE_PARTICLES),
-        collections=frozenset((*_SEEN, "l", *PARTICLES)),
-    )
+COLLECTIONS: Final = (*_SEEN, "l", *PARTICLES)
+"""Lists of objects that expressions may use."""
 
 
 def joined_events(parts: Sequence[FlatParticles]) -> FlatParticles:
-    """Particles of several groups of events, one group after the other.
-
-    Args:
-        parts: The groups, at least one.
-    """
+    """Particles of several groups of events, one group after the other."""
     columns: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("counts", *parts[0].columns)

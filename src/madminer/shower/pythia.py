@@ -1,5 +1,9 @@
 """Pythia 8 over blocks of parton-level events: shower, underlying event, hadrons, decays.
 
+A Les Houches event file is cut into blocks, each a file that Pythia reads. Pythia gets the number
+of each event in the place of its weight, and gives it back with the shower: which events it dropped
+is then known for certain. The weights themselves do not influence the shower; they stay here.
+
 One Pythia is kept for each file, and begins each block with random numbers of its own: an event
 does not depend on which process showered it, nor on the blocks before.
 
@@ -10,22 +14,33 @@ References:
 
 from __future__ import annotations
 
+import importlib
+import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
 
 import awkward as ak
 import numpy as np
 
-from madminer.errors import SimulatorError
+from madminer.errors import DataError, FileFormatError, MissingDependencyError, SimulatorError
 from madminer.io.atomic import temporary_folder
+from madminer.io.lhe import LHEFile
 from madminer.reading.objects import FlatParticles
-from madminer.shower.lhe_blocks import END, LHEBlock
-from madminer.shower.packages import shower_package
 from madminer.typing import FloatArray, IntArray
 
+BLOCK: Final = 250
+"""Events of a block, which has random numbers of its own: other sizes give other events."""
+
+_PACKAGES: Final = {
+    "pythia8mc": "Showers are made",
+    "fastjet": "Jets are clustered",
+    "pyhepmc": "HepMC files are written",
+}
 _SEEDS: Final = 900_000_000  # Pythia takes whole numbers up to here
 _SETTINGS: Final = (
     "Beams:frameType = 4",
@@ -37,18 +52,112 @@ _SETTINGS: Final = (
 _KEPT: Final = 2  # generators in memory, about 50 MB each
 _MILLIMETRES: Final = ("px", "py", "pz", "e")  # as vectors in Pythia name their components
 
+_END: Final = b"</LesHouchesEvents>\n"
+_END_OF_EVENT: Final = b"</event>"
+_GROUP: Final = re.compile(rb"<eventgroup[\s>]")
+_WEIGHTS: Final = re.compile(rb"<(rwgt|weights|mgrwt)\b.*?</\1>\s*", re.DOTALL)
+_DESCRIPTION: Final = re.compile(rb"<(initrwgt)\b.*?</\1>\s*", re.DOTALL)
+_XWGTUP: Final = re.compile(rb"(<event(?:\s[^>]*)?>\s*\S+\s+\S+\s+)(\S+)")
+_IDWTUP: Final = re.compile(rb"(<init(?:\s[^>]*)?>\s*(?:[^\s<]+\s+){8})([^\s<]+)")
+_SHOWN: Final = 100  # bytes in a message
+_AVERAGE: Final = rb"\g<1>-4"  # weights of any size and sign, none of which is used to drop events
+
+
+def shower_package(name: str) -> Any:
+    """Import pythia8mc, fastjet or pyhepmc, when it is first needed.
+
+    Raises:
+        MissingDependencyError: If it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{_PACKAGES[name]} with the package {name}, which is not installed; "
+            f'run: pip install "madminer[shower]"'
+        ) from error
+
 
 @dataclass(frozen=True, slots=True)
 class Generator:
     """What Pythia needs to know for all events of a file.
 
     Args:
-        head: What stands before the events of the file.
+        head: What stands before the events, see `prepared_head`.
         settings: Lines ``name = value``, checked by `check_settings`.
     """
 
     head: bytes
     settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LHEBlock:
+    """Some events as Pythia reads them, with numbers for weights.
+
+    Args:
+        number: Number of the block.
+        first: Number of its first event in the file, counted from 0.
+        n_events: Number of events.
+        text: Their text; the weight of each event is its number in the block, counted from 1.
+    """
+
+    number: int
+    first: int
+    n_events: int
+    text: bytes
+
+
+def prepared_head(file: LHEFile) -> bytes:
+    """What stands before the events of a file, for events with numbers in the place of weights.
+
+    Raises:
+        FileFormatError: If there is no line of beams and weights.
+    """
+    head, n_found = _IDWTUP.subn(_AVERAGE, _DESCRIPTION.sub(b"", file.head()), count=1)
+    if not n_found:
+        raise FileFormatError(
+            f"{file.path}: the <init> block lacks its line of ten numbers, beams and weights. "
+            f"Generate the file again."
+        )
+    return head
+
+
+def lhe_blocks(file: LHEFile, size: int = BLOCK) -> Iterator[LHEBlock]:
+    """Cut a file into blocks of `size` events; the last may have fewer.
+
+    Raises:
+        FileFormatError: If the file is truncated.
+        DataError: If its events are grouped, as terms of a fixed-order calculation are.
+    """
+    events = _events(file)
+    for number in count():
+        texts = list(islice(events, size))
+        if not texts:
+            return
+        numbered = (_numbered(text, position) for position, text in enumerate(texts, 1))
+        yield LHEBlock(number, number * size, len(texts), b"\n".join(numbered) + b"\n")
+
+
+def _events(file: LHEFile) -> Iterator[bytes]:
+    for piece in file.event_texts():
+        if _GROUP.search(piece):
+            raise DataError(
+                f"{file.path} has groups of events, terms of a fixed-order calculation that only "
+                f"make sense together: they cannot be showered. Generate events for a shower."
+            )
+        yield from piece.split(_END_OF_EVENT)[:-1]
+
+
+def _numbered(event: bytes, number: int) -> bytes:
+    """An event with its number in the place of its weight, and without further weights."""
+    found = _XWGTUP.search(event)
+    if found is None:
+        raise FileFormatError(f"An event has no line of six numbers: {event[:_SHOWN]!r}.")
+    rest = event[found.end() :]
+    if b"<" in rest:
+        rest = _WEIGHTS.sub(b"", rest)
+    return b"%s%d.%s%s" % (event[found.start() : found.end(1)], number, rest, _END_OF_EVENT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,11 +193,6 @@ class EventRecords:
         return len(self.counts)
 
     @property
-    def events(self) -> IntArray:
-        """Number of the event of each entry among these events, shape ``(n,)``."""
-        return np.repeat(np.arange(self.n_events), self.counts)
-
-    @property
     def first_mothers(self) -> IntArray:
         """Position among all entries of the first mother of each, shape ``(n,)``."""
         mothers: IntArray = np.repeat(np.cumsum(self.counts) - self.counts, self.counts)
@@ -100,23 +204,35 @@ class EventRecords:
         places = self.particles.vProd
         return np.stack([ak.to_numpy(ak.fill_none(places[k], 0.0)) for k in _MILLIMETRES])
 
+    def select(self, rows: IntArray, momenta: FloatArray | None = None) -> FlatParticles:
+        """Entries in rising order as particles, with other momenta of all entries if given."""
+        ends = np.searchsorted(rows, np.cumsum(self.counts))
+        chosen = (self.momenta if momenta is None else momenta)[:, rows]
+        counts = np.diff(ends, prepend=0)
+        return particles_of_unknown_charge(counts, self.pdgid[rows], chosen, self.mass[rows])
+
     def stable(self) -> FlatParticles:
         """The stable particles, in the order of the record, without their charges."""
-        rows = np.flatnonzero(self.status > 0)
-        ends = np.searchsorted(rows, np.cumsum(self.counts))
-        px, py, pz, energy = self.momenta[:, rows]
-        unknown = np.full(len(rows), np.nan)
-        return FlatParticles(
-            counts=np.diff(ends, prepend=0),
-            pdgid=self.pdgid[rows],
-            px=px,
-            py=py,
-            pz=pz,
-            energy=energy,
-            mass=self.mass[rows],
-            charge=unknown,
-            spin=unknown,
-        )
+        return self.select(np.flatnonzero(self.status > 0))
+
+
+def particles_of_unknown_charge(
+    counts: IntArray, pdgid: IntArray, momenta: FloatArray, mass: FloatArray
+) -> FlatParticles:
+    """Particles of momenta px, py, pz, E in GeV, shape ``(4, n)``."""
+    px, py, pz, energy = momenta
+    unknown = np.full(len(pdgid), np.nan)
+    return FlatParticles(
+        counts=counts,
+        pdgid=pdgid,
+        px=px,
+        py=py,
+        pz=pz,
+        energy=energy,
+        mass=mass,
+        charge=unknown,
+        spin=unknown,
+    )
 
 
 def shower_block(generator: Generator, block: LHEBlock, seed: int) -> EventRecords:
@@ -136,7 +252,7 @@ def shower_block(generator: Generator, block: LHEBlock, seed: int) -> EventRecor
     """
     pythia = _initialised(generator, threading.get_ident())
     with temporary_folder("madminer-shower") as folder:
-        _open(pythia, folder / "events.lhe", generator.head + block.text + END)
+        _open(pythia, folder / "events.lhe", generator.head + block.text + _END)
         pythia.rndm.init(1 + seed % (_SEEDS - 1))
         batch = pythia.nextBatch(block.n_events, "skip")  # without those that fail
     if not len(batch):
@@ -160,7 +276,7 @@ def _initialised(generator: Generator, thread: int) -> Any:  # noqa: ARG001 (one
     for line in (*generator.settings, *_SETTINGS):
         pythia.readString(line)
     with temporary_folder("madminer-shower") as folder:
-        _open(pythia, folder / "events.lhe", generator.head + END)
+        _open(pythia, folder / "events.lhe", generator.head + _END)
     pythia.readString("Beams:newLHEFsameInit = on")  # from now on only events are new
     return pythia
 
@@ -178,17 +294,16 @@ def _open(pythia: Any, file: Path, text: bytes) -> None:
 def _records(batch: Any, block: LHEBlock) -> EventRecords:
     in_block = ak.to_numpy(batch.info.weights[:, 0]).round().astype(np.int64) - 1
     particles = ak.flatten(batch.prt, axis=1)
-    columns = {name: ak.to_numpy(particles[name]) for name in ("id", "status", "m")}
     mothers = [ak.to_numpy(particles[name]) for name in ("mother1", "mother2")]
     momenta = [ak.to_numpy(particles.p[name]) for name in ("px", "py", "pz", "e")]
     return EventRecords(
         numbers=block.first + in_block,
         dropped=block.first + np.setdiff1d(np.arange(block.n_events), in_block),
         counts=ak.to_numpy(ak.num(batch.prt, axis=1)).astype(np.int64),
-        pdgid=columns["id"].astype(np.int64),
-        status=columns["status"].astype(np.int64),
+        pdgid=ak.to_numpy(particles["id"]).astype(np.int64),
+        status=ak.to_numpy(particles["status"]).astype(np.int64),
         mothers=np.stack(mothers, axis=1).astype(np.int64),
         momenta=np.stack(momenta),
-        mass=columns["m"],
+        mass=ak.to_numpy(particles["m"]),
         particles=particles,
     )

@@ -3,31 +3,63 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from concurrent.futures import Executor
-from contextlib import nullcontext
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 from typing import ClassVar, Final
 
+import numpy as np
+
 from madminer.checks import flag, path, random_generator, whole
-from madminer.errors import OptionError
-from madminer.executors import check_executor
+from madminer.errors import DataError, OptionError
+from madminer.executors import check_executor, in_order
 from madminer.expressions import Vocabulary
 from madminer.io.atomic import prepare_target, refuse_same_file
 from madminer.io.lhe import LHEFile, require_event_file
+from madminer.lhe.lhe_reader import final_state
+from madminer.models import AnalysisSetup
+from madminer.progress import ProgressBar, progress_bar
 from madminer.reading.functions import ARGUMENTS
+from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, charges_of
 from madminer.reading.reader import EventReader
-from madminer.reading.weights import check_sample, listed_names
-from madminer.shower.analysis import ShowerAnalysis, analyse_shower_sample, process_pool
+from madminer.reading.results import AnalysedSample, join_selected
+from madminer.reading.selection import SelectedEvents, Selection, select_events
+from madminer.reading.sources import WeightTable, read_weights
+from madminer.reading.weights import Sample, check_sample, listed_names
 from madminer.shower.cards import load_detector
-from madminer.shower.detector import Detector
-from madminer.shower.objects import shower_vocabulary
-from madminer.shower.samples import ShowerSample
-from madminer.shower.settings import PythiaSettings, check_needs_no_matching, check_settings
-from madminer.typing import Seed, StrPath
+from madminer.shower.detector import Detector, MeasuredObjects
+from madminer.shower.hepmc_output import HepMCEvents, hepmc_file, hepmc_text
+from madminer.shower.objects import COLLECTIONS, PARTICLES, ShowerObjects, joined_events
+from madminer.shower.particle_level import hadron_level, parton_level
+from madminer.shower.pythia import Generator, LHEBlock, lhe_blocks, prepared_head, shower_block
+from madminer.shower.pythia_settings import PythiaSettings, check_needs_no_matching, check_settings
+from madminer.typing import IntArray, Seed, StrPath
 
 _SEEDS: Final = 1 << 31
+_AHEAD: Final = 16  # blocks that wait for their turn
+_TOGETHER: Final = 8  # blocks whose observables are evaluated at once
+_SHOWN: Final = 10  # numbers in a message
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowerSample(Sample):
+    """A sample of parton-level events.
+
+    Args:
+        is_showered: Whether Pythia showers them; else each parton is a jet.
+        settings: Lines ``name = value`` for Pythia.
+        hepmc: File for the showered events; None for none.
+    """
+
+    is_showered: bool = True
+    settings: tuple[str, ...] = ()
+    hepmc: Path | None = None
 
 
 class ShowerReader(EventReader):
@@ -82,7 +114,11 @@ class ShowerReader(EventReader):
         Args:
             observables: Names of observables, known to cuts and efficiencies.
         """
-        return shower_vocabulary(observables)
+        return Vocabulary(
+            numbers=frozenset(observables),
+            particles=frozenset(SINGLE_PARTICLES),
+            collections=frozenset(COLLECTIONS),
+        )
 
     def add_sample(
         self,
@@ -198,7 +234,7 @@ class ShowerReader(EventReader):
         number = whole(n_processes, "n_processes", 1)
         check_executor(executor)
         self._forget_results(reference_benchmark)
-        analysis = ShowerAnalysis(
+        analysis = _Analysis(
             setup=self.setup,
             selection=self._selection(),
             detector=self._detector,
@@ -206,9 +242,9 @@ class ShowerReader(EventReader):
         )
         seeds = random_generator(seed).integers(_SEEDS, size=len(self.samples)).tolist()
         logger.info("Showering %d samples", len(self.samples))
-        with process_pool(number) if executor is None else nullcontext(executor) as pool:
+        with _process_pool(number) if executor is None else nullcontext(executor) as pool:
             samples = zip(self._shower_samples, seeds, strict=True)
-            self._keep([analyse_shower_sample(s, analysis, n, pool) for s, n in samples])
+            self._keep([analysis.analyse(sample, seed, pool) for sample, seed in samples])
 
     def save(self, filename_out: StrPath, shuffle: bool = True, *, seed: Seed = None) -> None:  # noqa: D102
         for sample in self._shower_samples:
@@ -218,3 +254,197 @@ class ShowerReader(EventReader):
 
     def _declared(self) -> list[tuple[str, object]]:
         return [*super()._declared(), ("detector", self._detector)]
+
+
+@contextmanager
+def _process_pool(n_processes: int) -> Iterator[Executor | None]:
+    """Processes for the blocks; none for one process, which is this one."""
+    if n_processes == 1:
+        yield None
+        return
+    context = multiprocessing.get_context("spawn")  # threads of other libraries do not survive fork
+    with ProcessPoolExecutor(n_processes, mp_context=context) as pool:
+        yield pool
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Block:
+    """Events of a block after the detector.
+
+    Args:
+        numbers: Their numbers in the Les Houches event file, from 0, shape ``(n_events,)``.
+        dropped: Numbers of the events for which Pythia failed.
+        measured: What the detector gives.
+        particles: All stable particles; None if nothing needs them.
+        hepmc: The events as a HepMC file, if one is written.
+    """
+
+    numbers: IntArray
+    dropped: IntArray
+    measured: MeasuredObjects
+    particles: FlatParticles | None
+    hepmc: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Job:
+    """The work on one block of events, in any process."""
+
+    generator: Generator
+    block: LHEBlock
+    detector: Detector
+    seed: int  # of the sample
+    keeps_particles: bool
+    hepmc: HepMCEvents | None  # weights of the events of the block
+
+    def run(self) -> _Block:
+        """Shower, cluster, measure."""
+        shower_seed, detector_seed = _seeds(self.seed, self.block.number)
+        records = shower_block(self.generator, self.block, shower_seed)
+        true = hadron_level(
+            records,
+            radius=self.detector.jet_radius,
+            jet_pt_min=self.detector.least_jet_pt,
+            pt_min=self.detector.least_pt,
+            cone=self.detector.isolation_cone,
+        )
+        text = b""
+        if self.hepmc is not None:
+            rows = records.numbers - self.block.first
+            text = hepmc_text(records, replace(self.hepmc, weights=self.hepmc.weights[rows]))
+        particles = None
+        if self.keeps_particles:
+            particles = replace(true.particles, charge=charges_of(true.particles.pdgid))
+        return _Block(
+            numbers=records.numbers,
+            dropped=records.dropped,
+            measured=self.detector.measure(true, np.random.default_rng(detector_seed)),
+            particles=particles,
+            hepmc=text,
+        )
+
+
+def _seeds(seed: int, number: int) -> tuple[int, int]:
+    """Seeds of the shower and of the detector, for each block of each sample others."""
+    shower, detector = np.random.SeedSequence([seed, number]).generate_state(2, np.uint64)
+    return int(shower), int(detector)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Analysis:
+    """What is done with every sample."""
+
+    setup: AnalysisSetup
+    selection: Selection
+    detector: Detector
+    reference: str
+
+    def analyse(self, sample: ShowerSample, seed: int, executor: Executor | None) -> AnalysedSample:
+        """Shower a sample block by block, measure, evaluate, select and normalise."""
+        table = read_weights(sample, self.setup)  # the file is then known to be complete
+        n_events = len(table.nominal)
+        if sample.is_showered:
+            blocks = self._showered(sample, table, seed, executor)
+        else:
+            blocks = self._partons(sample, seed)
+        parts: list[SelectedEvents] = []
+        dropped: list[int] = []
+        bar = progress_bar(n_events, f"showering {sample.path.name}", unit=" events")
+        with closing(bar):
+            counted = _counted(blocks, bar)
+            while several := list(islice(counted, _TOGETHER)):
+                block = _joined(several)
+                weights = table.at_benchmarks(block.numbers, self.reference)
+                objects = ShowerObjects(block.measured, block.particles)
+                parts.append(select_events(self.selection, objects, weights, self.reference))
+                dropped += block.dropped.tolist()
+        if dropped:
+            logger.warning(
+                "%s: Pythia failed for %d of %d events, with %g pb, which are left out; their "
+                "numbers in the file, from 0, are %s%s.",
+                sample.path,
+                len(dropped),
+                n_events,
+                table.factor * float(table.nominal[dropped].sum()),
+                dropped[:_SHOWN],
+                " ..." if len(dropped) > _SHOWN else "",
+            )
+        return join_selected(parts, table.nuisances, table.factor * sample.k_factor)
+
+    def _showered(
+        self, sample: ShowerSample, table: WeightTable, seed: int, executor: Executor | None
+    ) -> Iterator[_Block]:
+        """Blocks in order, also written to the HepMC file."""
+        file = LHEFile(sample.path)
+        generator = Generator(prepared_head(file), sample.settings)
+        section = table.factor * float(table.nominal.sum())
+        error = table.factor * float(np.sqrt(np.sum(table.nominal**2)))
+
+        def described(block: LHEBlock) -> HepMCEvents | None:
+            if sample.hepmc is None:
+                return None
+            rows = slice(block.first, block.first + block.n_events)
+            weights = np.column_stack([table.nominal[rows], table.weights.matrix[rows]])
+            return HepMCEvents(table.weights.names, weights, section, error)
+
+        jobs = (
+            _Job(
+                generator=generator,
+                block=block,
+                detector=self.detector,
+                seed=seed,
+                keeps_particles=not PARTICLES.isdisjoint(self.selection.names),
+                hepmc=described(block),
+            )
+            for block in lhe_blocks(file)
+        )
+        with nullcontext() if sample.hepmc is None else hepmc_file(sample.hepmc) as append:
+            for block in in_order(_Job.run, jobs, executor, ahead=_AHEAD):
+                if append is not None:
+                    append(block.hepmc)
+                yield block
+
+    def _partons(self, sample: ShowerSample, seed: int) -> Iterator[_Block]:
+        """Events of the matrix element, with one seed for each part of the file."""
+        first = 0
+        for number, events in enumerate(LHEFile(sample.path).events()):
+            particles = final_state(events)
+            columns = (particles.px, particles.py, particles.pz, particles.energy)
+            if not np.all(np.isfinite(columns)):
+                raise DataError(
+                    f"{sample.path} has momenta that are not finite. Remove these events or "
+                    f"generate the sample again."
+                )
+            true = parton_level(
+                particles, pt_min=self.detector.least_pt, cone=self.detector.isolation_cone
+            )
+            rng = np.random.default_rng(_seeds(seed, number)[1])
+            yield _Block(
+                numbers=np.arange(first, first + events.n_events),
+                dropped=np.empty(0, dtype=np.int64),
+                measured=self.detector.measure(true, rng),
+                particles=true.particles,
+            )
+            first += events.n_events
+
+
+def _counted(blocks: Iterator[_Block], bar: ProgressBar) -> Iterator[_Block]:
+    for block in blocks:
+        bar.update(len(block.numbers) + len(block.dropped))
+        yield block
+
+
+def _joined(parts: Sequence[_Block]) -> _Block:
+    """Blocks as one, without their HepMC texts: expressions cost as much for few events."""
+    stable = [part.particles for part in parts if part.particles is not None]
+    measured = [part.measured for part in parts]
+    objects = {
+        name: joined_events([part.objects[name] for part in measured])
+        for name in measured[0].objects
+    }
+    return _Block(
+        numbers=np.concatenate([part.numbers for part in parts]),
+        dropped=np.concatenate([part.dropped for part in parts]),
+        measured=MeasuredObjects(objects, np.concatenate([p.met for p in measured], axis=1)),
+        particles=joined_events(stable) if stable else None,
+    )

@@ -10,7 +10,7 @@ from typing import Any, Final
 from madminer.checks import path, refusal, text
 from madminer.errors import DataError, MissingFileError, OptionError
 from madminer.io.lhe import LHEHeader
-from madminer.shower.packages import shower_package
+from madminer.shower.pythia import shower_package
 from madminer.typing import StrPath
 
 PythiaSettings = Mapping[str, bool | float | str]
