@@ -124,7 +124,10 @@ def test_benchmarks_at_once(miner: MadMiner) -> None:
         (lambda m: m.add_parameter("dim6", 3, morphing_max_power=1.5), "morphing_max_power must"),
         (lambda m: m.add_parameter("dim6", "x"), "lha_id must be a whole number"),
         (lambda m: m.add_parameter("dim6", 3, parameter_range=(1.0, 0.0)), "low < high"),
-        (lambda m: m.add_parameter("dim6", 3, parameter_range=(1.0,)), r"needs a range \(low"),
+        (
+            lambda m: m.add_parameter("dim6", 3, parameter_range=(1.0,)),
+            r"parameter_range must be a pair of finite numbers \(low",
+        ),
         (lambda m: m.set_parameters([("dim6",)]), "a list of pairs"),
         (lambda m: m.set_parameters([3]), "a list of pairs"),
         (lambda m: m.add_benchmark({"CWL2": 0.0, "CPWL2": 0.0}, "sm"), "already is a benchmark"),

@@ -173,7 +173,7 @@ def test_parts_of_the_events_give_the_same(
 ) -> None:
     compiled = compile_expression(text, VOCABULARY)
     expected = compiled.evaluate(events.part(0, 2000)).values
-    monkeypatch.setattr("madminer.expressions.evaluate._MOST_VALUES", 20_000)
+    monkeypatch.setattr("madminer.expressions.expression._MOST_VALUES", 20_000)
     np.testing.assert_array_equal(compiled.evaluate(events).values, expected)
 
 

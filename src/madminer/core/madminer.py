@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 
-from madminer.checks import flag, path, real, shown, text, whole
-from madminer.core.finite_differences import shift_benchmarks
-from madminer.core.morphing import complete_basis
+from madminer.checks import flag, interval, path, shown, text, whole
+from madminer.core.benchmarks import complete_basis, make_benchmark, shift_benchmarks
 from madminer.core.systematics import MOST_BYTES, clean_name, make_systematic
 from madminer.errors import MorphingError, SetupError
 from madminer.expressions import compile_transform
@@ -33,7 +32,6 @@ from madminer.models import (
     MorphingSetup,
     Systematic,
 )
-from madminer.models.tables import setup_html, setup_tables
 from madminer.morphing import PhysicsMorpher
 from madminer.options import takes
 from madminer.text import shortened
@@ -44,13 +42,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_ID = 2**62
-"""Largest entry of a block that event files can hold, roughly."""
-
-MOST_POWERS = 100
-"""Largest power of a parameter; the amplitudes of one process have less than ten."""
+MOST_ID = 2**62  # what event files can hold, roughly
+MOST_POWERS = 100  # the amplitudes of one process have less than ten
 
 BenchmarkValues = Mapping[str, float] | Benchmark
+
+_TEMPLATE, _CONFIGURATION = "param_card_template_file", "configuration_file"
+"""Options of MadGraph's runs behind which the arguments of the methods stand."""
 
 
 class MadMiner:
@@ -82,8 +80,12 @@ class MadMiner:
 
     def __init__(self) -> None:
         self.parameters: dict[str, AnalysisParameter] = {}
-        self.benchmarks: dict[str, Benchmark] = {}
         self.systematics: dict[str, Systematic] = {}
+        self._forget_benchmarks()
+
+    def _forget_benchmarks(self) -> None:
+        """Without benchmarks there is neither a morphing nor are there finite differences."""
+        self.benchmarks: dict[str, Benchmark] = {}
         self.morpher: PhysicsMorpher | None = None
         self.export_morphing = False
         self.finite_difference_benchmarks: dict[str, FiniteDiffBenchmark] = {}
@@ -103,10 +105,10 @@ class MadMiner:
         return f"MadMiner: {'; '.join(parts)}"
 
     def __rich__(self) -> Group:
-        return setup_tables(self.setup)
+        return self.setup.__rich__()
 
     def _repr_html_(self) -> str:
-        return setup_html(self.setup)
+        return self.setup._repr_html_()
 
     @property
     def setup(self) -> AnalysisSetup:
@@ -115,11 +117,21 @@ class MadMiner:
         Raises:
             SetupError: If its parts do not fit together.
         """
+        morphing = differences = None
+        if self.morpher is not None and self.export_morphing:
+            components, matrix = self.morpher.components, self.morpher.morphing_matrix
+            if components is None or matrix is None:
+                raise MorphingError("The morpher has no basis. Call set_morphing.")
+            morphing = MorphingSetup(components.copy(), matrix.copy())
+        if self.finite_difference_benchmarks:
+            differences = FiniteDifferences(
+                dict(self.finite_difference_benchmarks), self.finite_difference_epsilon
+            )
         return AnalysisSetup(
             parameters=dict(self.parameters),
             benchmarks=dict(self.benchmarks),
-            morphing=self._morphing_setup(),
-            finite_differences=self._finite_differences(),
+            morphing=morphing,
+            finite_differences=differences,
             systematics=dict(self.systematics),
         )
 
@@ -163,10 +175,15 @@ class MadMiner:
             max_power=whole(
                 morphing_max_power, "morphing_max_power", high=MOST_POWERS, error=SetupError
             ),
-            val_range=_range_of(name, parameter_range),
+            val_range=interval(parameter_range, "parameter_range", error=SetupError),
             transform=param_card_transform,
         )
-        self._check_lha_entry(parameter)
+        for other in self.parameters.values():
+            if (other.lha_block.lower(), other.lha_id) == (lha_block.lower(), lha_id):
+                raise SetupError(
+                    f"Parameter {name!r} has the entry {lha_id} of block {lha_block!r}, which "
+                    f"belongs to parameter {other.name!r} already. Give each its own entry."
+                )
         self._forget_benchmarks()
         self.parameters[name] = parameter
         logger.info("Added parameter %s (block %s, id %s)", name, lha_block, lha_id)
@@ -183,26 +200,18 @@ class MadMiner:
             SetupError: If names are repeated or an entry is of another form.
         """
         new = MadMiner()
-        _check_collection(parameters, "Parameters")
-        entries = parameters.values() if isinstance(parameters, Mapping) else parameters
-        for entry in entries:
+        for name, entry in _entries(parameters, "Parameters"):
             if isinstance(entry, AnalysisParameter):
-                new.add_parameter(
-                    lha_block=entry.lha_block,
-                    lha_id=entry.lha_id,
-                    parameter_name=entry.name,
-                    param_card_transform=entry.transform,
-                    morphing_max_power=entry.max_power,
-                    parameter_range=entry.val_range,
-                )
-            elif isinstance(parameters, Mapping):
-                raise SetupError(
-                    f"A dict of parameters has values of the type AnalysisParameter, got "
-                    f"{entry!r}. Give pairs (lha_block, lha_id) as a list, or call add_parameter "
-                    f"with a name."
-                )
+                form = entry.transform, entry.max_power, entry.val_range
+                new.add_parameter(entry.lha_block, entry.lha_id, entry.name, *form)
+            elif name is None and isinstance(entry, Sequence) and len(entry) == 2:
+                new.add_parameter(*entry)
             else:
-                new.add_parameter(*_lha_entry(entry))
+                raise SetupError(
+                    f"Parameters are set as a list of pairs (lha_block, lha_id) or as a dict of "
+                    f"values of the type AnalysisParameter, got {shown(entry)}. Add those with "
+                    f"other names by add_parameter."
+                )
         self._forget_benchmarks()
         self.parameters = new.parameters
 
@@ -230,28 +239,12 @@ class MadMiner:
         if isinstance(parameter_values, Benchmark):
             benchmark_name = benchmark_name or parameter_values.name
             parameter_values = parameter_values.values
-        if not isinstance(parameter_values, Mapping):
-            raise SetupError(
-                f"A benchmark is given as a dict {{parameter: value}}, got "
-                f"{shown(parameter_values)}."
-            )
         name = f"benchmark_{len(self.benchmarks)}" if benchmark_name is None else benchmark_name
-        text(name, "The benchmark's name", MOST_BYTES, error=SetupError)
+        benchmark = make_benchmark(name, parameter_values, self.parameters)
         if name in self.benchmarks:
             raise SetupError(f"There already is a benchmark {name!r}. Choose another name.")
-        if set(parameter_values) != set(self.parameters):
-            raise SetupError(
-                f"Benchmark {name!r} must give a value for exactly the parameters "
-                f"{list(self.parameters)}, got {list(parameter_values)}. (Spaces and hyphens in "
-                f"names of parameters became underscores.)"
-            )
-        values = {
-            parameter: real(value, f"{parameter} of benchmark {name!r}", error=SetupError)
-            for parameter in self.parameters
-            for value in (parameter_values[parameter],)
-        }
-        self.benchmarks[name] = Benchmark(name, values)
-        logger.log(level, "Added benchmark %s %s", name, values)
+        self.benchmarks[name] = benchmark
+        logger.log(level, "Added benchmark %s %s", name, benchmark.values)
 
     def set_benchmarks(
         self,
@@ -270,13 +263,8 @@ class MadMiner:
         """
         new = MadMiner()
         new.parameters = self.parameters
-        _check_collection(benchmarks, "Benchmarks")
-        if isinstance(benchmarks, Mapping):
-            for name, values in benchmarks.items():
-                new.add_benchmark(values, name, verbose=verbose)
-        else:
-            for values in benchmarks:
-                new.add_benchmark(values, verbose=verbose)
+        for name, values in _entries(benchmarks, "Benchmarks"):
+            new.add_benchmark(values, name, verbose)
         self._forget_benchmarks()
         self.benchmarks = new.benchmarks
 
@@ -409,13 +397,7 @@ class MadMiner:
         self.systematics[systematic.name] = systematic
         logger.info("Added systematic %s", systematic)
 
-    @takes(
-        RunOptions,
-        after={
-            "run_card_file": "param_card_template_file",
-            "sample_benchmark": "configuration_file",
-        },
-    )
+    @takes(RunOptions, after={"run_card_file": _TEMPLATE, "sample_benchmark": _CONFIGURATION})
     def run(
         self,
         *,
@@ -449,13 +431,7 @@ class MadMiner:
         benchmarks = None if benchmark is None else [benchmark]
         return run_madgraph(self.setup, [run_card_file], benchmarks, RunOptions(**options))
 
-    @takes(
-        RunOptions,
-        after={
-            "run_card_files": "param_card_template_file",
-            "sample_benchmarks": "configuration_file",
-        },
-    )
+    @takes(RunOptions, after={"run_card_files": _TEMPLATE, "sample_benchmarks": _CONFIGURATION})
     def run_multiple(
         self,
         *,
@@ -477,16 +453,12 @@ class MadMiner:
         Raises:
             MadMinerError: As `run` does.
         """
-        given = RunOptions(**options)
-        return run_madgraph(self.setup, run_card_files, sample_benchmarks, given)
+        return run_madgraph(self.setup, run_card_files, sample_benchmarks, RunOptions(**options))
 
     @takes(
         RunOptions,
         without=("only_prepare_script", "resume", "overwrite", "executor"),
-        after={
-            "run_card_files": "param_card_template_file",
-            "sample_benchmarks": "configuration_file",
-        },
+        after={"run_card_files": _TEMPLATE, "sample_benchmarks": _CONFIGURATION},
     )
     def plan_runs(
         self,
@@ -579,7 +551,11 @@ class MadMiner:
         """
         setup = read_setup(path(filename))
         morphing = None if flag(disable_morphing, "disable_morphing") else setup.morphing
-        morpher = None if morphing is None else _restored_morpher(setup, morphing)
+        morpher = None
+        if morphing is not None:
+            morpher = PhysicsMorpher(parameters_from_madminer=setup.parameters)
+            morpher.set_components(morphing.components)
+            morpher.set_basis(setup.physical_benchmarks, morphing_matrix=morphing.matrix)
         self._forget_benchmarks()
         self.parameters = dict(setup.parameters)
         self.benchmarks = setup.physical_benchmarks
@@ -606,15 +582,6 @@ class MadMiner:
         write_setup(path(filename), self.setup)
         logger.info("Saved %s to %s", self, filename)
 
-    def _check_lha_entry(self, new: AnalysisParameter) -> None:
-        for other in self.parameters.values():
-            if (other.lha_block.lower(), other.lha_id) == (new.lha_block.lower(), new.lha_id):
-                raise SetupError(
-                    f"Parameter {new.name!r} has the entry {new.lha_id} of block "
-                    f"{new.lha_block!r}, which belongs to parameter {other.name!r} already. Give "
-                    f"each its own entry."
-                )
-
     def _check_not_finished(self, call: str) -> None:
         if self.finite_difference_benchmarks:
             raise SetupError(
@@ -623,57 +590,10 @@ class MadMiner:
                 f"morphing, and call finite_differences at the end."
             )
 
-    def _forget_benchmarks(self) -> None:
-        self.benchmarks = {}
-        self.morpher = None
-        self.export_morphing = False
-        self.finite_difference_benchmarks = {}
-        self.finite_difference_epsilon = 0.0
 
-    def _morphing_setup(self) -> MorphingSetup | None:
-        morpher = self.morpher
-        if morpher is None or not self.export_morphing:
-            return None
-        if morpher.components is None or morpher.morphing_matrix is None:
-            raise MorphingError("The morpher has no basis. Call set_morphing.")
-        return MorphingSetup(morpher.components.copy(), morpher.morphing_matrix.copy())
-
-    def _finite_differences(self) -> FiniteDifferences | None:
-        if not self.finite_difference_benchmarks:
-            return None
-        return FiniteDifferences(
-            dict(self.finite_difference_benchmarks), self.finite_difference_epsilon
-        )
-
-
-def _range_of(name: str, ends: Any) -> tuple[float, float]:
-    """Lower and upper end; that they are finite and increase is checked by the parameter."""
-    is_array = isinstance(ends, np.ndarray) and ends.ndim == 1
-    if not (is_array or isinstance(ends, list | tuple)) or len(ends) != 2:
-        raise SetupError(f"Parameter {name!r} needs a range (low, high), got {shown(ends)}.")
-    low, high = (real(end, "parameter_range", error=SetupError) for end in ends)
-    return low, high
-
-
-def _lha_entry(entry: tuple[str, int]) -> tuple[str, int]:
-    try:
-        block, lha_id = entry
-    except (TypeError, ValueError) as error:
-        raise SetupError(
-            f"Parameters are set as a dict of AnalysisParameter or a list of pairs (lha_block, "
-            f"lha_id), got the entry {shown(entry)}."
-        ) from error
-    return block, lha_id
-
-
-def _check_collection(value: object, what: str) -> None:
-    is_scalar = isinstance(value, np.ndarray) and value.ndim == 0
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable) or is_scalar:
-        raise SetupError(f"{what} are set as a dictionary or a list, got {shown(value)}.")
-
-
-def _restored_morpher(setup: AnalysisSetup, morphing: MorphingSetup) -> PhysicsMorpher:
-    morpher = PhysicsMorpher(parameters_from_madminer=setup.parameters)
-    morpher.set_components(morphing.components)
-    morpher.set_basis(setup.physical_benchmarks, morphing_matrix=morphing.matrix)
-    return morpher
+def _entries(values: Any, what: str) -> Iterable[tuple[Any, Any]]:
+    """Names, None in a list, and values."""
+    is_scalar = isinstance(values, np.ndarray) and values.ndim == 0
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or is_scalar:
+        raise SetupError(f"{what} are set as a dictionary or a list, got {shown(values)}.")
+    return values.items() if isinstance(values, Mapping) else ((None, value) for value in values)

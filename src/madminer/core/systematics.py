@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Container, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from madminer.errors import SetupError
 from madminer.models import Systematic, SystematicScale, SystematicType
 
 logger = logging.getLogger(__name__)
+
+Kinds = TypeVar("Kinds", SystematicType, SystematicScale)
 
 MOST_BYTES = 256
 """Longest name that event files can hold, in UTF-8."""
@@ -45,18 +47,6 @@ def make_systematic(
 ) -> Systematic:
     """Make a systematic uncertainty from the arguments of `MadMiner.add_systematics`.
 
-    Args:
-        effect: "norm", "scale" or "pdf".
-        name: Unique name, in which spaces and hyphens become underscores; None: ``<effect>_<i>``.
-        taken: Names that other systematics have.
-        norm_variation: Factor on all weights at nu = 1.
-        scale: "mu", "muf" or "mur".
-        scale_variations: Factors on the scale; the last belongs to nu = 1, the first to nu = -1.
-        pdf_variation: Name or LHAPDF number of the set of parton densities.
-
-    Returns:
-        The systematic uncertainty.
-
     Raises:
         SetupError: If the name is taken, or an argument that the effect needs is not allowed.
 
@@ -65,20 +55,25 @@ def make_systematic(
         ...     scale_variations=(0.5, 2.0), pdf_variation="CT10").value
         '0.5,2.0'
     """
-    kind = _kind(effect)
-    name = _free_name(kind, taken) if name is None else clean_name(name)
+    kind = _member(SystematicType, effect, "The effect of a systematic", "'norm', 'scale' or 'pdf'")
+    if name is None:
+        name = next(free for i in count() if (free := f"{kind.value}_{i}") not in taken)
+    name = clean_name(name)
     if name in taken:
         raise SetupError(f"There already is a systematic {name!r}. Choose another name.")
     if kind is SystematicType.NORM:
         return Systematic(name, kind, _norm_factor(norm_variation))
     if kind is SystematicType.PDF:
         return Systematic(name, kind, _pdf_set(pdf_variation))
-    return Systematic(name, kind, _scale_factors(scale_variations), _scale(scale))
+    varied = _member(SystematicScale, scale, "scale", "'mu', 'muf' or 'mur'")
+    return Systematic(name, kind, _scale_factors(scale_variations), varied)
 
 
-def _free_name(kind: SystematicType, taken: Container[str]) -> str:
-    names = (f"{kind.value}_{i}" for i in count())
-    return next(name for name in names if name not in taken)
+def _member(kinds: type[Kinds], value: str, name: str, expected: str) -> Kinds:
+    try:
+        return kinds.from_str(value)
+    except (AttributeError, TypeError, ValueError):
+        raise refusal(name, expected, value, SetupError) from None
 
 
 def _pdf_set(variation: str | int) -> str:
@@ -111,21 +106,6 @@ def _norm_factor(variation: float) -> float:
             1.0 + factor,
         )
     return factor
-
-
-def _kind(effect: str) -> SystematicType:
-    try:
-        return SystematicType.from_str(effect)
-    except (AttributeError, TypeError, ValueError):
-        expected = "'norm', 'scale' or 'pdf'"
-        raise refusal("The effect of a systematic", expected, effect, SetupError) from None
-
-
-def _scale(scale: str) -> SystematicScale:
-    try:
-        return SystematicScale.from_str(scale)
-    except (AttributeError, TypeError, ValueError):
-        raise refusal("scale", "'mu', 'muf' or 'mur'", scale, SetupError) from None
 
 
 def _scale_factors(variations: Any) -> str:

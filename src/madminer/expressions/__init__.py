@@ -7,10 +7,10 @@ functions of whole columns of events; nothing is ever handed to the interpreter.
 from __future__ import annotations
 
 from madminer.expressions.columns import PARTICLE_FIELDS, ParticleArray, make_particles
-from madminer.expressions.evaluate import EventNamespace
 from madminer.expressions.expression import (
     CompiledExpression,
     Evaluated,
+    EventNamespace,
     compile_expression,
     compile_observable_expression,
     compile_transform,

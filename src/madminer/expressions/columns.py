@@ -1,26 +1,22 @@
-r"""Values of expressions as columns: particles, and lists of numbers or particles.
-
-A row is an event, or an element of a list inside a comprehension. Numbers are plain float64
-arrays. *Undefined* is not-a-number in numbers and particles, and a count of -1 in lists: it
-spreads along a row and never from row to row.
-
-**Kinematics of four-momenta: pure functions of arrays, units GeV and radians.**
-
-Conventions: the beam is along z, :math:`\phi \in (-\pi, \pi]`, and masses of spacelike momenta
-are negative, :math:`m = \mathrm{sign}(m^2)\sqrt{|m^2|}` (as in the package *vector*). Where a
-quantity does not exist (the pseudorapidity along the beam) the result is not finite.
-
-**Records of particles: four-momentum, charge, code, spin and tags, columnar.**
+r"""Particles and lists as columns: awkward records from outside, plain arrays inside.
 
 A collection of particles is an awkward array of records named ``Momentum4D``, so that every
 property and method of the package *vector* works on it; in addition ``+`` and ``-`` between
 particles carry the charge and the tags along.
+
+Expressions see them row by row. A row is an event, or an element of a list inside a comprehension.
+Numbers are plain float64 arrays. *Undefined* is not-a-number in numbers and particles, and a count
+of -1 in lists: it spreads along a row and never from row to row.
+
+Units are GeV and radians, the beam is along z, and :math:`\phi \in (-\pi, \pi]`. Where a quantity
+does not exist (the pseudorapidity along the beam) it is not finite, hence undefined.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import awkward as ak
@@ -31,113 +27,13 @@ from numpy.typing import ArrayLike, NDArray
 from madminer.errors import ShapeError
 from madminer.typing import FloatArray, IntArray
 
-
-def transverse_momentum(px: FloatArray, py: FloatArray) -> FloatArray:
-    """Momentum orthogonal to the beam, :math:`p_T = (p_x^2 + p_y^2)^{1/2}`."""
-    return np.hypot(px, py)
-
-
-def azimuth(px: FloatArray, py: FloatArray) -> FloatArray:
-    r"""Azimuthal angle in :math:`(-\pi, \pi]`."""
-    angle: FloatArray = np.arctan2(py + 0.0, px)  # + 0.0 turns -0.0 into 0.0, hence -pi into pi
-    return angle
-
-
-def pseudorapidity(px: FloatArray, py: FloatArray, pz: FloatArray) -> FloatArray:
-    r"""Pseudorapidity :math:`\eta = \mathrm{arsinh}(p_z / p_T)`, infinite along the beam."""
-    eta: FloatArray = np.arcsinh(pz / np.hypot(px, py))
-    return eta
-
-
-def rapidity(pz: FloatArray, energy: FloatArray) -> FloatArray:
-    r"""Rapidity :math:`y = \frac{1}{2} \ln \frac{E + p_z}{E - p_z}`."""
-    y: FloatArray = 0.5 * np.log((energy + pz) / (energy - pz))
-    return y
-
-
-def invariant_mass(
-    px: FloatArray, py: FloatArray, pz: FloatArray, energy: FloatArray
-) -> FloatArray:
-    r"""Mass :math:`m = \mathrm{sign}(m^2) \sqrt{|m^2|}` with :math:`m^2 = E^2 - \vec p^2`."""
-    squared = energy**2 - (px**2 + py**2 + pz**2)
-    mass: FloatArray = np.copysign(np.sqrt(np.abs(squared)), squared)
-    return mass
-
-
-def azimuthal_difference(first: FloatArray, second: FloatArray) -> FloatArray:
-    r"""Difference of two azimuthal angles, :math:`\phi_1 - \phi_2` in :math:`(-\pi, \pi]`.
-
-    Args:
-        first: Angles in radians, any shape.
-        second: Angles in radians, same shape.
-
-    Returns:
-        Differences in radians, same shape.
-
-    Examples:
-        >>> float(azimuthal_difference(np.array(3.0), np.array(-3.0)))
-        -0.28318530717958623
-    """
-    difference = first - second
-    return difference - 2.0 * np.pi * np.ceil((difference - np.pi) / (2.0 * np.pi))
-
-
-def angular_distance(delta_eta: FloatArray, delta_phi: FloatArray) -> FloatArray:
-    r"""Distance :math:`\Delta R = (\Delta\eta^2 + \Delta\phi^2)^{1/2}`."""
-    return np.hypot(delta_eta, delta_phi)
-
-
-def boosted(
-    momentum: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
-    velocity: tuple[FloatArray, FloatArray, FloatArray],
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    r"""Four-momenta after an active boost: a particle at rest then moves with `velocity`.
-
-    .. math::
-
-        E' = \gamma (E + \vec\beta \cdot \vec p), \qquad
-        \vec p' = \vec p + \left(\frac{\gamma^2}{1 + \gamma} \vec\beta \cdot \vec p
-        + \gamma E\right) \vec\beta
-
-    Args:
-        momentum: Components (px, py, pz, E) in GeV, each of shape ``(n,)``.
-        velocity: Components of :math:`\vec\beta` in units of the speed of light, each of shape
-            ``(n,)``; not finite results at and above the speed of light.
-
-    Returns:
-        Components (px, py, pz, E), each of shape ``(n,)``.
-
-    Examples:
-        >>> [float(p) for p in boosted((0.0, 0.0, 0.0, 4.0), (0.0, 0.0, 0.6))]
-        [0.0, 0.0, 3.0, 5.0]
-    """
-    px, py, pz, energy = momentum
-    bx, by, bz = velocity
-    gamma = 1.0 / np.sqrt(1.0 - (bx**2 + by**2 + bz**2))
-    along = bx * px + by * py + bz * pz
-    factor = gamma**2 / (1.0 + gamma) * along + gamma * energy
-    return px + factor * bx, py + factor * by, pz + factor * bz, gamma * (energy + along)
-
-
 ParticleArray: TypeAlias = ak.Array
 """Awkward array of particles: type ``n * Momentum4D`` or ``n * var * Momentum4D``."""
 
-PARTICLE_FIELDS: Final = (
-    "px",
-    "py",
-    "pz",
-    "E",
-    "charge",
-    "pdgid",
-    "spin",
-    "b_tag",
-    "tau_tag",
-    "t_tag",
-)
+MOMENTUM: Final = ("px", "py", "pz", "E")
+TAGS: Final = ("b_tag", "tau_tag", "t_tag")
+PARTICLE_FIELDS: Final = (*MOMENTUM, "charge", "pdgid", "spin", *TAGS)
 """Fields of a particle record; momenta and energy in GeV, charge in units of the positron's."""
-
-_MOMENTUM: Final = ("px", "py", "pz", "E")
-_TAGS: Final = ("b_tag", "tau_tag", "t_tag")
 
 
 def make_particles(
@@ -181,37 +77,26 @@ def make_particles(
         >>> jets.pt.tolist()
         [[5.0, 2.0], []]
     """
-    momenta = {"px": px, "py": py, "pz": pz, "E": energy}
-    columns: dict[str, NDArray[Any]] = {
-        name: np.asarray(values, dtype=np.float64) for name, values in momenta.items()
-    }
-    shape = columns["px"].shape
-    columns["charge"] = _column(charge, np.float64, shape)
-    columns["pdgid"] = _column(pdgid, np.int64, shape)
-    columns["spin"] = _column(spin, np.float64, shape)
-    for name, tag in zip(_TAGS, (b_tag, tau_tag, t_tag), strict=True):
-        columns[name] = _column(tag, np.bool_, shape)
-    _check_columns(columns, counts)
-    particles = ak.zip(columns, depth_limit=1, with_name="Momentum4D", behavior=PARTICLE_BEHAVIOR)
-    return particles if counts is None else ak.unflatten(particles, counts)
-
-
-def _column(values: ArrayLike, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    column: NDArray[Any] = np.asarray(values, dtype=dtype)
-    return np.broadcast_to(column, shape) if column.ndim == 0 else column
-
-
-def _check_columns(columns: dict[str, NDArray[Any]], counts: IntArray | None) -> None:
+    shape = np.shape(px)
+    columns: dict[str, NDArray[Any]] = {}
+    given = (px, py, pz, energy, charge, pdgid, spin, b_tag, tau_tag, t_tag)
+    for name, values in zip(PARTICLE_FIELDS, given, strict=True):
+        dtype = np.int64 if name == "pdgid" else np.bool_ if name in TAGS else np.float64
+        column: NDArray[Any] = np.asarray(values, dtype=dtype)
+        is_same = column.ndim == 0 and name not in MOMENTUM
+        columns[name] = np.broadcast_to(column, shape) if is_same else column
     shapes = {name: column.shape for name, column in columns.items()}
-    if len(set(shapes.values())) > 1 or len(shapes["px"]) != 1:
+    if len(set(shapes.values())) > 1 or len(shape) != 1:
         raise ShapeError(
             f"All columns of particles must have one shape (n_particles,), got {shapes}."
         )
-    if counts is not None and int(np.sum(counts)) != shapes["px"][0]:
+    if counts is not None and int(np.sum(counts)) != shape[0]:
         raise ShapeError(
             f"The counts of particles per event sum to {int(np.sum(counts))}, but there are "
-            f"{shapes['px'][0]} particles."
+            f"{shape[0]} particles."
         )
+    particles = ak.zip(columns, depth_limit=1, with_name="Momentum4D", behavior=PARTICLE_BEHAVIOR)
+    return particles if counts is None else ak.unflatten(particles, counts)
 
 
 class _ParticleNames:
@@ -230,24 +115,16 @@ class _ParticleRecords(_ParticleNames, vector.backends.awkward.MomentumArray4D):
     pass
 
 
-def _add(left: Any, right: Any) -> ParticleArray:
-    return _combine(left, right, np.add)
-
-
-def _subtract(left: Any, right: Any) -> ParticleArray:
-    return _combine(left, right, np.subtract)
-
-
-def _combine(left: Any, right: Any, operation: np.ufunc) -> ParticleArray:
+def _combine(operation: np.ufunc, left: Any, right: Any) -> ParticleArray:
     """Add or subtract momenta and charges, or the tags; the result has no code and no spin.
 
     Either may be four-momenta of *vector* in any coordinates, which have no charge and no tags.
     """
-    columns = {name: operation(getattr(left, name), getattr(right, name)) for name in _MOMENTUM}
+    columns = {name: operation(getattr(left, name), getattr(right, name)) for name in MOMENTUM}
     columns["charge"] = operation(_field(left, "charge", 0.0), _field(right, "charge", 0.0))
     columns["pdgid"] = 0
     columns["spin"] = np.nan
-    columns |= {name: _field(left, name, False) | _field(right, name, False) for name in _TAGS}
+    columns |= {name: _field(left, name, False) | _field(right, name, False) for name in TAGS}
     return ak.zip(columns, with_name="Momentum4D", behavior=PARTICLE_BEHAVIOR)
 
 
@@ -259,18 +136,40 @@ PARTICLE_BEHAVIOR: Final[dict[Any, Any]] = {
     **vector.backends.awkward.behavior,
     "Momentum4D": _ParticleRecord,
     ("*", "Momentum4D"): _ParticleRecords,
-    (np.add, "Momentum4D", "Momentum4D"): _add,
-    (np.subtract, "Momentum4D", "Momentum4D"): _subtract,
+    (np.add, "Momentum4D", "Momentum4D"): partial(_combine, np.add),
+    (np.subtract, "Momentum4D", "Momentum4D"): partial(_combine, np.subtract),
 }
 """Behaviour carried by the arrays themselves; awkward's global table is left alone."""
 
 
+def _azimuth(px: FloatArray, py: FloatArray) -> FloatArray:
+    angle: FloatArray = np.arctan2(py + 0.0, px)  # + 0.0 turns -0.0 into 0.0, hence -pi into pi
+    return angle
+
+
+def _pseudorapidity(px: FloatArray, py: FloatArray, pz: FloatArray) -> FloatArray:
+    eta: FloatArray = np.arcsinh(pz / np.hypot(px, py))
+    return eta
+
+
+def _rapidity(pz: FloatArray, energy: FloatArray) -> FloatArray:
+    y: FloatArray = 0.5 * np.log((energy + pz) / (energy - pz))
+    return y
+
+
+def _mass(px: FloatArray, py: FloatArray, pz: FloatArray, energy: FloatArray) -> FloatArray:
+    """Invariant mass, negative for spacelike momenta, as in *vector*."""
+    squared = energy**2 - (px**2 + py**2 + pz**2)
+    mass: FloatArray = np.copysign(np.sqrt(np.abs(squared)), squared)
+    return mass
+
+
 _QUANTITIES: Final[dict[str, tuple[Callable[..., FloatArray], tuple[str, ...]]]] = {
-    "pt": (transverse_momentum, ("px", "py")),
-    "phi": (azimuth, ("px", "py")),
-    "eta": (pseudorapidity, ("px", "py", "pz")),
-    "rapidity": (rapidity, ("pz", "E")),
-    "m": (invariant_mass, ("px", "py", "pz", "E")),
+    "pt": (np.hypot, ("px", "py")),
+    "phi": (_azimuth, ("px", "py")),
+    "eta": (_pseudorapidity, ("px", "py", "pz")),
+    "rapidity": (_rapidity, ("pz", "E")),
+    "m": (_mass, MOMENTUM),
 }
 """Quantities with formulas of their own, where speed matters; others are those of *vector*."""
 
@@ -299,7 +198,10 @@ class ParticleColumns:
     @classmethod
     def from_records(cls, particles: ParticleArray) -> ParticleColumns:
         """Wrap an awkward array of type ``n_rows * Momentum4D``."""
-        _check_fields(particles)
+        if missing := [field for field in PARTICLE_FIELDS if field not in ak.fields(particles)]:
+            raise ShapeError(
+                f"Particles lack the fields {', '.join(missing)}: build them by make_particles."
+            )
         return cls(len(particles), lambda field: np.asarray(particles[field], dtype=np.float64))
 
     def __getitem__(self, name: str) -> FloatArray:
@@ -319,7 +221,7 @@ class ParticleColumns:
     @property
     def vectors(self) -> vector.MomentumNumpy4D:
         """The four-momenta as *vector* has them, shape ``(n_rows,)``."""
-        return vector.array({name: self[name] for name in _MOMENTUM})
+        return vector.array({name: self[name] for name in MOMENTUM})
 
     def where_defined(self, values: Any) -> FloatArray:
         """Values of shape ``(n_rows,)``, undefined where a particle is, also for *vector*."""
@@ -375,6 +277,13 @@ class Lists:
         """The lists of the given rows, all of which must exist, shape ``(n,)``."""
         return Lists(self.content, self.starts[rows], self.counts[rows])
 
+    def spread(self, n_rows: int) -> Lists:
+        """The lists, or a single one in each of so many rows."""
+        if self.n_rows == n_rows:
+            return self
+        starts, counts = np.broadcast_to(self.starts, n_rows), np.broadcast_to(self.counts, n_rows)
+        return Lists(self.content, starts, counts)
+
     def pick(self, positions: IntArray) -> FloatArray | ParticleColumns:
         """Elements at positions in `content`, undefined where the position is -1."""
         if isinstance(self.content, ParticleColumns):
@@ -417,11 +326,3 @@ def take(values: FloatArray, rows: IntArray) -> FloatArray:
 def finite(values: Any) -> FloatArray:
     """The same numbers, with not-a-number in place of infinities."""
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _check_fields(particles: ParticleArray) -> None:
-    missing = [field for field in PARTICLE_FIELDS if field not in ak.fields(particles)]
-    if missing:
-        raise ShapeError(
-            f"Particles lack the fields {', '.join(missing)}: build them by make_particles."
-        )

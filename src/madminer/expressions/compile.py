@@ -1,25 +1,18 @@
 """From a syntax tree to nodes: names looked up, kinds checked, everything unknown refused.
 
-The rules at the end are the whole grammar: syntax without a rule is refused.
-
-**From text to a syntax tree: Python's own parser, within limits of size.**
-
-Nothing is executed here or later; the tree is only read.
+The grammar is the method `_Compiler.meanings`: syntax that it does not name is refused.
 """
 
 from __future__ import annotations
 
 import ast
-import re
-import warnings
-from collections.abc import Callable
+from functools import partial
 from operator import itemgetter
 from typing import Final
 
 import numpy as np
 
 from madminer.errors import ExpressionError
-from madminer.expressions.arithmetic import Chain
 from madminer.expressions.functions import (
     ATTRIBUTES,
     COMPARISONS,
@@ -28,6 +21,7 @@ from madminer.expressions.functions import (
     METHODS,
     OPERATORS,
 )
+from madminer.expressions.kernels import compare_chain
 from madminer.expressions.nodes import (
     Apply,
     Comprehension,
@@ -38,87 +32,9 @@ from madminer.expressions.nodes import (
     Overload,
     Variable,
     Vocabulary,
-    choose,
     steps,
 )
-from madminer.expressions.refusal import forbidden, known, mismatch, refuse, refuse_at, wrong_number
-
-_LONGEST: Final = 5000
-"""Largest number of characters of an expression."""
-
-_DEEPEST: Final = 80
-"""Largest number of operations inside each other: far from Python's own limit of recursion."""
-
-
-_LOGIC: Final = {"&&": "and", "||": "or", "!": "not"}
-_LOGIC_SIGN: Final = re.compile(r"&&|\|\||!(?!=)")
-"""Logic as C++ and ROOT write it, and as Python does."""
-
-
-def parse(text: str) -> ast.expr:
-    """Parse an expression.
-
-    Args:
-        text: Expression in Python syntax, without spaces at its ends.
-
-    Returns:
-        Its syntax tree.
-
-    Raises:
-        ExpressionError: If the text is empty, too long, nested too deeply or no expression.
-    """
-    if not text:
-        raise ExpressionError("An expression must not be empty.")
-    if len(text) > _LONGEST:
-        raise ExpressionError(
-            f"An expression may have up to {_LONGEST} characters, got {len(text)}: split it into "
-            f"several observables or write a function."
-        )
-    root = _parse(text)
-    if _depth(root) > _DEEPEST:
-        raise _too_deep(text)
-    return root
-
-
-def _parse(text: str) -> ast.expr:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # SyntaxWarnings about odd but valid number literals
-            return ast.parse(text, mode="eval").body
-    except SyntaxError as error:
-        if sign := _LOGIC_SIGN.search(text):
-            raise _foreign_logic(text, sign) from None
-        # Python gives column 0 for a fault at the end of the text.
-        column = error.offset - 1 if error.offset else len(text)
-        raise refuse_at(text, error.lineno or 1, column, 1, f"{error.msg}.") from None
-    except (MemoryError, RecursionError):
-        raise _too_deep(text) from None
-    except ValueError:
-        reason = "null characters or numbers with thousands of digits."
-        raise refuse_at(text, 1, 0, 1, reason) from None
-
-
-def _foreign_logic(text: str, sign: re.Match[str]) -> ExpressionError:
-    """The error for a sign of another language."""
-    before = text[: sign.start()].split("\n")
-    reason = f"write {_LOGIC[sign[0]]!r} for {sign[0]!r}; logic is 'and', 'or' and 'not'."
-    return refuse_at(text, len(before), len(before[-1]), len(sign[0]), reason)
-
-
-def _depth(root: ast.AST) -> int:
-    """Length of the longest branch, without recursion."""
-    deepest, stack = 0, [(root, 1)]
-    while stack:
-        node, depth = stack.pop()
-        deepest = max(deepest, depth)
-        stack.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
-    return deepest
-
-
-def _too_deep(text: str) -> ExpressionError:
-    reason = f"more than {_DEEPEST} operations inside each other; split it into several"
-    return refuse_at(text, 1, 0, 1, f"{reason} observables.")
-
+from madminer.expressions.syntax import forbidden, known, parse, refuse
 
 _MOST_LOOPS: Final = 3
 """Largest number of comprehensions inside each other."""
@@ -126,7 +42,18 @@ _MOST_LOOPS: Final = 3
 _MOST_STEPS: Final = 10_000
 """Largest number of values that an expression may compute in an event, see `steps`."""
 
+_SINGLE: Final = frozenset({Kind.NUMBER, Kind.PARTICLE})
 _LISTS: Final = frozenset({Kind.NUMBERS, Kind.PARTICLES})
+
+_REMEDIES: Final = {
+    Kind.NUMBER: "a number has neither properties nor elements",
+    Kind.PARTICLE: "use one of its attributes, such as {source}.pt",
+    Kind.PARTICLES: "pick one particle, such as {source}[0].pt, or use len({source})",
+    Kind.NUMBERS: "pick one, or use len, sum, min, max, any or all",
+}
+
+_ATOMS: Final = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.List, ast.Constant)
+"""What binds as strongly as the attribute or index that follows it."""
 
 
 def compile_tree(text: str, vocabulary: Vocabulary) -> Node:
@@ -177,12 +104,36 @@ class _Compiler:
 
     def meanings(self, syntax: ast.expr) -> tuple[Node, ...]:
         """What the syntax can stand for, the preferred meaning first; only names have several."""
-        if type(syntax) is ast.Name:
-            return self.name(syntax)
-        rule = _RULES.get(type(syntax))
-        if rule is None:
-            raise self.refusal(syntax, forbidden(syntax))
-        return (rule(self, syntax),)
+        match syntax:
+            case ast.Name():
+                return self.name(syntax)
+            case ast.Constant():
+                node = self.constant(syntax)
+            case ast.BinOp(op=op, left=left, right=right):
+                node = self.operator(syntax, op, [left, right])
+            case ast.UnaryOp(op=op, operand=operand):
+                node = self.operator(syntax, op, [operand])
+            case ast.BoolOp(op=op, values=values):
+                node = self.operator(syntax, op, values)
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                node = self.operator(syntax, syntax, [test, body, orelse])
+            case ast.Compare():
+                node = self.comparison(syntax)
+            case ast.List(elts=elements) | ast.Tuple(elts=elements):
+                if not elements:
+                    raise self.refusal(syntax, "a list must not be empty.")
+                node = self.apply(syntax, *OPERATORS[ast.List], elements)
+            case ast.Subscript():
+                node = self.subscript(syntax)
+            case ast.Attribute():
+                node = self.attribute(syntax)
+            case ast.Call():
+                node = self.call(syntax)
+            case ast.ListComp() | ast.GeneratorExp():
+                node = self.loop(syntax)
+            case _:
+                raise self.refusal(syntax, forbidden(syntax))
+        return (node,)
 
     def one(self, syntax: ast.expr, kinds: frozenset[Kind], role: str) -> Node:
         """The meaning of one of the given kinds."""
@@ -190,7 +141,17 @@ class _Compiler:
         for node in nodes:
             if node.kind in kinds:
                 return node
-        raise self.refusal(syntax, mismatch(self.source(syntax), nodes[0].kind, kinds, role))
+        raise self.mismatch(syntax, nodes[0].kind, kinds, role)
+
+    def mismatch(
+        self, syntax: ast.expr, kind: Kind, kinds: frozenset[Kind], role: str
+    ) -> ExpressionError:
+        """Something of a kind stands where other kinds are expected."""
+        expected = " or ".join(f"a {kind}" for kind in sorted(kinds))
+        source = self.source(syntax)
+        is_atom = isinstance(ast.parse(f"({source}\n)", mode="eval").body, _ATOMS)
+        remedy = _REMEDIES[kind].format(source=source if is_atom else f"({source})")
+        return self.refusal(syntax, f"{role} must be {expected}, but this is a {kind}; {remedy}.")
 
     # Leaves
 
@@ -228,29 +189,10 @@ class _Compiler:
 
     # Operators
 
-    def binary(self, syntax: ast.BinOp) -> Node:
-        return self.operator(syntax, syntax.op, [syntax.left, syntax.right])
-
-    def unary(self, syntax: ast.UnaryOp) -> Node:
-        return self.operator(syntax, syntax.op, [syntax.operand])
-
-    def logic(self, syntax: ast.BoolOp) -> Node:
-        return self.operator(syntax, syntax.op, syntax.values)
-
-    def choice(self, syntax: ast.IfExp) -> Node:
-        return self.operator(syntax, syntax, [syntax.test, syntax.body, syntax.orelse])
-
-    def display(self, syntax: ast.List | ast.Tuple) -> Node:
-        if not syntax.elts:
-            raise self.refusal(syntax, "a list must not be empty.")
-        sign, overloads = OPERATORS[ast.List]
-        return self.apply(syntax, sign, overloads, syntax.elts)
-
     def operator(self, syntax: ast.expr, operation: ast.AST, operands: list[ast.expr]) -> Node:
         if type(operation) not in OPERATORS:
             raise self.refusal(syntax, forbidden(operation))
-        sign, overloads = OPERATORS[type(operation)]
-        return self.apply(syntax, sign, overloads, operands)
+        return self.apply(syntax, *OPERATORS[type(operation)], operands)
 
     def comparison(self, syntax: ast.Compare) -> Node:
         for operation in syntax.ops:
@@ -262,7 +204,7 @@ class _Compiler:
             return self.apply(syntax, *entries[0], operands)
         if any(overloads[0].kind(1) is not Kind.NUMBER for _, overloads in entries):
             raise self.refusal(syntax, "'in' has no place in a chain of comparisons: write 'and'.")
-        chain = Chain(tuple(overloads[0].kernel for _, overloads in entries))
+        chain = partial(compare_chain, tuple(overloads[0].kernel for _, overloads in entries))
         label = " ".join(sign for sign, _ in entries)
         overload = Overload(chain, (Kind.NUMBER,) * len(operands))
         return self.apply(syntax, label, (overload,), operands)
@@ -272,8 +214,7 @@ class _Compiler:
     def subscript(self, syntax: ast.Subscript) -> Node:
         if isinstance(syntax.slice, ast.Slice):
             return self.section(syntax, syntax.slice)
-        sign, overloads = OPERATORS[ast.Subscript]
-        node = self.apply(syntax, sign, overloads, [syntax.value, syntax.slice])
+        node = self.apply(syntax, *OPERATORS[ast.Subscript], [syntax.value, syntax.slice])
         index = node.arguments[1] if isinstance(node, Apply) else node
         if isinstance(index, Constant) and not index.value.is_integer():
             raise self.refusal(syntax.slice, "an index must be a whole number.")
@@ -347,9 +288,9 @@ class _Compiler:
         if name not in METHODS:
             reason = f"particles have no method {name!r}; {known(name, METHODS)}"
             raise self.refusal(syntax, reason)
-        arguments = [self.meanings(argument) for argument in syntax.args]
+        nodes = [(owner,), *map(self.meanings, syntax.args)]
         operands = [function.value, *syntax.args]
-        return self.resolved(syntax, f".{name}", METHODS[name], operands, [(owner,), *arguments])
+        return self.apply(syntax, f".{name}", METHODS[name], operands, nodes)
 
     # Overloads
 
@@ -359,46 +300,30 @@ class _Compiler:
         label: str,
         overloads: tuple[Overload, ...],
         operands: list[ast.expr],
-    ) -> Node:
-        nodes = [self.meanings(operand) for operand in operands]
-        return self.resolved(syntax, label, overloads, operands, nodes)
-
-    def resolved(
-        self,
-        syntax: ast.expr,
-        label: str,
-        overloads: tuple[Overload, ...],
-        operands: list[ast.expr],
-        nodes: list[tuple[Node, ...]],
+        nodes: list[tuple[Node, ...]] | None = None,
     ) -> Node:
         """Apply the first overload for which each operand has a meaning of the right kind."""
+        nodes = list(map(self.meanings, operands)) if nodes is None else nodes
         fitting = [overload for overload in overloads if overload.accepts(len(nodes))]
         if not fitting:
-            raise self.refusal(syntax, wrong_number(label, overloads, len(nodes)))
+            raise self.refusal(syntax, _wrong_number(label, overloads, len(nodes)))
         for overload in fitting:
-            chosen = choose(overload, nodes)
-            if chosen is not None:
+            options = [
+                [node for node in meanings if node.kind is overload.kind(position)]
+                for position, meanings in enumerate(nodes)
+            ]
+            if all(options):
+                chosen = [first for first, *_ in options]
                 for operand, node in zip(operands, chosen, strict=True):
                     self.check_list(operand, overload, node)
                 return self.built(syntax, label, overload, chosen)
-        raise self.no_overload(syntax, label, fitting, operands, nodes)
-
-    def no_overload(
-        self,
-        syntax: ast.expr,
-        label: str,
-        fitting: list[Overload],
-        operands: list[ast.expr],
-        nodes: list[tuple[Node, ...]],
-    ) -> ExpressionError:
         for position, (operand, meanings) in enumerate(zip(operands, nodes, strict=True)):
             kinds = frozenset(overload.kind(position) for overload in fitting)
             if not any(node.kind in kinds for node in meanings):
                 role = f"what {label!r} works on"
-                reason = mismatch(self.source(operand), meanings[0].kind, kinds, role)
-                return self.refusal(operand, reason)
+                raise self.mismatch(operand, meanings[0].kind, kinds, role)
         kinds_given = " and ".join(f"a {meanings[0].kind}" for meanings in nodes)
-        return self.refusal(syntax, f"{label!r} does not work on {kinds_given} together.")
+        raise self.refusal(syntax, f"{label!r} does not work on {kinds_given} together.")
 
     def check_list(self, syntax: ast.expr, overload: Overload, node: Node) -> None:
         is_generator = isinstance(node, Comprehension) and node.is_lazy
@@ -408,13 +333,10 @@ class _Compiler:
     def built(
         self, syntax: ast.expr, label: str, overload: Overload, arguments: list[Node]
     ) -> Node:
+        """The node, or its value where it is a constant number."""
         node = Apply(label, overload.kernel, tuple(arguments), overload.result)
         if node.depth >= 0 or node.kind is not Kind.NUMBER:
             return node
-        return self.folded(syntax, node)
-
-    def folded(self, syntax: ast.expr, node: Apply) -> Constant:
-        """The value of a constant part, computed now."""
         with np.errstate(all="ignore"):
             value = float(np.asarray(_constant_value(node)).item())
         if not np.isfinite(value):
@@ -433,25 +355,15 @@ class _Compiler:
             raise self.refusal(syntax, f"up to {_MOST_LOOPS} comprehensions inside each other.")
         iterable = self.one(generator.iter, _LISTS, "what is looped over")
         self.check_list(generator.iter, OPERATORS[ast.Subscript][1][0], iterable)
-        return self.loop_over(syntax, iterable, generator.target.id)
-
-    def loop_over(
-        self, syntax: ast.ListComp | ast.GeneratorExp, iterable: Node, target: str
-    ) -> Node:
         is_number = iterable.kind is Kind.NUMBERS
         variable = Variable(len(self.variables) + 1, Kind.NUMBER if is_number else Kind.PARTICLE)
-        inner = _Compiler(self.text, self.vocabulary, (*self.variables, (target, variable)))
-        condition = inner.condition(syntax.generators[0].ifs)
-        kinds = frozenset({Kind.NUMBER, Kind.PARTICLE})
-        element = inner.one(syntax.elt, kinds, "an element of a list")
+        bound = (generator.target.id, variable)
+        inner = _Compiler(self.text, self.vocabulary, (*self.variables, bound))
+        tests = generator.ifs
+        condition = inner.apply(tests[0], *OPERATORS[ast.And], tests) if tests else None
+        element = inner.one(syntax.elt, _SINGLE, "an element of a list")
         is_lazy = isinstance(syntax, ast.GeneratorExp)
-        return Comprehension(iterable, element, condition, variable.level, is_lazy)
-
-    def condition(self, tests: list[ast.expr]) -> Node | None:
-        if not tests:
-            return None
-        sign, overloads = OPERATORS[ast.And]
-        return self.apply(tests[0], sign, overloads, tests)
+        return Comprehension(iterable, element, condition, variable.depth, is_lazy)
 
 
 def _constant_value(node: Node) -> object:
@@ -462,19 +374,11 @@ def _constant_value(node: Node) -> object:
     raise TypeError(f"{node} is not constant")  # pragma: no cover
 
 
-_RULES: Final[dict[type[ast.expr], Callable[..., Node]]] = {
-    ast.Attribute: _Compiler.attribute,
-    ast.BinOp: _Compiler.binary,
-    ast.BoolOp: _Compiler.logic,
-    ast.Call: _Compiler.call,
-    ast.Compare: _Compiler.comparison,
-    ast.Constant: _Compiler.constant,
-    ast.GeneratorExp: _Compiler.loop,
-    ast.IfExp: _Compiler.choice,
-    ast.List: _Compiler.display,
-    ast.ListComp: _Compiler.loop,
-    ast.Subscript: _Compiler.subscript,
-    ast.Tuple: _Compiler.display,
-    ast.UnaryOp: _Compiler.unary,
-}
-"""The grammar: what may stand in an expression, besides names."""
+def _wrong_number(label: str, overloads: tuple[Overload, ...], n_given: int) -> str:
+    """Why that many arguments do not fit."""
+    hidden = int(label.startswith("."))  # the particle of a method is not counted by users
+    numbers = sorted({len(overload.arguments) - hidden for overload in overloads})
+    expected = " or ".join(str(number) for number in numbers)
+    more = " or more" if any(overload.is_variadic for overload in overloads) else ""
+    noun = "argument" if expected == "1" and not more else "arguments"
+    return f"{label!r} takes {expected}{more} {noun}, got {n_given - hidden}."

@@ -2,17 +2,16 @@
 
 Each node knows its kind and its *depth*: -1 for constants, 0 for what depends on the event only,
 k for what depends on the variable of the k-th nested comprehension. A node is evaluated once for
-the rows of its own depth. Equal nodes mean the same value, so that values can be shared. The *size*
-of a node is the number of nodes in it.
+the rows of its own depth. Equal nodes mean the same value, so that values can be shared.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 
 class Kind(StrEnum):
@@ -82,11 +81,9 @@ class Constant:
 
     value: float
 
-    kind: Kind = field(default=Kind.NUMBER, init=False)
-    depth: int = field(default=-1, init=False)
-    size: int = field(default=1, init=False)
-    free: frozenset[int] = field(default=frozenset(), init=False)
-    names: frozenset[str] = field(default=frozenset(), init=False)
+    kind: ClassVar[Kind] = Kind.NUMBER
+    depth: ClassVar[int] = -1
+    free: ClassVar[frozenset[int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,35 +93,21 @@ class Name:
     name: str
     kind: Kind
 
-    depth: int = field(default=0, init=False)
-    size: int = field(default=1, init=False)
-    free: frozenset[int] = field(default=frozenset(), init=False)
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The name itself."""
-        return frozenset({self.name})
+    depth: ClassVar[int] = 0
+    free: ClassVar[frozenset[int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
     """The loop variable of a comprehension at a level of nesting, counted from 1."""
 
-    level: int
+    depth: int
     kind: Kind
-
-    size: int = field(default=1, init=False)
-    names: frozenset[str] = field(default=frozenset(), init=False)
-
-    @property
-    def depth(self) -> int:
-        """Its level."""
-        return self.level
 
     @property
     def free(self) -> frozenset[int]:
         """Its level."""
-        return frozenset({self.level})
+        return frozenset({self.depth})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +127,13 @@ class Apply:
     kind: Kind
 
     depth: int = field(init=False, compare=False)
-    size: int = field(init=False, compare=False)
     free: frozenset[int] = field(init=False, compare=False)
-    names: frozenset[str] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        _summarise(self, self.arguments, bound=frozenset())
+        free = frozenset[int]().union(*(argument.free for argument in self.arguments))
+        lowest = max(min(argument.depth, 0) for argument in self.arguments)
+        object.__setattr__(self, "free", free)
+        object.__setattr__(self, "depth", max(free, default=lowest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,19 +154,41 @@ class Comprehension:
     level: int
     is_lazy: bool
 
-    kind: Kind = field(init=False)
     depth: int = field(init=False, compare=False)
-    size: int = field(init=False, compare=False)
     free: frozenset[int] = field(init=False, compare=False)
-    names: frozenset[str] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        is_number = self.element.kind is Kind.NUMBER
-        object.__setattr__(self, "kind", Kind.NUMBERS if is_number else Kind.PARTICLES)
-        conditions = () if self.condition is None else (self.condition,)
-        children = (self.iterable, self.element, *conditions)
-        _summarise(self, children, bound=frozenset({self.level}))
-        object.__setattr__(self, "depth", max(self.depth, 0))
+        free = frozenset[int]().union(*(child.free for child in children(self))) - {self.level}
+        object.__setattr__(self, "free", free)
+        object.__setattr__(self, "depth", max(free, default=0))
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the list."""
+        return Kind.NUMBERS if self.element.kind is Kind.NUMBER else Kind.PARTICLES
+
+
+Node: TypeAlias = Constant | Name | Variable | Apply | Comprehension
+"""Any part of a compiled expression."""
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes that a node is made of."""
+    match node:
+        case Apply():
+            return node.arguments
+        case Comprehension():
+            conditions = () if node.condition is None else (node.condition,)
+            return node.iterable, node.element, *conditions
+        case _:
+            return ()
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """A node and all nodes in it."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
 
 
 def steps(node: Node) -> int:
@@ -192,10 +198,10 @@ def steps(node: Node) -> int:
     """
     match node:
         case Apply():
-            return 1 + sum(steps(argument) for argument in node.arguments)
+            return 1 + sum(map(steps, node.arguments))
         case Comprehension():
-            body = steps(node.element) + (steps(node.condition) if node.condition else 0)
-            return steps(node.iterable) + _written_length(node.iterable) * body
+            iterable, *body = children(node)
+            return steps(iterable) + _written_length(iterable) * sum(map(steps, body))
         case _:
             return 1
 
@@ -211,23 +217,6 @@ def _written_length(node: Node) -> int:
             return _written_length(arguments[0])
         case _:
             return 1
-
-
-Node: TypeAlias = Constant | Name | Variable | Apply | Comprehension
-"""Any part of a compiled expression."""
-
-
-def _summarise(
-    node: Apply | Comprehension, children: tuple[Node, ...], bound: frozenset[int]
-) -> None:
-    """Set what follows from the children: size, free variables, depth, names."""
-    free = frozenset[int]().union(*(child.free for child in children)) - bound
-    names = frozenset[str]().union(*(child.names for child in children))
-    depth = max(free, default=max(min(child.depth, 0) for child in children))
-    object.__setattr__(node, "size", 1 + sum(child.size for child in children))
-    object.__setattr__(node, "free", free)
-    object.__setattr__(node, "names", names)
-    object.__setattr__(node, "depth", depth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,22 +245,3 @@ class Overload:
     def kind(self, position: int) -> Kind:
         """Kind of the argument at a position."""
         return self.arguments[min(position, len(self.arguments) - 1)]
-
-
-def choose(overload: Overload, nodes: list[tuple[Node, ...]]) -> list[Node] | None:
-    """Pick for each argument its first meaning of the right kind.
-
-    Args:
-        overload: Meaning of an operator, function or method.
-        nodes: For each argument the nodes that it can stand for.
-
-    Returns:
-        One node per argument; None if one of them has no meaning of the right kind.
-    """
-    chosen = []
-    for position, meanings in enumerate(nodes):
-        fitting = [node for node in meanings if node.kind is overload.kind(position)]
-        if not fitting:
-            return None
-        chosen.append(fitting[0])
-    return chosen

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 
 from madminer.checks import one_of, real_array, refusal, whole
 from madminer.errors import DataError, ExpressionError, OptionError, ShapeError
-from madminer.expressions.compile import parse
-from madminer.expressions.refusal import forbidden, known, refuse
+from madminer.expressions.syntax import forbidden, known, parse, refuse
 from madminer.ml.inputs import DataLike, load_array, load_columns
 from madminer.stats.information import as_information
 from madminer.typing import FloatArray
