@@ -16,7 +16,7 @@ import vector
 from madminer import DelphesReader
 from madminer.delphes.objects import Acceptance, DelphesObjects, merged
 from madminer.errors import DataError, ExpressionError, FileFormatError, OptionError
-from madminer.io.delphes import DelphesFile
+from madminer.io.root_files import DelphesFile
 
 from .conftest import EXCERPT, Branches, with_leaf
 

@@ -26,7 +26,7 @@ from madminer.errors import (
     UnknownNameError,
 )
 from madminer.io import EventFile
-from madminer.io.delphes import DelphesFile
+from madminer.io.root_files import DelphesFile
 
 from .conftest import EXCERPT, EXCERPT_SYST, HEPMC, Branches, with_leaf
 

@@ -18,8 +18,8 @@ import pytest
 from madminer.analysis import DataAnalyzer
 from madminer.errors import FileChangedError, FileFormatError, MadMinerError, OptionError
 from madminer.io import EventFile, check_event_file, export_parquet, import_events, write_events
+from madminer.io.parquet import setup_from_json, setup_to_json
 from madminer.io.setup_file import read_setup, write_setup
-from madminer.io.setup_json import setup_from_json, setup_to_json
 from madminer.models import (
     AnalysisSetup,
     Benchmark,

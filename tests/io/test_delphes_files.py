@@ -18,7 +18,7 @@ from madminer.errors import (
     MissingFileError,
     NoEventsError,
 )
-from madminer.io.delphes import DelphesFile
+from madminer.io.root_files import DelphesFile
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 EXCERPT = DATA / "delphes_atlas_sig_60.root"

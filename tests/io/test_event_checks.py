@@ -23,8 +23,8 @@ from madminer.io import (
     write_events,
     write_setup,
 )
-from madminer.io.checks import Finding, Level
-from madminer.io.statistics import event_statistics
+from madminer.io.event_file_checks import Finding, Level
+from madminer.io.event_statistics import event_statistics
 from madminer.models import (
     AnalysisParameter,
     AnalysisSetup,
@@ -113,7 +113,7 @@ def test_statistics_are_those_of_all_events_at_once(
     events.weights[8:12] = 0.0
     events.weights[30, 2] *= -1.0
     events.weights[31, 2] = 0.0
-    monkeypatch.setattr("madminer.io.statistics.BATCH_BYTES", 8 * 6 * 50)
+    monkeypatch.setattr("madminer.io.event_statistics.BATCH_BYTES", 8 * 6 * 50)
     statistics = report_of(tmp_path / "a.h5", events).statistics
     assert statistics is not None
     pt, phi = statistics.observables
@@ -188,7 +188,7 @@ def test_repeated_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert report.statistics.n_repeated == 10_000
     assert "10,000 of 50,000 events repeat an earlier one" in str(report)
     assert event_statistics(EventFile(tmp_path / "a.h5")).n_repeated == 10_000
-    monkeypatch.setattr("madminer.io.statistics.MAX_HASHES", 5_000)
+    monkeypatch.setattr("madminer.io.event_statistics.MAX_HASHES", 5_000)
     estimate = event_statistics(EventFile(tmp_path / "a.h5")).n_repeated
     assert abs(estimate - 10_000) < 5 * np.sqrt(10 * 10_000)  # one copy in ten is seen
 

@@ -33,7 +33,7 @@ from madminer.io import (
     write_events,
     write_setup,
 )
-from madminer.io.schema import FORMAT_VERSION, create_hdf5
+from madminer.io.hdf5 import FORMAT_VERSION, create_hdf5
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
 
 SETUP = AnalysisSetup(

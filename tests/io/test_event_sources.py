@@ -30,8 +30,8 @@ from madminer.errors import (
     UnknownNameError,
 )
 from madminer.io import EventFile, import_events
-from madminer.io.column_expressions import ColumnExpressions
-from madminer.io.weight_polynomials import derivatives_of_monomials
+from madminer.io.event_columns import ColumnExpressions
+from madminer.io.weight_columns import derivatives_of_monomials
 from madminer.models import AnalysisSetup
 from madminer.morphing.weights import monomials, morphing_weights
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from madminer.errors import OptionError
-from madminer.io import event_reader as rows_module
-from madminer.io.event_reader import gather_rows, read_rows
+from madminer.io import hdf5 as rows_module
+from madminer.io.hdf5 import gather_rows, read_rows
 from madminer.io.opened import OpenedFile
 
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -94,7 +94,7 @@ RESIDENT = """
 import resource, sys
 import h5py
 import numpy as np
-from madminer.io import event_reader as rows
+from madminer.io import hdf5 as rows
 from madminer.io import opened
 
 source = opened.OpenedFile(sys.argv[1])

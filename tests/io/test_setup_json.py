@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from madminer.errors import FileFormatError, OutputError
 from madminer.io import read_setup
-from madminer.io.setup_json import setup_from_json, setup_to_json
+from madminer.io.parquet import setup_from_json, setup_to_json
 from madminer.models import (
     AnalysisParameter,
     AnalysisSetup,

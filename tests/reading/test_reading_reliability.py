@@ -10,9 +10,9 @@ import pytest
 
 import madminer
 from madminer.errors import EvidenceError
+from madminer.io.event_statistics import origin_statistics
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEHeader, reweighting_group
-from madminer.io.statistics import origin_statistics
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
 from madminer.reading.reliability import (
     report_few_events,

@@ -16,8 +16,8 @@ from rich.text import Text
 from madminer.text import one_line, printable
 
 if TYPE_CHECKING:
-    from madminer.io.checks import EventFileReport, Finding
-    from madminer.io.statistics import BenchmarkStatistics, EventStatistics
+    from madminer.io.event_file_checks import EventFileReport, Finding
+    from madminer.io.event_statistics import BenchmarkStatistics, EventStatistics
 
 File = Annotated[
     Path,
@@ -40,8 +40,8 @@ def inspect(file: File, no_events: NoEvents = False) -> None:
     """
     # imported here: they would slow down the other commands
     from madminer.cli.kinds import describe, is_hdf5
-    from madminer.io.checks import Level, check_event_file
-    from madminer.io.schema import WEIGHTS, open_hdf5
+    from madminer.io.event_file_checks import Level, check_event_file
+    from madminer.io.hdf5 import WEIGHTS, open_hdf5
     from madminer.io.setup_file import read_setup
     from madminer.models.tables import setup_tables
 
@@ -135,7 +135,7 @@ def _table(title: str, first: str, heads: tuple[str, ...]) -> Table:
 
 
 def _findings(report: EventFileReport) -> Table:
-    from madminer.io.checks import Level
+    from madminer.io.event_file_checks import Level
 
     table = Table.grid(padding=(0, 2, 0, 0))
     table.title, table.title_justify, table.title_style = "Checks", "left", "bold"

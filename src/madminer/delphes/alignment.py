@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from madminer.errors import DataError
-from madminer.io.delphes import DelphesFile
+from madminer.io.root_files import DelphesFile
 from madminer.typing import BoolArray, FloatArray, IntArray
 
 _PART: Final = 50_000  # events

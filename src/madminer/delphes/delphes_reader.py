@@ -18,8 +18,8 @@ from madminer.errors import MissingFileError, OptionError
 from madminer.executors import check_executor, in_order
 from madminer.expressions import Vocabulary
 from madminer.io.atomic import output_errors, prepare_target, refuse_same_file
-from madminer.io.delphes import DelphesFile
 from madminer.io.lhe import require_event_file
+from madminer.io.root_files import DelphesFile
 from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar, track
 from madminer.reading.functions import ARGUMENTS

@@ -24,7 +24,7 @@ import numpy as np
 
 from madminer.expressions import ParticleArray
 from madminer.expressions.columns import make_particles
-from madminer.io.delphes import DelphesFile
+from madminer.io.root_files import DelphesFile
 from madminer.reading.objects import FlatParticles, LazyObjects
 from madminer.typing import BoolArray, FloatArray
 

@@ -14,8 +14,8 @@ from typing import IO, Final
 
 from madminer.errors import FileFormatError, MissingFileError, NoEventsError, SimulatorError
 from madminer.io.atomic import cleaned_up, output_errors, prepare_target, replace_file
-from madminer.io.delphes import DelphesFile
 from madminer.io.hepmc import hepmc_version, require_complete, uncompressed_copy
+from madminer.io.root_files import DelphesFile
 from madminer.madgraph.execute import started
 
 _PROGRAMS: Final = {2: ("DelphesHepMC2", "DelphesHepMC"), 3: ("DelphesHepMC3",)}

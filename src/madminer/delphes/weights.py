@@ -24,10 +24,10 @@ from madminer.delphes.column_names import (
 )
 from madminer.deprecation import warn
 from madminer.errors import DataError, FileFormatError, MissingWeightsError
-from madminer.io.delphes import DelphesFile
 from madminer.io.events import Weights
 from madminer.io.hepmc import read_hepmc_weights
 from madminer.io.lhe import LHEFile, LHEHeader
+from madminer.io.root_files import DelphesFile
 from madminer.models import AnalysisSetup
 from madminer.reading.reliability import report_ignored_weights
 from madminer.reading.sources import WeightTable, find_weights, read_weights

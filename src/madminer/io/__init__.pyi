@@ -1,7 +1,7 @@
 from .atomic import atomic_path as atomic_path
-from .checks import EventFileReport as EventFileReport
-from .checks import Finding as Finding
-from .checks import check_event_file as check_event_file
+from .event_file_checks import EventFileReport as EventFileReport
+from .event_file_checks import Finding as Finding
+from .event_file_checks import check_event_file as check_event_file
 from .event_import import import_events as import_events
 from .event_reader import EventFile as EventFile
 from .event_writer import EventWriter as EventWriter

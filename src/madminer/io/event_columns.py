@@ -1,16 +1,26 @@
-"""Columns of numbers from whatever holds them, checked."""
+"""Columns of numbers from whatever holds them, checked, and expressions over columns.
+
+The grammar of expressions such as ``Jet_pt[0]`` or ``genWeight * w[2]`` is that of
+`madminer.expressions`; columns stand in place of particles. A column with lists is a list of
+numbers there, any other one a number. Names may have dots, such as ``Jet.pt``.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 import awkward as ak
 import numpy as np
 
-from madminer.errors import DataError, ShapeError, UnknownNameError
-from madminer.expressions.columns import Lists
+from madminer.checks import refusal
+from madminer.errors import DataError, ExpressionError, OptionError, ShapeError, UnknownNameError
+from madminer.expressions import CompiledExpression, EventNamespace, Vocabulary, compile_expression
+from madminer.expressions.columns import Lists, Value
+from madminer.expressions.nodes import Kind
 from madminer.io.events import describe_not_finite
 from madminer.typing import FloatArray, IntArray
 
@@ -18,21 +28,13 @@ Columns: TypeAlias = Mapping[str, ak.Array]
 """Columns of some events by name, shape ``(n,)`` each."""
 
 _SHOWN = 30  # names in a message; trees have thousands
+_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_DOT = "\N{MIDDLE DOT}"  # in place of dots in names: Python takes it for a letter
+_CLOSE = 5  # names that a message proposes for one that is unknown
 
 
 def columns_of(source: ak.Array | Mapping[str, object]) -> dict[str, ak.Array]:
-    """Take a source of events apart into columns.
-
-    Args:
-        source: Awkward array of records, or arrays by name.
-
-    Returns:
-        Columns of the same length by name; fields of records are ``column.field``.
-
-    Raises:
-        ShapeError: If lengths differ.
-        DataError: If the source has no names, or a column is no array.
-    """
+    """Take records, or arrays by name, apart into columns of the same length by name."""
     if isinstance(source, Mapping):
         columns = {str(name): as_awkward(name, values) for name, values in source.items()}
     else:
@@ -51,17 +53,7 @@ def columns_of(source: ak.Array | Mapping[str, object]) -> dict[str, ak.Array]:
 
 
 def as_awkward(name: object, values: Any) -> ak.Array:
-    """Take a column as an awkward array.
-
-    Args:
-        name: Its name, for messages.
-        values: Array, list, or lists of different lengths; one entry for each event.
-
-    Returns:
-        The column, shape ``(n_events,)``.
-
-    Raises:
-        DataError: If it is a single value.
+    """Take an array, a list, or lists of different lengths as a column.
 
     Examples:
         >>> as_awkward("jet_pt", [[31.0, 20.0], []]).tolist()
@@ -81,11 +73,7 @@ def as_awkward(name: object, values: Any) -> ak.Array:
 
 
 def require_columns(names: Iterable[str], available: Iterable[str]) -> None:
-    """Refuse names of columns that do not exist.
-
-    Raises:
-        UnknownNameError: If a column does not exist.
-    """
+    """Refuse names of columns that do not exist."""
     found = list(available)
     known = set(found)
     missing = [name for name in names if name not in known]
@@ -110,23 +98,6 @@ def closest(name: str, names: Sequence[str]) -> str:
     return f"{list(names[:_SHOWN])}{more}{hint}"
 
 
-def fields_of(column: ak.Array, what: str) -> dict[str, ak.Array]:
-    """Take a column of records apart.
-
-    Args:
-        column: Column of records, shape ``(n,)``.
-        what: What the column is, for messages.
-
-    Returns:
-        The fields by name; empty if these are no records.
-
-    Raises:
-        DataError: If records are missing (None).
-    """
-    _refuse_missing(column, what)
-    return {name: column[name] for name in column.fields}
-
-
 def with_fields(columns: Mapping[str, ak.Array]) -> dict[str, ak.Array]:
     """Columns, and the fields of those that are records, as ``column.field``."""
     fields = {
@@ -138,19 +109,11 @@ def with_fields(columns: Mapping[str, ak.Array]) -> dict[str, ak.Array]:
 
 
 def number_column(column: ak.Array, what: str) -> FloatArray:
-    """Take one real number for each event.
+    """Take one real number for each event, perhaps not-a-number; shape ``(n,)``.
 
-    Args:
-        column: Column of any kind, shape ``(n,)``.
-        what: What the column is, for messages.
-
-    Returns:
-        The numbers, shape ``(n,)``; they may be not-a-number.
-
-    Raises:
-        DataError: If an entry is a list, a text, missing (None) or no real number.
+    `what` the column is stands in messages, here and below.
     """
-    _refuse_missing(column, what)
+    refuse_missing(column, what)
     if column.ndim > 1 or column.fields:
         raise DataError(
             f"{what} must be one number for each event, got {_kind(column)}. Choose one entry of "
@@ -161,79 +124,45 @@ def number_column(column: ak.Array, what: str) -> FloatArray:
 
 
 def list_column(column: ak.Array, what: str) -> Lists:
-    """Take a list of real numbers for each event.
-
-    Args:
-        column: Column of lists, shape ``(n, var)``.
-        what: What the column is, for messages.
-
-    Returns:
-        The lists as expressions take them.
-
-    Raises:
-        DataError: If an entry is no list, or holds a text, None or no real number.
-    """
-    _refuse_missing(column, what)
-    if column.ndim != 2 or column.fields:
-        raise DataError(
-            f"{what} must be a list of numbers for each event, got {_kind(column)}. Use it without "
-            f"[...], len, sum, min, max or a loop."
-        )
-    flat = ak.flatten(column)
-    _refuse_missing(flat, what)
-    counts = np.asarray(ak.to_numpy(ak.num(column), allow_missing=False), dtype=np.int64)
-    return Lists.from_counts(_real(flat, what), counts)
+    """Take a list of real numbers for each event, as expressions take them."""
+    remedy = "Use it without [...], len, sum, min, max or a loop."
+    values, counts = _flattened(column, what, "a list of numbers for each event", remedy)
+    return Lists.from_counts(values, counts)
 
 
 def number_table(column: ak.Array, what: str, names: Sequence[str]) -> FloatArray:
-    """Take several real numbers for each event.
-
-    Args:
-        column: Column of lists, shape ``(n, len(names))``.
-        what: What the column is, for messages.
-        names: What each number belongs to.
-
-    Returns:
-        The numbers, shape ``(n, len(names))``.
-
-    Raises:
-        DataError: If an entry is no list, or holds a text, None or no real number.
-        ShapeError: If lists are of another length.
-    """
-    _refuse_missing(column, what)
-    if column.ndim != 2 or column.fields:
-        raise DataError(
-            f"{what} must be {len(names)} numbers for each event ({list(names)}), got "
-            f"{_kind(column)}."
-        )
-    lengths = np.unique(ak.to_numpy(ak.num(column))) if len(column) else np.array([len(names)])
-    if lengths.tolist() != [len(names)]:
+    """Take a list of as many real numbers as names for each event; shape ``(n, len(names))``."""
+    n = len(names)
+    values, counts = _flattened(column, what, f"{n} numbers for each event ({list(names)})")
+    if np.any(counts != n):
+        lengths = np.unique(counts)[:5].tolist()
         raise ShapeError(
-            f"{what} must be {len(names)} numbers for each event, in the order {list(names)}; got "
-            f"events with {' and '.join(str(n) for n in lengths[:5])}."
+            f"{what} must be {n} numbers for each event, in the order {list(names)}; got events "
+            f"with {' and '.join(map(str, lengths))}."
         )
+    return values.reshape(-1, n)
+
+
+def _flattened(
+    column: ak.Array, what: str, wanted: str, remedy: str = ""
+) -> tuple[FloatArray, IntArray]:
+    """Real numbers of all lists one after the other, and how many each event has."""
+    refuse_missing(column, what)
+    if column.ndim != 2 or column.fields:
+        raise DataError(f"{what} must be {wanted}, got {_kind(column)}. {remedy}".rstrip())
     flat = ak.flatten(column)
-    _refuse_missing(flat, what)
-    return _real(flat, what).reshape(len(column), len(names))
+    refuse_missing(flat, what)
+    counts = np.asarray(ak.to_numpy(ak.num(column), allow_missing=False), dtype=np.int64)
+    return _real(flat, what), counts
 
 
 def sampling_column(column: ak.Array, what: str, physical: Sequence[str]) -> IntArray:
-    """Take the sampling benchmark of each event, given as index or name.
+    """Take the index of the sampling benchmark of each event, given as index or name.
 
-    Args:
-        column: Indices, negative for background, or names, shape ``(n,)``.
-        what: What the column is, for messages.
-        physical: Names of the physical benchmarks.
-
-    Returns:
-        Indices, shape ``(n,)``.
-
-    Raises:
-        UnknownNameError: If there is no such benchmark.
-        DataError: If an entry is neither a whole number nor a text.
+    It is negative for background; shape ``(n,)``.
     """
-    _refuse_missing(column, what)
-    if _holds_texts(column):
+    refuse_missing(column, what)
+    if column.ndim == 1 and "string" in str(ak.type(column)):
         return _indices(np.asarray(ak.to_list(column), dtype=str), what, physical)
     numbers = number_column(column, what)
     if np.any(numbers % 1 != 0):
@@ -275,7 +204,8 @@ def _real(column: ak.Array, what: str) -> FloatArray:
     return numbers.astype(np.float64)
 
 
-def _refuse_missing(column: ak.Array, what: str) -> None:
+def refuse_missing(column: ak.Array, what: str) -> None:
+    """Refuse a column that is missing (None) in some events."""
     n_missing = int(ak.sum(ak.is_none(column))) if column.layout.is_option else 0
     if n_missing:
         raise DataError(
@@ -285,44 +215,19 @@ def _refuse_missing(column: ak.Array, what: str) -> None:
         )
 
 
-def _holds_texts(column: ak.Array) -> bool:
-    return "string" in str(ak.type(column)) and column.ndim == 1
-
-
 def _kind(column: ak.Array) -> str:
     return f"entries of type {column.type.content}"
 
 
-def stacked_columns(what: str, columns: Sequence[tuple[str, ak.Array]]) -> FloatArray:
-    """Take one real number for each event and column.
-
-    Args:
-        what: What the columns are, for messages.
-        columns: Names and columns, shape ``(n,)`` each.
-
-    Returns:
-        The numbers, shape ``(n, n_columns)``.
-
-    Raises:
-        DataError: If an entry is a list, a text, missing (None) or no real number.
-    """
-    numbers = [number_column(column, f"{what}, entry {name!r},") for name, column in columns]
-    return np.stack(numbers, axis=1)
+def stacked_weights(what: str, names: Sequence[str], columns: Iterable[ak.Array]) -> FloatArray:
+    """One finite number for each event and column, shape ``(n, n_columns)``."""
+    pairs = zip(names, columns, strict=True)
+    numbers = [number_column(values, f"{what}, entry {name!r},") for name, values in pairs]
+    return require_finite(np.stack(numbers, axis=1), names)
 
 
 def require_finite(table: FloatArray, names: Sequence[str]) -> FloatArray:
-    """Refuse weights that are not finite.
-
-    Args:
-        table: Weights, shape ``(n, n_columns)``.
-        names: What each column is, for messages.
-
-    Returns:
-        The weights.
-
-    Raises:
-        DataError: If a weight is not finite.
-    """
+    """Weights, shape ``(n, n_columns)``, refused if one is not finite."""
     is_finite = np.isfinite(table).all(axis=1)
     if not is_finite.all():
         raise DataError(
@@ -331,3 +236,102 @@ def require_finite(table: FloatArray, names: Sequence[str]) -> FloatArray:
             f"Remove these events or repeat their reweighting."
         )
     return table
+
+
+class ColumnExpressions:
+    """Columns of a table, and expressions over them, compiled once for all pieces of the table.
+
+    Args:
+        terms: Names of columns, or expressions.
+        available: Names of all columns of the table.
+
+    Attributes:
+        columns: Names of the columns that must be read.
+
+    Examples:
+        >>> terms = ColumnExpressions(["met", "sum(jet_pt)"], ["met", "jet_pt", "jet_eta"])
+        >>> terms.columns
+        ['met', 'jet_pt']
+        >>> table = {"met": ak.Array([5.0, 9.0]), "jet_pt": ak.Array([[30.0, 20.0], []])}
+        >>> terms.read(table)["sum(jet_pt)"].tolist()
+        [50.0, 0.0]
+    """
+
+    def __init__(self, terms: Iterable[str], available: Sequence[str]) -> None:
+        known = frozenset(available)
+        wanted = list(dict.fromkeys(terms))
+        for term in wanted:
+            if not isinstance(term, str):
+                raise refusal("A column", "a name, or an expression over columns", term)
+        names = [term for term in wanted if term in known or _NAME.fullmatch(term)]
+        require_columns(names, available)
+        self._compiled = {
+            term: _compiled(term, known, available) for term in wanted if term not in names
+        }
+        used = {_dotted(name) for compiled in self._compiled.values() for name in compiled.names}
+        self.columns = list(dict.fromkeys([*names, *sorted(used)]))
+        if not self.columns:
+            raise OptionError(
+                f"Nothing of the events is used: {wanted} are constants. Name columns, such as "
+                f"{available[0]!r}."
+            )
+
+    def read(self, columns: Columns) -> dict[str, ak.Array]:
+        """Add the values of each expression by its text; not-a-number where it is undefined."""
+        if not self._compiled:
+            return dict(columns)
+        events = _Events(columns)
+        values = {term: compiled.evaluate(events) for term, compiled in self._compiled.items()}
+        return {**columns, **{term: ak.Array(value.values) for term, value in values.items()}}
+
+
+def _compiled(term: str, known: frozenset[str], available: Sequence[str]) -> CompiledExpression:
+    """Compile with the columns that the text may mean; trees have thousands of others."""
+    words = set(_NAME.findall(term))
+    close = {c for word in words - known for c in get_close_matches(word, available, _CLOSE)}
+    names = frozenset(_as_identifier(name) for name in (words & known) | close)
+    text = _NAME.sub(lambda found: _as_identifier(found.group()), term)
+    try:
+        return compile_expression(text, _ColumnNames(columns=names))
+    except ExpressionError as error:
+        raise ExpressionError(_dotted(str(error))) from None
+
+
+def _as_identifier(name: str) -> str:
+    return name.replace(".", _DOT)
+
+
+def _dotted(text: str) -> str:
+    return text.replace(_DOT, ".")
+
+
+@dataclass(frozen=True, slots=True)
+class _ColumnNames(Vocabulary):
+    """Names of columns, each of which may hold numbers or lists: the context decides."""
+
+    columns: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self.columns
+
+    def kinds(self, name: str) -> tuple[Kind, ...]:
+        return (Kind.NUMBER, Kind.NUMBERS) if name in self.columns else ()
+
+
+class _Events(EventNamespace):
+    """The columns of some events."""
+
+    __slots__ = ("_read", "_table")
+
+    def __init__(self, table: Columns) -> None:
+        super().__init__(len(next(iter(table.values()))), {})
+        self._table = table
+        self._read: dict[tuple[str, Kind], Value] = {}
+
+    def value(self, name: str, kind: Kind) -> Value:
+        if (name, kind) not in self._read:
+            take = number_column if kind is Kind.NUMBER else list_column
+            column = _dotted(name)
+            self._read[name, kind] = take(self._table[column], f"The column {column!r}")
+        return self._read[name, kind]

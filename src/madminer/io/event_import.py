@@ -3,67 +3,32 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 
 import numpy as np
 
-from madminer.checks import refusal
+from madminer import checks
 from madminer.errors import OptionError, SetupError
 from madminer.io.atomic import refuse_same_file
-from madminer.io.column_expressions import ColumnExpressions
-from madminer.io.event_columns import Columns, number_column, sampling_column
-from madminer.io.event_sources import EventSource, Table, file_of, open_table
+from madminer.io.event_columns import ColumnExpressions, Columns, number_column, sampling_column
+from madminer.io.event_tables import EventSource, Table, file_of, open_table
 from madminer.io.event_writer import EventWriter
 from madminer.io.events import Events, EventSummary
-from madminer.io.parquet import EventFields
+from madminer.io.parquet import EventFields, ParquetNotes
 from madminer.io.setup_file import read_setup
-from madminer.io.weight_columns import WeightColumns
-from madminer.io.weight_polynomials import (
+from madminer.io.weight_columns import (
     Coefficients,
     Derivatives,
-    PolynomialColumns,
-    coefficient_columns,
-    derivative_columns,
+    WeightColumns,
+    polynomial_columns,
 )
 from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
 from madminer.progress import track
-from madminer.typing import IntArray, StrPath
+from madminer.typing import StrPath
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
-    """Which column is what."""
-
-    setup: AnalysisSetup
-    observables: Mapping[str, str]
-    weights: WeightColumns
-    sampling: str | int | None
-    k_factor: float
-
-    @property
-    def columns(self) -> list[str]:
-        sampling = [self.sampling] if isinstance(self.sampling, str) else []
-        return list(dict.fromkeys([*self.observables.values(), *self.weights.columns, *sampling]))
-
-    def events(self, columns: Columns) -> Events:
-        weights = self.k_factor * self.weights.read(columns)
-        x = np.empty((len(weights), len(self.observables)))
-        for i, (name, column) in enumerate(self.observables.items()):
-            x[:, i] = number_column(columns[column], f"The observable {name!r}")
-        return Events(x, weights, self._sampled(columns, len(weights)))
-
-    def _sampled(self, columns: Columns, n_events: int) -> IntArray | None:
-        if isinstance(self.sampling, str):
-            physical = list(self.setup.physical_benchmarks)
-            what = f"The column {self.sampling!r}"
-            return sampling_column(columns[self.sampling], what, physical)
-        return None if self.sampling is None else np.full(n_events, self.sampling)
 
 
 def import_events(
@@ -168,124 +133,49 @@ def import_events(
         ...     EventFile(f"{folder}/events.h5").n_events
         2
     """
-    _check_options(k_factor, batch_size, weights, nuisance_parameters)
+    checks.positive(k_factor, "k_factor")
+    checks.whole(batch_size, "batch_size", 1)
+    if not isinstance(weights, str | Mapping | None):
+        raise checks.refusal("weights", "the name of a column or {benchmark: column}", weights)
     refuse_same_file(output, file_of(source), "source")
     refuse_same_file(output, setup, "setup")
     table = open_table(source, names)
     fields = EventFields() if table.notes is None else table.notes.fields
-    whole, named = _setup(setup, table, observables, nuisance_parameters)
-    plan = _Plan(
-        setup=whole,
-        observables=named,
-        weights=WeightColumns(
-            whole,
-            fields.weights if weights is None else weights,
-            _polynomial(whole, coefficients, derivatives, derivatives_at),
-            is_background,
-        ),
-        sampling=_sampling(
-            whole,
-            default=fields.sampling_benchmark
-            if fields.sampling_benchmark in table.columns
-            else None,
-            column=sampling_benchmark,
-            benchmark=sampled_from_benchmark,
-            is_background=is_background,
-        ),
-        k_factor=k_factor,
+    given = _given_setup(setup, table)
+    if observables is None and (given.observables or setup is None):
+        observables = list(given.observables)
+    by_observable = _by_observable(observables, table.columns)
+    definitions = {name: given.observables.get(name, "_") for name in by_observable}
+    whole = replace(_with_nuisances(given, nuisance_parameters), observables=definitions)
+    polynomial = polynomial_columns(whole, coefficients, derivatives, derivatives_at)
+    read_as_given = WeightColumns(
+        whole, fields.weights if weights is None else weights, polynomial, is_background
     )
-    if weights is not None and not plan.weights.benchmarks:
+    if weights is not None and not read_as_given.benchmarks:
         raise OptionError(
             "Give either weights or coefficients (or derivatives): the setup has no nuisance "
             "benchmarks, which would need weights besides."
         )
-    expressions = ColumnExpressions(plan.columns, table.columns)
+    ways = [sampling_benchmark is not None, sampled_from_benchmark is not None, is_background]
+    if ways.count(True) > 1:
+        raise OptionError(
+            f"Give one of sampling_benchmark, sampled_from_benchmark and is_background, got "
+            f"{sampling_benchmark!r}, {sampled_from_benchmark!r} and {is_background}."
+        )
+    sampling: str | int | None = sampling_benchmark
+    if is_background:
+        sampling = -1
+    elif sampled_from_benchmark is not None:
+        sampling = whole.benchmark_index(sampled_from_benchmark)
+    elif sampling is None and fields.sampling_benchmark in table.columns:
+        sampling = fields.sampling_benchmark
+    plan = _Plan(whole, by_observable, read_as_given, sampling, k_factor)
     is_original = (setup, sampling_benchmark, sampled_from_benchmark) == (None, None, None)
-    keep_summary = is_original and not is_background
-    _write(output, plan, table, expressions, batch_size, keep_summary=keep_summary)
+    notes = table.notes if is_original and not is_background else None
+    if notes is not None and notes.n_events != table.n_events:
+        notes = None  # the events were selected since they were exported
+    _write(output, plan, table, batch_size, notes)
     logger.info("Imported %d events into %s", table.n_events, output)
-
-
-def _check_options(
-    k_factor: object, batch_size: object, weights: object, nuisance_parameters: object
-) -> None:
-    """Refuse what would only fail far from here."""
-    if not isinstance(k_factor, Real) or not 0.0 < float(k_factor) < math.inf:
-        raise OptionError(f"k_factor must be a positive number, got {k_factor!r}.")
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise OptionError(f"batch_size must be a whole number of at least 1, got {batch_size!r}.")
-    if not isinstance(weights, str | Mapping | None):
-        raise OptionError(
-            f"weights must be the name of a column or {{benchmark: column}}, got {weights!r:.200}."
-        )
-    if not isinstance(nuisance_parameters, Iterable) or not all(
-        isinstance(parameter, NuisanceParameter) for parameter in nuisance_parameters
-    ):
-        raise OptionError(
-            f"nuisance_parameters must be a list of NuisanceParameter, got "
-            f"{nuisance_parameters!r:.200}."
-        )
-
-
-def _polynomial(
-    setup: AnalysisSetup,
-    coefficients: Coefficients | None,
-    derivatives: Derivatives | None,
-    derivatives_at: str | int | None,
-) -> PolynomialColumns | None:
-    if coefficients is not None and derivatives is not None:
-        raise OptionError("Give either coefficients or derivatives of the weights, not both.")
-    if (derivatives is None) != (derivatives_at is None):
-        raise OptionError(
-            f"derivatives and derivatives_at go together: the columns, and the benchmark at which "
-            f"they are the derivatives; got {derivatives!r:.200} and {derivatives_at!r}."
-        )
-    if coefficients is not None:
-        return coefficient_columns(setup, coefficients)
-    if derivatives is None or derivatives_at is None:
-        return None
-    return derivative_columns(setup, derivatives, derivatives_at)
-
-
-def _setup(
-    setup: AnalysisSetup | StrPath | None,
-    table: Table,
-    observables: Sequence[str] | Mapping[str, str] | None,
-    nuisance_parameters: Iterable[NuisanceParameter],
-) -> tuple[AnalysisSetup, dict[str, str]]:
-    """The setup with observables and nuisance benchmarks, and the column of each observable."""
-    given = _given_setup(setup, table)
-    if observables is None and (given.observables or setup is None):
-        observables = list(given.observables)
-    named = _named(observables, table)
-    definitions = {name: given.observables.get(name, "_") for name in named}
-    nuisance = list(nuisance_parameters)
-    known = [*given.nuisance_parameters, *given.physical_benchmarks]
-    names = [p.name for p in nuisance]
-    if len(set(names)) < len(names):
-        raise SetupError(f"Nuisance parameters need different names, got {names}.")
-    taken = [n for p in nuisance for n in (p.name, *p.benchmark_names) if n in known]
-    if taken:
-        raise SetupError(
-            f"The setup has {taken} already, as benchmark or nuisance parameter. Choose other "
-            f"names in nuisance_parameters."
-        )
-    added = {
-        name: Benchmark(name, dict.fromkeys(given.parameters, 0.0), is_nuisance=True)
-        for parameter in nuisance
-        for name in parameter.benchmark_names
-    }
-    benchmarks = {**given.benchmarks, **added}
-    if nuisance and not any(benchmark.is_reference for benchmark in benchmarks.values()):
-        first = next(iter(benchmarks))  # which variations then refer to; MadMiner 0.9 needs a flag
-        benchmarks[first] = replace(benchmarks[first], is_reference=True)
-    whole = replace(
-        given,
-        benchmarks=benchmarks,
-        nuisance_parameters={**given.nuisance_parameters, **{p.name: p for p in nuisance}},
-        observables=definitions,
-    )
-    return whole, named
 
 
 def _given_setup(setup: object, table: Table) -> AnalysisSetup:
@@ -301,64 +191,94 @@ def _given_setup(setup: object, table: Table) -> AnalysisSetup:
     )
 
 
-def _named(observables: Sequence[str] | Mapping[str, str] | None, table: Table) -> dict[str, str]:
+def _by_observable(
+    observables: Sequence[str] | Mapping[str, str] | None, columns: list[str]
+) -> dict[str, str]:
+    """The column or expression of each observable."""
     if isinstance(observables, Mapping):
         return dict(observables)
     if isinstance(observables, str) or not isinstance(observables, Iterable):
         raise OptionError(
             f"Give observables as a list of columns or as {{observable: column}}, got "
-            f"{observables!r}; the columns are {table.columns}."
+            f"{observables!r}; the columns are {columns}."
         )
-    columns = list(observables)
-    if len(set(columns)) != len(columns):
-        raise refusal("observables", "different columns", columns)
-    return {name: name for name in columns}
+    names = list(observables)
+    if len(set(names)) != len(names):
+        raise checks.refusal("observables", "different columns", names)
+    return {name: name for name in names}
 
 
-def _sampling(
-    setup: AnalysisSetup,
-    *,
-    default: str | None,
-    column: str | None,
-    benchmark: str | int | None,
-    is_background: bool,
-) -> str | int | None:
-    """Column with sampling benchmarks, or the index for all events, or None if not known."""
-    if [column is not None, benchmark is not None, is_background].count(True) > 1:
-        raise OptionError(
-            f"Give one of sampling_benchmark, sampled_from_benchmark and is_background, got "
-            f"{column!r}, {benchmark!r} and {is_background}."
+def _with_nuisances(setup: AnalysisSetup, given: object) -> AnalysisSetup:
+    """The setup with further nuisance parameters and their benchmarks."""
+    added = checks.sequence(given, "nuisance_parameters", _nuisance_parameter)
+    if not added:
+        return setup
+    names = [p.name for p in added]
+    if len(set(names)) < len(names):
+        raise SetupError(f"Nuisance parameters need different names, got {names}.")
+    known = {*setup.nuisance_parameters, *setup.physical_benchmarks}
+    if taken := [n for p in added for n in (p.name, *p.benchmark_names) if n in known]:
+        raise SetupError(
+            f"The setup has {taken} already, as benchmark or nuisance parameter. Choose other "
+            f"names in nuisance_parameters."
         )
-    if is_background:
-        return -1
-    if benchmark is not None:
-        return setup.benchmark_index(benchmark)
-    return default if column is None else column
+    benchmarks = dict(setup.benchmarks)
+    for name in (name for parameter in added for name in parameter.benchmark_names):
+        benchmarks[name] = Benchmark(name, dict.fromkeys(setup.parameters, 0.0), is_nuisance=True)
+    if not any(benchmark.is_reference for benchmark in benchmarks.values()):
+        first = next(iter(benchmarks))  # which variations then refer to; MadMiner 0.9 needs a flag
+        benchmarks[first] = replace(benchmarks[first], is_reference=True)
+    nuisance_parameters = {**setup.nuisance_parameters, **{p.name: p for p in added}}
+    return replace(setup, benchmarks=benchmarks, nuisance_parameters=nuisance_parameters)
+
+
+def _nuisance_parameter(value: object, name: str) -> NuisanceParameter:
+    if isinstance(value, NuisanceParameter):
+        return value
+    raise checks.refusal(name, "a NuisanceParameter", value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """Which column is what; sampling benchmarks are a column, or the index of all events."""
+
+    setup: AnalysisSetup
+    observables: Mapping[str, str]
+    weights: WeightColumns
+    sampling: str | int | None
+    k_factor: float
+
+    @property
+    def columns(self) -> list[str]:
+        sampling = [self.sampling] if isinstance(self.sampling, str) else []
+        return [*self.observables.values(), *self.weights.columns, *sampling]
+
+    def events(self, columns: Columns) -> Events:
+        weights = self.k_factor * self.weights.read(columns)
+        x = np.empty((len(weights), len(self.observables)))
+        for i, (name, column) in enumerate(self.observables.items()):
+            x[:, i] = number_column(columns[column], f"The observable {name!r}")
+        if isinstance(self.sampling, str):
+            what, physical = f"The column {self.sampling!r}", list(self.setup.physical_benchmarks)
+            return Events(x, weights, sampling_column(columns[self.sampling], what, physical))
+        return Events(x, weights, None if self.sampling is None else np.full(len(x), self.sampling))
 
 
 def _write(
-    output: StrPath,
-    plan: _Plan,
-    table: Table,
-    expressions: ColumnExpressions,
-    batch_size: int,
-    *,
-    keep_summary: bool,
+    output: StrPath, plan: _Plan, table: Table, batch_size: int, notes: ParquetNotes | None
 ) -> None:
     n_physical = len(plan.setup.physical_benchmarks)
-    signal, background = np.zeros(n_physical, dtype=np.int64), 0
+    counted = EventSummary(np.zeros(n_physical, dtype=np.int64), 0)
     n_undefined = np.zeros(len(plan.observables), dtype=np.int64)
+    terms = ColumnExpressions(plan.columns, table.columns)
     with EventWriter(output, plan.setup, n_events=table.n_events) as writer:
-        n_batches = -(-table.n_events // batch_size)
-        pieces = table.iterate(expressions.columns, batch_size)
-        for columns in track(pieces, "Importing", total=n_batches):
-            events = plan.events(expressions.read(columns))
+        pieces = table.iterate(terms.columns, batch_size)
+        for columns in track(pieces, "Importing", total=-(-table.n_events // batch_size)):
+            events = plan.events(terms.read(columns))
             n_undefined += np.count_nonzero(~np.isfinite(events.x), axis=0)
             writer.append(events)
             if events.sampling_benchmarks is not None:
-                counted = EventSummary.count(events.sampling_benchmarks, n_physical)
-                signal += counted.signal_events
-                background += counted.background_events
+                counted += EventSummary.count(events.sampling_benchmarks, n_physical)
         if n_undefined.any():
             pairs = zip(plan.observables, n_undefined.tolist(), strict=True)
             logger.warning(
@@ -367,8 +287,7 @@ def _write(
                 table.n_events,
                 ", ".join(f"{name} ({count})" for name, count in pairs if count),
             )
-        notes = table.notes
-        if keep_summary and notes is not None and notes.n_events == table.n_events:
+        if notes is not None:
             writer.set_summary(notes.summary)
         elif plan.sampling is not None:
-            writer.set_summary(EventSummary(signal, background))
+            writer.set_summary(counted)

@@ -1,17 +1,19 @@
-"""Reading event files in pieces."""
+"""Event files, read in pieces: consecutive events, or any by their numbers."""
 
 from __future__ import annotations
 
+import math
+import operator
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any, Final
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from madminer import checks
+from madminer.blocks import row_blocks
 from madminer.errors import (
     DataError,
     FileChangedError,
@@ -20,8 +22,7 @@ from madminer.errors import (
     OptionError,
 )
 from madminer.io.events import LARGEST_WEIGHT, Events, EventSummary, all_finite, describe_not_finite
-from madminer.io.opened import OpenedFile
-from madminer.io.schema import (
+from madminer.io.hdf5 import (
     BACKGROUND_EVENTS,
     OBSERVATIONS,
     OLD_SIGNAL_EVENTS,
@@ -29,146 +30,259 @@ from madminer.io.schema import (
     SIGNAL_EVENTS,
     WEIGHTS,
     HDF5Reader,
+    gather_rows,
+    read_rows,
 )
 from madminer.io.setup_file import read_setup_group
-from madminer.io.stored_events import Rows, StoredEvents
 from madminer.models import AnalysisSetup
+from madminer.models.tables import setup_html
 from madminer.typing import FloatArray, IntArray, StrPath
 
-BLOCK_BYTES = 2**22
-"""Part of a file that is read at once where many of its rows are wanted."""
+Rows = slice | IntArray
+"""Numbers of events: consecutive ones, ``slice(start, stop)``, or any."""
 
-CHUNKED_BLOCK_ROWS = 65_536
-"""Rows of a chunked dataset read at once; bounds the memory."""
-
-GAP_ROWS = 2_048
-"""Rows of a chunked dataset that it is cheaper to read than to skip."""
-
-READ_BYTES = 2**15
-"""Bytes that are read in the time that it takes to ask for them."""
+_COUNTED = 1 << 20  # events at once
 
 
-def read_rows(dataset: h5py.Dataset, start: int, stop: int, file: OpenedFile) -> NDArray[Any]:
-    """Read consecutive rows of an HDF5 dataset.
+class StoredEvents(ABC):
+    """Observables and weights of events at every benchmark, read when they are asked for.
 
     Args:
-        dataset: HDF5 dataset, shape ``(n, ...)``.
-        start: First row.
-        stop: Row behind the last one, at most `n`.
-        file: The file that the dataset is in.
+        name: What messages call them.
+        setup: Setup of the analysis.
+        n_events: Number of events.
+        has_sampling_benchmarks: Whether it is known where each event was generated.
 
-    Returns:
-        The rows, shape ``(stop - start, ...)``.
+    Attributes:
+        name: What messages call them.
+        setup: Setup of the analysis; its benchmarks are the columns of the weights, its
+            observables those of x.
+        n_events: Number of events.
+        n_observables: Number of observables.
+        n_benchmarks: Number of weights of each event, with those of nuisance variations.
+        has_sampling_benchmarks: Whether it is known where each event was generated.
     """
-    if not _is_one_piece(dataset):
-        rows: NDArray[Any] = dataset[start:stop]
-        return rows
-    rows = np.empty((stop - start, *dataset.shape[1:]), dataset.dtype)
-    if rows.size:
-        file.read_at(dataset.id.get_offset() + start * rows[0].nbytes, rows)
-    return rows
 
+    def __init__(
+        self, name: str, setup: AnalysisSetup, n_events: int, has_sampling_benchmarks: bool
+    ) -> None:
+        self.name: Final = name
+        self.setup: Final = setup
+        self.n_events: Final = n_events
+        self.n_observables: Final = len(setup.observables)
+        self.n_benchmarks: Final = len(setup.benchmarks)
+        self.has_sampling_benchmarks: Final = has_sampling_benchmarks
 
-def gather_rows(dataset: h5py.Dataset, indices: IntArray, file: OpenedFile) -> NDArray[Any]:
-    """Read chosen rows of an HDF5 dataset.
-
-    Blocks of the file are read and rows picked in memory; where few rows of a block are wanted,
-    only these. That is far faster than h5py's own selection by index, and allows any order and
-    repetitions. Beside the result, the memory is bounded, and never is the file mapped to it: what
-    another process cuts from a mapped file ends this one.
-
-    Args:
-        dataset: HDF5 dataset, shape ``(n, ...)``.
-        indices: Row numbers, shape ``(m,)``.
-        file: The file that the dataset is in.
-
-    Returns:
-        The rows in the order of `indices`, shape ``(m, ...)``.
-
-    Raises:
-        OptionError: If there is no such row.
-    """
-    if len(indices) and not 0 <= indices.min() <= indices.max() < len(dataset):
-        raise OptionError(
-            f"Rows 0 to {len(dataset) - 1} can be read, but rows {indices.min()} to "
-            f"{indices.max()} were asked for."
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.name!r}: {self.n_events} events, "
+            f"{self.n_observables} observables, {self.n_benchmarks} benchmarks)"
         )
-    if not _is_one_piece(dataset):
-        return _gather_blocks(dataset, indices)
-    rows = np.empty((len(indices), *dataset.shape[1:]), dataset.dtype)
-    if rows.size:
-        row = np.dtype((np.void, rows[0].nbytes))  # one element a row, which is copied as a whole
-        _gather_pieces(dataset, indices, file, rows.reshape(len(rows), -1).view(row)[:, 0])
-    return rows
 
+    def _repr_html_(self) -> str:
+        return setup_html(self.setup, repr(self))
 
-def _gather_pieces(
-    dataset: h5py.Dataset, indices: IntArray, file: OpenedFile, rows: NDArray[np.void]
-) -> None:
-    """Fill `rows` from a dataset in one piece, block by block."""
-    n_block = max(BLOCK_BYTES // rows.itemsize, 1)
-    blocks = (indices // n_block).astype(np.min_scalar_type(len(dataset) // n_block))
-    if np.all(blocks[1:] >= blocks[:-1]):
-        _gather_ordered(dataset, indices, blocks, file, rows)
-        return
-    order = np.argsort(blocks, kind="stable")
-    ordered = np.empty_like(rows)
-    _gather_ordered(dataset, indices[order], blocks[order], file, ordered)
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    np.take(ordered, places, out=rows, mode="clip")  # faster than to assign in this order
+    def __len__(self) -> int:
+        return self.n_events
 
+    @abstractmethod
+    def generated(self) -> EventSummary:
+        """Numbers of events generated at each benchmark: as stated, else counted."""
 
-def _gather_ordered(
-    dataset: h5py.Dataset,
-    indices: IntArray,
-    blocks: IntArray,
-    file: OpenedFile,
-    rows: NDArray[np.void],
-) -> None:
-    """Fill `rows` with those of one block after the other."""
-    size, offset = rows.itemsize, dataset.id.get_offset()
-    buffer = np.empty(max(BLOCK_BYTES // size, 1), rows.dtype)
-    edges = np.flatnonzero(blocks[1:] != blocks[:-1]) + 1
-    for first, last in pairwise([0, *edges.tolist(), len(blocks)]):
-        wanted = indices[first:last]
-        if len(wanted) * READ_BYTES < BLOCK_BYTES:
-            for place, index in enumerate(wanted.tolist(), first):
-                file.read_at(offset + index * size, rows[place : place + 1])
-            continue
-        low = int(wanted.min())
-        n_rows = int(wanted.max()) + 1 - low
-        file.read_at(offset + low * size, buffer[:n_rows])
-        np.take(buffer, wanted - low, out=rows[first:last], mode="clip")
+    @abstractmethod
+    def _observables(self, rows: Rows, allow_nan: bool) -> FloatArray:
+        """Observables of events that are there, shape ``(n, n_observables)``."""
 
+    @abstractmethod
+    def _weights(self, rows: Rows) -> FloatArray:
+        """Weights of events that are there, in pb, shape ``(n, n_benchmarks)``."""
 
-def _gather_blocks(dataset: h5py.Dataset, indices: IntArray) -> NDArray[Any]:
-    """The rows of a dataset in chunks."""
-    order = np.argsort(indices, kind="stable")
-    ordered = indices[order]
-    rows = np.empty((len(indices), *dataset.shape[1:]), dtype=dataset.dtype)
-    for first, last in pairwise(_run_edges(ordered)):
-        low, high = ordered[first], ordered[last - 1] + 1
-        rows[order[first:last]] = dataset[low:high][ordered[first:last] - low]
-    return rows
+    @abstractmethod
+    def _sampled(self, rows: Rows) -> IntArray:
+        """Sampling benchmarks of events that are there, if they are known, shape ``(n,)``."""
 
+    def read(self, start: int = 0, stop: int | None = None, *, allow_nan: bool = False) -> Events:
+        """Read consecutive events.
 
-def _run_edges(ordered: IntArray) -> list[int]:
-    """Positions where a new block begins or a gap is worth skipping, and the end."""
-    is_new_block = np.diff(ordered // CHUNKED_BLOCK_ROWS) > 0
-    is_gap = np.diff(ordered) > GAP_ROWS
-    breaks = np.flatnonzero(is_new_block | is_gap) + 1
-    return [0, *breaks.tolist(), len(ordered)] if len(ordered) else []
+        Args:
+            start: First event.
+            stop: Event behind the last one; None: the end.
+            allow_nan: Whether observables may be undefined (not-a-number).
 
+        Returns:
+            The events.
 
-def _is_one_piece(dataset: h5py.Dataset) -> bool:
-    """Whether the bytes of the rows follow each other in the file, as they are in memory."""
-    return (
-        dataset.id.get_offset() is not None  # neither chunked, compact, virtual nor empty
-        and not dataset.external
-        and dataset.file.userblock_size == 0
-        and dataset.dtype.kind in "fiu"
-    )
+        Raises:
+            OptionError: If the range is not there.
+            DataError: If weights, or observables without `allow_nan`, are not finite.
+        """
+        return self._read(self._range(start, stop), allow_nan)
+
+    def read_weights(self, start: int = 0, stop: int | None = None) -> FloatArray:
+        """Read only the weights of consecutive events.
+
+        Args:
+            start: First event.
+            stop: Event behind the last one; None: the end.
+
+        Returns:
+            Weights in pb, shape ``(stop - start, n_benchmarks)``.
+
+        Raises:
+            OptionError: If the range is not there.
+            DataError: If weights are not finite.
+        """
+        return self._weights(self._range(start, stop))
+
+    def read_sampling_benchmarks(self, start: int = 0, stop: int | None = None) -> IntArray | None:
+        """Read only where consecutive events were generated.
+
+        Args:
+            start: First event.
+            stop: Event behind the last one; None: the end.
+
+        Returns:
+            Index of the physical benchmark, negative for background, shape ``(stop - start,)``;
+            None if it is not known.
+
+        Raises:
+            OptionError: If the range is not there.
+        """
+        return self._origins(self._range(start, stop))
+
+    def iterate(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        batch_size: int | None = 100_000,
+        *,
+        allow_nan: bool = False,
+        memory_limit: float | None = None,
+    ) -> Iterator[Events]:
+        """Read consecutive events in batches.
+
+        A batch is read while the last one is still in memory, so memory for two is needed.
+
+        Args:
+            start: First event.
+            stop: Event behind the last one; None: the end.
+            batch_size: Events in a batch; None: all in one.
+            allow_nan: Whether observables may be undefined (not-a-number).
+            memory_limit: Memory in bytes that reading may take; batches are then as large as it
+                allows, whatever `batch_size`.
+
+        Returns:
+            Batches of events; none if the range is empty.
+
+        Raises:
+            OptionError: If the range is not there, `batch_size` is below one, or `memory_limit` is
+                too small for an event.
+            DataError: If weights, or observables without `allow_nan`, are not finite.
+        """
+        rows = self._range(start, stop)
+        if memory_limit is not None:
+            batch_size = self._events_within(memory_limit)
+        if batch_size is not None and batch_size < 1:
+            raise OptionError(f"batch_size must be at least 1, or None; got {batch_size}.")
+        step = batch_size or max(rows.stop - rows.start, 1)
+        return (
+            self.read(first, min(first + step, rows.stop), allow_nan=allow_nan)
+            for first in range(rows.start, rows.stop, step)
+        )
+
+    def rows(self, indices: IntArray, *, allow_nan: bool = False) -> FloatArray:
+        """Read the observables of chosen events.
+
+        The memory is that of the result, see `madminer.io.hdf5.gather_rows`.
+
+        Args:
+            indices: Numbers of the events in any order, repeated ones allowed, shape ``(m,)``.
+            allow_nan: Whether observables may be undefined (not-a-number).
+
+        Returns:
+            Observables, shape ``(m, n_observables)``.
+
+        Raises:
+            OptionError: If an event is not there.
+            DataError: If observables are not finite, without `allow_nan`.
+        """
+        return self._observables(self._wanted(indices), allow_nan)
+
+    def weights(self, indices: IntArray) -> FloatArray:
+        """Read the weights of chosen events, as `rows` does their observables.
+
+        Args:
+            indices: Numbers of the events in any order, repeated ones allowed, shape ``(m,)``.
+
+        Returns:
+            Weights in pb, shape ``(m, n_benchmarks)``.
+
+        Raises:
+            OptionError: If an event is not there.
+            DataError: If weights are not finite.
+        """
+        return self._weights(self._wanted(indices))
+
+    def take(self, indices: IntArray, *, allow_nan: bool = False) -> Events:
+        """Read chosen events with their weights, as `rows` does their observables.
+
+        Args:
+            indices: Numbers of the events in any order, repeated ones allowed, shape ``(m,)``.
+            allow_nan: Whether observables may be undefined (not-a-number).
+
+        Returns:
+            The events in the order of `indices`.
+
+        Raises:
+            OptionError: If an event is not there.
+            DataError: If weights, or observables without `allow_nan`, are not finite.
+        """
+        return self._read(self._wanted(indices), allow_nan)
+
+    def _read(self, rows: Rows, allow_nan: bool) -> Events:
+        return Events(self._observables(rows, allow_nan), self._weights(rows), self._origins(rows))
+
+    def _origins(self, rows: Rows) -> IntArray | None:
+        return self._sampled(rows) if self.has_sampling_benchmarks else None
+
+    def _counted(self) -> EventSummary:
+        """Events by sampling benchmark, none where these are not known."""
+        n_physical = len(self.setup.physical_benchmarks)
+        counted = EventSummary(np.zeros(n_physical, dtype=np.int64), 0)
+        if self.has_sampling_benchmarks:
+            for rows in row_blocks(self.n_events, _COUNTED):
+                counted += EventSummary.count(self._sampled(rows), n_physical)
+        return counted
+
+    def _wanted(self, indices: IntArray) -> IntArray:
+        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if wanted.size and not (wanted.min() >= 0 and wanted.max() < self.n_events):
+            raise OptionError(
+                f"{self.name} has the events 0 to {self.n_events - 1}, but events "
+                f"{wanted.min()} to {wanted.max()} were asked for."
+            )
+        return wanted
+
+    def _range(self, start: int, stop: int | None) -> slice:
+        first = operator.index(start)
+        last = self.n_events if stop is None else operator.index(stop)
+        if not 0 <= first <= last <= self.n_events:
+            raise OptionError(
+                f"Events {start} to {stop} were asked for; {self.name} has {self.n_events}, so "
+                f"0 <= start <= stop <= {self.n_events} must hold."
+            )
+        return slice(first, last)
+
+    def _events_within(self, memory_limit: float) -> int:
+        """Events in a batch, with the last batch and the marks of the checks in memory too."""
+        numbers = self.n_observables + self.n_benchmarks + int(self.has_sampling_benchmarks)
+        needed = (2 * 8 + 1) * numbers
+        if not needed <= memory_limit < math.inf:
+            raise OptionError(
+                f"memory_limit must be a number of bytes, at least the {needed} that reading an "
+                f"event of {self.name} takes; got {memory_limit!r}. 1e8 is enough to be fast."
+            )
+        return int(memory_limit // needed)
 
 
 class EventFile(StoredEvents):

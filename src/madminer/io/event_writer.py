@@ -14,7 +14,7 @@ from madminer import checks
 from madminer.errors import DataError, OptionError, OutputError, ShapeError
 from madminer.io.atomic import atomic_path
 from madminer.io.events import LARGEST_WEIGHT, Events, EventSummary, all_finite, describe_not_finite
-from madminer.io.schema import (
+from madminer.io.hdf5 import (
     BACKGROUND_EVENTS,
     OBSERVATIONS,
     SAMPLING_BENCHMARKS,

@@ -48,20 +48,18 @@ class EventSummary:
         counts = np.bincount(signal, minlength=n_physical)
         return cls(counts, int(sampling_benchmarks.size - signal.size))
 
+    def __add__(self, other: EventSummary) -> EventSummary:
+        """The numbers of both together."""
+        return EventSummary(
+            self.signal_events + other.signal_events,
+            self.background_events + other.background_events,
+        )
+
     @classmethod
     def checked(
         cls, signal_events: ArrayLike, background_events: float, setup: AnalysisSetup
     ) -> EventSummary:
-        """Numbers as a file has them.
-
-        Args:
-            signal_events: Events generated at each physical benchmark, shape ``(n_physical,)``.
-            background_events: Background events.
-            setup: Setup of the analysis.
-
-        Raises:
-            FileFormatError: If they are no numbers of events, or not one for each benchmark.
-        """
+        """Numbers as a file has them, refused if they are not one for each benchmark of a setup."""
         signal, n_physical = np.asarray(signal_events), len(setup.physical_benchmarks)
         numbers = np.append(signal, background_events)
         is_count = (numbers >= 0) & (numbers < LARGEST) & (numbers % 1 == 0)

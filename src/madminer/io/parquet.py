@@ -10,29 +10,35 @@ event was generated at, negative for background.
 
 The columns are the fields of `madminer.io.parquet`: one for each observable, a structure
 ``weights`` with one entry for each benchmark, and ``sampling_benchmark``. The metadata of the
-schema hold, under the key ``madminer``, all that an event file holds besides, as JSON.
+schema hold, under the key ``madminer``, all that an event file holds besides, as JSON. In the JSON
+of the setup every field of its dataclasses is an entry of the same name, and arrays are nested
+lists. Numbers keep all their digits; entries with their default value may be missing, unknown ones
+are refused.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import types
+import typing
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import Any, Self, get_args, get_origin
 
 import awkward as ak
 import numpy as np
+from numpy.typing import NDArray
 
 from madminer import checks
-from madminer.errors import FileFormatError, MadMinerError, OptionError
+from madminer.errors import FileFormatError, MadMinerError, OptionError, OutputError, SetupError
 from madminer.io.atomic import atomic_path, refuse_same_file
 from madminer.io.event_columns import with_fields
 from madminer.io.event_reader import EventFile
 from madminer.io.events import Events, EventSummary
 from madminer.io.opened import DAMAGES, OpenedFile
-from madminer.io.pyarrow_package import pyarrow_package
-from madminer.io.setup_json import setup_from_json, setup_to_json
+from madminer.io.sample_files import pyarrow_package
 from madminer.models import AnalysisSetup
 from madminer.progress import track
 from madminer.typing import StrPath
@@ -56,11 +62,7 @@ class EventFields:
     sampling_benchmark: str = "sampling_benchmark"
 
     def check(self, setup: AnalysisSetup) -> None:
-        """Names must differ from each other and from all observables.
-
-        Raises:
-            OptionError: If they do not.
-        """
+        """Names must differ from each other and from all observables."""
         names = [self.weights, self.sampling_benchmark]
         clashes = sorted({name for name in names if name in setup.observables})
         if clashes or self.weights == self.sampling_benchmark:
@@ -134,28 +136,19 @@ class ParquetNotes:
 
     def to_json(self) -> str:
         """Write the notes as JSON."""
-        notes = {
-            "format": FORMAT_VERSION,
-            "n_events": self.n_events,
-            "weights": self.fields.weights,
-            "sampling_benchmark": self.fields.sampling_benchmark,
-            "summary": None,
-            "setup": json.loads(setup_to_json(self.setup)),
-        }
-        if self.summary is not None:
-            notes["summary"] = {
-                "signal_events": np.asarray(self.summary.signal_events).tolist(),
-                "background_events": self.summary.background_events,
+        return json.dumps(
+            {
+                "format": FORMAT_VERSION,
+                "n_events": self.n_events,
+                **_plain(self.fields),
+                "summary": _plain(self.summary),
+                "setup": json.loads(setup_to_json(self.setup)),
             }
-        return json.dumps(notes)
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read the notes from JSON.
-
-        Raises:
-            FileFormatError: If they are incomplete or of a newer version.
-        """
+        """Read the notes from JSON, refused if they are incomplete or of a newer version."""
         try:
             notes = json.loads(text)
             version, n_events = int(notes["format"]), int(notes["n_events"])
@@ -251,18 +244,7 @@ class ParquetFile:
         self._source.require_size(8 * self.n_events * len(schema.names), "columns")
 
     def iterate(self, columns: list[str], batch_size: int) -> Iterator[dict[str, ak.Array]]:
-        """Read chosen columns piece by piece.
-
-        Args:
-            columns: Names of columns.
-            batch_size: Rows in a piece.
-
-        Yields:
-            At least these columns by name.
-
-        Raises:
-            FileFormatError: If the file is damaged.
-        """
+        """Read at least these columns piece by piece."""
         with self._reading(), pyarrow_package().parquet.ParquetFile(self._source) as file:
             for group in range(file.num_row_groups):  # all at once would stay in memory
                 for batch in file.iter_batches(batch_size, [group], columns):
@@ -306,3 +288,109 @@ def _record_batch(events: Events, schema: Any) -> Any:
     if events.sampling_benchmarks is not None:
         columns.append(pa.array(events.sampling_benchmarks, type=pa.int64()))
     return pa.record_batch(columns, schema=schema)
+
+
+def setup_to_json(setup: AnalysisSetup) -> str:
+    """Write a setup as JSON; `setup_from_json` gives the same setup again, to the last digit.
+
+    Examples:
+        >>> setup_to_json(AnalysisSetup(observables={"met": "met.pt"}))[-34:]
+        ' "observables": {"met": "met.pt"}}'
+    """
+    try:
+        return json.dumps(_plain(setup), allow_nan=False)
+    except ValueError as error:
+        raise OutputError(
+            "The setup holds a number that is not finite, so it cannot be written as JSON. Correct "
+            "the morphing matrix or the systematic."
+        ) from error
+
+
+def setup_from_json(text: str) -> AnalysisSetup:
+    """Read a setup from what `setup_to_json` has written.
+
+    Examples:
+        >>> setup_from_json('{"observables": {"met": "met.pt"}}').observables
+        {'met': 'met.pt'}
+    """
+    try:
+        setup = _value(AnalysisSetup, json.loads(text), "setup")
+    except FileFormatError:
+        raise
+    except (MadMinerError, *DAMAGES) as error:
+        raise FileFormatError(
+            f"The text holds no valid setup: {error!s:.300} Write it again with setup_to_json."
+        ) from error
+    return typing.cast("AnalysisSetup", setup)
+
+
+def _plain(value: object) -> Any:
+    """The value as JSON knows it."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value.value if isinstance(value, Enum) else value
+
+
+def _value(kind: Any, plain: Any, where: str) -> Any:
+    """The value of a type from what JSON knows; `where` it stands is for messages."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in {types.UnionType, typing.Union}:
+        return _one_of(arguments, plain, where)
+    if is_dataclass(kind):
+        return _record(kind, plain, where)
+    if origin is Mapping:
+        return {key: _value(arguments[1], v, f"{where}.{key}") for key, v in plain.items()}
+    if origin is tuple:
+        pairs = zip(arguments, plain, strict=True)
+        return tuple(_value(argument, entry, where) for argument, entry in pairs)
+    if origin is np.ndarray:
+        return _array(arguments, plain)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(plain)
+    return _scalar(kind, plain, where)
+
+
+def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
+    if plain is None and type(None) in kinds:
+        return None
+    if type(plain) in kinds:
+        return plain
+    kind = next(kind for kind in kinds if kind is not type(None))
+    return _value(kind, plain, where)
+
+
+def _record(kind: Any, plain: Any, where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in fields(kind)]
+    if not isinstance(plain, dict) or not set(plain) <= set(names):
+        found = list(plain) if isinstance(plain, dict) else plain
+        raise FileFormatError(
+            f"The entry {where} may have {names}, got {found}. It was changed by hand, or written "
+            f"by a newer version of MadMiner: update this one."
+        )
+    return kind(**{name: _value(hints[name], v, f"{where}.{name}") for name, v in plain.items()})
+
+
+def _array(arguments: tuple[Any, ...], plain: Any) -> NDArray[Any]:
+    is_whole = get_args(arguments[1])[0] is np.integer
+    array = np.array(plain, dtype=np.int64 if is_whole else np.float64)
+    if not np.all(np.isfinite(array)):
+        raise SetupError(f"Numbers must be finite, got {plain!r:.100}.")
+    return array
+
+
+def _scalar(kind: Any, plain: Any, where: str) -> Any:
+    if kind is float and type(plain) is int:
+        return float(plain)
+    if type(plain) is not kind:
+        raise FileFormatError(
+            f"The entry {where} must be of type {kind.__name__}, got {plain!r}. Write it again "
+            f"with setup_to_json."
+        )
+    return plain

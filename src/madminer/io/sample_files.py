@@ -23,12 +23,12 @@ from madminer import checks
 from madminer.errors import (
     DataError,
     FileFormatError,
+    MissingDependencyError,
     MissingFileError,
     OptionError,
     ShapeError,
 )
 from madminer.io.atomic import atomic_path
-from madminer.io.pyarrow_package import pyarrow_package
 from madminer.typing import FloatArray, StrPath
 
 ARRAYS = ("x", "theta", "theta0", "theta1", "y", "r_xz", "t_xz", "t_xz0", "t_xz1", "w")
@@ -42,6 +42,19 @@ _SAMPLE_BYTES = len(_MARK) + 16
 _NAME_BYTES = 8
 _ROWS = 1 << 16  # rows of a parquet file that are written and read at once
 _DTYPES = {"float": np.float32, "double": np.float64}  # by the names that pyarrow has for them
+
+
+def pyarrow_package() -> Any:
+    """Import pyarrow, the optional package for parquet files."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Parquet files are read and written with the package pyarrow, which is not installed; "
+            'run: pip install "madminer[parquet]"'
+        ) from error
+    return pa
 
 
 def check_destination(

@@ -9,7 +9,7 @@ import numpy as np
 
 from madminer.errors import FileFormatError, MadMinerError, SetupError
 from madminer.io.atomic import atomic_path
-from madminer.io.schema import (
+from madminer.io.hdf5 import (
     FORMAT_VERSION,
     STRING_BYTES,
     HDF5Reader,

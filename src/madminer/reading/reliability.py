@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from madminer.evidence import report_weakness
-from madminer.io.checks import Level, check_origins
+from madminer.io.event_file_checks import Level, check_origins
+from madminer.io.event_statistics import origin_statistics
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEHeader
-from madminer.io.statistics import origin_statistics
 from madminer.models import AnalysisSetup
 from madminer.reading.weights import Sample, weights_of_benchmarks
 from madminer.text import one_line

@@ -7,6 +7,8 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -201,9 +203,9 @@ def _summary(files: list[EventFile], pieces: list[_Piece], anew: bool) -> EventS
     """Numbers of generated events, counted anew or added; None where not known."""
     if anew and files[0].has_sampling_benchmarks:
         n_physical = len(files[0].setup.physical_benchmarks)
-        return _add([_count(piece, n_physical) for piece in pieces])
+        return reduce(add, [_count(piece, n_physical) for piece in pieces])
     given = [file.summary for file in files if file.summary is not None]
-    return _add(given) if len(given) == len(files) else None
+    return reduce(add, given) if len(given) == len(files) else None
 
 
 def _count(piece: _Piece, n_physical: int) -> EventSummary:
@@ -211,8 +213,3 @@ def _count(piece: _Piece, n_physical: int) -> EventSummary:
     if piece.closes:
         piece.file.close()
     return EventSummary.count(np.empty(0, np.int64) if sampled is None else sampled, n_physical)
-
-
-def _add(summaries: list[EventSummary]) -> EventSummary:
-    signal = np.sum([summary.signal_events for summary in summaries], axis=0)
-    return EventSummary(signal, sum(summary.background_events for summary in summaries))

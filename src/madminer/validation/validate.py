@@ -10,7 +10,7 @@ import numpy as np
 from madminer import checks
 from madminer.errors import OptionError, SetupError
 from madminer.evidence import ValidationCheck
-from madminer.io.event_paths import paths_and_factors
+from madminer.io.event_set import paths_and_factors
 from madminer.ml import Ensemble, Estimator
 from madminer.ml.validated import UndecidedValidation
 from madminer.typing import EventSource, FloatArray, StrPath, ThetaLike

@@ -1,21 +1,16 @@
-"""Statistics of the events of a file, accumulated batch by batch.
-
-**Statistics of observables and weights, accumulated batch by batch.**
-
-What is not finite is counted and left out of sums.
-
-**Numbers that describe the events of a file, from one pass with bounded memory.**
+"""Numbers that describe the events of a file, from one pass with bounded memory.
 
 Nothing is refused here: what is not finite is counted and left out of sums.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from madminer.blocks import row_blocks
 from madminer.io.event_reader import EventFile
@@ -25,9 +20,10 @@ from madminer.progress import track
 from madminer.typing import FloatArray, IntArray
 
 N_BLOCKS = 10
-MAX_HASHES = 500_000
+"""Stretches of a file whose means are compared."""
 
 BATCH_BYTES = 2**25
+MAX_HASHES = 500_000
 MAX_RATIOS = 100_000
 
 
@@ -181,10 +177,11 @@ class WeightSums:
         self, setup: AnalysisSetup, counted: EventSummary | None, stated: EventSummary | None
     ) -> tuple[BenchmarkStatistics, ...]:
         """Statistics of all events, with numbers of generated events as counted and as stated."""
-        summary, factors = self._factors(counted, stated)
+        factors = self._factors(counted, stated)
         xsecs = factors @ self.first
         variances = factors**2 @ self.second
         n_effective = _mean(xsecs**2, variances)
+        summary = _generated(counted, stated)
         generated = [] if summary is None else summary.signal_events.tolist()
         return tuple(
             BenchmarkStatistics(
@@ -206,9 +203,9 @@ class WeightSums:
         """Statistics of the events by where they were generated; none where that is not known."""
         if counted is None:
             return ()
-        _, factors = self._factors(counted, stated)
         names = [*setup.physical_benchmarks, "background"]
         n_physical = len(names) - 1
+        factors = self._factors(counted, stated)
         xsecs = factors[:, np.newaxis] * self.first[:, :n_physical]
         n_effective = _mean(self.first**2, self.second)[:, :n_physical]
         total = np.maximum(xsecs.sum(axis=0), 0.0)
@@ -224,16 +221,19 @@ class WeightSums:
             if self.counts[i]
         )
 
-    def _factors(
-        self, counted: EventSummary | None, stated: EventSummary | None
-    ) -> tuple[EventSummary | None, FloatArray]:
-        """Numbers of generated events that count, and factors on the weights of each group."""
-        is_stated = stated is not None and (counted is None or stated.signal_events.any())
-        summary = stated if is_stated else counted
+    def _factors(self, counted: EventSummary | None, stated: EventSummary | None) -> FloatArray:
+        """Share of each benchmark in the generated events: samples of all add up to one."""
+        summary = _generated(counted, stated)
         factors = np.ones(len(self.first))
         if counted is not None and summary is not None and summary.signal_events.any():
             factors[:-1] = summary.signal_events / summary.signal_events.sum()
-        return summary, factors
+        return factors
+
+
+def _generated(counted: EventSummary | None, stated: EventSummary | None) -> EventSummary | None:
+    """Numbers of generated events that count."""
+    is_stated = stated is not None and (counted is None or stated.signal_events.any())
+    return stated if is_stated else counted
 
 
 def origin_statistics(
@@ -257,61 +257,14 @@ def origin_statistics(
     return sums.origins(setup, EventSummary.count(sampled, n_physical), None)
 
 
-class SamplingCounts:
-    """Where events were generated, and in which order."""
-
-    def __init__(self, n_physical: int) -> None:
-        self.counts = np.zeros(n_physical + 1, dtype=np.int64)
-        self.n_unknown = 0
-        self.n_changes = 0
-        self._last: int | None = None
-
-    def add(self, sampled: IntArray) -> IntArray:
-        """Count events; returns their groups, the last one for background and unknown ones."""
-        n_physical = len(self.counts) - 1
-        self.n_unknown += int(np.count_nonzero(sampled >= n_physical))
-        groups = np.where((sampled < 0) | (sampled >= n_physical), n_physical, sampled)
-        self.counts += np.bincount(groups, minlength=n_physical + 1)
-        self.n_changes += int(np.count_nonzero(np.diff(groups)))
-        self.n_changes += self._last not in {None, int(groups[0])}
-        self._last = int(groups[-1])
-        return groups
-
-    @property
-    def summary(self) -> EventSummary:
-        """Numbers of events by sampling benchmark."""
-        return EventSummary(self.counts[:-1], int(self.counts[-1]) - self.n_unknown)
-
-
-@dataclass(slots=True)
-class RepeatedRows:
-    """Events that are equal to the last bit.
-
-    Equal events have equal hashes; of a large file only every k-th value of the hash is kept, so
-    that the memory is bounded and copies still meet.
-    """
-
-    n_events: int
-    hashes: list[IntArray] = field(default_factory=list)
-
-    def add(self, x: FloatArray, weights: FloatArray) -> None:
-        """Add observables and weights of some events."""
-        hashes = np.zeros(len(x), dtype=np.uint64)
-        for column in (*x.T, *weights.T):
-            hashes ^= np.ascontiguousarray(column).view(np.uint64)
-            hashes *= np.uint64(0x9E3779B97F4A7C15)  # odd, with well mixed bits
-            hashes ^= hashes >> np.uint64(29)
-        self.hashes.append(hashes[hashes % np.uint64(self._stride) == 0])
-
-    @property
-    def _stride(self) -> int:
-        return -(-self.n_events // MAX_HASHES)
-
-    @property
-    def n_repeated(self) -> int:
-        """Number of events that repeat an earlier one; of a large file, an estimate."""
-        kept = np.concatenate(self.hashes)
-        return self._stride * (len(kept) - len(np.unique(kept)))
+def _row_hashes(columns: Sequence[FloatArray]) -> NDArray[np.uint64]:
+    """A number for each row, equal for rows that are equal to the last bit."""
+    hashes = np.zeros(len(columns[0]), dtype=np.uint64)
+    for column in columns:
+        hashes ^= np.ascontiguousarray(column).view(np.uint64)
+        hashes *= np.uint64(0x9E3779B97F4A7C15)  # odd, with well mixed bits
+        hashes ^= hashes >> np.uint64(29)
+    return hashes
 
 
 def _mean(sums: FloatArray, counts: FloatArray | IntArray) -> FloatArray:
@@ -320,7 +273,7 @@ def _mean(sums: FloatArray, counts: FloatArray | IntArray) -> FloatArray:
     return mean
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class VariationStatistics:
     """Weights of a nuisance variation relative to those that it varies.
 
@@ -366,23 +319,16 @@ class RatioExtremes:
 
     def results(self, sample: FloatArray) -> tuple[VariationStatistics, ...]:
         """Statistics of all events; medians are those of a sample of weights."""
-        found = []
-        for i, (parameter, nu, benchmark, reference) in enumerate(self.variations):
-            ratios, _ = _ratios(sample, self.columns[i])
-            is_any = self.minimum[i] <= self.maximum[i]
-            found.append(
-                VariationStatistics(
-                    parameter=parameter,
-                    nu=nu,
-                    benchmark=benchmark,
-                    reference=reference,
-                    minimum=float(self.minimum[i]) if is_any else np.nan,
-                    median=float(np.median(ratios)) if ratios.size else np.nan,
-                    maximum=float(self.maximum[i]) if is_any else np.nan,
-                    n_undefined=int(self.n_undefined[i]),
-                )
-            )
-        return tuple(found)
+        is_any = self.minimum <= self.maximum
+        minimum = np.where(is_any, self.minimum, np.nan).tolist()
+        maximum = np.where(is_any, self.maximum, np.nan).tolist()
+        medians = [
+            float(np.median(ratios)) if ratios.size else np.nan
+            for ratios, _ in (_ratios(sample, columns) for columns in self.columns)
+        ]
+        n_undefined = self.n_undefined.tolist()
+        rows = zip(self.variations, minimum, medians, maximum, n_undefined, strict=True)
+        return tuple(VariationStatistics(*variation, *numbers) for variation, *numbers in rows)
 
 
 def _variations(setup: AnalysisSetup) -> Iterator[tuple[str, int, str, str]]:
@@ -464,23 +410,33 @@ def event_statistics(file: EventFile) -> EventStatistics:
     n_physical = len(file.setup.physical_benchmarks)
     observables = ObservableSums(file.n_events, file.n_observables)
     weights = WeightSums(n_physical + 1, file.n_benchmarks)
-    sampling = SamplingCounts(n_physical)
-    repeated = RepeatedRows(file.n_events)
-    stride = -(-file.n_events // MAX_RATIOS)
-    kept: list[FloatArray] = []
     extremes = RatioExtremes(file.setup)
+    # equal events have equal hashes: where only every k-th value is kept, copies still meet
+    hash_stride = np.uint64(-(-file.n_events // MAX_HASHES))
+    stride = -(-file.n_events // MAX_RATIOS)
+    hashes, kept = [], []
+    n_unknown = n_changes = 0
+    last: IntArray = np.empty(0, dtype=np.int64)
     step = max(BATCH_BYTES // (8 * (file.n_observables + file.n_benchmarks)), 1)
     batches = track(file.iterate_unchecked(step), "Checking", total=-(-file.n_events // step))
     for start, events in zip(range(0, file.n_events, step), batches, strict=True):
         x, w, sampled = events.x, events.weights, events.sampling_benchmarks
-        groups = np.full(len(w), n_physical) if sampled is None else sampling.add(sampled)
+        groups = np.full(len(w), n_physical)  # the last one is background, or not known
+        if sampled is not None:
+            groups = np.where((sampled < 0) | (sampled >= n_physical), n_physical, sampled)
+            n_unknown += int(np.count_nonzero(sampled >= n_physical))
+        n_changes += int(np.count_nonzero(np.diff(groups, prepend=last)))
+        last = groups[-1:]
         observables.add(start, x)
         weights.add(w, groups)
         extremes.add(w)
-        repeated.add(x, w)
+        row_hashes = _row_hashes([*x.T, *w.T])
+        hashes.append(row_hashes[row_hashes % hash_stride == 0])
         kept.append(w[-start % stride :: stride].copy())  # not the whole batch
-    counted = sampling.summary if file.has_sampling_benchmarks else None
-    sample = np.concatenate(kept)
+    counted = None
+    if file.has_sampling_benchmarks:
+        counted = EventSummary(weights.counts[:-1], int(weights.counts[-1]) - n_unknown)
+    sample, all_hashes = np.concatenate(kept), np.concatenate(hashes)
     return EventStatistics(
         n_events=file.n_events,
         observables=observables.results(list(file.setup.observables)),
@@ -488,10 +444,10 @@ def event_statistics(file: EventFile) -> EventStatistics:
         variations=extremes.results(sample),
         counted=counted,
         stated=file.summary,
-        n_unknown_sampling=sampling.n_unknown,
-        n_changes=sampling.n_changes,
+        n_unknown_sampling=n_unknown,
+        n_changes=n_changes,
         n_weightless=weights.n_weightless,
-        n_repeated=repeated.n_repeated,
+        n_repeated=int(hash_stride) * (len(all_hashes) - len(np.unique(all_hashes))),
         sampled_weights=sample,
         origins=weights.origins(file.setup, counted, file.summary),
         reference=str(file.setup.reference_benchmark),

@@ -1,4 +1,4 @@
-"""What all parts of an event file share: opening, names of the datasets, strings.
+"""HDF5 files of setups and events: opening, names of the datasets, strings, rows.
 
 The layout is that of MadMiner 0.9. Information that is new stands in root attributes and in the
 group ``madminer``, which older versions do not look at.
@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
 from weakref import finalize
@@ -18,7 +19,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from madminer.errors import FileFormatError, OutputError
+from madminer.errors import FileFormatError, OptionError, OutputError
+from madminer.io.events import LARGEST
 from madminer.io.opened import OpenedFile
 from madminer.typing import FloatArray, IntArray, StrPath
 
@@ -39,10 +41,19 @@ BACKGROUND_EVENTS = "sample_summary/background_events"
 OLD_SIGNAL_EVENTS = "sample_summary/signal_events_per_benchmark"
 """What MadMiner 0.2 to 0.8 called it."""
 
-LARGEST_WHOLE = 2**53
-"""Whole numbers up to here are numbers without rounding."""
-
 _HEADER_BYTES = 1 << 16
+
+BLOCK_BYTES = 2**22
+"""Part of a file that is read at once where many of its rows are wanted."""
+
+CHUNKED_BLOCK_ROWS = 65_536
+"""Rows of a chunked dataset read at once; bounds the memory."""
+
+GAP_ROWS = 2_048
+"""Rows of a chunked dataset that it is cheaper to read than to skip."""
+
+READ_BYTES = 2**15
+"""Bytes that are read in the time that it takes to ask for them."""
 
 
 class HDF5Reader:
@@ -131,9 +142,6 @@ class HDF5Reader:
             name: The dataset.
             shape: Its shape, None for any length.
             default: What a file without it means; None: it is needed.
-
-        Raises:
-            FileFormatError: If it is missing or something else.
         """
         if default is not None and name not in self:
             return default
@@ -153,17 +161,14 @@ class HDF5Reader:
     ) -> IntArray:
         """Read a whole dataset of whole numbers; see `numbers`."""
         values = self.numbers(name, shape, default)
-        if np.any(values % 1 != 0) or np.any(np.abs(values) > LARGEST_WHOLE):
+        if np.any(values % 1 != 0) or np.any(np.abs(values) > LARGEST):
             raise FileFormatError(f"{self.path} must hold whole numbers as {name!r}, got others.")
         return values.astype(np.int64)
 
     def texts(
         self, name: str, shape: Sequence[int | None] = (None,), default: list[str] | None = None
     ) -> list[Any]:
-        """Read a whole dataset of texts, as lists of lists where it has several axes.
-
-        See `numbers`.
-        """
+        """Read a whole dataset of texts, as lists of lists where it has several axes."""
         if default is not None and name not in self:
             return default
         dataset = self[name]
@@ -227,30 +232,25 @@ def _close(found: dict[str, h5py.HLObject], file: h5py.File, source: OpenedFile)
 
 @contextmanager
 def open_hdf5(path: StrPath) -> Iterator[HDF5Reader]:
-    """Open an HDF5 file for reading; whatever goes wrong meanwhile is the fault of the file.
-
-    Raises:
-        MissingFileError: If there is no such file.
-        FileFormatError: If it is truncated, damaged, not HDF5, or of a newer format.
-        FileChangedError: If it changes meanwhile.
-    """
+    """Open an HDF5 file for reading; whatever goes wrong meanwhile is the fault of the file."""
     with HDF5Reader(path) as file, file.reading():
         yield file
 
 
 @contextmanager
 def create_hdf5(path: StrPath) -> Iterator[h5py.File]:
-    """Create an HDF5 file that is written in large pieces; after an error it is empty.
-
-    Raises:
-        OSError: If something cannot be written, for example for lack of space.
-        OutputError: If the last part cannot be written.
-    """
+    """Create an HDF5 file that is written in large pieces; after an error it is empty."""
     Path(path).write_bytes(bytes(_HEADER_BYTES))  # HDF5 crashes later if its header finds no space
     file = h5py.File(path, "w", rdcc_nbytes=0)  # a cache of chunks serves only small pieces
     try:
         yield file
-        _flush(file)
+        try:
+            file.flush()
+        except RuntimeError as error:
+            raise OutputError(
+                f"HDF5 could not write the end of a file in {Path(path).resolve().parent}. Choose "
+                f"a folder with more space, or find the cause in this message: {error}"
+            ) from error
         file.close()
     except BaseException:
         with suppress(OSError):
@@ -262,17 +262,6 @@ def create_hdf5(path: StrPath) -> Iterator[h5py.File]:
         with suppress(RuntimeError):  # the first error tells more
             file.close()
         raise
-
-
-def _flush(file: h5py.File) -> None:
-    try:
-        file.flush()
-    except RuntimeError as error:
-        folder = Path(file.filename).resolve().parent
-        raise OutputError(
-            f"HDF5 could not write the end of a file in {folder}. Choose a folder with more space, "
-            f"or find the cause in this message: {error}"
-        ) from error
 
 
 def _format_version(attributes: h5py.AttributeManager, path: Path) -> int:
@@ -292,17 +281,110 @@ def _format_version(attributes: h5py.AttributeManager, path: Path) -> int:
     return int(version)
 
 
+def read_rows(dataset: h5py.Dataset, start: int, stop: int, file: OpenedFile) -> NDArray[Any]:
+    """Read the rows of a dataset of a file from `start` to before `stop`."""
+    if not _is_one_piece(dataset):
+        rows: NDArray[Any] = dataset[start:stop]
+        return rows
+    rows = np.empty((stop - start, *dataset.shape[1:]), dataset.dtype)
+    if rows.size:
+        file.read_at(dataset.id.get_offset() + start * rows[0].nbytes, rows)
+    return rows
+
+
+def gather_rows(dataset: h5py.Dataset, indices: IntArray, file: OpenedFile) -> NDArray[Any]:
+    """Read chosen rows of a dataset of a file, in any order, with repetitions.
+
+    Blocks of the file are read and rows picked in memory; where few rows of a block are wanted,
+    only these. That is far faster than h5py's own selection by index. Beside the result, the
+    memory is bounded, and never is the file mapped to it: what another process cuts from a mapped
+    file ends this one.
+    """
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(dataset):
+        raise OptionError(
+            f"Rows 0 to {len(dataset) - 1} can be read, but rows {indices.min()} to "
+            f"{indices.max()} were asked for."
+        )
+    if not _is_one_piece(dataset):
+        return _gather_blocks(dataset, indices)
+    rows = np.empty((len(indices), *dataset.shape[1:]), dataset.dtype)
+    if rows.size:
+        row = np.dtype((np.void, rows[0].nbytes))  # one element a row, which is copied as a whole
+        _gather_pieces(dataset, indices, file, rows.reshape(len(rows), -1).view(row)[:, 0])
+    return rows
+
+
+def _gather_pieces(
+    dataset: h5py.Dataset, indices: IntArray, file: OpenedFile, rows: NDArray[np.void]
+) -> None:
+    """Fill `rows` from a dataset in one piece, block by block."""
+    n_block = max(BLOCK_BYTES // rows.itemsize, 1)
+    blocks = (indices // n_block).astype(np.min_scalar_type(len(dataset) // n_block))
+    if np.all(blocks[1:] >= blocks[:-1]):
+        _gather_ordered(dataset, indices, blocks, file, rows)
+        return
+    order = np.argsort(blocks, kind="stable")
+    ordered = np.empty_like(rows)
+    _gather_ordered(dataset, indices[order], blocks[order], file, ordered)
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    np.take(ordered, places, out=rows, mode="clip")  # faster than to assign in this order
+
+
+def _gather_ordered(
+    dataset: h5py.Dataset,
+    indices: IntArray,
+    blocks: IntArray,
+    file: OpenedFile,
+    rows: NDArray[np.void],
+) -> None:
+    """Fill `rows` with those of one block after the other."""
+    size, offset = rows.itemsize, dataset.id.get_offset()
+    buffer = np.empty(max(BLOCK_BYTES // size, 1), rows.dtype)
+    edges = np.flatnonzero(blocks[1:] != blocks[:-1]) + 1
+    for first, last in pairwise([0, *edges.tolist(), len(blocks)]):
+        wanted = indices[first:last]
+        if len(wanted) * READ_BYTES < BLOCK_BYTES:
+            for place, index in enumerate(wanted.tolist(), first):
+                file.read_at(offset + index * size, rows[place : place + 1])
+            continue
+        low = int(wanted.min())
+        n_rows = int(wanted.max()) + 1 - low
+        file.read_at(offset + low * size, buffer[:n_rows])
+        np.take(buffer, wanted - low, out=rows[first:last], mode="clip")
+
+
+def _gather_blocks(dataset: h5py.Dataset, indices: IntArray) -> NDArray[Any]:
+    """The rows of a dataset in chunks."""
+    order = np.argsort(indices, kind="stable")
+    ordered = indices[order]
+    rows = np.empty((len(indices), *dataset.shape[1:]), dtype=dataset.dtype)
+    for first, last in pairwise(_run_edges(ordered)):
+        low, high = ordered[first], ordered[last - 1] + 1
+        rows[order[first:last]] = dataset[low:high][ordered[first:last] - low]
+    return rows
+
+
+def _run_edges(ordered: IntArray) -> list[int]:
+    """Positions where a new block begins or a gap is worth skipping, and the end."""
+    is_new_block = np.diff(ordered // CHUNKED_BLOCK_ROWS) > 0
+    is_gap = np.diff(ordered) > GAP_ROWS
+    breaks = np.flatnonzero(is_new_block | is_gap) + 1
+    return [0, *breaks.tolist(), len(ordered)] if len(ordered) else []
+
+
+def _is_one_piece(dataset: h5py.Dataset) -> bool:
+    """Whether the bytes of the rows follow each other in the file, as they are in memory."""
+    return (
+        dataset.id.get_offset() is not None  # neither chunked, compact, virtual nor empty
+        and not dataset.external
+        and dataset.file.userblock_size == 0
+        and dataset.dtype.kind in "fiu"
+    )
+
+
 def encode_strings(texts: Iterable[str]) -> NDArray[np.bytes_]:
-    """Encode texts as fixed-length bytes.
-
-    Args:
-        texts: Texts of at most 256 bytes.
-
-    Returns:
-        The texts, shape ``(n,)``, type ``S256``.
-
-    Raises:
-        OutputError: If a text does not fit.
+    """Encode texts of at most 256 bytes as the type ``S256``.
 
     Examples:
         >>> encode_strings(["sm", "w"])

@@ -1,4 +1,4 @@
-"""ROOT files of Delphes: columns of some events at a time, in bounded memory."""
+"""ROOT files: trees of Delphes, NanoAOD or any other, some entries at a time, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,45 +7,161 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from types import TracebackType
 from typing import Any, Final, Self
 
 import awkward as ak
 import numpy as np
 
+from madminer.blocks import row_blocks
 from madminer.errors import (
     DataError,
     FileFormatError,
     MadMinerError,
     MissingDependencyError,
     NoEventsError,
+    OptionError,
+    UnknownNameError,
 )
+from madminer.io.event_columns import closest
 from madminer.io.opened import DAMAGES, OpenedFile
 from madminer.typing import FloatArray, IntArray, StrPath
 
-_TREE: Final = "Delphes"
-_KIND: Final = "a ROOT file of Delphes"
+_DELPHES: Final = "Delphes"
 _SHOWN: Final = 30  # names in a message
 
 
-def uproot_package() -> Any:
-    """Import uproot.
+class RootFile:
+    """A ROOT file that is opened once; nothing but what is asked for is read.
+
+    Args:
+        path: The file.
+        kind: What it should be, for messages.
 
     Raises:
-        MissingDependencyError: If it is not installed.
+        MissingDependencyError: If uproot is not installed.
+        MissingFileError: If there is no such file.
+        FileFormatError: If it is no ROOT file, or ends before what its beginning says.
     """
+
+    def __init__(self, path: StrPath, kind: str = "a ROOT file") -> None:
+        try:
+            import uproot  # type: ignore[import-untyped] # optional
+        except ImportError as error:
+            raise MissingDependencyError(
+                "ROOT files, such as those of Delphes, are read with the package uproot, which is "
+                'not installed; run: pip install "madminer[delphes]"'
+            ) from error
+        self._damages: Final = (
+            *DAMAGES,
+            zlib.error,
+            lzma.LZMAError,
+            uproot.DeserializationError,
+        )
+        self._kind: Final = kind
+        self._file: Final = OpenedFile(path)
+        self.path: Final = self._file.path
+        with self._reading():
+            self._root: Any = uproot.open(self._file, array_cache=None)  # it would only grow
+            n_missing = int(self._root.file.fEND) - self._file.n_bytes
+            if n_missing > 0:
+                raise FileFormatError(
+                    f"{self.path} is truncated: {n_missing} bytes are missing at its end. Copy it "
+                    f"again, or make it again with what wrote it."
+                )
+            self._kinds: dict[str, str] = self._root.classnames(cycle=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What goes wrong inside is the fault of the file."""
+        with self._file.reading(self._kind):
+            try:
+                yield
+            except MadMinerError:
+                raise
+            except self._damages as error:
+                raise ValueError(_described(error)) from error
+
+
+def _described(error: Exception) -> str:
+    """What an error of uproot says, which may show objects that are not complete."""
     try:
-        import uproot  # type: ignore[import-untyped] # optional
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Files of Delphes are read with the package uproot, which is not installed; run: "
-            'pip install "madminer[delphes]"'
-        ) from error
-    return uproot
+        return f"{error!r:.200}"
+    except DAMAGES:
+        return type(error).__name__
 
 
-class DelphesFile:
-    """A ROOT file that Delphes wrote; nothing but what is asked for is read.
+class RootTree(RootFile):
+    """Branches of a TTree, or fields of a RNTuple, as a table that `import_events` takes.
+
+    Args:
+        path: The file.
+        tree: Name of the tree; None: the only one.
+
+    Attributes:
+        columns: Names of the branches, or of the fields of a RNTuple (``"Jet.pt"``); those with
+            several numbers for an event are lists.
+        n_events: Number of entries.
+
+    Raises:
+        FileFormatError: If the file is truncated, has no trees or is no ROOT file.
+        UnknownNameError: If there is no such tree.
+        OptionError: If no tree is chosen and there are several.
+    """
+
+    notes = None
+
+    def __init__(self, path: StrPath, tree: str | None = None) -> None:
+        super().__init__(path)
+        name = self._chosen(tree)
+        with self._reading():
+            self._tree = self._root[name]
+            # RNTuple has records, "Jet.pt", where trees have folders, "Jet/Jet.PT"
+            keys = self._tree.keys(full_paths=self._kinds[name].endswith("RNTuple"))
+            self.columns: list[str] = list(dict.fromkeys(keys))
+            self.n_events = int(self._tree.num_entries)
+
+    def _chosen(self, tree: str | None) -> str:
+        ends = ("Tree", "Ntuple", "RNTuple")
+        trees = [name for name, kind in self._kinds.items() if kind.endswith(ends)]
+        if not trees:
+            raise FileFormatError(
+                f"{self.path} has no trees: whatever wrote it broke off, or wrote histograms only."
+            )
+        if tree is None and len(trees) > 1:
+            raise OptionError(
+                f"{self.path} has the trees {trees}. Choose one, as in '{self.path}:{trees[0]}'."
+            )
+        if tree is not None and tree not in trees:
+            raise UnknownNameError(
+                f"{self.path} has no tree {tree!r}, but {closest(tree, trees)}. Correct its name "
+                f"behind the colon."
+            )
+        return tree or trees[0]
+
+    def iterate(self, columns: Sequence[str], batch_size: int) -> Iterator[dict[str, ak.Array]]:
+        """Read chosen branches piece by piece."""
+        for rows in row_blocks(self.n_events, batch_size):
+            yield {name: self._branch(name, rows) for name in columns}
+
+    def _branch(self, name: str, rows: slice) -> ak.Array:
+        with self._reading():
+            values = self._tree[name].array(entry_start=rows.start, entry_stop=rows.stop)
+        if len(values) != rows.stop - rows.start:
+            raise FileFormatError(
+                f"{self.path} is damaged: the branch {name!r} has fewer entries than its tree. "
+                f"Copy it again, or make it again."
+            )
+        return values
+
+
+class DelphesFile(RootFile):
+    """A ROOT file that Delphes wrote.
 
     Args:
         path: The file.
@@ -55,49 +171,25 @@ class DelphesFile:
         n_events: Number of events.
 
     Raises:
-        MissingFileError: If there is no such file.
-        FileFormatError: If it is no ROOT file, truncated, or has no tree of Delphes.
+        FileFormatError: If it has no tree of Delphes.
         NoEventsError: If it holds no events.
-        MissingDependencyError: If uproot is not installed.
     """
 
     def __init__(self, path: StrPath) -> None:
-        self._uproot = uproot_package()
-        self._file = OpenedFile(path)
-        self.path = self._file.path
-        self._tree: Any = None
-        try:
-            with self._reading():
-                root = self._uproot.open(self._file, array_cache=None)  # it would only grow
-                self._require_bytes(int(root.file.fEND))
-                known = root.keys(cycle=False)
-                if _TREE in known:
-                    self._tree = root[_TREE]
-                    self.n_events = int(self._tree.num_entries)
-        except BaseException:
-            self._file.close()
-            raise
-        if self._tree is None:
+        super().__init__(path, "a ROOT file of Delphes")
+        if _DELPHES not in self._kinds:
             raise FileFormatError(
-                f"{path} has no tree {_TREE!r}, but {known[:_SHOWN] or 'nothing'}: it is not an "
-                f"output of Delphes, or its run broke off. Run Delphes again."
+                f"{path} has no tree {_DELPHES!r}, but {list(self._kinds)[:_SHOWN] or 'nothing'}: "
+                f"it is not an output of Delphes, or its run broke off. Run Delphes again."
             )
+        with self._reading():
+            self._tree = self._root[_DELPHES]
+            self.n_events = int(self._tree.num_entries)
         if self.n_events == 0:
             raise NoEventsError(
                 f"{path} holds no events. Check the log of Delphes and the HepMC file, and run it "
                 f"again."
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._file.close()
 
     def __contains__(self, column: str) -> bool:
         """Whether it has a column such as "Jet.PT"."""
@@ -121,21 +213,12 @@ class DelphesFile:
     def columns(
         self, branch: str, leaves: Sequence[str], rows: slice
     ) -> tuple[IntArray, dict[str, FloatArray]]:
-        """Objects of some events.
-
-        Args:
-            branch: Kind of the objects, such as "Jet".
-            leaves: Quantities, such as "PT".
-            rows: The events.
+        """Objects of a branch such as "Jet", with their quantities such as "PT".
 
         Returns:
             counts: Number of objects in each event, shape ``(n_events,)``.
             columns: By quantity, the values of all objects one event after the other, shape
                 ``(n_objects,)``.
-
-        Raises:
-            FileFormatError: If the file has no such objects, or cannot be read.
-            DataError: If a value is not finite.
         """
         if f"{branch}.{leaves[0]}" not in self:
             raise self._lacking(branch)
@@ -151,20 +234,7 @@ class DelphesFile:
         return counts, columns
 
     def one_per_event(self, branch: str, leaf: str, rows: slice) -> FloatArray:
-        """A quantity that every event has once, such as the missing momentum.
-
-        Args:
-            branch: What it belongs to, such as "MissingET".
-            leaf: The quantity, such as "MET".
-            rows: The events.
-
-        Returns:
-            Values, shape ``(n_events,)``.
-
-        Raises:
-            FileFormatError: If the file has none, or not one in each event.
-            DataError: If a value is not finite.
-        """
+        """A quantity that every event has once, such as "MET" of "MissingET", ``(n_events,)``."""
         counts, columns = self.columns(branch, [leaf], rows)
         if np.any(counts != 1):
             raise FileFormatError(
@@ -174,17 +244,9 @@ class DelphesFile:
         return columns[leaf]
 
     def weights(self, rows: slice) -> FloatArray:
-        """Weights of some events as the file gives them, the nominal one first.
+        """Weights as the file gives them, the nominal one first, shape ``(n_events, n_weights)``.
 
-        Args:
-            rows: The events.
-
-        Returns:
-            Weights, shape ``(n_events, n_weights)``; only the nominal one if the file has no
-            others, none where it has no weights at all.
-
-        Raises:
-            FileFormatError: If events have unequal numbers of weights.
+        Only the nominal one if the file has no others, none where it has no weights at all.
         """
         n_events = rows.stop - rows.start
         for name in ("Weight.Weight", "Event.Weight"):
@@ -222,15 +284,6 @@ class DelphesFile:
         last = slice(self.n_events - 1, self.n_events)
         return float(self.one_per_event("Event", "CrossSection", last)[0])
 
-    def _require_bytes(self, n_bytes: int) -> None:
-        """Refuse a file that ends before what its beginning says."""
-        n_missing = n_bytes - self._file.n_bytes
-        if n_missing > 0:
-            raise FileFormatError(
-                f"{self.path} is truncated: {n_missing} bytes are missing at its end. Copy it "
-                f"again, or run Delphes again."
-            )
-
     def _lacking(self, branch: str) -> FileFormatError:
         names: list[str] = self._tree.keys()
         columns = (name.rpartition("/")[2] for name in names)
@@ -256,23 +309,3 @@ class DelphesFile:
                 f"finite. Run Delphes again."
             )
         return counts, values
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """What goes wrong inside is the fault of the file."""
-        further = (zlib.error, lzma.LZMAError, self._uproot.DeserializationError)
-        with self._file.reading(_KIND):
-            try:
-                yield
-            except MadMinerError:
-                raise
-            except (*DAMAGES, *further) as error:
-                raise ValueError(_described(error)) from error
-
-
-def _described(error: Exception) -> str:
-    """What an error of uproot says, which may show objects that are not complete."""
-    try:
-        return f"{error!r:.200}"
-    except DAMAGES:
-        return type(error).__name__

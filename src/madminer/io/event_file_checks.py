@@ -13,13 +13,13 @@ import numpy as np
 from madminer import checks
 from madminer.errors import FileFormatError
 from madminer.io.event_reader import EventFile
-from madminer.io.setup_file import read_setup
-from madminer.io.statistics import (
+from madminer.io.event_statistics import (
     EventStatistics,
     OriginStatistics,
     VariationStatistics,
     event_statistics,
 )
+from madminer.io.setup_file import read_setup
 from madminer.models import AnalysisSetup
 from madminer.morphing.basis import MAX_CONDITION, condition_numbers
 from madminer.morphing.closure import morphing_closure
@@ -223,14 +223,12 @@ def check_origins(
 ) -> Iterator[Finding]:
     """Effective numbers of background and of the events of each sampling benchmark.
 
-    Events of a single origin are those that all other checks look at.
-
     Args:
         origins: Their statistics.
         benchmarks: Names of the physical benchmarks.
         reference: The one at which all of them are told.
     """
-    if len(origins) < 2:
+    if len(origins) < 2:  # all other checks look at these
         return
     few = [found for origin in origins if (found := _few(origin, benchmarks)) is not None]
     yield from few
@@ -360,13 +358,8 @@ def _expected_changes(events: EventStatistics) -> float:
     return float(events.n_events * (1.0 - np.sum(shares**2)))
 
 
-def check_variations(events: EventStatistics) -> Iterator[Finding]:
-    """Weights of nuisance variations relative to those that they vary."""
-    for variation in events.variations:
-        yield _variation(variation, events)
-
-
 def _variation(v: VariationStatistics, events: EventStatistics) -> Finding:
+    """Weights of a nuisance variation relative to those that it varies."""
     what = f"Nuisance parameter {v.parameter} at nu = {v.nu:+d} ({v.benchmark})"
     if np.isnan(v.minimum):
         return Finding(
@@ -398,22 +391,6 @@ def _variation(v: VariationStatistics, events: EventStatistics) -> Finding:
 def _of(n: int, events: EventStatistics) -> str:
     """Number and share of events."""
     return f"{n:,} of {events.n_events:,} events"
-
-
-def _check_origins(events: EventStatistics) -> Iterator[Finding]:
-    benchmarks = [b.name for b in events.benchmarks if not b.is_nuisance]
-    yield from check_origins(events.origins, benchmarks, events.reference)
-
-
-CHECKS = (
-    check_observables,
-    check_weights,
-    check_cross_sections,
-    _check_origins,
-    check_sampling,
-    check_order,
-    check_variations,
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -481,22 +458,26 @@ def check_event_file(filename: StrPath) -> EventFileReport:
         file = EventFile(path)
     except FileFormatError as error:
         return EventFileReport(path, setup, None, (Finding(Level.PROBLEM, str(error)),))
-    findings = [_version(file.version), *check_morphing(setup)]
+    version = f"of format {file.version}" if file.version else "that of MadMiner 0.9"
+    layout = f"The layout is {version}, with one column for each observable and benchmark."
+    findings = [Finding(Level.OK, layout), *check_morphing(setup)]
     if file.n_events == 0:
         text = "The file has the layout of an event file, but no events."
         findings.append(Finding(Level.PROBLEM, text, "Check the cuts, and read the sample again."))
         return EventFileReport(path, setup, None, tuple(findings))
     statistics = event_statistics(file)
-    for check in CHECKS:
-        findings += check(statistics)
-    findings += check_closure(setup, statistics)
+    benchmarks = list(setup.physical_benchmarks)
+    findings += [
+        *check_observables(statistics),
+        *check_weights(statistics),
+        *check_cross_sections(statistics),
+        *check_origins(statistics.origins, benchmarks, statistics.reference),
+        *check_sampling(statistics),
+        *check_order(statistics),
+        *(_variation(variation, statistics) for variation in statistics.variations),
+        *check_closure(setup, statistics),
+    ]
     return EventFileReport(path, setup, statistics, tuple(findings))
-
-
-def _version(version: int) -> Finding:
-    kind = f"of format {version}" if version else "that of MadMiner 0.9"
-    text = f"The layout is {kind}, with one column for each observable and benchmark."
-    return Finding(Level.OK, text)
 
 
 def _percent(share: float) -> str:
