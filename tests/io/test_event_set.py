@@ -63,10 +63,10 @@ def expected_order(sizes: list[int]) -> list[tuple[int, int]]:
 def places_of(order: Interleaving, positions: IntArray) -> list[tuple[int, int]]:
     """File and row at each position."""
     found = np.full((len(positions), 2), -1)
-    for part in order.split(positions):
-        places = np.concatenate([np.arange(len(positions))[at] for at in part.places])
+    for file, rows, stretches in order.split(positions):
+        places = np.concatenate([np.arange(len(positions))[at] for at in stretches])
         assert np.all(found[places] == -1)
-        found[places] = np.stack([np.full(len(places), part.file), part.rows], axis=1)
+        found[places] = np.stack([np.full(len(places), file), rows], axis=1)
     return [(file, row) for file, row in found.tolist()]
 
 
@@ -93,7 +93,7 @@ def test_any_stretch_has_the_same_fraction_of_every_file(
     start, stop = round(n * min(first, second)), round(n * max(first, second))
     assume(start < stop)
     parts = Interleaving(sizes).split(np.arange(start, stop))
-    found = {part.file: len(part.rows) for part in parts}
+    found = {file: len(rows) for file, rows, _ in parts}
     for file, size in enumerate(sizes):
         share = size * (stop - start) / n
         # at either end at most one thousandth, and a rounded event of each file
@@ -101,8 +101,8 @@ def test_any_stretch_has_the_same_fraction_of_every_file(
 
 
 def test_one_file_keeps_its_order() -> None:
-    (part,) = Interleaving([3_217]).split(np.arange(3_217))
-    np.testing.assert_array_equal(part.rows, np.arange(3_217))
+    ((_, rows, _),) = Interleaving([3_217]).split(np.arange(3_217))
+    np.testing.assert_array_equal(rows, np.arange(3_217))
 
 
 @pytest.mark.parametrize("block", [100, 1 << 20])

@@ -20,7 +20,8 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -72,30 +73,12 @@ def open_events(source: EventSource, name: str = "filename") -> StoredEvents:
     return EventSet(factors)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FilePart:
-    """Some events of one file.
-
-    Args:
-        file: Number of the file.
-        rows: Their rows in it, shape ``(n,)``.
-        places: Where they stand among the events that were asked for, stretch by stretch.
-    """
-
-    file: int
-    rows: IntArray
-    places: list[slice]
-
-
 class Interleaving:
-    """Places of the events of several files in one order, see `madminer.io.event_set`.
-
-    Args:
-        sizes: Number of events in each file.
+    """Places of the events of files of some sizes in one order, see `madminer.io.event_set`.
 
     Examples:
-        >>> for part in Interleaving([4, 2]).split(np.arange(6)):
-        ...     print(part.file, part.rows.tolist(), part.places)
+        >>> for file, rows, places in Interleaving([4, 2]).split(np.arange(6)):
+        ...     print(file, rows.tolist(), places)
         0 [0, 1, 2, 3] [slice(0, 1, None), slice(1, 2, None), slice(3, 4, None), slice(4, 5, None)]
         1 [0, 1] [slice(2, 3, None), slice(5, 6, None)]
     """
@@ -106,14 +89,12 @@ class Interleaving:
         self._edges = np.append(0, np.cumsum(np.diff(cuts, axis=0)))  # part by part, file by file
         self._offsets = cuts[:-1].ravel() - self._edges[:-1]
 
-    def split(self, positions: IntArray) -> Iterator[FilePart]:
-        """Find events in the files.
-
-        Args:
-            positions: Their numbers in the common order, rising, shape ``(n,)``.
+    def split(self, positions: IntArray) -> Iterator[tuple[int, IntArray, list[slice]]]:
+        """Find events, by their rising numbers in the common order, in the files.
 
         Yields:
-            The events of each file that has some of them.
+            For each file that has some of them: its number, their rows in it, and their places
+            among the positions, stretch by stretch.
         """
         first, last = np.searchsorted(self._edges, positions[[0, -1]], side="right") - 1
         ends = np.searchsorted(positions, self._edges[first : last + 2])
@@ -125,7 +106,7 @@ class Interleaving:
             places = [slice(start, stop) for start, stop in stretches]
             offsets = self._offsets[first + pieces].tolist()
             rows = [positions[at] + offset for at, offset in zip(places, offsets, strict=True)]
-            yield FilePart(file, np.concatenate(rows), places)
+            yield file, np.concatenate(rows), places
 
 
 class EventSet(StoredEvents):
@@ -177,8 +158,7 @@ class EventSet(StoredEvents):
         for file in self.files:
             summaries.append(file.generated())
             self._close(file)
-        signal = np.sum([summary.signal_events for summary in summaries], axis=0)
-        return EventSummary(signal, sum(summary.background_events for summary in summaries))
+        return reduce(add, summaries)
 
     def _observables(self, rows: Rows, allow_nan: bool) -> FloatArray:
         x = np.empty((_number(rows), self.n_observables))
@@ -214,13 +194,13 @@ class EventSet(StoredEvents):
     def _gather_rising(
         self, positions: IntArray, into: Values, read: Callable[[int, Rows], Values]
     ) -> None:
-        for part in self._order.split(positions):
-            values, start = read(part.file, _as_slice(part.rows)), 0
-            for at in part.places:
+        for file, rows, places in self._order.split(positions):
+            values, start = read(file, _as_slice(rows)), 0
+            for at in places:
                 stop = start + at.stop - at.start
                 into[at] = values[start:stop]
                 start = stop
-            self._close(self.files[part.file])
+            self._close(self.files[file])
 
 
 def _number(rows: Rows) -> int:
