@@ -8,13 +8,18 @@ import pytest
 
 from madminer import MadMiner
 from madminer.errors import DataError, OptionError, SetupError, UnknownNameError
-from madminer.madgraph.cards import card_entries, card_values, parameter_card, reweight_card
-from madminer.madgraph.commands import check_process_card, is_nlo_process
-from madminer.madgraph.run_card import (
+from madminer.madgraph import Run, RunPlan
+from madminer.madgraph.build import check_process_card, is_nlo_process
+from madminer.madgraph.cards import (
+    card_entries,
+    card_values,
     choose_systematics,
+    parameter_card,
+    reweight_card,
     run_card_with_systematics,
     run_settings,
 )
+from madminer.madgraph.program import Program
 from madminer.models import AnalysisParameter, Systematic, SystematicScale, SystematicType
 
 TUTORIAL = {"CWL2": (2, 15.2), "CPWL2": (5, 0.1)}
@@ -215,3 +220,26 @@ def test_cards_of_the_tutorial(shared: Path, miner: MadMiner) -> None:
     )
     made = run_card_with_systematics(body, [MU, pdf])
     assert made.split() == golden_run.split()
+
+
+@pytest.mark.parametrize("n_cores", [None, 1, 4])
+def test_every_question_of_madgraph_has_its_answer(n_cores: int | None, tmp_path: Path) -> None:
+    cores = {None: [], 1: ["set run_mode 0"], 4: ["set run_mode 2", "set nb_core 4"]}[n_cores]
+    run = Run(0, "sm", {}, {}, seed=21)
+    plan = RunPlan(Program(tmp_path), tmp_path, "", (run,), tmp_path, tmp_path, n_cores=n_cores)
+    assert plan.commands(run, Path("proc")).splitlines() == [
+        "set automatic_html_opening False",
+        *cores,
+        "launch proc -n run_01_unchecked",
+        "shower=OFF",
+        "detector=OFF",
+        "analysis=OFF",
+        "madspin=OFF",
+        "reweight=OFF",
+        "done",
+        "set iseed 21",
+        "done",
+    ]
+    showered = Run(0, "sm", {"pythia8_card": "", "reweight_card": ""}, {}, seed=21, is_nlo=True)
+    lines = plan.commands(showered, Path("proc")).splitlines()
+    assert {"order=NLO", "fixed_order=OFF", "shower=PYTHIA8", "reweight=ON"} <= set(lines)

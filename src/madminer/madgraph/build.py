@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from madminer import checks
 from madminer.errors import MissingFileError, OptionError, SetupError
-from madminer.madgraph.cards import CardValues, card_values, parameter_card, reweight_card
-from madminer.madgraph.commands import check_process_card, is_nlo_process
-from madminer.madgraph.execute import Limits
-from madminer.madgraph.options import MOST_SEED, RunOptions
-from madminer.madgraph.plan import Run, RunPlan
-from madminer.madgraph.program import Program
-from madminer.madgraph.run_card import (
+from madminer.madgraph.cards import (
+    CardValues,
+    card_values,
+    check_shower_names,
     choose_systematics,
+    parameter_card,
+    reweight_card,
     run_card_with_systematics,
     run_settings,
     systematics_arguments,
 )
-from madminer.madgraph.shower import check_shower_names
+from madminer.madgraph.execute import Limits
+from madminer.madgraph.options import MOST_SEED, RunOptions
+from madminer.madgraph.plan import Run, RunPlan
+from madminer.madgraph.program import Program
 from madminer.models import AnalysisSetup, Systematic
 from madminer.typing import StrPath
+
+_FORBIDDEN: Final = re.compile(r"^[ \t]*(output|launch|exit|quit|open)\b.*$", re.MULTILINE)
+_ORDERS: Final = re.compile(r"^[ \t]*(?:generate|add process)\b[^#\n]*\[([^\]\n]*)\]", re.MULTILINE)
 
 logger = logging.getLogger(__name__)
 
@@ -57,25 +63,41 @@ def make_plan(
         OptionError: If options do not fit together.
     """
     points = physical_points(setup)
-    names = _benchmarks(setup, sample_benchmarks)
-    cards = checks.sequence(run_card_files, "run_card_files", _file_or_none)
-    if not names or not cards:
+    names = list(points)
+    if sample_benchmarks is not None:
+        given: list[Any] = checks.sequence(sample_benchmarks, "sample_benchmarks", lambda v, _: v)
+        names = [names[setup.benchmark_index(name)] for name in given]
+    files = checks.sequence(run_card_files, "run_card_files", _file_or_none)
+    if not names or not files:
         raise OptionError("run_card_files and sample_benchmarks must not be empty.")
     process_card = read_card(options.proc_card_file, "proc_card_file")
     check_process_card(process_card)
-    run_cards = [None if card is None else read_card(card, "run_card_files") for card in cards]
+    run_cards = [None if file is None else read_card(file, "run_card_files") for file in files]
+    further_cards = {
+        "pythia8_card": (options.pythia8_card_file, "pythia8_card_file"),
+        "me5_configuration": (options.configuration_file, "configuration_file"),
+    }
     maker = _RunMaker(
         points=points,
         template=read_card(options.param_card_template_file, "param_card_template_file"),
         systematics=choose_systematics(setup.systematics, options.systematics),
-        further_cards=_further_cards(options),
-        options=options,
+        further_cards={
+            kind: read_card(file, name)
+            for kind, (file, name) in further_cards.items()
+            if file is not None
+        },
+        is_background=options.is_background,
+        is_nlo=options.order == "NLO",
     )
     _check_order(process_card, run_cards, len(points), options)
-    _warn_without_run_card(run_cards, maker.systematics)
+    if None in run_cards and systematics_arguments(maker.systematics, {}):
+        logger.warning(
+            "Without run card there are no weights of scale and PDF variations. Give a run card, "
+            "or systematics=[] if none are wanted."
+        )
     directory = absolute(options.mg_process_directory, "mg_process_directory", "MG_process")
     seeds = _seeds(run_cards, len(names), options.seed, directory)
-    pairs = product(run_cards, names)
+    model = options.ufo_model_directory
     return RunPlan(
         program=Program(
             absolute(options.mg_directory, "mg_directory", ""),
@@ -85,14 +107,14 @@ def make_plan(
         process_directory=directory,
         process_card=process_card,
         runs=tuple(
-            maker.run(index, name, run_card, seed)
-            for index, ((run_card, name), seed) in enumerate(zip(pairs, seeds, strict=True))
+            maker.run(index, name, run_card, seeds[index])
+            for index, (run_card, name) in enumerate(product(run_cards, names))
         ),
         log_directory=absolute(options.log_directory, "log_directory", "logs"),
         temp_directory=absolute(options.temp_directory, "temp_directory", tempfile.gettempdir()),
         limits=Limits(options.timeout, options.quiet_timeout),
         n_cores=options.n_cores,
-        ufo_model_directory=_model(options),
+        ufo_model_directory=None if model is None else absolute(model, "ufo_model_directory", ""),
     )
 
 
@@ -111,11 +133,7 @@ def physical_points(setup: AnalysisSetup) -> dict[str, CardValues]:
 
 
 def read_card(file: StrPath, name: str) -> str:
-    """Text of a card.
-
-    Args:
-        file: The card.
-        name: Name of the argument, for messages.
+    """Text of a card that is given as the argument `name`.
 
     Raises:
         MissingFileError: If there is no such file.
@@ -135,6 +153,42 @@ def absolute(folder: StrPath | None, name: str, default: str) -> Path:
     return Path(default if folder is None else checks.path(folder, name)).expanduser().absolute()
 
 
+def check_process_card(card: str) -> None:
+    """Refuse a process card that does more than define a process.
+
+    Raises:
+        OptionError: If it makes a folder, launches or decays events with MadSpin, or defines no
+            process.
+    """
+    found = _FORBIDDEN.search(card)
+    if found:
+        raise OptionError(
+            f"The process card must only define the process, got the line {found[0].strip()!r}. "
+            f"Leave it out: the driver says where the process goes and launches it."
+        )
+    if re.search(r"^[ \t]*(?:madspin|decay)\b", card, re.MULTILINE | re.IGNORECASE):
+        raise OptionError(
+            "The process card must not use MadSpin: events that it decays cannot be reweighted in "
+            "the same go, as their weights would belong to other matrix elements. Put decays into "
+            "the process, as in 'generate p p > h j j, h > a a'."
+        )
+    if not re.search(r"^[ \t]*generate\b", card, re.MULTILINE):
+        raise OptionError("The process card must define a process with a line 'generate ...'.")
+
+
+def is_nlo_process(card: str) -> bool:
+    """Whether a process card asks for corrections of next-to-leading order.
+
+    Examples:
+        >>> is_nlo_process("generate p p > t t~ [QCD]")
+        True
+        >>> is_nlo_process("generate g g > h [noborn=QCD]")  # loop-induced
+        False
+    """
+    kinds = (found.split("=") for found in _ORDERS.findall(card))
+    return any(len(kind) == 1 or kind[0].strip() in {"all", "real"} for kind in kinds)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RunMaker:
     """What all runs of a plan have in common."""
@@ -143,68 +197,39 @@ class _RunMaker:
     template: str
     systematics: Sequence[Systematic]
     further_cards: Mapping[str, str]
-    options: RunOptions
+    is_background: bool
+    is_nlo: bool
 
     def run(self, index: int, benchmark: str, run_card: str | None, seed: int) -> Run:
         """One run."""
-        cards = self._cards(benchmark, run_card)
+        own = self.points[benchmark]
+        points = {benchmark: own}  # first the one that events are generated at
+        cards = {"param_card": parameter_card(self.template, own, is_background=self.is_background)}
+        others = {name: point for name, point in self.points.items() if name != benchmark}
+        if others and not self.is_background:
+            cards["reweight_card"] = reweight_card(others)
+            points |= others
+            if "pythia8_card" in self.further_cards and not self.is_nlo:
+                check_shower_names(cards["param_card"], self.points, benchmark)
+        has_variations = False
         settings = run_settings(run_card or "")
-        is_nlo = self.options.order == "NLO"
-        varies = bool(systematics_arguments(self.systematics, settings))
+        if run_card is not None:
+            cards["run_card"] = run_card_with_systematics(
+                run_card, self.systematics, is_nlo=self.is_nlo
+            )
+            varied = systematics_arguments(self.systematics, settings)
+            has_variations = bool(varied) and not self.is_nlo
         return Run(
             index=index,
             benchmark=benchmark,
-            cards=cards,
-            points=self._ordered(benchmark) if "reweight_card" in cards else self._only(benchmark),
+            cards=cards | dict(self.further_cards),
+            points=points,
             seed=seed,
             n_events=_whole(settings.get("nevents", "")),
-            is_background=self.options.is_background,
-            is_nlo=is_nlo,
-            has_variations=run_card is not None and not is_nlo and varies,
+            is_background=self.is_background,
+            is_nlo=self.is_nlo,
+            has_variations=has_variations,
         )
-
-    def _only(self, benchmark: str) -> dict[str, CardValues]:
-        return {benchmark: self.points[benchmark]}
-
-    def _ordered(self, benchmark: str) -> dict[str, CardValues]:
-        """The points, first the one that events are generated at."""
-        return self._only(benchmark) | dict(self.points)
-
-    def _cards(self, benchmark: str, run_card: str | None) -> dict[str, str]:
-        options = self.options
-        values, is_background = self.points[benchmark], bool(options.is_background)
-        cards = {"param_card": parameter_card(self.template, values, is_background=is_background)}
-        others = {name: point for name, point in self.points.items() if name != benchmark}
-        if others and not is_background:
-            cards["reweight_card"] = reweight_card(others)
-            if "pythia8_card" in self.further_cards and options.order == "LO":
-                check_shower_names(cards["param_card"], self.points, benchmark)
-        if run_card is not None:
-            is_nlo = options.order == "NLO"
-            cards["run_card"] = run_card_with_systematics(run_card, self.systematics, is_nlo=is_nlo)
-        return cards | dict(self.further_cards)
-
-
-def _benchmarks(setup: AnalysisSetup, chosen: Sequence[str | int] | None) -> list[str]:
-    """Names of the benchmarks to generate at."""
-    known = list(setup.physical_benchmarks)
-    if chosen is None:
-        return known
-    given: list[Any] = checks.sequence(chosen, "sample_benchmarks", lambda value, _: value)
-    return [known[setup.benchmark_index(name)] for name in given]
-
-
-def _model(options: RunOptions) -> Path | None:
-    model = options.ufo_model_directory
-    return None if model is None else absolute(model, "ufo_model_directory", "")
-
-
-def _further_cards(options: RunOptions) -> dict[str, str]:
-    files = {
-        "pythia8_card": (options.pythia8_card_file, "pythia8_card_file"),
-        "me5_configuration": (options.configuration_file, "configuration_file"),
-    }
-    return {kind: read_card(file, name) for kind, (file, name) in files.items() if file is not None}
 
 
 def _check_order(
@@ -225,16 +250,6 @@ def _check_order(
             "Events at next-to-leading order can only be reweighted to other benchmarks if they "
             "keep what that needs: put 'True = store_rwgt_info' into the run card, or generate at "
             "leading order."
-        )
-
-
-def _warn_without_run_card(
-    run_cards: Iterable[str | None], systematics: Sequence[Systematic]
-) -> None:
-    if any(card is None for card in run_cards) and systematics_arguments(systematics, {}):
-        logger.warning(
-            "Without run card there are no weights of scale and PDF variations. Give a run card, "
-            "or systematics=[] if none are wanted."
         )
 
 

@@ -6,16 +6,18 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed, wait
-from contextlib import closing, contextmanager
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from madminer.checks import flag
 from madminer.errors import MadMinerError, OptionError, OutputError, SimulatorError
 from madminer.io.atomic import cleaned_up, output_errors
 from madminer.madgraph.build import make_plan
 from madminer.madgraph.execute import Stop, call
+from madminer.madgraph.log import refused_by_pythia
 from madminer.madgraph.options import RunOptions
 from madminer.madgraph.plan import Run, RunPlan
 from madminer.madgraph.process import (
@@ -24,17 +26,14 @@ from madminer.madgraph.process import (
     prepare_process,
     scratch_folder,
 )
-from madminer.madgraph.products import check_product
-from madminer.madgraph.results import Product, RunResults, read_record
-from madminer.madgraph.shower import refused_by_pythia
+from madminer.madgraph.results import Product, RunResults, check_product, read_record
 from madminer.models import AnalysisSetup
 from madminer.progress import ProgressBar, progress_bar
 from madminer.typing import StrPath
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE = 15.0
-"""Seconds that runs have to end when they are told to."""
+_PATIENCE: Final = 15.0  # seconds that runs have to end when they are told to
 
 
 def run_madgraph(
@@ -43,20 +42,7 @@ def run_madgraph(
     sample_benchmarks: Sequence[str] | None,
     options: RunOptions,
 ) -> RunResults | None:
-    """Plan runs and execute them, or make the process and write scripts.
-
-    Args:
-        setup: Setup of the analysis.
-        run_card_files: Run cards; None in the list for that of MadGraph.
-        sample_benchmarks: Benchmarks to generate at; None for all.
-        options: Everything else.
-
-    Returns:
-        The checked event files; None with `only_prepare_script`.
-
-    Raises:
-        MadMinerError: As `RunPlan.execute` does.
-    """
+    """Plan runs and execute them, or make the process and write scripts; see `MadMiner.run`."""
     plan = make_plan(setup, run_card_files, sample_benchmarks, options)
     if not options.only_prepare_script:
         return plan.execute(options.executor, resume=options.resume, overwrite=options.overwrite)
@@ -89,17 +75,16 @@ def execute_plan(
 
 def check_plan(plan: RunPlan) -> RunResults:
     """Check what scripts have made; see `RunPlan.check`."""
-    return RunResults(tuple(_require(plan, run) for run in plan.runs))
-
-
-def _require(plan: RunPlan, run: Run) -> Product:
-    product = _finished(plan, run)
-    if product is None:
-        raise SimulatorError(
-            f"{run.name} has no events in {plan.process_directory / 'Events'}. Its log is "
-            f"{plan.log(run)}. Repeat it, or let execute(resume=True) do what is missing."
-        )
-    return product
+    products = []
+    for run in plan.runs:
+        product = _finished(plan, run)
+        if product is None:
+            raise SimulatorError(
+                f"{run.name} has no events in {plan.process_directory / 'Events'}. Its log is "
+                f"{plan.log(run)}. Repeat it, or let execute(resume=True) do what is missing."
+            )
+        products.append(product)
+    return RunResults(tuple(products))
 
 
 def _finished(plan: RunPlan, run: Run) -> Product | None:
@@ -164,8 +149,12 @@ def _execute(
 ) -> Product:
     """Launch, check, and give the folder its name only when everything is there."""
     folder = plan.process_directory / "Events" / run.unchecked_name
-    _remove(folder)
-    with _place(plan, in_copy=in_copy) as process:
+    if folder.is_dir():  # of an earlier attempt
+        with output_errors(folder):
+            shutil.rmtree(folder)
+    own = plan.process_directory
+    place = copied_process(own, plan.temp_directory) if in_copy else nullcontext(own)
+    with place as process:
         install_cards(plan, run, process)
         _launch(plan, run, process, show, stop)
         made = process / "Events" / run.unchecked_name
@@ -173,20 +162,18 @@ def _execute(
             with output_errors(folder):
                 folder.parent.mkdir(exist_ok=True)
                 shutil.move(made, folder)
-    product = _renamed(check_product(run, folder, plan.log(run)), folder.with_name(run.name))
+    product = check_product(run, folder, plan.log(run))
+    final = folder.with_name(run.name)
     with output_errors(folder):
-        folder.rename(folder.with_name(run.name))
+        folder.rename(final)
+    hepmc = product.hepmc_file
+    product = replace(
+        product,
+        event_file=final / product.event_file.name,
+        hepmc_file=None if hepmc is None else final / hepmc.name,
+    )
     product.record(_record(plan, run), plan.key(run))
     return product
-
-
-@contextmanager
-def _place(plan: RunPlan, *, in_copy: bool) -> Iterator[Path]:
-    if not in_copy:
-        yield plan.process_directory
-        return
-    with copied_process(plan.process_directory, plan.temp_directory) as copy:
-        yield copy
 
 
 def _launch(
@@ -207,25 +194,8 @@ def _launch(
         )
 
 
-def _renamed(product: Product, folder: Path) -> Product:
-    """The product in the folder of its final name."""
-    hepmc = product.hepmc_file
-    return replace(
-        product,
-        event_file=folder / product.event_file.name,
-        hepmc_file=None if hepmc is None else folder / hepmc.name,
-    )
-
-
 def _record(plan: RunPlan, run: Run) -> Path:
     return plan.own_directory / "finished" / f"{run.name}.json"
-
-
-def _remove(folder: Path) -> None:
-    """Remove what an earlier attempt left."""
-    if folder.is_dir():
-        with output_errors(folder):
-            shutil.rmtree(folder)
 
 
 def _reporter(name: str, bar: ProgressBar | None = None) -> Callable[[str], None]:

@@ -1,19 +1,22 @@
-"""What MadGraph writes while it runs: how far it is, what went wrong, cross sections."""
+"""What MadGraph and its Pythia write while they run: how far they are, what went wrong."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from madminer.errors import SimulatorError
 from madminer.text import printable
 
-N_TAIL = 25
-"""Lines of a log that errors show."""
-
-MOST_READ = 1 << 22
-"""Bytes at the end of a log that are searched."""
+_TAIL: Final = 25  # lines of a log that errors show
+_MOST_READ: Final = 1 << 22  # bytes at the end of a log that are searched
+_PYTHIA_LOGS: Final = ("*_pythia8.log", "PY8_parallelization/split_*/PY8_log.txt")
+_PYTHIA_ABORT: Final = "PYTHIA Abort from Pythia::init"
+_PYTHIA_BEGINS: Final = 1 << 16  # bytes; Pythia has started when its log is longer
+_SAID: Final = 2  # lines of Pythia before the end
 
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _SECTION: Final = re.compile(r"^\s*Cross-section :\s+(\S+) \+- (\S+) pb", re.MULTILINE)
@@ -160,9 +163,6 @@ def stage(line: str) -> str | None:
 def cause_of_failure(text: str) -> str | None:
     """What a log says of a failure, with a remedy; None if it says nothing that is known.
 
-    Args:
-        text: The log.
-
     Examples:
         >>> cause_of_failure("InvalidCmd : No particle nosuch in model")
         'The process card has a particle that the model does not know.'
@@ -171,10 +171,18 @@ def cause_of_failure(text: str) -> str | None:
     return next((cause for pattern, cause in _CAUSES if pattern.search(plain)), None)
 
 
-def log_tail(path: Path, n_lines: int = N_TAIL) -> str:
+def failure(what: str, log: Path, hint: str = "") -> SimulatorError:
+    """The error of a run, with the cause in its log, or else `hint`, and the end of the log."""
+    cause = cause_of_failure(read_log(log)) or hint
+    tail = log_tail(log)
+    shown = f" The end of the log {log}:\n{tail}" if tail else f" There is no log {log}."
+    return SimulatorError(f"{what}. {cause}{shown}" if cause else f"{what}.{shown}")
+
+
+def log_tail(path: Path) -> str:
     """The last lines of a log, safe to be printed."""
     lines = [line for line in read_log(path).splitlines() if line.strip()]
-    return "\n".join(f"    {line}" for line in lines[-n_lines:])
+    return "\n".join(f"    {line}" for line in lines[-_TAIL:])
 
 
 def read_log(path: Path) -> str:
@@ -182,7 +190,7 @@ def read_log(path: Path) -> str:
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(size - MOST_READ, 0))
+            file.seek(max(size - _MOST_READ, 0))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
@@ -190,10 +198,7 @@ def read_log(path: Path) -> str:
 
 
 def cross_sections_in_log(text: str) -> tuple[float | None, dict[str, float]]:
-    r"""Cross sections in pb that MadGraph reports: that of the run, and by name the reweighted.
-
-    Args:
-        text: The log.
+    r"""Cross sections in pb that a log reports: that of the run, and by name the reweighted.
 
     Examples:
         >>> cross_sections_in_log("  Cross-section :   0.1 +- 0.002 pb\nINFO: w : 0.2 +- 0.1 pb")
@@ -209,33 +214,49 @@ def cross_sections_in_log(text: str) -> tuple[float | None, dict[str, float]]:
 
 
 def _number(text: str) -> float | None:
-    try:
+    with suppress(ValueError):
         return float(text)
-    except ValueError:
-        return None
+    return None
+
+
+def refused_by_pythia(folder: Path) -> str:
+    """What Pythia says if it does not start, after which MadGraph's interface would try for ever.
+
+    Args:
+        folder: Folder of the run in ``Events``.
+
+    Returns:
+        The message, empty if all is well so far.
+    """
+    with suppress(OSError):  # MadGraph may remove them meanwhile
+        for log in (path for pattern in _PYTHIA_LOGS for path in folder.glob(pattern)):
+            is_young = log.stat().st_size < _PYTHIA_BEGINS
+            text = log.read_text(encoding="utf-8", errors="replace") if is_young else ""
+            before, abort, after = text.partition(_PYTHIA_ABORT)
+            if abort:
+                said = [line.strip() for line in before.splitlines() if line.strip()][-_SAID:]
+                reason = printable(" ".join(said) + f" {abort}" + after.partition("\n")[0])
+                return (
+                    f"Pythia did not start: {reason}. Correct the card that is given as "
+                    f"pythia8_card_file."
+                )
+    return ""
 
 
 class LogWatcher:
-    """Follows a log that grows.
-
-    Args:
-        path: The log.
-        show: Called with what MadGraph is doing, whenever that changes.
-    """
+    """Follows a log that grows; `show` is called with what MadGraph does, whenever it changes."""
 
     def __init__(self, path: Path, show: Callable[[str], None]) -> None:
-        self._path = path
-        self._show = show
+        self._path, self._show = path, show
         self._read = 0
-        self._rest = ""
-        self._shown = ""
+        self._rest = self._shown = ""
 
     def look(self) -> bool:
         """Read what is new; returns whether there was anything."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._read)
-                new = file.read(MOST_READ)
+                new = file.read(_MOST_READ)
         except OSError:
             return False
         self._read += len(new)

@@ -144,13 +144,34 @@ class RunPlan(ShownAsTable):
     def commands(self, run: Run, process: Path) -> str:
         """Commands of MadGraph for one run; every question is answered in them.
 
+        Cards are not named in them but copied: of a path that does not exist MadGraph says
+        nothing, and runs with the card that happens to be there.
+
         Args:
             run: The run.
             process: Folder of the process, or of a copy of it.
         """
-        from madminer.madgraph.commands import launch_commands
-
-        return launch_commands(run, process, self.n_cores)
+        shower = "Pythia8" if "pythia8_card" in run.cards else "OFF"
+        switches = [f"shower={shower}", "detector=OFF", "analysis=OFF"]
+        if run.is_nlo:
+            shower = shower.upper()
+            switches = ["order=NLO", "fixed_order=OFF", f"shower={shower}", "madanalysis=OFF"]
+        cores: list[str] = []
+        if self.n_cores is not None:
+            several = ["set run_mode 2", f"set nb_core {self.n_cores}"]
+            cores = ["set run_mode 0"] if self.n_cores == 1 else several
+        lines = [
+            "set automatic_html_opening False",
+            *cores,
+            f"launch {process} -n {run.unchecked_name}",
+            *switches,
+            "madspin=OFF",
+            f"reweight={'ON' if run.is_reweighted else 'OFF'}",
+            "done",
+            f"set iseed {run.seed}",
+            "done",
+        ]
+        return "\n".join(lines) + "\n"
 
     def key(self, run: Run) -> str:
         """A number that differs for runs that would not give the same events."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from madminer.errors import MissingFileError, OutputError, SimulatorError
 from madminer.io.atomic import atomic_path, cleaned_up, output_errors
-from madminer.madgraph.cards import card_entries, missing_entries
-from madminer.madgraph.commands import process_commands
+from madminer.madgraph.cards import check_entries
 from madminer.madgraph.execute import call, is_running
+from madminer.madgraph.log import failure
 from madminer.madgraph.plan import Run, RunPlan
-from madminer.madgraph.products import failure
 from madminer.madgraph.program import find_madgraph, has_blanks
 
 _RECORD = "process.sha256"
@@ -74,25 +73,18 @@ def refuse_running(folder: Path) -> None:
 
 
 def install_cards(plan: RunPlan, run: Run, process: Path) -> None:
-    """Give a process the cards of a run; where it has none of its own, those of the process.
-
-    Args:
-        plan: The plan.
-        run: The run.
-        process: Folder of the process or of a copy of it.
+    """Give a process, or a copy of it, the cards of a run; where it has none, its own.
 
     Raises:
         OutputError: If they cannot be written.
     """
     source, target = plan.own_directory / "cards", process / "Cards"
-    names = run.card_files()
+    default = target / "run_card_default.dat"
     with output_errors(target):
-        for name, in_cards in names.items():
+        if "run_card" not in run.cards and default.is_file():  # not the card of an earlier run
+            shutil.copyfile(default, target / "run_card.dat")
+        for name, in_cards in run.card_files().items():
             shutil.copyfile(source / name, target / in_cards)
-        for in_cards in {"run_card.dat"} - set(names.values()):
-            default = target / "run_card_default.dat"
-            if default.is_file():  # not the card of an earlier run
-                shutil.copyfile(default, target / in_cards)
         (process / "Events").mkdir(exist_ok=True)  # which MadGraph 3.4 does not make
 
 
@@ -100,12 +92,7 @@ def install_cards(plan: RunPlan, run: Run, process: Path) -> None:
 def copied_process(process: Path, temp_directory: Path) -> Iterator[Path]:
     """A copy of a process, so that several runs take place at once, and below no blank in a path.
 
-    Args:
-        process: Folder of the process.
-        temp_directory: Where the copy is made, without blanks in its path.
-
-    Yields:
-        The copy, without events; it is removed at the end.
+    It has no events, and is removed at the end.
 
     Raises:
         OutputError: If there is no space for it, or `temp_directory` has blanks.
@@ -123,9 +110,6 @@ def copied_process(process: Path, temp_directory: Path) -> Iterator[Path]:
 @contextmanager
 def scratch_folder(temp_directory: Path) -> Iterator[Path]:
     """A new folder, which is removed at the end.
-
-    Args:
-        temp_directory: Where it is made, without blanks in its path.
 
     Raises:
         OutputError: If `temp_directory` cannot be written, or has blanks.
@@ -158,21 +142,17 @@ def _may_stay(plan: RunPlan, *, resume: bool) -> bool:
     folder = plan.process_directory
     record = plan.own_directory / _RECORD
     is_same = record.is_file() and record.read_text().strip() == _digest(plan.process_card)
-    events = _finished(folder)
-    if events and not (resume and is_same):
+    events = folder / "Events"
+    names = {path.name for path in events.iterdir() if path.is_dir()} if events.is_dir() else set()
+    finished = sorted(name for name in names if not name.endswith("_unchecked"))
+    if finished and not (resume and is_same):
         why = "" if is_same else " of another process card, or one that was not recorded"
         raise OutputError(
-            f"{folder} holds events already{why}: {sorted(events)[:5]}. Give resume=True to keep "
+            f"{folder} holds events already{why}: {finished[:5]}. Give resume=True to keep "
             f"finished runs and do the others (of the same process), overwrite=True to replace the "
             f"folder, or another mg_process_directory."
         )
     return is_same
-
-
-def _finished(folder: Path) -> Collection[str]:
-    events = folder / "Events"
-    names = {path.name for path in events.iterdir() if path.is_dir()} if events.is_dir() else set()
-    return {name for name in names if not name.endswith("_unchecked")}
 
 
 def _generate(plan: RunPlan, show: Callable[[str], None]) -> None:
@@ -181,7 +161,8 @@ def _generate(plan: RunPlan, show: Callable[[str], None]) -> None:
     target = plan.process_directory
     with scratch_folder(plan.temp_directory) as scratch:
         made, script = scratch / "process", scratch / "generate.mg5"
-        script.write_text(process_commands(plan.process_card, made), encoding="utf-8")
+        commands = f"{plan.process_card.rstrip()}\noutput {made} -f\n"
+        script.write_text(commands, encoding="utf-8")
         call(
             plan.program.command(plan.program.mg5, str(script)),
             log,
@@ -192,17 +173,12 @@ def _generate(plan: RunPlan, show: Callable[[str], None]) -> None:
         )
         if not is_process(made) or not (made / "Cards" / "param_card.dat").is_file():
             raise failure("MadGraph did not make the process", log)
-        move_into(made, target)
+        with output_errors(target):
+            target.mkdir(parents=True, exist_ok=True)
+            for path in sorted(made.iterdir(), key=lambda path: path.name == "bin"):
+                shutil.move(path, target / path.name)  # bin, which tells a process, comes last
     with atomic_path(plan.own_directory / _RECORD) as file:
         file.write_text(_digest(plan.process_card))
-
-
-def move_into(made: Path, target: Path) -> None:
-    """Move what a folder holds into another one, which is a process only when all is there."""
-    with output_errors(target):
-        target.mkdir(parents=True, exist_ok=True)
-        for path in sorted(made.iterdir(), key=lambda path: path.name == "bin"):
-            shutil.move(path, target / path.name)
 
 
 def _check_model(plan: RunPlan) -> None:
@@ -211,14 +187,10 @@ def _check_model(plan: RunPlan) -> None:
     names = ("param_card_default.dat", "param_card.dat")
     card = next((cards / name for name in names if (cards / name).is_file()), None)
     wanted = next((run.points[run.benchmark] for run in plan.runs if run.is_reweighted), {})
-    if card is None or not wanted:
-        return
-    known = card_entries(card.read_text(encoding="utf-8", errors="replace"))
-    missing = [entry for entry in wanted if entry not in known]
-    if missing:
-        raise SimulatorError(
-            missing_entries(missing, f"The model of the process in {plan.process_directory}")
-        )
+    if card is not None:
+        text = card.read_text(encoding="utf-8", errors="replace")
+        what = f"The model of the process in {plan.process_directory}"
+        check_entries(text, wanted, what, SimulatorError)
 
 
 def _install_model(plan: RunPlan) -> None:

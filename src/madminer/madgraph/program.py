@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -17,9 +16,8 @@ from madminer.errors import MissingFileError, SimulatorError
 
 logger = logging.getLogger(__name__)
 
-OLDEST, YOUNGEST = (2, 9), (3, 6)
-"""Versions of MadGraph that the driver was written for."""
-
+_OLDEST: Final = (2, 9)  # version of MadGraph that the driver was written for
+_YOUNGEST: Final = (3, 6)
 _OPTIONS: Final = ("-O", "-W", "ignore::DeprecationWarning")
 
 
@@ -50,12 +48,18 @@ class Program:
         """
         words = [str(program), *arguments]
         if _is_python(program):
-            words = [self.python or _default_python(), *_OPTIONS, *words]
+            python = self.python or shutil.which("python3") or sys.executable
+            words = [python, *_OPTIONS, *words]
         if self.initial_command is None:
             return words
         folder = self.python_folder  # again, as the command may change the path
         path = f'export PATH={quote(str(folder))}:"$PATH"\n' if folder else ""
         return ["bash", "-c", f'{self.initial_command}\n{path}exec "$@"', "bash", *words]
+
+    @property
+    def script_command(self) -> str:
+        """The beginning of a command of MadGraph in a script of the shell."""
+        return " ".join(quote(word) for word in (self.python or "python3", *_OPTIONS))
 
     @property
     def python_folder(self) -> Path | None:
@@ -73,10 +77,7 @@ class Program:
 
 
 def find_madgraph(directory: Path) -> None:
-    """Check that there is a MadGraph that can be started.
-
-    Args:
-        directory: Folder of MadGraph.
+    """Check that there is a MadGraph that can be started in a folder.
 
     Raises:
         MissingFileError: If there is none.
@@ -92,22 +93,18 @@ def find_madgraph(directory: Path) -> None:
         raise SimulatorError(f"{program} is not executable. Make it so: chmod +x {program}")
     if has_blanks(directory):
         logger.warning("MadGraph may fail in %s, as its folder has blanks in its path", directory)
-    version = madgraph_version(directory)
-    if version is not None and not OLDEST <= version[:2] <= YOUNGEST:
+    version = _version(directory)
+    if version is not None and not _OLDEST <= version[:2] <= _YOUNGEST:
         logger.warning(
             "MadGraph %s is not one of the versions %s to %s that were tried",
             ".".join(map(str, version)),
-            ".".join(map(str, OLDEST)),
-            ".".join(map(str, YOUNGEST)),
+            ".".join(map(str, _OLDEST)),
+            ".".join(map(str, _YOUNGEST)),
         )
 
 
-def madgraph_version(directory: Path) -> tuple[int, ...] | None:
-    """Version of a MadGraph, None if it is not known.
-
-    Args:
-        directory: Folder of MadGraph.
-    """
+def _version(directory: Path) -> tuple[int, ...] | None:
+    """Version of a MadGraph, None if it is not known."""
     try:
         text = (directory / "VERSION").read_text(errors="replace")
     except OSError:
@@ -126,11 +123,6 @@ def has_blanks(path: Path | str) -> bool:
     return bool(re.search(r"\s", str(path)))
 
 
-def python_words(program: Program) -> Sequence[str]:
-    """The beginning of a command of Python, for scripts."""
-    return [program.python or "python3", *_OPTIONS]
-
-
 def _is_python(program: Path) -> bool:
     """Whether it is a script of Python; installed ones may be scripts of the shell."""
     try:
@@ -138,7 +130,3 @@ def _is_python(program: Path) -> bool:
             return b"python" in file.readline(200)
     except OSError:
         return True
-
-
-def _default_python() -> str:
-    return shutil.which("python3") or sys.executable

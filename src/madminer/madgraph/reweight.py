@@ -19,9 +19,8 @@ from madminer.madgraph.cards import parameter_card, reweight_card
 from madminer.madgraph.execute import Limits, call
 from madminer.madgraph.plan import Run
 from madminer.madgraph.process import copied_process, is_process, refuse_running, scratch_folder
-from madminer.madgraph.products import check_product, event_file
 from madminer.madgraph.program import Program, has_blanks
-from madminer.madgraph.results import Product, RunResults
+from madminer.madgraph.results import Product, RunResults, check_product, event_file
 from madminer.madgraph.scripts import head, write_executable
 from madminer.models import AnalysisSetup
 from madminer.typing import StrPath

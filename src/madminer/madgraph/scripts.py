@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 from madminer.checks import sequence, text
 from madminer.io.atomic import atomic_path
 from madminer.madgraph.plan import Run, RunPlan
-from madminer.madgraph.program import Program, python_words
+from madminer.madgraph.program import Program
 
 _FUNCTIONS: Final = """\
 fail() {  # say why, show the end of the log, end
@@ -115,7 +115,7 @@ def write_scripts(plan: RunPlan) -> Path:
     cards = plan.write_cards()
     with atomic_path(cards / "process.dat") as file:
         file.write_text(plan.process_card.rstrip() + "\n", encoding="utf-8")
-    start = _start(plan.program)
+    start = plan.program.script_command
     write_executable(folder / "generate.sh", _head(plan) + _GENERATE.format(start=start))
     for run in plan.runs:
         write_executable(folder / f"run_{run.index}.sh", _head(plan) + _run_script(run, start))
@@ -130,11 +130,12 @@ def write_slurm(plan: RunPlan, time: str, options: Sequence[str]) -> Path:
     """Write a submission for Slurm; see `RunPlan.write_slurm`."""
     write_scripts(plan)
     path = plan.own_directory / "slurm.sh"
+    log = str(plan.log_directory / "slurm_%a.out")
     content = _SLURM.format(
         last=len(plan.runs) - 1,
         cores=plan.n_cores or 1,
         time=text(time, "time"),
-        log=_slurm_path(plan.log_directory / "slurm_%a.out"),
+        log=f'"{log}"' if " " in log else log,
         options="".join(f"#SBATCH {line}\n" for line in sequence(options, "options", text)),
         scripts=quote(str(plan.own_directory / "scripts")),
     )
@@ -168,13 +169,10 @@ def write_executable(path: Path, content: str) -> None:
 def head(process: Path, logs: Path, program: Program, first: str = "") -> str:
     """The beginning of a script: its arguments, whose defaults are those of the call.
 
-    Args:
-        process: Folder of the process.
-        logs: Folder of logs.
-        program: MadGraph.
-        first: Its first arguments, before these two.
+    The line `first` reads an argument that comes before those of the two folders.
     """
     initial = [program.initial_command] if program.initial_command else []
+    folder = program.python_folder  # programs beside its Python come first, as started from here
     lines = [
         "#!/usr/bin/env bash",
         *initial,
@@ -185,7 +183,7 @@ def head(process: Path, logs: Path, program: Program, first: str = "") -> str:
         f'PROCESS="${{{2 if first else 1}:-$DEFAULT_PROCESS}}"',
         f'LOGS="${{{3 if first else 2}:-$DEFAULT_LOGS}}"',
         'mkdir -p "$LOGS"',
-        *_path(program),
+        *([] if folder is None else [f'export PATH={quote(str(folder))}:"$PATH"']),
     ]
     return "\n".join(lines) + "\n\n" + _FUNCTIONS + "\n"
 
@@ -193,16 +191,6 @@ def head(process: Path, logs: Path, program: Program, first: str = "") -> str:
 def _head(plan: RunPlan) -> str:
     madgraph = f'DEFAULT_MG={quote(str(plan.program.directory))}\nMG="${{1:-$DEFAULT_MG}}"'
     return head(plan.process_directory, plan.log_directory, plan.program, madgraph)
-
-
-def _path(program: Program) -> Iterable[str]:
-    """Programs beside its Python come first, as when it is started from here."""
-    folder = program.python_folder
-    return [] if folder is None else [f'export PATH={quote(str(folder))}:"$PATH"']
-
-
-def _start(program: Program) -> str:
-    return " ".join(quote(word) for word in python_words(program))
 
 
 def _run_script(run: Run, start: str) -> str:
@@ -224,7 +212,3 @@ def _run_script(run: Run, start: str) -> str:
         file="events.lhe.gz" if run.is_nlo else "unweighted_events.lhe.gz",
         checks="".join(_CHECK.format(name=name, name_of_run=run.name) for name in checked),
     )
-
-
-def _slurm_path(path: Path) -> str:
-    return str(path) if " " not in str(path) else f'"{path}"'
