@@ -15,7 +15,7 @@ from madminer.fisherinformation import FisherInformation
 from madminer.io import EventFile, write_events
 from madminer.likelihood import HistoLikelihood
 from madminer.limits import AsymptoticLimits
-from madminer.limits.expected import truth_limit_grid
+from madminer.limits.asymptotic_limits import truth_limit_grid
 from madminer.sampling import SampleAugmenter, combine_and_shuffle, morphing_points
 from madminer.typing import FloatArray, IntArray
 from madminer.validation import ValidationEvents

@@ -15,12 +15,8 @@ from madminer.analysis.weights import parameter_points
 from madminer.errors import EvidenceError
 from madminer.io.setup_file import read_setup
 from madminer.likelihood import HistoLikelihood, NeuralLikelihood
-from madminer.likelihood.learned import learned_density
-from madminer.likelihood.reliability import (
-    report_extrapolation,
-    report_fixed_shape,
-    shape_spreads,
-)
+from madminer.likelihood.base import report_extrapolation
+from madminer.likelihood.learned import learned_density, report_fixed_shape, shape_spreads
 from madminer.limits import AsymptoticLimits, regular_grid, toy_limits
 from madminer.ml import ParameterizedRatioEstimator
 from madminer.models import AnalysisSetup

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from madminer.analysis import DataAnalyzer
 from madminer.errors import MorphingError, OptionError, ShapeError
 from madminer.likelihood import HistoLikelihood, Likelihood
-from madminer.likelihood.base import total_cell
+from madminer.likelihood.base import EventPool, total_cell
 from madminer.likelihood.learned import LearnedDensity
 from madminer.likelihood.model import Channel
-from madminer.likelihood.pool import EventPool
 from madminer.likelihood.terms import (
     BinnedShape,
     LearnedShape,
@@ -234,8 +233,6 @@ def test_curvature_is_the_expected_information(
 
 class MorphedCellsLike:
     """The sum of cells as one."""
-
-    n_cells = 1
 
     def __init__(self, cells: MorphedCells | EventCells) -> None:
         self.cells = cells
@@ -583,7 +580,6 @@ def test_drawn_cells_are_multinomial(linear: HistoLikelihood) -> None:
     sums, _ = linear.summed_weights()
     cells = MorphedCells(linear.setup, np.array([[0.75 * sums, 0.25 * sums]]))
     drawn = DrawnCells(cells, 1000, np.random.default_rng(3))
-    assert drawn.n_cells == 2
     points = Channel(linear.setup, (), np.ones(1)).points(np.zeros((400, 2)))
     sigma, gradients = drawn.expand(points, np.zeros(400, dtype=np.int64))
     exact, _ = cells.expand(points, np.zeros(400, dtype=np.int64))

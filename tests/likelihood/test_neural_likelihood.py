@@ -27,7 +27,7 @@ from madminer.likelihood import (
     train_response,
 )
 from madminer.likelihood.fit import profile_nuisances
-from madminer.likelihood.response import learned_response
+from madminer.likelihood.learned import learned_response
 from madminer.ml import (
     DoubleParameterizedRatioEstimator,
     Ensemble,

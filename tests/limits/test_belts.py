@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -350,11 +351,12 @@ class Calls(list[float]):
 
     limit = -1
 
-    def run(self, original: Callable[[object], object], job: object) -> object:
+    def run(self, original: Callable[..., object], *job: Any) -> object:
         if len(self) == self.limit:
             raise InterruptedRunError
-        self.append(float(job.theta[0]))
-        return original(job)
+        *_, theta, _nu = job
+        self.append(float(theta[0]))
+        return original(*job)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from madminer.errors import OptionError
 from madminer.limits import limit_grid, regular_grid
-from madminer.limits.intervals import interval_texts, projected_intervals, region_words
+from madminer.limits.grid import interval_texts, projected_intervals, region_words
 from madminer.stats import contour_level
 
 COVARIANCE = np.array([[0.04, 0.018], [0.018, 0.0225]])

@@ -337,9 +337,9 @@ def test_trained_networks_are_calibrated_in_single_precision(
 def test_scores_of_two_parameters_are_the_derivatives(
     model: CalibratedRatio, held_out: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    from madminer.likelihood.learned import _doubled  # as fits take it
+    from madminer.likelihood.learned import LearnedDensity  # as fits take it
 
-    double = _doubled(model)
+    (double,) = LearnedDensity([model], 2, knows_nu=False).in_double_precision().members
     assert isinstance(double, CalibratedRatio)
     x, theta = held_out[0][:20], np.array([[0.2, -0.3], [0.0, 0.0], [0.4, 0.7]])
     _, scores = double.evaluate_log_likelihood_ratio(x, theta, evaluate_score=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from madminer.likelihood.base import BaseLikelihood
 from madminer.likelihood.fit import FitResult, Impacts, fit, impacts
 from madminer.likelihood.histo import HistoLikelihood
+from madminer.likelihood.learned import train_response
 from madminer.likelihood.manipulate import (
     fix_params,
     profile_log_likelihood,
@@ -12,7 +13,6 @@ from madminer.likelihood.manipulate import (
 )
 from madminer.likelihood.model import Likelihood
 from madminer.likelihood.neural import NeuralLikelihood
-from madminer.likelihood.response import train_response
 
 __all__ = [
     "BaseLikelihood",

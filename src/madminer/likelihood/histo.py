@@ -14,6 +14,7 @@ from madminer.errors import OptionError
 from madminer.fisherinformation.score_information import ScoreModel
 from madminer.likelihood.base import (
     BaseLikelihood,
+    EventPool,
     checked_events,
     event_weights,
     total_cell,
@@ -29,7 +30,6 @@ from madminer.likelihood.histograms import (
     statistics,
 )
 from madminer.likelihood.model import Channel, Likelihood
-from madminer.likelihood.pool import EventPool
 from madminer.likelihood.terms import BinnedShape, RateTerm, Term
 from madminer.likelihood.yields import DrawnCells, EventCells, MorphedCells, Yields
 from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
@@ -111,7 +111,7 @@ class HistoLikelihood(BaseLikelihood):
             DataError: If events or weights are not numbers.
         """
         x = checked_events(x_observed, self.n_observables)
-        weights, _ = event_weights(len(x), x_observed_weights, n_observed)
+        weights = event_weights(len(x), x_observed_weights, n_observed)
         pool = EventPool.of(self, "train", test_split)
         statistic = self._statistic(observables, score_components, model_file)
         shape = self._shape(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,12 +23,15 @@ from numpy.typing import ArrayLike
 from madminer.analysis.weights import ParameterPoints, ThetaTable
 from madminer.checks import real_array, shown
 from madminer.errors import MorphingError, OptionError, ShapeError
-from madminer.likelihood.pool import EventPool
 from madminer.likelihood.terms import Term
 from madminer.models import AnalysisSetup
+from madminer.stats import constraint_information, log_constraint
 from madminer.stats.minimize import Expansion
 from madminer.text import one_line
 from madminer.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from madminer.likelihood.base import EventPool
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +214,7 @@ class Likelihood:
         p = len(self.parameters)
         auxiliary = np.zeros((1, self.n_params - p)) if self.auxiliary is None else self.auxiliary
         pulls = params[np.newaxis, :, p:] - auxiliary[:, np.newaxis]
-        total: FloatArray = 0.5 * np.sum(pulls**2 + np.log(2.0 * np.pi), axis=2)
+        total = -log_constraint(pulls)
         for channel, columns in self._columns():
             points = channel.points(params[:, columns])
             for term in channel.terms:
@@ -238,10 +242,9 @@ class Likelihood:
         pulls = params[:, p:]
         if self.auxiliary is not None:
             pulls = pulls - self.auxiliary[datasets]
-        value = 0.5 * np.sum(pulls**2 + np.log(2.0 * np.pi), axis=1)
         gradient = np.hstack([np.zeros((n, p)), pulls])
-        curvature = np.diag([0.0] * p + [1.0] * (m - p))
-        return Expansion(value, gradient, np.broadcast_to(curvature, (n, m, m)).copy())
+        curvature = np.broadcast_to(constraint_information(p, m - p), (n, m, m))
+        return Expansion(-log_constraint(pulls), gradient, curvature.copy())
 
     def _checked(self, params: ArrayLike) -> FloatArray:
         """Parameters as one row."""

@@ -10,15 +10,19 @@ from numpy.typing import ArrayLike
 from madminer.checks import flag, one_of, positive, random_generator
 from madminer.likelihood.base import (
     BaseLikelihood,
+    EventPool,
     checked_events,
     event_weights,
     total_cell,
 )
-from madminer.likelihood.learned import DensityModel, learned_density
+from madminer.likelihood.learned import (
+    DensityModel,
+    ResponseEstimator,
+    learned_density,
+    report_fixed_shape,
+    response_term,
+)
 from madminer.likelihood.model import Channel, Likelihood
-from madminer.likelihood.pool import EventPool
-from madminer.likelihood.reliability import report_fixed_shape
-from madminer.likelihood.response import ResponseEstimator, response_term
 from madminer.likelihood.terms import LearnedShape, RateTerm, Term
 from madminer.likelihood.yields import EventCells, MorphedCells
 from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
@@ -95,7 +99,7 @@ class NeuralLikelihood(BaseLikelihood):
             DataError: If events or weights are not numbers.
         """
         x = checked_events(x_observed, self.n_observables)
-        weights, _ = event_weights(len(x), x_observed_weights, n_observed)
+        weights = event_weights(len(x), x_observed_weights, n_observed)
         total = self._total(mode, xsec_mode, n_weighted, 0.2, seed, as_reference=response is None)
         return self._likelihood(
             model_file,

@@ -12,7 +12,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -20,11 +20,13 @@ from madminer.analysis.weights import ParameterPoints
 from madminer.blocks import row_blocks
 from madminer.errors import DataError
 from madminer.evidence import report_weakness
-from madminer.likelihood.learned import LearnedDensity
 from madminer.likelihood.yields import Yields
 from madminer.stats import log_poisson
 from madminer.stats.minimize import Expansion
 from madminer.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from madminer.likelihood.learned import LearnedDensity
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ class RateTerm(Term):
 
     def scan(self, points: ParameterPoints) -> FloatArray:
         """See `Term`."""
-        sigma, _ = self.total.expand(points, _first(points))
+        sigma, _ = self.total.expand(points, first_dataset(points))
         mean = np.where(sigma[:, 0] < 0.0, SMALLEST_MEAN, self.luminosity * sigma[:, 0])
         return -log_poisson(self.n_observed[:, np.newaxis], mean)
 
@@ -163,7 +165,7 @@ class BinnedShape(Term):
 
     def scan(self, points: ParameterPoints) -> FloatArray:
         """See `Term`; all data sets must have the same bins."""
-        sigma, _ = self.bins.expand(points, _first(points))
+        sigma, _ = self.bins.expand(points, first_dataset(points))
         values: FloatArray = -self.counts @ np.log(binned_densities(sigma, self.volumes)).T
         return values
 
@@ -315,13 +317,7 @@ class ResponseShape(Term):
     ) -> ResponseShape:
         """The term of events with coefficients a and b ``(n, v)`` and weights ``(n,)``.
 
-        Args:
-            total: The cross section, one cell.
-            a: Linear coefficients.
-            b: Quadratic coefficients.
-            weights: Weights of the events.
-            starts: First event of each data set, and the end of the last; None for a single one.
-            respond: See the class.
+        `starts` is the first event of each data set, and the end of the last; None for one set.
         """
         ends = np.array([0, len(weights)]) if starts is None else starts
         n, owner = len(ends) - 1, np.repeat(np.arange(len(ends) - 1), np.diff(ends))
@@ -338,9 +334,8 @@ class ResponseShape(Term):
 
     def expand(self, points: ParameterPoints, datasets: IntArray) -> Expansion:
         """See `Term`."""
-        nominal = ParameterPoints(points.table, points.which, np.zeros_like(points.nus))
         sigma, slope = self.total.expand(points, datasets)
-        sigma_0, slope_0 = self.total.expand(nominal, datasets)
+        sigma_0, slope_0 = self.total.expand(nominal_points(points), datasets)
         p = points.setup.n_parameters
         n, nus = _of(self.n_observed, datasets), points.nus
         a, b = _of(self.linear, datasets), _of(self.quadratic, datasets)
@@ -356,9 +351,8 @@ class ResponseShape(Term):
 
     def scan(self, points: ParameterPoints) -> FloatArray:
         """See `Term`."""
-        nominal = ParameterPoints(points.table, points.which, np.zeros_like(points.nus))
-        first = _first(points)
-        sigma, sigma_0 = (self.total.expand(at, first)[0][:, 0] for at in (points, nominal))
+        at = points, nominal_points(points)
+        sigma, sigma_0 = (self.total.expand(one, first_dataset(one))[0][:, 0] for one in at)
         change = self.linear @ points.nus.T + self.quadratic @ (points.nus**2).T
         values: FloatArray = self.n_observed[:, np.newaxis] * np.log(sigma / sigma_0) - change
         return values
@@ -384,18 +378,21 @@ def binned_densities(sigma: FloatArray, volumes: FloatArray) -> FloatArray:
     return densities
 
 
-def _first(points: ParameterPoints) -> IntArray:
+def first_dataset(points: ParameterPoints) -> IntArray:
     """The first data set for all points."""
     return np.zeros(len(points), dtype=np.int64)
 
 
+def nominal_points(points: ParameterPoints) -> ParameterPoints:
+    """The same points in theta, with nuisance parameters at zero."""
+    return ParameterPoints(points.table, points.which, np.zeros_like(points.nus))
+
+
 def _of(values: FloatArray, datasets: IntArray) -> FloatArray:
     """Values of data sets; a single one serves all points."""
-    return (
-        np.broadcast_to(values, (len(datasets), *values.shape[1:]))
-        if len(values) == 1
-        else (values[datasets])
-    )
+    if len(values) == 1:
+        return np.broadcast_to(values, (len(datasets), *values.shape[1:]))
+    return values[datasets]
 
 
 def _outer(vectors: FloatArray) -> FloatArray:

@@ -30,6 +30,7 @@ from madminer.likelihood.terms import (
     RateTerm,
     ResponseShape,
     Term,
+    first_dataset,
 )
 from madminer.likelihood.yields import DrawnCells
 from madminer.stats.minimize import Expansion, minimize_many
@@ -58,14 +59,17 @@ class Region:
             bounds = real_array(ranges, "ranges", error=OptionError)
         if bounds.shape != (p, 2) or not np.all(bounds[:, 0] < bounds[:, 1]):
             raise OptionError(f"ranges must be {p} pairs low < high, got {ranges}.")
-        inside = starts[_inside(starts, bounds)]
+        region = cls(starts, bounds)
+        inside = starts[region.contains(starts)]
         if not len(inside):
             raise OptionError("No point of the grid lies in the physical region.")
-        return cls(inside, bounds)
+        return replace(region, starts=inside)
 
     def contains(self, thetas: FloatArray) -> BoolArray:
         """Whether points ``(n, p)`` lie in it, shape ``(n,)``."""
-        return _inside(thetas, self.ranges)
+        low, high = self.ranges.T
+        inside: BoolArray = np.all((thetas >= low) & (thetas <= high), axis=1)
+        return inside
 
 
 def draw_toys(
@@ -195,10 +199,11 @@ def _draw_channel(
     channel: Channel, params: FloatArray, n_toys: int, rng: np.random.Generator
 ) -> Channel:
     points = channel.points(params[np.newaxis])
-    first = np.zeros(1, dtype=np.int64)
     rates = [term for term in channel.terms if isinstance(term, RateTerm)]
     if rates:
-        mean = rates[0].luminosity * float(rates[0].total.expand(points, first)[0][0, 0])
+        mean = rates[0].luminosity * float(
+            rates[0].total.expand(points, first_dataset(points))[0][0, 0]
+        )
         numbers = rng.poisson(max(mean, 0.0), n_toys)
     else:  # the number of events is not random
         numbers = np.full(n_toys, round(float(channel.n_events[0])))
@@ -245,15 +250,9 @@ def _draw_bins(
             "use the mode 'histo' or 'weighted' instead of 'sampled'."
         )
     points = channel.points(params[np.newaxis])
-    sigma = np.maximum(term.bins.expand(points, np.zeros(1, dtype=np.int64))[0][0], 0.0)
+    sigma = np.maximum(term.bins.expand(points, first_dataset(points))[0][0], 0.0)
     if not sigma.sum() > 0.0:
         raise NoEventsError(
             f"No bin expects an event at {params.round(6).tolist()}: toy experiments have none."
         )
     return rng.multinomial(numbers, sigma / sigma.sum()).astype(np.float64)
-
-
-def _inside(thetas: FloatArray, ranges: FloatArray) -> BoolArray:
-    """Whether points ``(n, p)`` lie in a region."""
-    inside: BoolArray = np.all((thetas >= ranges[:, 0]) & (thetas <= ranges[:, 1]), axis=1)
-    return inside

@@ -37,16 +37,7 @@ LARGEST_LOG = 600.0
 
 
 class Yields(Protocol):
-    """Cross sections of cells.
-
-    Attributes:
-        n_cells: Number of cells.
-    """
-
-    @property
-    def n_cells(self) -> int:
-        """Number K of cells."""
-        ...
+    """Cross sections of K cells."""
 
     def expand(self, points: ParameterPoints, datasets: IntArray) -> tuple[FloatArray, FloatArray]:
         """Cross sections and gradients.
@@ -276,16 +267,11 @@ class EventCells:
     ) -> None:
         order = np.argsort(cells, kind="stable")
         self.setup = setup
-        self._n_cells = n_cells
+        self.n_cells = n_cells
         self._cells = cells[order]
         known = EventResponse.of(response_model(setup), weights) if response is None else response
         self._model = known.model
         self._response = known.take(order)
-
-    @property
-    def n_cells(self) -> int:
-        """Number K of cells."""
-        return self._n_cells
 
     def expand(
         self,
@@ -298,7 +284,7 @@ class EventCells:
             [(self._response, self._cells)],
             self._model,
             points.take(distinct),
-            self._n_cells,
+            self.n_cells,
             with_slopes=points.has_gradients or not self._model.varying,
         )
         first = sums.first[which]
@@ -314,7 +300,7 @@ class EventCells:
 
 @dataclass(frozen=True, eq=False)
 class DrawnCells:
-    """Cells filled with a finite number of unweighted events, drawn again at each call.
+    """Cells filled with a finite number of unweighted events, drawn at each call.
 
     Drawing events in proportion to their weights and filling a histogram is drawing the contents
     of its bins from a multinomial distribution.
@@ -322,17 +308,13 @@ class DrawnCells:
     Args:
         cells: The cells that events are drawn from.
         n_events: Number of events.
-        rng: Source of randomness.
+        source: Source of randomness; a seed gives the same draws at each call, so that histograms
+            that are shown are those that were used.
     """
 
     cells: Yields
     n_events: int
-    rng: np.random.Generator
-
-    @property
-    def n_cells(self) -> int:
-        """Number K of cells."""
-        return self.cells.n_cells
+    source: np.random.Generator | int
 
     def expand(self, points: ParameterPoints, datasets: IntArray) -> tuple[FloatArray, FloatArray]:
         """Cross sections at random; their gradients are unknown, hence NaN."""
@@ -341,7 +323,7 @@ class DrawnCells:
         positive = np.maximum(sigma, 0.0)
         sums = positive.sum(axis=1, keepdims=True)
         shares = positive / np.where(sums > 0.0, sums, 1.0)
-        drawn = self.rng.multinomial(self.n_events, shares)
+        drawn = np.random.default_rng(self.source).multinomial(self.n_events, shares)
         return total * drawn / self.n_events, np.full_like(gradients, np.nan)
 
 

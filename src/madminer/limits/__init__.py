@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from madminer.limits.asymptotic_limits import AsymptoticLimits
+from madminer.limits.asymptotic_limits import (
+    AsymptoticLimits,
+    expected_limit_grid,
+    truth_limit_grid,
+)
 from madminer.limits.belts import ConfidenceBelt, ToyLimits, load_belt, toy_limits
-from madminer.limits.expected import expected_limit_grid, truth_limit_grid
 from madminer.limits.grid import LimitGrid, limit_grid
 from madminer.stats import regular_grid
 

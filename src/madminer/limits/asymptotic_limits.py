@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
-from madminer.analysis.weights import ParameterPoints
 from madminer.checks import flag, one_of, real_array, shown
 from madminer.errors import OptionError, ShapeError
 from madminer.evidence import report_weakness
 from madminer.executors import logged_warnings
-from madminer.likelihood.base import checked_events, event_weights, expected_number, total_cell
-from madminer.likelihood.fit import best_nuisances
-from madminer.likelihood.histograms import DensityHistogram
-from madminer.likelihood.learned import learned_density
-from madminer.likelihood.model import Channel, Likelihood
-from madminer.likelihood.pool import EventPool
-from madminer.likelihood.reliability import report_extrapolation, report_fixed_shape
-from madminer.likelihood.response import response_term
-from madminer.likelihood.terms import LearnedShape, RateTerm, Term, binned_densities
-from madminer.limits.errors import (
-    binned_data_errors,
-    binned_log_r_errors,
-    ensemble_log_r_errors,
-    learned_data_errors,
-    rate_log_r_errors,
+from madminer.likelihood.base import (
+    EventPool,
+    checked_events,
+    event_weights,
+    expected_number,
+    report_extrapolation,
+    total_cell,
 )
+from madminer.likelihood.fit import best_nuisances
+from madminer.likelihood.learned import DensityModel
+from madminer.likelihood.model import Channel, Likelihood
+from madminer.likelihood.terms import RateTerm
 from madminer.limits.grid import LimitGrid, limit_grid, with_variance
 from madminer.limits.options import LimitKeywords, LimitMode, LimitOptions
 from madminer.limits.reliability import (
@@ -46,12 +41,10 @@ from madminer.limits.reliability import (
     report_uncertain,
     report_untested,
 )
-from madminer.limits.shapes import DataSet, HistogramShape, histogram_shape
-from madminer.limits.truth import truth_terms
-from madminer.models import AnalysisSetup
+from madminer.limits.shapes import DataSet, HistogramShape, NetworkShape, Shape, shape_of
 from madminer.options import takes
 from madminer.stats import p_values_from_log_r, regular_grid
-from madminer.typing import EventSource, FloatArray, IntArray, ThetaLike
+from madminer.typing import EventSource, FloatArray, StrPath, ThetaLike
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +130,7 @@ class AsymptoticLimits(DataAnalyzer):
         chosen = LimitOptions(**options)
         self._check_mode(mode, chosen)
         x = checked_events(x_observed, self.n_observables)
-        weights, _ = event_weights(len(x), None, chosen.n_observed)
+        weights = event_weights(len(x), None, chosen.n_observed)
         thetas = self._thetas(chosen)
         data = DataSet(x, weights)
         with logged_warnings() as warnings:
@@ -305,7 +298,7 @@ def limits_of(
     report_few_events(analyzer, thetas)
     points = thetas if truth is None else np.vstack([thetas, truth])
     kept = slice(0, len(thetas))
-    shape = _shape(analyzer, mode, data, points, kept, options)
+    shape = shape_of(analyzer, mode, data, points, kept, options)
     n_observed = np.array([data.n_events])
     rate = RateTerm(total_cell(analyzer), options.luminosity, n_observed)
     terms = (*shape.terms, rate) if options.include_xsec else shape.terms
@@ -318,13 +311,19 @@ def limits_of(
     log_l = llr_kin - parts["rate"] + log_constraint
     best = int(np.argmax(np.nan_to_num(log_l[kept], nan=-np.inf)))
     errors = shape.log_r_errors(rate if options.include_xsec else None, params, best)
-    if options.extra_variance and shape.learned is not None and truth is not None:
-        data_errors = learned_data_errors(shape.learned, shape.points(params), best)
-        errors = data_errors if errors is None else np.hypot(errors, data_errors)
+    if options.extra_variance and truth is not None:
+        data_errors = shape.data_errors(params, best)
+        if data_errors is not None:
+            errors = data_errors if errors is None else np.hypot(errors, data_errors)
     log_r = np.minimum(log_l - log_l[best], 0.0)
     if options.extra_variance:
         log_r = with_variance(log_r, errors)
-    scale = 1.0 if truth is None else _scale_factor(log_r, options, len(truth))
+    scale = 1.0
+    if truth is not None and options.widen:  # until the truth is as probable as any other point
+        dof = len(truth) if options.dof is None else options.dof
+        scale = float(np.sqrt(max(1.0, -2.0 * log_r[-1] / dof)))
+    binned = shape if isinstance(shape, HistogramShape) else None
+    n_shown = len(data.x) if return_data == 1 else int(return_data)  # True means all of them
     grid = limit_grid(
         thetas,
         llr_kin[kept],
@@ -336,155 +335,126 @@ def limits_of(
         log_r_errors=None if errors is None else errors[kept],
         extra_variance=options.extra_variance,
         scale_factor=scale,
-        histograms=shape.histograms(params[kept]) if options.return_histos else None,
-        data=shape.shown_data(data, return_data, len(thetas)),
+        histograms=binned.histograms(params[kept]) if binned and options.return_histos else None,
+        data=binned.shown_data(len(thetas), n_shown) if binned and return_data else None,
     )
-    if shape.learned is not None:
+    if isinstance(shape, NetworkShape):
         density = shape.learned.density
         report_untested(grid, density.validated_thetas, density.undecided_validation)
     if truth is not None:
         report_truth(grid, truth, float(log_r[-1]))
     if not options.extra_variance:
-        report_uncertain(grid, shape.error_of(grid, params, truth is not None))
+        report_uncertain(grid, _first_error(grid, shape, params, truth is not None))
     report_coarse(grid, list(analyzer.parameters))
     report_few_counts(data.n_events)
     return replace(grid, parameters=tuple(analyzer.parameters), luminosity=options.luminosity)
 
 
-def _scale_factor(log_r: FloatArray, options: LimitOptions, n_parameters: int) -> float:
-    """How much limits are widened for the truth, the last point, to be as probable as others."""
-    if not options.widen:
-        return 1.0
-    dof = n_parameters if options.dof is None else options.dof
-    return float(np.sqrt(max(1.0, -2.0 * log_r[-1] / dof)))
+def _first_error(grid: LimitGrid, shape: Shape, params: FloatArray, is_expected: bool) -> float:
+    """Standard deviation of log r where exclusions begin; zero where it is not known."""
+    first = first_excluded(grid)
+    if first is None:
+        return 0.0
+    if grid.log_r_errors is not None:
+        return float(grid.log_r_errors[first])
+    errors = shape.data_errors(params[[grid.i_best, first]], 0) if is_expected else None
+    return 0.0 if errors is None else float(errors[1])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Shape:
-    """Terms for the distribution of events, and what they are made of."""
+def expected_limit_grid(
+    analyzer: DataAnalyzer | EventSource,
+    estimator: DensityModel | StrPath,
+    theta_true: ThetaLike,
+    theta_grid: ArrayLike,
+    luminosity: float = 300000.0,
+    *,
+    include_xsec: bool = True,
+    test_split: float | None = 0.2,
+    sample_only_from_closest_benchmark: bool = True,
+    dof: int | None = None,
+) -> LimitGrid:
+    """Expected limits from a trained ratio estimator: mode "ml" of `AsymptoticLimits`.
 
-    setup: AnalysisSetup
-    terms: tuple[Term, ...]
-    histogram: HistogramShape | None = None
-    learned: LearnedShape | None = None
-    rate_products: FloatArray | None = None
+    Args:
+        analyzer: Events, or their file; nuisance parameters that are loaded are profiled.
+        estimator: Trained single ratio estimator, an ensemble of them, whose mean log ratio is
+            taken, or the file or folder of either.
+        theta_true: Assumed true parameter point.
+        theta_grid: Parameter points to test, shape ``(n, p)``, as from `regular_grid`.
+        luminosity: Integrated luminosity in pb^-1.
+        include_xsec: Whether the number of events counts.
+        test_split: Fraction of the file, at its end, that serves as data; None for all events.
+        sample_only_from_closest_benchmark: Whether the data are only events generated at the
+            benchmark closest to `theta_true`, and background.
+        dof: Degrees of freedom of the p-values; None for the number of parameters.
 
-    @property
-    def datasets(self) -> IntArray | None:
-        """Number of the data set of each point, where bins depend on theta."""
-        if self.histogram is None or len(self.histogram.term.counts) == 1:
-            return None
-        return np.arange(len(self.histogram.term.counts))
+    Returns:
+        The result on the grid.
 
-    def points(self, params: FloatArray) -> ParameterPoints:
-        """Points in theta and nu."""
-        return Channel(self.setup, (), np.zeros(1)).points(params)
-
-    def reference(self, likelihood: Likelihood, n: int) -> FloatArray:
-        """Minus the log densities at the reference point, zero where none is divided out."""
-        if self.histogram is None or self.histogram.theta_reference is None:
-            return np.zeros(n)
-        params = np.zeros((n, likelihood.n_params))
-        params[:, : self.setup.n_parameters] = self.histogram.theta_reference
-        return likelihood.parts(params, self.datasets)["shape"]
-
-    def log_r_errors(
-        self, rate: RateTerm | None, params: FloatArray, best: int
-    ) -> FloatArray | None:
-        """Standard deviations of log r, None where they are not known."""
-        points = self.points(params)
-        if self.rate_products is not None and rate is not None:
-            return rate_log_r_errors(rate, self.rate_products, points, best)
-        if self.learned is not None:
-            is_ensemble = len(self.learned.density.members) > 1
-            return ensemble_log_r_errors(self.learned, points, best) if is_ensemble else None
-        if self.histogram is None or self.histogram.products is None:
-            return None
-        term = self.histogram.term
-        errors = binned_log_r_errors(term, self.histogram.products, rate, points, best)
-        if self.histogram.variance is None:
-            return errors
-        return np.hypot(errors, binned_data_errors(term, self.histogram.variance, points, best))
-
-    def error_of(self, grid: LimitGrid, params: FloatArray, is_expected: bool) -> float:
-        """Standard deviation of log r where exclusions begin; zero where it is not known."""
-        first = first_excluded(grid)
-        if first is None:
-            return 0.0
-        if grid.log_r_errors is not None:
-            return float(grid.log_r_errors[first])
-        if self.learned is None or not is_expected:
-            return 0.0
-        points = self.points(params[[grid.i_best, first]])
-        return float(learned_data_errors(self.learned, points, 0)[1])
-
-    def histograms(self, params: FloatArray) -> list[DensityHistogram] | None:
-        """Histograms at points."""
-        if self.histogram is None:
-            return None
-        term, binnings = self.histogram.term, self.histogram.binnings
-        which = np.arange(len(params)) if len(term.counts) > 1 else np.zeros(len(params), int)
-        sigma, _ = term.bins.expand(self.points(params), which)
-        densities = binned_densities(
-            sigma, term.volumes if len(term.volumes) == 1 else (term.volumes[which])
-        )
-        return [
-            DensityHistogram(one.edges, density[: one.n_bins].reshape(one.shape))
-            for density, one in (
-                (density, binnings[i if len(binnings) > 1 else 0])
-                for i, density in enumerate(densities)
-            )
-        ]
-
-    def shown_data(
-        self, data: DataSet, return_data: bool | int, n: int
-    ) -> tuple[FloatArray, FloatArray] | None:
-        """Statistics of the data at n points, and weights of the events, if asked for."""
-        if not return_data or self.histogram is None:
-            return None
-        few = len(data.x) if return_data is True or return_data == 1 else int(return_data)
-        return self.histogram.statistics[:n, :few], self.histogram.weights[:few]
+    Raises:
+        ShapeError: If the grid has the wrong shape.
+        OptionError: If the estimator is of another type or an option is not valid.
+        MissingFileError: If there is no such estimator.
+    """
+    options = LimitOptions(
+        model_file=estimator,
+        luminosity=luminosity,
+        include_xsec=include_xsec,
+        test_split=test_split,
+        sample_only_from_closest_benchmark=sample_only_from_closest_benchmark,
+        dof=dof,
+    )
+    return _on_grid(analyzer, "ml", theta_true, theta_grid, options)
 
 
-def _shape(
-    analyzer: DataAnalyzer,
+def truth_limit_grid(
+    analyzer: DataAnalyzer | EventSource,
+    theta_true: ThetaLike,
+    theta_grid: ArrayLike,
+    luminosity: float = 300000.0,
+    *,
+    include_xsec: bool = True,
+    test_split: float | None = 0.2,
+    sample_only_from_closest_benchmark: bool = True,
+    dof: int | None = None,
+) -> LimitGrid:
+    """Expected limits if every event were known completely: mode "truth" of `AsymptoticLimits`.
+
+    Args:
+        analyzer: Events, or their file; nuisance parameters that are loaded are profiled.
+        theta_true: Assumed true parameter point.
+        theta_grid: Parameter points to test, shape ``(n, p)``, as from `regular_grid`.
+        luminosity: Integrated luminosity in pb^-1.
+        include_xsec: Whether the number of events counts.
+        test_split: Fraction of the file, at its end, that serves as data; None for all events.
+        sample_only_from_closest_benchmark: Whether the data are only events generated at the
+            benchmark closest to `theta_true`, and background.
+        dof: Degrees of freedom of the p-values; None for the number of parameters.
+
+    Returns:
+        The result on the grid.
+
+    Raises:
+        ShapeError: If the grid has the wrong shape.
+        DataError: If weights are not positive for most of the events.
+    """
+    options = LimitOptions(
+        luminosity=luminosity,
+        include_xsec=include_xsec,
+        test_split=test_split,
+        sample_only_from_closest_benchmark=sample_only_from_closest_benchmark,
+        dof=dof,
+    )
+    return _on_grid(analyzer, "truth", theta_true, theta_grid, options)
+
+
+def _on_grid(
+    analyzer: DataAnalyzer | EventSource,
     mode: LimitMode,
-    data: DataSet,
-    points: FloatArray,
-    grid: slice,
+    theta_true: ThetaLike,
+    theta_grid: ArrayLike,
     options: LimitOptions,
-) -> _Shape:
-    """The terms of a mode; `grid` are the points that adaptive bins are made for."""
-    setup = analyzer.setup
-    if mode == "rate":
-        return _Shape(setup, (), rate_products=analyzer.summed_weights()[1])
-    if mode == "truth":
-        if data.pool is None:
-            raise OptionError("Latent variables of observed events are not known: another mode.")
-        return _Shape(setup, tuple(truth_terms(data.pool, data.weights)))
-    if mode == "ml":
-        return _learned(analyzer, data, options)
-    if not options.weighted_histo and setup.n_nuisance_parameters:
-        raise OptionError(
-            "Nuisance parameters cannot be profiled with histograms that are drawn at random; use "
-            "weighted_histo=True."
-        )
-    pool = EventPool.of(analyzer, "train", options.test_split)
-    histogram = histogram_shape(mode, setup, points, grid, data, pool, options)
-    return _Shape(setup, (histogram.term,), histogram)
-
-
-def _learned(analyzer: DataAnalyzer, data: DataSet, options: LimitOptions) -> _Shape:
-    if options.model_file is None:
-        raise OptionError("Mode 'ml' needs model_file, the estimator of a ratio or a likelihood.")
-    density = learned_density(options.model_file, analyzer.setup)
-    if density.knows_nu:  # else rounding hides where the likelihood of many events is largest
-        density = density.in_double_precision()
-    learned = LearnedShape(density, data.x, data.weights, np.array([0, len(data.x)]))
-    terms: list[Term] = [learned]
-    if options.response is None:
-        report_fixed_shape(analyzer, density, data.n_events)
-    else:
-        pool = EventPool.of(analyzer)
-        terms.append(response_term(options.response, density, data.x, data.weights, pool))
-    return _Shape(analyzer.setup, tuple(terms), learned=learned)
+) -> LimitGrid:
+    events = analyzer if isinstance(analyzer, DataAnalyzer) else DataAnalyzer(analyzer)
+    thetas = grid_points(theta_grid, events.n_parameters)
+    return expected_limits_of(events, mode, theta_true, thetas, options)

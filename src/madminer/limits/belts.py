@@ -25,6 +25,7 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,8 +41,8 @@ from madminer.errors import (
 from madminer.io.atomic import atomic_path
 from madminer.likelihood.fit import profile_nuisances
 from madminer.likelihood.model import Likelihood
-from madminer.likelihood.reliability import report_beyond_range
 from madminer.likelihood.toys import Region, best_nll, draw_toys, statistics_at
+from madminer.limits.reliability import report_beyond_range
 from madminer.progress import track
 from madminer.stats import contour_level, p_values_from_q
 from madminer.stats.grids import fewest_points, local_polynomial
@@ -304,18 +305,20 @@ def toy_limits(
     profiles = profile_nuisances(likelihood, points)
     p = points.shape[1]
     nus = profiles.params[:, p:]
-    q = _observed(likelihood, points, region)
+    # q of the data, as that of an experiment: the tested points may themselves be the best
+    best = best_nll(likelihood, region, np.zeros(1, dtype=np.int64))[0]
+    q = 2.0 * (profiles.nll - min(best, float(profiles.nll.min())))
     report_beyond_range(likelihood, points, "A point at which experiments are drawn")
     null = None if theta_null is None else _null_params(likelihood, theta_null)
-    started = _begin(likelihood, points, nus, region, n_toys, seed, null, belt)
     work = _Work(likelihood, points, nus, region, n_toys, seed, null, belt, executor)
+    started = work.begun()
     if confidence_levels is None:
         found = work.run(started, np.arange(len(points)))
     else:
         levels = sequence(confidence_levels, "confidence_levels", _level)
         if not levels:
             raise refusal("confidence_levels", "at least one level, or None", confidence_levels)
-        found = _along_contours(work, started, q, levels)
+        found = work.along_contours(started, q, levels)
     p_values, errors = found.p_values(q)
     return ToyLimits(found, q, p_values, errors, p_values_from_q(q, p), nus)
 
@@ -334,18 +337,52 @@ class _Work:
     belt: ConfidenceBelt | StrPath | None
     executor: Executor | None
 
+    def begun(self) -> ConfidenceBelt:
+        """The belt from before if there is one, else one without experiments."""
+        empty = np.full((len(self.points), self.n_toys), np.nan)
+        fingerprint = self._fingerprint()
+        known = self.belt
+        if known is not None and not isinstance(known, ConfidenceBelt):
+            known = load_belt(known) if path(known, "belt").exists() else None
+        if known is None:
+            null = None if self.null is None else empty.copy()
+            return ConfidenceBelt(self.points, self.nus, empty, null, self.seed, fingerprint)
+        same = (
+            known.statistics.shape == empty.shape
+            and known.seed == self.seed
+            and known.thetas.shape == self.points.shape
+            and np.array_equal(known.thetas, self.points)
+            and known.fingerprint.shape == fingerprint.shape
+            and np.allclose(known.fingerprint, fingerprint, rtol=1e-6)
+        )
+        if not same:
+            raise FileFormatError(
+                "The confidence belt belongs to another model, grid, physical region, null "
+                "hypothesis, number of experiments or seed; with nuisance parameters also to other "
+                "data, as experiments are drawn where these fit best. Give another file, or remove "
+                "it."
+            )
+        return known
+
+    def _fingerprint(self) -> FloatArray:
+        """Numbers that tell a model: the likelihood of a few experiments at a few points."""
+        some = np.unique(np.linspace(0, len(self.points) - 1, 3).astype(int))
+        params = np.hstack([self.points, self.nus])[some]
+        toys = draw_toys(self.likelihood, params[0], 2, seed=0)
+        parts = [toys.scan(params).ravel(), self.nus.ravel(), self.region.ranges.ravel()]
+        return np.concatenate(parts if self.null is None else [*parts, self.null])
+
     def run(self, belt: ConfidenceBelt, which: IntArray) -> ConfidenceBelt:
         """A belt with experiments at some points more; those that it has are not done again."""
-        missing = [int(i) for i in which if not belt.is_done[i]]
+        missing = which[~belt.is_done[which]]
         statistics = belt.statistics.copy()
         null_statistics = None if belt.null_statistics is None else belt.null_statistics.copy()
         done = belt
-        jobs = (self._job(i) for i in missing)
-        found = (
-            map(_experiments, jobs)
-            if self.executor is None
-            else self.executor.map(_experiments, jobs)
+        experiments = partial(
+            _experiments, self.likelihood, self.region, self.n_toys, self.null, self.seed
         )
+        run = map if self.executor is None else self.executor.map
+        found = run(experiments, missing.tolist(), self.points[missing], self.nus[missing])
         for i, (at_point, at_null) in zip(
             missing, track(found, "Toy experiments", total=len(missing)), strict=True
         ):
@@ -357,65 +394,45 @@ class _Work:
                 done.save(self.belt)
         return done
 
-    def _job(self, i: int) -> _Job:
-        theta = self.points[i]
-        return _Job(
-            self.likelihood, theta, self.nus[i], self.region, self.n_toys, (self.seed, i), self.null
-        )
+    def along_contours(
+        self, belt: ConfidenceBelt, q: FloatArray, levels: Sequence[float]
+    ) -> ConfidenceBelt:
+        """Experiments near the contours only: first by Wilks, then by the critical values found."""
+        dof = self.points.shape[1]
+        critical = [np.full(len(q), contour_level(level, dof)) for level in levels]
+        for _ in range(3):
+            near = np.any([np.abs(q - c) <= NEAR * (c + 1.0) for c in critical], axis=0)
+            new = np.flatnonzero(near & ~belt.is_done)
+            if not len(new):
+                break
+            belt = self.run(belt, new)
+            if np.count_nonzero(belt.is_done) <= fewest_points(dof):
+                break
+            critical = [belt.critical_values(level)[0] for level in levels]
+        return belt
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """Experiments at one point; null are theta and nu of the null hypothesis."""
-
-    likelihood: Likelihood
-    theta: FloatArray
-    nu: FloatArray
-    region: Region
-    n_toys: int
-    seed: tuple[int, int]
-    null: FloatArray | None
-
-
-def _experiments(job: _Job) -> tuple[FloatArray, FloatArray]:
-    """Sorted test statistics of experiments at a point, and of those at the null hypothesis."""
-    at_point, at_null = np.random.SeedSequence(job.seed).spawn(2)
-    truths = [(np.concatenate([job.theta, job.nu]), at_point), (job.null, at_null)]
+def _experiments(
+    likelihood: Likelihood,
+    region: Region,
+    n_toys: int,
+    null: FloatArray | None,
+    seed: int,
+    i: int,
+    theta: FloatArray,
+    nu: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Sorted test statistics of experiments at point i, and of those at the null hypothesis."""
+    # seeds by point: results depend neither on the executor nor on interruptions
+    at_point, at_null = np.random.SeedSequence((seed, i)).spawn(2)
     found = []
-    for params, source in truths:
+    for params, source in [(np.concatenate([theta, nu]), at_point), (null, at_null)]:
         if params is None:
             found.append(np.empty(0))
             continue
-        toys = draw_toys(job.likelihood, params, job.n_toys, np.random.default_rng(source))
-        found.append(np.sort(statistics_at(toys, job.theta, job.region, job.nu)))
+        toys = draw_toys(likelihood, params, n_toys, np.random.default_rng(source))
+        found.append(np.sort(statistics_at(toys, theta, region, nu)))
     return found[0], found[1]
-
-
-def _along_contours(
-    work: _Work, belt: ConfidenceBelt, q: FloatArray, levels: Sequence[float]
-) -> ConfidenceBelt:
-    """Experiments near the contours only: first by Wilks, then by the critical values found."""
-    dof = work.points.shape[1]
-    critical = [np.full(len(q), contour_level(level, dof)) for level in levels]
-    for _ in range(3):
-        near = np.any([np.abs(q - c) <= NEAR * (c + 1.0) for c in critical], axis=0)
-        new = np.flatnonzero(near & ~belt.is_done)
-        if not len(new):
-            break
-        belt = work.run(belt, new)
-        if np.count_nonzero(belt.is_done) <= fewest_points(dof):
-            break
-        critical = [belt.critical_values(level)[0] for level in levels]
-    return belt
-
-
-def _observed(likelihood: Likelihood, points: FloatArray, region: Region) -> FloatArray:
-    """Test statistic of the data at all points, shape ``(n,)``."""
-    tested = profile_nuisances(likelihood, points).nll
-    best = best_nll(likelihood, region, np.zeros(1, dtype=np.int64))[0]
-    lowest = min(best, float(tested[region.contains(points)].min()))
-    q: FloatArray = 2.0 * (tested - np.minimum(lowest, tested))  # as that of an experiment
-    return q
 
 
 def load_belt(filename: StrPath) -> ConfidenceBelt:
@@ -446,62 +463,6 @@ def load_belt(filename: StrPath) -> ConfidenceBelt:
         )
     except _DAMAGED as error:
         raise FileFormatError(f"{file} is no confidence belt: {error}.") from error
-
-
-def _begin(
-    likelihood: Likelihood,
-    points: FloatArray,
-    nus: FloatArray,
-    region: Region,
-    n_toys: int,
-    seed: int,
-    null: FloatArray | None,
-    belt: ConfidenceBelt | StrPath | None,
-) -> ConfidenceBelt:
-    """The belt from before if there is one, else one without experiments."""
-    empty = np.full((len(points), n_toys), np.nan)
-    fingerprint = _fingerprint(likelihood, points, nus, region, null)
-    new = ConfidenceBelt(
-        points, nus, empty, None if null is None else empty.copy(), seed, fingerprint
-    )
-    known = belt if isinstance(belt, ConfidenceBelt) else _kept(belt)
-    if known is None:
-        return new
-    same = (
-        known.statistics.shape == empty.shape
-        and known.seed == seed
-        and known.thetas.shape == points.shape
-        and np.array_equal(known.thetas, points)
-        and known.fingerprint.shape == fingerprint.shape
-        and np.allclose(known.fingerprint, fingerprint, rtol=1e-6)
-    )
-    if not same:
-        raise FileFormatError(
-            "The confidence belt belongs to another model, grid, physical region, null hypothesis, "
-            "number of experiments or seed; with nuisance parameters also to other data, as "
-            "experiments are drawn where these fit best. Give another file, or remove it."
-        )
-    return known
-
-
-def _kept(belt: StrPath | None) -> ConfidenceBelt | None:
-    """The belt in a file, if there is one."""
-    return load_belt(belt) if belt is not None and path(belt, "belt").exists() else None
-
-
-def _fingerprint(
-    likelihood: Likelihood,
-    points: FloatArray,
-    nus: FloatArray,
-    region: Region,
-    null: FloatArray | None,
-) -> FloatArray:
-    """Numbers that tell a model: the likelihood of a few experiments at a few points."""
-    some = np.unique(np.linspace(0, len(points) - 1, 3).astype(int))
-    params = np.hstack([points, nus])[some]
-    toys = draw_toys(likelihood, params[0], 2, seed=0)
-    parts = [toys.scan(params).ravel(), nus.ravel(), region.ranges.ravel()]
-    return np.concatenate(parts if null is None else [*parts, null])
 
 
 def _level(value: object, name: str = "confidence_level") -> float:

@@ -1,7 +1,8 @@
-"""Log likelihood ratios and p-values on grids of parameter points."""
+"""Log likelihood ratios, p-values and intervals of parameters on grids of points."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,18 +11,15 @@ import numpy as np
 from madminer.checks import number, whole
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.likelihood.histograms import DensityHistogram
-from madminer.limits.intervals import (
-    interval_texts,
-    is_full_grid,
-    projected_intervals,
-    region_words,
-)
-from madminer.stats import log_ratio_to_best, p_values_from_log_r
+from madminer.stats import contour_level, log_ratio_to_best, p_values_from_log_r, ranges_below
 from madminer.text import Table, one_line, tables_html
 from madminer.typing import FloatArray
 
 SHOWN_LEVELS = (0.68, 0.95)
 """Confidence levels that a result shows."""
+
+_FAR = 100.0  # times the critical value: from there on values need not be told apart
+_MOST_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -283,25 +281,6 @@ def limit_grid(
     )
 
 
-def parameters_at_border(grid: LimitGrid) -> list[int]:
-    """Parameters whose best value is the smallest or largest of the grid.
-
-    Args:
-        grid: The grid; parameters with fewer than three values have no border.
-
-    Examples:
-        >>> thetas = regular_grid([(0.0, 1.0), (0.0, 1.0)], 3)
-        >>> best_at = np.where((thetas == [0.5, 1.0]).all(axis=1), 0.0, -1.0)
-        >>> parameters_at_border(limit_grid(thetas, best_at, np.zeros(9), 1.0))
-        [1]
-    """
-    return [
-        i
-        for i, values in enumerate(grid.theta_grid.T)
-        if len(np.unique(values)) > 2 and values[grid.i_best] in (values.min(), values.max())
-    ]
-
-
 def with_variance(log_r: FloatArray, errors: FloatArray | None) -> FloatArray:
     """Log ratios of an estimator with the variance of log r added.
 
@@ -318,3 +297,135 @@ def with_variance(log_r: FloatArray, errors: FloatArray | None) -> FloatArray:
     variance = errors**2  # s_q^2 / 4
     widened: FloatArray = q**2 / np.where(q > 0.0, q + variance, 1.0)
     return -0.5 * widened
+
+
+def is_full_grid(theta_grid: FloatArray) -> bool:
+    """Whether points are all combinations of the values of each parameter.
+
+    Args:
+        theta_grid: Parameter points, shape ``(n, p)``.
+
+    Examples:
+        >>> is_full_grid(np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
+        False
+    """
+    return math.prod(len(np.unique(values)) for values in theta_grid.T) == len(theta_grid)
+
+
+def projected_intervals(
+    theta_grid: FloatArray, log_r: FloatArray, confidence_level: float, dof: int | None = None
+) -> list[FloatArray]:
+    r"""Values of each parameter that are not excluded, the other parameters free.
+
+    The region of a confidence level holds all parameters together. Projected on one of them, it is
+
+    .. math:: q_i(\theta_i) = \min_{\theta_j, j \neq i} -2 \log r(\theta) \leq c_m(\mathrm{CL})
+
+    with the quantile c of the chi-squared distribution with m degrees of freedom. For m = 1 this is
+    the interval of the parameter alone (profile likelihood); for m parameters it is the shadow of
+    the joint region, and wider: a factor 1.5 at 68 % and 1.25 at 95 % in two parameters.
+
+    In the Gaussian limit :math:`\sqrt{q_i}` is linear in the parameter on either side of the best
+    fit; ends between points of the grid are found by linear interpolation of it.
+
+    Args:
+        theta_grid: Parameter points of a full grid, shape ``(n, p)``.
+        log_r: Log likelihood ratios to the best point (log r, not -2 log r), shape ``(n,)``.
+        confidence_level: Probability inside, between 0 and 1.
+        dof: Degrees of freedom m; None for p, all parameters together; 1 for each alone.
+
+    Returns:
+        For each parameter the ends of its intervals, shape ``(k, 2)``. An end of the grid is an
+        end of an interval where the region reaches it.
+
+    Raises:
+        OptionError: If the points are no full grid, or the level or `dof` are not valid.
+
+    Examples:
+        A Gaussian measurement of 0.02 with the standard deviation 0.1:
+
+        >>> theta = np.linspace(-0.48, 0.52, 11)[:, np.newaxis]
+        >>> log_r = -0.5 * ((theta[:, 0] - 0.02) / 0.1) ** 2
+        >>> projected_intervals(theta, log_r, 0.6827)[0].round(3)
+        array([[-0.08,  0.12]])
+    """
+    if not is_full_grid(theta_grid):
+        raise OptionError(
+            "Intervals of single parameters need limits on a full grid (grid_ranges), in which "
+            f"every value of a parameter meets every value of the others; got {len(theta_grid)} "
+            "other points."
+        )
+    degrees = theta_grid.shape[1] if dof is None else dof
+    critical = math.sqrt(contour_level(confidence_level, degrees))
+    distances = np.minimum(np.sqrt(np.maximum(-2.0 * log_r, 0.0)), _FAR * critical)
+    intervals = []
+    for column in theta_grid.T:
+        values, which = np.unique(column, return_inverse=True)
+        nearest = np.full(len(values), np.inf)
+        np.minimum.at(nearest, which, distances)
+        intervals.append(ranges_below(values, nearest - critical))
+    return intervals
+
+
+def interval_texts(
+    theta_grid: FloatArray, log_r: FloatArray, confidence_level: float, dof: int | None = None
+) -> list[str]:
+    """The same in words, with the digits that the spacing of the grid allows.
+
+    Args:
+        theta_grid: Parameter points of a full grid, shape ``(n, p)``.
+        log_r: Log likelihood ratios to the best point (log r, not -2 log r), shape ``(n,)``.
+        confidence_level: Probability inside.
+        dof: Degrees of freedom m.
+
+    Returns:
+        One text for each parameter: "above", "below" and "all of the grid" where the region
+        reaches the ends of the grid, beyond which there may be more.
+
+    Examples:
+        >>> theta = np.linspace(-0.5, 0.5, 11)[:, np.newaxis]
+        >>> interval_texts(theta, -0.5 * (theta[:, 0] / 0.1) ** 2, 0.95)
+        ['-0.20 to 0.20']
+        >>> interval_texts(theta, -0.5 * ((theta[:, 0] - 0.4) / 0.1) ** 2, 0.95)
+        ['above 0.20']
+    """
+    found = projected_intervals(theta_grid, log_r, confidence_level, dof)
+    return [
+        _text(intervals, np.unique(column))
+        for intervals, column in zip(found, theta_grid.T, strict=True)
+    ]
+
+
+def region_words(n_parameters: int, dof: int | None = None) -> str:
+    """What the intervals are.
+
+    Examples:
+        >>> region_words(1), region_words(2), region_words(2, dof=1)
+        ('interval', 'region, projected', 'interval')
+    """
+    return "interval" if (n_parameters if dof is None else dof) == 1 else "region, projected"
+
+
+def _text(intervals: FloatArray, values: FloatArray) -> str:
+    """The intervals on a grid of some values."""
+    first, last = values[0], values[-1]
+    step = (last - first) / max(len(values) - 1, 1)
+    texts = []
+    for low, high in intervals:
+        ends = _rounded(low, step), _rounded(high, step)
+        if low == first and high == last:
+            texts.append("all of the grid")
+        elif low == first:
+            texts.append(f"below {ends[1]}")
+        else:
+            texts.append(f"above {ends[0]}" if high == last else f"{ends[0]} to {ends[1]}")
+    return ", ".join(texts) or "none"
+
+
+def _rounded(value: float, step: float) -> str:
+    """A number to the first decimal place that is a fifth of the spacing or less."""
+    places = _MOST_DECIMALS if step <= 0.0 else math.ceil(-math.log10(step / 5.0) - 1e-9)
+    decimals = max(0, places)
+    if decimals > _MOST_DECIMALS or abs(value) >= 1e6:
+        return f"{value:.4g}"
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"

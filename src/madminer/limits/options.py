@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike
 from madminer import checks
 from madminer.fisherinformation.score_information import ScoreModel
 from madminer.likelihood.histograms import HistBins
-from madminer.likelihood.learned import DensityModel
-from madminer.likelihood.response import ResponseEstimator
+from madminer.likelihood.learned import DensityModel, ResponseEstimator
 from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 
 LimitMode = Literal["rate", "histo", "ml", "sally", "adaptive-sally", "sallino", "truth"]

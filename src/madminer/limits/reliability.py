@@ -9,8 +9,9 @@ import numpy as np
 
 from madminer.analysis.dataanalyzer import DataAnalyzer
 from madminer.evidence import report_weakness
-from madminer.limits.grid import LimitGrid, parameters_at_border, shown_point
-from madminer.limits.intervals import is_full_grid
+from madminer.likelihood.base import report_extrapolation
+from madminer.likelihood.model import Likelihood
+from madminer.limits.grid import LimitGrid, is_full_grid, shown_point
 from madminer.ml.validated import UndecidedValidation
 from madminer.stats import p_values_from_log_r
 from madminer.typing import FloatArray, IntArray
@@ -39,6 +40,20 @@ _FINE = 10  # values of a parameter on a grid that is meant to show a region
 _FEWEST_VALUES = 3  # of them that a region must hold to have a shape
 
 _ROUNDING = 1e-9
+
+
+def report_beyond_range(likelihood: Likelihood, thetas: FloatArray, what: str) -> None:
+    """The same for the setups of all channels of a likelihood.
+
+    Args:
+        likelihood: The likelihood.
+        thetas: Values of its p theory parameters, shape ``(n, p)``.
+        what: What the points are.
+    """
+    names = list(likelihood.parameters)
+    for channel in likelihood.channels:
+        columns = [names.index(name) for name in channel.setup.parameters]
+        report_extrapolation(channel.setup, thetas[:, columns], what)
 
 
 def report_few_events(analyzer: DataAnalyzer, thetas: FloatArray) -> None:
@@ -181,8 +196,12 @@ def report_few_counts(n_events: float) -> None:
 
 
 def report_border(grid: LimitGrid, names: Sequence[str]) -> None:
-    """Warn of a best fit at the border of the grid."""
-    at_border = parameters_at_border(grid)
+    """Warn of a best fit at the border of the grid; with fewer than three values there is none."""
+    at_border = [
+        name
+        for name, values in zip(names, grid.theta_grid.T, strict=True)
+        if len(np.unique(values)) > 2 and values[grid.i_best] in (values.min(), values.max())
+    ]
     if at_border:
         report_weakness(
             logger,
@@ -190,7 +209,7 @@ def report_border(grid: LimitGrid, names: Sequence[str]) -> None:
             "larger outside, so that p-values are too large. Widen the grid, unless the parameter "
             "ends there.",
             shown_point(grid.best_theta),
-            ", ".join(names[i] for i in at_border),
+            ", ".join(at_border),
         )
 
 

@@ -19,7 +19,7 @@ from madminer.analysis.response import EventResponse, response_model
 from madminer.analysis.weights import ParameterPoints
 from madminer.blocks import row_blocks
 from madminer.errors import DataError, NotAvailableError
-from madminer.likelihood.pool import EventPool
+from madminer.likelihood.base import EventPool
 from madminer.likelihood.terms import ResponseShape, Term
 from madminer.likelihood.yields import EventCells
 from madminer.stats.minimize import Expansion

@@ -15,7 +15,7 @@ from madminer.analysis import DataAnalyzer
 from madminer.errors import DataError
 from madminer.evidence import ValidationCheck
 from madminer.fisherinformation import expected_limits
-from madminer.limits.intervals import interval_texts, is_full_grid, region_words
+from madminer.limits.grid import interval_texts, is_full_grid, region_words
 from madminer.report import Picture, Table, draw, render_page, write_page
 from madminer.stats import contour_level
 from madminer.text import one_line, with_error

@@ -36,7 +36,14 @@ import numpy as np
 
 from madminer.analysis.weights import ParameterPoints
 from madminer.blocks import row_blocks
-from madminer.likelihood.terms import BinnedShape, LearnedShape, RateTerm, binned_densities
+from madminer.likelihood.terms import (
+    BinnedShape,
+    LearnedShape,
+    RateTerm,
+    binned_densities,
+    first_dataset,
+    nominal_points,
+)
 from madminer.typing import FloatArray
 
 _CELLS = 1 << 21  # values of networks that are held at once
@@ -61,7 +68,7 @@ def binned_log_r_errors(
     Returns:
         Standard deviations, shape ``(n,)``, zero at the best point.
     """
-    sigma, _ = term.bins.expand(points, np.zeros(len(points), dtype=np.int64))
+    sigma, _ = term.bins.expand(points, first_dataset(points))
     content = np.maximum(sigma, 0.0)
     total = content.sum(axis=1, keepdims=True)
     total[total == 0.0] = np.inf  # without content nothing varies
@@ -72,7 +79,7 @@ def binned_log_r_errors(
         by_sigma = by_sigma + rate.n_observed[0] / total - rate.luminosity
     # sigma_k = sum_b W_b S_kb f_k: the response f_k moves each weight alike
     coefficients = points.coefficients[:, np.newaxis, :]
-    nominal = term.bins.expand(_nominal(points), np.zeros(len(points), dtype=np.int64))[0]
+    nominal = term.bins.expand(nominal_points(points), first_dataset(points))[0]
     factors = np.divide(sigma, nominal, out=np.ones_like(sigma), where=nominal != 0.0)
     slopes = (by_sigma * factors)[..., np.newaxis] * coefficients
     difference = slopes - slopes[best]
@@ -86,14 +93,7 @@ def rate_log_r_errors(
 ) -> FloatArray:
     """The same where only the number of events counts.
 
-    Args:
-        rate: The rate.
-        products: Sums of products of the weights of all events, shape ``(b, b)``.
-        points: Points with their best nuisance parameters.
-        best: Index of the best point.
-
-    Returns:
-        Standard deviations, shape ``(n,)``, zero at the best point.
+    `products` are the sums of products of the weights of all events, shape ``(b, b)``.
     """
     one_bin = BinnedShape(rate.total, rate.n_observed[np.newaxis], np.ones((1, 1)))
     return binned_log_r_errors(one_bin, products[np.newaxis], rate, points, best)
@@ -104,16 +104,9 @@ def binned_data_errors(
 ) -> FloatArray:
     """Standard deviations of log r from the finite number of events that are expected data.
 
-    Args:
-        term: Histograms with common bins.
-        variance: Sums of the squared weights of the data in the bins, shape ``(b,)``.
-        points: Points with their best nuisance parameters.
-        best: Index of the best point.
-
-    Returns:
-        Standard deviations, shape ``(n,)``, zero at the best point.
+    `variance` are the sums of the squared weights of the data in the common bins, shape ``(K,)``.
     """
-    sigma, _ = term.bins.expand(points, np.zeros(len(points), dtype=np.int64))
+    sigma, _ = term.bins.expand(points, first_dataset(points))
     log_f = np.log(binned_densities(sigma, term.volumes))
     contribution = log_f - log_f[best]
     mean = contribution @ term.counts[0] / term.counts[0].sum()
@@ -122,16 +115,7 @@ def binned_data_errors(
 
 
 def learned_data_errors(term: LearnedShape, points: ParameterPoints, best: int) -> FloatArray:
-    """The same where a network gives the likelihood of each event.
-
-    Args:
-        term: The learned shape.
-        points: Points with their best nuisance parameters.
-        best: Index of the best point.
-
-    Returns:
-        Standard deviations, shape ``(n,)``, zero at the best point.
-    """
+    """The same where a network gives the likelihood of each event."""
     positions = term.density.positions(points)
     sums, products, squares = np.zeros((3, len(positions)))
     for events in row_blocks(len(term.x), max(1, _CELLS // len(positions))):
@@ -148,16 +132,7 @@ def learned_data_errors(term: LearnedShape, points: ParameterPoints, best: int) 
 
 
 def ensemble_log_r_errors(term: LearnedShape, points: ParameterPoints, best: int) -> FloatArray:
-    """Standard deviations of the mean log r of an ensemble.
-
-    Args:
-        term: The learned shape.
-        points: Points with their best nuisance parameters.
-        best: Index of the best point.
-
-    Returns:
-        Standard deviations, shape ``(n,)``, zero at the best point.
-    """
+    """Standard deviations of the mean log r of an ensemble."""
     positions, members = term.density.positions(points), len(term.density.members)
     sums = np.zeros((members, len(positions)))
     for events in row_blocks(len(term.x), max(1, _CELLS // (members * len(positions)))):
@@ -167,7 +142,3 @@ def ensemble_log_r_errors(term: LearnedShape, points: ParameterPoints, best: int
     log_r = sums - sums[:, [best]]
     errors: FloatArray = log_r.std(axis=0, ddof=1) / np.sqrt(members)
     return errors
-
-
-def _nominal(points: ParameterPoints) -> ParameterPoints:
-    return ParameterPoints(points.table, points.which, np.zeros_like(points.nus))
