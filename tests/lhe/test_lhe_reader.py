@@ -38,8 +38,7 @@ from madminer.models import (
     SystematicType,
 )
 from madminer.morphing.basis import morphing_matrix
-from madminer.morphing.components import morphing_components
-from madminer.morphing.weights import morphing_weights
+from madminer.morphing.weights import morphing_components, morphing_weights
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 EXCERPT = DATA / "sig_mg357_vbf_haa_rw_30.lhe.gz"

@@ -27,7 +27,7 @@ from madminer.models import (
     SystematicType,
 )
 from madminer.morphing.basis import morphing_matrix
-from madminer.morphing.components import morphing_components
+from madminer.morphing.weights import morphing_components
 from madminer.sampling import SampleAugmenter, benchmark
 
 DATA = Path(__file__).resolve().parents[1] / "data"

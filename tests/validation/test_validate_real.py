@@ -19,7 +19,7 @@ from madminer.models import (
     SystematicType,
 )
 from madminer.morphing import morphing_matrix
-from madminer.morphing.components import morphing_components
+from madminer.morphing.weights import morphing_components
 from madminer.sampling import SampleAugmenter, benchmark, random_morphing_points
 from madminer.validation import Validation, validate
 

@@ -114,11 +114,7 @@ class EventResponse:
         for j, columns in enumerate(model.columns):
             if any(j == varying.parameter for varying in model.varying):
                 continue
-            response = nuisance_response(
-                None if columns.positive is None else weights[:, columns.positive],
-                None if columns.negative is None else weights[:, columns.negative],
-                weights[:, columns.reference],
-            )
+            response = columns.response(weights)
             a[:, j], b[:, j] = response.a, response.b
             n_undefined[j], n_clipped[j] = response.is_undefined.sum(), response.is_clipped.sum()
         return cls(model, weights, a, b, n_undefined, n_clipped)

@@ -177,9 +177,8 @@ class AnalysisSetup:
             is_long = stem == parameter.systematic and number.isdecimal()
             short = stem if owners[stem] == 1 else f"{stem}_{number}"
             labels[name] = short if is_long and short not in self.parameters else name
-        return (
-            labels if len(set(labels.values())) == len(labels) else {name: name for name in labels}
-        )
+        is_unique = len(set(labels.values())) == len(labels)
+        return labels if is_unique else {name: name for name in labels}
 
     @property
     def physical_benchmarks(self) -> dict[str, Benchmark]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from madminer.models.benchmarks import Benchmark
 from madminer.models.setup import AnalysisSetup
 from madminer.models.systematics import Systematic
 from madminer.text import MAX_ROWS, Table, tables_html, tables_rich
@@ -21,17 +20,7 @@ EMPTY = "No parameters yet: start with add_parameter."
 
 
 def setup_tables(setup: AnalysisSetup) -> Group:
-    """Show a setup as tables in a terminal.
-
-    Long lists are shortened, with the number of entries that are left out.
-
-    Args:
-        setup: Setup of an analysis.
-
-    Returns:
-        What ``rich.print`` or a rich ``Console`` prints: tables of the parameters, benchmarks,
-        morphing, finite differences, systematics, nuisance parameters and observables, as far as
-        the setup has them.
+    """Show a setup as tables in a terminal; long lists are shortened, with their lengths.
 
     Examples:
         >>> from madminer.models import AnalysisParameter, AnalysisSetup
@@ -50,21 +39,7 @@ def setup_tables(setup: AnalysisSetup) -> Group:
 
 
 def setup_html(setup: AnalysisSetup, text: str = "") -> str:
-    """Show a setup as tables in a notebook.
-
-    Args:
-        setup: Setup of an analysis.
-        text: A line above the tables.
-
-    Returns:
-        HTML with the tables of `setup_tables`, in the colours of the page around it; all names
-        and definitions are escaped.
-
-    Examples:
-        >>> from madminer.models import AnalysisSetup
-        >>> "No parameters yet" in setup_html(AnalysisSetup())
-        True
-    """
+    """Show a setup as tables in a notebook, below a line of text; all names are escaped."""
     tables = _tables(setup)
     return tables_html(tables, text if tables else EMPTY)
 
@@ -104,24 +79,16 @@ def _benchmarks(setup: AnalysisSetup) -> Table:
     roles = _roles(setup)
     rows = []
     for name, benchmark in setup.benchmarks.items():
-        values = _value_cells(benchmark, names) if in_columns else [_value_text(benchmark, names)]
-        rows.append((name, *values, ", ".join(roles[name])))
+        values = {} if benchmark.is_nuisance else benchmark.values
+        texts = {p: f"{values[p]:.5g}" for p in names if p in values}
+        cells = [texts.get(p, "") for p in names]
+        if not in_columns:
+            shown = [f"{p}={text}" for p, text in texts.items() if values[p]]
+            cells = [", ".join(shown) or ("0" if values else "")]
+        rows.append((name, *cells, ", ".join(roles[name])))
     heads = names if in_columns else ["values (others are 0)"]
     numeric = frozenset(range(1, 1 + len(names))) if in_columns else frozenset[int]()
     return Table(("name", *heads, "role"), rows, f"Benchmarks ({len(rows)})", numeric)
-
-
-def _value_cells(benchmark: Benchmark, names: Sequence[str]) -> list[str]:
-    if benchmark.is_nuisance:
-        return [""] * len(names)
-    return [f"{benchmark.values[name]:.5g}" for name in names]
-
-
-def _value_text(benchmark: Benchmark, names: Sequence[str]) -> str:
-    if benchmark.is_nuisance:
-        return ""
-    values = [(name, benchmark.values[name]) for name in names]
-    return ", ".join(f"{name}={value:.5g}" for name, value in values if value) or "0"
 
 
 def _roles(setup: AnalysisSetup) -> dict[str, list[str]]:
@@ -171,12 +138,8 @@ def components_table(parameters: Sequence[str], components: IntArray, n_benchmar
 
 
 def _monomial(names: Sequence[str], powers: Sequence[int]) -> str:
-    factors = [
-        name if power == 1 else f"{name}^{power}"
-        for name, power in zip(names, powers, strict=True)
-        if power
-    ]
-    return " ".join(factors) or "1"
+    pairs = [(name, power) for name, power in zip(names, powers, strict=True) if power]
+    return " ".join(n if power == 1 else f"{n}^{power}" for n, power in pairs) or "1"
 
 
 def _finite_differences(setup: AnalysisSetup) -> Table:

@@ -8,17 +8,15 @@ from madminer.morphing.closure import (
     morphing_closure,
     morphing_closure_of_batches,
 )
-from madminer.morphing.components import (
-    benchmark_weights_from_coefficients,
-    coefficients_from_benchmark_weights,
-    coupling_components,
-    morphing_components,
-)
 from madminer.morphing.least_squares import ComponentFit, fit_components, least_squares_matrix
 from madminer.morphing.morpher import PhysicsMorpher
 from madminer.morphing.weights import (
+    benchmark_weights_from_coefficients,
+    coefficients_from_benchmark_weights,
+    coupling_components,
     monomial_gradients,
     monomials,
+    morphing_components,
     morphing_weight_gradients,
     morphing_weights,
 )

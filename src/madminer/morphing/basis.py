@@ -35,20 +35,18 @@ MAX_CONDITION = 1e12
 SMALL_PART = 1e-3
 """Smaller entries of a null vector, relative to its largest, do not count."""
 
+Optimizer = Literal["random", "scipy"]
+"""How a basis is chosen: the best of random draws, or draws refined by SciPy."""
+
+NUMBERS_AT_ONCE = 2**22  # of factors of trials, in each temporary array
+N_STARTS = 5  # draws that are refined
+N_POINTS, N_CLIMBS = 1000, 5  # points and refined points in the search for the largest weights
+SINGULAR_COST, SMALLEST_COST = 1e300, 1e-300
+REPULSION_LENGTH = 0.1  # of the ranges
+
 
 def basis_points(basis: ArrayLike, components: IntArray) -> FloatArray:
-    """Benchmarks as an array.
-
-    Args:
-        basis: Benchmarks, shape ``(n_basis, n_parameters)``.
-        components: Powers, shape ``(n_components, n_parameters)``.
-
-    Returns:
-        The benchmarks, shape ``(n_basis, n_parameters)``.
-
-    Raises:
-        ShapeError: If they have another number of parameters or are not finite.
-    """
+    """Benchmarks as an array of shape ``(n_basis, n_parameters)``; ShapeError if they are none."""
     points = np.asarray(basis, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != components.shape[1] or not np.isfinite(points).all():
         raise ShapeError(
@@ -87,15 +85,6 @@ def check_condition(
 
     If :math:`u^T F = 0`, the benchmarks with :math:`u_b \neq 0` depend on each other; if
     :math:`F v = 0`, the components with :math:`v_c \neq 0` are not determined.
-
-    Args:
-        factors: Monomials :math:`F_{bc}` at the benchmarks, shape ``(n_basis, n_components)``.
-        points: The benchmarks, shape ``(n_basis, n_parameters)``.
-        components: Powers, shape ``(n_components, n_parameters)``.
-        names: Names of the benchmarks; None: their positions in the basis.
-
-    Raises:
-        MorphingError: If the condition number lies above `MAX_CONDITION`.
     """
     condition = float(condition_numbers(factors))
     if condition <= MAX_CONDITION:
@@ -127,11 +116,6 @@ def _parts(null_vectors: FloatArray) -> IntArray:
     return np.flatnonzero(sizes > SMALL_PART * sizes.max())
 
 
-SINGULAR_COST = 1e300
-SMALLEST_COST = 1e-300
-REPULSION_LENGTH = 0.1
-
-
 def refine_basis(
     basis: FloatArray,
     n_fixed: int,
@@ -147,25 +131,16 @@ def refine_basis(
     :math:`\sum \exp(-d^2 / 2 \ell^2)` at distances d to other benchmarks, where :math:`\ell` is
     a tenth of the ranges.
 
-    Args:
-        basis: Where to start, shape ``(n_components, n_parameters)``.
-        n_fixed: Number of benchmarks, the first ones, that stay.
-        components: Powers, shape ``(n_components, n_parameters)``.
-        ranges: Lower and upper end of each parameter, shape ``(n_parameters, 2)``.
-        test_thetas: Test points, shape ``(n, n_parameters)``.
-        others: Benchmarks to keep away from, shape ``(n_others, n_parameters)``, since the same
-            benchmark in two bases adds nothing.
-        max_evaluations: Largest number of evaluations of the mean, about.
-
-    Returns:
-        The basis that was reached, shape as `basis`.
+    The first `n_fixed` benchmarks stay. The basis keeps away from `others`, shape
+    ``(n_others, n_parameters)``, since the same benchmark in two bases adds nothing.
     """
     from scipy.optimize import minimize  # takes half a second, which few programs need
 
     low, high = ranges.T
     width = np.where(high > low, high - low, 1.0)
     obstacles = (others - low) / width
-    products = _mean_products(test_thetas, components)
+    values = monomials(test_thetas, components)
+    products: FloatArray = values.T @ values / len(values)
 
     def place(position: FloatArray) -> FloatArray:
         moved = low + (high - low) * position.reshape(-1, len(low))
@@ -194,16 +169,10 @@ def refine_basis(
 def mean_squared_weights(
     basis: FloatArray, components: IntArray, products: FloatArray
 ) -> tuple[float, FloatArray]:
-    """Mean squared morphing weights of a basis and their derivatives.
+    """Mean squared morphing weights J of a basis and their derivatives, shape as `basis`.
 
-    Args:
-        basis: Benchmarks, shape ``(n_components, n_parameters)``.
-        components: Powers, shape ``(n_components, n_parameters)``.
-        products: Mean products of the monomials, shape ``(n_components, n_components)``.
-
-    Returns:
-        The mean; and its derivatives with respect to `basis`, shape as `basis`. A singular basis
-        has a huge mean and no derivatives.
+    `products` are the mean products of the monomials, shape ``(n_components, n_components)``. A
+    singular basis has a huge mean and no derivatives.
     """
     scales = np.sqrt(np.diagonal(products))  # removes the units of the parameters
     scales = np.where(scales > 0, scales, 1.0)
@@ -225,19 +194,6 @@ def _repulsion(positions: FloatArray, obstacles: FloatArray) -> tuple[float, Flo
     steps = (positions[:, np.newaxis] - obstacles) / REPULSION_LENGTH
     terms = np.exp(-0.5 * np.sum(steps**2, axis=-1))
     return float(terms.sum()), -np.sum(terms[..., np.newaxis] * steps, axis=1) / REPULSION_LENGTH
-
-
-def _mean_products(thetas: FloatArray, components: IntArray) -> FloatArray:
-    values = monomials(thetas, components)
-    products: FloatArray = values.T @ values / len(values)
-    return products
-
-
-Optimizer = Literal["random", "scipy"]
-"""How a basis is chosen: the best of random draws, or draws refined by SciPy."""
-
-NUMBERS_AT_ONCE = 2**22  # of factors of trials, in each temporary array
-N_STARTS = 5
 
 
 def morphing_matrix(
@@ -302,7 +258,7 @@ def squared_weights(thetas: FloatArray, components: IntArray, matrix: FloatArray
     Returns:
         Sums, shape ``(..., n)``.
     """
-    sums: FloatArray = np.sum((monomials(thetas, components) @ matrix) ** 2, axis=-1)
+    sums: FloatArray = np.sum(morphing_weights(thetas, components, matrix) ** 2, axis=-1)
     return sums
 
 
@@ -424,10 +380,6 @@ def _inverse(factors: FloatArray) -> FloatArray:
     return inverses
 
 
-N_POINTS = 1000
-N_CLIMBS = 5
-
-
 def largest_squared_weights(
     components: IntArray, matrix: FloatArray, ranges: ArrayLike, *, seed: Seed = 0
 ) -> tuple[float, FloatArray]:
@@ -467,11 +419,11 @@ def largest_squared_weights(
         size = 1.0 + float(weights @ weights)
         return -float(np.log(size)), -2.0 * (high - low) * (gradients @ weights) / size
 
-    sums = np.sum(morphing_weights(place(positions), components, matrix) ** 2, axis=-1)
+    sums = squared_weights(place(positions), components, matrix)
     starts = positions[np.argsort(sums)[::-1][:N_CLIMBS]]
     bounds = [(0.0, 1.0)] * len(low)
     ends = [minimize(objective, start, jac=True, bounds=bounds).x for start in starts]
     points = place(np.concatenate([starts, ends]))
-    sums = np.sum(morphing_weights(points, components, matrix) ** 2, axis=-1)
+    sums = squared_weights(points, components, matrix)
     best = int(np.argmax(sums))
     return float(sums[best]), points[best]

@@ -76,7 +76,7 @@ def least_squares_matrix(
         )
     factors = monomials(points, components)
     check_condition(factors, points, components, names)
-    whitening = whitening_matrix(len(points), uncertainties, covariance)
+    whitening = _whitening_matrix(len(points), uncertainties, covariance)
     whitened = whitening @ factors
     scales = np.abs(whitened).max(axis=-2, keepdims=True)  # removes the units of the parameters
     inverse = np.linalg.pinv(whitened / scales) @ whitening
@@ -84,24 +84,10 @@ def least_squares_matrix(
     return matrix
 
 
-def whitening_matrix(
+def _whitening_matrix(
     n_benchmarks: int, uncertainties: ArrayLike | None = None, covariance: ArrayLike | None = None
 ) -> FloatArray:
-    r"""Matrix R that makes errors equal and independent, :math:`R V R^T = 1`.
-
-    Args:
-        n_benchmarks: Number of benchmarks.
-        uncertainties: Standard errors, shape ``(..., n_benchmarks)``.
-        covariance: Instead, covariance V, shape ``(..., n_benchmarks, n_benchmarks)``.
-
-    Returns:
-        The matrix, shape ``(..., n_benchmarks, n_benchmarks)``; without errors the unit matrix.
-
-    Raises:
-        OptionError: If both are given.
-        ShapeError: If the number of benchmarks differs.
-        DataError: If the errors are not positive, or the covariance not positive definite.
-    """
+    r"""Matrix R that makes errors equal and independent, :math:`R V R^T = 1`; without errors 1."""
     if uncertainties is not None and covariance is not None:
         raise OptionError("Errors are given as uncertainties or as covariance, not as both.")
     if covariance is not None:
@@ -274,7 +260,7 @@ def fit_components(
         )
     if not np.isfinite(y).all():
         raise DataError("Values at benchmarks must be finite. Leave out those that are not.")
-    whitening = whitening_matrix(n_benchmarks, uncertainties, covariance)
+    whitening = _whitening_matrix(n_benchmarks, uncertainties, covariance)
     coefficients = _apply(matrix, y)
     residuals = _apply(whitening, y - coefficients @ monomials(basis, components).T)
     squares = np.sum(residuals**2, axis=-1)

@@ -21,9 +21,14 @@ from madminer.morphing.basis import (
     optimize_basis,
     squared_weights,
 )
-from madminer.morphing.components import coupling_components, morphing_components
 from madminer.morphing.least_squares import least_squares_matrix
-from madminer.morphing.weights import monomials, morphing_weight_gradients, morphing_weights
+from madminer.morphing.weights import (
+    coupling_components,
+    monomials,
+    morphing_components,
+    morphing_weight_gradients,
+    morphing_weights,
+)
 from madminer.text import Table, tables_html
 from madminer.typing import FloatArray, IntArray, Seed
 
@@ -90,9 +95,16 @@ class PhysicsMorpher:
             self.parameter_max_power = [parameter.max_power for parameter in parameters]
             ranges = [parameter.val_range for parameter in parameters]
         else:
-            powers, ranges = _checked_lists(parameter_max_power, parameter_range)
+            powers = parameter_max_power
+            if powers is None or parameter_range is None or len(powers) != len(parameter_range):
+                raise SetupError(
+                    f"A morpher needs parameters_from_madminer, or parameter_max_power and "
+                    f"parameter_range with one entry for each parameter; got {powers} and "
+                    f"{parameter_range}."
+                )
             self.parameter_names = [f"parameter_{i}" for i in range(len(powers))]
-            self.parameter_max_power = powers
+            self.parameter_max_power = [int(power) for power in powers]
+            ranges = list(parameter_range)
         self.n_parameters = len(ranges)
         self.parameter_range: FloatArray = np.asarray(ranges, dtype=np.float64).reshape(-1, 2)
         self.components: IntArray | None = None
@@ -111,9 +123,9 @@ class PhysicsMorpher:
         """Components, and the points of the basis."""
         if self.components is None:
             return tables_html([], repr(self))
-        n = self.components.shape[1]
-        fits = n == self.n_parameters  # else these are powers of couplings
-        names = self.parameter_names if fits else [f"coupling_{i}" for i in range(n)]
+        n, names = self.components.shape[1], self.parameter_names
+        if n != self.n_parameters:
+            names = [f"coupling_{i}" for i in range(n)]
         tables = [components_table(names, self.components, self.n_benchmarks)]
         if self.basis is not None:
             rows = [[f"{value:.5g}" for value in point] for point in self.basis]
@@ -244,19 +256,21 @@ class PhysicsMorpher:
             basis = _join_couplings(basis_d, basis_p, basis_s)
         else:
             given = basis_numpy if basis_from_madminer is None else basis_from_madminer
-            basis, names = self._points(given), _names(given)
-        if morphing_matrix is not None:
-            basis = basis[: np.shape(morphing_matrix)[-1]]
-        elif least_squares:
+            basis, names = self._points(given)
+        if morphing_matrix is None and least_squares:
             morphing_matrix = least_squares_matrix(
                 basis, components, uncertainties=uncertainties, covariance=covariance, names=names
             )
-        else:
-            basis = basis[: self.n_components]
-            morphing_matrix = _matrix_of_bases(basis, components, names)
-        self._store_basis(basis, morphing_matrix, basis_p, basis_d, basis_s)
-        if has_couplings:
-            self._warn_if_ill_conditioned()
+        elif morphing_matrix is None:
+            morphing_matrix = self._matrix_of_bases(basis[: self.n_components], names)
+        used = basis[: np.shape(morphing_matrix)[-1]]
+        condition = self._store_basis(used, morphing_matrix, basis_p, basis_d, basis_s)
+        if has_couplings and condition > CONDITION_THAT_WARNS:
+            warn(
+                f"The condition number of the morphing basis is {condition:.1e}: weights lose "
+                f"digits. Choose benchmarks that differ more.",
+                RuntimeWarning,
+            )
 
     def optimize_basis(
         self,
@@ -295,18 +309,18 @@ class PhysicsMorpher:
         basis = optimize_basis(
             self._components(),
             self._ranges(),
-            None if fixed is None else self._points(fixed),
+            None if fixed is None else self._points(fixed)[0],
             n_bases=n_bases,
             n_trials=n_trials,
             n_test_thetas=n_test_thetas,
             seed=seed,
             optimizer=optimizer,
         )
-        self._store_basis(basis, _matrix_of_bases(basis, self._components()))
+        self._store_basis(basis, self._matrix_of_bases(basis))
         if not self._uses_names:
             return basis
-        names = [NAME_OF_DRAWN.format(k) for k in range(len(basis))]
-        names[: len(benchmarks_from_madminer or ())] = benchmarks_from_madminer or ()
+        given = list(benchmarks_from_madminer or ())
+        names = given + [NAME_OF_DRAWN.format(k) for k in range(len(given), len(basis))]
         values = [dict(zip(self.parameter_names, row, strict=True)) for row in basis.tolist()]
         return dict(zip(names, values, strict=True))
 
@@ -332,11 +346,10 @@ class PhysicsMorpher:
         Raises:
             MorphingError: If there are too few benchmarks or they are singular.
         """
-        components = self._components()
         if _any(gp, gd, gs):
-            return least_squares_matrix(_join_couplings(gd, gp, gs), components)
+            return least_squares_matrix(_join_couplings(gd, gp, gs), self._components())
         if basis is not None:
-            return _matrix_of_bases(self._points(basis), components, _names(basis))
+            return self._matrix_of_bases(*self._points(basis))
         if self.morphing_matrix is None:
             raise MorphingError(
                 "This morpher has no basis yet. Call set_basis or optimize_basis first."
@@ -381,7 +394,7 @@ class PhysicsMorpher:
             theta = _join_couplings(theta_d, theta_p, theta_s)
         elif _any(theta_p, theta_d, theta_s):
             raise OptionError("Give theta, or the couplings theta_p, theta_d, theta_s, not both.")
-        matrix = self._matrix(basis, morphing_matrix, gp, gd, gs)
+        matrix = self._matrix(morphing_matrix, basis, gp, gd, gs)
         return morphing_weights(theta, self._components(), matrix)
 
     def calculate_morphing_weight_gradient(
@@ -410,7 +423,7 @@ class PhysicsMorpher:
             MorphingError: If there is no basis.
             ShapeError: If the numbers of parameters differ.
         """
-        matrix = self._matrix(basis, morphing_matrix, gp, gd, gs)
+        matrix = self._matrix(morphing_matrix, basis, gp, gd, gs)
         return morphing_weight_gradients(theta, self._components(), matrix)
 
     @overload
@@ -472,10 +485,9 @@ class PhysicsMorpher:
         Raises:
             MorphingError: If there is no basis.
         """
-        matrix = self._matrix(basis, morphing_matrix, gp, gd, gs)
+        matrix = self._matrix(morphing_matrix, basis, gp, gd, gs)
         low, high = self._ranges().T
-        size = (n_test_thetas, len(low))
-        thetas = random_generator(seed).uniform(low, high, size=size)
+        thetas = random_generator(seed).uniform(low, high, size=(n_test_thetas, len(low)))
         sums = squared_weights(thetas, self._components(), matrix)
         return (thetas, sums) if return_weights_and_thetas else -float(np.mean(sums))
 
@@ -512,42 +524,34 @@ class PhysicsMorpher:
         gp: ArrayLike | None = None,
         gd: ArrayLike | None = None,
         gs: ArrayLike | None = None,
-    ) -> None:
+    ) -> float:
+        """Keep a basis; returns its condition number."""
         checked = self._checked_matrix(matrix, len(basis))
         self.basis, self.morphing_matrix = np.array(basis, dtype=np.float64), checked.copy()
         self.gp, self.gd, self.gs = (None if g is None else np.array(g) for g in (gp, gd, gs))
         self.n_benchmarks = len(basis)
         factors = monomials(basis, self._components())
-        norms = np.linalg.norm(factors, 2) * np.linalg.norm(checked, 2)
-        self.condition_number = float(norms)
-
-    def _warn_if_ill_conditioned(self) -> None:
-        if self.condition_number is not None and self.condition_number > CONDITION_THAT_WARNS:
-            warn(
-                f"The condition number of the morphing basis is {self.condition_number:.1e}: "
-                f"weights lose digits. Choose benchmarks that differ more.",
-                RuntimeWarning,
-            )
+        self.condition_number = float(np.linalg.norm(factors, 2) * np.linalg.norm(checked, 2))
+        return self.condition_number
 
     def _matrix(
-        self,
-        basis: Basis | None,
-        matrix: ArrayLike | None,
-        gp: ArrayLike | None,
-        gd: ArrayLike | None,
-        gs: ArrayLike | None,
+        self, matrix: ArrayLike | None, basis: Basis | None, *couplings: ArrayLike | None
     ) -> FloatArray:
         if matrix is not None:
             return self._checked_matrix(matrix)
-        return self.calculate_morphing_matrix(basis, gp, gd, gs)
+        return self.calculate_morphing_matrix(basis, *couplings)
+
+    def _matrix_of_bases(self, basis: FloatArray, names: list[str] | None = None) -> FloatArray:
+        components = self._components()
+        n_bases = max(len(basis) // len(components), 1)
+        return morphing_matrix(basis, components, n_bases, names=names)
 
     def _checked_matrix(self, matrix: ArrayLike, n_benchmarks: int | None = None) -> FloatArray:
         checked: FloatArray = np.asarray(matrix, dtype=np.float64)
         columns = checked.shape[-1] if n_benchmarks is None and checked.ndim else n_benchmarks
         if checked.shape != (self.n_components, columns):
             raise ShapeError(
-                f"A morphing matrix must have the shape ({self.n_components}, n_benchmarks), with "
-                f"a row for each component and a column for each benchmark"
+                f"A morphing matrix must have the shape ({self.n_components}, n_benchmarks)"
                 f"{'' if n_benchmarks is None else f', here {n_benchmarks}'}; got {checked.shape}."
             )
         return checked
@@ -569,33 +573,12 @@ class PhysicsMorpher:
             )
         return self.parameter_range
 
-    def _points(self, basis: Basis | None) -> FloatArray:
+    def _points(self, basis: Basis | None) -> tuple[FloatArray, list[str] | None]:
+        """Benchmarks as an array, and their names where they have any."""
         if isinstance(basis, Mapping):
             rows = [[b.values[name] for name in self.parameter_names] for b in basis.values()]
-            return np.array(rows, dtype=np.float64).reshape(-1, self.n_parameters)
-        return np.asarray(basis, dtype=np.float64)
-
-
-def _checked_lists(
-    max_power: Sequence[int] | None, ranges: Sequence[tuple[float, float]] | None
-) -> tuple[list[int], list[tuple[float, float]]]:
-    if max_power is None or ranges is None or len(max_power) != len(ranges):
-        raise SetupError(
-            f"A morpher needs parameters_from_madminer, or parameter_max_power and "
-            f"parameter_range with one entry for each parameter; got parameter_max_power = "
-            f"{max_power} and parameter_range = {ranges}."
-        )
-    return [int(power) for power in max_power], [(low, high) for low, high in ranges]
-
-
-def _matrix_of_bases(
-    basis: FloatArray, components: IntArray, names: Sequence[str] | None = None
-) -> FloatArray:
-    return morphing_matrix(basis, components, max(len(basis) // len(components), 1), names=names)
-
-
-def _names(basis: Basis | None) -> list[str] | None:
-    return list(basis) if isinstance(basis, Mapping) else None
+            return np.array(rows, dtype=np.float64).reshape(-1, self.n_parameters), list(basis)
+        return np.asarray(basis, dtype=np.float64), None
 
 
 def _any(*values: ArrayLike | None) -> bool:

@@ -50,6 +50,14 @@ class NuisanceColumns:
     negative: int | None
     reference: int
 
+    def response(self, weights: FloatArray) -> Response:
+        """Response of events with weights of shape ``(n, n_benchmarks)``."""
+        return nuisance_response(
+            None if self.positive is None else weights[:, self.positive],
+            None if self.negative is None else weights[:, self.negative],
+            weights[:, self.reference],
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Response:
@@ -73,15 +81,7 @@ def nuisance_columns(
     benchmark_names: Iterable[str],
     reference_benchmark: str | None,
 ) -> list[NuisanceColumns]:
-    """Find the weight columns of nuisance parameters.
-
-    Args:
-        nuisance_parameters: Nuisance parameters by name.
-        benchmark_names: Name of the benchmark in each column.
-        reference_benchmark: Benchmark that variations refer to.
-
-    Returns:
-        The columns of each nuisance parameter.
+    """Find the weight columns of nuisance parameters, as for `NuisanceMorpher`.
 
     Raises:
         SetupError: If a nuisance parameter has no variation, or a benchmark is not there.
@@ -228,7 +228,7 @@ class NuisanceMorpher:
         Raises:
             ShapeError: If there is another number of columns.
         """
-        return self._stack([response.a for response in self._responses(benchmark_weights)])
+        return _rows(response.a for response in self._responses(benchmark_weights))
 
     def calculate_b(self, benchmark_weights: ArrayLike) -> FloatArray:
         """Quadratic coefficients of the response.
@@ -242,7 +242,7 @@ class NuisanceMorpher:
         Raises:
             ShapeError: If there is another number of columns.
         """
-        return self._stack([response.b for response in self._responses(benchmark_weights)])
+        return _rows(response.b for response in self._responses(benchmark_weights))
 
     def calculate_nuisance_factors(
         self, nuisance_parameters: ArrayLike | None, benchmark_weights: ArrayLike
@@ -281,7 +281,7 @@ class NuisanceMorpher:
         """
         nu, responses = self._nu(nuisance_parameters), self._responses(benchmark_weights)
         pairs = zip(responses, nu, strict=True)
-        return self._stack([r.a + 2.0 * r.b * value for r, value in pairs])
+        return _rows(r.a + 2.0 * r.b * value for r, value in pairs)
 
     def calculate_nuisance_factor_gradients(
         self, nuisance_parameters: ArrayLike | None, benchmark_weights: ArrayLike
@@ -298,10 +298,9 @@ class NuisanceMorpher:
         Raises:
             ShapeError: If the shapes do not fit.
         """
-        arguments = nuisance_parameters, benchmark_weights
-        return self.calculate_nuisance_factors(
-            *arguments
-        ) * self.calculate_log_nuisance_factor_gradients(*arguments)
+        given = nuisance_parameters, benchmark_weights
+        logarithmic = self.calculate_log_nuisance_factor_gradients(*given)
+        return self.calculate_nuisance_factors(*given) * logarithmic
 
     def _responses(self, benchmark_weights: ArrayLike) -> list[Response]:
         weights = np.asarray(benchmark_weights, dtype=np.float64)
@@ -312,18 +311,11 @@ class NuisanceMorpher:
             )
         responses = []
         for name, columns in zip(self.nuisance_parameters, self._columns, strict=True):
-            response = nuisance_response(
-                None if columns.positive is None else weights[:, columns.positive],
-                None if columns.negative is None else weights[:, columns.negative],
-                weights[:, columns.reference],
-            )
+            response = columns.response(weights)
             counts = int(response.is_undefined.sum()), int(response.is_clipped.sum())
             report_response(name, len(weights), *counts)
             responses.append(response)
         return responses
-
-    def _stack(self, rows: list[FloatArray]) -> FloatArray:
-        return np.stack(rows) if rows else np.empty((0, 0))
 
     def _nu(self, nuisance_parameters: ArrayLike | None) -> FloatArray:
         if nuisance_parameters is None:
@@ -335,3 +327,8 @@ class NuisanceMorpher:
                 f"each of {list(self.nuisance_parameters)}; got {nu.tolist()}."
             )
         return nu
+
+
+def _rows(rows: Iterable[FloatArray]) -> FloatArray:
+    found = list(rows)
+    return np.stack(found) if found else np.empty((0, 0))

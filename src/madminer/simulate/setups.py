@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark, MorphingSetup
 from madminer.morphing.basis import morphing_matrix
-from madminer.morphing.components import morphing_components
+from madminer.morphing.weights import morphing_components
 
 _WBF_TRANSFORM = "16.52*theta"
 
