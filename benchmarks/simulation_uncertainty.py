@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from madminer.ml import Ensemble, Estimator, ParameterizedRatioEstimator, ScoreEstimator
-from madminer.sampling.bootstrap import bootstrap_counts
+from madminer.sampling.options import bootstrap_counts
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

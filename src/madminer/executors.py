@@ -17,7 +17,7 @@ from pickle import PicklingError
 from typing import TypeVar
 
 from madminer.deprecation import warn
-from madminer.errors import OptionError, WorkerError
+from madminer.errors import MissingDependencyError, OptionError, WorkerError
 from madminer.progress import silence_progress
 
 Piece = TypeVar("Piece")
@@ -117,6 +117,34 @@ def _ended(error: BrokenExecutor) -> WorkerError:
         f"whose functions are not of a module, or those of a script whose own work does not stand "
         f'below if __name__ == "__main__". Put it there, or ask for fewer processes.'
     )
+
+
+@contextmanager
+def dask_executor(scheduler: str) -> Iterator[Executor]:
+    """Connect to a Dask scheduler for the time of a block.
+
+    Args:
+        scheduler: Its address, such as ``tcp://node1:8786``.
+
+    Raises:
+        MissingDependencyError: If the package distributed is not installed.
+        OptionError: If no scheduler answers there.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise MissingDependencyError(
+            "A Dask scheduler needs the package distributed: pip install 'madminer[distributed]'."
+        ) from error
+    try:
+        client = distributed.Client(scheduler, timeout=10)
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"No Dask scheduler answers at {scheduler!r} ({error}). Start one with "
+            "'dask scheduler', and its workers, or check the address."
+        ) from error
+    with client:
+        yield client.get_executor()
 
 
 def this_process() -> str:

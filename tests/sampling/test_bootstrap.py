@@ -12,7 +12,7 @@ from scipy import stats
 
 from madminer.errors import OptionError
 from madminer.sampling import SampleAugmenter, benchmark, random_morphing_points
-from madminer.sampling.bootstrap import bootstrap_counts
+from madminer.sampling.options import bootstrap_counts
 from madminer.sampling.stream import SampleStream
 
 MakeFile = Callable[..., Path]

@@ -89,9 +89,7 @@ def test_frequencies_equal_probabilities(route: str, negative_share: float, forc
         ]
     else:
         counts = np.full(len(target), count)
-        events, missing = draw_from_envelope(
-            table, target.coefficients, target.factors, counts, limits, rng
-        )
+        events, missing = draw_from_envelope(table, target, counts, limits, rng)
         assert not missing.any()
         drawn = list(events.reshape(len(target), count))
     if limits is not None:
@@ -200,9 +198,8 @@ def test_hopeless_envelopes_are_given_up() -> None:
     weights = np.tile([[1.0, 1.0 + 1e-9]], (50, 1))
     table = in_table(weights, np.zeros(50, dtype=np.int64), 1)
     target = Targets(np.array([[-1.0, 1.0]]), np.ones((1, 1)))
-    _, missing = draw_from_envelope(
-        table, target.coefficients, target.factors, np.array([5]), None, np.random.default_rng(1)
-    )
+    rng = np.random.default_rng(1)
+    _, missing = draw_from_envelope(table, target, np.array([5]), None, rng)
     assert missing[0] > 0
     points = np.zeros(500, dtype=np.int64)
     draws = draw_events(table, target, points, np.random.default_rng(1))

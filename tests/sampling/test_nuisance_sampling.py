@@ -14,13 +14,12 @@ from madminer import sampling
 from madminer.errors import DataError, NegativeWeightError, OptionError, OutputError, ShapeError
 from madminer.io import EventFile, write_events
 from madminer.morphing.weights import monomials
-from madminer.sampling import SampleAugmenter, nuisance_fit, sampler
-from madminer.sampling import augment as moments
-from madminer.sampling.augment import point_moments
-from madminer.sampling.nuisance_fit import fit_nuisance_sums
+from madminer.sampling import SampleAugmenter, xsecs
+from madminer.sampling import table as tables
 from madminer.sampling.options import SamplingOptions
 from madminer.sampling.parameters import Points, resolve_points
 from madminer.sampling.table import empty_weights
+from madminer.sampling.xsecs import fit_nuisance_sums, xsecs_and_gradients
 
 MakeFile = Callable[..., Path]
 POINT, NU = np.array([0.4, -0.3]), np.array([0.8, -1.1])
@@ -272,7 +271,7 @@ def test_classes_hold_every_event_once(nuisance_event_file: MakeFile) -> None:
         table.parents[table.groups][np.argsort(table.rows)],
     )
     nus = np.random.default_rng(1).normal(0.0, 2.0, (50, 2))
-    bounds = table.bounds.largest_logs(nus)
+    bounds = table.log_factor_bounds(nus)
     for response, groups in table.batches():  # one batch
         logs = nus @ response.a.T + nus**2 @ response.b.T
         assert np.all(logs <= bounds[:, groups] + 1e-12)
@@ -342,13 +341,13 @@ def test_fits_equal_passes_over_the_events(
     table = augmenter._table(options(), np.ones(7, dtype=bool), in_classes=False)
     assert fit_nuisance_sums(table, points, with_slopes=True) is not None
     factors = np.random.default_rng(1).random((3000, table.n_file_groups))
-    found = point_moments(table, points, factors, by_theta=True, by_nu=True)
-    monkeypatch.setattr(moments, "fit_nuisance_sums", lambda *_, **__: None)
-    expected = point_moments(table, points, factors, by_theta=True, by_nu=True)
-    np.testing.assert_allclose(found.xsecs, expected.xsecs, rtol=1e-6)
-    assert found.gradients is not None
-    size = np.abs(expected.xsecs)[:, np.newaxis]
-    np.testing.assert_allclose(found.gradients / size, expected.gradients / size, atol=1e-5)
+    found, found_gradients = xsecs_and_gradients(table, points, factors, by_theta=True, by_nu=True)
+    monkeypatch.setattr(xsecs, "fit_nuisance_sums", lambda *_, **__: None)
+    expected, gradients = xsecs_and_gradients(table, points, factors, by_theta=True, by_nu=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found_gradients is not None
+    size = np.abs(expected)[:, np.newaxis]
+    np.testing.assert_allclose(found_gradients / size, gradients / size, atol=1e-5)
 
 
 def test_fits_that_do_not_agree_are_not_used(
@@ -359,10 +358,10 @@ def test_fits_that_do_not_agree_are_not_used(
     assert fit_nuisance_sums(table, points_of(augmenter, 400, 1.0), with_slopes=False) is None
     many = points_of(augmenter, 3000, 0.5)
     assert fit_nuisance_sums(table, many, with_slopes=False) is not None
-    monkeypatch.setattr(nuisance_fit, "_MAX_DEGREE", 2)
+    monkeypatch.setattr(xsecs, "_MAX_DEGREE", 2)
     assert fit_nuisance_sums(table, many, with_slopes=False) is None
     monkeypatch.undo()
-    monkeypatch.setattr(nuisance_fit, "SLOPE_TOLERANCE", 0.0)
+    monkeypatch.setattr(xsecs, "SLOPE_TOLERANCE", 0.0)
     assert fit_nuisance_sums(table, many, with_slopes=True) is None
 
 
@@ -374,7 +373,7 @@ def test_weights_that_do_not_fit_into_memory(
     nuisance_event_file: MakeFile, nu: tuple[str, object] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = nuisance_event_file(900, negative_share=0.1)
-    monkeypatch.setattr(sampler, "_ROWS", 100)
+    monkeypatch.setattr(tables, "_ROWS", 100)
     small = SampleAugmenter(path, memory_limit=1000.0)
     large = SampleAugmenter(path)
     samples = [

@@ -25,7 +25,6 @@ from madminer.sampling.results import (
     PlainSample,
     RatioSample,
     Sample,
-    given,
 )
 
 MakeFile = Callable[..., Path]
@@ -99,8 +98,6 @@ def test_what_is_not_known_is_left_out() -> None:
     sample = RatioSample.of((*A[:5], None, 1.5), POSITIVE)
     assert list(sample.to_dict()) == ["x", "theta0", "theta1", "y", "r_xz"]
     assert list(sample.to_dict("carl")) == ["x", "y", "theta", "r_xz"]
-    with pytest.raises(OptionError, match="lacks an array"):
-        given(sample.t_xz)
 
 
 @pytest.mark.parametrize(("kind", "estimator", "methods"), TRAINING)

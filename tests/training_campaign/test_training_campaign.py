@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from madminer.campaign import Campaign, Training, load_trainings
-from madminer.campaign import worker as worker_module
+from madminer.campaign import campaign as campaign_module
+from madminer.campaign.campaign import outcome_file, run_job
 from madminer.campaign.training import Outcome
-from madminer.campaign.worker import outcome_file, run_job
 from madminer.errors import MissingFileError, OptionError, TrainingError
 from madminer.ml import ScoreEstimator
 
@@ -195,7 +195,7 @@ def test_a_worker_that_always_dies_is_named(data, tmp_path):
 def test_another_version_is_named(data, tmp_path, monkeypatch):
     campaign = Campaign(tmp_path / "models", trainings(data, 1))
     job = campaign._job("sally_0")
-    monkeypatch.setattr(worker_module, "version", lambda _: "0.0.1")
+    monkeypatch.setattr(campaign_module, "version", lambda _: "0.0.1")
     outcome = run_job(job)
     assert outcome.state == "failed"
     assert "has madminer 0.0.1" in outcome.error
@@ -233,7 +233,7 @@ def test_an_executor_that_was_shut_down(data, tmp_path):
 def test_a_process_that_is_gone_leaves_a_waiting_training(data, tmp_path):
     campaign = Campaign(tmp_path / "models", trainings(data, 1))
     job = campaign._job("sally_0")
-    dead = f"{worker_module.platform.node()}:{2**22 + 1}"
+    dead = f"{campaign_module.platform.node()}:{2**22 + 1}"
     Outcome("sally_0", job.key, "running", worker=dead).write(outcome_file(job.folder, "sally_0"))
     assert campaign.status().outcomes[0].state == "waiting"
     assert "will be resumed" in str(campaign.status())

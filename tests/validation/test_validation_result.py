@@ -192,7 +192,7 @@ def test_page_is_one_file_with_every_check(tmp_path: Path) -> None:
 
 
 def test_page_of_what_passed() -> None:
-    from madminer.validation.page import validation_page
+    from madminer.validation.result import validation_page
 
     page = validation_page(validation(replace(PASSED, graph=None, values=())))
     assert "✓ all 1 checks passed" in page

@@ -14,7 +14,7 @@ import yaml
 from madminer.io import EventFile, write_events
 from madminer.report import draw
 from madminer.workflow import load_analysis, plan_analysis
-from madminer.workflow.report_figures import curve_figure, ellipses_figure, map_figure
+from madminer.workflow.report import curve_figure, ellipses_figure, map_figure
 
 GRID = {"grid_ranges": [[-1.0, 1.0], [-1.0, 1.0]], "grid_resolutions": 9, "luminosity": 100.0}
 

@@ -21,17 +21,15 @@ from madminer.analysis.partitions import (
 from madminer.analysis.response import EventResponse, response_model, weights_and_gradients
 from madminer.analysis.sums import (
     NuisanceSums,
-    ResponseBatch,
     accumulate_nuisance_sums,
     accumulate_sums,
     cross_sections,
     distinct_points,
     nuisance_cross_sections,
-    nuisance_gradients,
-    theta_gradients,
+    xsec_gradients,
 )
 from madminer.analysis.weights import ParameterPoints, Thetas, parameter_points, positions
-from madminer.checks import flag, random_generator
+from madminer.checks import flag, one_of, random_generator
 from madminer.errors import FileFormatError, OptionError, ShapeError
 from madminer.io.event_set import open_events
 from madminer.models import AnalysisSetup
@@ -92,13 +90,11 @@ class DataAnalyzer:
     ) -> None:
         self.madminer_filename: EventSource = filename
         disable_morphing = flag(disable_morphing, "disable_morphing")
-        include_nuisance_parameters = flag(
-            include_nuisance_parameters, "include_nuisance_parameters"
-        )
-        self.include_nuisance_parameters = include_nuisance_parameters
+        with_nuisances = flag(include_nuisance_parameters, "include_nuisance_parameters")
+        self.include_nuisance_parameters = with_nuisances
         self.event_file = open_events(filename)
-        self.setup = _reduced(self.event_file.setup, disable_morphing, include_nuisance_parameters)
-        setup = self.setup
+        setup = _reduced(self.event_file.setup, disable_morphing, with_nuisances)
+        self.setup = setup
         self.parameters = dict(setup.parameters)
         self.benchmarks = dict(setup.benchmarks)
         self.observables = dict(setup.observables)
@@ -275,7 +271,10 @@ class DataAnalyzer:
             return x, weights
         if derivative:
             return x, weights_and_gradients(self.response, point, weights, by_nu=False)[1]
-        return x, self._weights_at(point, weights)
+        at_theta: FloatArray = weights @ point.coefficients[0]
+        if point.is_nominal:
+            return x, at_theta
+        return x, at_theta * self._respond(weights).factors(point)[0]
 
     def xsecs(
         self,
@@ -319,15 +318,18 @@ class DataAnalyzer:
             MorphingError: If weights are not known at a point.
         """
         factors = self._group_factors(generated_close_to)
-        options = (partition, test_split, validation_split, batch_size)
+        points = None
         if thetas is not None:
             _check_points(thetas, self.n_parameters)
-            return self._xsecs_at(parameter_points(self.setup, thetas, nus), factors, *options)
-        if nus is not None:
+            points = parameter_points(self.setup, thetas, nus)
+        elif nus is not None:
             raise OptionError("nus needs thetas, one for each nu; got thetas = None.")
+        rows = partition_range(self.n_samples, partition, test_split, validation_split)
+        if points is not None:
+            return self._xsecs_at(points, factors, rows, batch_size)
         n_points = self.n_benchmarks if include_nuisance_benchmarks else self.n_benchmarks_phys
-        sums, scale = self._partition_sums(*options)
-        return cross_sections(sums, np.eye(n_points, self.n_benchmarks), scale * factors)
+        sums = self._sums_of(rows, batch_size)
+        return cross_sections(sums, np.eye(n_points, self.n_benchmarks), rows[2] * factors)
 
     def xsec_gradients(
         self,
@@ -362,22 +364,26 @@ class DataAnalyzer:
             ShapeError: If `thetas` is one position instead of a list, or `nus` does not fit.
             MorphingError: If derivatives are not known at a point.
         """
-        self._check_gradients(gradients)
+        one_of(gradients, "gradients", ("all", "theta", "nu"))
+        if gradients == "nu" and self.n_nuisance_parameters == 0:
+            raise OptionError(
+                "gradients='nu' needs nuisance parameters, but the file has none, or they were "
+                "left out with include_nuisance_parameters=False."
+            )
         _check_points(thetas, self.n_parameters)
         points = parameter_points(self.setup, thetas, nus)
-        options = (partition, test_split, validation_split, batch_size)
         factors = self._group_factors(generated_close_to)
-        wants_nu = gradients != "theta" and self.n_nuisance_parameters > 0
-        if points.is_nominal and not wants_nu:
-            nominal, scale = self._partition_sums(*options)
-            result: FloatArray = points.gradients @ (scale * factors @ nominal.sums)
+        rows = partition_range(self.n_samples, partition, test_split, validation_split)
+        by_nu = gradients != "theta" and self.n_nuisance_parameters > 0
+        if points.is_nominal and not by_nu:
+            nominal = self._sums_of(rows, batch_size)
+            result: FloatArray = points.gradients @ (rows[2] * factors @ nominal.sums)
             return result
-        sums, which, scale = self._sums_at(points, *options)
-        by_nu = nuisance_gradients(sums, which, points, scale * factors)
-        if gradients == "nu":
-            return by_nu
-        by_theta = theta_gradients(sums, which, points, scale * factors)
-        return by_theta if not wants_nu else np.hstack([by_theta, by_nu])
+        sums, which = self._sums_at(points, rows, batch_size)
+        by_theta = gradients != "nu"
+        return xsec_gradients(
+            sums, which, points, rows[2] * factors, by_theta=by_theta, by_nu=by_nu
+        )
 
     def summed_weights(
         self, generated_close_to: ThetaLike | None = None
@@ -391,7 +397,7 @@ class DataAnalyzer:
             Sums in pb, shape ``(n_benchmarks,)``, and sums of products of two weights of an event
             in pb^2, shape ``(n_benchmarks, n_benchmarks)``.
         """
-        sums, _ = self._partition_sums("all", None, None)
+        sums = self._sums_of(partition_range(self.n_samples, "all"))
         factors = self._group_factors(generated_close_to)
         return factors @ sums.sums, np.tensordot(factors**2, sums.products, axes=1)
 
@@ -399,34 +405,21 @@ class DataAnalyzer:
         self,
         points: ParameterPoints,
         factors: FloatArray,
-        partition: str = "all",
-        test_split: float | None = 0.2,
-        validation_split: float | None = 0.2,
+        rows: tuple[int, int, float],
         batch_size: int | None = 100_000,
     ) -> tuple[FloatArray, FloatArray]:
         """Cross sections and uncertainties at points, with a factor for each group of events."""
-        options = (partition, test_split, validation_split, batch_size)
         if points.is_nominal:
-            sums, scale = self._partition_sums(*options)
-            return cross_sections(sums, points.coefficients, scale * factors)
-        nuisance_sums, which, scale = self._sums_at(points, *options)
-        return nuisance_cross_sections(nuisance_sums, which, points.coefficients, scale * factors)
+            sums = self._sums_of(rows, batch_size)
+            return cross_sections(sums, points.coefficients, rows[2] * factors)
+        nuisance_sums, which = self._sums_at(points, rows, batch_size)
+        return nuisance_cross_sections(nuisance_sums, which, points.coefficients, rows[2] * factors)
 
     def _sums_at(
-        self,
-        points: ParameterPoints,
-        partition: str,
-        test_split: float | None,
-        validation_split: float | None,
-        batch_size: int | None,
-    ) -> tuple[NuisanceSums, IntArray, float]:
-        """Sums at each nu, the position of those of each point, and the scale of the weights.
-
-        The last ones are kept.
-        """
-        start, stop, scale = partition_range(
-            self.n_samples, partition, test_split, validation_split
-        )
+        self, points: ParameterPoints, rows: tuple[int, int, float], batch_size: int | None
+    ) -> tuple[NuisanceSums, IntArray]:
+        """Sums at each nu, and the position of those of each point; the last ones are kept."""
+        start, stop, _ = rows
         distinct, which = distinct_points(self.response, points)
         values = np.hstack([points.nus, points.positions]) if self.response.varying else points.nus
         keys = [(start, stop, values[i].tobytes()) for i in distinct]
@@ -434,9 +427,9 @@ class DataAnalyzer:
             i for i, key in zip(distinct, keys, strict=True) if key not in self._nuisance_sums
         ]
         if missing:
-            batches = self._responses_and_groups(start, stop, batch_size)
+            batches = self._weights_and_groups(start, stop, batch_size)
             found = accumulate_nuisance_sums(
-                batches,
+                ((self._respond(weights), groups) for weights, groups in batches),
                 self.response,
                 points.take(np.array(missing)),
                 self.n_benchmarks_phys + 1,
@@ -448,13 +441,7 @@ class DataAnalyzer:
         kept = [self._nuisance_sums[key] for key in keys]
         while len(self._nuisance_sums) > _N_KEPT:
             del self._nuisance_sums[next(iter(self._nuisance_sums))]
-        return NuisanceSums.join(kept), which, scale
-
-    def _responses_and_groups(
-        self, start: int, stop: int, batch_size: int | None
-    ) -> Iterator[ResponseBatch]:
-        for weights, groups in self._weights_and_groups(start, stop, batch_size):
-            yield self._respond(weights), groups
+        return NuisanceSums.join(kept), which
 
     def _respond(self, weights: FloatArray) -> EventResponse:
         """Response of events; what is wrong with it is reported once."""
@@ -462,32 +449,17 @@ class DataAnalyzer:
         response.report(self._reported)
         return response
 
-    def _weights_at(self, point: ParameterPoints, weights: FloatArray) -> FloatArray:
-        """Weights of events at one point, shape ``(n,)``."""
-        at_theta: FloatArray = weights @ point.coefficients[0]
-        if point.is_nominal:
-            return at_theta
-        at_point: FloatArray = at_theta * self._respond(weights).factors(point)[0]
-        return at_point
-
-    def _partition_sums(
-        self,
-        partition: str,
-        test_split: float | None,
-        validation_split: float | None,
-        batch_size: int | None = 100_000,
-    ) -> tuple[BinnedMoments, float]:
-        """Sums over a partition, kept after the first pass, and the scale of its weights."""
-        start, stop, scale = partition_range(
-            self.n_samples, partition, test_split, validation_split
-        )
-        key = (start, stop)
-        if key not in self._sums:
+    def _sums_of(
+        self, rows: tuple[int, int, float], batch_size: int | None = 100_000
+    ) -> BinnedMoments:
+        """Sums over a partition, kept after the first pass."""
+        start, stop, _ = rows
+        if (start, stop) not in self._sums:
             batches = self._weights_and_groups(start, stop, batch_size)
-            self._sums[key] = accumulate_sums(
+            self._sums[start, stop] = accumulate_sums(
                 batches, self.n_benchmarks_phys + 1, self.n_benchmarks
             )
-        return self._sums[key], scale
+        return self._sums[start, stop]
 
     def _weights_and_groups(
         self, start: int, stop: int, batch_size: int | None
@@ -540,15 +512,6 @@ class DataAnalyzer:
             chosen = np.sort(rng.choice(chosen, n_draws, replace=False))
         x = self.event_file.rows(start + chosen)
         return x, weights[chosen] * factor[chosen, np.newaxis]
-
-    def _check_gradients(self, gradients: str) -> None:
-        if gradients not in {"all", "theta", "nu"}:
-            raise OptionError(f"gradients must be 'all', 'theta' or 'nu', got {gradients!r}.")
-        if gradients == "nu" and self.n_nuisance_parameters == 0:
-            raise OptionError(
-                "gradients='nu' needs nuisance parameters, but the file has none, or they were "
-                "left out with include_nuisance_parameters=False."
-            )
 
 
 def _reduced(

@@ -10,7 +10,7 @@ section is :math:`\sum_g f_g\, C \cdot S_g` and its variance
 
 **Sums over events at values of the nuisance parameters.**
 
-With the factors :math:`f_i(\nu)` of the events, the sums of `madminer.analysis.sums` become
+With the factors :math:`f_i(\nu)` of the events, these sums become
 
 .. math::
 
@@ -228,47 +228,46 @@ def nuisance_cross_sections(
     return xsecs, uncertainties
 
 
-def theta_gradients(
-    sums: NuisanceSums, which: IntArray, points: ParameterPoints, factors: FloatArray
+def xsec_gradients(
+    sums: NuisanceSums,
+    which: IntArray,
+    points: ParameterPoints,
+    factors: FloatArray,
+    *,
+    by_theta: bool = True,
+    by_nu: bool = True,
 ) -> FloatArray:
-    """Gradients of cross sections by theta.
+    """Gradients of cross sections.
 
     Args:
         sums: Sums at each nu, with those of derivatives.
         which: Position of the sums of each point, shape ``(n,)``.
         points: Parameter points.
         factors: Factor of each group, shape ``(n_groups,)`` or of each point ``(n, n_groups)``.
+        by_theta: Whether the theory parameters are wanted.
+        by_nu: Whether the nuisance parameters are wanted.
 
     Returns:
-        Gradients in pb, shape ``(n, p)``.
+        Gradients in pb by theta, then nu, shape ``(n, p + v)``, or those that are wanted.
+
+    Raises:
+        MorphingError: If the derivatives of the response are not known.
     """
-    each = np.broadcast_to(factors, (len(which), factors.shape[-1]))
-    first = np.einsum("ng,ngb->nb", each, sums.first[which])
-    direct: FloatArray = np.einsum("npb,nb->np", points.gradients[..., : first.shape[1]], first)
-    return direct + _slopes(sums, which, points, each)[:, : points.setup.n_parameters]
-
-
-def nuisance_gradients(
-    sums: NuisanceSums, which: IntArray, points: ParameterPoints, factors: FloatArray
-) -> FloatArray:
-    """Gradients of cross sections by nu, shape ``(n, v)``; arguments as in `theta_gradients`."""
-    each = np.broadcast_to(factors, (len(which), factors.shape[-1]))
-    return _slopes(sums, which, points, each)[:, points.setup.n_parameters :]
-
-
-def _slopes(
-    sums: NuisanceSums, which: IntArray, points: ParameterPoints, factors: FloatArray
-) -> FloatArray:
     if sums.slopes is None:
         raise MorphingError(
             "Gradients with respect to nuisance parameters whose response depends on theta need "
             "morphing. Call set_morphing when setting up the analysis."
         )
-    physical = points.coefficients[:, : sums.slopes.shape[-1]]
+    p, n_physical = points.setup.n_parameters, sums.slopes.shape[-1]
+    each = np.broadcast_to(factors, (len(which), factors.shape[-1]))
+    physical = points.coefficients[:, :n_physical]
     slopes: FloatArray = np.einsum(
-        "ng,ngjb,nb->nj", factors, sums.slopes[which], physical, optimize=True
+        "ng,ngjb,nb->nj", each, sums.slopes[which], physical, optimize=True
     )
-    return slopes
+    if by_theta:
+        first = np.einsum("ng,ngb->nb", each, sums.first[which])
+        slopes[:, :p] += np.einsum("npb,nb->np", points.gradients[..., :n_physical], first)
+    return slopes[:, 0 if by_theta else p : None if by_nu else p]
 
 
 def _pieces(batches: Iterable[ResponseBatch], n_groups: int) -> Iterable[tuple[EventResponse, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from madminer.campaign.campaign import Campaign, CampaignStatus
-from madminer.campaign.specification import load_trainings
-from madminer.campaign.training import Outcome, Training
+from madminer.campaign.training import Outcome, Training, load_trainings
 
 __all__ = ["Campaign", "CampaignStatus", "Outcome", "Training", "load_trainings"]

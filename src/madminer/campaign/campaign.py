@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import platform
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from madminer import checks
 from madminer.campaign.training import Outcome, Training
-from madminer.campaign.worker import Job, is_alive, outcome_file, run_job, runs_elsewhere
-from madminer.errors import MissingFileError, OptionError, TrainingError
+from madminer.errors import MadMinerError, MissingFileError, OptionError, TrainingError
+from madminer.executors import this_process
 from madminer.io.atomic import atomic_path
 from madminer.ml import Ensemble, Estimator, load_estimator
 from madminer.ml.ensemble_training import check_workers, workers
-from madminer.progress import progress_bar
+from madminer.nn.history import TrainingHistory
+from madminer.progress import progress_bar, silence_progress
 from madminer.text import ShownAsTable, Table, one_line
 from madminer.typing import StrPath
 
@@ -261,28 +265,37 @@ class Campaign(ShownAsTable):
 
 
 def _entry(training: Training) -> dict[str, object]:
-    return {
-        "name": training.name,
-        "estimator": training.estimator,
-        "method": training.method,
-        "data": {array: str(Path(path).absolute()) for array, path in training.data.items()},
-        "settings": dict(training.settings),
-        "options": dict(training.options),
-    }
+    values = {field.name: getattr(training, field.name) for field in fields(Training)}
+    data = {array: str(Path(path).absolute()) for array, path in training.data.items()}
+    return {**values, "data": data}
 
 
 def _as_it_is(outcome: Outcome) -> Outcome:
     """A training whose process is gone waits to be resumed."""
-    if outcome.state == "running" and not is_alive(outcome.worker):
+    if outcome.state == "running" and not _is_alive(outcome.worker):
         return replace(outcome, state="waiting", error="its process was ended; it will be resumed")
     return outcome
 
 
+def _is_alive(worker: str) -> bool:
+    """Whether a process runs; of those of other machines it is not known, and assumed."""
+    machine, _, process = worker.rpartition(":")
+    if machine != platform.node():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
 def _is_left(outcome: Outcome) -> bool:
     """Whether a training is to be done: not if it is done, or runs in another process here."""
-    return outcome.state != "done" and not (
-        outcome.state == "running" and runs_elsewhere(outcome.worker)
-    )
+    is_here = outcome.worker.rpartition(":")[0] == platform.node()
+    runs_beside = outcome.state == "running" and is_here and outcome.worker != this_process()
+    return outcome.state != "done" and not runs_beside
 
 
 def _run_through(pool: Executor, jobs: Sequence[Job]) -> Iterator[Outcome]:
@@ -324,3 +337,82 @@ class _Inline(Executor):
 def _report(outcome: Outcome) -> None:
     if outcome.state == "failed":
         logger.warning("The training %s failed: %s", outcome.name, outcome.error)
+
+
+# What happens where a training runs: here, in another process, or on another machine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A training and where its results go.
+
+    Args:
+        training: The training; paths of data are absolute.
+        key: Number of its specification.
+        folder: Folder of the campaign, which all workers see under this path.
+        version: Version of this package that asks for it.
+    """
+
+    training: Training
+    key: str
+    folder: Path
+    version: str
+
+
+def outcome_file(folder: Path, name: str) -> Path:
+    """Where the state of a training is written."""
+    return folder / f"{name}.outcome.json"
+
+
+def run_job(job: Job) -> Outcome:
+    """Train, save the model, write down how it ended; nothing is raised but by an interruption.
+
+    A training that was killed goes on from its last checkpoint, and ends as if it had not been.
+    """
+    file = outcome_file(job.folder, job.training.name)
+    running = Outcome(job.training.name, job.key, "running", worker=this_process())
+    begin = time.monotonic()
+    try:
+        if (here := version("madminer")) != job.version:
+            raise MadMinerError(  # noqa: TRY301 (one path for all failures)
+                f"The worker {running.worker} has madminer {here}, but {job.version} asked for "
+                "this training. Install the same version there."
+            )
+        running.write(file)
+        with silence_progress():
+            history = _train(job)
+    except Exception as error:  # noqa: BLE001 (a failing training must not end the others)
+        kind = "" if isinstance(error, MadMinerError) else f"{type(error).__name__}: "
+        seconds = time.monotonic() - begin
+        ended = replace(running, state="failed", error=f"{kind}{error}", seconds=seconds)
+    else:
+        ended = replace(
+            running,
+            state="done",
+            n_epochs=history.n_epochs,
+            loss=history.train_losses[history.best_epoch],
+            validation_loss=history.validation_losses[history.best_epoch],
+            seconds=history.seconds,
+        )
+    try:
+        ended.write(file)
+    except MadMinerError as error:  # a full disk: the asking process hears of it
+        return replace(ended, state="failed", error=f"{ended.error} {error}".strip())
+    return ended
+
+
+def _train(job: Job) -> TrainingHistory:
+    training = job.training
+    estimator = training.kind(**training.settings)
+    checkpoint = job.folder / f".{training.name}.{job.key[:16]}.checkpoint"
+    history = estimator.train(
+        training.method,
+        **training.data,
+        **training.options,
+        checkpoint=checkpoint,
+        resume=checkpoint.exists(),
+    )
+    estimator.save(job.folder / training.name)
+    for old in job.folder.glob(f".{training.name}.*.checkpoint"):
+        old.unlink(missing_ok=True)
+    return history

@@ -261,7 +261,7 @@ def _execute(plan: Plan, workers: int, scheduler: str | None, console: Console) 
     if scheduler is None:
         plan.run(n_processes=workers, **keywords)
         return
-    from madminer.campaign.dask_package import dask_executor
+    from madminer.executors import dask_executor
 
     with dask_executor(scheduler) as executor:
         plan.run(executor=executor, **keywords)

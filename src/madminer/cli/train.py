@@ -73,7 +73,7 @@ def train(
     if status or dry_run:
         result = campaign.status()
     elif scheduler is not None:
-        from madminer.campaign.dask_package import dask_executor
+        from madminer.executors import dask_executor
 
         with dask_executor(scheduler) as executor:
             result = campaign.run(executor=executor)

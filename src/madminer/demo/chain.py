@@ -23,7 +23,7 @@ from madminer.demo.verdict import closure_of_chain, validate_networks
 from madminer.errors import ClosureError, OutputError
 from madminer.report import write_page
 from madminer.text import one_line, tables_rich
-from madminer.validation.conclusion import counted
+from madminer.validation.result import counted
 
 
 def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResult:

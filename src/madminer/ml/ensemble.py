@@ -464,7 +464,7 @@ class Ensemble(Validated):
         What the covariance holds depends on what members differ in:
 
         - seeds alone: the training. What the simulation could have been is shared;
-        - `bootstrap` of the simulated events (see `madminer.sampling.bootstrap`): training and
+        - `bootstrap` of the simulated events (see `madminer.sampling.options`): training and
           simulation, if the mode is "information". The error of the mean of the other modes falls
           with the number of members, whereas the mean of any number of bootstraps keeps the error
           of the simulation: it then says too little. Errors of a network of all events are the

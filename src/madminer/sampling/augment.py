@@ -22,21 +22,14 @@ from functools import cached_property
 import numpy as np
 
 from madminer.analysis.response import EventResponse, one_each
-from madminer.analysis.sums import (
-    NuisanceSums,
-    accumulate_nuisance_sums,
-    distinct_points,
-    nuisance_gradients,
-    theta_gradients,
-)
 from madminer.analysis.weights import ParameterPoints
 from madminer.errors import DataError
-from madminer.progress import track
 from madminer.sampling.draws import Targets, draw_events
-from madminer.sampling.nuisance_fit import NuisanceFit, fit_nuisance_sums
 from madminer.sampling.parameters import Points
+from madminer.sampling.results import Columns
 from madminer.sampling.table import WeightTable
-from madminer.typing import BoolArray, FloatArray, IntArray
+from madminer.sampling.xsecs import xsecs_and_gradients
+from madminer.typing import FloatArray, IntArray
 
 
 def joint_ratio(
@@ -97,92 +90,6 @@ def _require_support(weights: FloatArray, quantity: str) -> None:
         )
 
 
-_AT_ONCE = 256  # values of nu in one pass over the events
-_MANY = 4  # passes from which on a progress bar is shown
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PointMoments:
-    """Cross sections of the events in a table at parameter points.
-
-    Args:
-        xsecs: Cross sections in pb, shape ``(n,)``.
-        gradients: Their gradients by theta and, if wanted, nu, shape ``(n, p)`` or
-            ``(n, p + v)``; None where not wanted.
-    """
-
-    xsecs: FloatArray
-    gradients: FloatArray | None
-
-
-def point_moments(
-    table: WeightTable,
-    points: ParameterPoints,
-    factors: FloatArray,
-    *,
-    by_theta: bool = False,
-    by_nu: bool = False,
-) -> PointMoments:
-    """Sum up the weights of events at parameter points.
-
-    At nominal nuisance parameters the sums over the table serve all points; each other nu costs a
-    pass over it, unless there are so many that a fit does (`madminer.sampling.nuisance_fit`).
-
-    Args:
-        table: Weights of the events.
-        points: Parameter points.
-        factors: Factors of the groups of the file at each point, shape ``(n, n_file_groups)``.
-        by_theta: Whether gradients are wanted.
-        by_nu: Whether they have components for nuisance parameters.
-
-    Returns:
-        The moments.
-    """
-    if points.is_nominal and not by_nu:
-        sums = factors @ table.file_sums
-        xsecs: FloatArray = np.einsum("nb,nb->n", points.coefficients, sums)
-        slopes = np.einsum("npb,nb->np", points.gradients, sums) if by_theta else None
-        return PointMoments(xsecs, slopes)
-    distinct, which = distinct_points(table.model, points)
-    everywhere = points.take(distinct)
-    fit = fit_nuisance_sums(table, everywhere, with_slopes=by_theta or by_nu)
-    order = np.argsort(which, kind="stable")
-    xsecs = np.empty(len(points))
-    n_gradients = points.setup.n_parameters + (len(table.model.columns) if by_nu else 0)
-    gradients = np.empty((len(points), n_gradients)) if by_theta else None
-    starts = range(0, len(distinct), _AT_ONCE)
-    for start in track(starts, "Integrating") if len(starts) >= _MANY else starts:
-        some = distinct[start : start + _AT_ONCE]
-        low, high = np.searchsorted(which[order], [start, start + len(some)])
-        mine = order[low:high]
-        sums_of_some = _sums(table, points.take(some), fit, with_slopes=by_theta or by_nu)
-        part, at = points.take(mine), which[mine] - start
-        first = np.einsum("ng,ngb->nb", factors[mine], sums_of_some.first[at])
-        xsecs[mine] = np.einsum("nb,nb->n", part.coefficients[:, : first.shape[1]], first)
-        if gradients is not None:
-            gradients[mine] = _gradients(sums_of_some, at, part, factors[mine], by_nu=by_nu)
-    return PointMoments(xsecs, gradients)
-
-
-def _sums(
-    table: WeightTable, points: ParameterPoints, fit: NuisanceFit | None, *, with_slopes: bool
-) -> NuisanceSums:
-    if fit is not None:
-        return fit.sums(points, with_slopes=with_slopes)
-    return accumulate_nuisance_sums(
-        table.file_batches(), table.model, points, table.n_file_groups, with_slopes=with_slopes
-    )
-
-
-def _gradients(
-    sums: NuisanceSums, at: IntArray, points: ParameterPoints, factors: FloatArray, *, by_nu: bool
-) -> FloatArray:
-    by_theta = theta_gradients(sums, at, points, factors)
-    if not by_nu:
-        return by_theta
-    return np.hstack([by_theta, nuisance_gradients(sums, at, points, factors)])
-
-
 @dataclass(frozen=True, eq=False)
 class DrawnSample:
     """Events drawn at several parameter points, in equal numbers for each set of points.
@@ -195,7 +102,7 @@ class DrawnSample:
             ``(n_sets, n_file_groups)``.
         sets: Set of points that each sample belongs to, shape ``(n_samples,)``.
         n_effective: Effective number of events at the point of each sample, shape ``(n_samples,)``.
-        is_negative: Whether the weight of each sample is negative.
+        w: +1, or -1 where the weight of a sample is negative, shape ``(n_samples, 1)``.
     """
 
     table: WeightTable
@@ -204,7 +111,7 @@ class DrawnSample:
     factors: FloatArray
     sets: IntArray
     n_effective: FloatArray
-    is_negative: BoolArray
+    w: FloatArray
 
     @cached_property
     def response(self) -> EventResponse:
@@ -254,7 +161,7 @@ def draw_sample(
         The sample.
     """
     nuisances = None if points.is_nominal else points
-    xsecs = None if points.is_nominal else point_moments(table, points, factors).xsecs
+    xsecs = None if points.is_nominal else xsecs_and_gradients(table, points, factors)[0]
     at = sets % len(points)
     draws = draw_events(
         table,
@@ -271,8 +178,60 @@ def draw_sample(
         factors=factors[np.arange(sets[-1] + 1) % len(points)],
         sets=sets,
         n_effective=draws.n_effective[at],
-        is_negative=draws.is_negative,
+        w=np.where(draws.is_negative, -1.0, 1.0)[:, np.newaxis],
     )
+
+
+def sample_columns(
+    sample: DrawnSample, x: FloatArray, points: Points, *, with_score: bool = False, by_nu: bool
+) -> Columns:
+    """What every sample has, and the score at its points if that is wanted.
+
+    Args:
+        sample: The sample.
+        x: Its observables, shape ``(n_samples, n_observables)``.
+        points: Points that were drawn from, or of the numerator.
+        with_score: Whether the joint score is wanted.
+        by_nu: Whether it has components for nuisance parameters.
+    """
+    theta0, n_effective = points.of_sets(sample.sets), sample.n_effective
+    columns = {"x": x, "theta0": theta0, "n_effective": n_effective, "w": sample.w}
+    if with_score:
+        score = sample_at(sample, points, by_theta=True, by_nu=by_nu).score
+        columns |= {} if score is None else {"t_xz0": score}
+    return columns
+
+
+def ratio_columns(
+    sample: DrawnSample,
+    x: FloatArray,
+    points0: Points,
+    points1: Points,
+    y: int,
+    *,
+    with_score1: bool,
+    by_nu: bool,
+) -> Columns:
+    """A sample with the joint ratio of two points, and the scores that are known.
+
+    Args:
+        sample: The sample.
+        x: Its observables, shape ``(n_samples, n_observables)``.
+        points0: Points of the numerator.
+        points1: Points of the denominator.
+        y: 0 if it was drawn from the numerator, 1 if from the denominator.
+        with_score1: Whether the joint score at the denominator is wanted.
+        by_nu: Whether scores have components for nuisance parameters.
+    """
+    by_theta1 = with_score1 and points1.has_gradients
+    at0 = sample_at(sample, points0, by_theta=points0.has_gradients, by_nu=by_nu)
+    at1 = sample_at(sample, points1, by_theta=by_theta1, by_nu=by_nu)
+    ratio = joint_ratio(at0.weights, at1.weights, at0.xsecs, at1.xsecs)[:, np.newaxis]
+    columns = sample_columns(sample, x, points0, by_nu=by_nu)
+    columns |= {"theta1": points1.of_sets(sample.sets), "r_xz": ratio}
+    columns["y"] = np.full(ratio.shape, float(y))
+    scores = {"t_xz0": at0.score, "t_xz1": at1.score}
+    return columns | {name: score for name, score in scores.items() if score is not None}
 
 
 def sample_at(
@@ -294,45 +253,38 @@ def sample_at(
     """
     n_sets = len(sample.factors)
     of_sets = points if n_sets == len(points) else points.take(np.arange(n_sets) % len(points))
-    moments = point_moments(
+    xsecs, xsec_gradients = xsecs_and_gradients(
         sample.table, of_sets, sample.factors, by_theta=by_theta, by_nu=by_theta and by_nu
     )
     weights = _form(of_sets.coefficients, sample.sets, sample.weights)
     if not points.is_nominal:
         weights *= sample.response.factors(of_sets.take(sample.sets), one_each)
-    score = None
-    if moments.gradients is not None:
-        score = _score(sample, of_sets, weights, moments, moments.gradients)
-    return SampleAt(weights, moments.xsecs[sample.sets], score)
+    xsecs = xsecs[sample.sets]
+    if xsec_gradients is None:
+        return SampleAt(weights, xsecs, None)
+    gradients = _gradients(sample, of_sets, weights, xsec_gradients.shape[1])
+    score = joint_score(weights, gradients, xsecs, xsec_gradients[sample.sets])
+    return SampleAt(weights, xsecs, score)
 
 
-def signs(sample: DrawnSample) -> FloatArray:
-    """+1, or -1 where the weight of a drawn event is negative, shape ``(n_samples, 1)``."""
-    return np.where(sample.is_negative, -1.0, 1.0)[:, np.newaxis]
-
-
-def _score(
-    sample: DrawnSample,
-    points: ParameterPoints,
-    weights: FloatArray,
-    moments: PointMoments,
-    xsec_gradients: FloatArray,
+def _gradients(
+    sample: DrawnSample, points: ParameterPoints, weights: FloatArray, n_gradients: int
 ) -> FloatArray:
-    """Joint scores of drawn events, with components for nu if the cross sections have them."""
+    """Gradients of the weights of drawn events by theta and, if that many, by nu."""
     p = points.setup.n_parameters
-    gradients = np.empty((len(weights), xsec_gradients.shape[1]))
+    gradients = np.empty((len(weights), n_gradients))
     for j in range(p):
         gradients[:, j] = _form(points.gradients[:, j], sample.sets, sample.weights)
     if not points.is_nominal:
         nominal = _form(points.coefficients, sample.sets, sample.weights)
         factors = np.divide(weights, nominal, out=np.ones_like(weights), where=nominal != 0.0)
         gradients[:, :p] *= factors[:, np.newaxis]
-    if xsec_gradients.shape[1] > p or sample.table.model.varying:
+    if n_gradients > p or sample.table.model.varying:
         slopes = sample.response.slopes(points.take(sample.sets), one_each)
-        for j, found in enumerate(slopes[: xsec_gradients.shape[1]]):
+        for j, found in enumerate(slopes[:n_gradients]):
             if found is not None:
                 gradients[:, j] = weights * found + (gradients[:, j] if j < p else 0.0)
-    return joint_score(weights, gradients, moments.xsecs[sample.sets], xsec_gradients[sample.sets])
+    return gradients
 
 
 def _form(coefficients: FloatArray, sets: IntArray, rows: FloatArray) -> FloatArray:

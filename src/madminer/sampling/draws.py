@@ -6,8 +6,7 @@ r"""Draws: events chosen with probability proportional to their weight at many p
 The maximum is taken over all events where there are few points, otherwise over the events that
 were drawn: an upper bound of the effective number, and sharp, since a heavy event is drawn often.
 Each point takes the cheaper of two exact routes: the running sum of the weights of all events
-(`madminer.sampling.draws`) or proposals from the benchmark distributions
-(`madminer.sampling.draws`).
+(`draw_directly`) or proposals from the benchmark distributions (`draw_from_envelope`).
 
 **Envelope sampling: events at many parameter points, at a cost per sample.**
 
@@ -24,7 +23,6 @@ acceptance.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,209 +33,8 @@ from madminer.errors import NegativeWeightError, NoEventsError
 from madminer.sampling.table import RunningSums, WeightTable
 from madminer.typing import BoolArray, FloatArray, IntArray
 
-
-def point_weights(
-    table: WeightTable,
-    coefficients: FloatArray,
-    factors: FloatArray,
-    responses: FloatArray | None = None,
-) -> FloatArray:
-    """Rescaled weights of all events at one point.
-
-    Args:
-        table: Weights of the events.
-        coefficients: Coefficients of the weights, shape ``(n_benchmarks,)``.
-        factors: Factors of the groups, shape ``(n_groups,)``.
-        responses: Factors f(nu) of the events, shape ``(n_events,)``; None: one.
-
-    Returns:
-        Weights in pb, zero where the factor is zero, shape ``(n_events,)``.
-    """
-    weights = np.zeros(len(table))
-    for group in np.flatnonzero(factors):
-        events = slice(table.edges[group], table.edges[group + 1])
-        weights[events] = factors[group] * (table.weights[events] @ coefficients)
-    return weights if responses is None else weights * responses
-
-
-def draw_directly(
-    weights: FloatArray, count: int, limit: float | None, rng: np.random.Generator
-) -> IntArray:
-    """Draw events with replacement, each with probability proportional to its weight.
-
-    Args:
-        weights: Weights of zero or more, shape ``(n_events,)``; changed if there is a limit.
-        count: Number of events to draw.
-        limit: Largest weight that may be drawn; None: all.
-        rng: Source of randomness.
-
-    Returns:
-        Positions, shape ``(count,)``.
-
-    Raises:
-        NoEventsError: If no event has a weight that may be drawn.
-    """
-    if limit is not None:
-        weights[weights > limit] = 0.0
-    running = RunningSums(weights[:, np.newaxis])
-    total = running.before(np.array([len(weights)]))[0, 0]
-    if not total > 0.0:
-        raise NoEventsError(
-            "No event has a weight other than zero that may be drawn at a parameter point; lower "
-            "n_eff_forced or move the point closer to the benchmarks."
-        )
-    events = running.find(rng.random(count) * total, np.zeros(count, dtype=np.int64))
-    slipped = weights[events] == 0.0  # by rounding, to the neighbour
-    events[slipped] = np.argmax(weights)
-    return events
-
-
 _MAX_PROPOSALS = 1_000_000
 _MAX_TRIES = 20  # rounds for one point
-
-
-def acceptances(
-    sums: FloatArray,
-    coefficients: FloatArray,
-    factors: FloatArray,
-    xsecs: FloatArray | None = None,
-) -> FloatArray:
-    """Expected fraction of accepted proposals, an estimate if there are negative weights.
-
-    Args:
-        sums: Sums of the weights of each group, shape ``(n_groups, n_benchmarks)``.
-        coefficients: Coefficients of the weights, shape ``(n_thetas, n_benchmarks)``.
-        factors: Factors of the groups, shape ``(n_thetas, n_groups)``, with their bounds.
-        xsecs: Cross sections, shape ``(n_thetas,)``; None: from the sums.
-
-    Returns:
-        Fractions, shape ``(n_thetas,)``.
-    """
-    if xsecs is None:
-        xsecs = np.einsum("tb,tb->t", coefficients, factors @ sums)
-    envelopes = np.einsum("tb,tb->t", np.abs(coefficients), factors @ np.abs(sums))
-    tiny = np.finfo(np.float64).tiny
-    fractions: FloatArray = np.clip(np.abs(xsecs) / np.maximum(envelopes, tiny), 0.0, 1.0)
-    return fractions
-
-
-def draw_from_envelope(
-    table: WeightTable,
-    coefficients: FloatArray,
-    factors: FloatArray,
-    counts: IntArray,
-    limits: FloatArray | None,
-    rng: np.random.Generator,
-    *,
-    points: ParameterPoints | None = None,
-    bounds: FloatArray | None = None,
-    drop_negative: bool = False,
-) -> tuple[IntArray, IntArray]:
-    """Draw events with replacement, each with probability proportional to its absolute weight.
-
-    Args:
-        table: Weights of the events.
-        coefficients: Coefficients of the weights, shape ``(n_thetas, n_benchmarks)``.
-        factors: Factors of the groups, shape ``(n_thetas, n_groups)``.
-        counts: Number of events to draw at each point, shape ``(n_thetas,)``.
-        limits: Largest weight that may be drawn, shape ``(n_thetas,)``; None: all.
-        rng: Source of randomness.
-        points: The points, where nuisance parameters have other than nominal values.
-        bounds: With them, bounds of the factors of the groups, shape ``(n_thetas, n_groups)``.
-        drop_negative: Whether events of negative weight are never drawn.
-
-    Returns:
-        Positions in the table, one point after the other, shape ``(sum(counts),)``; and how many
-        are still missing at each point (all others zero) where hardly any proposal is accepted,
-        shape ``(n_thetas,)``. Missing positions are -1.
-    """
-    drawn = np.full(int(counts.sum()), -1, dtype=np.int64)
-    ends = np.cumsum(counts)
-    missing = np.array(counts, dtype=np.int64)
-    proposal = factors if bounds is None else factors * bounds
-    expected = np.maximum(acceptances(table.sums, coefficients, proposal), 1e-4)
-    choices = _choices(table, coefficients, proposal)
-    acceptance = _Acceptance(
-        table, coefficients, factors, limits, points, bounds, drop_negative=drop_negative
-    )
-    tries = np.zeros(len(counts), dtype=np.int64)
-    while np.any(open_now := (missing > 0) & (tries < _MAX_TRIES)):
-        open_points = np.flatnonzero(open_now)
-        numbers = np.ceil(1.1 * missing[open_points] / expected[open_points]).astype(np.int64) + 2
-        batch = max(int(np.searchsorted(np.cumsum(numbers), _MAX_PROPOSALS)), 1)
-        tries[open_points[:batch]] += 1
-        at = np.repeat(open_points[:batch], np.minimum(numbers[:batch], _MAX_PROPOSALS))
-        events = _propose(table, choices, at, rng)
-        accepted = acceptance.decide(at, events, rng)
-        proposed = np.bincount(at, minlength=len(counts))
-        at, events = at[accepted], events[accepted]
-        seen = (np.bincount(at, minlength=len(counts)) + 1.0) / np.maximum(proposed, 1)
-        expected = np.where(proposed > 0, np.clip(seen, 1e-4, expected), expected)
-        _, firsts, numbers = np.unique(at, return_index=True, return_counts=True)
-        rank = np.arange(len(at)) - np.repeat(firsts, numbers)
-        kept = rank < missing[at]
-        at, events, rank = at[kept], events[kept], rank[kept]
-        drawn[ends[at] - missing[at] + rank] = events
-        missing -= np.bincount(at, minlength=len(missing))
-    return drawn, missing
-
-
-def _choices(table: WeightTable, coefficients: FloatArray, factors: FloatArray) -> FloatArray:
-    """Running probabilities of group and benchmark, the points one after the other.
-
-    Point t covers the numbers from t to t + 1, so that one search serves all points.
-    """
-    mass = factors[:, :, np.newaxis] * np.abs(coefficients)[:, np.newaxis, :] * table.absolute_sums
-    running = np.cumsum(mass.reshape(len(mass), -1), axis=1)
-    running /= running[:, -1:]
-    running += np.arange(len(running))[:, np.newaxis]
-    return running
-
-
-def _propose(
-    table: WeightTable, choices: FloatArray, points: IntArray, rng: np.random.Generator
-) -> IntArray:
-    n_benchmarks = table.weights.shape[1]
-    chosen = np.searchsorted(choices.ravel(), points + rng.random(len(points)), side="right")
-    chosen = np.minimum(chosen - points * choices.shape[1], choices.shape[1] - 1)
-    groups, columns = np.divmod(chosen, n_benchmarks)
-    low = table.running.before(table.edges)[groups, columns]
-    targets = low + rng.random(len(points)) * table.absolute_sums[groups, columns]
-    events = table.running.find(targets, columns)
-    return np.clip(events, table.edges[groups], table.edges[groups + 1] - 1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Acceptance:
-    """Decides which proposals are accepted."""
-
-    table: WeightTable
-    coefficients: FloatArray
-    factors: FloatArray
-    limits: FloatArray | None
-    points: ParameterPoints | None
-    bounds: FloatArray | None
-    drop_negative: bool
-
-    def decide(self, at: IntArray, events: IntArray, rng: np.random.Generator) -> IntArray:
-        """Accepted ones of the events, each proposed at its point."""
-        rows = np.take(self.table.weights, events, axis=0)
-        terms = np.take(self.coefficients, at, axis=0) * rows
-        weights, envelope = terms.sum(axis=1), np.abs(terms).sum(axis=1)
-        if self.points is not None and self.bounds is not None:
-            response = EventResponse.of(self.table.model, rows)
-            weights *= response.factors(self.points.take(at), one_each)
-            envelope *= self.bounds[at, self.table.groups[events]]
-        if not self.drop_negative:
-            np.abs(weights, out=weights)
-        accepted = rng.random(len(at)) * envelope < weights
-        if self.limits is not None:
-            scaled = np.abs(weights) * self.factors[at, self.table.groups[events]]
-            accepted &= scaled <= self.limits[at]
-        return np.flatnonzero(accepted)
-
-
-logger = logging.getLogger(__name__)
 
 # The times for one event, and for its response to nuisance parameters, in units of that for one
 # proposal, as measured; they decide between the routes, not on the result.
@@ -309,14 +106,12 @@ class Draws:
 
     Args:
         events: Positions in the table, shape ``(n_samples,)``.
-        points: Point that each was drawn at, shape ``(n_samples,)``.
-        is_negative: Whether its weight there is negative, shape ``(n_samples,)``.
+        is_negative: Whether the weight of each at its point is negative, shape ``(n_samples,)``.
         n_effective: Effective number of events at each point, shape ``(n_points,)``; infinite at a
             point without samples, if there are many.
     """
 
     events: IntArray
-    points: IntArray
     is_negative: BoolArray
     n_effective: FloatArray
 
@@ -352,7 +147,7 @@ def draw_events(
     events = _draw(table, targets, points, limits, rng, drop_negative=drop_negative)
     weights = targets.weights_of_each(table, points, events)
     is_negative = weights < 0.0
-    if is_negative.any() and not table.is_signed:
+    if is_negative.any() and not table.is_signed:  # by extrapolation: the sum of |w| is not sigma
         signed = np.unique(points[is_negative])
         totals[signed] = _look_at_all(table, targets, signed)[1]
     if len(targets) <= _FEW_POINTS or len(targets) * len(table) <= _SCANNED:
@@ -364,7 +159,7 @@ def draw_events(
     n_effective = np.divide(
         totals, heaviest, out=np.full(len(targets), np.inf), where=heaviest > 0.0
     )
-    return Draws(events, points, is_negative, n_effective)
+    return Draws(events, is_negative, n_effective)
 
 
 def _totals(table: WeightTable, targets: Targets, *, drop_negative: bool) -> FloatArray:
@@ -431,16 +226,13 @@ def _draw(
     missing = counts.copy()
     if use_envelope.any():
         chosen = np.flatnonzero(use_envelope)
-        nuisances = None if targets.points is None else targets.points.take(chosen)
         drawn[use_envelope[np.repeat(np.arange(len(counts)), counts)]], missing[chosen] = (
             draw_from_envelope(
                 table,
-                targets.coefficients[chosen],
-                targets.factors[chosen],
+                targets.take(chosen),
                 counts[chosen],
                 None if limits is None else limits[chosen],
                 rng,
-                points=nuisances,
                 bounds=None if bounds is None else bounds[chosen],
                 drop_negative=drop_negative,
             )
@@ -466,7 +258,7 @@ def _routes(
     if targets.points is not None:
         if table.bounds is None or table.model.varying:
             return np.zeros(len(targets), dtype=np.bool_), None
-        bounds = table.factor_bounds(targets.points.nus)
+        bounds = np.exp(table.log_factor_bounds(targets.points.nus))
         cost, factors = _RESPONSE_COST, factors * bounds
     accepted = acceptances(
         table.sums, targets.coefficients, factors, xsecs=targets.xsecs(table.sums)
@@ -475,3 +267,191 @@ def _routes(
     direct = cost * ((targets.factors > 0.0) @ np.diff(table.edges))
     cheaper: BoolArray = (envelope < direct) & (counts > 0)
     return cheaper, bounds
+
+
+def point_weights(
+    table: WeightTable,
+    coefficients: FloatArray,
+    factors: FloatArray,
+    responses: FloatArray | None = None,
+) -> FloatArray:
+    """Weights in pb of all events at one point, zero where the factor is, shape ``(n_events,)``.
+
+    Args:
+        table: Weights of the events.
+        coefficients: Coefficients of the weights, shape ``(n_benchmarks,)``.
+        factors: Factors of the groups, shape ``(n_groups,)``.
+        responses: Factors f(nu) of the events, shape ``(n_events,)``; None: one.
+    """
+    weights = np.zeros(len(table))
+    for group in np.flatnonzero(factors):
+        events = slice(table.edges[group], table.edges[group + 1])
+        weights[events] = factors[group] * (table.weights[events] @ coefficients)
+    return weights if responses is None else weights * responses
+
+
+def draw_directly(
+    weights: FloatArray, count: int, limit: float | None, rng: np.random.Generator
+) -> IntArray:
+    """Draw events with replacement, each with probability proportional to its weight.
+
+    Args:
+        weights: Weights of zero or more, shape ``(n_events,)``; changed if there is a limit.
+        count: Number of events to draw.
+        limit: Largest weight that may be drawn; None: all.
+        rng: Source of randomness.
+
+    Returns:
+        Positions, shape ``(count,)``.
+
+    Raises:
+        NoEventsError: If no event has a weight that may be drawn.
+    """
+    if limit is not None:
+        weights[weights > limit] = 0.0
+    running = RunningSums(weights[:, np.newaxis])
+    total = running.before(np.array([len(weights)]))[0, 0]
+    if not total > 0.0:
+        raise NoEventsError(
+            "No event has a weight other than zero that may be drawn at a parameter point; lower "
+            "n_eff_forced or move the point closer to the benchmarks."
+        )
+    events = running.find(rng.random(count) * total, np.zeros(count, dtype=np.int64))
+    slipped = weights[events] == 0.0  # by rounding, to the neighbour
+    events[slipped] = np.argmax(weights)
+    return events
+
+
+def acceptances(
+    sums: FloatArray,
+    coefficients: FloatArray,
+    factors: FloatArray,
+    xsecs: FloatArray | None = None,
+) -> FloatArray:
+    """Expected fraction of accepted proposals, an estimate if there are negative weights.
+
+    Args:
+        sums: Sums of the weights of each group, shape ``(n_groups, n_benchmarks)``.
+        coefficients: Coefficients of the weights, shape ``(n_thetas, n_benchmarks)``.
+        factors: Factors of the groups, shape ``(n_thetas, n_groups)``, with their bounds.
+        xsecs: Cross sections, shape ``(n_thetas,)``; None: from the sums.
+
+    Returns:
+        Fractions, shape ``(n_thetas,)``.
+    """
+    if xsecs is None:
+        xsecs = np.einsum("tb,tb->t", coefficients, factors @ sums)
+    envelopes = np.einsum("tb,tb->t", np.abs(coefficients), factors @ np.abs(sums))
+    tiny = np.finfo(np.float64).tiny
+    fractions: FloatArray = np.clip(np.abs(xsecs) / np.maximum(envelopes, tiny), 0.0, 1.0)
+    return fractions
+
+
+def draw_from_envelope(
+    table: WeightTable,
+    targets: Targets,
+    counts: IntArray,
+    limits: FloatArray | None,
+    rng: np.random.Generator,
+    *,
+    bounds: FloatArray | None = None,
+    drop_negative: bool = False,
+) -> tuple[IntArray, IntArray]:
+    """Draw events with replacement, each with probability proportional to its absolute weight.
+
+    Args:
+        table: Weights of the events.
+        targets: Distributions to draw from.
+        counts: Number of events to draw at each point, shape ``(n_points,)``.
+        limits: Largest weight that may be drawn, shape ``(n_points,)``; None: all.
+        rng: Source of randomness.
+        bounds: Where nuisance parameters have other than nominal values, bounds of the factors of
+            the groups, shape ``(n_points, n_groups)``.
+        drop_negative: Whether events of negative weight are never drawn.
+
+    Returns:
+        Positions in the table, one point after the other, shape ``(sum(counts),)``; and how many
+        are still missing at each point (all others zero) where hardly any proposal is accepted,
+        shape ``(n_points,)``. Missing positions are -1.
+    """
+    drawn = np.full(int(counts.sum()), -1, dtype=np.int64)
+    ends = np.cumsum(counts)
+    missing = np.array(counts, dtype=np.int64)
+    proposal = targets.factors if bounds is None else targets.factors * bounds
+    expected = np.maximum(acceptances(table.sums, targets.coefficients, proposal), 1e-4)
+    choices = _choices(table, targets.coefficients, proposal)
+    tries = np.zeros(len(counts), dtype=np.int64)
+    while np.any(open_now := (missing > 0) & (tries < _MAX_TRIES)):
+        open_points = np.flatnonzero(open_now)
+        numbers = np.ceil(1.1 * missing[open_points] / expected[open_points]).astype(np.int64) + 2
+        batch = max(int(np.searchsorted(np.cumsum(numbers), _MAX_PROPOSALS)), 1)
+        tries[open_points[:batch]] += 1
+        at = np.repeat(open_points[:batch], np.minimum(numbers[:batch], _MAX_PROPOSALS))
+        events = _propose(table, choices, at, rng)
+        accepted = _accepted(
+            table, targets, at, events, limits, rng, bounds=bounds, drop_negative=drop_negative
+        )
+        proposed = np.bincount(at, minlength=len(counts))
+        at, events = at[accepted], events[accepted]
+        seen = (np.bincount(at, minlength=len(counts)) + 1.0) / np.maximum(proposed, 1)
+        expected = np.where(proposed > 0, np.clip(seen, 1e-4, expected), expected)
+        _, firsts, numbers = np.unique(at, return_index=True, return_counts=True)
+        rank = np.arange(len(at)) - np.repeat(firsts, numbers)
+        kept = rank < missing[at]
+        at, events, rank = at[kept], events[kept], rank[kept]
+        drawn[ends[at] - missing[at] + rank] = events
+        missing -= np.bincount(at, minlength=len(missing))
+    return drawn, missing
+
+
+def _choices(table: WeightTable, coefficients: FloatArray, factors: FloatArray) -> FloatArray:
+    """Running probabilities of group and benchmark, the points one after the other.
+
+    Point t covers the numbers from t to t + 1, so that one search serves all points.
+    """
+    mass = factors[:, :, np.newaxis] * np.abs(coefficients)[:, np.newaxis, :] * table.absolute_sums
+    running = np.cumsum(mass.reshape(len(mass), -1), axis=1)
+    running /= running[:, -1:]
+    running += np.arange(len(running))[:, np.newaxis]
+    return running
+
+
+def _propose(
+    table: WeightTable, choices: FloatArray, points: IntArray, rng: np.random.Generator
+) -> IntArray:
+    n_benchmarks = table.weights.shape[1]
+    chosen = np.searchsorted(choices.ravel(), points + rng.random(len(points)), side="right")
+    chosen = np.minimum(chosen - points * choices.shape[1], choices.shape[1] - 1)
+    groups, columns = np.divmod(chosen, n_benchmarks)
+    low = table.running.before(table.edges)[groups, columns]
+    targets = low + rng.random(len(points)) * table.absolute_sums[groups, columns]
+    events = table.running.find(targets, columns)
+    return np.clip(events, table.edges[groups], table.edges[groups + 1] - 1)
+
+
+def _accepted(
+    table: WeightTable,
+    targets: Targets,
+    at: IntArray,
+    events: IntArray,
+    limits: FloatArray | None,
+    rng: np.random.Generator,
+    *,
+    bounds: FloatArray | None,
+    drop_negative: bool,
+) -> IntArray:
+    """Accepted ones of the events, each proposed at its point."""
+    rows = np.take(table.weights, events, axis=0)
+    terms = np.take(targets.coefficients, at, axis=0) * rows
+    weights, envelope = terms.sum(axis=1), np.abs(terms).sum(axis=1)
+    if targets.points is not None and bounds is not None:
+        response = EventResponse.of(table.model, rows)
+        weights *= response.factors(targets.points.take(at), one_each)
+        envelope *= bounds[at, table.groups[events]]
+    if not drop_negative:
+        np.abs(weights, out=weights)
+    accepted = rng.random(len(at)) * envelope < weights
+    if limits is not None:
+        scaled = np.abs(weights) * targets.factors[at, table.groups[events]]
+        accepted &= scaled <= limits[at]
+    return np.flatnonzero(accepted)

@@ -15,9 +15,8 @@ from madminer.sampling.augment import DrawnSample
 from madminer.sampling.draws import point_weights
 from madminer.sampling.options import SamplingOptions
 from madminer.sampling.parameters import Points, ThetaSpecification
-from madminer.sampling.results import Columns
 from madminer.sampling.table import WeightTable
-from madminer.typing import IntArray
+from madminer.typing import FloatArray, IntArray
 
 logger = logging.getLogger("madminer.sampling")
 
@@ -40,11 +39,7 @@ _short.maxstring = _short.maxother = 60
 
 
 def report_contents(analyzer: DataAnalyzer) -> None:
-    """Log what an event file holds.
-
-    Args:
-        analyzer: The opened file.
-    """
+    """Log what an event file holds."""
     n_nuisances, morphing = analyzer.n_nuisance_parameters, analyzer.morphing_components
     lines = (
         f"Loading data from {analyzer.madminer_filename}",
@@ -66,25 +61,12 @@ def report_contents(analyzer: DataAnalyzer) -> None:
 
 
 def report_extraction(text: str, *points: ThetaSpecification) -> None:
-    """Log which sample is drawn from where.
-
-    Args:
-        text: What is drawn, with a ``%s`` for each specification.
-        points: Parameter points; long lists are abbreviated.
-    """
+    """Log which sample is drawn from where: a ``%s`` for each point, long lists abbreviated."""
     logger.info(text, *(_short.repr(point) for point in points))
 
 
 def report_negative_weights(table: WeightTable, policy: str) -> None:
-    """Refuse negative weights, or say how many are dropped.
-
-    Args:
-        table: What is drawn from.
-        policy: ``"sign"``, ``"drop"`` or ``"refuse"``.
-
-    Raises:
-        NegativeWeightError: If there are any and they are refused.
-    """
+    """Refuse negative weights, or say how many are dropped."""
     if policy == "sign" or not table.is_signed:
         return
     share = 100.0 * table.n_negative / len(table)
@@ -118,12 +100,7 @@ def report_few_weighted(n_events: int, n_effective: float) -> None:
 
 
 def report_reliability(sample: DrawnSample, points: Points) -> None:
-    """Warn of few effective events and of points far from those that were generated.
-
-    Args:
-        sample: The drawn sample.
-        points: The points it was drawn at.
-    """
+    """Warn of few effective events and of points far from those that were generated."""
     worst = int(np.argmin(sample.n_effective))
     if (n_effective := float(sample.n_effective[worst])) < FEW_EFFECTIVE:
         report_weakness(
@@ -148,19 +125,21 @@ def report_reliability(sample: DrawnSample, points: Points) -> None:
         )
 
 
-def report_draws(columns: Columns, options: SamplingOptions, *, log_message: bool = True) -> None:
+def report_draws(
+    n_eff: float, w: FloatArray, options: SamplingOptions, *, log_message: bool = True
+) -> None:
     """Log the effective number of samples, the negative events and what was left out."""
     if log_message:
-        logger.info("Effective number of samples: %.1f", columns.n_effective.min())
+        logger.info("Effective number of samples: %.1f", n_eff)
     if options.n_eff_forced is not None:
         logger.warning(
             "Events with a probability above 1 / %g are never drawn: the samples do not follow "
             "the full distribution, while joint ratios and scores do.",
             options.n_eff_forced,
         )
-    n_negative = int(np.count_nonzero(columns.w < 0.0))
+    n_negative = int(np.count_nonzero(w < 0.0))
     if n_negative:
-        share = n_negative / len(columns.w)
+        share = n_negative / len(w)
         level = logging.WARNING if share > NEGATIVE_SHARE_THAT_WARNS else logging.INFO
         logger.log(
             level,
@@ -168,7 +147,7 @@ def report_draws(columns: Columns, options: SamplingOptions, *, log_message: boo
             "value; weight the samples by their signs, the attribute w of the result and the "
             "saved file w_*.npy.",
             n_negative,
-            len(columns.w),
+            len(w),
             100.0 * share,
         )
 

@@ -8,7 +8,7 @@ these.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,7 +19,7 @@ from madminer import checks
 from madminer.analysis.weights import ParameterPoints, Thetas, ThetaTable, checked_nu
 from madminer.errors import OptionError, ShapeError
 from madminer.models import AnalysisSetup
-from madminer.typing import FloatArray, ThetaLike
+from madminer.typing import FloatArray, IntArray, ThetaLike
 
 Prior: TypeAlias = tuple[str, float, float]
 """``("flat", low, high)`` or ``("gaussian", mean, standard deviation)``."""
@@ -193,29 +193,24 @@ def check_prior(prior: object) -> Prior:
         OptionError: If it is not ``("flat", low, high)`` or ``("gaussian", mean, std)`` with
             finite numbers, low < high, and std > 0.
     """
-    if not (isinstance(prior, list | tuple) and len(prior) == 3):
-        raise OptionError(_expected_prior(prior))
-    shape = prior[0]
-    try:
-        low, high = float(prior[1]), float(prior[2])
-    except (TypeError, ValueError) as error:
-        raise OptionError(_expected_prior(prior)) from error
-    valid = {"flat": low < high, "gaussian": high > 0.0}
-    finite = math.isfinite(low) and math.isfinite(high)
-    if not (isinstance(shape, str) and valid.get(shape, False) and finite):
-        raise OptionError(_expected_prior(prior))
-    return shape, low, high
+    if isinstance(prior, list | tuple) and len(prior) == 3:
+        shape = prior[0]
+        try:
+            low, high = float(prior[1]), float(prior[2])
+        except (TypeError, ValueError):
+            low = high = math.nan
+        valid = {"flat": low < high, "gaussian": high > 0.0}
+        is_finite = math.isfinite(low) and math.isfinite(high)
+        if isinstance(shape, str) and valid.get(shape, False) and is_finite:
+            return shape, low, high
+    raise OptionError(
+        f"A prior must be ('flat', low, high) with low < high or ('gaussian', mean, std) with "
+        f"std > 0, got {prior!r}."
+    )
 
 
 def _checked_priors(priors: object) -> list[Prior]:
     return checks.sequence(priors, "priors", lambda prior, _: check_prior(prior))
-
-
-def _expected_prior(prior: object) -> str:
-    return (
-        f"A prior must be ('flat', low, high) with low < high or ('gaussian', mean, std) with "
-        f"std > 0, got {prior!r}."
-    )
 
 
 def _point(theta: object, name: str = "A parameter point") -> FloatArray:
@@ -234,6 +229,13 @@ class Points(ParameterPoints):
     """
 
     n_per_point: int = 1
+
+    def of_sets(self, sets: IntArray) -> FloatArray:
+        """Theta and nu of samples; set s takes point ``s % len(self)``, shape ``(n, p + v)``."""
+        values = np.hstack([self.positions, self.nus])
+        if len(self) == 1:
+            return np.broadcast_to(values, (len(sets), values.shape[1]))
+        return values[sets % len(self)]
 
 
 def resolve_points(
@@ -266,14 +268,7 @@ def resolve_points(
     """
     if n_samples is not None:
         n_samples = checks.whole(n_samples, "n_samples", 1)
-    kind, value = specification(theta)
-    resolver = _RESOLVERS.get(kind)
-    if resolver is None:
-        raise OptionError(
-            f"theta must be specified as one of {sorted(_RESOLVERS)}, see madminer.sampling; got "
-            f"{theta!r}."
-        )
-    thetas = resolver(value, n_samples, setup, rng)
+    thetas = _resolve_thetas(theta, n_samples, setup, rng)
     if len(thetas) == 0:
         raise OptionError(f"At least one parameter point is needed, got {theta!r}.")
     table = ThetaTable(setup, thetas)
@@ -285,6 +280,28 @@ def resolve_points(
     return Points(table, numbers % len(thetas), nus[numbers % len(nus)], n_per_point)
 
 
+def _resolve_thetas(
+    theta: ThetaSpecification,
+    n_samples: int | None,
+    setup: AnalysisSetup,
+    rng: np.random.Generator,
+) -> Thetas:
+    kind, value = specification(theta)
+    if kind in {"benchmark", "morphing_point"}:
+        return [value]  # type: ignore[list-item]  # checked by positions()
+    if kind in {"benchmarks", "morphing_points"}:
+        if not isinstance(value, list | tuple | np.ndarray):
+            raise OptionError(f"A list of parameter points is needed, got {value!r}.")
+        return list(value)
+    if kind != "random_morphing_points":
+        known = ["benchmark", "benchmarks", "morphing_point", "morphing_points"]
+        raise OptionError(
+            f"theta must be specified as one of {[*known, 'random_morphing_points']}, see "
+            f"madminer.sampling; got {theta!r}."
+        )
+    return _draw(value, list(setup.parameters), n_samples, rng)
+
+
 def _resolve_nus(
     nu: NuSpecification | None,
     n_thetas: int,
@@ -294,10 +311,10 @@ def _resolve_nus(
 ) -> FloatArray:
     """Values of the nuisance parameters, shape ``(n_nus, v)``."""
     kind, value = ("nominal", None) if nu is None else specification(nu)
-    v = setup.n_nuisance_parameters
+    names = list(setup.nuisance_parameters)
     if kind == "nominal":
-        return np.zeros((1, v))
-    if v == 0:
+        return np.zeros((1, len(names)))
+    if not names:
         raise OptionError(
             f"nu needs nuisance parameters, but the file has none, or they were left out with "
             f"include_nuisance_parameters=False; got {nu!r}."
@@ -307,73 +324,32 @@ def _resolve_nus(
     if kind == "morphing_points" and isinstance(value, list | tuple | np.ndarray) and len(value):
         return np.stack([checked_nu(setup, point) for point in value])
     if kind == "iid":
-        priors, number = [check_prior(value)] * v, None
-    elif kind == "random_morphing_points" and isinstance(value, tuple) and len(value) == 2:
-        number, priors = value[0], _checked_priors(value[1])
-    else:
+        value = None, [value] * len(names)
+    elif kind != "random_morphing_points":
         raise OptionError(
             f"nu must be specified by iid_nuisance_parameters, nominal_nuisance_parameters, "
             f"morphing_point, morphing_points or random_morphing_points, got {nu!r}."
         )
-    if len(priors) != v:
-        raise OptionError(
-            f"One prior is needed for each of {list(setup.nuisance_parameters)}, got {len(priors)}."
-        )
-    at_most = n_samples if n_thetas == 1 else n_thetas
-    n_nus = _number(number, at_most, nu)
-    return np.stack([_draw(prior, n_nus, rng) for prior in priors], axis=1)
+    return _draw(value, names, n_samples if n_thetas == 1 else n_thetas, rng)
 
 
-def _number(number: int | None, at_most: int | None, specification: object) -> int:
-    """How many random points are drawn; None and zero mean as many as possible."""
-    if number is not None:
-        number = checks.whole(number, "n_thetas")
-    wanted = number if number is not None and number > 0 else at_most
-    if wanted is None:
-        raise OptionError(
-            f"Random points without samples need a number of points, got {specification!r}."
-        )
-    return wanted if at_most is None else min(wanted, at_most)
-
-
-def _one(value: object, _n: int | None, _setup: AnalysisSetup, _rng: np.random.Generator) -> Thetas:
-    return [value]  # type: ignore[list-item]  # checked by positions()
-
-
-def _many(
-    value: object, _n: int | None, _setup: AnalysisSetup, _rng: np.random.Generator
-) -> Thetas:
-    if not isinstance(value, list | tuple | np.ndarray):
-        raise OptionError(f"A list of parameter points is needed, got {value!r}.")
-    return list(value)
-
-
-def _random(
-    value: object, n_samples: int | None, setup: AnalysisSetup, rng: np.random.Generator
-) -> Thetas:
+def _draw(
+    value: object, names: Sequence[str], at_most: int | None, rng: np.random.Generator
+) -> FloatArray:
+    """Random points from ``(number, priors)``; None and zero mean as many as possible."""
     if not (isinstance(value, tuple) and len(value) == 2):
         raise OptionError(f"Random points need (number, priors), got {value!r}.")
     number, priors = value[0], _checked_priors(value[1])
-    if len(priors) != setup.n_parameters:
-        raise OptionError(
-            f"One prior is needed for each of {list(setup.parameters)}, got {len(priors)}."
-        )
-    n_thetas = _number(number, n_samples, value)
-    return np.stack([_draw(prior, n_thetas, rng) for prior in priors], axis=1)
-
-
-def _draw(prior: Prior, number: int, rng: np.random.Generator) -> FloatArray:
-    shape, first, second = prior
-    if shape == "flat":
-        return rng.uniform(first, second, number)
-    return rng.normal(first, second, number)
-
-
-_Resolver = Callable[[object, int | None, AnalysisSetup, np.random.Generator], Thetas]
-_RESOLVERS: dict[str, _Resolver] = {
-    "benchmark": _one,
-    "benchmarks": _many,
-    "morphing_point": _one,
-    "morphing_points": _many,
-    "random_morphing_points": _random,
-}
+    if len(priors) != len(names):
+        raise OptionError(f"One prior is needed for each of {list(names)}, got {len(priors)}.")
+    if number is not None:
+        number = checks.whole(number, "n_thetas")
+    n = number if number is not None and number > 0 else at_most
+    if n is None:
+        raise OptionError(f"Random points without samples need a number of points, got {value!r}.")
+    n = n if at_most is None else min(n, at_most)
+    columns = [
+        rng.uniform(first, second, n) if shape == "flat" else rng.normal(first, second, n)
+        for shape, first, second in priors
+    ]
+    return np.stack(columns, axis=1)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -58,9 +57,16 @@ class Sample:
     """Keywords of ``train`` and the arrays they take, by methods."""
 
     if TYPE_CHECKING:  # what the named tuple beside it provides
+        _fields: ClassVar[Any]
 
         def __new__(cls, *values: object) -> Self: ...  # noqa: D102
         def _asdict(self) -> dict[str, object]: ...
+
+    @classmethod
+    def of_columns(cls, columns: Columns, n_eff: float | FloatArray) -> Self:
+        """Make it from the columns that have its names, or these with a zero behind."""
+        arrays = (columns.get(name, columns.get(f"{name}0")) for name in cls._fields[:-1])
+        return cls.of((*arrays, n_eff), columns["w"])
 
     @classmethod
     def of(cls, values: Iterable[object], w: FloatArray) -> Self:
@@ -102,8 +108,13 @@ class Sample:
                 f"weights were not known at its points. Set up morphing, or take a method without "
                 f"scores."
             )
-        if keywords.get("theta") == "theta0":
-            _check_reference(arrays["theta1"])
+        if keywords.get("theta") == "theta0" and np.any(arrays["theta1"] != arrays["theta1"][:1]):
+            raise OptionError(
+                "An estimator of one parameter point learns the ratio to one reference, but theta1 "
+                "has several values. Draw the sample with one theta1, or with "
+                "sample_train_more_ratios for the DoubleParameterizedRatioEstimator; or give train "
+                "the arrays one by one."
+            )
         return {keyword: arrays[name] for keyword, name in keywords.items() if name in arrays}
 
     def save(
@@ -178,15 +189,6 @@ class Sample:
         )
 
 
-def _check_reference(theta1: FloatArray) -> None:
-    if np.any(theta1 != theta1[:1]):
-        raise OptionError(
-            "An estimator of one parameter point learns the ratio to one reference, but theta1 has "
-            "several values. Draw the sample with one theta1, or with sample_train_more_ratios for "
-            "the DoubleParameterizedRatioEstimator; or give train the arrays one by one."
-        )
-
-
 class _Plain(NamedTuple):
     x: FloatArray
     theta: FloatArray
@@ -250,90 +252,36 @@ class MoreRatiosSample(Sample, _MoreRatios):
     _training: ClassVar = {_RATIO_METHODS: {name: name for name in _MoreRatios._fields[:-1]}}
 
 
-def given(values: FloatArray | None) -> FloatArray:
-    """An array that must be there.
-
-    Raises:
-        OptionError: If it is missing.
-    """
-    if values is None:
-        raise OptionError("This sample lacks an array that the function returns.")
-    return values
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Columns:
-    """Arrays of a sample, one row a sample; what a function does not return is None.
-
-    Args:
-        x: Observables.
-        theta0: Points that were drawn from, or of the numerator.
-        theta1: Points of the denominator.
-        y: 0 where the event was drawn from theta0, 1 where from theta1.
-        r_xz: Joint likelihood ratios.
-        t_xz0: Joint scores at theta0.
-        t_xz1: Joint scores at theta1.
-        n_effective: Effective number of samples at the point that was drawn from.
-        w: Signs of the weights.
-    """
-
-    x: FloatArray
-    theta0: FloatArray
-    n_effective: FloatArray
-    w: FloatArray
-    theta1: FloatArray | None = None
-    y: FloatArray | None = None
-    r_xz: FloatArray | None = None
-    t_xz0: FloatArray | None = None
-    t_xz1: FloatArray | None = None
-
-    @property
-    def n_eff(self) -> float:
-        """Smallest effective number of samples."""
-        return float(self.n_effective.min())
+Columns = dict[str, FloatArray]
+"""Arrays of a sample by name, one row a sample: x, theta0 (points that were drawn from, or of the
+numerator), n_effective, w, and of theta1, y, r_xz, t_xz0 and t_xz1 those that are known."""
 
 
 def join_columns(
     pieces: Sequence[Columns], dtype: type[np.floating], rng: np.random.Generator | None
 ) -> Columns:
-    """Join pieces of a sample and shuffle them.
+    """Join pieces of a sample, those arrays that all of them have, and shuffle them.
 
     Args:
         pieces: The pieces.
         dtype: Type of the arrays.
         rng: Source of randomness; None: not shuffled.
 
-    Returns:
-        The joined columns.
-
     Raises:
         DataError: If a number is too large for the type.
     """
-    n_samples = sum(len(piece.x) for piece in pieces)
+    n_samples = sum(len(piece["x"]) for piece in pieces)
     order = slice(None) if rng is None else rng.permutation(n_samples)
-
-    def join(parts: Sequence[FloatArray]) -> FloatArray:
+    joined: Columns = {}
+    for name in pieces[0]:
+        parts = [piece[name] for piece in pieces if name in piece]
+        if len(parts) < len(pieces):
+            continue
         with np.errstate(over="ignore"):  # refused below
-            joined: FloatArray = np.concatenate(parts, dtype=dtype, casting="same_kind")[order]
-        if not np.isfinite(joined).all():
+            joined[name] = np.concatenate(parts, dtype=dtype, casting="same_kind")[order]
+        if not np.isfinite(joined[name]).all():
             raise DataError(
                 "Observables, ratios or scores of the sample are too large for float32. Draw it "
                 "with double_precision=True."
             )
-        return joined
-
-    def join_given(parts: Sequence[FloatArray | None]) -> FloatArray | None:
-        given = [part for part in parts if part is not None]
-        return join(given) if len(given) == len(parts) else None
-
-    return Columns(
-        x=join([piece.x for piece in pieces]),
-        theta0=join([piece.theta0 for piece in pieces]),
-        n_effective=join([piece.n_effective for piece in pieces]),
-        w=join([piece.w for piece in pieces]),
-        theta1=join_given([piece.theta1 for piece in pieces]),
-        y=join_given([piece.y for piece in pieces]),
-        r_xz=join_given([piece.r_xz for piece in pieces]),
-        t_xz0=join_given([piece.t_xz0 for piece in pieces]),
-        t_xz1=join_given([piece.t_xz1 for piece in pieces]),
-    )
+    return joined

@@ -3,32 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from madminer.checks import random_generator
+from madminer import checks
+from madminer.analysis import DataAnalyzer
+from madminer.analysis.partitions import (
+    closest_benchmarks,
+    closest_factors,
+    partition_range,
+    share_factors,
+)
+from madminer.errors import OptionError
 from madminer.options import takes
-from madminer.sampling.messages import report_draws, report_extraction, report_few_weighted
+from madminer.sampling.augment import DrawnSample, draw_sample, ratio_columns, sample_columns
+from madminer.sampling.messages import (
+    report_contents,
+    report_draws,
+    report_extraction,
+    report_few_weighted,
+    report_negative_weights,
+    report_reliability,
+)
 from madminer.sampling.options import SamplingKeywords, SamplingOptions, check_bootstrap
-from madminer.sampling.parameters import NuSpecification, ThetaSpecification, resolve_points
+from madminer.sampling.parameters import NuSpecification, Points, ThetaSpecification, resolve_points
 from madminer.sampling.results import (
+    Columns,
     LocalSample,
     MoreRatiosSample,
     PlainSample,
     RatioSample,
     Sample,
-    given,
+    join_columns,
 )
-from madminer.sampling.sampler import Sampler
+from madminer.sampling.table import WeightTable, read_table, stratified
 from madminer.sampling.weighted import WeightedSample, weighted_sample
-from madminer.typing import FloatArray, Seed
+from madminer.typing import BoolArray, EventSource, FloatArray, Seed
 
 AnySample = TypeVar("AnySample", bound=Sample)
 
+_MOST_SAMPLES = 1_000_000_000  # all in memory
 
-class SampleAugmenter(Sampler):
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """The weights last read: of which partition, bootstrap and groups of events."""
+
+    source: tuple[int, int, int | None]
+    groups: BoolArray
+    table: WeightTable
+
+
+class SampleAugmenter(DataAnalyzer):
     r"""Draws unweighted samples at any parameter points and augments them with the gold.
 
     Events are drawn with replacement, with probability proportional to the absolute value of
@@ -69,6 +98,26 @@ class SampleAugmenter(Sampler):
         "cross_sections",
     )
 
+    def __init__(
+        self,
+        filename: EventSource,
+        disable_morphing: bool = False,
+        include_nuisance_parameters: bool = True,
+        *,
+        debug: bool = False,  # noqa: ARG002
+        memory_limit: float = 4e9,
+    ) -> None:
+        if not checks.real(memory_limit, "memory_limit") > 0.0:
+            raise OptionError(f"memory_limit must be a positive number of bytes: {memory_limit!r}.")
+        self.memory_limit = memory_limit
+        super().__init__(filename, disable_morphing, include_nuisance_parameters)
+        report_contents(self)
+        self._kept: _Kept | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the weights that are kept: other processes read them again."""
+        return {**self.__dict__, "_kept": None}
+
     @takes(SamplingOptions, without=("nuisance_score",))
     def sample_train_plain(
         self,
@@ -99,10 +148,7 @@ class SampleAugmenter(Sampler):
         chosen = SamplingOptions(**options)
         what = "evaluation sample" if chosen.partition == "test" else "plain training sample"
         report_extraction(f"Extracting {what}. Sampling according to %s", theta)
-        columns = self._single_columns(theta, nu, n_samples, chosen, with_score=False)
-        report_draws(columns, chosen)
-        sample = PlainSample.of((columns.x, columns.theta0, columns.n_eff), columns.w)
-        return self._save(sample, chosen)
+        return self._single(PlainSample, theta, nu, n_samples, chosen)
 
     @takes(SamplingOptions, after={"log_message": "n_processes"})
     def sample_train_local(
@@ -139,7 +185,7 @@ class SampleAugmenter(Sampler):
                 theta,
             )
         chosen = SamplingOptions(**options)
-        return self._local_sample(theta, n_samples, nu, chosen, log_message=log_message)
+        return self._single(LocalSample, theta, nu, n_samples, chosen, log_message=log_message)
 
     @takes(SamplingOptions)
     def sample_train_density(
@@ -166,7 +212,7 @@ class SampleAugmenter(Sampler):
             "according to %s",
             theta,
         )
-        return self._local_sample(theta, n_samples, nu, SamplingOptions(**options))
+        return self._single(LocalSample, theta, nu, n_samples, SamplingOptions(**options))
 
     @takes(SamplingOptions, after={"return_individual_n_effective": "n_processes"})
     def sample_train_ratio(
@@ -206,15 +252,14 @@ class SampleAugmenter(Sampler):
             DataError: If a drawn event has no joint ratio or score.
         """
         chosen = SamplingOptions(**options)
-        columns = self._ratio_columns(
-            [theta0, theta1], [nu0, nu1], n_samples, chosen, with_score1=False
+        return self._ratio(
+            RatioSample,
+            [theta0, theta1],
+            [nu0, nu1],
+            n_samples,
+            chosen,
+            individual_n_eff=return_individual_n_effective,
         )
-        n_eff = columns.n_effective if return_individual_n_effective else columns.n_eff
-        pairs = given(columns.theta1), given(columns.y), given(columns.r_xz)
-        sample = RatioSample.of(
-            (columns.x, columns.theta0, *pairs, columns.t_xz0, n_eff), columns.w
-        )
-        return self._save(sample, chosen)
 
     @takes(SamplingOptions, after={"additional_thetas": "filename"})
     def sample_train_more_ratios(
@@ -250,13 +295,7 @@ class SampleAugmenter(Sampler):
         """
         chosen = SamplingOptions(**options)
         thetas = [theta0, theta1, *(additional_thetas or [])]
-        columns = self._ratio_columns(thetas, [nu0, nu1], n_samples, chosen, with_score1=True)
-        pairs = given(columns.theta1), given(columns.y), given(columns.r_xz)
-        scores = columns.t_xz0, columns.t_xz1
-        sample = MoreRatiosSample.of(
-            (columns.x, columns.theta0, *pairs, *scores, columns.n_eff), columns.w
-        )
-        return self._save(sample, chosen)
+        return self._ratio(MoreRatiosSample, thetas, [nu0, nu1], n_samples, chosen)
 
     @takes(SamplingOptions, without=("nuisance_score",), defaults={"partition": "test"})
     def sample_test(
@@ -350,29 +389,94 @@ class SampleAugmenter(Sampler):
         Raises:
             OptionError: If a specification is not understood.
         """
-        points = resolve_points(theta, nu, None, self.setup, random_generator(seed))
-        xsecs, uncertainties = self._xsecs_at(points, self._group_factors(None))
+        points = resolve_points(theta, nu, None, self.setup, checks.random_generator(seed))
+        factors, rows = self._group_factors(None), partition_range(self.n_samples, "all")
+        xsecs, uncertainties = self._xsecs_at(points, factors, rows)
         columns = [points.positions] if nu is None else [points.positions, points.nus]
         return np.hstack(columns), xsecs, uncertainties
 
-    def _local_sample(
+    def _single(
         self,
+        kind: type[AnySample],
         theta: ThetaSpecification,
-        n_samples: int,
         nu: NuSpecification | None,
+        n_samples: int,
         options: SamplingOptions,
         *,
         log_message: bool = True,
-    ) -> LocalSample:
-        columns = self._single_columns(theta, nu, n_samples, options, with_score=True)
-        report_draws(columns, options, log_message=log_message)
-        sample = LocalSample.of(
-            (columns.x, columns.theta0, given(columns.t_xz0), columns.n_eff), columns.w
-        )
-        return self._save(sample, options)
+    ) -> AnySample:
+        """A sample of one kind of points, with their score where it has one."""
+        n_samples = checks.whole(n_samples, "n_samples", 1, _MOST_SAMPLES)
+        rng = checks.random_generator(options.seed)
+        by_nu = self._wants_nuisance_score(options.nuisance_score)
+        points = resolve_points(theta, nu, n_samples, self.setup, rng)
+        with_score = kind is LocalSample
+        if with_score:
+            _ = points.gradients  # refused before anything is drawn
+        sample = self._draw(points, len(points), points.n_per_point, options, rng)
+        x = self.event_file.rows(sample.rows)
+        columns = sample_columns(sample, x, points, with_score=with_score, by_nu=by_nu)
+        joined = join_columns([columns], options.dtype, None)
+        return self._finished(kind, joined, options, log_message=log_message)
 
-    def _save(self, sample: AnySample, options: SamplingOptions) -> AnySample:
-        """Save a sample if a folder and a file name are given, and hand it out."""
+    def _ratio(
+        self,
+        kind: type[AnySample],
+        thetas: Sequence[ThetaSpecification],
+        nus: Sequence[NuSpecification | None],
+        n_samples: int,
+        options: SamplingOptions,
+        *,
+        individual_n_eff: bool = False,
+    ) -> AnySample:
+        """A sample from the first (y = 0) and second (y = 1) of the specified points.
+
+        The further ones take the place of the point that was not drawn from, with its nuisance
+        parameters.
+        """
+        n_half = checks.whole(n_samples, "n_samples", 2, _MOST_SAMPLES) // 2
+        rng = checks.random_generator(options.seed)
+        report_extraction(
+            "Extracting training sample for ratio-based methods. Numerator hypothesis: %s, "
+            "denominator hypothesis: %s",
+            *thetas[:2],
+        )
+        by_nu = self._wants_nuisance_score(options.nuisance_score)
+        halves: list[tuple[DrawnSample, list[tuple[Points, Points]]]] = []
+        for y in (0, 1):
+            points = [
+                resolve_points(theta, nu, n_half, self.setup, rng)
+                for theta, nu in zip(thetas, [*nus, *[nus[1 - y]] * (len(thetas) - 2)], strict=True)
+            ]
+            n_sets = max(len(p) for p in points)
+            n_per_set = min(p.n_per_point for p in points)
+            drawn, others = points[y], [points[1 - y], *points[2:]]
+            sample = self._draw(drawn, n_sets, n_per_set, options, rng)
+            halves.append((sample, [(drawn, o) if y == 0 else (o, drawn) for o in others]))
+        rows = [sample.rows for sample, _ in halves]
+        x = np.split(self.event_file.rows(np.concatenate(rows)), [len(rows[0])])  # one pass
+        with_score1 = kind is MoreRatiosSample
+        pieces = [
+            ratio_columns(sample, x[y], *pair, y, with_score1=with_score1, by_nu=by_nu)
+            for y, (sample, pairs) in enumerate(halves)
+            for pair in pairs
+        ]
+        joined = join_columns(pieces, options.dtype, rng)
+        return self._finished(kind, joined, options, individual_n_eff=individual_n_eff)
+
+    def _finished(
+        self,
+        kind: type[AnySample],
+        columns: Columns,
+        options: SamplingOptions,
+        *,
+        log_message: bool = True,
+        individual_n_eff: bool = False,
+    ) -> AnySample:
+        """Report on a sample, save it if a folder and a file name are given, and hand it out."""
+        n_eff = float(columns["n_effective"].min())
+        report_draws(n_eff, columns["w"], options, log_message=log_message)
+        sample = kind.of_columns(columns, columns["n_effective"] if individual_n_eff else n_eff)
         if options.folder is not None and options.filename is not None:
             sample.save(
                 options.folder,
@@ -382,3 +486,59 @@ class SampleAugmenter(Sampler):
                 parameters=[*self.parameters, *self.nuisance_parameters],
             )
         return sample
+
+    def _draw(
+        self,
+        points: Points,
+        n_sets: int,
+        n_per_set: int,
+        options: SamplingOptions,
+        rng: np.random.Generator,
+    ) -> DrawnSample:
+        n_generated = self.n_events_generated_per_benchmark
+        if options.sample_only_from_closest_benchmark and self.event_file.has_sampling_benchmarks:
+            closest = closest_benchmarks(points.positions, self.setup.benchmark_thetas, n_generated)
+            factors = closest_factors(closest, self.n_benchmarks_phys)
+        else:
+            factors = np.tile(share_factors(n_generated), (len(points), 1))
+        groups = np.any(factors > 0.0, axis=0)
+        table = self._table(options, groups, in_classes=not points.is_nominal)
+        report_negative_weights(table, options.negative_weights)
+        sample = draw_sample(
+            table,
+            points,
+            factors,
+            np.repeat(np.arange(n_sets), n_per_set),
+            rng,
+            n_eff_forced=options.n_eff_forced,
+            drop_negative=options.negative_weights == "drop" and table.is_signed,
+        )
+        report_reliability(sample, points)
+        if not points.is_nominal or self._wants_nuisance_score(options.nuisance_score):
+            sample.response.report(self._reported)
+        return sample
+
+    def _table(
+        self, options: SamplingOptions, groups: BoolArray, *, in_classes: bool
+    ) -> WeightTable:
+        """Weights of some groups of events in a partition; those last asked for are kept."""
+        start, stop, _ = partition_range(
+            self.n_samples, options.partition, options.test_split, options.validation_split
+        )
+        kept, source = self._kept, (start, stop, options.bootstrap)
+        if kept is not None and kept.source == source:
+            groups = groups | kept.groups
+        if kept is None or kept.source != source or np.any(groups != kept.groups):
+            kept = _Kept(source, groups, read_table(self, *source, groups, self.memory_limit))
+        if in_classes and kept.table.bounds is None and not self.response.varying:
+            kept = replace(kept, table=stratified(kept.table))
+        self._kept = kept
+        return kept.table
+
+    def _wants_nuisance_score(self, nuisance_score: str | bool) -> bool:
+        if nuisance_score is True and self.n_nuisance_parameters == 0:
+            raise OptionError(
+                "nuisance_score=True needs nuisance parameters, but the file has none, or they "
+                "were left out with include_nuisance_parameters=False. Use 'auto' or False."
+            )
+        return nuisance_score is not False and self.n_nuisance_parameters > 0

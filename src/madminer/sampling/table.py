@@ -18,11 +18,15 @@ from functools import cached_property
 
 import numpy as np
 
+from madminer.analysis import DataAnalyzer
 from madminer.analysis.response import EventResponse, ResponseModel
-from madminer.analysis.sums import ResponseBatch
+from madminer.analysis.sums import NuisanceSums, ResponseBatch, accumulate_nuisance_sums
 from madminer.analysis.weights import ParameterPoints
+from madminer.blocks import row_blocks
 from madminer.errors import OutputError
-from madminer.typing import FloatArray, IntArray
+from madminer.progress import track
+from madminer.sampling.options import bootstrap_counts
+from madminer.typing import BoolArray, FloatArray, IntArray
 
 _LENGTH = 8  # events in a block
 _BLOCKS = 1 << 16  # blocks summed up at once
@@ -119,30 +123,10 @@ class RunningSums:
         return np.abs(values) if self.absolute else values
 
 
+_ROWS = 1_000_000  # whose weights are read at once
 _CHUNK = 1 << 16
 _MAPPED_LENGTH = 64  # events in a block of running sums, where weights do not fit into memory
 _QUANTILES = (0.5, 0.9, 0.99, 0.999)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ResponseBounds:
-    """Ranges of the responses of the events of each group.
-
-    Args:
-        low: Smallest linear coefficients, shape ``(n_groups, v)``.
-        high: Largest linear coefficients, shape ``(n_groups, v)``.
-        quadratic: Largest quadratic coefficients, shape ``(n_groups, v)``.
-    """
-
-    low: FloatArray
-    high: FloatArray
-    quadratic: FloatArray
-
-    def largest_logs(self, nus: FloatArray) -> FloatArray:
-        """Bounds of log f(nu): ``(n, v)`` to ``(n, n_groups)``."""
-        positive, negative = np.maximum(nus, 0.0), np.minimum(nus, 0.0)
-        logs: FloatArray = positive @ self.high.T + negative @ self.low.T
-        return logs + nus**2 @ self.quadratic.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +141,8 @@ class WeightTable:
         model: Response to nuisance parameters.
         parents: Group of the file, see `madminer.analysis.partitions`, that each group belongs to,
             shape ``(n_groups,)``; None: the same.
-        bounds: Ranges of the responses in each group, None where groups are not `stratified`.
+        bounds: Smallest linear, largest linear and largest quadratic coefficients of the responses
+            in each group, shape ``(3, n_groups, v)``; None where groups are not `stratified`.
         n_groups_of_file: Number of groups of the file; None: the same.
     """
 
@@ -166,7 +151,7 @@ class WeightTable:
     weights: FloatArray
     model: ResponseModel = field(default_factory=lambda: ResponseModel((), ()))
     parents: IntArray | None = None
-    bounds: ResponseBounds | None = None
+    bounds: FloatArray | None = None
     n_groups_of_file: int | None = None
 
     def __len__(self) -> int:
@@ -211,9 +196,8 @@ class WeightTable:
         return np.diff(self._running(absolute=False).before(self.edges), axis=0)
 
     def _running(self, *, absolute: bool) -> RunningSums:
-        if isinstance(self.weights, np.memmap):
-            return RunningSums(self.weights, absolute, _MAPPED_LENGTH)
-        return RunningSums(self.weights, absolute)
+        length = _MAPPED_LENGTH if isinstance(self.weights, np.memmap) else _LENGTH
+        return RunningSums(self.weights, absolute, length)
 
     @cached_property
     def file_sums(self) -> FloatArray:
@@ -230,14 +214,7 @@ class WeightTable:
         return self.n_groups if self.n_groups_of_file is None else self.n_groups_of_file
 
     def spread(self, factors: FloatArray) -> FloatArray:
-        """Factors of the groups of the file as factors of the groups of this table.
-
-        Args:
-            factors: Factors, shape ``(n, n_physical + 1)``.
-
-        Returns:
-            Factors, shape ``(n, n_groups)``.
-        """
+        """Factors of the groups of the file as factors of the groups of this table."""
         return factors if self.parents is None else factors[:, self.parents]
 
     def batches(self) -> Iterator[ResponseBatch]:
@@ -250,20 +227,74 @@ class WeightTable:
         """Factors f(nu) of all events at one point, shape ``(n_events,)``."""
         return np.concatenate([response.factors(point)[0] for response, _ in self.batches()])
 
-    def factor_bounds(self, nus: FloatArray) -> FloatArray:
-        """Factors that no event of a group exceeds, shape ``(n_points, n_groups)``.
+    def log_factor_bounds(self, nus: FloatArray) -> FloatArray:
+        """Values that log f(nu) of no event of a group exceeds, shape ``(n_points, n_groups)``.
 
         The response must not depend on theta, and the groups must be `stratified`.
         """
         if self.bounds is None:
             raise RuntimeError("The groups of this table have no bounds.")
-        bounds: FloatArray = np.exp(self.bounds.largest_logs(nus))
-        return bounds
+        low, high, quadratic = self.bounds
+        linear: FloatArray = np.maximum(nus, 0.0) @ high.T + np.minimum(nus, 0.0) @ low.T
+        linear += nus**2 @ quadratic.T
+        return linear
 
-    def file_batches(self) -> Iterator[ResponseBatch]:
-        """Successive events and their groups of the file."""
-        for response, groups in self.batches():
-            yield response, groups if self.parents is None else self.parents[groups]
+    def nuisance_sums(self, points: ParameterPoints, *, with_slopes: bool) -> NuisanceSums:
+        """Sums over the groups of the file at points with different sums, in one pass."""
+        groups = self.batches()
+        if self.parents is not None:
+            parents = self.parents
+            groups = ((response, parents[own]) for response, own in groups)
+        return accumulate_nuisance_sums(
+            groups, self.model, points, self.n_file_groups, with_slopes=with_slopes
+        )
+
+
+def read_table(
+    analyzer: DataAnalyzer,
+    start: int,
+    stop: int,
+    bootstrap: int | None,
+    wanted: BoolArray,
+    memory_limit: float,
+) -> WeightTable:
+    """Read weights of groups of events; the file is read from its beginning to its end, once.
+
+    Args:
+        analyzer: The file.
+        start: First row.
+        stop: Row behind the last.
+        bootstrap: Number of a bootstrap; None for the file itself.
+        wanted: Which groups are wanted, shape ``(n_groups,)``.
+        memory_limit: Bytes beyond which the weights are mapped to a file.
+    """
+
+    def groups_and_times(block: slice) -> tuple[IntArray, IntArray]:
+        """Group of each event, and how often it is in the bootstrap."""
+        times = bootstrap_counts(bootstrap, np.arange(block.start, block.stop))
+        return analyzer._groups(block.start, block.stop), times
+
+    def numbers(block: slice) -> IntArray:
+        groups, times = groups_and_times(block)
+        return np.bincount(groups[times > 0], minlength=len(wanted)) * wanted
+
+    blocks = [slice(start + b.start, start + b.stop) for b in row_blocks(stop - start, _ROWS)]
+    counts = [numbers(block) for block in blocks]
+    edges = np.append(0, np.cumsum(np.sum(counts, axis=0)))
+    firsts = edges[:-1] + np.cumsum(counts, axis=0) - counts
+    positions = np.empty(edges[-1], dtype=np.int64)
+    weights = empty_weights((len(positions), analyzer.n_benchmarks), memory_limit)
+    for block, first, count in zip(track(blocks, "Reading weights"), firsts, counts, strict=True):
+        read = analyzer.event_file.read_weights(block.start, block.stop)
+        groups, times = groups_and_times(block)
+        for group in np.flatnonzero(count):
+            mine = np.flatnonzero((groups == group) & (times > 0))
+            at = slice(first[group], first[group] + len(mine))
+            positions[at] = block.start + mine
+            np.take(read[:, : analyzer.n_benchmarks], mine, axis=0, out=weights[at], mode="clip")
+            if bootstrap is not None:
+                weights[at] *= times[mine, np.newaxis]
+    return WeightTable(rows=positions, edges=edges, weights=weights, model=analyzer.response)
 
 
 def stratified(table: WeightTable) -> WeightTable:
@@ -275,9 +306,9 @@ def stratified(table: WeightTable) -> WeightTable:
         table: Table whose groups are those of the file.
 
     Returns:
-        The table in another order, with the ranges of the responses.
+        The table in another order, with bounds of the responses.
     """
-    spread = np.concatenate([_deviation(batch) for batch in table.batches()])
+    spread = np.concatenate([_deviation(response) for response, _ in table.batches()])
     orders, parents, sizes = [], [], []
     for group in range(table.n_groups):
         events = np.arange(table.edges[group], table.edges[group + 1])
@@ -338,21 +369,19 @@ def empty_weights(shape: tuple[int, ...], memory_limit: float) -> FloatArray:
         ) from error
 
 
-def _deviation(batch: ResponseBatch) -> FloatArray:
+def _deviation(response: EventResponse) -> FloatArray:
     """How much the responses of events differ from none, shape ``(n,)``."""
-    response, _ = batch
     deviation: FloatArray = (np.abs(response.a) + np.abs(response.b)).max(axis=1, initial=0.0)
     return np.round(deviation, 12)  # rounding must not divide equal responses
 
 
-def _bounds(table: WeightTable) -> ResponseBounds:
-    shape = (table.n_groups, len(table.model.columns))
-    low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
-    quadratic = high.copy()
+def _bounds(table: WeightTable) -> FloatArray:
+    bounds = np.full((3, table.n_groups, len(table.model.columns)), -np.inf)
+    bounds[0] = np.inf
     for response, groups in table.batches():
         for group in np.unique(groups):
             a, b = response.a[groups == group], response.b[groups == group]
-            low[group] = np.minimum(low[group], a.min(axis=0))
-            high[group] = np.maximum(high[group], a.max(axis=0))
-            quadratic[group] = np.maximum(quadratic[group], b.max(axis=0))
-    return ResponseBounds(low, high, quadratic)
+            bounds[0, group] = np.minimum(bounds[0, group], a.min(axis=0))
+            bounds[1, group] = np.maximum(bounds[1, group], a.max(axis=0))
+            bounds[2, group] = np.maximum(bounds[2, group], b.max(axis=0))
+    return bounds

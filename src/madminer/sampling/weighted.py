@@ -22,7 +22,7 @@ from madminer.analysis.response import (
 from madminer.analysis.weights import parameter_points
 from madminer.errors import DataError, NegativeWeightError, OptionError
 from madminer.sampling.augment import joint_score
-from madminer.sampling.bootstrap import bootstrap_counts
+from madminer.sampling.options import bootstrap_counts
 from madminer.sampling.parameters import ThetaSpecification, specification
 from madminer.sampling.results import arrays_table
 from madminer.text import Table, tables_html

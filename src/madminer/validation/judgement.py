@@ -17,7 +17,7 @@ error every network would fail with few.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -241,3 +241,102 @@ def residual_check(
     )
     worst = owners[names.index(check.quantity.removeprefix("residual of "))]
     return replace(check, graph=graphs[worst])
+
+
+def beyond_polynomial(
+    network: FloatArray, polynomial: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """What a network guarantees beyond what a polynomial does.
+
+    Args:
+        network: What each event adds to the guaranteed bound, shape ``(n, m)``.
+        polynomial: The same of a fitted polynomial.
+        weights: Shape ``(n,)``.
+
+    Returns:
+        Differences, their errors, a natural unit of both, and what the polynomial finds, shape
+        ``(m,)`` each.
+    """
+    found, _ = mean_and_error(polynomial, weights)
+    polynomial = np.where(found > 0.0, polynomial, 0.0)  # a constant is a polynomial, too
+    differences, errors = mean_and_error(network - polynomial, weights)
+    unit = np.where(found > 0.0, found, np.maximum(*mean_and_error(network, weights)))
+    return differences, errors, unit, found
+
+
+def overtraining_check(
+    requirement: Requirement,
+    labels: Sequence[str],
+    test: tuple[FloatArray, FloatArray],
+    train: tuple[FloatArray, FloatArray],
+    unit: FloatArray,
+) -> ValidationCheck:
+    """Compare mean squared errors of test and of training events.
+
+    What is guaranteed is what the joint quantities tell less this error; the former is the same in
+    both parts, and its fluctuations would only add to those of the difference.
+
+    Args:
+        requirement: What is required.
+        labels: Names of the m differences.
+        test: Squared errors of test events, shape ``(n, m)``, and their weights.
+        train: The same of training events.
+        unit: What the differences are divided by, shape ``(m,)``.
+    """
+    (test_mean, test_error), (train_mean, train_error) = (
+        mean_and_error(*test),
+        mean_and_error(*train),
+    )
+    errors = np.hypot(test_error, train_error) / unit
+    return judge(requirement, labels, (test_mean - train_mean) / unit, errors)
+
+
+# A polynomial of second degree in the observables: what can be learned without training. Its
+# coefficients are those of weighted least squares, known in closed form; a network that finds less
+# than this has not learned.
+
+_SCALE = 3.0  # observables are bounded to some standard deviations, so that tails do no harm
+_RIDGE = 1e-6
+
+FitData = tuple[FloatArray, FloatArray, FloatArray]
+"""Observables ``(n, n_observables)``, targets ``(n, m)`` and weights ``(n,)`` of events."""
+
+
+def fit_polynomial(
+    x: FloatArray, target: FloatArray, weights: FloatArray
+) -> Callable[[FloatArray], FloatArray]:
+    """Fit a polynomial of second degree in bounded observables by weighted least squares.
+
+    Returns:
+        The polynomial, from observables ``(n, n_observables)`` to values ``(n, m)``.
+    """
+    w = np.abs(weights) / np.abs(weights).sum()
+    mean = w @ x
+    std = np.sqrt(w @ (x - mean) ** 2)
+    std = np.where(std > 0.0, std, 1.0)
+    terms = _terms((x - mean) / std)
+    weighted = terms * (weights / np.abs(weights).sum())[:, np.newaxis]
+    gram = terms.T @ weighted + _RIDGE * np.eye(terms.shape[1])
+    coefficients = np.linalg.solve(gram, weighted.T @ target)
+    return lambda x: _terms((x - mean) / std) @ coefficients
+
+
+def polynomial_predictions(events: FitData, others: FitData | None) -> FloatArray:
+    """Targets of events as a polynomial fitted to others predicts them, shape ``(n, m)``.
+
+    Without others each half of the events is predicted by a fit to the other half.
+    """
+    if others is not None:
+        return fit_polynomial(*others)(events[0])
+    predicted = np.empty_like(events[1])
+    for fold in (0, 1):
+        here, there = slice(fold, None, 2), slice(1 - fold, None, 2)
+        predicted[here] = fit_polynomial(*(part[there] for part in events))(events[0][here])
+    return predicted
+
+
+def _terms(z: FloatArray) -> FloatArray:
+    """1, z and all products of two, of standardised observables."""
+    bounded = _SCALE * np.tanh(z / _SCALE)
+    rows, columns = np.triu_indices(z.shape[1])
+    return np.hstack([np.ones((len(z), 1)), bounded, bounded[:, rows] * bounded[:, columns]])

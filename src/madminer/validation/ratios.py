@@ -41,14 +41,17 @@ from madminer.ml import ParameterizedRatioEstimator
 from madminer.typing import FloatArray
 from madminer.validation.judgement import (
     N_BINS,
+    FitData,
     Requirement,
+    beyond_polynomial,
     judge,
     mean_and_error,
     means_in_bins,
+    overtraining_check,
+    polynomial_predictions,
     quantile_bins,
     residual_check,
 )
-from madminer.validation.polynomials import Polynomial
 
 MEAN = Requirement(
     "mean ratio",
@@ -259,18 +262,6 @@ def _closure(test: RatioEvidence) -> ValidationCheck:
     return residual_check(CLOSURE, test.x, residuals, test.weights, test.observables, labels)
 
 
-def _power_terms(test: RatioEvidence) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Claimed and guaranteed power, error of their difference and of the latter, shape ``(k,)``."""
-    claimed, _ = mean_and_error(-2.0 * test.log_r.T, test.weights)
-    quotient = (test.joint * np.exp(-test.log_r)).T
-    mean, _ = mean_and_error(quotient, test.weights)
-    mean = np.maximum(mean, 1e-300)
-    excess_terms = 2.0 * (quotient / mean - _own_norm(test))
-    _, error = mean_and_error(excess_terms, test.weights)
-    _, bound_error = mean_and_error(-2.0 * test.log_r.T - excess_terms, test.weights)
-    return claimed, claimed - 2.0 * np.log(mean), error, bound_error
-
-
 def _own_norm(test: RatioEvidence) -> FloatArray:
     """What each event adds to the mean of the joint ratios, shape ``(n, k)``.
 
@@ -284,29 +275,25 @@ def _own_norm(test: RatioEvidence) -> FloatArray:
 
 
 def _power(test: RatioEvidence) -> ValidationCheck:
-    claimed, guaranteed, error, bound_error = _power_terms(test)
-    unit = np.maximum(np.abs(claimed), 1e-300)
-    truth, truth_error = _truth_power(test)
-    positions = np.arange(len(unit), dtype=np.float64)
-    graph = Graph(
-        "",
-        "expected -2 log r of an event",
-        (
-            Series("claimed", positions, claimed, np.zeros(len(unit))),
-            Series("guaranteed", positions, guaranteed, bound_error),
-            Series("truth (joint ratios)", positions, truth, truth_error),
-        ),
-        None,
-        tuple(test.points),
+    claimed, _ = mean_and_error(-2.0 * test.log_r.T, test.weights)
+    quotient = (test.joint * np.exp(-test.log_r)).T
+    mean, _ = mean_and_error(quotient, test.weights)
+    mean = np.maximum(mean, 1e-300)
+    guaranteed = claimed - 2.0 * np.log(mean)
+    excess_terms = 2.0 * (quotient / mean - _own_norm(test))
+    _, error = mean_and_error(excess_terms, test.weights)
+    _, bound_error = mean_and_error(-2.0 * test.log_r.T - excess_terms, test.weights)
+    truth, truth_error = mean_and_error(-2.0 * _safe_log(test.joint).T, test.weights)
+    positions = np.arange(len(claimed), dtype=np.float64)
+    series = (
+        Series("claimed", positions, claimed, np.zeros(len(claimed))),
+        Series("guaranteed", positions, guaranteed, bound_error),
+        Series("truth (joint ratios)", positions, truth, truth_error),
     )
+    graph = Graph("", "expected -2 log r of an event", series, None, tuple(test.points))
+    unit = np.maximum(np.abs(claimed), 1e-300)
     labels = [f"excess over the guaranteed power at {point}, share" for point in test.points]
     return judge(POWER, labels, (claimed - guaranteed) / unit, error / unit, graph=graph)
-
-
-def _truth_power(test: RatioEvidence) -> tuple[FloatArray, FloatArray]:
-    """Power of the joint ratios, infinite where one is not positive, shape ``(k,)``."""
-    positive = np.where(test.joint > 0.0, test.joint, np.nan)
-    return mean_and_error(-2.0 * np.log(positive).T, test.weights)
 
 
 def _truth(test: RatioEvidence) -> ValidationCheck:
@@ -334,12 +321,8 @@ def _safe_log(ratios: FloatArray) -> FloatArray:
 def _learned(test: RatioEvidence, train: RatioEvidence | None) -> ValidationCheck:
     """Bound on what tells the hypotheses apart, less that of a polynomial, in units of it."""
     network = _bound_terms(expit(test.log_r).T - 0.5, test.joint.T)
-    simple = _bound_terms(_polynomial(test, train), test.joint.T)
-    found, _ = mean_and_error(simple, test.weights)
-    simple = np.where(found > 0.0, simple, 0.0)  # r = 1 is a polynomial, too
-    differences, errors = mean_and_error(network - simple, test.weights)
-    guaranteed, noise = mean_and_error(network, test.weights)
-    unit = np.where(found > 0.0, found, np.maximum(guaranteed, noise))
+    polynomial = _bound_terms(_polynomial(test, train), test.joint.T)
+    differences, errors, unit, _ = beyond_polynomial(network, polynomial, test.weights)
     labels = [f"separation at {point} beyond a polynomial, share" for point in test.points]
     return judge(LEARNED, labels, differences / unit, errors / unit)
 
@@ -347,13 +330,13 @@ def _learned(test: RatioEvidence, train: RatioEvidence | None) -> ValidationChec
 def _polynomial(test: RatioEvidence, train: RatioEvidence | None) -> FloatArray:
     """Fits of s - 1/2 to training events, or to each half of the events for the other one."""
 
-    def data(part: RatioEvidence, i: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def data(part: RatioEvidence, i: int) -> FitData:
         r = part.joint[i]
         total = np.where(r == -1.0, 1.0, 1.0 + r)  # of signed weights
         return part.x, (0.5 * (r - 1.0) / total)[:, np.newaxis], 0.5 * part.weights * total
 
     columns = [
-        Polynomial.fit_predict(*data(test, i), None if train is None else data(train, i))
+        polynomial_predictions(data(test, i), None if train is None else data(train, i))
         for i in range(len(test.points))
     ]
     return np.clip(np.hstack(columns), -0.5, 0.5)
@@ -366,20 +349,12 @@ def _bound_terms(estimated: FloatArray, joint: FloatArray) -> FloatArray:
 
 
 def _overtraining(test: RatioEvidence, train: RatioEvidence) -> ValidationCheck:
-    """Mean squared error of s on test less that on training events, in units of the separation.
-
-    The guaranteed separation is that of the joint ratios less this error; the former is the same in
-    both parts, and its fluctuations would only add to those of the difference.
-    """
-    (test_mean, test_error), (train_mean, train_error) = (
-        mean_and_error(_squared_errors(part), part.weights) for part in (test, train)
-    )
     terms = _bound_terms(expit(test.log_r).T - 0.5, test.joint.T)
     guaranteed, noise = mean_and_error(terms, test.weights)
     unit = np.maximum(np.maximum(np.abs(guaranteed), noise), 1e-300)
     labels = [f"training less test separation at {point}, share" for point in test.points]
-    errors = np.hypot(test_error, train_error) / unit
-    return judge(OVERTRAINING, labels, (test_mean - train_mean) / unit, errors)
+    of_test, of_train = ((_squared_errors(part), part.weights) for part in (test, train))
+    return overtraining_check(OVERTRAINING, labels, of_test, of_train, unit)
 
 
 def _squared_errors(evidence: RatioEvidence) -> FloatArray:

@@ -25,13 +25,15 @@ from madminer.typing import BoolArray, FloatArray
 from madminer.validation.judgement import (
     N_BINS,
     Requirement,
+    beyond_polynomial,
     judge,
     mean_and_error,
     means_in_bins,
+    overtraining_check,
+    polynomial_predictions,
     quantile_bins,
     residual_check,
 )
-from madminer.validation.polynomials import Polynomial
 
 MEAN = Requirement(
     "mean score",
@@ -271,18 +273,15 @@ def _learned(
 ) -> ValidationCheck:
     """Guaranteed information of the network less that of a polynomial, in units of the latter."""
     others = None if train is None else (train.x, train.joint, train.weights)
-    fitted = Polynomial.fit_predict(test.x, test.joint, test.weights, others)
-    simple = _bound_terms(fitted, test.joint)
-    found, _ = mean_and_error(simple, test.weights)
-    simple = np.where(found > 0.0, simple, 0.0)  # a constant zero is a polynomial, too
+    fitted = polynomial_predictions((test.x, test.joint, test.weights), others)
     network = _bound_terms(test.estimated, test.joint)
-    guaranteed, noise = mean_and_error(network, test.weights)
-    differences, errors = mean_and_error(network - simple, test.weights)
-    unit = np.where(found > 0.0, found, np.maximum(guaranteed, noise))
+    polynomial = _bound_terms(fitted, test.joint)
+    differences, errors, unit, found = beyond_polynomial(network, polynomial, test.weights)
     unit = np.where(unit > 0.0, unit, 1.0)  # of a network that tells nothing of a parameter
     labels = [f"information on {name} beyond a polynomial, share" for name in test.parameters]
     graph = _bounds(test, moments, np.maximum(found, 0.0))
     check = judge(LEARNED, labels, differences / unit, errors / unit, graph=graph)
+    guaranteed, noise = mean_and_error(network, test.weights)
     for name, value, error in zip(test.parameters, guaranteed, noise, strict=True):
         if check.passed and value <= 3.0 * error:
             return replace(
@@ -329,19 +328,13 @@ def _residuals(test: ScoreEvidence) -> ValidationCheck:
 
 
 def _overtraining(test: ScoreEvidence, train: ScoreEvidence) -> ValidationCheck:
-    """Mean squared error of test less that of training events, in units of the information.
-
-    The guaranteed information is E[t^2] less this error; E[t^2] is the same in both parts, and its
-    fluctuations would only add to those of the difference.
-    """
-    (test_mean, test_error), (train_mean, train_error) = (
-        mean_and_error((part.joint - part.estimated) ** 2, part.weights) for part in (test, train)
-    )
     guaranteed, noise = mean_and_error(_bound_terms(test.estimated, test.joint), test.weights)
     unit = np.maximum(np.maximum(np.abs(guaranteed), noise), test.sizes**2)
     labels = [f"training less test information on {name}, share" for name in test.parameters]
-    errors = np.hypot(test_error, train_error) / unit
-    return judge(OVERTRAINING, labels, (test_mean - train_mean) / unit, errors)
+    of_test, of_train = (
+        ((part.joint - part.estimated) ** 2, part.weights) for part in (test, train)
+    )
+    return overtraining_check(OVERTRAINING, labels, of_test, of_train, unit)
 
 
 def _shown(v: FloatArray) -> str:

@@ -14,14 +14,7 @@ from madminer.io.event_set import paths_and_factors
 from madminer.ml import Ensemble, Estimator
 from madminer.ml.validated import UndecidedValidation
 from madminer.typing import EventSource, FloatArray, StrPath, ThetaLike
-from madminer.validation.coverage import (
-    match_checks,
-    region_checks,
-    training_checks,
-    untested_checks,
-)
 from madminer.validation.events import ValidationEvents
-from madminer.validation.models import ValidatedModel
 from madminer.validation.ratios import (
     CLOSURE,
     CURVE,
@@ -33,6 +26,13 @@ from madminer.validation.ratios import (
 )
 from madminer.validation.result import Validation
 from madminer.validation.scores import ScoreEvidence, score_checks, spread_check
+from madminer.validation.validated_model import (
+    ValidatedModel,
+    match_checks,
+    region_checks,
+    training_checks,
+    untested_checks,
+)
 
 FEWEST_EFFECTIVE = 50.0
 """Effective number of test events below which no check that has a statistical error can fail: the
@@ -294,7 +294,7 @@ def _ratio_checks(
     test = _ratio_evidence(model, events)
     train = None
     if events.train is not None and events.train.r_xz is not None:
-        train = _ratio_evidence(model, replace(events.train))
+        train = _ratio_evidence(model, events.train)
     found = ratio_checks(test, train)
     if classifier:
         farthest = int(np.argmax(test.weights @ (test.joint.T - 1.0) ** 2))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from madminer import checks
-from madminer.errors import MadMinerError
+from madminer.errors import MadMinerError, OptionError
 from madminer.text import shortened
 
 Keys: TypeAlias = tuple[object, ...]
@@ -68,6 +68,9 @@ def keywords(function: Callable[..., object], without: Collection[str] = ()) -> 
 class Faults:
     """Faults as they are found.
 
+    Args:
+        raises: Whether a fault is an error at once, as of an analysis that was checked before.
+
     Attributes:
         found: The faults.
 
@@ -80,11 +83,14 @@ class Faults:
         name, known.")]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, raises: bool = False) -> None:
         self.found: list[Fault] = []
+        self._raises = raises
 
     def add(self, text: str, *keys: object) -> None:
         """Add a fault of the entry to which the keys lead."""
+        if self._raises:
+            raise OptionError(f"{'.'.join(map(str, keys))}: {text}")
         self.found.append((keys, text))
 
     def has_name(self, what: str, name: object, known: Iterable[str], *keys: object) -> bool:
@@ -155,6 +161,8 @@ class Faults:
         try:
             call()
         except (MadMinerError, TypeError, ValueError) as error:  # the last one of NumPy
+            if self._raises:
+                raise
             self.add(str(error), *keys, *_blamed(str(error), entries))
             return False
         return True

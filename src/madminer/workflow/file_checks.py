@@ -7,7 +7,7 @@ of stages can tell is left to these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from inspect import Parameter, signature
@@ -15,6 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import numpy as np
+
+from madminer.analysis.weights import ThetaTable
 from madminer.executors import collect_messages
 from madminer.fisherinformation.options import event_function
 from madminer.likelihood.histograms import HistBins, fixed_binning, numbers_of_bins
@@ -27,11 +30,16 @@ from madminer.ml.options import TrainingOptions
 from madminer.models import AnalysisSetup
 from madminer.sampling import SampleAugmenter
 from madminer.sampling.options import SamplingOptions
+from madminer.sampling.parameters import check_prior
 from madminer.sampling.results import LocalSample, PlainSample, RatioSample
-from madminer.workflow.event_checks import Check, check_events, check_setup, check_simulations
-from madminer.workflow.faults import Fault, Faults, keywords
-from madminer.workflow.point_checks import check_points, far_points
-from madminer.workflow.schema import Analysis, Estimator, Limits, Sample
+from madminer.workflow.declarations import (
+    Check,
+    check_events,
+    check_simulations,
+    declare_setup,
+)
+from madminer.workflow.faults import Fault, Faults, Keys, keywords
+from madminer.workflow.schema import Analysis, Estimator, Limits, Prior, Sample, Theta
 
 _COLUMNS: Final = {
     "local": LocalSample._fields,
@@ -59,7 +67,9 @@ def check_analysis(analysis: Analysis, root: Path) -> tuple[list[Fault], list[Fa
     """
     with collect_messages(), TemporaryDirectory() as folder:
         check = Check(analysis, root, Path(folder))
-        declared = check_setup(check)
+        declared = declare_setup(
+            analysis.setup, root, check.setup_file, analysis.seed, check.faults
+        )
         if declared is not None:
             check_simulations(check, declared)
         setup = check_events(check, declared)
@@ -68,17 +78,25 @@ def check_analysis(analysis: Analysis, root: Path) -> tuple[list[Fault], list[Fa
     faults = check.faults
     for name, sample in analysis.samples.items():
         _check_sample(sample, faults, "samples", name)
-    _check_names(analysis, faults)
+    validated = analysis.validation.estimators or ()
+    faults.has_names("estimator", validated, analysis.estimators, "validation", "estimators")
+    informed = () if analysis.information is None else analysis.information.estimators
+    faults.has_names("estimator", informed, analysis.estimators, "information", "estimators")
     for name, limits in analysis.limits.items():
         _check_limits(check, limits, "limits", name)
     _check_nuisances(analysis, faults)
     if setup is None:
         return faults.found, []
-    check_points(analysis, setup, faults)
-    _check_histograms(analysis, setup, faults)
+    for keys, theta, is_single in _thetas(analysis):
+        _check_theta(theta, setup, is_single, faults, *keys)
+    if analysis.information is not None:
+        bins = analysis.information.histograms
+        _check_observables(bins, setup, faults, "information", "histograms")
+    for name, limits in analysis.limits.items():
+        _check_axes(limits, setup, faults, "limits", name, "options")
     if faults.found:
         return faults.found, []
-    return [], [*far_points(analysis, setup), *_unused_systematics(analysis)]
+    return [], [*_far_points(analysis, setup), *_unused_systematics(analysis)]
 
 
 def _check_sample(sample: Sample, faults: Faults, *keys: object) -> None:
@@ -183,22 +201,14 @@ def _unused_systematics(analysis: Analysis) -> Iterator[Fault]:
             )
 
 
-def _check_names(analysis: Analysis, faults: Faults) -> None:
-    """Estimators that are named by other sections."""
-    known = analysis.estimators
-    validated = analysis.validation.estimators or ()
-    faults.has_names("estimator", validated, known, "validation", "estimators")
-    if analysis.information is not None:
-        used = analysis.information.estimators
-        faults.has_names("estimator", used, known, "information", "estimators")
-
-
 def _check_limits(check: Check, limits: Limits, *keys: object) -> None:
     faults, options = check.faults, limits.options
     if limits.observed is not None:
         faults.has_file(check.root / limits.observed, *keys, "observed")
-    if limits.estimator is not None:
-        _check_mode(check.analysis, limits, faults, *keys, "estimator")
+    known_estimators = check.analysis.estimators
+    name, place = limits.estimator, (*keys, "estimator")
+    if name is not None and faults.has_name("estimator", name, known_estimators, *place):
+        _check_mode(limits, known_estimators[name].type, faults, *place)
     place = (*keys, "options")
     known = keywords(LimitOptions)
     if not faults.has_options(options, known, *place, by_run=["model_file"]):
@@ -213,37 +223,25 @@ def _check_limits(check: Check, limits: Limits, *keys: object) -> None:
         faults.add("mode histo needs hist_vars, the observables that are histogrammed.", *place)
 
 
-def _check_mode(analysis: Analysis, limits: Limits, faults: Faults, *keys: object) -> None:
+def _check_mode(limits: Limits, kind: str, faults: Faults, *keys: object) -> None:
     """Whether the estimator is of the kind that the mode takes."""
-    name = limits.estimator or ""
-    if not faults.has_name("estimator", name, analysis.estimators, *keys):
-        return
-    kind = analysis.estimators[name].type
     if (kind == "score") != (limits.mode != "ml"):
         wanted = "a ratio or likelihood" if limits.mode == "ml" else "a score"
         faults.add(
-            f"mode {limits.mode} needs an estimator of {wanted}, but {name!r} is one of type "
-            f"{kind}.",
+            f"mode {limits.mode} needs an estimator of {wanted}, but {limits.estimator!r} is one "
+            f"of type {kind}.",
             *keys,
         )
 
 
-def _check_histograms(analysis: Analysis, setup: AnalysisSetup, faults: Faults) -> None:
-    if analysis.information is not None:
-        observables = analysis.information.histograms
-        _check_observables(observables, observables, setup, faults, "information", "histograms")
-    for name, limits in analysis.limits.items():
-        _check_axes(limits, setup, faults, "limits", name, "options")
-
-
 def _check_observables(
-    names: Iterable[object],
-    places: Iterable[object],
+    names: Mapping[str, object] | Sequence[object],
     setup: AnalysisSetup,
     faults: Faults,
     *keys: object,
 ) -> None:
-    """Names of observables, or expressions in them."""
+    """Names of observables, or expressions in them: keys of a dictionary, or a list."""
+    places = names if isinstance(names, Mapping) else range(len(names))
     for name, place in zip(names, places, strict=True):
         faults.attempt(partial(event_function, name, list(setup.observables)), {}, *keys, place)
 
@@ -262,7 +260,7 @@ def _check_axes(limits: Limits, setup: AnalysisSetup, faults: Faults, *keys: obj
         faults.attempt(partial(setup.theta, reference), {}, *keys, "thetaref")
     axes = _axes(limits, len(parameters))
     if limits.mode == "histo":
-        _check_observables(axes, range(len(axes)), setup, faults, *keys, "hist_vars")
+        _check_observables(axes, setup, faults, *keys, "hist_vars")
     if (bins := options.get("hist_bins")) is not None and axes:
         faults.attempt(partial(_binning, bins, len(axes)), {}, *keys, "hist_bins")
 
@@ -284,3 +282,87 @@ def _binning(bins: HistBins, n: int) -> object:
     """Numbers of bins or edges of each statistic, whichever they are."""
     numbers = numbers_of_bins(bins, n)
     return fixed_binning(bins, n) if numbers is None else numbers
+
+
+def _thetas(analysis: Analysis) -> Iterator[tuple[Keys, Theta, bool]]:
+    """All parameter points, and whether each must be a single one."""
+    for name, sample in analysis.samples.items():
+        for key in ("theta", "theta0", "theta1"):
+            if (theta := getattr(sample, key)) is not None:
+                yield ("samples", name, key), theta, sample.kind == "weighted"
+    for i, theta in enumerate(analysis.validation.theta or ()):
+        yield ("validation", "theta", i), theta, True
+    if analysis.information is not None:
+        yield ("information", "theta"), analysis.information.theta, True
+    for name, limits in analysis.limits.items():
+        if limits.theta_true is not None:
+            yield ("limits", name, "theta_true"), limits.theta_true, True
+
+
+def _check_theta(
+    theta: Theta, setup: AnalysisSetup, is_single: bool, faults: Faults, *keys: object
+) -> None:
+    if is_single and theta.benchmark is None and theta.point is None:
+        faults.add("needs a single point: a benchmark's name or a list of numbers.", *keys)
+    known = setup.physical_benchmarks
+    if theta.benchmark is not None:
+        faults.has_name("benchmark", theta.benchmark, known, *keys)
+    faults.has_names("benchmark", theta.benchmarks or (), known, *keys, "benchmarks")
+    if theta.point is not None:
+        faults.attempt(partial(_weights_at, setup, theta.point), {}, *keys)
+    for i, point in enumerate(theta.points or ()):
+        faults.attempt(partial(_weights_at, setup, point), {}, *keys, "points", i)
+    if theta.random is not None:
+        _check_priors(theta.random.priors, setup, faults, *keys, "random")
+
+
+def _weights_at(setup: AnalysisSetup, point: Sequence[float]) -> object:
+    """What morphing needs at a point; refuses wrong lengths, and points without morphing."""
+    return ThetaTable(setup, [list(point)]).coefficients
+
+
+def _check_priors(
+    priors: Mapping[str, Prior], setup: AnalysisSetup, faults: Faults, *keys: object
+) -> None:
+    faults.has_names("parameter", priors, setup.parameters, *keys, "priors")
+    if missing := [name for name in setup.parameters if name not in priors]:
+        faults.add(f"needs a prior of {', '.join(missing)} too.", *keys, "priors")
+    for name, prior in priors.items():
+        faults.attempt(partial(check_prior, prior), {}, *keys, "priors", name)
+    if setup.morphing is None:
+        faults.add("random points need morphing: give setup morphing, or name benchmarks.", *keys)
+
+
+def _far_points(analysis: Analysis, setup: AnalysisSetup) -> Iterator[Fault]:
+    """Points and priors that reach more than half a range beyond range and benchmarks.
+
+    Between the benchmarks morphing interpolates; far outside of them the weights of the events are
+    large and cancel, so that few events decide.
+    """
+    thetas, ranges = setup.benchmark_thetas, [p.val_range for p in setup.parameters.values()]
+    lows = np.minimum(thetas.min(axis=0), [low for low, _ in ranges])
+    highs = np.maximum(thetas.max(axis=0), [high for _, high in ranges])
+    for keys, theta, _ in _thetas(analysis):
+        for place, i, low, high in _reaches(theta, list(setup.parameters)):
+            width = highs[i] - lows[i]
+            if low < lows[i] - width / 2.0 or high > highs[i] + width / 2.0:
+                name = list(setup.parameters)[i]
+                reach = f"{name} = {low:g}" if low == high else f"{name} from {low:g} to {high:g}"
+                yield (
+                    (*keys, *place),
+                    f"{reach} is far outside of its range and benchmarks, {lows[i]:g} to "
+                    f"{highs[i]:g}: morphing extrapolates there, with large weights that cancel, "
+                    "and few events decide. Stay nearer, or widen the range and add benchmarks.",
+                )
+
+
+def _reaches(theta: Theta, parameters: Sequence[str]) -> Iterator[tuple[Keys, int, float, float]]:
+    """Which values each parameter takes, of a Gaussian those within two standard deviations."""
+    if theta.random is not None:
+        for name, (kind, first, second) in theta.random.priors.items():
+            ends = (first, second) if kind == "flat" else (first - 2 * second, first + 2 * second)
+            yield ("random", "priors", name), parameters.index(name), *ends
+    several = {("points", i): point for i, point in enumerate(theta.points or ())}
+    points = several if theta.point is None else {(): theta.point}
+    for place, point in points.items():
+        yield from ((place, i, value, value) for i, value in enumerate(point))

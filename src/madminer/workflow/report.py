@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import yaml
+from matplotlib.figure import Figure
 
 from madminer.analysis import DataAnalyzer
 from madminer.errors import DataError
 from madminer.evidence import ValidationCheck
 from madminer.fisherinformation import expected_limits
 from madminer.limits.grid import interval_texts, is_full_grid, region_words
+from madminer.plotting import plot_fisher_information_contours_2d, plot_pvalue_limits
+from madminer.plotting.style import plain, plot_style
 from madminer.report import Picture, Table, draw, render_page, write_page
-from madminer.stats import contour_level
+from madminer.stats import contour_level, profiled, ranges_below
 from madminer.text import one_line, with_error
 from madminer.typing import FloatArray
-from madminer.workflow.report_figures import (
-    curve_figure,
-    ellipses_figure,
-    loss_figure,
-    map_figure,
-)
 from madminer.workflow.schema import Analysis
-
-if TYPE_CHECKING:
-    from madminer.workflow.tasks import Places
+from madminer.workflow.tasks import Places, read_json
 
 LEVELS = (0.68, 0.95)
 """Confidence levels of intervals and contours."""
@@ -48,8 +43,7 @@ def write_report(analysis: Analysis, places: Places, warnings: Mapping[str, Sequ
     """
     validations = {name: _checks(places.validation(name)) for name in analysis.estimators}
     validations = {name: checks for name, checks in validations.items() if checks}
-    files = [Path(path) for path in _read(places.events)]
-    analyzer = DataAnalyzer(files[0] if len(files) == 1 else files)
+    analyzer = DataAnalyzer(places.event_source())
     page = render_page(
         "madminer.workflow",
         "report.html.jinja",
@@ -70,10 +64,6 @@ def write_report(analysis: Analysis, places: Places, warnings: Mapping[str, Sequ
     write_page(places.folder / "report.html", page)
 
 
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def _others(warnings: Mapping[str, Sequence[str]]) -> list[str]:
     """Warnings of stages whose own sections do not show them."""
     return [
@@ -89,7 +79,7 @@ def _checks(path: Path) -> list[ValidationCheck]:
     if not path.exists():
         return []
     checks = []
-    for entry in _read(path)["checks"]:
+    for entry in read_json(path)["checks"]:
         number = {key: np.nan if entry[key] is None else entry[key] for key in ("value", "error")}
         checks.append(ValidationCheck(**{**entry, **number, "values": (), "graph": None}))
     return checks
@@ -116,7 +106,7 @@ def _training(places: Places, name: str) -> Picture | None:
     """Losses of each epoch."""
     if not places.training(name).exists():
         return None
-    found = _read(places.training(name))
+    found = read_json(places.training(name))
     figure = loss_figure(found["losses"], found["validation_losses"])
     return draw(figure, f"Loss of {name} by epoch, training and validation.", encoding="svg")
 
@@ -127,7 +117,7 @@ def _information(
     """Information on each parameter, expected standard deviations, and ellipses of two."""
     if analysis.information is None:
         return None
-    found = _read(places.information)
+    found = read_json(places.information)
     names = [one_line(short.get(name, name)) for name in found["parameters"]]
     constraint = np.array(found["constraint"])
     n_theta = len(names) - len(short)
@@ -179,7 +169,7 @@ def _ellipses(matrices: Mapping[str, FloatArray], names: Sequence[str]) -> Pictu
 
 
 def _limits(analysis: Analysis, places: Places, name: str) -> dict[str, Any]:
-    found, options = _read(places.limits(name)), analysis.limits[name].options
+    found, options = read_json(places.limits(name)), analysis.limits[name].options
     grid, log_r = np.array(found["theta_grid"]), np.array(found["log_r"])
     parameters = [one_line(parameter) for parameter in found["parameters"]]
     dof = int(options.get("dof") or len(parameters))
@@ -225,3 +215,133 @@ def _contours(options: Mapping[str, Any], found: dict[str, Any], name: str) -> P
             p_values, name, names, ranges, options.get("grid_resolutions", 25), LEVELS
         )
     return draw(figure, f"p-values of {name} in {' and '.join(names)}.", encoding="svg")
+
+
+_SMALLEST = 1e-4  # p-value that is shown
+_GREY, _ALPHA = "0.5", 0.13  # of what is excluded; each level adds a shade
+_BLIND = 1e-8  # ratio of eigenvalues below which an ellipse is a pair of lines
+
+
+@plot_style
+def loss_figure(
+    losses: Sequence[Sequence[float]], validation_losses: Sequence[Sequence[float | None]]
+) -> Figure:
+    """Losses by epoch, a curve for each network; None where there was no validation."""
+    figure, axes = plt.subplots(figsize=(5.0, 3.2))
+    kinds = (("training", "-", "C0", losses), ("validation", "--", "C1", validation_losses))
+    for name, style, color, curves in kinds:
+        for i, curve in enumerate(curves):
+            values = np.array(curve, dtype=np.float64)  # None becomes NaN
+            epochs = np.arange(1, len(values) + 1)
+            axes.plot(epochs, values, style, color=color, label=None if i else name)
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.legend(frameon=False)
+    return figure
+
+
+def ellipses_figure(matrices: Mapping[str, FloatArray], names: Sequence[str]) -> Figure | None:
+    """Contours of one standard deviation in two theory parameters, the others profiled.
+
+    Args:
+        matrices: Information of each analysis by its label, with that of the constraints, shape
+            ``(2, 2)`` or, with nuisance parameters, ``(2 + v, 2 + v)``.
+        names: Names of the two.
+
+    Returns:
+        The figure, without contours that are much larger than the smallest one; None if no
+        analysis measures both.
+    """
+    found = {label: _on_theta(matrix) for label, matrix in matrices.items()}
+    regular = {label: matrix for label, matrix in found.items() if matrix is not None}
+    if not regular:
+        return None
+    widths = [float(expected_limits(matrix).profiled.max()) for matrix in regular.values()]
+    reach = min(2.0 * max(widths), 6.0 * min(widths))  # the best ones stay visible
+    corners = reach * np.array([[1.0, 1.0], [1.0, -1.0]])
+    shown = {
+        label: matrix
+        for label, matrix in regular.items()
+        if np.einsum("ci,ij,cj->c", corners, matrix, corners).max() > 1.0  # else it is outside
+    }
+    figure, axes = plt.subplots(figsize=(5.0, 4.5))
+    plot_fisher_information_contours_2d(
+        list(shown.values()),
+        xlabel=plain(names[0]),
+        ylabel=plain(names[1]),
+        xrange=(-reach, reach),
+        yrange=(-reach, reach),
+        labels=[plain(label) for label in shown],
+        ax=axes,
+    )
+    return figure
+
+
+def _on_theta(matrix: FloatArray) -> FloatArray | None:
+    """Information on the first two parameters; None where it has no ellipse."""
+    try:
+        found = profiled(matrix, range(2))
+    except DataError:  # nothing is known of a nuisance parameter
+        return None
+    values = np.linalg.eigvalsh(found)  # guaranteed ones can be negative, all can be blind
+    return found if values[0] > _BLIND * values[-1] else None
+
+
+@plot_style
+def curve_figure(
+    theta: FloatArray, p_values: FloatArray, name: str, levels: Sequence[float]
+) -> Figure:
+    """p-values of one parameter; shaded is what is excluded.
+
+    Args:
+        theta: Values, increasing, shape ``(n,)``.
+        p_values: Shape ``(n,)``.
+        name: Name of the parameter.
+        levels: Confidence levels, which are marked.
+    """
+    shown = np.maximum(p_values, _SMALLEST)
+    figure, axes = plt.subplots(figsize=(5.0, 3.6))
+    axes.semilogy(theta, shown)
+    for level in levels:
+        axes.axhline(1.0 - level, color=_GREY, linestyle=":")
+        for low, high in ranges_below(theta, np.log(shown / (1.0 - level))):
+            axes.axvspan(low, high, color=_GREY, alpha=_ALPHA, linewidth=0.0)
+    axes.set(xlabel=plain(name), ylabel="p-value", xlim=(theta[0], theta[-1]))
+    return figure
+
+
+def map_figure(
+    p_values: FloatArray,
+    label: str,
+    names: Sequence[str],
+    ranges: Sequence[Sequence[float]],
+    resolutions: int | Sequence[int],
+    levels: Sequence[float],
+) -> Figure:
+    """Contours of p-values in two parameters; shaded is what is excluded.
+
+    Args:
+        p_values: On the flattened grid, shape ``(n_0 n_1,)``.
+        label: Name of the limits.
+        names: Names of the parameters.
+        ranges: Range of each parameter.
+        resolutions: Number of values of each, or one for both.
+        levels: Confidence levels of the contours.
+    """
+    numbers = [resolutions] * 2 if isinstance(resolutions, int) else list(resolutions)
+    ends = [(low, high) for low, high in ranges]
+    figure = plot_pvalue_limits(
+        [p_values],
+        [int(np.argmax(p_values))],
+        [plain(label)],
+        ends,
+        numbers,
+        levels=[1.0 - level for level in levels],
+        xlabel=plain(names[0]),
+        ylabel=plain(names[1]),
+    )
+    x, y = (np.linspace(*pair, n) for pair, n in zip(ends, numbers, strict=True))
+    log_p = np.log(np.maximum(p_values, _SMALLEST)).reshape(numbers).T
+    for edge in np.log(1.0 - np.asarray(levels)):
+        if log_p.min() < edge:
+            figure.axes[0].contourf(x, y, log_p, [-np.inf, edge], colors=[_GREY], alpha=_ALPHA)
+    return figure

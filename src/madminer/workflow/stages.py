@@ -29,17 +29,20 @@ from madminer.workflow.report import write_report
 from madminer.workflow.schema import Analysis
 from madminer.workflow.tasks import Places, member_name, run_task
 
-KINDS = (
-    "setup",
-    "simulate",
-    "read",
-    "sample",
-    "train",
-    "validate",
-    "fisher",
-    "limits",
-    "report",
-)
+_SECTIONS = {
+    "setup": "setup",
+    "simulate": "simulation",
+    "read": "events",
+    "sample": "samples",
+    "train": "estimators",
+    "validate": "validation",
+    "fisher": "information",
+    "limits": "limits",
+    "report": "report",
+}
+"""Section of the analysis file by kind of stage."""
+
+KINDS = tuple(_SECTIONS)
 """Kinds of stages in their order."""
 
 
@@ -74,6 +77,20 @@ class Stage:
     def task(self) -> str:
         """Name of what it does, by which its files are found."""
         return self.name if self.member is None else member_name(self.name, self.member)
+
+    def output(self, places: Places) -> Path:
+        """The file that it leaves behind when all is done."""
+        return {
+            "setup": places.setup,
+            "simulate": places.simulation(self.name),
+            "read": places.events,
+            "sample": places.sample(self.name, "x"),
+            "train": places.training(self.task),
+            "validate": places.validation(self.name),
+            "fisher": places.information,
+            "limits": places.limits(self.name),
+            "report": places.folder / "report.html",
+        }[self.kind]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -254,8 +271,8 @@ class Plan(ShownAsTable):
             elif key != keys[stage.label]:
                 reasons[stage.label] = "its section, files or seed have changed"
             else:
-                missing = [path for path in outputs(stage, self.places) if not path.exists()]
-                reasons[stage.label] = f"{missing[0].name} is missing" if missing else ""
+                output = stage.output(self.places)
+                reasons[stage.label] = "" if output.exists() else f"{output.name} is missing"
         return reasons
 
     def _keys(self) -> dict[str, str]:
@@ -286,26 +303,8 @@ def plan_analysis(analysis: AnalysisFile) -> Plan:
     return Plan(analysis, tuple(_stages(analysis)))
 
 
-def outputs(stage: Stage, places: Places) -> list[Path]:
-    """Files that a stage leaves behind."""
-    name = stage.name
-    found = {
-        "setup": [places.setup],
-        "simulate": [places.simulation(name)],
-        "read": [places.events],
-        "sample": [places.sample(name, "x")],
-        "train": [places.training(stage.task)],
-        "validate": [places.validation(name)],
-        "fisher": [places.information],
-        "limits": [places.limits(name)],
-        "report": [places.folder / "report.html"],
-    }
-    return found.get(stage.kind, [])
-
-
 def _stages(given: AnalysisFile) -> Iterator[Stage]:
     analysis = given.analysis
-    numbers = np.random.SeedSequence(analysis.seed)
 
     def stage(
         kind: str,
@@ -317,8 +316,7 @@ def _stages(given: AnalysisFile) -> Iterator[Stage]:
     ) -> Stage:
         label = f"{kind} {name}" if member is None else f"{kind} {name} {member}"
         own = int.from_bytes(hashlib.sha256(label.encode()).digest()[:4])
-        entropy = [int(numbers.entropy or 0), own]  # type: ignore[arg-type]  # a whole number
-        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([analysis.seed, own]).generate_state(1)[0])
         paths = tuple(given.path(path) for path in files if path is not None)
         return Stage(kind, name, section, tuple(after), paths, seed, member)
 
@@ -364,25 +362,15 @@ _Outcome = tuple[float, Messages]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Context:
-    """What a stage needs beside itself.
-
-    Args:
-        analysis: The analysis.
-        places: Where files are.
-        place: File and line of its section.
-        record: Where it writes down that it is done.
-        key: What is written there.
-        home: The process that asks for it.
-        warnings: For the report, what the other stages have said, by label.
-    """
+    """What a stage needs beside itself."""
 
     analysis: Analysis
     places: Places
-    place: str
-    record: Path
-    key: str
-    home: str
-    warnings: dict[str, list[str]]
+    place: str  # file and line of its section
+    record: Path  # where it writes down that it is done
+    key: str  # what is written there
+    home: str  # the process that asks for it
+    warnings: dict[str, list[str]]  # for the report, what the other stages have said, by label
 
 
 def _work(stage: Stage, context: _Context) -> _Outcome:
@@ -412,19 +400,6 @@ def _do(stage: Stage, context: _Context) -> None:
         raise type(error)(f"{context.place}: {stage.label}: {error}") from error
     except TypeError as error:  # an option that a function does not take
         raise OptionError(f"{context.place}: {stage.label}: {error}") from error
-
-
-_SECTIONS = {
-    "setup": "setup",
-    "simulate": "simulation",
-    "read": "events",
-    "sample": "samples",
-    "train": "estimators",
-    "validate": "validation",
-    "fisher": "information",
-    "limits": "limits",
-    "report": "report",
-}
 
 
 def _check_validation(file: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from inspect import signature
@@ -25,8 +25,7 @@ from madminer.executors import logged_warnings
 from madminer.fisherinformation import FisherInformation
 from madminer.io.atomic import atomic_path
 from madminer.io.file_sets import file_digest
-from madminer.io.setup_file import read_setup, write_setup
-from madminer.lhe import LHEReader
+from madminer.io.setup_file import read_setup
 from madminer.limits import AsymptoticLimits
 from madminer.ml import Ensemble, load_estimator
 from madminer.ml.estimator_types import ESTIMATORS
@@ -34,10 +33,21 @@ from madminer.ml.methods import find_method, required_columns
 from madminer.ml.persistence import SUFFIXES
 from madminer.models import AnalysisSetup
 from madminer.sampling import SampleAugmenter, iid_nuisance_parameters
-from madminer.shower import ShowerReader
 from madminer.validation import validate
-from madminer.workflow.event_schema import Events, EventSample, MadGraph, Setup, Simulation, Theta
-from madminer.workflow.schema import Estimator, Information, Limits, Sample, Validation
+from madminer.workflow.declarations import READERS, declare_reading, declare_setup, sample_call
+from madminer.workflow.faults import Faults
+from madminer.workflow.schema import (
+    Estimator,
+    Events,
+    Information,
+    Limits,
+    MadGraph,
+    Sample,
+    Setup,
+    Simulation,
+    Theta,
+    Validation,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +55,11 @@ logger = logging.getLogger(__name__)
 def member_name(name: str, number: int) -> str:
     """Name of a network of an ensemble, by which its files are found."""
     return f"members/{name}_{number}"
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 class Places:
@@ -97,6 +112,11 @@ class Places:
         """Limits, as numbers."""
         return self.folder / "limits" / f"{name}.json"
 
+    def event_source(self) -> Path | list[Path]:
+        """The event file, or several as one data set."""
+        files = [Path(path) for path in read_json(self.events)]
+        return files[0] if len(files) == 1 else files
+
     def resolve(self, path: Any) -> Any:
         """A path that starts from the folder of the analysis file."""
         return self.root / path if isinstance(path, str | Path) else path
@@ -116,12 +136,6 @@ def run_task(kind: str, name: str, section: Any, places: Places, seed: int) -> N
         MadMinerError: As what it calls.
     """
     _TASKS[kind](name, section, places, seed)
-
-
-def _event_files(places: Places) -> list[Path]:
-    """The event files of an analysis."""
-    found = json.loads(places.events.read_text(encoding="utf-8"))
-    return [Path(path) for path in found]
 
 
 def _theta_points(theta: Theta, setup: AnalysisSetup) -> Any:
@@ -153,30 +167,7 @@ def _write_json(path: Path, content: object) -> None:
 
 
 def _make_setup(name: str, section: Setup, places: Places, seed: int) -> None:  # noqa: ARG001
-    miner = MadMiner()
-    if section.file is not None:
-        miner.load(places.root / section.file)
-    if section.process is not None:
-        from madminer.simulate import make_process
-
-        write_setup(places.setup, make_process(section.process).default_setup())
-        miner.load(places.setup)
-    for parameter, given in section.parameters.items():
-        miner.add_parameter(
-            given.lha_block,
-            given.lha_id,
-            parameter,
-            given.transform,
-            given.power,
-            given.range,
-        )
-    for benchmark, values in section.benchmarks.items():
-        miner.add_benchmark(values, benchmark)
-    if section.morphing is not None:
-        miner.set_morphing(**{"seed": seed, **section.morphing})
-    for systematic, kind in section.systematics.items():
-        miner.add_systematics(kind.effect, systematic, **kind.options)
-    miner.save(places.setup)
+    declare_setup(section, places.root, places.setup, seed, Faults(raises=True))
 
 
 def _simulate(name: str, section: Simulation | MadGraph, places: Places, seed: int) -> None:
@@ -218,17 +209,17 @@ def _read_events(name: str, section: Events, places: Places, seed: int) -> None:
     if section.files:
         _write_json(places.events, [str(places.root / file) for file in section.files])
         return
-    readers: Mapping[str, Callable[[Path], Any]] = {
-        "lhe": LHEReader,
-        "shower": ShowerReader,
-        "delphes": DelphesReader,
-    }
-    reader = readers[section.reader](places.setup)
+    reader = READERS[section.reader](places.setup)
     for sample in section.samples:
-        _add_sample(reader, section.reader, sample, places)
-    _declare(reader, section, places)
+        files: list[tuple[Any, Any]] = [(places.resolve(sample.file), None)]
+        if sample.simulation is not None:
+            files = read_json(places.simulation(sample.simulation))
+        for file, simulated in files:
+            benchmark = sample.sampled_from or simulated
+            sample_call(reader, file, benchmark, sample.options, places.root)()
+    declare_reading(section, reader, places.root, Faults(raises=True))
     options = dict(section.options)
-    if section.reader == "delphes":
+    if isinstance(reader, DelphesReader):
         delphes = {k: options.pop(k) for k in ("delphes_directory", "delphes_card") if k in options}
         if delphes:
             reader.run_delphes(**{k: places.resolve(v) for k, v in delphes.items()})
@@ -240,47 +231,9 @@ def _read_events(name: str, section: Events, places: Places, seed: int) -> None:
     _write_json(places.events, [str(file)])
 
 
-def _add_sample(reader: Any, kind: str, sample: EventSample, places: Places) -> None:
-    files = [[str(places.resolve(sample.file)), sample.sampled_from]]
-    if sample.simulation is not None:
-        files = json.loads(places.simulation(sample.simulation).read_text(encoding="utf-8"))
-    options = {
-        key: places.resolve(value) if key.endswith("filename") else value
-        for key, value in sample.options.items()
-    }
-    for file, benchmark in files:
-        if kind == "delphes":
-            options.setdefault("lhe_filename", file)
-            hepmc = options.pop("hepmc_filename", None)
-            reader.add_sample(hepmc, sample.sampled_from or benchmark, **options)
-        else:
-            reader.add_sample(file, sample.sampled_from or benchmark, **options)
-
-
-def _declare(reader: Any, section: Events, places: Places) -> None:
-    """Resolutions, observables, cuts, efficiencies."""
-    for options in section.smearing:
-        reader.set_smearing(**options)
-    if section.met_noise:
-        reader.set_met_noise(**section.met_noise)
-    if section.detector is not None:
-        reader.set_detector(section.card(places.root))
-    if section.observables == "default":
-        reader.add_default_observables()
-    else:
-        for name, given in section.observables.items():
-            reader.add_observable(name, given.definition, given.required, given.default)
-    for cut in section.cuts:
-        reader.add_cut(cut)
-    for efficiency in section.efficiencies:
-        reader.add_efficiency(efficiency)
-
-
 def _draw_sample(name: str, section: Sample, places: Places, seed: int) -> None:
-    files = _event_files(places)
     sampler = SampleAugmenter(
-        files[0] if len(files) == 1 else files,
-        include_nuisance_parameters=section.nuisances != "none",
+        places.event_source(), include_nuisance_parameters=section.nuisances != "none"
     )
     options = {**section.options, "folder": places.folder / "samples", "filename": name}
     if section.kind == "weighted":
@@ -353,7 +306,7 @@ def _put_together(name: str, section: Estimator, places: Places) -> None:
         places.model(f"{name}{suffix}").unlink(missing_ok=True)
     members = [member_name(name, number + 1) for number in range(section.n_members)]
     Ensemble([places.model(member) for member in members]).save(places.model(name))
-    trainings = [json.loads(places.training(m).read_text(encoding="utf-8")) for m in members]
+    trainings = [read_json(places.training(m)) for m in members]
     losses = {
         key: [one for training in trainings for one in training[key]]
         for key in ("losses", "validation_losses")
@@ -401,18 +354,13 @@ def _arrays(section: Estimator, sample: str, places: Places) -> dict[str, Path]:
 
 
 def _validate(name: str, section: Validation, places: Places, seed: int) -> None:  # noqa: ARG001
-    settings = json.loads(places.training(name).read_text(encoding="utf-8"))
-    files = _event_files(places)
+    settings = read_json(places.training(name))
     theta = None
     if section.theta is not None and settings["type"] != "score":
         theta = [_single_point(point) for point in section.theta]
     model = load_estimator(places.model(name))
-    result = validate(
-        model,
-        files[0] if len(files) == 1 else files,
-        reference=np.array(settings["reference"]),
-        theta=theta,
-    )
+    reference = np.array(settings["reference"])
+    result = validate(model, places.event_source(), reference, theta)
     model.save(places.model(name))  # with the points at which it was found calibrated
     result.write_html(places.validation(name).with_suffix(".html"))
     result.write_json(places.validation(name))
@@ -428,8 +376,7 @@ def _validate(name: str, section: Validation, places: Places, seed: int) -> None
 
 
 def _inform(name: str, section: Information, places: Places, seed: int) -> None:  # noqa: ARG001
-    files = _event_files(places)
-    fisher = FisherInformation(files[0] if len(files) == 1 else files)
+    fisher = FisherInformation(places.event_source())
     theta, luminosity = _single_point(section.theta), section.luminosity
     with logged_warnings() as warnings:
         found = {
@@ -462,10 +409,8 @@ def _inform(name: str, section: Information, places: Places, seed: int) -> None:
 
 
 def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
-    files = _event_files(places)
     limits = AsymptoticLimits(
-        files[0] if len(files) == 1 else files,
-        include_nuisance_parameters=section.profile_nuisances,
+        places.event_source(), include_nuisance_parameters=section.profile_nuisances
     )
     options = {"seed": seed, **section.options}
     if section.estimator is not None:

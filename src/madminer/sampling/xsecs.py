@@ -1,8 +1,9 @@
-r"""Fits: sums over events at very many values of the nuisance parameters.
+r"""Cross sections of the events in a table, and their gradients, at many parameter points.
 
-A pass over the events gives their sums :math:`S_{gb}(\nu)` at one nu. The logarithms of the sums
-are smooth functions: the cumulants of the responses, of which the first two dominate. For many nu,
-they are calculated exactly at some of them, the most extreme ones included, and polynomials
+**Fits: sums over events at very many values of the nuisance parameters.** A pass over the events
+gives their sums :math:`S_{gb}(\nu)` at one nu. The logarithms of the sums are smooth functions: the
+cumulants of the responses, of which the first two dominate. For many nu, they are calculated
+exactly at some of them, the most extreme ones included, and polynomials
 
 .. math:: \log \frac{S_{gb}(\nu)}{S_{gb}(\nu_0)} = \sum_\alpha c_{gb\alpha}
     \prod_j T_{\alpha_j}(\nu_j), \qquad \sum_j \alpha_j \le K
@@ -19,10 +20,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madminer.analysis.sums import NuisanceSums, accumulate_nuisance_sums
+from madminer.analysis.sums import NuisanceSums, distinct_points, xsec_gradients
 from madminer.analysis.weights import ParameterPoints
+from madminer.progress import track
 from madminer.sampling.table import WeightTable
 from madminer.typing import FloatArray, IntArray
+
+_AT_ONCE = 256  # values of nu in one pass over the events
+_MANY = 4  # passes from which on a progress bar is shown
 
 SUM_TOLERANCE = 1e-6
 """Largest relative deviation of a sum at the points that check a fit."""
@@ -36,6 +41,56 @@ _POINTS_PER_TERM = 2.0
 _N_CHECKS = 100
 _LARGEST_LOG = 600.0
 _GAIN = 4  # fewer passes than without a fit, for it to be tried
+
+
+def xsecs_and_gradients(
+    table: WeightTable,
+    points: ParameterPoints,
+    factors: FloatArray,
+    *,
+    by_theta: bool = False,
+    by_nu: bool = False,
+) -> tuple[FloatArray, FloatArray | None]:
+    """Sum up the weights of events at parameter points.
+
+    At nominal nuisance parameters the sums over the table serve all points; each other nu costs a
+    pass over it, unless there are so many that a fit does.
+
+    Args:
+        table: Weights of the events.
+        points: Parameter points.
+        factors: Factors of the groups of the file at each point, shape ``(n, n_file_groups)``.
+        by_theta: Whether gradients are wanted.
+        by_nu: Whether they have components for nuisance parameters.
+
+    Returns:
+        Cross sections in pb, shape ``(n,)``, and gradients, shape ``(n, p)`` or ``(n, p + v)``;
+        None where not wanted.
+    """
+    if points.is_nominal and not by_nu:
+        sums = factors @ table.file_sums
+        nominal: FloatArray = np.einsum("nb,nb->n", points.coefficients, sums)
+        return nominal, np.einsum("npb,nb->np", points.gradients, sums) if by_theta else None
+    distinct, which = distinct_points(table.model, points)
+    with_slopes = by_theta or by_nu
+    fit = fit_nuisance_sums(table, points.take(distinct), with_slopes=with_slopes)
+    source = table if fit is None else fit
+    order = np.argsort(which, kind="stable")
+    xsecs = np.empty(len(points))
+    n_gradients = points.setup.n_parameters + (len(table.model.columns) if by_nu else 0)
+    gradients = np.empty((len(points), n_gradients)) if by_theta else None
+    starts = range(0, len(distinct), _AT_ONCE)
+    for start in track(starts, "Integrating") if len(starts) >= _MANY else starts:
+        some = points.take(distinct[start : start + _AT_ONCE])
+        low, high = np.searchsorted(which[order], [start, start + len(some)])
+        mine = order[low:high]
+        found = source.nuisance_sums(some, with_slopes=with_slopes)
+        part, at = points.take(mine), which[mine] - start
+        first = np.einsum("ng,ngb->nb", factors[mine], found.first[at])
+        xsecs[mine] = np.einsum("nb,nb->n", part.coefficients[:, : first.shape[1]], first)
+        if gradients is not None:
+            gradients[mine] = xsec_gradients(found, at, part, factors[mine], by_nu=by_nu)
+    return xsecs, gradients
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,9 +114,9 @@ class NuisanceFit:
     scale: FloatArray
     n_events: IntArray
 
-    def sums(self, points: ParameterPoints, *, with_slopes: bool) -> NuisanceSums:
-        """Sums at parameter points, as `accumulate_nuisance_sums` gives them."""
-        values, slopes = _polynomials(self._scaled(points.nus), int(self.exponents.max()))
+    def nuisance_sums(self, points: ParameterPoints, *, with_slopes: bool) -> NuisanceSums:
+        """Sums at parameter points, as those of a `WeightTable`."""
+        values, slopes = _polynomials(points.nus, self.low, self.high, int(self.exponents.max()))
         terms = _products(values, self.exponents)
         logs = np.tensordot(terms, self.coefficients, axes=1)
         first = self.scale * np.exp(np.clip(logs, -_LARGEST_LOG, _LARGEST_LOG))
@@ -74,10 +129,6 @@ class NuisanceFit:
             steps = _products(replaced, self.exponents) / (0.5 * (self.high[j] - self.low[j]))
             gradients[:, :, p + j] = first * np.tensordot(steps, self.coefficients, axes=1)
         return NuisanceSums(self.n_events, first, None, gradients)
-
-    def _scaled(self, nus: FloatArray) -> FloatArray:
-        scaled: FloatArray = (2.0 * nus - self.low - self.high) / (self.high - self.low)
-        return scaled
 
 
 def fit_nuisance_sums(
@@ -100,14 +151,13 @@ def fit_nuisance_sums(
         return None
     exponents = _exponents(nus.shape[1], degree)
     chosen, checks = _choose(nus, math.ceil(_POINTS_PER_TERM * len(exponents)))
-    exact = _exact(table, points.take(chosen), with_slopes=False)
+    exact = table.nuisance_sums(points.take(chosen), with_slopes=False)
     is_filled = np.all(exact.first != 0.0, axis=0)
     scale = np.where(is_filled, exact.first[0], 0.0)
     ratios = np.where(is_filled, exact.first, 1.0) / np.where(is_filled, scale, 1.0)
     if np.any(exact.first[:, ~is_filled]) or not np.all(ratios > 0.0):
         return None  # sums that change their sign have no logarithm
-    fit = NuisanceFit(exponents, low, high, np.empty(0), scale, exact.n_events)
-    values, _ = _polynomials(fit._scaled(nus[chosen]), degree)
+    values, _ = _polynomials(nus[chosen], low, high, degree)
     design, logs = _products(values, exponents), np.log(ratios)
     coefficients, *_ = np.linalg.lstsq(design, logs.reshape(len(logs), -1), rcond=None)
     shape = (len(exponents), *scale.shape)
@@ -118,8 +168,8 @@ def fit_nuisance_sums(
 def _agrees(
     fit: NuisanceFit, table: WeightTable, points: ParameterPoints, *, with_slopes: bool
 ) -> bool:
-    exact = _exact(table, points, with_slopes=with_slopes)
-    found = fit.sums(points, with_slopes=with_slopes)
+    exact = table.nuisance_sums(points, with_slopes=with_slopes)
+    found = fit.nuisance_sums(points, with_slopes=with_slopes)
     size = np.where(exact.first != 0.0, np.abs(exact.first), 1.0)
     if not np.all(np.abs(found.first - exact.first) <= SUM_TOLERANCE * size):
         return False
@@ -127,12 +177,6 @@ def _agrees(
         return True
     deviations = np.abs(found.slopes - exact.slopes) / size[:, :, np.newaxis]
     return bool(np.all(deviations <= SLOPE_TOLERANCE))
-
-
-def _exact(table: WeightTable, points: ParameterPoints, *, with_slopes: bool) -> NuisanceSums:
-    return accumulate_nuisance_sums(
-        table.file_batches(), table.model, points, table.n_file_groups, with_slopes=with_slopes
-    )
 
 
 def _degree(n_nuisances: int, n_points: int) -> int:
@@ -164,8 +208,11 @@ def _exponents(n_variables: int, degree: int) -> IntArray:
     return np.array(rows)
 
 
-def _polynomials(scaled: FloatArray, degree: int) -> tuple[list[FloatArray], list[FloatArray]]:
+def _polynomials(
+    nus: FloatArray, low: FloatArray, high: FloatArray, degree: int
+) -> tuple[list[FloatArray], list[FloatArray]]:
     """Chebyshev polynomials and their derivatives, for each variable ``(n, degree + 1)``."""
+    scaled: FloatArray = (2.0 * nus - low - high) / (high - low)
     values, slopes = [], []
     lowering = np.polynomial.chebyshev.chebder(np.eye(degree + 1))  # (degree, degree + 1)
     for column in scaled.T:

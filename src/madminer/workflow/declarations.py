@@ -1,7 +1,7 @@
-"""Checks of an analysis file up to its events: setup, simulation, reader, observables, cuts.
+"""Setup, simulation and reading as an analysis file declares them.
 
-The setup and the reader are made as the stages make them, in a temporary folder, so that what they
-refuse is refused before anything runs. Only files that do not exist yet are left out.
+What is declared is made by the same calls before anything runs, in a temporary folder, so that what
+they refuse is refused at once, and by the stages. Only files that do not exist yet are left out.
 """
 
 from __future__ import annotations
@@ -20,15 +20,23 @@ from madminer.errors import MadMinerError
 from madminer.io.setup_file import read_setup, write_setup
 from madminer.lhe import LHEReader
 from madminer.models import AnalysisSetup
-from madminer.reading.reader import EventReader
 from madminer.shower import ShowerReader
 from madminer.simulate import PROCESSES, make_process
 from madminer.simulate.process import parametrise
-from madminer.workflow.event_schema import EventSample, MadGraph, Options, Setup, Simulation
 from madminer.workflow.faults import Faults, Keys, keywords
-from madminer.workflow.schema import Analysis
+from madminer.workflow.schema import (
+    Analysis,
+    Events,
+    EventSample,
+    MadGraph,
+    Options,
+    Setup,
+    Simulation,
+)
 
-_READERS: Final[Mapping[str, type[EventReader]]] = {
+AnyReader = LHEReader | ShowerReader | DelphesReader
+
+READERS: Final[Mapping[str, type[AnyReader]]] = {
     "lhe": LHEReader,
     "shower": ShowerReader,
     "delphes": DelphesReader,
@@ -66,22 +74,37 @@ class Check:
         return self.folder / "setup.h5"
 
 
-def check_setup(check: Check) -> AnalysisSetup | None:
-    """Make the setup as the stage does; None if it cannot be made."""
-    section, faults, miner = check.analysis.setup, check.faults, MadMiner()
-    n_before = len(faults.found)
+def declare_setup(
+    section: Setup, root: Path, file: Path, seed: int, faults: Faults
+) -> AnalysisSetup | None:
+    """Make the setup of an analysis.
+
+    Args:
+        section: Its section.
+        root: Folder from which paths start.
+        file: The setup file to write.
+        seed: Seed of the morphing.
+        faults: Gets what is wrong.
+
+    Returns:
+        The setup; None if it cannot be made.
+    """
+    miner, n_before = MadMiner(), len(faults.found)
     if section.process is not None:
-        write_setup(check.setup_file, make_process(section.process).default_setup())
-        miner.load(check.setup_file)
-    if section.file is not None and faults.has_file(check.root / section.file, "setup", "file"):
-        faults.attempt(partial(miner.load, check.root / section.file), {}, "setup", "file")
-    _declare_points(section, miner, check.analysis.seed, faults)
-    _declare_systematics(section, miner, faults)
-    if len(faults.found) > n_before:
-        return None
-    return (
-        miner.setup if faults.attempt(partial(miner.save, check.setup_file), {}, "setup") else None
-    )
+        write_setup(file, make_process(section.process).default_setup())
+        miner.load(file)
+    if section.file is not None and faults.has_file(root / section.file, "setup", "file"):
+        faults.attempt(partial(miner.load, root / section.file), {}, "setup", "file")
+    _declare_points(section, miner, seed, faults)
+    known = keywords(miner.add_systematics, without=("effect", "systematic_name"))
+    for name, given in section.systematics.items():
+        keys = ("setup", "systematics", name, "options")
+        if faults.has_options(given.options, known, *keys):
+            call = partial(miner.add_systematics, given.effect, name, **given.options)
+            faults.attempt(call, given.options, *keys)
+    if len(faults.found) == n_before and faults.attempt(partial(miner.save, file), {}, "setup"):
+        return miner.setup
+    return None
 
 
 def _declare_points(section: Setup, miner: MadMiner, seed: int, faults: Faults) -> None:
@@ -100,15 +123,6 @@ def _declare_points(section: Setup, miner: MadMiner, seed: int, faults: Faults) 
         faults.add("needs benchmarks, the points at which events have weights.", "setup")
     if section.morphing is not None and len(faults.found) == n_before:
         faults.check(miner.set_morphing, {"seed": seed, **section.morphing}, "setup", "morphing")
-
-
-def _declare_systematics(section: Setup, miner: MadMiner, faults: Faults) -> None:
-    known = keywords(miner.add_systematics, without=("effect", "systematic_name"))
-    for name, given in section.systematics.items():
-        keys = ("setup", "systematics", name, "options")
-        if faults.has_options(given.options, known, *keys):
-            call = partial(miner.add_systematics, given.effect, name, **given.options)
-            faults.attempt(call, given.options, *keys)
 
 
 def check_simulations(check: Check, setup: AnalysisSetup) -> None:
@@ -162,18 +176,17 @@ def check_events(check: Check, setup: AnalysisSetup | None) -> AnalysisSetup | N
     Returns:
         The setup with the observables that events will have; None if that is not known.
     """
-    events = check.analysis.events
+    events, faults = check.analysis.events, check.faults
     if events.files:
         return _check_files(check, setup)
     if setup is None:  # any other serves for expressions
         write_setup(check.setup_file, make_process("wbf").default_setup())
-    reader = _READERS[events.reader](check.setup_file)
+    reader = READERS[events.reader](check.setup_file)
     if setup is not None:
         for i, sample in enumerate(events.samples):
-            _add_sample(check, reader, sample, "events", "samples", i)
-        _check_reading(check, reader)
-    _declare_detector(check, reader)
-    _declare_expressions(check, reader)
+            _check_sample(check, reader, sample, "events", "samples", i)
+        _check_reading(events, reader, faults, "events", "options")
+    declare_reading(events, reader, check.root, faults)
     names = dict.fromkeys(reader.observables, "")
     return None if setup is None else replace(setup, observables=names)
 
@@ -195,7 +208,7 @@ def _read(file: Path, found: list[AnalysisSetup]) -> None:
     found.append(read_setup(file))
 
 
-def _add_sample(check: Check, reader: EventReader, sample: EventSample, *keys: object) -> None:
+def _check_sample(check: Check, reader: AnyReader, sample: EventSample, *keys: object) -> None:
     """Add a sample to the reader; of simulations, a file without events stands for theirs."""
     faults, simulations = check.faults, check.analysis.simulation
     file, benchmark = check.folder / "events.lhe", sample.sampled_from
@@ -211,43 +224,52 @@ def _add_sample(check: Check, reader: EventReader, sample: EventSample, *keys: o
     if benchmark is None:  # that of the simulation, which is checked there
         benchmark = next(iter(benchmarks))
     is_known = faults.has_name("benchmark", benchmark, benchmarks, *keys, "sampled_from")
-    call = _sample_call(check, reader, file, benchmark, sample.options, *keys, "options")
-    if is_known and call is not None:
-        faults.attempt(call, sample.options, *keys, "options")
-
-
-def _sample_call(
-    check: Check,
-    reader: Any,
-    file: Path,
-    benchmark: str,
-    given: Mapping[str, Any],
-    *keys: object,
-) -> partial[None] | None:
-    """The call of the reader's ``add_sample``; None if there are no such options."""
-    faults, is_delphes = check.faults, isinstance(reader, DelphesReader)
+    given, place, is_delphes = sample.options, (*keys, "options"), isinstance(reader, DelphesReader)
     of_entry = ("sampled_from_benchmark", *([] if is_delphes else ["lhe_filename"]))
-    has_options = faults.has_options(given, keywords(reader.add_sample, of_entry), *keys)
+    has_options = faults.has_options(given, keywords(reader.add_sample, of_entry), *place)
     names, known = _listed(given.get("systematics")), reader.setup.systematics
-    entry = (*keys, "systematics")
-    if not (faults.has_names("systematic uncertainty", names, known, *entry) and has_options):
-        return None
-    options = {
-        name: check.root / value if name.endswith("filename") and isinstance(value, str) else value
+    has_names = faults.has_names("systematic uncertainty", names, known, *place, "systematics")
+    if is_known and has_options and has_names:
+        if not is_delphes and "hepmc_filename" in given:  # the folder of which would be made
+            given = {**given, "hepmc_filename": str(check.folder / "events.hepmc")}
+        faults.attempt(sample_call(reader, file, benchmark, given, check.root), given, *place)
+
+
+def sample_call(
+    reader: AnyReader, file: Path, benchmark: str, given: Mapping[str, Any], root: Path
+) -> partial[None]:
+    """The call of ``add_sample`` for a file of events; paths in its options start from a folder."""
+    options: dict[str, Any] = {
+        name: root / value if name.endswith("filename") and isinstance(value, str) else value
         for name, value in given.items()
     }
-    if is_delphes:
+    if isinstance(reader, DelphesReader):
         options = {"lhe_filename": file, **options}
         return partial(reader.add_sample, options.pop("hepmc_filename", None), benchmark, **options)
-    if "hepmc_filename" in options:  # the folder of which would be made
-        options["hepmc_filename"] = check.folder / "events.hepmc"
     return partial(reader.add_sample, file, benchmark, **options)
 
 
-def _declare_detector(check: Check, reader: EventReader) -> None:
-    """Resolutions, and the card of a detector."""
-    events, faults = check.analysis.events, check.faults
-    card = events.card(check.root)
+def _check_reading(events: Events, reader: AnyReader, faults: Faults, *keys: object) -> None:
+    if isinstance(reader, DelphesReader):
+        known = [*keywords(reader.analyse_delphes_samples), "delphes_directory", "delphes_card"]
+    else:
+        known = keywords(reader.analyse_samples)
+    faults.has_options(events.options, known, *keys, by_run=["executor"])
+    if (reference := events.options.get("reference_benchmark")) is not None:
+        entry = (*keys, "reference_benchmark")
+        faults.has_name("benchmark", reference, reader.setup.physical_benchmarks, *entry)
+
+
+def declare_reading(events: Events, reader: AnyReader, root: Path, faults: Faults) -> None:
+    """Declare resolutions, the detector, observables, and cuts and efficiencies that use these.
+
+    Args:
+        events: The section of the analysis.
+        reader: What reads the events.
+        root: Folder from which paths start.
+        faults: Gets what is wrong.
+    """
+    card = events.card(root)
     entries: dict[str, list[tuple[Options, Keys]]] = {
         "set_smearing": [(given, ("smearing", i)) for i, given in enumerate(events.smearing)],
         "set_met_noise": [(events.met_noise, ("met_noise",))] if events.met_noise else [],
@@ -260,23 +282,6 @@ def _declare_detector(check: Check, reader: EventReader) -> None:
             else:
                 text = f"the reader {events.reader} takes no {keys[0]}; leave it out."
                 faults.add(text, "events", keys[0])
-
-
-def _check_reading(check: Check, reader: EventReader) -> None:
-    options, keys = check.analysis.events.options, ("events", "options")
-    if isinstance(reader, DelphesReader):
-        known = [*keywords(reader.analyse_delphes_samples), "delphes_directory", "delphes_card"]
-    else:
-        known = keywords(reader.analyse_samples)  # type: ignore[attr-defined]  # of both others
-    check.faults.has_options(options, known, *keys, by_run=["executor"])
-    if (reference := options.get("reference_benchmark")) is not None:
-        entry = (*keys, "reference_benchmark")
-        check.faults.has_name("benchmark", reference, reader.setup.physical_benchmarks, *entry)
-
-
-def _declare_expressions(check: Check, reader: EventReader) -> None:
-    """Observables, cuts and efficiencies; the latter two may use the first."""
-    events, faults = check.analysis.events, check.faults
     if events.observables == "default":
         reader.add_default_observables()
     else:
