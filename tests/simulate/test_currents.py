@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from madminer.simulate.currents import (
+from madminer.simulate.wbf_amplitude import (
     left_handed_current,
     left_handed_spinor,
     levi_civita,

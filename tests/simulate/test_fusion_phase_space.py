@@ -9,7 +9,6 @@ import pytest
 from scipy.integrate import quad
 
 from madminer.errors import OptionError
-from madminer.simulate.currents import lorentz
 from madminer.simulate.phase_space import (
     FUSION_DIMENSIONS,
     GeneratorCuts,
@@ -17,6 +16,7 @@ from madminer.simulate.phase_space import (
     fusion_phase_space,
 )
 from madminer.simulate.vegas import adapt_grid
+from madminer.simulate.wbf_amplitude import lorentz
 from madminer.typing import FloatArray
 
 ENERGY, MASS = 2_000.0, 125.0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from madminer.simulate.currents import left_handed_current, lorentz
 from madminer.simulate.electroweak import TUTORIAL_INPUTS, Electroweak
 from madminer.simulate.phase_space import PhaseSpacePoints
 from madminer.simulate.wbf import WeakBosonFusion
 from madminer.simulate.wbf_amplitude import (
     WBF_COMPONENTS,
     contract_currents,
+    left_handed_current,
+    lorentz,
     square_amplitude,
     tensor_amplitudes,
     w_fusion_factor,

@@ -7,7 +7,7 @@ would; `integrate` computes cross sections.
 A process is a frozen value that fills the contract `Process`: a table of flavour channels, a map
 from random numbers to momenta, squared amplitudes as polynomials in the theory parameters, and
 what remains for single events. To add one, write a class with these and put it into the table
-`madminer.simulate.registry.PROCESSES`; adaptation, parton densities, unweighting, truth and files
+`madminer.simulate.generate.PROCESSES`; adaptation, parton densities, unweighting, truth and files
 work for it as they are.
 """
 
@@ -16,11 +16,17 @@ from __future__ import annotations
 from madminer.simulate.drell_yan import DrellYan
 from madminer.simulate.electroweak import TUTORIAL_INPUTS, Electroweak
 from madminer.simulate.events import GenerationSummary, PartonEvents
-from madminer.simulate.generate import CrossSections, integrate, simulate
+from madminer.simulate.generate import (
+    PROCESSES,
+    CrossSections,
+    ProcessOption,
+    integrate,
+    make_process,
+    simulate,
+)
 from madminer.simulate.lhe_output import write_parton_events
 from madminer.simulate.phase_space import GeneratorCuts
 from madminer.simulate.process import Process
-from madminer.simulate.registry import PROCESSES, ProcessOption, make_process
 from madminer.simulate.setups import drell_yan_setup, tutorial_setup, wbf_setup
 from madminer.simulate.wbf import COMPLETE_OBSERVABLES, WeakBosonFusion, complete_observables
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -29,10 +29,9 @@ from particle import Particle
 from madminer.checks import positive
 from madminer.errors import OptionError
 from madminer.models import AnalysisSetup
-from madminer.simulate.currents import lorentz
-from madminer.simulate.electroweak import TUTORIAL_INPUTS, Electroweak
+from madminer.simulate.electroweak import DOWN_QUARK, TUTORIAL_INPUTS, UP_QUARK, Electroweak
 from madminer.simulate.parton_densities import DEFAULT_PDF
-from madminer.simulate.phase_space import PhaseSpacePoints
+from madminer.simulate.phase_space import PhaseSpacePoints, lorentz
 from madminer.simulate.process import ChannelTable, ParticleRecord, Process, TheoryParameter
 from madminer.simulate.setups import drell_yan_setup
 from madminer.typing import FloatArray, IntArray
@@ -67,7 +66,7 @@ def drell_yan_components(
     """
     s = 2.0 * lorentz(quark, antiquark)
     t, u = -2.0 * lorentz(quark, lepton), -2.0 * lorentz(quark, antilepton)
-    isospin, charge = (0.5, 2.0 / 3.0) if is_up else (-0.5, -1.0 / 3.0)
+    isospin, charge = UP_QUARK if is_up else DOWN_QUARK
     photon = -4.0 * math.pi * electroweak.alpha * charge / s
     mass = electroweak.z_mass
     z = 1.0 / (s - mass**2 + 1j * mass * z_width)
@@ -142,10 +141,9 @@ class DrellYan(Process):
     def couplings(self) -> dict[str, dict[int, float]]:
         """Masses and inputs of the parameter card."""
         ew = self.electroweak
-        fermi = 1.0 / (math.sqrt(2.0) * ew.vev**2)
         return {
             "mass": {23: ew.z_mass, 24: ew.w_mass},
-            "sminputs": {1: 1.0 / ew.alpha, 2: fermi},
+            "sminputs": {1: 1.0 / ew.alpha, 2: ew.fermi},
         }
 
     @property
@@ -190,30 +188,18 @@ class DrellYan(Process):
         tau = (mass / self.energy) ** 2
         x1, x2 = np.sqrt(tau) * np.exp(rapidity), np.sqrt(tau) * np.exp(-rapidity)
         volumes = tau * 2.0 * (high - low) * 2.0 * most * 2.0 / (16.0 * math.pi)
-        return PhaseSpacePoints(
-            momenta=_pair(mass, rapidity, cosine),
-            x1=x1,
-            x2=x2,
-            volumes=volumes,
-            scale=mass,
-            indices=np.arange(uniform.shape[1]),
-        )
+        everything = np.arange(uniform.shape[1])
+        momenta = _pair(mass, rapidity, cosine)
+        return PhaseSpacePoints(momenta, x1, x2, volumes, mass, everything)
 
     def squared_amplitudes(self, points: PhaseSpacePoints) -> FloatArray:
         """Classes: up and down quarks from beam 1, then from beam 2."""
-        first, second, lepton, antilepton = points.momenta
+        first, second, *leptons = points.momenta
+        squared = partial(drell_yan_components, electroweak=self.electroweak, z_width=self.z_width)
         return np.stack(
             [
-                drell_yan_components(
-                    quark,
-                    antiquark,
-                    lepton,
-                    antilepton,
-                    is_up=is_up,
-                    electroweak=self.electroweak,
-                    z_width=self.z_width,
-                )
-                for quark, antiquark in ((first, second), (second, first))
+                squared(*quarks, *leptons, is_up=is_up)
+                for quarks in ((first, second), (second, first))
                 for is_up in (True, False)
             ]
         )
@@ -252,7 +238,7 @@ def _pair(mass: FloatArray, rapidity: FloatArray, cosine: FloatArray) -> FloatAr
 def _channels() -> ChannelTable:
     quarks = (1, 2, 3, 4, 5)
     incoming = [(q, -q) for q in quarks] + [(-q, q) for q in quarks]
-    columns = [0 if q % 2 == 0 else 1 for q in quarks] + [2 if q % 2 == 0 else 3 for q in quarks]
+    columns = [q % 2 for q in quarks] + [2 + q % 2 for q in quarks]
     names = (tuple(Particle.from_pdgid(i).name for i in pair) for pair in incoming)
     return ChannelTable(
         names=tuple(f"{one} {two} > mu- mu+" for one, two in names),

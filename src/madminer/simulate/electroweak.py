@@ -10,6 +10,9 @@ from madminer.errors import OptionError
 GEV2_PB = 3.893793721e8
 """Conversion of cross sections, GeV^2 pb."""
 
+UP_QUARK, DOWN_QUARK = (0.5, 2.0 / 3.0), (-0.5, -1.0 / 3.0)
+"""Isospin of the left-handed quarks, and charge."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Electroweak:
@@ -92,6 +95,11 @@ class Electroweak:
     def cos2(self) -> float:
         r""":math:`\cos^2\theta_W = M_W^2/M_Z^2`."""
         return (self.w_mass / self.z_mass) ** 2
+
+    @property
+    def fermi(self) -> float:
+        r"""Fermi constant :math:`G_F = 1 / (\sqrt2 v^2)` in GeV^-2."""
+        return 1.0 / (math.sqrt(2.0) * self.vev**2)
 
     @property
     def vev(self) -> float:

@@ -14,168 +14,65 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
 
 from madminer.checks import random_generator, refusal, whole
-from madminer.errors import NoEventsError, OptionError
+from madminer.errors import NoEventsError, OptionError, UnknownNameError
 from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar
-from madminer.simulate.electroweak import GEV2_PB
+from madminer.simulate.drell_yan import DrellYan
+from madminer.simulate.electroweak import GEV2_PB, Electroweak
 from madminer.simulate.events import GenerationSummary, PartonEvents
 from madminer.simulate.parton_densities import load_parton_densities
-from madminer.simulate.phase_space import PhaseSpacePoints, rotate_about_beam
+from madminer.simulate.phase_space import GeneratorCuts, PhaseSpacePoints, rotate_about_beam
 from madminer.simulate.process import Parametrisation, Process, parametrise
-from madminer.simulate.registry import ProcessOption, make_process
 from madminer.simulate.vegas import AdaptiveGrid, adapt_grid
+from madminer.simulate.wbf import WeakBosonFusion
 from madminer.typing import FloatArray, IntArray, Seed
 
+_BATCH: Final = 20_000  # points at once: some 30 MB, which stays near the processor
+_WARM_UP: Final = 2 * _BATCH
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WeightedPoints:
-    """Points of phase space with everything that gives their weights.
+ProcessOption = str | float | None | GeneratorCuts | Electroweak
+"""What options of processes may be."""
 
-    Args:
-        points: Momenta and volumes of `n` points.
-        amplitudes: Squared amplitudes of each class times flux, volume and unit, such that
-            luminosities times these are cross sections in pb (and units of the parameters), shape
-            ``(n_classes, n_components, n)``.
-        densities1: Parton densities x f of the process's flavours in beam 1, ``(n, n_flavours)``.
-        densities2: The same for beam 2.
-        luminosities: Products of densities summed by class, shape ``(n_classes, n)``.
-    """
-
-    points: PhaseSpacePoints
-    amplitudes: FloatArray
-    densities1: FloatArray
-    densities2: FloatArray
-    luminosities: FloatArray
-
-    def coefficients(self) -> FloatArray:
-        """Cross section summed over flavours, in pb, shape ``(n_components, n)``."""
-        total: FloatArray = np.einsum("kn,kcn->cn", self.luminosities, self.amplitudes)
-        return total
-
-    def densities(self, mixture: FloatArray) -> FloatArray:
-        """Sampled density in pb, shape ``(n,)``.
-
-        Args:
-            mixture: Coefficients that contract the components, shape ``(n_components,)``.
-        """
-        total = np.zeros(self.luminosities.shape[1])
-        for c in np.flatnonzero(mixture):  # few: faster than a matrix product over all
-            total += mixture[c] * np.sum(self.luminosities * self.amplitudes[:, c], axis=0)
-        return total
-
-    def draw_channels(
-        self, process: Process, chosen: IntArray, rng: np.random.Generator
-    ) -> tuple[IntArray, FloatArray]:
-        """Draw flavour channels of some points, and their share in each component.
-
-        Args:
-            process: The process.
-            chosen: Indices of `m` points.
-            rng: Source of randomness.
-
-        Returns:
-            Channels, shape ``(m,)``, and the coefficients of their squared amplitudes over the
-            sampled density, shape ``(m, n_components)``.
-        """
-        table, amplitudes = process.channels, self.amplitudes[:, :, chosen]
-        densities = np.einsum("c,kcn->kn", process.mixture, amplitudes)
-        f1, f2 = self.densities1[chosen], self.densities2[chosen]
-        channels = table.draw(f1, f2, densities, rng)
-        selected = np.einsum("nk,kcn->nc", table.couplings[channels], amplitudes)
-        return channels, selected / (selected @ process.mixture)[:, np.newaxis]
+PROCESSES: dict[str, type[WeakBosonFusion | DrellYan]] = {
+    WeakBosonFusion.name: WeakBosonFusion,
+    DrellYan.name: DrellYan,
+}
+"""All processes by name; a new one is added here."""
 
 
-def weigh_points(
-    process: Process, uniform: FloatArray, jacobian: FloatArray | None = None
-) -> WeightedPoints:
-    """Evaluate a process at points of the unit cube.
+def make_process(name: str, **options: ProcessOption) -> Process:
+    """Make a process from its name and options.
 
     Args:
-        process: The process.
-        uniform: Random numbers, shape ``(n_dimensions, n)``.
-        jacobian: Factor on the volume of each point, shape ``(n,)``, None for one.
+        name: Key of `PROCESSES`.
+        **options: Fields of the process.
 
     Returns:
-        The points inside the cuts, with amplitudes and luminosities.
-    """
-    points = process.phase_space(uniform)
-    table, grid = process.channels, load_parton_densities(process.pdf)
-    f1 = grid.momentum_densities(points.x1, points.scale, table.flavours)
-    f2 = grid.momentum_densities(points.x2, points.scale, table.flavours)
-    flux = 2.0 * points.x1 * points.x2 * process.energy**2
-    # x1 x2 once more, because the densities are x f
-    factor = GEV2_PB * process.rate_factor * points.volumes / (flux * points.x1 * points.x2)
-    if jacobian is not None:
-        factor *= jacobian[points.indices]
-    amplitudes = process.squared_amplitudes(points) * factor
-    return WeightedPoints(points, amplitudes, f1, f2, table.luminosities(f1, f2))
-
-
-def reference_weight(weights: FloatArray, *, overweight_share: float = 1e-3) -> float:
-    r"""Weight that serves as the maximum.
-
-    The smallest :math:`w_0` with :math:`\sum (w - w_0)_+ \leq \epsilon \sum w`. A few rare
-    points would otherwise decide the efficiency.
-
-    Args:
-        weights: Non-negative weights of a warm-up, shape ``(n,)``.
-        overweight_share: :math:`\epsilon`; 0 gives the largest weight.
-
-    Returns:
-        The reference weight.
+        The process.
 
     Raises:
-        NoEventsError: If no weight is positive.
+        UnknownNameError: If there is no such process.
+        OptionError: If an option is not known.
 
     Examples:
-        >>> reference_weight(np.array([1.0, 1.0, 2.0, 4.0]), overweight_share=0.25)
-        2.0
+        >>> make_process("wbf", channel="pp", energy=14_000.0).energy
+        14000.0
     """
-    ordered = np.sort(weights)[::-1]
-    if not (len(ordered) and ordered[0] > 0.0):
-        raise NoEventsError(
-            "No point of phase space has a positive weight: loosen the generator cuts or raise "
-            "the beam energy."
-        )
-    excess = np.cumsum(ordered) - np.arange(1, len(ordered) + 1) * ordered  # at w0 = ordered[i]
-    allowed = overweight_share * ordered.sum()
-    last = int(np.flatnonzero(excess <= allowed)[-1])
-    # between ordered[last] and the next the excess is linear in w0
-    return float((np.cumsum(ordered)[last] - allowed) / (last + 1))
-
-
-def accept(
-    weights: FloatArray, reference: float, rng: np.random.Generator
-) -> tuple[IntArray, FloatArray]:
-    r"""Accept points with probability :math:`\min(1, w/w_0)`.
-
-    Points above the reference are kept with a weight above one, so that no bias arises.
-
-    Args:
-        weights: Non-negative weights, shape ``(n,)``.
-        reference: The reference weight :math:`w_0`.
-        rng: Source of randomness.
-
-    Returns:
-        Indices of the accepted points, shape ``(m,)``, and their remaining weights
-        :math:`\max(1, w/w_0)`, shape ``(m,)``.
-    """
-    ratio = weights / reference
-    indices = np.flatnonzero(rng.random(len(weights)) < ratio)
-    return indices, np.maximum(1.0, ratio[indices])
-
-
-_BATCH = 20_000  # points at once: some 30 MB, which stays near the processor
-_WARM_UP = 2 * _BATCH
-
-# sampling weights over the reference, momenta, PDG numbers, channels, coefficients over the
-# density, scales
-_Part = tuple[FloatArray, FloatArray, IntArray, IntArray, FloatArray, FloatArray]
+    if name not in PROCESSES:
+        raise UnknownNameError(f"There is no process {name!r}; choose one of {list(PROCESSES)}.")
+    kind = PROCESSES[name]
+    known = [field.name for field in fields(kind)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise OptionError(f"Process {name!r} has no option {unknown}; its options are {known}.")
+    return kind(**options)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -287,27 +184,136 @@ def _process(process: str | Process, options: dict[str, ProcessOption]) -> Proce
     return process
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _WeightedPoints:
+    """Points of phase space with everything that gives their weights.
+
+    Args:
+        process: The process.
+        points: Momenta and volumes of `n` points inside the cuts.
+        amplitudes: Squared amplitudes of each class times flux, volume and unit, such that
+            luminosities times these are cross sections in pb (and units of the parameters), shape
+            ``(n_classes, n_components, n)``.
+        f1: Parton densities x f of the process's flavours in beam 1, ``(n, n_flavours)``.
+        f2: The same for beam 2.
+        luminosities: Products of densities summed by class, shape ``(n_classes, n)``.
+    """
+
+    process: Process
+    points: PhaseSpacePoints
+    amplitudes: FloatArray
+    f1: FloatArray
+    f2: FloatArray
+    luminosities: FloatArray
+
+    def coefficients(self) -> FloatArray:
+        """Cross section summed over flavours, in pb, shape ``(n_components, n)``."""
+        total: FloatArray = np.einsum("kn,kcn->cn", self.luminosities, self.amplitudes)
+        return total
+
+    def densities(self) -> FloatArray:
+        """Sampled density in pb, shape ``(n,)``."""
+        mixture, total = self.process.mixture, np.zeros(self.luminosities.shape[1])
+        for c in np.flatnonzero(mixture):  # few: faster than a matrix product over all
+            total += mixture[c] * np.sum(self.luminosities * self.amplitudes[:, c], axis=0)
+        return total
+
+    def events(self, chosen: IntArray, heights: FloatArray, rng: np.random.Generator) -> _Part:
+        """Give `m` of the points a flavour, an azimuth and decays."""
+        process, table = self.process, self.process.channels
+        amplitudes = self.amplitudes[:, :, chosen]
+        densities = np.einsum("c,kcn->kn", process.mixture, amplitudes)
+        channels = table.draw(self.f1[chosen], self.f2[chosen], densities, rng)
+        shares = np.einsum("nk,kcn->nc", table.couplings[channels], amplitudes)
+        shares /= (shares @ process.mixture)[:, np.newaxis]
+        hard = np.moveaxis(self.points.momenta[:, :, chosen], -1, 0)
+        azimuths = rng.uniform(-np.pi, np.pi, len(chosen))
+        momenta, pdgids = process.complete(rotate_about_beam(hard, azimuths), channels, rng)
+        scales = np.broadcast_to(self.points.scale, self.points.x1.shape)[chosen]
+        return heights, momenta, pdgids, channels, shares, scales
+
+
+# of m events: sampling weights over the reference, momenta, PDG numbers, channels, coefficients
+# over the density, scales
+_Part = tuple[FloatArray, FloatArray, IntArray, IntArray, FloatArray, FloatArray]
+
+
+def _weigh_points(
+    process: Process, uniform: FloatArray, jacobian: FloatArray | None = None
+) -> _WeightedPoints:
+    """Evaluate a process at points of the unit cube, whose volumes have the factors `jacobian`."""
+    points = process.phase_space(uniform)
+    table, grid = process.channels, load_parton_densities(process.pdf)
+    f1 = grid.momentum_densities(points.x1, points.scale, table.flavours)
+    f2 = grid.momentum_densities(points.x2, points.scale, table.flavours)
+    flux = 2.0 * points.x1 * points.x2 * process.energy**2
+    # x1 x2 once more, because the densities are x f
+    factor = GEV2_PB * process.rate_factor * points.volumes / (flux * points.x1 * points.x2)
+    if jacobian is not None:
+        factor *= jacobian[points.indices]
+    amplitudes = process.squared_amplitudes(points) * factor
+    return _WeightedPoints(process, points, amplitudes, f1, f2, table.luminosities(f1, f2))
+
+
 def _adapted_grid(process: Process, rng: np.random.Generator) -> AdaptiveGrid:
     def density(uniform: FloatArray) -> FloatArray:
-        weighted = weigh_points(process, uniform)
+        weighted = _weigh_points(process, uniform)
         densities = np.zeros(uniform.shape[1])
-        densities[weighted.points.indices] = weighted.densities(process.mixture)
+        densities[weighted.points.indices] = weighted.densities()
         return densities
 
     return adapt_grid(density, process.n_dimensions, rng)
 
 
-def _draw_points(
-    process: Process, grid: AdaptiveGrid, n_points: int, rng: np.random.Generator
-) -> WeightedPoints:
-    return weigh_points(process, *grid.map(rng.random((grid.n_dimensions, n_points))))
-
-
 def _batches(
-    process: Process, grid: AdaptiveGrid, n_points: int, rng: np.random.Generator
-) -> Iterator[WeightedPoints]:
-    for start in range(0, n_points, _BATCH):
-        yield _draw_points(process, grid, min(_BATCH, n_points - start), rng)
+    process: Process, grid: AdaptiveGrid, n_points: float, rng: np.random.Generator
+) -> Iterator[_WeightedPoints]:
+    while n_points > 0:
+        shape = grid.n_dimensions, int(min(_BATCH, n_points))
+        yield _weigh_points(process, *grid.map(rng.random(shape)))
+        n_points -= _BATCH
+
+
+def reference_weight(weights: FloatArray, *, overweight_share: float = 1e-3) -> float:
+    r"""Weight that serves as the maximum.
+
+    The smallest :math:`w_0` with :math:`\sum (w - w_0)_+ \leq \epsilon \sum w`, of the weights of
+    a warm-up. A few rare points would otherwise decide the efficiency.
+
+    Raises:
+        NoEventsError: If no weight is positive.
+
+    Examples:
+        >>> reference_weight(np.array([1.0, 1.0, 2.0, 4.0]), overweight_share=0.25)
+        2.0
+    """
+    ordered = np.sort(weights)[::-1]
+    if not (len(ordered) and ordered[0] > 0.0):
+        raise NoEventsError(
+            "No point of phase space has a positive weight: loosen the generator cuts or raise "
+            "the beam energy."
+        )
+    excess = np.cumsum(ordered) - np.arange(1, len(ordered) + 1) * ordered  # at w0 = ordered[i]
+    allowed = overweight_share * ordered.sum()
+    last = int(np.flatnonzero(excess <= allowed)[-1])
+    # between ordered[last] and the next the excess is linear in w0
+    return float((np.cumsum(ordered)[last] - allowed) / (last + 1))
+
+
+def accept(
+    weights: FloatArray, reference: float, rng: np.random.Generator
+) -> tuple[IntArray, FloatArray]:
+    r"""Accept points with probability :math:`\min(1, w/w_0)`.
+
+    Points above the reference are kept with a weight above one, so that no bias arises.
+
+    Returns:
+        Indices of the accepted points, shape ``(m,)``, and their remaining weights
+        :math:`\max(1, w/w_0)`, shape ``(m,)``.
+    """
+    ratio = weights / reference
+    indices = np.flatnonzero(rng.random(len(weights)) < ratio)
+    return indices, np.maximum(1.0, ratio[indices])
 
 
 @dataclass(slots=True)
@@ -318,8 +324,9 @@ class _Integral:
     total: float = 0.0
     squares: float = 0.0
 
-    def add(self, densities: FloatArray, n_points: int) -> None:
-        self.n_points += n_points
+    def add(self, densities: FloatArray) -> None:
+        """Take a batch into account; points outside the cuts count, with nothing."""
+        self.n_points += _BATCH
         self.total += float(densities.sum())
         self.squares += float(densities @ densities)
 
@@ -342,25 +349,27 @@ def _generate(
     rng: np.random.Generator,
 ) -> PartonEvents:
     integral = _Integral()
-    reference = _warm_up(process, grid, integral, rng)
+    warm_up = []
+    for weighted in _batches(process, grid, _WARM_UP, rng):
+        warm_up.append(weighted.densities())
+        integral.add(warm_up[-1])
+    reference = reference_weight(np.concatenate(warm_up))
     parts: list[_Part] = []
-    n_tried = n_done = 0
-    bar = progress_bar(n_events, f"generating {process.name}", unit="event")
-    try:
+    n_done = 0
+    batches = _batches(process, grid, math.inf, rng)
+    with closing(progress_bar(n_events, f"generating {process.name}", unit="event")) as bar:
         while n_done < n_events:
-            weighted = _draw_points(process, grid, _BATCH, rng)
-            densities = weighted.densities(process.mixture)
-            integral.add(densities, _BATCH)
+            weighted = next(batches)
+            densities = weighted.densities()
+            integral.add(densities)
             if is_unweighted:
                 chosen, heights = accept(densities, reference, rng)
             else:
                 chosen = np.flatnonzero(densities > 0.0)
                 heights = densities[chosen] / reference
-            parts.append(_finish(process, weighted, chosen, heights, rng))
+            parts.append(weighted.events(chosen, heights, rng))
             bar.update(min(len(chosen), n_events - n_done))
-            n_tried, n_done = n_tried + _BATCH, n_done + len(chosen)
-    finally:
-        bar.close()
+            n_done += len(chosen)
     heights, momenta, pdgids, channels, shares, scales = (
         np.concatenate(arrays)[:n_events] for arrays in zip(*parts, strict=True)
     )
@@ -377,7 +386,7 @@ def _generate(
         sampling_weights=weights,
         summary=GenerationSummary(
             n_points=integral.n_points,
-            efficiency=n_done / n_tried,
+            efficiency=n_done / (integral.n_points - _WARM_UP),
             cross_section=integral.value,
             cross_section_error=integral.error,
             n_overweight=int(np.count_nonzero(heights > 1.0)) if is_unweighted else 0,
@@ -385,30 +394,3 @@ def _generate(
             is_unweighted=is_unweighted,
         ),
     )
-
-
-def _warm_up(
-    process: Process, grid: AdaptiveGrid, integral: _Integral, rng: np.random.Generator
-) -> float:
-    """Start the integral and find the reference weight of unweighting."""
-    densities = []
-    for weighted in _batches(process, grid, _WARM_UP, rng):
-        densities.append(weighted.densities(process.mixture))
-        integral.add(densities[-1], _BATCH)
-    return reference_weight(np.concatenate(densities))
-
-
-def _finish(
-    process: Process,
-    weighted: WeightedPoints,
-    chosen: IntArray,
-    heights: FloatArray,
-    rng: np.random.Generator,
-) -> _Part:
-    """Give points a flavour, an azimuth and decays."""
-    channels, shares = weighted.draw_channels(process, chosen, rng)
-    hard = np.moveaxis(weighted.points.momenta[:, :, chosen], -1, 0)
-    azimuths = rng.uniform(-np.pi, np.pi, len(chosen))
-    momenta, pdgids = process.complete(rotate_about_beam(hard, azimuths), channels, rng)
-    scales = np.broadcast_to(weighted.points.scale, weighted.points.x1.shape)[chosen]
-    return heights, momenta, pdgids, channels, shares, scales

@@ -17,11 +17,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from madminer.errors import OptionError
 from madminer.typing import BoolArray, FloatArray, IntArray
+
+ComplexArray = NDArray[np.complexfloating]
+
+A = TypeVar("A", FloatArray, ComplexArray)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,24 @@ class PhaseSpacePoints:
     volumes: FloatArray
     scale: float | FloatArray
     indices: IntArray
+
+
+def lorentz(a: A, b: FloatArray | A) -> A:
+    r"""Lorentz product :math:`a \cdot b = a^0 b^0 - \vec a \cdot \vec b`.
+
+    Args:
+        a: Four-vectors with their components first, shape ``(4, ...)``.
+        b: Four-vectors, shape ``(4, ...)``.
+
+    Returns:
+        Products, shape ``(...)``.
+
+    Examples:
+        >>> lorentz(np.array([5.0, 0.0, 0.0, 3.0]), np.array([5.0, 0.0, 0.0, 3.0]))
+        np.float64(16.0)
+    """
+    product: A = a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3]
+    return product
 
 
 def boost(momenta: FloatArray, frame: FloatArray, mass: float) -> FloatArray:
@@ -140,8 +164,7 @@ FUSION_DIMENSIONS = 6
 _CONSTANTS = (2.0 * math.pi) ** 4 / (2.0 * (2.0 * math.pi) ** 3) ** 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Kinematics:
+class _Kinematics(NamedTuple):
     """Transverse momenta and light-cone momenta E + z ("plus") and E - z ("minus"), GeV."""
 
     pt1: FloatArray
@@ -202,13 +225,7 @@ def fusion_phase_space(
         indices = np.flatnonzero(
             (volumes > 0.0) & (x1 < 1.0) & (x2 < 1.0) & _pass(kinematics, cuts)
         )
-    kept = _Kinematics(
-        kinematics.pt1[indices],
-        kinematics.pt2[indices],
-        kinematics.delta_phi[indices],
-        kinematics.plus[:, indices],
-        kinematics.minus[:, indices],
-    )
+    kept = _Kinematics(*(values[..., indices] for values in kinematics))
     x1, x2 = x1[indices], x2[indices]
     return PhaseSpacePoints(kept.momenta(energy, x1, x2), x1, x2, volumes[indices], scale, indices)
 

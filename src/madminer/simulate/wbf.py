@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 from particle import Particle
@@ -35,8 +35,7 @@ from particle import Particle
 from madminer.checks import positive
 from madminer.errors import OptionError, UnknownNameError
 from madminer.models import AnalysisSetup
-from madminer.simulate.currents import lorentz
-from madminer.simulate.electroweak import TUTORIAL_INPUTS, Electroweak
+from madminer.simulate.electroweak import DOWN_QUARK, TUTORIAL_INPUTS, UP_QUARK, Electroweak
 from madminer.simulate.events import PartonEvents
 from madminer.simulate.parton_densities import DEFAULT_PDF
 from madminer.simulate.phase_space import (
@@ -45,6 +44,7 @@ from madminer.simulate.phase_space import (
     PhaseSpacePoints,
     decay_to_massless_pair,
     fusion_phase_space,
+    lorentz,
 )
 from madminer.simulate.process import ChannelTable, ParticleRecord, Process, TheoryParameter
 from madminer.simulate.setups import wbf_setup
@@ -75,14 +75,6 @@ class FusionClass:
 
     boson: Literal["w", "z"]
     is_opposite: bool
-
-
-class _Row(NamedTuple):
-    """A channel: partons, quarks after the exchange, couplings of the classes `_ALL`."""
-
-    incoming: tuple[int, int]
-    outgoing: tuple[int, int]
-    couplings: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,53 +114,48 @@ def fusion_channels(name: str, electroweak: Electroweak) -> ChannelTable:
     Returns:
         The table; its classes are those of the set, in this order.
     """
-    rows = _rows(name, electroweak)
-    incoming = [row.incoming for row in rows]
-    outgoing = [row.outgoing for row in rows]
+    w_rows, z_rows = list(_w_rows()), list(_z_rows(electroweak))
+    tutorial = [row for row in w_rows if row[0] == (2, 1)]
+    rows = {"tutorial": tutorial, "ww": w_rows, "zz": z_rows, "pp": w_rows + z_rows}[name]
+    incoming, outgoing, couplings = (np.array(column) for column in zip(*rows, strict=True))
     columns = [_ALL.index(kind) for kind in WBF_CHANNELS[name].classes]
-    couplings = np.array([row.couplings for row in rows])[:, columns]
     return ChannelTable(
-        names=tuple(map(_name, rows)),
-        incoming=np.array(incoming),
-        outgoing=np.array(outgoing),
-        couplings=couplings,
+        names=tuple(_channel_name(*row) for row in rows),
+        incoming=incoming,
+        outgoing=outgoing,
+        couplings=couplings[:, columns],
     )
 
 
-def _rows(name: str, electroweak: Electroweak) -> list[_Row]:
-    if name == "tutorial":
-        return [_Row((2, 1), (1, 2), (1.0, 0.0, 0.0, 0.0))]
-    w_rows, z_rows = list(_w_rows()), list(_z_rows(electroweak))
-    return {"ww": w_rows, "zz": z_rows, "pp": w_rows + z_rows}[name]
+# Partons, quarks after the exchange, couplings of the classes `_ALL`
+_Row = tuple[tuple[int, int], tuple[int, int], tuple[float, float, float, float]]
 
 
 def _w_rows() -> Iterator[_Row]:
     for first, second in ((_W_PLUS, _W_MINUS), (_W_MINUS, _W_PLUS)):
         for one, two in product(first, second):
             couplings = (1.0, 0.0) if one * two > 0 else (0.0, 1.0)
-            yield _Row((one, two), (first[one], second[two]), (*couplings, 0.0, 0.0))
+            yield (one, two), (first[one], second[two]), (*couplings, 0.0, 0.0)
 
 
 def _z_rows(electroweak: Electroweak) -> Iterator[_Row]:
+    squares = {}
+    for flavour in _FLAVOURS:
+        quark = DOWN_QUARK if flavour % 2 else UP_QUARK
+        squares[flavour] = [coupling**2 for coupling in electroweak.z_couplings(*quark)]
     for one, two in product(_FLAVOURS, _FLAVOURS):
-        (left1, right1), (left2, right2) = (_z_squares(f, electroweak) for f in (one, two))
+        (left1, right1), (left2, right2) = squares[one], squares[two]
         same = left1 * left2 + right1 * right2
         opposite = left1 * right2 + right1 * left2
         couplings = (same, opposite) if one * two > 0 else (opposite, same)
-        yield _Row((one, two), (one, two), (0.0, 0.0, *couplings))
+        yield (one, two), (one, two), (0.0, 0.0, *couplings)
 
 
-def _z_squares(flavour: int, electroweak: Electroweak) -> tuple[float, float]:
-    is_up = abs(flavour) % 2 == 0
-    isospin, charge = (0.5, 2.0 / 3.0) if is_up else (-0.5, -1.0 / 3.0)
-    left, right = electroweak.z_couplings(isospin, charge)
-    return left**2, right**2
-
-
-def _name(row: _Row) -> str:
-    one, two = (Particle.from_pdgid(i).name for i in row.incoming)
-    three, four = (Particle.from_pdgid(i).name for i in row.outgoing)
-    bosons = "WW" if any(row.couplings[:2]) else "ZZ"
+def _channel_name(
+    incoming: tuple[int, int], outgoing: tuple[int, int], couplings: tuple[float, ...]
+) -> str:
+    one, two, three, four = (Particle.from_pdgid(i).name for i in (*incoming, *outgoing))
+    bosons = "WW" if any(couplings[:2]) else "ZZ"
     return f"{one} {two} > {three} {four} h ({bosons})"
 
 
@@ -226,9 +213,8 @@ class WeakBosonFusion(Process):
                 f"Weak-boson fusion has no channel {self.channel!r}; choose one of "
                 f"{list(WBF_CHANNELS)}."
             )
-        positive(self.energy, "energy")
-        positive(self.mixture_share, "mixture_share")
-        positive(self.branching_ratio, "branching_ratio")
+        for name in ("energy", "mixture_share", "branching_ratio"):
+            positive(getattr(self, name), name)
         if self.scale is not None:
             positive(self.scale, "scale")
         if self.branching_ratio > 1.0:
@@ -249,10 +235,9 @@ class WeakBosonFusion(Process):
     def couplings(self) -> dict[str, dict[int, float]]:
         """Masses and inputs of the parameter card."""
         ew = self.electroweak
-        fermi = 1.0 / (math.sqrt(2.0) * ew.vev**2)
         return {
             "mass": {23: ew.z_mass, 24: ew.w_mass, 25: ew.higgs_mass},
-            "sminputs": {1: 1.0 / ew.alpha, 2: fermi},
+            "sminputs": {1: 1.0 / ew.alpha, 2: ew.fermi},
         }
 
     @property
@@ -305,14 +290,11 @@ class WeakBosonFusion(Process):
         p1, p2, p3, p4, _ = points.momenta
         virtualities = lorentz(p1 - p3, p1 - p3), lorentz(p2 - p4, p2 - p4)
         classes = WBF_CHANNELS[self.channel].classes
-        polynomials = {
-            opposite: square_amplitude(
-                *tensor_amplitudes(
-                    contract_currents(p1, p2, p3, p4, opposite=opposite), *virtualities
-                )
-            )
-            for opposite in {kind.is_opposite for kind in classes}
-        }
+        polynomials = {}
+        for opposite in {kind.is_opposite for kind in classes}:
+            contractions = contract_currents(p1, p2, p3, p4, opposite=opposite)
+            amplitudes = tensor_amplitudes(contractions, *virtualities)
+            polynomials[opposite] = square_amplitude(*amplitudes)
         factors = {
             "w": w_fusion_factor(self.electroweak, *virtualities),
             "z": z_fusion_factor(self.electroweak, *virtualities),

@@ -12,6 +12,9 @@ currents is, with :math:`C` = CWL2 and :math:`\tilde C` = CPWL2 in GeV^-2,
 The virtualities stand there because :math:`O_W` is not a pure field-strength operator. Only two
 helicity classes exist: "same" :math:`(J_1, J_2)` and "opposite" :math:`(J_1, J_2^*)`.
 
+Four-vectors carry their components ``(E, x, y, z)`` in the **first** axis, shape ``(4, ...)``, in
+GeV, so that arithmetic runs over contiguous events; products of them have the shape ``(...)``.
+
 References:
     Hagiwara et al., *Low energy effects of new interactions in the electroweak boson sector*,
     Phys. Rev. D 48 (1993) 2182. Degrande et al., *Effective field theory: a modern approach to
@@ -21,20 +24,76 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from madminer.simulate.currents import (
-    ComplexArray,
-    left_handed_current,
-    levi_civita,
-    lorentz,
-)
 from madminer.simulate.electroweak import Electroweak
+from madminer.simulate.phase_space import ComplexArray, lorentz
 from madminer.typing import FloatArray
 
 WBF_COMPONENTS = np.array([[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]])
 """Powers of (CWL2, CPWL2) in the squared matrix element."""
+
+A = TypeVar("A", FloatArray, ComplexArray)
+
+
+# Currents of massless quark lines
+
+
+def left_handed_spinor(p: FloatArray) -> tuple[ComplexArray, ComplexArray]:
+    r"""Upper and lower component of the Weyl spinor of a massless left-handed fermion.
+
+    .. math:: \vec\sigma\cdot\vec p\,\phi = -E\phi, \qquad \phi^\dagger\phi = 2E
+
+    The phase is chosen for each hemisphere such that no difference of large numbers is taken.
+    """
+    transverse = p[1] + 1j * p[2]
+    forward = p[3] >= 0.0
+    root = np.sqrt(np.abs(p[0]) + np.abs(p[3]))
+    ratio = -transverse / np.where(root > 0.0, root, 1.0)
+    upper: ComplexArray = np.where(forward, np.conj(ratio), root)
+    lower: ComplexArray = np.where(forward, root, ratio)
+    return upper, lower
+
+
+def left_handed_current(p_in: FloatArray, p_out: FloatArray) -> ComplexArray:
+    r"""Current of a left-handed quark line, :math:`J^\mu = \phi_3^\dagger\bar\sigma^\mu\phi_1`.
+
+    It is conserved, :math:`(p_1 - p_3)\cdot J = 0`. A right-handed line, or that of a left-handed
+    antiquark, has the complex conjugate current.
+    """
+    up_in, down_in = left_handed_spinor(p_in)
+    up_out, down_out = (np.conj(part) for part in left_handed_spinor(p_out))
+    up_up, down_down = up_out * up_in, down_out * down_in
+    up_down, down_up = up_out * down_in, down_out * up_in
+    return np.stack(
+        [up_up + down_down, -up_down - down_up, 1j * (up_down - down_up), down_down - up_up]
+    )
+
+
+def levi_civita(a: ComplexArray, b: ComplexArray, c: FloatArray, d: FloatArray) -> ComplexArray:
+    r"""Fully antisymmetric product, :math:`\varepsilon(a, b, c, d) = +\det[a; b; c; d]`.
+
+    Computed from the 2 x 2 minors of the two upper and the two lower rows.
+    """
+    total: ComplexArray = (
+        _minor(a, b, 0, 1) * _minor(c, d, 2, 3)
+        - _minor(a, b, 0, 2) * _minor(c, d, 1, 3)
+        + _minor(a, b, 0, 3) * _minor(c, d, 1, 2)
+        + _minor(a, b, 1, 2) * _minor(c, d, 0, 3)
+        - _minor(a, b, 1, 3) * _minor(c, d, 0, 2)
+        + _minor(a, b, 2, 3) * _minor(c, d, 0, 1)
+    )
+    return total
+
+
+def _minor(a: A, b: A, i: int, j: int) -> A:
+    minor: A = a[i] * b[j] - a[j] * b[i]
+    return minor
+
+
+# Their contractions with the vertex
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +117,7 @@ def contract_currents(
     """Contract the currents of the quark lines 1 -> 3 and 2 -> 4.
 
     Args:
-        p1: Incoming quark of line 1, shape ``(4, ...)``, GeV.
+        p1: Incoming quark of line 1.
         p2: Incoming quark of line 2.
         p3: Outgoing quark of line 1.
         p4: Outgoing quark of line 2.
@@ -84,28 +143,16 @@ def tensor_amplitudes(
 ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
     r"""Parts of :math:`J_1 T J_2` that multiply 1, :math:`C` and :math:`\tilde C`.
 
-    Args:
-        contractions: From `contract_currents`.
-        virtuality1: :math:`q_1^2` in GeV^2, shape ``(...)``.
-        virtuality2: :math:`q_2^2` in GeV^2, shape ``(...)``.
-
-    Returns:
-        Standard-model part, CP-even part and CP-odd part.
+    The virtualities are :math:`q_1^2` and :math:`q_2^2` in GeV^2.
     """
     even = 0.5 * (virtuality1 + virtuality2) * contractions.metric + contractions.field_strength
     return contractions.metric, even, -2.0 * contractions.dual
 
 
 def square_amplitude(standard: ComplexArray, even: ComplexArray, odd: ComplexArray) -> FloatArray:
-    r"""Coefficients of :math:`|A_0 + C A_1 + \tilde C A_2|^2` for `WBF_COMPONENTS`.
+    r"""Real coefficients of :math:`|A_0 + C A_1 + \tilde C A_2|^2` for `WBF_COMPONENTS`.
 
-    Args:
-        standard: :math:`A_0`, shape ``(...)``.
-        even: :math:`A_1`, shape ``(...)``.
-        odd: :math:`A_2`, shape ``(...)``.
-
-    Returns:
-        Real coefficients, component axis first, shape ``(6, ...)``.
+    Shape ``(6, ...)``, the components first.
     """
     return np.stack(
         [
@@ -119,6 +166,11 @@ def square_amplitude(standard: ComplexArray, even: ComplexArray, odd: ComplexArr
     )
 
 
+def _real_product(a: ComplexArray, b: ComplexArray) -> FloatArray:
+    product: FloatArray = a.real * b.real + a.imag * b.imag
+    return product
+
+
 def w_fusion_factor(
     electroweak: Electroweak, virtuality1: FloatArray, virtuality2: FloatArray
 ) -> FloatArray:
@@ -129,13 +181,7 @@ def w_fusion_factor(
         \frac14 \left[\frac{g_w^2}{2}
         \frac{g_w M_W}{(q_1^2 - M_W^2)(q_2^2 - M_W^2)}\right]^2
 
-    Args:
-        electroweak: Masses and couplings.
-        virtuality1: :math:`q_1^2` in GeV^2, shape ``(...)``.
-        virtuality2: :math:`q_2^2` in GeV^2, shape ``(...)``.
-
-    Returns:
-        Factors, shape ``(...)``; the lines' couplings are included.
+    The lines' couplings are included.
     """
     gw, mass = electroweak.weak_coupling, electroweak.w_mass
     propagators = (virtuality1 - mass**2) * (virtuality2 - mass**2)
@@ -151,22 +197,9 @@ def z_fusion_factor(
     .. math::
 
         \frac14 \left[\frac{g_w M_Z/\cos\theta_W}{(q_1^2 - M_Z^2)(q_2^2 - M_Z^2)}\right]^2
-
-    Args:
-        electroweak: Masses and couplings.
-        virtuality1: :math:`q_1^2` in GeV^2, shape ``(...)``.
-        virtuality2: :math:`q_2^2` in GeV^2, shape ``(...)``.
-
-    Returns:
-        Factors, shape ``(...)``.
     """
     mass = electroweak.z_mass
     vertex = electroweak.weak_coupling * mass / np.sqrt(electroweak.cos2)
     propagators = (virtuality1 - mass**2) * (virtuality2 - mass**2)
     factor: FloatArray = 0.25 * (vertex / propagators) ** 2
     return factor
-
-
-def _real_product(a: ComplexArray, b: ComplexArray) -> FloatArray:
-    product: FloatArray = a.real * b.real + a.imag * b.imag
-    return product
