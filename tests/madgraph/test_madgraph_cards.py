@@ -8,6 +8,7 @@ import pytest
 
 from madminer import MadMiner
 from madminer.errors import DataError, OptionError, SetupError, UnknownNameError
+from madminer.io.lhe.header import run_settings
 from madminer.madgraph import Run, RunPlan
 from madminer.madgraph.build import check_process_card, is_nlo_process
 from madminer.madgraph.cards import (
@@ -17,7 +18,6 @@ from madminer.madgraph.cards import (
     parameter_card,
     reweight_card,
     run_card_with_systematics,
-    run_settings,
 )
 from madminer.madgraph.program import Program
 from madminer.models import AnalysisParameter, Systematic, SystematicScale, SystematicType

@@ -28,7 +28,7 @@ from madminer import checks
 from madminer.errors import FileFormatError, NoEventsError
 from madminer.io.atomic import output_errors
 from madminer.io.lhe import require_event_file
-from madminer.io.lhe.compression import OTHER_FORMATS, uncompressed_blocks
+from madminer.io.lhe.file import OTHER_FORMATS, uncompressed_blocks
 from madminer.typing import FloatArray, IntArray, StrPath
 
 _PIECE: Final = 1 << 24
@@ -74,23 +74,13 @@ class HepMCWeights:
 
 
 def hepmc_version(path: StrPath) -> int:
-    """Version of the ascii format, 2 or 3.
-
-    Raises:
-        MissingFileError: If there is no such file.
-        FileFormatError: If it is no HepMC file.
-    """
+    """Version of the ascii format, 2 or 3."""
     file = checks.path(path)
     return _version(next(_pieces(file), b""), file)
 
 
 def read_weight_names(path: StrPath) -> tuple[str, ...]:
-    """Names of the weights, as the file gives them; empty if it gives none.
-
-    Raises:
-        MissingFileError: If there is no such file.
-        FileFormatError: If it is no HepMC file.
-    """
+    """Names of the weights, as the file gives them; empty if it gives none."""
     file = checks.path(path)
     text = next(_pieces(file), b"")
     return _names(text, _version(text, file))
@@ -133,11 +123,7 @@ def read_hepmc_weights(path: StrPath) -> HepMCWeights:
 
 
 def checked_names(names: tuple[str, ...], n_weights: int, path: Path) -> tuple[str, ...]:
-    """The names of weights, if there are none or as many as weights.
-
-    Raises:
-        FileFormatError: If there are more or fewer.
-    """
+    """The names of weights, refused if there are some, but not as many as weights."""
     if names and len(names) != n_weights:
         raise FileFormatError(
             f"{path} gives {len(names)} names ({list(names[:_SHOWN])}) to {n_weights} weights. "
@@ -235,16 +221,7 @@ def _integers(numbers: Sequence[bytes], path: Path) -> IntArray:
 
 
 def uncompressed_copy(path: Path, target: Path) -> Path:
-    """The file itself if it is not compressed, else an uncompressed copy.
-
-    Args:
-        path: The file.
-        target: Where the copy goes.
-
-    Raises:
-        FileFormatError: If its compressed data are damaged or truncated.
-        OutputError: If there is no space for the copy.
-    """
+    """The file itself if it is not compressed, else an uncompressed copy."""
     with path.open("rb") as file:
         if b"HepMC" in file.read(_BEGIN):
             return path
@@ -254,11 +231,7 @@ def uncompressed_copy(path: Path, target: Path) -> Path:
 
 
 def require_complete(path: Path) -> None:
-    """Refuse an uncompressed file that does not end with the end of its listing of events.
-
-    Raises:
-        FileFormatError: If it is truncated.
-    """
+    """Refuse an uncompressed file that does not end with the end of its listing of events."""
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - _BEGIN, 0))
         end = file.read()

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from madminer import checks
 from madminer.errors import MissingFileError, OptionError, SetupError
+from madminer.io.lhe.header import run_settings
 from madminer.madgraph.cards import (
     CardValues,
     card_values,
@@ -23,7 +24,6 @@ from madminer.madgraph.cards import (
     parameter_card,
     reweight_card,
     run_card_with_systematics,
-    run_settings,
     systematics_arguments,
 )
 from madminer.madgraph.execute import Limits

@@ -9,6 +9,7 @@ from typing import Final
 from madminer.checks import sequence, text
 from madminer.errors import OptionError, SetupError, UnknownNameError
 from madminer.expressions import compile_transform
+from madminer.io.lhe.header import run_settings
 from madminer.models import AnalysisParameter, Systematic, SystematicScale, SystematicType
 
 Entry = tuple[str, int]
@@ -226,22 +227,6 @@ def _shower_name(card: str, point: CardValues, sampled: CardValues) -> str:
 
 
 # Run cards
-
-
-def run_settings(card: str) -> dict[str, str]:
-    r"""Entries of a run card by lower-case key; a line is split at the last "=".
-
-    Examples:
-        >>> run_settings("  1000 = nevents ! number\n{'a=b': 1} = x")
-        {'nevents': '1000', 'x': "{'a=b': 1}"}
-    """
-    settings = {}
-    for line in card.splitlines():
-        content = re.split(r"[!#]", line)[0]
-        if "=" in content:
-            value, key = content.rsplit("=", 1)
-            settings[key.strip().lower()] = value.strip()
-    return settings
 
 
 def choose_systematics(

@@ -36,13 +36,6 @@ _FORTRAN: Final = re.compile(
 def read_number(text: str) -> float:
     """Read a number that Fortran or C has written.
 
-    Args:
-        text: Such as "1.5", "+1", ".5", "1.5D-02" or, with three digits of the exponent, "1.5-102".
-
-    Raises:
-        FileFormatError: If it is no number, such as "****", which Fortran writes for numbers that
-            do not fit their columns.
-
     Examples:
         >>> read_number("-.10658E+03"), read_number("1.5D-02"), read_number("1.5-102")
         (-106.58, 0.015, 1.5e-102)
@@ -66,16 +59,7 @@ def shortened(text: str, at_most: int = 120) -> str:
 
 
 def take_columns(buffer: Bytes, starts: IntArray, length: int) -> Bytes:
-    """Copy lines of equal length out of a text, column by column.
-
-    Args:
-        buffer: The text, shape ``(n_bytes,)``.
-        starts: Where the lines begin, shape ``(n_lines,)``.
-        length: Their length.
-
-    Returns:
-        The characters, shape ``(length, n_lines)``.
-    """
+    """Copy lines of equal length out of a text as ``(length, n_lines)``, column by column."""
     columns = np.empty((length, len(starts)), np.uint8)
     if columns.size:
         windows = np.lib.stride_tricks.sliding_window_view(buffer, length)
@@ -87,20 +71,10 @@ def take_columns(buffer: Bytes, starts: IntArray, length: int) -> Bytes:
 def parse_lines(
     buffer: Bytes, starts: IntArray, ends: IntArray, n_fields: int, wanted: Sequence[int]
 ) -> FloatArray:
-    """Numbers in some columns of lines that hold the same number of fields each.
+    """Numbers in wanted columns of lines that hold the same number of fields each.
 
-    Args:
-        buffer: The text, shape ``(n_bytes,)``.
-        starts: Where the lines begin, shape ``(n_lines,)``.
-        ends: Where they end, shape ``(n_lines,)``.
-        n_fields: Number of fields in a line; what follows them must be a comment after "#".
-        wanted: Positions of the wanted fields in the line.
-
-    Returns:
-        The numbers, shape ``(len(wanted), n_lines)``.
-
-    Raises:
-        FileFormatError: If a line has too few fields, or a field is not a number.
+    Lines of a text go from `starts` to `ends`; what follows the fields must be a comment after
+    "#". The result has the shape ``(len(wanted), n_lines)``.
     """
     table = np.empty((len(wanted), len(starts)))
     for chosen, length in _equally_long(ends - starts):
@@ -126,19 +100,10 @@ def _equally_long(lengths: IntArray) -> Iterator[tuple[IntArray | slice, int]]:
 
 
 def parse_field(field: Bytes) -> FloatArray:
-    """Numbers in one column of text.
+    """Numbers in one column of text, one in each line, shape ``(width, n_lines)``.
 
     Numbers of up to fifteen digits come out correctly rounded: their digits form an exact
     integer, which is divided once by an exact power of ten.
-
-    Args:
-        field: One number in each line, shape ``(width, n_lines)``.
-
-    Returns:
-        The numbers, shape ``(n_lines,)``.
-
-    Raises:
-        FileFormatError: If a line is not a number.
 
     References:
         W. D. Clinger, *How to read floating point numbers accurately*, PLDI 1990.
@@ -153,17 +118,9 @@ def parse_field(field: Bytes) -> FloatArray:
 
 
 def format_floats(values: FloatArray, n_digits: int) -> Bytes:
-    """Numbers as ``%+.<n>e`` writes them, all of the same width.
+    """Numbers as ``%+.<n>e`` writes them, all of the same width, shape ``(n_values, n + 7)``.
 
-    Args:
-        values: The numbers, shape ``(n_values,)``; below 1e-99 they become zero.
-        n_digits: Digits behind the point.
-
-    Returns:
-        The text, shape ``(n_values, n_digits + 7)``.
-
-    Raises:
-        DataError: If a number is not finite or exceeds 1e99.
+    Below 1e-99 they become zero.
 
     Examples:
         >>> format_floats(np.array([-12.5]), 3).tobytes()
@@ -196,14 +153,7 @@ def format_floats(values: FloatArray, n_digits: int) -> Bytes:
 
 
 def format_integers(values: IntArray, width: int) -> Bytes:
-    """Whole numbers as ``%<width>d`` writes them.
-
-    Args:
-        values: The numbers, shape ``(n_values,)``.
-        width: Least number of characters; all numbers get as many as the longest needs.
-
-    Returns:
-        The text, shape ``(n_values, >= width)``.
+    """Whole numbers as ``%<width>d`` writes them, all as wide as the longest needs.
 
     Examples:
         >>> format_integers(np.array([-1, 22]), 4).tobytes()

@@ -147,15 +147,7 @@ def concatenate_lhe_events(parts: Iterable[LHEEvents]) -> LHEEvents:
 
 
 def with_weights(events: LHEEvents, ids: Iterable[str]) -> LHEEvents:
-    """The same events with other columns of weights.
-
-    Args:
-        events: The events.
-        ids: Ids of the weights.
-
-    Returns:
-        The events with these weights, not-a-number where they have none of such an id.
-    """
+    """The same events with the weights of these ids, not-a-number where they have none."""
     names = tuple(ids)
     matrix = np.full((events.n_events, len(names)), np.nan)
     for position, name in enumerate(names):

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import bz2
+import importlib
+import lzma
 import re
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
 
 from madminer import checks
-from madminer.errors import FileFormatError, MissingFileError, MissingWeightsError, NoEventsError
-from madminer.io.lhe.compression import uncompressed_blocks
+from madminer.errors import (
+    FileFormatError,
+    MissingDependencyError,
+    MissingFileError,
+    MissingWeightsError,
+    NoEventsError,
+)
 from madminer.io.lhe.events import LHEEvents, concatenate_lhe_events, with_weights
 from madminer.io.lhe.header import LHEHeader, parse_header
 from madminer.io.lhe.parser import parse_events
@@ -29,6 +38,27 @@ _COMMENT, _END_OF_CDATA = b"<!--", b"]]>"
 _ENDS: Final = {_COMMENT: b"-->", b"<![CDATA[": _END_OF_CDATA}
 _BEGIN: Final = re.compile(rb"<!(?:--|\[CDATA\[)")
 _LONGEST_BEGIN: Final = len(b"<![CDATA")
+_BLOCK: Final = 1 << 17
+_FIRST_BLOCK: Final = 1 << 15  # most headers end here, and they are read by themselves
+_LARGEST: Final = 1 << 20  # of what comes out of one step
+_GZIP, _BZIP2, _ZSTD = b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f\xfd"
+_LZMA: Final = (b"\xfd7zXZ\0", b"\x5d\0\0")
+OTHER_FORMATS: Final = {
+    b"root": "a ROOT file",
+    b"\x89HDF": "an HDF5 file, such as a setup or an event file of MadMiner",
+    b"PK\x03\x04": "a zip archive: unpack it",
+    _GZIP: "compressed twice: uncompress it once",
+    b"Rar!": "a RAR archive: unpack it",
+    b"\x04\x22\x4d\x18": "compressed with lz4: uncompress it",
+    b"\x1f\x9d": "compressed with compress: uncompress it",
+    b"version https://git-lfs": "a pointer of Git LFS: run git lfs pull",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it",
+    b"HepMC::": "a HepMC file, which holds showered events",
+    b"\nHepMC::": "a HepMC file, which holds showered events",
+    b"\xff\xfe": "text in UTF-16: convert it to UTF-8",
+    b"\xfe\xff": "text in UTF-16: convert it to UTF-8",
+}
+"""What files that are no Les Houches event files begin with, and what they are."""
 
 
 class LHEFile:
@@ -119,14 +149,7 @@ class LHEFile:
         return _head_and_rest(_texts(self.path), self.path)[0]
 
     def event_texts(self) -> Iterator[bytes]:
-        """The text of the events for programs that read such files themselves.
-
-        Yields:
-            Some megabytes of complete events each, without XML comments.
-
-        Raises:
-            FileFormatError: If the file is truncated.
-        """
+        """The text of the events for programs that read such files themselves."""
         return _event_texts(self.path)
 
 
@@ -284,3 +307,76 @@ def _texts(path: Path) -> Iterator[bytes]:
             f"lacks its {end.decode()}. Copy or make it again."
         )
     yield text
+
+
+def uncompressed_blocks(
+    path: Path, kind: str = "Les Houches event file", others: Mapping[bytes, str] = OTHER_FORMATS
+) -> Iterator[bytes]:
+    """Content of a file, uncompressed, at most a megabyte at a time.
+
+    The compression (none, gzip, bzip2, xz, zstd) is seen from its content. What files of `others`
+    begin with is refused: they are of another kind.
+    """
+    with path.open("rb") as file:
+        begin = file.read(8)
+        file.seek(0)
+        if begin.startswith(_GZIP):
+            blocks = _gunzipped(file)
+        elif begin.startswith(_ZSTD):
+            blocks = _unzstd(file, path)
+        else:
+            kinds: dict[bytes, Any] = {_BZIP2: bz2.BZ2File} | dict.fromkeys(_LZMA, lzma.LZMAFile)
+            unpack = next((kind for magic, kind in kinds.items() if begin.startswith(magic)), None)
+            content = file if unpack is None else unpack(file)
+            blocks = iter(partial(content.read, _BLOCK), b"")
+        try:
+            first = next(blocks, b"")
+            for magic, what in others.items():
+                if first.startswith(magic):
+                    raise FileFormatError(f"{path} is no {kind}, but {what}.")
+            yield first
+            yield from blocks
+        except (lzma.LZMAError, EOFError, OSError) as error:
+            what = "truncated" if isinstance(error, EOFError) else "damaged"
+            raise FileFormatError(
+                f"{path} is {what}: its compressed data cannot be read ({error}). Copy or make it "
+                f"again."
+            ) from error
+
+
+def _unzstd(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    try:
+        zstd: Any = importlib.import_module("zstandard")
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path} is compressed with zstd. Uncompress it (unzstd), or run: pip install zstandard"
+        ) from error
+    content = zstd.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    try:
+        yield from iter(partial(content.read, _BLOCK), b"")
+    except zstd.ZstdError as error:
+        raise OSError(str(error)) from error
+
+
+def _gunzipped(file: IO[bytes]) -> Iterator[bytes]:
+    """Faster than `gzip.GzipFile`; files joined with cat have several members."""
+    try:
+        gzip: Any = importlib.import_module("isal.isal_zlib")  # three times faster than zlib
+    except ImportError:
+        gzip = zlib
+    engine = gzip.decompressobj(wbits=31)
+    data = file.read(_FIRST_BLOCK)
+    while data:
+        if engine.eof:
+            data += file.read(len(_GZIP) - len(data)) if len(data) < len(_GZIP) else b""
+            if not data.startswith(_GZIP):
+                return  # padding
+            engine = gzip.decompressobj(wbits=31)
+        try:
+            text = engine.decompress(data, _LARGEST)
+        except gzip.error as error:
+            raise OSError(str(error)) from error
+        yield text
+        data = (engine.unused_data if engine.eof else engine.unconsumed_tail) or file.read(_BLOCK)
+    if not engine.eof:
+        raise EOFError("they end early")

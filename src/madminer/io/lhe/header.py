@@ -150,17 +150,8 @@ class LHEHeader:
 
     @property
     def run_settings(self) -> dict[str, str]:
-        """Entries of the run card by lower-case key.
-
-        Values may contain "=": a line is split at the last one.
-        """
-        settings = {}
-        for line in self.run_card.splitlines():
-            text = line.split("!")[0].strip()
-            if not text.startswith("#") and "=" in text:
-                value, key = text.rsplit("=", 1)
-                settings[key.strip().lower()] = value.strip()
-        return settings
+        """Entries of the run card by lower-case key."""
+        return run_settings(self.run_card)
 
     @property
     def weights_average_to_cross_section(self) -> bool:
@@ -170,21 +161,27 @@ class LHEHeader:
         return "sum" not in self.run_settings.get("event_norm", "average").lower()
 
 
+def run_settings(card: str) -> dict[str, str]:
+    r"""Entries of a run card by lower-case key; a line is split at the last "=".
+
+    Examples:
+        >>> run_settings("  1000 = nevents ! number\n{'a=b': 1} = x")
+        {'nevents': '1000', 'x': "{'a=b': 1}"}
+    """
+    settings = {}
+    for line in card.splitlines():
+        content = re.split(r"[!#]", line)[0]
+        if "=" in content:
+            value, key = content.rsplit("=", 1)
+            settings[key.strip().lower()] = value.strip()
+    return settings
+
+
 def parse_header(text: str, path: object = "the file") -> LHEHeader:
-    """Read what stands before the first event.
+    """Read what stands before the first event; what is absent keeps its default.
 
     Sections are searched by their tags, not by an XML parser: cards of MadGraph contain "<" and
     "&" as they are, and free text follows tags. The time is proportional to the length.
-
-    Args:
-        text: The file up to the first event, without comments.
-        path: Name of the file for error messages.
-
-    Returns:
-        The header; what is absent keeps its default.
-
-    Raises:
-        FileFormatError: If there is no readable init block, or more than `MOST_WEIGHTS` weights.
     """
     sections = _sections(text)
     if "init" not in sections:

@@ -84,20 +84,13 @@ def parse_events(
     weight_ids: Sequence[str] = (),
     may_lack: bool = False,
 ) -> LHEEvents:
-    """Read complete events.
+    """Read complete events, whose weights are not normalised.
 
     Args:
         text: From an ``<event>`` or its group to a ``</event>``, without XML comments.
         with_history: Whether to read mothers and colour lines.
         weight_ids: Ids of the weights that ``<weights>`` lists without ids, in their order.
         may_lack: Whether events may lack weights that others have; they are not-a-number there.
-
-    Returns:
-        The events; their weights are not normalised.
-
-    Raises:
-        FileFormatError: If the events are not of the expected form.
-        MissingWeightsError: If some of the events lack a weight that others have, and none may.
     """
     parse = functools.partial(
         _parse, with_history=with_history, weight_ids=weight_ids, may_lack=may_lack
