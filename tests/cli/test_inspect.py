@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from madminer.cli.kinds import describe
+from madminer.cli.inspect import describe
 from madminer.cli.main import app, main
 from madminer.errors import FileFormatError, MissingFileError
 from madminer.io import EventFile, write_events, write_setup
