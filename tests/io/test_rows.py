@@ -13,7 +13,6 @@ import h5py
 import numpy as np
 import pytest
 
-from madminer.errors import OptionError
 from madminer.io import hdf5 as rows_module
 from madminer.io.hdf5 import gather_rows, read_rows
 from madminer.io.opened import OpenedFile
@@ -78,16 +77,6 @@ def test_rows_of_any_shape_and_type(
         rows = gather_rows(dataset, wanted, source)
     assert rows.dtype == values.dtype
     np.testing.assert_array_equal(rows, values[wanted])
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("wanted", [-1, 10])
-def test_rows_that_do_not_exist_are_refused(tmp_path: Path, layout: str, wanted: int) -> None:
-    with h5py.File(tmp_path / "rows.h5", "w") as file:
-        file.create_dataset("rows", data=np.zeros((10, 3)), **LAYOUTS[layout])
-    refused = pytest.raises(OptionError, match=r"Rows 0 to 9 can be read, but rows")
-    with opened(tmp_path / "rows.h5") as (rows, source), refused:
-        gather_rows(rows, np.array([0, wanted]), source)
 
 
 RESIDENT = """

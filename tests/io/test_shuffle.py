@@ -77,12 +77,12 @@ def test_keys_are_sorted_and_ties_in_random_order() -> None:
 
 
 def test_keys_do_not_depend_on_the_pieces() -> None:
-    keys = RandomKeys.from_seed(3)
+    keys = RandomKeys(3)
     whole = np.concatenate(list(keys.draw([1_000])))
     np.testing.assert_array_equal(np.concatenate(list(keys.draw([1, 0, 700, 299]))), whole)
-    assert not np.array_equal(np.concatenate(list(RandomKeys.from_seed(4).draw([1_000]))), whole)
+    assert not np.array_equal(np.concatenate(list(RandomKeys(4).draw([1_000]))), whole)
     with pytest.raises(OptionError, match="seed must be None, a whole number from 0"):
-        RandomKeys.from_seed(-1)
+        RandomKeys(-1)
 
 
 def test_order_depends_on_the_seed_alone(tmp_path: Path) -> None:

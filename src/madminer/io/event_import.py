@@ -13,7 +13,7 @@ from madminer import checks
 from madminer.errors import OptionError, SetupError
 from madminer.io.atomic import refuse_same_file
 from madminer.io.event_columns import ColumnExpressions, Columns, number_column, sampling_column
-from madminer.io.event_tables import EventSource, Table, file_of, open_table
+from madminer.io.event_tables import Table, TableSource, file_of, open_table
 from madminer.io.event_writer import EventWriter
 from madminer.io.events import Events, EventSummary
 from madminer.io.parquet import EventFields, ParquetNotes
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def import_events(
-    source: EventSource,
+    source: TableSource,
     output: StrPath,
     setup: AnalysisSetup | StrPath | None = None,
     *,

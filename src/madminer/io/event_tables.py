@@ -22,7 +22,7 @@ from madminer.io.parquet import ParquetFile
 from madminer.io.root_files import RootTree
 from madminer.typing import StrPath
 
-EventSource: TypeAlias = ak.Array | NDArray[Any] | Mapping[str, object] | StrPath
+TableSource: TypeAlias = ak.Array | NDArray[Any] | Mapping[str, object] | StrPath
 """What `import_events` takes."""
 
 _NPY = "a table of NumPy (npy)"
@@ -62,7 +62,7 @@ class ArrayTable:
 Table: TypeAlias = ArrayTable | ParquetFile | RootTree
 
 
-def open_table(source: EventSource, names: Sequence[str] | None = None) -> Table:
+def open_table(source: TableSource, names: Sequence[str] | None = None) -> Table:
     """Open a source of events.
 
     Args:
@@ -104,7 +104,7 @@ def _file_and_tree(source: StrPath) -> tuple[Path, str | None]:
     return (checks.path(f"{file}.root"), tree) if file else (checks.path(source), None)
 
 
-def _opened(source: EventSource, names: Sequence[str] | None) -> Table:
+def _opened(source: TableSource, names: Sequence[str] | None) -> Table:
     if isinstance(source, str | os.PathLike):
         path, tree = _file_and_tree(source)
         if path.suffix == ".root" or _begins_with(path, b"root"):

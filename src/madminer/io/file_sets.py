@@ -75,9 +75,6 @@ class FileSet:
             content: What the head holds.
             members: The other files by name, in the order in which they replace older ones. Older
                 files of the set that are not among them are removed.
-
-        Raises:
-            OutputError: If a file cannot be written; the old set is intact.
         """
         folder = prepare_target(self.path).parent
         files = digests(members)
@@ -99,18 +96,7 @@ class FileSet:
     def read(
         self, wanted: Callable[[str], bool] = lambda _: True
     ) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """Read the set.
-
-        Args:
-            wanted: Which files are read, by name; default: all.
-
-        Returns:
-            What the head holds, and the other files by name.
-
-        Raises:
-            MissingFileError: If there is no head, or no file that it lists.
-            FileFormatError: If the head is damaged, or a file is not the one that it lists.
-        """
+        """Read what the head holds, and the other files by name, those that are wanted."""
         for pause in _PAUSES:
             time.sleep(pause)
             with suppress(_InMotion):
@@ -191,12 +177,7 @@ def digests(members: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def head_of(content: Mapping[str, Any], files: Mapping[str, str]) -> bytes:
-    """The head of a set.
-
-    Args:
-        content: What it holds beside the digests.
-        files: Digests of the other files by name.
-    """
+    """The head of a set: what it holds beside the digests, and these by the names of the files."""
     return (json.dumps({**content, _FILES: files}, indent=2) + "\n").encode()
 
 
@@ -206,11 +187,7 @@ def sha256(data: bytes) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Digest of the content of a file, calculated once for each version of it.
-
-    Args:
-        path: The file; its size and time tell whether it is another version.
-    """
+    """Digest of the content of a file, calculated once for each version by size and time."""
     status = path.stat()
     return _file_digest(path, status.st_size, status.st_mtime_ns)
 
@@ -222,29 +199,13 @@ def _file_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 (n
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read values by name.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The values; numbers are finite.
-
-    Raises:
-        MissingFileError: If there is no such file.
-        FileFormatError: If it is no JSON object.
-    """
+    """Read values by name; numbers are finite."""
     with reading(path, "Save again."):
         return parse_json(path.read_bytes())
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
-    """Values by name; numbers are finite.
-
-    Raises:
-        ValueError: If it is no JSON.
-        TypeError: If it is no object.
-    """
+    """Values by name; numbers are finite."""
     values = json.loads(data, parse_constant=_finite, parse_float=_finite)
     if not isinstance(values, dict):
         raise TypeError(f"it must hold values by name, not a {type(values).__name__}")
@@ -260,16 +221,7 @@ def _finite(text: str) -> float:
 
 @contextmanager
 def reading(what: StrPath, remedy: str) -> Iterator[None]:
-    """Give whatever damaged contents cause one error with a name: the guard of a kind of file.
-
-    Args:
-        what: The file.
-        remedy: What to do.
-
-    Raises:
-        MissingFileError: If it does not exist.
-        FileFormatError: Instead of all other errors.
-    """
+    """Give whatever damaged contents of a file cause one error with a remedy."""
     try:
         yield
     except (MissingFileError, FileFormatError):

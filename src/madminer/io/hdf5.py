@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from madminer.errors import FileFormatError, OptionError, OutputError
+from madminer.errors import FileFormatError, OutputError
 from madminer.io.events import LARGEST
 from madminer.io.opened import OpenedFile
 from madminer.typing import FloatArray, IntArray, StrPath
@@ -300,11 +300,6 @@ def gather_rows(dataset: h5py.Dataset, indices: IntArray, file: OpenedFile) -> N
     memory is bounded, and never is the file mapped to it: what another process cuts from a mapped
     file ends this one.
     """
-    if len(indices) and not 0 <= indices.min() <= indices.max() < len(dataset):
-        raise OptionError(
-            f"Rows 0 to {len(dataset) - 1} can be read, but rows {indices.min()} to "
-            f"{indices.max()} were asked for."
-        )
     if not _is_one_piece(dataset):
         return _gather_blocks(dataset, indices)
     rows = np.empty((len(indices), *dataset.shape[1:]), dataset.dtype)

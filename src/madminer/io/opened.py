@@ -97,11 +97,7 @@ class OpenedFile(io.RawIOBase):
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def check(self) -> None:
-        """Refuse to go on if the file has changed; to be called after reading.
-
-        Raises:
-            FileChangedError: If it has.
-        """
+        """Refuse to go on if the file has changed; to be called after reading."""
         if self._current() != self.identity:
             raise FileChangedError(
                 f"{self.path} was written to while it was in use, so that old and new values could "
@@ -111,15 +107,7 @@ class OpenedFile(io.RawIOBase):
 
     @contextmanager
     def reading(self, kind: str) -> Iterator[None]:
-        """Whatever goes wrong inside is the fault of the file, and is said so.
-
-        Args:
-            kind: What the file should be, for the message.
-
-        Raises:
-            FileFormatError: If libraries or Python cannot do with the file what they should.
-            FileChangedError: If the file has changed since it was opened.
-        """
+        """Whatever goes wrong inside is the fault of the file, and is said so."""
         try:
             yield
         except MadMinerError:
@@ -133,15 +121,7 @@ class OpenedFile(io.RawIOBase):
         self.check()
 
     def require_size(self, n_bytes: int, what: str) -> None:
-        """Refuse what a file of this size does not hold, before space is made for it.
-
-        Args:
-            n_bytes: Size of what will be read.
-            what: What that is, for the message.
-
-        Raises:
-            FileFormatError: If it is over 16 MB and over 100 times as large as the file.
-        """
+        """Refuse to read more than a file of this size can hold, before space is made for it."""
         if n_bytes > SMALL_BYTES + MOST_EXPANSION * self.n_bytes:
             raise FileFormatError(
                 f"{self.path} announces {n_bytes:.3g} bytes of {what!r}, but has {self.n_bytes} in "
@@ -150,16 +130,7 @@ class OpenedFile(io.RawIOBase):
             )
 
     def read_at(self, offset: int, into: NDArray[Any]) -> None:
-        """Read bytes, without `check`.
-
-        Args:
-            offset: Position of the first byte.
-            into: Contiguous array to fill.
-
-        Raises:
-            FileChangedError: If the file has changed so that it ends before.
-            FileFormatError: If it has always ended before.
-        """
+        """Fill a contiguous array with the bytes from `offset` on, without `check`."""
         left = into.reshape(-1).view(np.uint8).data
         while left:
             n_read = _read_some(self._descriptor, left, offset)

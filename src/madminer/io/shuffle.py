@@ -16,7 +16,6 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -42,7 +41,7 @@ MAX_BITS = 12
 """Bits that number the buckets: with more buckets, the pieces written at once get too small."""
 
 
-class EventSource(Protocol):
+class EventPiece(Protocol):
     """Some of the events to shuffle, few enough to have several copies in memory."""
 
     def __len__(self) -> int:
@@ -52,41 +51,25 @@ class EventSource(Protocol):
         """The events."""
 
 
-@dataclass(frozen=True, slots=True)
 class RandomKeys:
-    """Random keys of events, the same ones whenever they are drawn.
+    """Random keys of events, the same ones whenever they are drawn."""
 
-    Args:
-        entropy: Numbers that determine the keys.
-    """
-
-    entropy: tuple[int, ...]
-
-    @classmethod
-    def from_seed(cls, seed: Seed) -> RandomKeys:
-        """Keys that follow from a seed."""
-        return cls(tuple(random_generator(seed).integers(2**63, size=4).tolist()))
+    def __init__(self, seed: Seed) -> None:
+        self._entropy = random_generator(seed).integers(2**63, size=4).tolist()
 
     def draw(self, sizes: Iterable[int]) -> Iterator[Keys]:
         """Draw keys in pieces; they do not depend on the sizes of the pieces."""
-        rng = np.random.default_rng(self.entropy)
+        rng = np.random.default_rng(self._entropy)
         largest = np.iinfo(np.uint64).max
         return (rng.integers(largest, size=n, dtype=np.uint64, endpoint=True) for n in sizes)
 
     def tie_breaker(self) -> np.random.Generator:
         """Source of randomness for keys that are equal by accident, see `key_order`."""
-        return np.random.default_rng((*self.entropy, 1))
+        return np.random.default_rng([*self._entropy, 1])
 
 
 def key_order(keys: Keys, rng: np.random.Generator) -> IntArray:
-    """Order that sorts keys, with equal ones in random order.
-
-    Args:
-        keys: The keys, shape ``(n,)``.
-        rng: Source of randomness, which is used only for equal keys.
-
-    Returns:
-        Positions of the keys from the smallest to the largest, shape ``(n,)``.
+    """Positions of keys from the smallest to the largest, with equal ones in random order.
 
     Examples:
         >>> key_order(np.array([7, 2, 5], dtype=np.uint64), np.random.default_rng(0))
@@ -104,7 +87,7 @@ def key_order(keys: Keys, rng: np.random.Generator) -> IntArray:
 
 def write_shuffled(
     writer: EventWriter,
-    sources: Sequence[EventSource],
+    sources: Sequence[EventPiece],
     *,
     seed: Seed,
     max_events: int,
@@ -124,7 +107,7 @@ def write_shuffled(
     """
     if not sources:
         raise OptionError("At least one source of events is needed to shuffle them, got none.")
-    keys = RandomKeys.from_seed(seed)
+    keys = RandomKeys(seed)
     n_events = sum(map(len, sources))
     at_once = max(map(len, sources))
     if n_events <= max_events:
@@ -143,7 +126,7 @@ def write_shuffled(
             _write_ordered(writer, first, writer.read_back(first, last), order, at_once)
 
 
-def _bucket_edges(keys: RandomKeys, sources: Sequence[EventSource], max_events: int) -> list[int]:
+def _bucket_edges(keys: RandomKeys, sources: Sequence[EventPiece], max_events: int) -> list[int]:
     """First event of each bucket in the output, and the number of events."""
     n_events = sum(map(len, sources))
     for n_bits in range(1, MAX_BITS + 1):
@@ -165,7 +148,7 @@ def _buckets(keys: Keys, n_bits: int) -> NDArray[np.uint16]:
 
 def _distribute(
     writer: EventWriter,
-    sources: Sequence[EventSource],
+    sources: Sequence[EventPiece],
     keys: RandomKeys,
     edges: list[int],
     stored: IO[bytes],
@@ -188,7 +171,7 @@ def _distribute(
                 places[bucket] = place + last - first
 
 
-def _read_all(sources: Sequence[EventSource]) -> Events:
+def _read_all(sources: Sequence[EventPiece]) -> Events:
     """All events in one piece; they fit in memory once, but not twice."""
     pieces = (source.read() for source in track(sources, "Reading"))
     first = next(pieces)

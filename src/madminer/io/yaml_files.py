@@ -96,14 +96,6 @@ def read_yaml(filename: StrPath) -> YamlFile:
 def parse_yaml(text: str, source: Path) -> YamlFile:
     r"""Parse the text of a YAML file; numbers may have powers of ten, such as 3e5.
 
-    Args:
-        text: The text.
-        source: Where it comes from, for messages.
-
-    Raises:
-        FileFormatError: If it is no YAML with named entries.
-        OptionError: If a key stands twice in one place.
-
     Examples:
         >>> parse_yaml("luminosity: 3.6e4\nn_samples: 1e5\nstep: 1e-3", Path("x.yaml")).content
         {'luminosity': 36000, 'n_samples': 100000, 'step': 0.001}
