@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from madminer.demo.closure import (
+    REACH,
+    Coverage,
     ScoreComparison,
     check_coverage,
     check_information,
     check_score_correlations,
+    points_at_borders,
 )
-from madminer.demo.coverage import Coverage
-from madminer.demo.verdict import REACH, points_at_borders
 from madminer.stats import contour_level
 
 N = 20_000

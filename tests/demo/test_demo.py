@@ -20,7 +20,7 @@ from rich.console import Console
 from madminer import MadMiner
 from madminer.analysis import DataAnalyzer
 from madminer.demo import DemoResult, DemoSettings, run_demo
-from madminer.demo.coverage import toy_coverage
+from madminer.demo.closure import toy_coverage
 from madminer.demo.events import prepare_events, vary_events, with_norm_uncertainty
 from madminer.demo.figures import plot_ranking
 from madminer.demo.inference import with_rate_of

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from madminer.demo.chain import run_demo
-from madminer.demo.results import DemoResult
+from madminer.demo.chain import DemoResult, run_demo
 from madminer.demo.settings import DemoSettings
 
 __all__ = ["DemoResult", "DemoSettings", "run_demo"]

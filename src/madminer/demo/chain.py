@@ -1,29 +1,91 @@
-"""The whole chain, step by step."""
+"""The whole chain, step by step, and what one run of it computes."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from madminer.demo.closure import compare_scores
-from madminer.demo.coverage import toy_coverage
-from madminer.demo.events import prepare_events, vary_events
-from madminer.demo.inference import compute_informations, compute_limits
-from madminer.demo.learning import train_ratio, train_score
+from madminer.demo.closure import (
+    Coverage,
+    ScoreComparison,
+    closure_of_chain,
+    compare_scores,
+    toy_coverage,
+    validate_networks,
+)
+from madminer.demo.events import DemoEvents, prepare_events, vary_events
+from madminer.demo.inference import (
+    ANALYSES,
+    Informations,
+    Limits,
+    compute_informations,
+    compute_limits,
+)
+from madminer.demo.learning import TrainedRatio, TrainedScore, train_ratio, train_score
 from madminer.demo.page import make_page
-from madminer.demo.results import DemoResult, write_results
 from madminer.demo.settings import DemoSettings
-from madminer.demo.verdict import closure_of_chain, validate_networks
 from madminer.errors import ClosureError, OutputError
+from madminer.evidence import ValidationCheck
+from madminer.io.atomic import atomic_path
+from madminer.limits import LimitGrid
 from madminer.report import write_page
 from madminer.text import one_line, tables_rich
+from madminer.validation import Validation
 from madminer.validation.result import counted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemoResult:
+    """Everything that one run of the chain computes.
+
+    Args:
+        settings: Sizes and places.
+        events: Setup and event files.
+        varied_events: The same events with nuisance parameters.
+        sally_parton: Score estimator on unsmeared observables.
+        sally_detector: Score estimator on detector-level observables.
+        alices: Ratio estimator on detector-level observables.
+        parton_scores: Estimated and exact scores of the test events, unsmeared.
+        detector_scores: The same at detector level.
+        informations: Fisher information of each approach.
+        limits: Expected p-values.
+        coverage: Test statistics of toy experiments.
+        validations: What test events say about each network, and about the chain, by name.
+        report: The page.
+    """
+
+    settings: DemoSettings
+    events: DemoEvents
+    varied_events: DemoEvents
+    sally_parton: TrainedScore
+    sally_detector: TrainedScore
+    alices: TrainedRatio
+    parton_scores: ScoreComparison
+    detector_scores: ScoreComparison
+    informations: Informations
+    limits: Limits
+    coverage: Coverage
+    validations: Mapping[str, Validation]
+    report: Path
+
+    @property
+    def checks(self) -> tuple[ValidationCheck, ...]:
+        """All checks."""
+        return tuple(check for validation in self.validations.values() for check in validation)
+
+    @property
+    def analyses(self) -> dict[str, str]:
+        """What limits are set with, and what it is called."""
+        labels = {"alices": "ALICES, detector level", **self.informations.labels}
+        return {name: labels[name] for name in ANALYSES}
 
 
 def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResult:
@@ -43,7 +105,12 @@ def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResu
     """
     console = console or Console()
     began = time.perf_counter()
-    _make_folder(settings.out)
+    try:
+        settings.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make the output folder {settings.out}: {error}. Choose another --out."
+        ) from error
 
     with _step(console, "Simulate and read events"):
         events = prepare_events(settings)
@@ -85,19 +152,10 @@ def run_demo(settings: DemoSettings, console: Console | None = None) -> DemoResu
         report=settings.out / "report.html",
     )
     with _step(console, "Write the report"):
-        write_results(settings.out / "results.json", result)
+        _write_results(settings.out / "results.json", result)
         write_page(result.report, make_page(result, began))
     _summarise(console, result)
     return result
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot make the output folder {folder}: {error}. Choose another --out."
-        ) from error
 
 
 @contextmanager
@@ -131,3 +189,58 @@ def _summarise(console: Console, result: DemoResult) -> None:
             f"{len(failed)} of {len(result.checks)} checks failed: {'; '.join(failed)}. Do not "
             f"trust these results; try more events (--events) and look at {result.report}."
         )
+
+
+def _write_results(path: Path, result: DemoResult) -> None:
+    """Write the numbers behind the report as JSON.
+
+    Information matrices are for the luminosity in the file; log ratios are natural logarithms (log
+    r, not -2 log r) to the best grid point; test statistics of toy experiments are -2 log r.
+    """
+    informations, limits, coverage = result.informations, result.limits, result.coverage
+    content = {
+        "luminosity_inverse_pb": result.settings.luminosity,
+        "process": result.events.process,
+        "seed": result.settings.seed,
+        "parameters": list(result.events.setup.parameters),
+        "theta_reference": result.events.theta_reference.tolist(),
+        "fisher_information": {
+            key: getattr(informations, key).tolist() for key in informations.labels
+        },
+        "labels": informations.labels,
+        "ranges": limits.ranges,
+        "theta_grid": limits.theta_grid.tolist(),
+        "ranking": [
+            {
+                "label": entry.label,
+                "share": entry.share,
+                "share_error": entry.share_error,
+                # JSON has no infinity
+                "standard_deviations": [
+                    value if np.isfinite(value) else None
+                    for value in entry.standard_deviations.tolist()
+                ],
+            }
+            for entry in informations.ranking.entries
+        ],
+        "limits": {name: _grid(grid) for name, grid in limits.nominal.items()},
+        "nuisance_parameters": result.varied_events.norm_uncertainties,
+        "limits_profiled": {name: _grid(grid) for name, grid in limits.profiled.items()},
+        "coverage": {
+            "confidence_level": coverage.confidence_level,
+            "critical_value": coverage.critical_value,
+            "n_toys": coverage.n_toys,
+            "n_expected": coverage.confidence_level * coverage.n_toys,
+            "n_inside": coverage.n_inside,
+            "share": coverage.share,
+            "error": coverage.error,
+            "statistics": coverage.statistics.tolist(),
+        },
+        "validation": {name: found.to_dict() for name, found in result.validations.items()},
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _grid(limits: LimitGrid) -> dict[str, object]:
+    return {name: getattr(limits, name).tolist() for name in ("log_r", "p_values", "nus")}

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from madminer.demo.observables import (
-    EMBEDDED,
-    Measurement,
-    add_observables,
-    choose_measurement,
-    smear,
-)
+from madminer.demo.observables import EMBEDDED, Measurement, choose_measurement, smear
 from madminer.demo.settings import DemoSettings
 from madminer.errors import SetupError
 from madminer.io import EventFile, write_events
@@ -23,7 +16,7 @@ from madminer.io.setup_file import read_setup, write_setup
 from madminer.lhe import LHEReader
 from madminer.models import AnalysisSetup, Systematic, SystematicType
 from madminer.simulate import simulate, wbf_setup, write_parton_events
-from madminer.text import one_line
+from madminer.text import one_line, with_error
 from madminer.typing import FloatArray
 
 
@@ -78,24 +71,14 @@ class DemoEvents:
 def prepare_events(settings: DemoSettings) -> DemoEvents:
     """Generate events, or take those of a file, and read them at parton and at detector level."""
     events = _generate(settings) if settings.lhe is None else _take(settings, settings.lhe)
-    setup_file = settings.out / "setup.h5"
-    write_setup(setup_file, events.setup)
-    _read_both(events, settings, setup_file, [])
+    _read(events, settings, "setup.h5", [])
     return events
 
 
 def vary_events(events: DemoEvents, settings: DemoSettings) -> DemoEvents:
-    """Read the same events once more, now with an uncertain normalisation.
+    """Read the same events once more, now with an uncertain normalisation, into files of their own.
 
-    What is trained on theta alone needs no nuisance parameters: they stand in files of their own.
-
-    Args:
-        events: The events as they were read.
-        settings: The uncertainty, places and seed.
-
-    Returns:
-        The same events, whose files have a nuisance parameter for each uncertainty of the
-        normalisation.
+    What is trained on theta alone needs no nuisance parameters.
     """
     varied = replace(
         events,
@@ -103,41 +86,45 @@ def vary_events(events: DemoEvents, settings: DemoSettings) -> DemoEvents:
         parton_file=settings.out / "parton_systematics.h5",
         detector_file=settings.out / "detector_systematics.h5",
     )
-    setup_file = settings.out / "setup_systematics.h5"
-    write_setup(setup_file, varied.setup)
-    _read_both(varied, settings, setup_file, list(varied.norm_uncertainties))
+    _read(varied, settings, "setup_systematics.h5", list(varied.norm_uncertainties))
     return varied
 
 
 def _generate(settings: DemoSettings) -> DemoEvents:
     setup, reference = wbf_setup(), settings.reference or "sm"
     lhe_file = settings.out / "events.lhe.gz"
-    events = _demo_events(
-        settings, setup, reference, lhe_file, EMBEDDED, "weak-boson fusion, H → γγ, 13 TeV"
-    )
+    setup.benchmark_index(reference)
     generated = simulate(
         "wbf", settings.n_events or 0, setup, channel="tutorial", seed=settings.seed
     )
-    write_parton_events(lhe_file, generated, sampled_from=events.sampled_from)
-    sigma, error = generated.cross_section(events.theta_reference)
-    digits = max(0, 1 - math.floor(math.log10(1000.0 * error)))
-    source = (
-        f"The embedded generator made {generated.n_events:,} unweighted events of u d → u d H, "
-        "H → γγ, through W bosons in the t-channel, at 13 TeV with jets of pT > 20 GeV and "
-        f"|η| < 5: {1000 * sigma:.{digits}f} ± {1000 * error:.{digits}f} fb at {reference}, "
+    sampled_from = next(iter(setup.physical_benchmarks))
+    write_parton_events(lhe_file, generated, sampled_from=sampled_from)
+    theta = setup.theta(reference)
+    sigma, error = generated.cross_section(theta)
+    return DemoEvents(
+        setup=setup,
+        reference=reference,
+        sampled_from=sampled_from,
+        lhe_file=lhe_file,
+        parton_file=settings.out / "parton.h5",
+        detector_file=settings.out / "detector.h5",
+        measurement=EMBEDDED,
+        process="weak-boson fusion, H → γγ, 13 TeV",
+        source=f"The embedded generator made {generated.n_events:,} unweighted events of "
+        "u d → u d H, H → γγ, through W bosons in the t-channel, at 13 TeV with jets of "
+        f"pT > 20 GeV and |η| < 5: {with_error(1000 * sigma, 1000 * error)} fb at {reference}, "
         f"branching ratio included; {100 * generated.summary.efficiency:.0f} % of the points of "
         "phase space were accepted. They are drawn from a mixture that serves all parameter "
-        f"points: at {reference} they count as "
-        f"{generated.effective_size(events.theta_reference):,.0f}."
+        f"points: at {reference} they count as {generated.effective_size(theta):,.0f}.",
     )
-    return replace(events, source=source)
 
 
 def _take(settings: DemoSettings, lhe_file: Path) -> DemoEvents:
     setup = read_setup(settings.setup)  # type: ignore[arg-type] # settings have both or none
     first = next(iter(setup.physical_benchmarks), "")
-    for benchmark in (settings.reference, settings.sampled_from):
-        setup.benchmark_index(benchmark or first)
+    reference, sampled_from = settings.reference or first, settings.sampled_from or first
+    for benchmark in (reference, sampled_from):
+        setup.benchmark_index(benchmark)
     if setup.morphing is None or setup.n_parameters != 2:
         raise SetupError(
             "The demonstration needs a setup with two parameters and morphing, got "
@@ -146,21 +133,20 @@ def _take(settings: DemoSettings, lhe_file: Path) -> DemoEvents:
         )
     header = LHEFile(lhe_file).header
     process = _process(header) or lhe_file.name
-    events = _demo_events(
-        settings,
-        setup,
-        settings.reference or first,
-        lhe_file,
-        choose_measurement(lhe_file),
-        process,
-    )
     share = "" if settings.n_events is None else f", of which {settings.n_events:,} are used"
     made = f"{header.generator} {header.version}".strip() or "an unknown generator"
-    source = (
-        f"The events are those of {lhe_file.name}, {process}, made by {one_line(made)} "
-        f"and sampled from {events.sampled_from}{share}."
+    return DemoEvents(
+        setup=setup,
+        reference=reference,
+        sampled_from=sampled_from,
+        lhe_file=lhe_file,
+        parton_file=settings.out / "parton.h5",
+        detector_file=settings.out / "detector.h5",
+        measurement=choose_measurement(lhe_file),
+        process=process,
+        source=f"The events are those of {lhe_file.name}, {process}, made by {one_line(made)} "
+        f"and sampled from {sampled_from}{share}.",
     )
-    return replace(events, source=source)
 
 
 def _process(header: LHEHeader) -> str:
@@ -172,38 +158,11 @@ def _process(header: LHEHeader) -> str:
     return ", ".join([*filter(None, [" ".join(kept)]), *([f"{energy:g} TeV"] if energy else [])])
 
 
-def _demo_events(
-    settings: DemoSettings,
-    setup: AnalysisSetup,
-    reference: str,
-    lhe_file: Path,
-    measurement: Measurement,
-    process: str,
-) -> DemoEvents:
-    """All but the sentence about the source, which follows."""
-    setup.benchmark_index(reference)
-    return DemoEvents(
-        setup=setup,
-        reference=reference,
-        sampled_from=settings.sampled_from or next(iter(setup.physical_benchmarks)),
-        lhe_file=lhe_file,
-        parton_file=settings.out / "parton.h5",
-        detector_file=settings.out / "detector.h5",
-        measurement=measurement,
-        process=process,
-        source="",
-    )
-
-
 def with_norm_uncertainty(setup: AnalysisSetup, uncertainty: float) -> AnalysisSetup:
     """Add an uncertainty of the normalisation, the one kind that needs no weights in the events.
 
-    Args:
-        setup: The analysis; one that has such an uncertainty stays as it is.
-        uncertainty: Relative uncertainty of the number of events.
-
-    Returns:
-        The setup with it, named "normalisation", with underscores if that name is taken.
+    It is named "normalisation", with underscores if that name is taken; a setup that has such an
+    uncertainty stays as it is.
     """
     systematics = dict(setup.systematics)
     if any(systematic.type is SystematicType.NORM for systematic in systematics.values()):
@@ -215,31 +174,30 @@ def with_norm_uncertainty(setup: AnalysisSetup, uncertainty: float) -> AnalysisS
     return replace(setup, systematics=systematics)
 
 
-def _read_both(
-    events: DemoEvents, settings: DemoSettings, setup_file: Path, systematics: list[str]
+def _read(
+    events: DemoEvents, settings: DemoSettings, setup_name: str, systematics: list[str]
 ) -> None:
-    for is_detector_level in (False, True):
+    """Read the events at parton level, and smeared and selected at detector level."""
+    setup_file, measurement = settings.out / setup_name, events.measurement
+    write_setup(setup_file, events.setup)
+    for path, observables in (
+        (events.parton_file, measurement.parton),
+        (events.detector_file, measurement.detector),
+    ):
         reader = LHEReader(setup_file)
         reader.add_sample(
             events.lhe_file, sampled_from_benchmark=events.sampled_from, systematics=systematics
         )
-        _read(reader, events, settings, is_detector_level=is_detector_level)
-
-
-def _read(
-    reader: LHEReader, events: DemoEvents, settings: DemoSettings, *, is_detector_level: bool
-) -> None:
-    measurement = events.measurement
-    path = events.detector_file if is_detector_level else events.parton_file
-    if is_detector_level:
-        smear(reader)
-    add_observables(reader, measurement.detector if is_detector_level else measurement.parton)
-    for cut in measurement.cuts if is_detector_level else ():
-        reader.add_cut(cut)
-    reader.analyse_samples(reference_benchmark=events.reference, seed=settings.seed)
-    reader.save(path, seed=settings.seed)
-    if settings.lhe is not None and settings.n_events is not None:
-        _keep(path, settings.n_events, settings.seed)
+        if path == events.detector_file:
+            smear(reader)
+        for name, definition in observables.items():  # where one is undefined, events are rejected
+            reader.add_observable(name, definition, required=True)
+        for cut in measurement.cuts if path == events.detector_file else ():
+            reader.add_cut(cut)
+        reader.analyse_samples(reference_benchmark=events.reference, seed=settings.seed)
+        reader.save(path, seed=settings.seed)
+        if settings.lhe is not None and settings.n_events is not None:
+            _keep(path, settings.n_events, settings.seed)
 
 
 def _keep(path: Path, n_events: int, seed: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from madminer.fisherinformation import FisherInformation
 from madminer.ml import ParameterizedRatioEstimator, ScoreEstimator
 from madminer.nn.history import TrainingHistory
 from madminer.sampling import SampleAugmenter, benchmark, random_morphing_points
+
+Network = TypeVar("Network", ScoreEstimator, ParameterizedRatioEstimator)
 
 INITIAL_LR = 1e-2
 """Of score estimators, above the recommended one: these joint scores scatter little around their
@@ -27,33 +30,16 @@ that the truth of the events allows: numerators lie where limits will be set."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TrainedScore:
-    """A score estimator and what it was trained on.
+class Trained(Generic[Network]):
+    """A trained network, where it is saved, and its losses per epoch."""
 
-    Args:
-        estimator: The trained network.
-        model_file: Where it is saved.
-        history: Losses per epoch.
-    """
-
-    estimator: ScoreEstimator
+    estimator: Network
     model_file: Path
     history: TrainingHistory
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainedRatio:
-    """A ratio estimator and what it was trained on.
-
-    Args:
-        estimator: The trained network.
-        model_file: Where it is saved.
-        history: Losses per epoch.
-    """
-
-    estimator: ParameterizedRatioEstimator
-    model_file: Path
-    history: TrainingHistory
+TrainedScore = Trained[ScoreEstimator]
+TrainedRatio = Trained[ParameterizedRatioEstimator]
 
 
 def train_score(
@@ -78,12 +64,11 @@ def train_score(
     )
     model_file = settings.out / "models" / f"sally_{name}"
     estimator.save(model_file)
-    return TrainedScore(estimator, model_file, history)
+    return Trained(estimator, model_file, history)
 
 
 def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
     """Train ALICES with numerators around the reference benchmark, which is the denominator."""
-    samples = settings.out / "samples"
     sampler = SampleAugmenter(events.detector_file)
     truth, _ = FisherInformation(events.detector_file).truth_information(
         events.reference, settings.luminosity
@@ -93,22 +78,23 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
         ("gaussian", float(centre), PRIOR_WIDTH * float(width))
         for centre, width in zip(events.theta_reference, precision, strict=True)
     ]
-    arrays = {}
-    for partition, n_samples in (
-        ("train", settings.n_samples),
-        ("validation", settings.n_samples // 4),
-    ):
-        arrays[partition] = sampler.sample_train_ratio(
+    train, validation = (
+        sampler.sample_train_ratio(
             theta0=random_morphing_points(settings.n_thetas, prior),
             theta1=benchmark(events.reference),
             n_samples=n_samples,
-            folder=samples,
+            folder=settings.out / "samples",
             filename=f"{partition}_ratio",
             partition=partition,
             seed=settings.seed,
         )
-    x, theta0, _, y, r_xz, t_xz, _ = arrays["train"]
-    x_val, theta0_val, _, y_val, r_xz_val, t_xz_val, _ = arrays["validation"]
+        for partition, n_samples in (
+            ("train", settings.n_samples),
+            ("validation", settings.n_samples // 4),
+        )
+    )
+    x, theta0, _, y, r_xz, t_xz, _ = train
+    x_val, theta0_val, _, y_val, r_xz_val, t_xz_val, _ = validation
     # bounded layers: the exponential of a linear extrapolation would dominate means of the ratio
     estimator = ParameterizedRatioEstimator(n_hidden=settings.n_hidden, activation="tanh")
     history = estimator.train(
@@ -128,4 +114,4 @@ def train_ratio(events: DemoEvents, settings: DemoSettings) -> TrainedRatio:
     )
     model_file = settings.out / "models" / "alices"
     estimator.save(model_file)
-    return TrainedRatio(estimator, model_file, history)
+    return Trained(estimator, model_file, history)

@@ -103,10 +103,10 @@ _HIGGS_AND_JETS = Measurement(
 EMBEDDED = replace(_HIGGS_AND_JETS, parton=COMPLETE_OBSERVABLES, is_complete=True)
 """Two jets and two photons of the embedded generator, which tells the quark lines."""
 
-QUARKS_AND_GLUON = [1, 2, 3, 4, 5, 6, 21, -1, -2, -3, -4, -5, -6]
+_QUARKS_AND_GLUON = (1, 2, 3, 4, 5, 6, 21)
 
 _OBJECTS: Mapping[str, tuple[int, ...]] = {
-    "j": (1, 2, 3, 4, 5, 6, 21),
+    "j": _QUARKS_AND_GLUON,
     "a": (22,),
     "e": (11,),
     "mu": (13,),
@@ -177,16 +177,10 @@ def _of_particles(objects: Mapping[str, str]) -> Measurement:
     )
 
 
-def add_observables(reader: LHEReader, observables: Mapping[str, str]) -> None:
-    """Add expression observables, all required: events in which one is undefined are rejected."""
-    for name, definition in observables.items():
-        reader.add_observable(name, definition, required=True)
-
-
 def smear(reader: LHEReader) -> None:
     """A simple detector: 10 % jet energy resolution, jet directions, noise in the missing ET."""
     reader.set_smearing(
-        pdgids=QUARKS_AND_GLUON,
+        pdgids=[*_QUARKS_AND_GLUON, *(-quark for quark in _QUARKS_AND_GLUON[:6])],
         energy_resolution_abs=0.0,
         energy_resolution_rel=0.1,
         pt_resolution_abs=None,
