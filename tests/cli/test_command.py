@@ -10,8 +10,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import madminer
-from madminer.cli.help import GROUPS
 from madminer.cli.main import app, main
+from madminer.cli.terminal import GROUPS
 from madminer.core import MadMiner
 from madminer.errors import EvidenceError
 from madminer.io.setup_file import write_setup

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from madminer.cli.verbosity import is_quiet
+from madminer.cli.terminal import is_quiet
 
 
 def demo(

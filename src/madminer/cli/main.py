@@ -9,10 +9,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from madminer.cli import demo, inspect, simulate, tools, train, validate
+from madminer.cli import demo, inspect, simulate, tools
 from madminer.cli import run as analysis
-from madminer.cli.help import GroupedCommands
-from madminer.cli.verbosity import (
+from madminer.cli.terminal import (
+    GroupedCommands,
     Quiet,
     Verbose,
     has_verbosity,
@@ -39,8 +39,8 @@ app = typer.Typer(
 app.add_typer(simulate.app, name="simulate")
 app.command(name="demo")(has_verbosity(demo.demo))
 app.command(name="inspect")(has_verbosity(inspect.inspect))
-app.command(name="validate")(has_verbosity(validate.validate))
-app.command(name="train")(has_verbosity(train.train))
+app.command(name="validate")(has_verbosity(tools.validate))
+app.command(name="train")(has_verbosity(analysis.train))
 app.command(name="run")(has_verbosity(analysis.run))
 app.command(name="init")(has_verbosity(analysis.init))
 app.command(name="schema")(has_verbosity(analysis.schema))

@@ -1,89 +1,76 @@
-"""``madminer run`` and its stages: an analysis from one file."""
+"""``madminer run`` and its stages: an analysis from one file; ``madminer train``, and its scans."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from textwrap import shorten, wrap
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from madminer.cli.verbosity import is_quiet
+from madminer.checks import one_of
+from madminer.cli.terminal import is_quiet
 from madminer.errors import OptionError
 from madminer.io.atomic import atomic_path
 from madminer.text import one_line
 
-if TYPE_CHECKING:  # networks would slow down the other commands
-    from madminer.workflow import Plan
-
-
-@dataclass(frozen=True, slots=True)
-class _StageHelp:
-    """What the help of a stage says.
-
-    Args:
-        does: What it does, a sentence.
-        more: What else is to be known, a sentence or two.
-        reads: Sections of the analysis file, and what earlier stages wrote.
-        writes: Files in the folder of the results.
-    """
-
-    does: str
-    more: str
-    reads: str
-    writes: str
+if TYPE_CHECKING:
+    pass
 
 
 STAGES = {
-    "setup": _StageHelp(
-        "Write the setup: parameters, benchmarks, morphing, systematics.",
-        "It starts from a file, a process of the embedded generator, or nothing.",
-        "section setup, and the file that it names",
-        "setup.h5",
-    ),
-    "read": _StageHelp(
-        "Read events: observables, cuts, efficiencies, weights.",
-        "LHE, HepMC or ROOT files of Delphes become one event file; event files are taken as "
-        "they are.",
-        "section events, setup.h5, event files",
-        "events.h5, events.json",
-    ),
-    "sample": _StageHelp(
-        "Draw the samples that networks are trained with.",
-        "Observables with the joint likelihood ratio and score at the points of each sample.",
-        "section samples, events.h5",
-        "samples/*.npy",
-    ),
-    "fisher": _StageHelp(
-        "Calculate the expected Fisher information, and its errors.",
-        "At one parameter point, of the truth, the rate, histograms and score estimators.",
-        "section information, events.h5, models/",
-        "information.json",
-    ),
-    "limits": _StageHelp(
-        "Set expected or observed limits: p-values on a grid of parameters.",
-        "From the rate, histograms, scores, likelihood ratios or the truth, nuisance parameters "
-        "profiled if the file says so.",
-        "section limits, events.h5, models/, observed events",
-        "limits/*.json",
-    ),
-    "report": _StageHelp(
-        "Write the report: limits, information, validation, events, on one page.",
-        "The page needs no other file but the pages of the validations.",
-        "section report, all results",
-        "report.html",
-    ),
-}
-"""Commands of single stages, and what their help says; ``train`` is a command of its own."""
+    "setup": """Write the setup: parameters, benchmarks, morphing, systematics.
 
-STATUS = "0 if it is done; 1 after an error, or if an estimator is not validated"
-"""Exit status of commands that run stages."""
+It starts from a file, a process of the embedded generator, or nothing.
+
+Reads    section setup, and the file that it names
+Writes   setup.h5""",
+    "read": """Read events: observables, cuts, efficiencies, weights.
+
+LHE, HepMC or ROOT files of Delphes become one event file; event files are taken as they are.
+
+Reads    section events, setup.h5, event files
+Writes   events.h5, events.json""",
+    "sample": """Draw the samples that networks are trained with.
+
+Observables with the joint likelihood ratio and score at the points of each sample.
+
+Reads    section samples, events.h5
+Writes   samples/*.npy""",
+    "fisher": """Calculate the expected Fisher information, and its errors.
+
+At one parameter point, of the truth, the rate, histograms and score estimators.
+
+Reads    section information, events.h5, models/
+Writes   information.json""",
+    "limits": """Set expected or observed limits: p-values on a grid of parameters.
+
+From the rate, histograms, scores, likelihood ratios or the truth, nuisance parameters profiled if
+the file says so.
+
+Reads    section limits, events.h5, models/, observed events
+Writes   limits/*.json""",
+    "report": """Write the report: limits, information, validation, events, on one page.
+
+The page needs no other file but the pages of the validations.
+
+Reads    section report, all results
+Writes   report.html""",
+}
+"""Commands of single stages, and their help; ``train`` is a command of its own."""
+
+_OF_EACH_STAGE = """, in the folder of the results
+Example  madminer {stage} wbf.yaml
+Status   0 if it is done; 1 after an error, or if an estimator is not
+         validated
+
+What it needs is run before it."""
 
 _WIDEST = 240  # characters of a warning; the report has all of it
 
@@ -118,7 +105,7 @@ def run(
     Status   0 if it is done; 1 after an error, or if an estimator is not
              validated, unless the file says must_pass: false
     """
-    run_analysis(file, until, None, workers, scheduler, dry_run, as_json)
+    _run_analysis(file, until, None, workers, scheduler, dry_run, as_json)
 
 
 def stage_command(stage: str) -> Callable[..., None]:
@@ -135,29 +122,10 @@ def stage_command(stage: str) -> Callable[..., None]:
         dry_run: DryRun = False,
         as_json: Json = False,
     ) -> None:
-        run_analysis(file, stage, name, workers, scheduler, dry_run, as_json)
+        _run_analysis(file, stage, name, workers, scheduler, dry_run, as_json)
 
-    command.__doc__ = _stage_help(stage)
+    command.__doc__ = STAGES[stage] + _OF_EACH_STAGE.format(stage=stage)
     return command
-
-
-def _stage_help(stage: str) -> str:
-    """What a stage does, from what, to what."""
-    about = STAGES[stage]
-    lines = {
-        "Reads": about.reads,
-        "Writes": f"{about.writes}, in the folder of the results",
-        "Example": f"madminer {stage} wbf.yaml",
-        "Status": STATUS,
-    }
-    shown = [
-        line
-        for name, text in lines.items()
-        for line in wrap(text, 74, initial_indent=f"{name:<9}", subsequent_indent=9 * " ")
-    ]
-    return "\n\n".join(
-        (about.does, about.more, "\n".join(shown), "What it needs is run before it.")
-    )
 
 
 def schema(
@@ -209,7 +177,7 @@ def init(
         typer.echo(f"Wrote {out}. Look at it, then: madminer run {out}")
 
 
-def run_analysis(
+def _run_analysis(
     file: Path,
     until: str | None,
     name: str | None,
@@ -218,17 +186,7 @@ def run_analysis(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Run a part of an analysis, or show what would run.
-
-    Args:
-        file: The analysis file.
-        until: Kind of the last stage; None for all.
-        name: Which one of this kind; None for all.
-        workers: Number of processes.
-        scheduler: Address of a Dask scheduler, None for processes.
-        dry_run: Whether to show the plan only.
-        as_json: Whether to show it as JSON.
-    """
+    """Run an analysis up to one kind of stage, or the stage of this name; or show the plan."""
     # imported here: networks would slow down the other commands
     from madminer.workflow import load_analysis, plan_analysis
 
@@ -244,7 +202,13 @@ def run_analysis(
         if not as_json:
             console.print(plan)
         return
-    _execute(plan, workers, scheduler, console)
+
+    def show(label: str, seconds: float | None) -> None:
+        begins = f"[cyan]›[/] {label} ..."
+        console.print(begins if seconds is None else f"[green]✓[/] {label} [dim]{seconds:.1f} s[/]")
+
+    with _where(workers, scheduler) as where:
+        plan.run(show=show, **where)
     for label, texts in plan.warnings.items():
         for text in texts:
             shown = shorten(one_line(text), _WIDEST, placeholder=" …")
@@ -252,16 +216,80 @@ def run_analysis(
     console.print(Text(f"Results: {one_line(plan.places.folder)}"), soft_wrap=True)
 
 
-def _execute(plan: Plan, workers: int, scheduler: str | None, console: Console) -> None:
-    def show(label: str, seconds: float | None) -> None:
-        begins = f"[cyan]›[/] {label} ..."
-        console.print(begins if seconds is None else f"[green]✓[/] {label} [dim]{seconds:.1f} s[/]")
-
-    keywords: dict[str, Any] = {"show": show}
+@contextmanager
+def _where(workers: int, scheduler: str | None) -> Iterator[dict[str, Any]]:
+    """Where pieces of work run, in processes or on machines of Dask: keywords of ``run``."""
     if scheduler is None:
-        plan.run(n_processes=workers, **keywords)
+        yield {"n_processes": workers}
         return
     from madminer.executors import dask_executor
 
     with dask_executor(scheduler) as executor:
-        plan.run(executor=executor, **keywords)
+        yield {"executor": executor}
+
+
+def train(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="ANALYSIS.yaml", help="The analysis file.")
+    ] = None,
+    specification: Annotated[
+        Path | None,
+        typer.Option("--many", metavar="SPEC.yaml", help="Instead, a list of trainings."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --many: the models and their states."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which estimator, or training of the list; else all."),
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Trainings at once.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Instead, a Dask scheduler, as tcp://node1:8786."),
+    ] = None,
+    status: Annotated[
+        bool, typer.Option("--status", help="With --many: only show where every training stands.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would run, and why.")
+    ] = False,
+) -> None:
+    """Train the networks of an analysis file; or, with --many, those of a list of trainings.
+
+    What is trained is not trained again; a training that was killed goes on from its last
+    checkpoint. With --many, a failing training does not end the others.
+
+    Reads    sections estimators and validation, samples/*.npy; with --many the
+             files that the list names
+    Writes   models/ in the folder of the results; with --many the folder --out
+    Example  madminer train wbf.yaml --name sally
+             madminer train --many scan.yaml --out models/scan --workers 8
+    Status   0 if it is done; 1 after an error, or if a training failed
+    """
+    if (file is None) == (specification is None):
+        raise typer.BadParameter("Give an analysis file, or --many with a list of trainings.")
+    if file is not None:
+        _run_analysis(file, "train", name, workers, scheduler, dry_run, as_json=False)
+        return
+    if out is None:
+        raise typer.BadParameter("--many needs --out, the folder of the models.")
+    # imported here: networks would slow down the other commands
+    from madminer.campaign import Campaign, load_trainings
+
+    trainings = load_trainings(specification or "")
+    if name is not None:
+        one_of(name, "--name", [training.name for training in trainings])
+        trainings = [training for training in trainings if training.name == name]
+    if status:
+        Campaign(out)  # a folder without a campaign is a mistake
+    campaign = Campaign(out, trainings)
+    if status or dry_run:
+        result = campaign.status()
+    else:
+        with _where(workers, scheduler) as where:
+            result = campaign.run(**where)
+    Console(quiet=is_quiet()).print(result)
+    if result.failed:
+        raise typer.Exit(1)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from madminer.cli.verbosity import has_verbosity, is_quiet
+from madminer.cli.terminal import has_verbosity, is_quiet
 from madminer.io.atomic import prepare_target, refuse_same_file
 from madminer.text import one_line
 
