@@ -8,11 +8,12 @@ from madminer.plotting.fisherinformation import (
     plot_distribution_of_information,
     plot_fisher_information_contours_2d,
     plot_fisherinfo_barplot,
+    plot_geodesics,
+    plot_information_ranking,
 )
-from madminer.plotting.geometry import plot_geodesics, plot_impacts, plot_information_ranking
 from madminer.plotting.histograms import plot_histograms
-from madminer.plotting.likelihoods import plot_confidence_belt, plot_corner, plot_profile
-from madminer.plotting.limits import plot_pvalue_limits
+from madminer.plotting.likelihoods import plot_corner, plot_impacts, plot_profile
+from madminer.plotting.limits import plot_confidence_belt, plot_pvalue_limits
 from madminer.plotting.morphing import (
     plot_1d_morphing_basis,
     plot_2d_morphing_basis,

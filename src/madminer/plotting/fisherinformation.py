@@ -1,7 +1,8 @@
-"""Figures of Fisher information: contours, eigenvalues, distributions."""
+"""Figures of Fisher information: regions, geodesics, eigenvalues, distributions, rankings."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -14,16 +15,29 @@ from numpy.typing import ArrayLike
 
 from madminer.checks import refusal
 from madminer.errors import DataError, OptionError, ShapeError
-from madminer.plotting.contours import InformationContour, draw_contour
-from madminer.plotting.options import check_options
+from madminer.plotting.options import (
+    check_options,
+    finite,
+    not_negative,
+    numbers,
+    regular_axes,
+    texts,
+)
 from madminer.plotting.style import (
     COLORS,
+    DARK,
     LineStyle,
-    figure_grid,
+    draw_level,
     legend_above,
+    legend_on,
     line_styles,
+    lines_of,
+    look,
+    name_rows,
+    panel_on,
     per_item,
     plot_style,
+    shade_below_zero,
 )
 from madminer.stats import as_edges
 from madminer.stats.information import as_components, as_covariance, as_information
@@ -105,55 +119,49 @@ def plot_fisher_information_contours_2d(
     if not n:
         raise refusal("fisher_information_matrices", "one matrix or more", matrices)
     covariances = _one_each("fisher_information_covariances", fisher_information_covariances, n)
-    centres = _one_each("reference_thetas", reference_thetas, n)
+    centres = [_centre(c) for c in _one_each("reference_thetas", reference_thetas, n)]
     names = _one_each("labels", labels, n)
-    texts = _one_each("inline_labels", inline_labels, n)
-    line_colors = per_item("colors", colors, COLORS, n)
-    styles = per_item("linestyles", linestyles, line_styles(n), n)
-    widths = per_item("linewidths", linewidths, (), n)
-    opacities = per_item("alphas", alphas, (), n)
-    band_opacities = per_item("alphas_uncertainties", alphas_uncertainties, (), n)
-    contours = [
-        InformationContour(
-            matrices[i],
-            _covariance(covariances[i]),
-            _centre(centres[i]),
-            texts[i],
-            Line2D(
-                [],
-                [],
-                color=line_colors[i],
-                linestyle=styles[i],
-                linewidth=widths[i],
-                alpha=opacities[i],
-                label=names[i] or "",
-            ),
-            band_opacities[i],
+    texts_on = _one_each("inline_labels", inline_labels, n)
+    band_alphas = per_item("alphas_uncertainties", alphas_uncertainties, (), n)
+    lines = [
+        Line2D([], [], color=color, ls=style, lw=width, alpha=alpha, label=name or "")
+        for name, color, style, width, alpha in zip(
+            names,
+            per_item("colors", colors, COLORS, n),
+            per_item("linestyles", linestyles, line_styles(n), n),
+            per_item("linewidths", linewidths, (), n),
+            per_item("alphas", alphas, (), n),
+            strict=True,
         )
-        for i in range(n)
     ]
-    x, y = np.linspace(*xrange, resolution), np.linspace(*yrange, resolution)
-    figure, panel = (None, ax) if ax is not None else _single_panel()
-    for contour in contours:
-        draw_contour(panel, x, y, contour, contour_distance**2, sigma_uncertainties)
-    for centre in {tuple(contour.centre.tolist()) for contour in contours}:
-        panel.plot(*centre, marker="+", color="#333333", markersize=7, linestyle="none", zorder=1)
+    axes = np.linspace(*xrange, resolution), np.linspace(*yrange, resolution)
+    figure, panel = panel_on(ax, (5.0, 4.6))
+    threshold = contour_distance**2
+    for i, (information, line) in enumerate(zip(matrices, lines, strict=True)):
+        step = np.stack(np.meshgrid(*axes), axis=-1) - centres[i]
+        squared = np.einsum("...i,ij,...j", step, information, step)
+        covariance = covariances[i]
+        if covariance is not None:
+            band = sigma_uncertainties * _deviation(step, as_covariance(covariance, 2))
+            excess = np.abs(squared - threshold) - band
+            shade_below_zero(panel, axes, excess, line.get_color(), band_alphas[i])
+        outside = (
+            f"The contour of {names[i] or 'a matrix'} lies outside the figure; choose another "
+            "xrange and yrange."
+        )
+        contour = draw_level(panel, axes, squared, threshold, line, outside)
+        if contour is not None and texts_on[i] is not None:
+            place = _innermost(np.concatenate(contour.allsegs[0]), axes)
+            panel.clabel(
+                contour, fmt={threshold: str(texts_on[i])}, inline_spacing=8, manual=[place]
+            )
+    for centre in {tuple(centre.tolist()) for centre in centres}:
+        panel.plot(*centre, marker="+", color=DARK, markersize=7, linestyle="none", zorder=1)
     panel.set(xlabel=xlabel, ylabel=ylabel, xlim=xrange, ylim=yrange)
-    handles = [contour.line for contour, name in zip(contours, names, strict=True) if name]
-    if handles and figure is None:
-        panel.legend(handles=handles)
-    elif handles:
-        legend_above(panel, handles)
-    return panel if figure is None else figure
-
-
-def _covariance(covariance: ArrayLike | None) -> FloatArray | None:
-    return None if covariance is None else as_covariance(covariance, 2)
-
-
-def _single_panel() -> tuple[Figure, Axes]:
-    figure, axes = figure_grid(1, panel_size=(5.0, 4.6))
-    return figure, axes[0]
+    handles = [line for line, name in zip(lines, names, strict=True) if name]
+    if handles:
+        legend_on(ax, panel, handles)
+    return figure if ax is None else ax
 
 
 def _one_each(name: str, given: Sequence[T] | None, n: int) -> Sequence[T | None]:
@@ -187,6 +195,22 @@ def _centre(centre: ArrayLike | None) -> FloatArray:
     if point.shape != (2,) or not np.all(np.isfinite(point)):
         raise ShapeError(f"A reference theta must be finite with shape (2,), got {centre!r}.")
     return point
+
+
+def _innermost(vertices: FloatArray, axes: Sequence[FloatArray]) -> tuple[float, float]:
+    """Vertex farthest from the frame, where a label is not cut off."""
+    low, high = np.array([(axis[0], axis[-1]) for axis in axes]).T
+    margins = np.minimum(vertices - low, high - vertices) / (high - low)
+    best = vertices[np.argmax(margins.min(axis=1))]
+    return float(best[0]), float(best[1])
+
+
+def _deviation(step: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Standard deviation of the squared distance, from all four indices of the covariance."""
+    pairs = (step[..., :, np.newaxis] * step[..., np.newaxis, :]).reshape(*step.shape[:-1], 4)
+    variance = np.sum(pairs @ covariance.reshape(4, 4) * pairs, axis=-1)
+    deviation: FloatArray = np.sqrt(np.maximum(variance, 0.0))
+    return deviation
 
 
 @check_options
@@ -376,3 +400,149 @@ def _slice_matrices(matrices: ArrayLike, n: int) -> FloatArray:
             f"got {array.shape}."
         )
     return array
+
+
+@check_options
+@plot_style
+def plot_geodesics(
+    trajectories: Sequence[ArrayLike],
+    contours: Sequence[ArrayLike] | None = None,
+    *,
+    theta0: ArrayLike,
+    grid: ArrayLike | None = None,
+    distances: ArrayLike | None = None,
+    levels: Sequence[float] = (1.0, 2.0),
+    xlabel: str = r"$\theta_0$",
+    ylabel: str = r"$\theta_1$",
+    ax: Axes | None = None,
+) -> Figure:
+    r"""Geodesics of two parameters from one point, and contours of the distance along them.
+
+    The distance :math:`d = \int \sqrt{\dot\theta^T I(\theta)\, \dot\theta}\, dt` counts standard
+    deviations: to first order :math:`d^2` is the expected :math:`-2 \log r`.
+
+    Args:
+        trajectories: Points along each geodesic, shape ``(n_points, 2)`` each.
+        contours: Curves to compare with, shape ``(n_points, 2)`` each, such as ellipses
+            :math:`\Delta\theta^T I(\theta_0)\, \Delta\theta = d^2` of the local distance; None for
+            none.
+        theta0: Point at which the geodesics start, shape ``(2,)``.
+        grid: Points of a regular grid, the second parameter running fastest, shape ``(n, 2)``; None
+            for no contours of the distance.
+        distances: Distance d of the points of `grid` from `theta0`, shape ``(n,)``; not a number
+            where it is not known.
+        levels: Distances of the contours.
+        xlabel: Label of the first parameter, with its unit.
+        ylabel: Label of the second parameter, with its unit.
+        ax: Axes to draw on; None for a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ShapeError: If an array does not have two parameters, or `distances` do not fit the grid.
+        DataError: If a point is not finite, or no distance is known.
+        OptionError: If only one of `grid` and `distances` is given.
+
+    References:
+        Brehmer, Cranmer, Kling, Plehn, arXiv:1612.05261, Sec. II.
+
+    Examples:
+        >>> radius = np.linspace(0.0, 2.0, 21)
+        >>> lines = [np.outer(radius, [np.cos(a), np.sin(a)]) for a in (0.0, 1.0, 2.0)]
+        >>> figure = plot_geodesics(lines, theta0=[0.0, 0.0], xlabel="$c_W$", ylabel="$c_B$")
+        >>> figure.axes[0].get_xlabel()
+        '$c_W$'
+    """
+    lines = [finite(line, "trajectories", None, 2) for line in trajectories]
+    others = [finite(curve, "contours", None, 2) for curve in contours or ()]
+    start = finite(theta0, "theta0", 2)
+    if (grid is None) != (distances is None):
+        raise OptionError("grid and distances must be given together, or none of them.")
+    figure, panel = panel_on(ax, (5.4, 4.8))
+    handles = [Line2D([], [], color="#999999", linewidth=0.8, label="geodesics")]
+    for line in lines:
+        panel.plot(*line.T, **look(handles[0]))
+    if grid is not None:
+        axes = regular_axes(grid, "grid")
+        entries = lines_of([f"$d = {level:g}$" for level in levels], linewidth=2.0)
+        known = np.ma.masked_invalid(_as_map(distances, axes).T)
+        for level, entry in zip(levels, entries, strict=True):
+            outside = (
+                f"The contour at distance {level:g} lies outside the grid, whose distances are "
+                f"{known.min():.3g} to {known.max():.3g}; choose other levels or another grid."
+            )
+            draw_level(panel, axes, known, level, entry, outside)
+        handles += entries
+    for curve in others:
+        panel.plot(*curve.T, color="black", linestyle=":", linewidth=1.2)
+    if others:
+        handles.append(Line2D([], [], color="black", linestyle=":", lw=1.2, label="local"))
+    panel.plot(*start, marker="*", markersize=11, color="black", linestyle="none", zorder=5)
+    panel.set(xlabel=xlabel, ylabel=ylabel)
+    panel.locator_params(axis="x", nbins=6)
+    legend_on(ax, panel, handles, n_cols=4)
+    return figure
+
+
+def _as_map(distances: object, axes: Sequence[FloatArray]) -> FloatArray:
+    values, shape = numbers(distances, "distances"), tuple(len(axis) for axis in axes)
+    if len(shape) != 2 or values.shape != (math.prod(shape),):
+        raise ShapeError(
+            "distances must have a value for each point of a grid of two parameters, got shape "
+            f"{values.shape} for {' x '.join(map(str, shape))} points."
+        )
+    if not np.any(np.isfinite(values)):
+        raise DataError("distances must hold finite values, but none is.")
+    return values.reshape(shape)
+
+
+@check_options
+@plot_style
+def plot_information_ranking(
+    labels: Sequence[str],
+    shares: ArrayLike,
+    errors: ArrayLike | None = None,
+    *,
+    n_shown: int = 15,
+    xlabel: str = "share of the full information",
+    ax: Axes | None = None,
+) -> Figure:
+    """Bars of how much each observable (or set of them) tells, the best one at the top.
+
+    Args:
+        labels: Names of k observables.
+        shares: What each tells, such as its share of the full information, shape ``(k,)``.
+        errors: Standard deviations, shape ``(k,)``; None for none.
+        n_shown: Largest number of bars; the figure says if there are more.
+        xlabel: Label of the shares, with their unit.
+        ax: Axes to draw on; None for a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ShapeError: If `labels`, `shares` and `errors` differ in length.
+        DataError: If a number is not finite or an error negative.
+
+    Examples:
+        >>> figure = plot_information_ranking(["pt_j1", "delta_phi_jj"], [0.2, 0.7], [0.02, 0.01])
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['delta_phi_jj', 'pt_j1']
+    """
+    names = texts(labels, "labels", [""] * len(labels))
+    values = finite(shares, "shares", len(names))
+    widths = None if errors is None else not_negative(errors, "errors", len(names))
+    order = np.argsort(-values, kind="stable")[:n_shown]
+    figure, panel = panel_on(ax, (5.4, 1.1 + 0.26 * len(order)))
+    rows = np.arange(len(order))
+    panel.barh(rows, values[order], height=0.7, color=COLORS[0])
+    if widths is not None:
+        panel.errorbar(
+            values[order], rows, xerr=widths[order], color=DARK, linestyle="none", capsize=2.0
+        )
+    name_rows(panel, [names[i] for i in order], len(names))
+    panel.set_xlabel(xlabel)
+    if panel.dataLim.x0 >= 0.0:
+        panel.set_xlim(left=0.0)
+    return figure

@@ -1,7 +1,7 @@
-r"""Figures of likelihoods: :math:`q = -2 \log r` along one parameter and in pairs of parameters.
+r"""Figures of likelihoods: :math:`q = -2 \log r` along parameters and pairs of them, and impacts.
 
 Regions of confidence level c in m parameters end where q is the c-quantile of :math:`\chi^2_m`
-(`madminer.stats.contour_level`) or, without asymptotics, a critical value from toy experiments.
+(`madminer.stats.contour_level`).
 """
 
 from __future__ import annotations
@@ -14,29 +14,41 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
-from madminer.checks import interval, real_array, sequence
-from madminer.deprecation import warn
+from madminer.checks import interval, positive, real_array, sequence
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.plotting.options import (
     check_options,
     finite,
     increasing,
-    legend_on,
     not_negative,
     one_or_list,
-    panel_on,
     regular_axes,
     texts,
 )
-from madminer.plotting.style import COLORS, LINESTYLES, LineStyle, plot_style
-from madminer.stats import contour_level, ranges_below
+from madminer.plotting.style import (
+    COLORS,
+    DARK,
+    GREY,
+    draw_level,
+    draw_star,
+    legend_above,
+    legend_on,
+    lines_of,
+    look,
+    name_rows,
+    panel_on,
+    plot_style,
+)
+from madminer.stats import contour_level
+from madminer.text import with_error
 from madminer.typing import FloatArray
 
-_Q_LABEL = r"$-2 \log r$"
-_GREY = "#777777"
-_DARK = "#333333"
+Q_LABEL = r"$-2 \log r$"
+"""Label of an axis of q."""
+
 _ROUNDING = 1e-6
 _LARGEST = 1e6
 """What stands for an infinite q, between which and its neighbours contours are interpolated."""
@@ -53,7 +65,7 @@ def plot_profile(
     levels: Sequence[float] = (0.68, 0.95),
     bands: Sequence[ArrayLike] | Sequence[Sequence[ArrayLike] | None] | None = None,
     xlabel: str = r"$\theta$",
-    ylabel: str = _Q_LABEL,
+    ylabel: str = Q_LABEL,
     asymptotic: bool = True,
     ax: Axes | None = None,
 ) -> Figure:
@@ -91,104 +103,25 @@ def plot_profile(
         ['rate', 'full']
     """
     x = increasing(values, "values")
-    curves = _q_curves(q, len(x))
-    lines = _lines(texts(labels, "labels", _numbered(curves)))
+    curves = q_curves(q, len(x))
+    lines = lines_of(texts(labels, "labels", _numbered(curves)))
     stars = np.empty(0) if best is None else finite(np.ravel(best), "best", len(curves))
     if np.any((stars < x[0]) | (stars > x[-1])):
         raise DataError(f"best must lie between {x[0]:g} and {x[-1]:g}, got {stars.tolist()}.")
     ends = _bands(bands, len(curves), len(x))
     figure, panel = panel_on(ax, (5.4, 4.2))
     for line, curve, band in zip(lines, curves, ends, strict=True):
-        _draw_curve(panel, x, curve, line)
+        panel.plot(x, curve, **look(line))
         if band is not None:
             panel.fill_between(x, *band, color=line.get_color(), alpha=0.2, linewidth=0.0)
     for line, curve, star in zip(lines, curves, stars, strict=False):
-        _draw_star(panel, star, np.interp(star, x, curve), line, clipped=False)
+        draw_star(panel, star, np.interp(star, x, curve), line.get_color(), clip_on=False)
     if asymptotic:
         _draw_levels(panel, levels)
-    top = _top(curves, [contour_level(level, dof=1) for level in levels])
+    top = top_of(curves, [contour_level(level, dof=1) for level in levels])
     panel.set(xlabel=xlabel, ylabel=ylabel, xlim=x[[0, -1]], ylim=(0.0, top))
     if len(lines) > 1 or labels is not None:
         legend_on(ax, panel, lines)
-    return figure
-
-
-@check_options
-@plot_style
-def plot_confidence_belt(
-    theta: ArrayLike,
-    critical: ArrayLike,
-    *,
-    errors: ArrayLike | None = None,
-    levels: Sequence[float] = (0.68, 0.95),
-    asymptotic: ArrayLike | None = None,
-    observed: ArrayLike | None = None,
-    xlabel: str = r"$\theta$",
-    ax: Axes | None = None,
-) -> Figure:
-    r"""Critical values of :math:`q = -2 \log r` along one parameter, and confidence intervals.
-
-    The parameter is excluded where the observed q exceeds the critical value, that is the quantile
-    of q in toy experiments at this parameter (the construction of Neyman; with the likelihood ratio
-    as ordering, of Feldman and Cousins). What is not excluded is shaded, its ends interpolated
-    linearly; an interval that reaches an end of `theta` may continue beyond.
-
-    Args:
-        theta: Values of the parameter, increasing, shape ``(n,)``.
-        critical: Critical value of q for each confidence level, shape ``(n_levels, n)``.
-        errors: Their standard deviations, of the same shape; None for no bands.
-        levels: Confidence levels, n_levels of them.
-        asymptotic: Asymptotic critical value for each level, shape ``(n_levels,)``; None for the
-            quantiles of :math:`\chi^2` with one degree of freedom.
-        observed: Observed q at each value of `theta`, shape ``(n,)``; None for none.
-        xlabel: Label of the parameter, with its unit.
-        ax: Axes to draw on; None for a new figure.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ShapeError: If an array does not fit `theta` and `levels`.
-        DataError: If a number is not finite, or an error or an observed q is negative.
-        OptionError: If `theta` does not increase, or there is no level.
-
-    References:
-        Feldman and Cousins, arXiv:physics/9711021.
-
-    Examples:
-        >>> theta = np.linspace(0.0, 3.0, 31)
-        >>> figure = plot_confidence_belt(
-        ...     theta, [1.0 - 0.5 * np.exp(-theta)], levels=[0.68], observed=(theta - 1.0) ** 2
-        ... )
-        >>> figure.axes[0].get_ylabel()
-        '$-2 \\log r$'
-    """
-    x = increasing(theta, "theta")
-    shape = len(levels), len(x)
-    curves = finite(critical, "critical", *shape)
-    widths = np.zeros(shape) if errors is None else not_negative(errors, "errors", *shape)
-    limits = finite(
-        [contour_level(level, dof=1) for level in levels] if asymptotic is None else asymptotic,
-        "asymptotic",
-        len(levels),
-    )
-    seen = [] if observed is None else _q_curves(finite(observed, "observed", shape[1]), shape[1])
-    figure, panel = panel_on(ax, (5.6, 4.4))
-    lines = _lines([_percent(level) for level in levels], ("-", "-.", ":"))
-    for line, curve, width, limit in zip(lines, curves, widths, limits, strict=True):
-        color = line.get_color()
-        _draw_curve(panel, x, curve, line)
-        panel.axhline(limit, color=color, linestyle="--", linewidth=1.0)
-        if errors is not None:
-            panel.fill_between(x, curve - width, curve + width, color=color, alpha=0.25, lw=0.0)
-        for q in seen:
-            _draw_intervals(panel, x, q, curve, line)
-    handles = [*lines, Line2D([], [], color=_GREY, ls="--", lw=1.0, label="asymptotic")]
-    for q in seen:
-        handles += panel.plot(x, q, color="black", linewidth=2.0, label="observed", zorder=3)
-    top = _top(seen, [*limits, *(curves + widths).max(axis=1)])
-    panel.set(xlabel=xlabel, ylabel=_Q_LABEL, xlim=x[[0, -1]], ylim=(0.0, top))
-    legend_on(ax, panel, handles)
     return figure
 
 
@@ -244,8 +177,8 @@ def plot_corner(
     if p < 2:
         raise ShapeError("theta_grid has one parameter only; draw it with plot_profile.")
     symbols = texts(parameters, "parameters", [""] * p)
-    curves = _q_curves(q, len(points))
-    lines = _lines(texts(labels, "labels", _numbered(curves)))
+    curves = q_curves(q, len(points))
+    lines = lines_of(texts(labels, "labels", _numbered(curves)))
     stars = points[np.argmin(curves, axis=1)]
     if best is not None:
         stars = finite(np.atleast_2d(real_array(best, "best")), "best", len(curves), p)
@@ -255,31 +188,106 @@ def plot_corner(
     if len(shown) != p:
         raise OptionError(f"ranges must be a list of {p} pairs, got {len(shown)}.")
 
-    top = _top(curves, [contour_level(level, dof=1) for level in levels])
+    top = top_of(curves, [contour_level(level, dof=1) for level in levels])
     figure, panels = _corner(symbols, shown, top)
     for curve, line, star in zip(curves, lines, stars, strict=True):
         cube = np.minimum(curve, _LARGEST).reshape([len(axis) for axis in axes])
         for (i, j), panel in panels.items():
             profile = cube.min(axis=tuple({*range(p)} - {i, j}))
             if i == j:
-                _draw_curve(panel, axes[i], profile, line)
+                panel.plot(axes[i], profile, **look(line))
             else:
                 _draw_contours(panel, (axes[i], axes[j]), profile, levels, line)
-                _draw_star(panel, star[i], star[j], line)
+                draw_star(panel, star[i], star[j], line.get_color())
     for (i, j), panel in panels.items():
         if i == j:
-            _draw_thresholds(panel, levels)
+            for level, line in zip(levels, _level_lines(levels), strict=True):
+                height, width = contour_level(level, dof=1), line.get_linewidth()
+                panel.axhline(height, color="#BBBBBB", linewidth=width, zorder=1)
         if marks is not None:
-            _draw_truth(panel, marks[i], None if i == j else marks[j])
+            panel.axvline(marks[i], color=DARK, linestyle=":", linewidth=1.0)
+        if marks is not None and i != j:
+            panel.axhline(marks[j], color=DARK, linestyle=":", linewidth=1.0)
     handles = [*(lines if len(lines) > 1 or labels is not None else []), *_level_lines(levels)]
-    handles.append(Line2D([], [], color=_GREY, marker="*", ms=10, ls="none", label="best fit"))
+    handles.append(Line2D([], [], color=GREY, marker="*", ms=10, ls="none", label="best fit"))
     if marks is not None:
-        handles.append(Line2D([], [], color=_DARK, ls=":", label="truth"))
+        handles.append(Line2D([], [], color=DARK, ls=":", label="truth"))
     figure.legend(handles=handles, loc="upper right")
     return figure
 
 
-def _q_curves(q: object, n: int) -> list[FloatArray]:
+@check_options
+@plot_style
+def plot_impacts(
+    names: Sequence[str],
+    pulls: ArrayLike,
+    pull_errors: ArrayLike,
+    impacts: ArrayLike,
+    parameter: str = r"$\theta$",
+    *,
+    unit: str | None = None,
+    n_shown: int = 20,
+    estimate: tuple[float, float] | None = None,
+    ax: Sequence[Axes] | None = None,
+) -> Figure:
+    r"""Nuisance parameters ranked by their impact on a parameter, with their pulls.
+
+    On the left the pulls :math:`(\hat\nu - \nu_0) / \sigma` with their errors after the fit, in
+    units of the standard deviation before it, shaded; an error below one means that the data
+    constrain the nuisance parameter. On the right the shifts of the parameter.
+
+    Args:
+        names: Names of k nuisance parameters.
+        pulls: Pulls, shape ``(k,)``.
+        pull_errors: Standard deviations after the fit over those before it, shape ``(k,)``.
+        impacts: Shifts of the fitted parameter where a nuisance parameter is fixed one standard
+            deviation (after the fit) above and below its fitted value, shape ``(k, 2)``.
+        parameter: Symbol of the parameter.
+        unit: Its unit; None for none.
+        n_shown: Largest number of rows, those of the largest impacts; the figure says if there are
+            more.
+        estimate: Fitted value and standard deviation of the parameter, for the title; None for
+            none.
+        ax: Two axes side by side to draw on; None for a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ShapeError: If the arrays do not fit `names`.
+        DataError: If a number is not finite or an error negative.
+        OptionError: If `estimate` is not a value and a positive error.
+
+    Examples:
+        >>> impacts = [[0.1, -0.1], [0.3, -0.2]]
+        >>> figure = plot_impacts(
+        ...     ["jes", "pdf"], [0.2, -0.1], [0.9, 1.0], impacts, "$m_t$", unit="GeV"
+        ... )
+        >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        ['pdf', 'jes']
+    """
+    k = len(names)
+    centres, shifts = finite(pulls, "pulls", k), finite(impacts, "impacts", k, 2)
+    widths = not_negative(pull_errors, "pull_errors", k)
+    order = np.argsort(-np.abs(shifts).max(axis=1), kind="stable")[:n_shown]
+    if ax is None:
+        size = 7.6, 1.4 + 0.26 * len(order)
+        figure, (left, right) = plt.subplots(1, 2, sharey=True, figsize=size)
+    else:
+        left, right = ax
+        figure, _ = panel_on(left, (1.0, 1.0))
+    _draw_pulls(left, centres[order], widths[order])
+    _draw_shifts(right, shifts[order])
+    for panel, n_all in ((left, k), (right, len(order))):
+        name_rows(panel, [names[i] for i in order], n_all)
+    right.tick_params(axis="y", labelleft=False)
+    left.set_title("" if estimate is None else _result(parameter, estimate, unit))
+    left.set_xlabel(r"pull $(\hat\nu - \nu_0) / \sigma$")
+    right.set_xlabel(f"impact on {parameter}" + (f" [{unit}]" if unit else ""))
+    return figure
+
+
+def q_curves(q: object, n: int) -> list[FloatArray]:
     """One or several arrays of -2 log r, of shape ``(n,)``, without rounding below zero."""
     arrays = [real_array(values, "q") for values in one_or_list(q, 1)]
     shapes = [array.shape for array in arrays]
@@ -314,63 +322,31 @@ def _numbered(curves: Sequence[FloatArray]) -> list[str]:
     return [f"analysis {i}" for i in range(len(curves))]
 
 
-def _percent(level: float) -> str:
+def percent(level: float) -> str:
+    """A confidence level in a legend."""
     return f"{100.0 * level:.4g} % CL"
-
-
-def _lines(labels: Sequence[str], linestyles: Sequence[LineStyle] = LINESTYLES) -> list[Line2D]:
-    """How to draw each curve: by colour and by line style, for prints in grey."""
-    return [
-        Line2D(
-            [],
-            [],
-            color=COLORS[i % len(COLORS)],
-            linestyle=linestyles[i % len(linestyles)],
-            label=label,
-        )
-        for i, label in enumerate(labels)
-    ]
 
 
 def _level_lines(levels: Sequence[float]) -> list[Line2D]:
     """Lines for the levels, the first one the widest."""
     return [
-        Line2D([], [], color=_GREY, linewidth=max(2.0 - i, 0.5), label=_percent(level))
+        Line2D([], [], color=GREY, linewidth=max(2.0 - i, 0.5), label=percent(level))
         for i, level in enumerate(levels)
     ]
 
 
-def _top(curves: Sequence[FloatArray], levels: Sequence[float]) -> float:
+def top_of(curves: Sequence[FloatArray], levels: Sequence[float]) -> float:
     """Upper end of an axis of q: all levels, and no more of high curves than is of interest."""
     highest = max(levels)
     reach = max((float(q.max()) for q in curves), default=0.0)
     return max(1.2 * highest, min(2.0 * highest, 1.05 * reach))
 
 
-def _draw_curve(panel: Axes, x: FloatArray, y: FloatArray, line: Line2D) -> None:
-    panel.plot(x, y, color=line.get_color(), linestyle=line.get_linestyle())
-
-
-def _draw_star(panel: Axes, x: float, y: float, line: Line2D, *, clipped: bool = True) -> None:
-    panel.plot(
-        x,
-        y,
-        marker="*",
-        markersize=11,
-        color=line.get_color(),
-        markeredgecolor=_DARK,
-        markeredgewidth=0.6,
-        linestyle="none",
-        zorder=5,
-        clip_on=clipped,
-    )
-
-
 def _draw_levels(panel: Axes, levels: Sequence[float]) -> None:
     """Horizontal lines at quantiles of chi-squared, their confidence levels at the right."""
     for level in levels:
         height = contour_level(level, dof=1)
-        panel.axhline(height, color=_GREY, linewidth=1.0, linestyle=(0, (1, 2)))
+        panel.axhline(height, color=GREY, linewidth=1.0, linestyle=(0, (1, 2)))
         panel.annotate(
             f"{100.0 * level:.4g} %",
             (1.0, height),
@@ -379,18 +355,8 @@ def _draw_levels(panel: Axes, levels: Sequence[float]) -> None:
             textcoords="offset points",
             verticalalignment="center",
             fontsize="small",
-            color=_DARK,
+            color=DARK,
         )
-
-
-def _draw_intervals(
-    panel: Axes, x: FloatArray, q: FloatArray, critical: FloatArray, line: Line2D
-) -> None:
-    """Shade where q is not above its critical value, and mark the ends."""
-    for low, high in ranges_below(x, q - critical):
-        panel.axvspan(low, high, color=line.get_color(), alpha=0.12, linewidth=0.0)
-        for end in (low, high):
-            panel.axvline(end, color=line.get_color(), linestyle=line.get_linestyle(), lw=0.8)
 
 
 def _corner(
@@ -408,7 +374,7 @@ def _corner(
         panel.locator_params(nbins=4)
         panel.set_xlim(ranges[i])
         if i == j:  # its scale is another one than that of its row
-            panel.set(ylabel=_Q_LABEL, ylim=(0.0, top))
+            panel.set(ylabel=Q_LABEL, ylim=(0.0, top))
             panel.yaxis.set_label_position("right")
             panel.tick_params(axis="y", labelleft=False, labelright=True)
         else:
@@ -426,34 +392,54 @@ def _draw_contours(
     levels: Sequence[float],
     line: Line2D,
 ) -> None:
-    # The root of q is close to linear in theta, so that it can be interpolated on a coarse grid.
+    # the root of q is close to linear in theta, so that it can be interpolated on a coarse grid
     distance = np.sqrt(q.T)
     for level, of_level in zip(levels, _level_lines(levels), strict=True):
-        threshold = np.sqrt(contour_level(level, dof=2))
-        if not distance.min() < threshold < distance.max():
-            warn(
-                f"The contour at {_percent(level)} of {line.get_label()} lies outside the grid; "
-                "choose a wider or finer one.",
-                RuntimeWarning,
-            )
-            continue
-        panel.contour(
-            *axes,
-            distance,
-            levels=[threshold],
-            colors=[line.get_color()],
-            linestyles=[line.get_linestyle()],
-            linewidths=[of_level.get_linewidth()],
+        like = Line2D([], [], **look(line) | {"linewidth": of_level.get_linewidth()})
+        outside = (
+            f"The contour at {percent(level)} of {line.get_label()} lies outside the grid; choose "
+            "a wider or finer one."
         )
+        draw_level(panel, axes, distance, np.sqrt(contour_level(level, dof=2)), like, outside)
 
 
-def _draw_thresholds(panel: Axes, levels: Sequence[float]) -> None:
-    for level, line in zip(levels, _level_lines(levels), strict=True):
-        width = line.get_linewidth()
-        panel.axhline(contour_level(level, dof=1), color="#BBBBBB", linewidth=width, zorder=1)
+def _draw_pulls(panel: Axes, pulls: FloatArray, errors: FloatArray) -> None:
+    panel.axvspan(-1.0, 1.0, color="#E4E4E4", linewidth=0.0)
+    panel.axvline(0.0, color="#999999", linewidth=0.8)
+    panel.errorbar(
+        pulls,
+        np.arange(len(pulls)),
+        xerr=errors,
+        color="black",
+        marker="o",
+        markersize=4.0,
+        linestyle="none",
+        elinewidth=1.2,
+    )
+    reach = 1.1 * max(1.5, float(np.max(np.abs(pulls) + errors)))
+    panel.set_xlim(-reach, reach)
 
 
-def _draw_truth(panel: Axes, x: float, y: float | None) -> None:
-    panel.axvline(x, color=_DARK, linestyle=":", linewidth=1.0)
-    if y is not None:
-        panel.axhline(y, color=_DARK, linestyle=":", linewidth=1.0)
+def _draw_shifts(panel: Axes, shifts: FloatArray) -> None:
+    """Shifts upward filled and downward hatched, so that both show where they overlap."""
+    rows = np.arange(len(shifts))
+    up: dict[str, Any] = {"color": COLORS[5]}
+    down: dict[str, Any] = {"fc": "none", "ec": COLORS[0], "hatch": "////"}
+    for sizes, bars in zip(shifts.T, (up, down), strict=True):
+        panel.barh(rows, sizes, height=0.7, **bars)
+    panel.axvline(0.0, color=DARK, linewidth=0.8)
+    reach = 1.1 * float(np.max(np.abs(shifts)))
+    panel.set_xlim(-reach, reach)
+    handles = [
+        Patch(label=r"$\hat\nu + \hat\sigma$", **up),
+        Patch(label=r"$\hat\nu - \hat\sigma$", **down),
+    ]
+    legend_above(panel, handles)
+
+
+def _result(parameter: str, estimate: tuple[float, float], unit: str | None) -> str:
+    """The fitted value with its error, for a title."""
+    value, error = finite(estimate, "estimate", 2)
+    positive(error, "The error in estimate")
+    shown = with_error(value, error).replace("±", r"$\pm$")
+    return f"{parameter} = {shown}" + (f" {unit}" if unit else "")

@@ -1,12 +1,13 @@
-"""Figures of limits: p-values on grids of two parameters."""
+"""Figures of limits: p-values on grids of two parameters, confidence belts of one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,14 +16,25 @@ from numpy.typing import ArrayLike
 
 from madminer.checks import interval, number, sequence, whole
 from madminer.errors import DataError, OptionError, ShapeError
-from madminer.plotting.options import check_options, legend_on, numbers, panel_on
+from madminer.plotting.likelihoods import Q_LABEL, percent, q_curves, top_of
+from madminer.plotting.options import check_options, finite, increasing, not_negative, numbers
 from madminer.plotting.style import (
-    COLORS,
+    GREY,
     LINESTYLES,
     SEQUENTIAL,
+    LineStyle,
+    draw_colours,
+    draw_level,
+    draw_star,
     figure_grid,
+    legend_on,
+    lines_of,
+    look,
+    panel_on,
     plot_style,
+    shade_below_zero,
 )
+from madminer.stats import contour_level, ranges_below
 from madminer.typing import FloatArray
 
 _SMALLEST = 1e-300
@@ -95,27 +107,113 @@ def plot_pvalue_limits(
     else:
         figure, panels = figure_grid(1 + len(maps), panel_size=(4.6, 3.9))
         first = panels[0]
+    show = partial(_show, axes=axes, levels=sorted_levels)
+    colours = partial(draw_colours, axes=axes, norm=norm, cmap=SEQUENTIAL, shading="gouraud")
     mesh = None
     if show_index is not None:
-        mesh = _colours(first, axes, maps[show_index], norm)
-    for i, single in enumerate(maps):
-        color = COLORS[i % len(COLORS)]
-        _shade(first, axes, bands[i], sorted_levels, color)
-        _contours(first, axes, single, sorted_levels, color, halo=mesh is not None)
-        _star(first, axes, best[i], color)
-    handles = _legend_entries(names, sorted_levels)
-    legend_on(ax, first, handles, n_cols=2 if len(handles) <= 6 else 3)
-    for i, panel in enumerate(panels[1:]):
-        mesh = _colours(panel, axes, maps[i], norm)
-        _shade(panel, axes, bands[i], sorted_levels, "white")
-        _contours(panel, axes, maps[i], sorted_levels, "white")
-        _star(panel, axes, best[i], "white")
-        panel.set_title(names[i])
+        mesh = colours(first, values=np.maximum(maps[show_index], _SMALLEST))
+    lines = lines_of(names, ("-",))
+    for line, single, band, index in zip(lines, maps, bands, best, strict=True):
+        show(first, single, band, index, color=line.get_color(), halo=mesh is not None)
+    styles = [
+        Line2D([], [], color=GREY, ls=_style(i), label=percent(1.0 - level))
+        for i, level in enumerate(sorted_levels)
+    ]
+    n_entries = len(lines) + len(styles)
+    legend_on(ax, first, [*lines, *styles], n_cols=2 if n_entries <= 6 else 3)
+    for panel, name, single, band, index in zip(
+        panels[1:], names, maps, bands, best, strict=not single_plot
+    ):
+        mesh = colours(panel, values=np.maximum(single, _SMALLEST))
+        show(panel, single, band, index, color="white")
+        panel.set_title(name)
     for panel in panels:
         panel.set(xlabel=xlabel, ylabel=ylabel, xlim=axes[0][[0, -1]], ylim=axes[1][[0, -1]])
         panel.locator_params(axis="x", nbins=6)
     if mesh is not None:
         figure.colorbar(mesh, ax=panels, label="$p$-value", extend="min", pad=0.02)
+    return figure
+
+
+@check_options
+@plot_style
+def plot_confidence_belt(
+    theta: ArrayLike,
+    critical: ArrayLike,
+    *,
+    errors: ArrayLike | None = None,
+    levels: Sequence[float] = (0.68, 0.95),
+    asymptotic: ArrayLike | None = None,
+    observed: ArrayLike | None = None,
+    xlabel: str = r"$\theta$",
+    ax: Axes | None = None,
+) -> Figure:
+    r"""Critical values of :math:`q = -2 \log r` along one parameter, and confidence intervals.
+
+    The parameter is excluded where the observed q exceeds the critical value, that is the quantile
+    of q in toy experiments at this parameter (the construction of Neyman; with the likelihood ratio
+    as ordering, of Feldman and Cousins). What is not excluded is shaded, its ends interpolated
+    linearly; an interval that reaches an end of `theta` may continue beyond.
+
+    Args:
+        theta: Values of the parameter, increasing, shape ``(n,)``.
+        critical: Critical value of q for each confidence level, shape ``(n_levels, n)``.
+        errors: Their standard deviations, of the same shape; None for no bands.
+        levels: Confidence levels, n_levels of them.
+        asymptotic: Asymptotic critical value for each level, shape ``(n_levels,)``; None for the
+            quantiles of :math:`\chi^2` with one degree of freedom.
+        observed: Observed q at each value of `theta`, shape ``(n,)``; None for none.
+        xlabel: Label of the parameter, with its unit.
+        ax: Axes to draw on; None for a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ShapeError: If an array does not fit `theta` and `levels`.
+        DataError: If a number is not finite, or an error or an observed q is negative.
+        OptionError: If `theta` does not increase, or there is no level.
+
+    References:
+        Feldman and Cousins, arXiv:physics/9711021.
+
+    Examples:
+        >>> theta = np.linspace(0.0, 3.0, 31)
+        >>> figure = plot_confidence_belt(
+        ...     theta, [1.0 - 0.5 * np.exp(-theta)], levels=[0.68], observed=(theta - 1.0) ** 2
+        ... )
+        >>> figure.axes[0].get_ylabel()
+        '$-2 \\log r$'
+    """
+    x = increasing(theta, "theta")
+    shape = len(levels), len(x)
+    curves = finite(critical, "critical", *shape)
+    widths = np.zeros(shape) if errors is None else not_negative(errors, "errors", *shape)
+    limits = finite(
+        [contour_level(level, dof=1) for level in levels] if asymptotic is None else asymptotic,
+        "asymptotic",
+        len(levels),
+    )
+    seen = [] if observed is None else q_curves(finite(observed, "observed", shape[1]), shape[1])
+    figure, panel = panel_on(ax, (5.6, 4.4))
+    lines = lines_of([percent(level) for level in levels], ("-", "-.", ":"))
+    for line, curve, width, limit in zip(lines, curves, widths, limits, strict=True):
+        color = line.get_color()
+        panel.plot(x, curve, **look(line))
+        panel.axhline(limit, color=color, linestyle="--", linewidth=1.0)
+        if errors is not None:
+            panel.fill_between(x, curve - width, curve + width, color=color, alpha=0.25, lw=0.0)
+        for q in seen:  # shaded where it is not above its critical value
+            for low, high in ranges_below(x, q - curve):
+                panel.axvspan(low, high, color=color, alpha=0.12, linewidth=0.0)
+                for end in (low, high):
+                    panel.axvline(end, color=color, linestyle=line.get_linestyle(), lw=0.8)
+    handles = [*lines, Line2D([], [], color=GREY, ls="--", lw=1.0, label="asymptotic")]
+    for q in seen:
+        handles += panel.plot(x, q, color="black", linewidth=2.0, label="observed", zorder=3)
+    top = top_of(seen, [*limits, *(curves + widths).max(axis=1)])
+    panel.set(xlabel=xlabel, ylabel=Q_LABEL, xlim=x[[0, -1]], ylim=(0.0, top))
+    legend_on(ax, panel, handles)
     return figure
 
 
@@ -188,90 +286,36 @@ def _bands(
     return bands
 
 
-def _shade(
+def _show(
     panel: Axes,
-    axes: tuple[FloatArray, FloatArray],
-    band: FloatArray | None,
-    levels: Sequence[float],
-    color: str,
-) -> None:
-    """Fill the points at which a level lies between the lower and the upper p-value."""
-    if band is None:
-        return
-    lower, upper = np.log(np.maximum(band, _SMALLEST))
-    for level in np.log(levels):
-        excess = np.maximum(lower - level, level - upper).T
-        if excess.min() < 0.0:
-            panel.contourf(*axes, excess, levels=[-np.inf, 0.0], colors=[color], alpha=0.25)
-
-
-def _contours(
-    panel: Axes,
-    axes: tuple[FloatArray, FloatArray],
     p_values: FloatArray,
+    band: FloatArray | None,
+    best: int,
+    *,
+    axes: tuple[FloatArray, FloatArray],
     levels: Sequence[float],
-    color: str,
+    color: Any,
     halo: bool = False,
 ) -> None:
+    """Draw the contours of an analysis, the band between those of its ends, and its best fit."""
     # log p is close to quadratic in theta, so that it is smooth between the grid points
     log_p = np.log(np.maximum(p_values.T, _SMALLEST))
     for i, level in enumerate(np.log(levels)):
-        if log_p.min() < level < log_p.max():
-            lines = panel.contour(
-                axes[0],
-                axes[1],
-                log_p,
-                levels=[level],
-                colors=[color],
-                linestyles=[LINESTYLES[i % len(LINESTYLES)]],
-            )
-            if halo:
-                lines.set_path_effects([withStroke(linewidth=3.0, foreground="white", alpha=0.8)])
-
-
-def _colours(
-    panel: Axes, axes: tuple[FloatArray, FloatArray], p_values: FloatArray, norm: LogNorm
-) -> QuadMesh:
-    panel.grid(visible=False)
-    panel.set_axisbelow(False)  # ticks in front of the colours
-    return panel.pcolormesh(
-        axes[0],
-        axes[1],
-        np.maximum(p_values.T, _SMALLEST),
-        norm=norm,
-        cmap=SEQUENTIAL,
-        shading="gouraud",
-        rasterized=True,
-    )
-
-
-def _star(panel: Axes, axes: tuple[FloatArray, FloatArray], index: int, color: str) -> None:
-    size = (len(axes[0]), len(axes[1]))
-    if not 0 <= index < size[0] * size[1]:
-        raise OptionError(f"A best-fit index must point into the grid of {size}, got {index}.")
-    i, j = np.unravel_index(index, size)
-    panel.plot(
-        axes[0][i],
-        axes[1][j],
-        marker="*",
-        markersize=11,
-        color=color,
-        markeredgecolor="#333333",
-        markeredgewidth=0.6,
-        linestyle="none",
-        zorder=5,
-    )
-
-
-def _legend_entries(names: Sequence[str], levels: Sequence[float]) -> list[Line2D]:
-    handles = [
-        Line2D([], [], color=COLORS[i % len(COLORS)], label=name) for i, name in enumerate(names)
-    ]
-    for i, level in enumerate(levels):
-        style = LINESTYLES[i % len(LINESTYLES)]
-        handles.append(
-            Line2D(
-                [], [], color="#777777", linestyle=style, label=f"{100.0 * (1.0 - level):.4g} % CL"
-            )
+        if band is not None:
+            lower, upper = np.log(np.maximum(band, _SMALLEST))
+            shade_below_zero(panel, axes, np.maximum(lower - level, level - upper).T, color, 0.25)
+        line = Line2D([], [], color=color, linestyle=_style(i))
+        contour = draw_level(panel, axes, log_p, level, line)
+        if contour is not None and halo:
+            contour.set_path_effects([withStroke(linewidth=3.0, foreground="white", alpha=0.8)])
+    if not 0 <= best < p_values.size:
+        raise OptionError(
+            f"A best-fit index must point into the grid of {p_values.shape}, got {best}."
         )
-    return handles
+    row, column = np.unravel_index(best, p_values.shape)
+    draw_star(panel, axes[0][row], axes[1][column], color)
+
+
+def _style(i: int) -> LineStyle:
+    """Line style of a level."""
+    return LINESTYLES[i % len(LINESTYLES)]

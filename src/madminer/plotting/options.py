@@ -10,10 +10,8 @@ from typing import ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, is_color_like
-from matplotlib.figure import Figure
 
 from madminer.checks import (
     flag,
@@ -29,7 +27,6 @@ from madminer.checks import (
     whole,
 )
 from madminer.errors import DataError, OptionError, ShapeError
-from madminer.plotting.style import figure_grid, legend_above
 from madminer.typing import FloatArray
 
 P = ParamSpec("P")
@@ -207,23 +204,6 @@ def texts(given: object, name: str, defaults: Sequence[str]) -> list[str]:
     if len(found) != len(defaults):
         raise OptionError(f"{name} must be a list of {len(defaults)} texts, got {len(found)}.")
     return found
-
-
-def panel_on(ax: Axes | None, panel_size: tuple[float, float]) -> tuple[Figure, Axes]:
-    """The axes that a user gave and their figure, or those of a new figure."""
-    if ax is None:
-        figure, panels = figure_grid(1, panel_size=panel_size)
-        return figure, panels[0]
-    owner = ax.figure
-    return (owner if isinstance(owner, Figure) else owner.figure), ax
-
-
-def legend_on(ax: Axes | None, panel: Axes, handles: Sequence[Artist], n_cols: int = 2) -> None:
-    """Draw a legend above the panel of a new figure, but inside of axes that a user gave."""
-    if ax is None:
-        legend_above(panel, handles, n_cols)
-    else:
-        panel.legend(handles=handles)
 
 
 def _point(value: object, name: str) -> object:

@@ -8,14 +8,20 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 from cycler import cycler
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from madminer.checks import positive, whole
+from madminer.deprecation import warn
 from madminer.errors import OptionError
 from madminer.text import one_line
+from madminer.typing import FloatArray
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +35,12 @@ LineStyle = Literal["-", "--", "-.", ":"]
 LINESTYLES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
 """Line styles in the order of use, so that figures survive printing in grey."""
 
+DARK = "#333333"
+"""Colour of frames and marks."""
+
+GREY = COLORS[-1]
+"""Colour of lines that belong to no curve."""
+
 SEQUENTIAL = "viridis"
 """Colour map of quantities without a centre."""
 
@@ -36,7 +48,7 @@ _LONG_LABEL = 28
 
 _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
-    "axes.edgecolor": "#333333",
+    "axes.edgecolor": DARK,
     "axes.formatter.limits": (-3, 5),
     "axes.formatter.use_mathtext": True,
     "axes.grid": True,
@@ -138,14 +150,21 @@ def legend_above(panel: Axes, handles: Sequence[Artist], n_cols: int = 2) -> Non
     )
 
 
-def plain(text: str) -> str:
-    r"""Text that comes from a file, as matplotlib shows it: without mathtext and controls.
+def panel_on(ax: Axes | None, panel_size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """The axes that a user gave and their figure, or those of a new figure."""
+    if ax is None:
+        figure, panels = figure_grid(1, panel_size=panel_size)
+        return figure, panels[0]
+    owner = ax.figure
+    return (owner if isinstance(owner, Figure) else owner.figure), ax
 
-    Examples:
-        >>> print(plain("cost$^2$"))
-        cost\$^2\$
-    """
-    return one_line(text).replace("$", r"\$")
+
+def legend_on(ax: Axes | None, panel: Axes, handles: Sequence[Artist], n_cols: int = 2) -> None:
+    """Draw a legend above the panel of a new figure, but inside of axes that a user gave."""
+    if ax is None:
+        legend_above(panel, handles, n_cols)
+    else:
+        panel.legend(handles=handles)
 
 
 def line_styles(n: int) -> list[LineStyle]:
@@ -181,3 +200,123 @@ def per_item(name: str, given: T | Sequence[T] | None, defaults: Sequence[T], n:
     if len(given) != n:
         raise OptionError(f"{name} must be one value or a list of {n}, got {len(given)}.")
     return list(given)
+
+
+def plain(text: str) -> str:
+    r"""Text that comes from a file, as matplotlib shows it: without mathtext and controls.
+
+    Examples:
+        >>> print(plain("cost$^2$"))
+        cost\$^2\$
+    """
+    return one_line(text).replace("$", r"\$")
+
+
+def name_rows(panel: Axes, names: Sequence[str], n_all: int) -> None:
+    """Names at the rows, the first one at the top, and how many there are in all."""
+    panel.set_yticks(range(len(names)), names)
+    panel.set_ylim(len(names) - 0.4, -0.6)
+    panel.tick_params(axis="y", which="both", length=0)
+    panel.grid(visible=False, axis="y")
+    if len(names) < n_all:
+        panel.set_title(f"{len(names)} of {n_all} shown", loc="right", fontsize="small")
+
+
+def lines_of(
+    labels: Sequence[str], linestyles: Sequence[LineStyle] = LINESTYLES, **look: Any
+) -> list[Line2D]:
+    """Lines for a legend, that tell curves apart by colour and by style, for prints in grey."""
+    return [
+        Line2D(
+            [],
+            [],
+            color=COLORS[i % len(COLORS)],
+            linestyle=linestyles[i % len(linestyles)],
+            label=label,
+            **look,
+        )
+        for i, label in enumerate(labels)
+    ]
+
+
+def look(line: Line2D) -> dict[str, Any]:
+    """What makes a curve look like a line of the legend."""
+    names = ("color", "linestyle", "linewidth", "alpha")
+    return {name: getattr(line, f"get_{name}")() for name in names}
+
+
+def draw_level(
+    panel: Axes,
+    axes: Sequence[FloatArray],
+    values: FloatArray,
+    level: float,
+    line: Line2D,
+    outside: str | None = None,
+) -> QuadContourSet | None:
+    """Draw the contour of a function on a grid at one level; without one, warn and draw nothing.
+
+    Args:
+        panel: Where to draw.
+        axes: Values along both axes, shapes ``(n_x,)`` and ``(n_y,)``.
+        values: The function, shape ``(n_y, n_x)``.
+        level: The level.
+        line: What the contour looks like.
+        outside: The warning if all values are above the level, or below it; None for none.
+
+    Returns:
+        The contour.
+    """
+    if not values.min() < level < values.max():
+        if outside is not None:
+            warn(outside, RuntimeWarning)
+        return None
+    return panel.contour(
+        *axes,
+        values,
+        levels=[level],
+        colors=[line.get_color()],
+        linestyles=[line.get_linestyle()],
+        linewidths=[line.get_linewidth()],
+        alpha=line.get_alpha(),
+    )
+
+
+def shade_below_zero(
+    panel: Axes, axes: Sequence[FloatArray], values: FloatArray, color: Any, alpha: float
+) -> None:
+    """Shade where a function on a grid, shape ``(n_y, n_x)``, is negative."""
+    if values.min() < 0.0:
+        panel.contourf(*axes, values, levels=[-np.inf, 0.0], colors=[color], alpha=alpha)
+
+
+def draw_colours(
+    panel: Axes, axes: Sequence[FloatArray], values: FloatArray, **options: Any
+) -> QuadMesh:
+    """Show a function on a grid, shape ``(n_x, n_y)``, by colours, ticks in front of them."""
+    panel.grid(visible=False)
+    panel.set_axisbelow(False)
+    return panel.pcolormesh(*axes, values.T, rasterized=True, **options)
+
+
+def draw_band(
+    panel: Axes, edges: FloatArray, ends: Sequence[FloatArray], color: Any, alpha: float
+) -> None:
+    """Fill the bins of a histogram between a lower and an upper end."""
+    low, high = ends
+    panel.stairs(high, edges, baseline=low, fill=True, color=color, alpha=alpha, linewidth=0.0)
+
+
+def draw_star(panel: Axes, x: float, y: float, color: Any, *, clip_on: bool = True) -> None:
+    """Mark the best point."""
+    panel.plot(
+        x,
+        y,
+        marker="*",
+        markersize=11,
+        color=color,
+        markeredgecolor=DARK,
+        markeredgewidth=0.6,
+        linestyle="none",
+        zorder=5,
+        clip_on=clip_on,
+    )
