@@ -13,7 +13,7 @@ from madminer.analysis import DataAnalyzer
 from madminer.errors import NoEventsError, OptionError, UnknownNameError
 from madminer.io import EventFile, write_events
 from madminer.plotting import plot_distributions
-from madminer.plotting.units import unit
+from madminer.plotting.distributions import unit
 
 THETA = np.array([0.3, -0.2])
 

@@ -18,7 +18,7 @@ from madminer.errors import NoEventsError, OptionError, SetupError, UnknownNameE
 from madminer.io import EventFile, Events, write_events
 from madminer.models import Benchmark, NuisanceParameter
 from madminer.plotting import plot_distributions, plot_systematics, plot_uncertainty
-from madminer.plotting.nuisance_toys import (
+from madminer.plotting.uncertainties import (
     BAND_68,
     BAND_95,
     FACTOR_RANGE,

@@ -17,7 +17,7 @@ import numpy as np
 from madminer.errors import SetupError
 from madminer.io.lhe import LHEFile
 from madminer.lhe.lhe_reader import LHEReader
-from madminer.plotting.units import axis_label
+from madminer.plotting.distributions import axis_label
 from madminer.simulate import COMPLETE_OBSERVABLES
 
 

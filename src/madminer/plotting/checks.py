@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from madminer.checks import refusal, sequence, whole
 from madminer.errors import OptionError
 from madminer.evidence import Graph, Series, ValidationCheck, Verdict
-from madminer.plotting.style import COLORS, LINESTYLES, figure_grid, plain, plot_style
+from madminer.plotting.style import COLORS, figure_grid, lines_of, look, plain, plot_style
 
 _VERDICT_COLORS: dict[Verdict, str] = {
     "passed": "#1b7340",
@@ -20,7 +21,6 @@ _VERDICT_COLORS: dict[Verdict, str] = {
     "undecided": "#8a5a00",
 }
 _MARKERS = ("o", "s", "^", "D", "v")
-_EXPECTED = "#555555"
 _LONG_NAMES = 36  # characters of all categories that fit below a panel
 _LONG_LINE = 40  # characters of two labels that fit beside each other
 _LINE_HEIGHT = 0.065  # of a line of the legend, share of the panel
@@ -58,7 +58,13 @@ def plot_checks(checks: Sequence[ValidationCheck], n_cols: int = 3) -> Figure:
     columns = whole(n_cols, "n_cols", 1)
     figure, panels = figure_grid(len(drawn), n_cols=columns, panel_size=(4.3, 3.9))
     for panel, (check, graph) in zip(panels, drawn, strict=True):
-        _draw(panel, graph)
+        draw_series = _draw_bars if graph.categories else _draw_curves
+        draw_series(panel, graph.series)
+        _draw_expected(panel, graph)
+        panel.set(xlabel=plain(graph.x_label), ylabel=plain(graph.y_label))
+        if graph.categories:
+            _name_categories(panel, graph.categories)
+        _add_legend(panel, graph.series)
         panel.set_title(
             f"{plain(check.name)}\n{check.mark} {check.word}: {check.measured}",
             color=_VERDICT_COLORS[check.verdict],
@@ -70,16 +76,6 @@ def _check(value: object, name: str) -> ValidationCheck:
     if not isinstance(value, ValidationCheck):
         raise refusal(name, "a check of a validation", value)
     return value
-
-
-def _draw(panel: Axes, graph: Graph) -> None:
-    draw_series = _draw_bars if graph.categories else _draw_curves
-    draw_series(panel, graph.series)
-    _draw_expected(panel, graph)
-    panel.set(xlabel=plain(graph.x_label), ylabel=plain(graph.y_label))
-    if graph.categories:
-        _name_categories(panel, graph.categories)
-    _add_legend(panel, graph.series)
 
 
 def _add_legend(panel: Axes, series: Sequence[Series]) -> None:
@@ -96,18 +92,17 @@ def _add_legend(panel: Axes, series: Sequence[Series]) -> None:
 
 
 def _draw_curves(panel: Axes, series: Sequence[Series]) -> None:
-    for i, curve in enumerate(series):
+    lines = lines_of([plain(curve.label) for curve in series], linewidth=1.0)
+    for i, (curve, line) in enumerate(zip(series, lines, strict=True)):
         panel.errorbar(
             curve.x,
             curve.y,
             curve.errors,
-            label=plain(curve.label),
-            color=COLORS[i % len(COLORS)],
+            label=line.get_label(),
             marker=_MARKERS[i % len(_MARKERS)],
             markersize=4.0,
-            linestyle=LINESTYLES[i % len(LINESTYLES)],
-            linewidth=1.0,
             capsize=2.0,
+            **look(line),
         )
 
 
@@ -126,14 +121,13 @@ def _draw_bars(panel: Axes, series: Sequence[Series]) -> None:
 
 
 def _draw_expected(panel: Axes, graph: Graph) -> None:
-    if graph.expected is None:
-        return
+    like: dict[str, Any] = {"color": "#555555", "ls": "--", "lw": 1.0, "zorder": 1}
     if graph.expected == "diagonal":
         values = np.concatenate([curve.x for curve in graph.series])
         ends = [np.nanmin(values), np.nanmax(values)]
-        panel.plot(ends, ends, color=_EXPECTED, linestyle="--", linewidth=1.0, zorder=1)
-    else:
-        panel.axhline(graph.expected, color=_EXPECTED, linestyle="--", linewidth=1.0, zorder=1)
+        panel.plot(ends, ends, **like)
+    elif graph.expected is not None:
+        panel.axhline(graph.expected, **like)
 
 
 def _name_categories(panel: Axes, categories: Sequence[str]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -18,7 +18,19 @@ from madminer.analysis.weights import ThetaTable
 from madminer.deprecation import warn
 from madminer.errors import NoEventsError, OptionError, UnknownNameError
 from madminer.plotting.histograms import plot_histograms as plot_histograms
-from madminer.plotting.nuisance_toys import (
+from madminer.plotting.options import check_options
+from madminer.plotting.style import (
+    COLORS,
+    LineStyle,
+    draw_band,
+    figure_grid,
+    line_styles,
+    look,
+    per_item,
+    plain,
+    plot_style,
+)
+from madminer.plotting.uncertainties import (
     BAND_68,
     ratios,
     toy_batch_size,
@@ -26,21 +38,18 @@ from madminer.plotting.nuisance_toys import (
     toy_nus,
     unit_area,
 )
-from madminer.plotting.options import check_options
-from madminer.plotting.style import (
-    COLORS,
-    LineStyle,
-    figure_grid,
-    line_styles,
-    per_item,
-    plain,
-    plot_style,
-)
-from madminer.plotting.units import axis_label
 from madminer.stats import weighted_quantiles
 from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 
 _GREY = "#C8C8C8"
+
+_ENERGIES = {"e", "E", "energy", "t", "et", "Et", "mt", "Mt", "m", "M", "mass"}
+_MOMENTA = {"p", "pt", "px", "py", "pz", "x", "y", "z", "mag", "rho"}
+_GEV = frozenset(_ENERGIES | _MOMENTA)
+_RADIANS = frozenset({"phi", "theta", "deltaphi", "deltaangle", "acos", "asin", "atan", "atan2"})
+_SAME = frozenset({"abs", "min", "max", "sum", "float"})
+_LONGEST = 300
+"""Longer definitions have no unit here: the analysis follows their nesting."""
 
 Weighted = tuple[FloatArray, FloatArray]
 """Observables ``(n, n_observables)`` and weights."""
@@ -135,7 +144,6 @@ def plot_distributions(
     n_drawn = 0 if draw_nuisance_toys is None else draw_nuisance_toys
     if split_background and n_events is not None:
         raise OptionError("split_background needs all events; leave n_events at None.")
-    _check_quantiles(quantiles_for_range)
     varies = uncertainties == "nuisance" or n_drawn > 0
     is_asked_for = uncertainties == "nuisance" and not isinstance(uncertainties, _Default)
     analyzer = DataAnalyzer(filename, include_nuisance_parameters=varies)
@@ -197,16 +205,18 @@ def plot_distributions(
             panel.stairs(contents, edges[k], fill=True, color=_GREY)
         for curve, variation in zip(curves, variations[:, k], strict=True):
             contents, errors = _histogram(curve, columns[k], edges[k], normalize)
-            _draw_steps(panel, contents, edges[k], curve.line)
             toys = contents * variation
+            for line, steps in ((curve.line, [contents]), (curve.toy_line, toys[:n_drawn])):
+                for step in steps:
+                    order = line.get_zorder()
+                    panel.stairs(step, edges[k], baseline=None, zorder=order, **look(line))
+            ends: FloatArray | Sequence[FloatArray] = ()
             if uncertainties == "statistical":
-                band = contents - errors, contents + errors
-                _draw_band(panel, *band, edges[k], curve.line, alpha)
+                ends = contents - errors, contents + errors
             elif len(toys) > 0 and uncertainties == "nuisance":
-                low, high = np.quantile(toys, BAND_68, axis=0)
-                _draw_band(panel, low, high, edges[k], curve.line, alpha)
-            for toy in toys[:n_drawn]:
-                _draw_steps(panel, toy, edges[k], curve.toy_line)
+                ends = np.quantile(toys, BAND_68, axis=0)
+            if len(ends) > 0 and alpha > 0.0:
+                draw_band(panel, edges[k], ends, curve.line.get_color(), alpha)
         unit = "normalized" if normalize else r"$\Delta\sigma$ per bin [pb]"
         panel.set(xlabel=labels[k], ylabel=unit, xlim=(edges[k][0], edges[k][-1]))
         panel.set_yscale("log" if log else "linear")
@@ -304,12 +314,6 @@ def _name(analyzer: DataAnalyzer, theta: ThetaLike) -> str:
     return r"$\theta$ = (" + ", ".join(f"{value:.3g}" for value in np.asarray(theta)) + ")"
 
 
-def _check_quantiles(quantiles: tuple[float, float]) -> None:
-    low, high = quantiles
-    if low < 0.0 or high > 1.0:
-        raise OptionError(f"quantiles_for_range must lie between 0 and 1, got {quantiles}.")
-
-
 def _edges(
     samples: Sequence[tuple[FloatArray, FloatArray]], n_bins: int, quantiles: tuple[float, float]
 ) -> FloatArray:
@@ -366,23 +370,68 @@ def _histogram(
     return contents / area, errors / area
 
 
-def _draw_steps(panel: Axes, contents: FloatArray, edges: FloatArray, line: Line2D) -> None:
-    panel.stairs(
-        contents,
-        edges,
-        baseline=None,
-        color=line.get_color(),
-        linestyle=line.get_linestyle(),
-        linewidth=line.get_linewidth(),
-        alpha=line.get_alpha(),
-        zorder=line.get_zorder(),
-    )
+def axis_label(name: str, definition: str) -> str:
+    """Name of an observable, as text, with its unit where the definition tells it.
+
+    Examples:
+        >>> axis_label("pt_j1", "j[0].pt")
+        'pt_j1 [GeV]'
+        >>> axis_label("delta_eta", "abs(j[0].eta - j[1].eta)")
+        'delta_eta'
+    """
+    symbol = unit(definition)
+    return f"{plain(name)} [{symbol}]" if symbol else plain(name)
 
 
-def _draw_band(
-    panel: Axes, low: FloatArray, high: FloatArray, edges: FloatArray, line: Line2D, alpha: float
-) -> None:
-    if alpha > 0.0:
-        panel.stairs(
-            high, edges, baseline=low, fill=True, color=line.get_color(), alpha=alpha, linewidth=0.0
-        )
+def unit(definition: str) -> str | None:
+    """Unit of an observable: GeV, rad, empty without unit, None where it is not known.
+
+    Args:
+        definition: Expression, as readers of events take it.
+
+    Examples:
+        >>> unit("j[0].deltaphi(j[1]) * (-1.0 + 2.0 * float(j[0].eta > j[1].eta))")
+        'rad'
+        >>> unit("log(j[0].pt)")
+        ''
+    """
+    if len(definition) > _LONGEST:
+        return None
+    try:
+        return _unit(ast.parse(definition.strip(), mode="eval").body)
+    except (SyntaxError, ValueError):  # made by a function, or of another program
+        return None
+
+
+def _unit(node: ast.expr) -> str | None:
+    match node:
+        case ast.Attribute(attr=name):
+            return _of_name(name)
+        case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in _SAME:
+            return _unit(first)
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return _of_name(name)
+        case ast.UnaryOp(operand=operand) | ast.IfExp(body=operand):
+            return _unit(operand)
+        case ast.BinOp(left=left, op=operation, right=right):
+            return _of_operation(_unit(left), operation, _unit(right))
+        case ast.Constant() | ast.Compare() | ast.BoolOp():
+            return ""
+        case _:
+            return None
+
+
+def _of_name(name: str) -> str:
+    return "GeV" if name in _GEV else "rad" if name in _RADIANS else ""
+
+
+def _of_operation(left: str | None, operation: ast.operator, right: str | None) -> str | None:
+    match operation:
+        case ast.Add() | ast.Sub() | ast.Mod():
+            return left or right
+        case ast.Mult() if not (left and right):
+            return left if right == "" else right if left == "" else None
+        case ast.Div() if right == "" or left == right:
+            return left if right == "" else ""
+        case _:
+            return "" if left == right == "" else None

@@ -10,7 +10,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -24,8 +23,10 @@ from madminer.plotting.style import (
     LINESTYLES,
     SEQUENTIAL,
     LineStyle,
+    draw_colours,
     figure_grid,
     legend_above,
+    look,
     per_item,
     plot_style,
 )
@@ -165,23 +166,30 @@ def plot_histograms(
     points = Line2D([], [], color=markercolor, marker="o", ls="none", label=observed_label)
     points.set_markersize(math.sqrt(markersize))
     if n_axes == 1:
-        look = zip(
-            names,
-            per_item("colors", colors, COLORS, n),
-            per_item("linestyles", linestyles, LINESTYLES, n),
-            per_item("linewidths", linewidths, (), n),
-            strict=True,
-        )
-        lines = [Line2D([], [], color=c, ls=style, lw=w, label=name) for name, c, style, w in look]
+        lines = [
+            Line2D([], [], color=color, ls=style, lw=width, label=name)
+            for name, color, style, width in zip(
+                names,
+                per_item("colors", colors, COLORS, n),
+                per_item("linestyles", linestyles, LINESTYLES, n),
+                per_item("linewidths", linewidths, (), n),
+                strict=True,
+            )
+        ]
         figure, panels = figure_grid(1, panel_size=(5.4, 4.2))
-        _draw_overlaid(panels[0], densities, lines, samples, points)
+        for density, line in zip(densities, lines, strict=True):
+            panels[0].stairs(density.density, density.edges[0], baseline=None, **look(line))
+        for sample in samples:
+            _draw_points(panels[0], densities[0].edges[0], sample, points)
+            _note_outside(panels[0], densities[0].edges, sample)
+        legend_above(panels[0], [*lines, *([points] if samples else [])])
         _set_density_axis(panels[0], densities, yrange, log)
     else:
         titles = [""] if n == 1 and histo_labels is None else names
         figure, panels = figure_grid(n, n_cols, panel_size=(4.6, 3.8))
-        norm = _norm(densities, zrange, log)
+        norm = (LogNorm if log else Normalize)(*_density_range(densities, zrange, log))
         for panel, density, title in zip(panels, densities, titles, strict=True):
-            mesh = _draw_colours(panel, density, norm, cmap)
+            mesh = draw_colours(panel, density.edges, density.density, norm=norm, cmap=cmap)
             panel.set_title(title)
             panel.set_ylim(yrange or _span(density.edges[1]))
         figure.colorbar(mesh, ax=panels, label=zlabel or _DENSITY, pad=0.02)
@@ -197,26 +205,23 @@ def plot_histograms(
 
 def _as_density(histogram: object, name: str) -> _Density:
     """Edges and density of a histogram of either kind."""
+    given: object
     if isinstance(histogram, DensityHistogram):
-        edges = _as_edges(histogram.edges, name)
-        return _Density(edges, _as_bins(histogram.histo, edges, name))
-    if not isinstance(histogram, UHIHistogram) or not callable(histogram.values):
+        given, values = histogram.edges, histogram.histo
+    elif isinstance(histogram, UHIHistogram) and callable(histogram.values):
+        given = [getattr(axis, "edges", None) for axis in histogram.axes]
+        values = histogram.values()
+    else:
         expected = "a histogram with edges and histo, or with axes and values()"
         raise refusal(name, expected, histogram)
-    edges = _as_edges([getattr(axis, "edges", None) for axis in histogram.axes], name)
-    contents = _as_bins(histogram.values(), edges, name)
+    edges = sequence(given, f"The edges of {name}", increasing)
+    contents = finite(values, f"The bins of {name}", *(len(axis) - 1 for axis in edges))
+    if isinstance(histogram, DensityHistogram):
+        return _Density(edges, contents)
     if getattr(histogram, "kind", "COUNT") != "COUNT" or not contents.sum() > 0.0:
         raise DataError(f"{name} must count events, with a sum of contents above zero.")
     volumes = reduce(np.multiply.outer, [np.diff(axis) for axis in edges])
     return _Density(edges, contents / (contents.sum() * volumes))
-
-
-def _as_edges(edges: object, name: str) -> list[FloatArray]:
-    return sequence(edges, f"The edges of {name}", increasing)
-
-
-def _as_bins(values: object, edges: Sequence[FloatArray], name: str) -> FloatArray:
-    return finite(values, f"The bins of {name}", *(len(axis) - 1 for axis in edges))
 
 
 def _number_of_axes(densities: Sequence[_Density]) -> int:
@@ -259,28 +264,6 @@ def _sample(observed: object, weights: object, n_axes: int) -> _Sample:
     if not w.sum() > 0.0:
         raise DataError("observed must hold events whose weights add up to more than zero.")
     return _Sample(x, w)
-
-
-def _draw_overlaid(
-    panel: Axes,
-    densities: Sequence[_Density],
-    lines: Sequence[Line2D],
-    samples: Sequence[_Sample],
-    points: Line2D,
-) -> None:
-    for histogram, line in zip(densities, lines, strict=True):
-        panel.stairs(
-            histogram.density,
-            histogram.edges[0],
-            baseline=None,
-            color=line.get_color(),
-            linestyle=line.get_linestyle(),
-            linewidth=line.get_linewidth(),
-        )
-    for sample in samples:
-        _draw_points(panel, densities[0].edges[0], sample, points)
-        _note_outside(panel, densities[0].edges, sample)
-    legend_above(panel, [*lines, *([points] if samples else [])])
 
 
 def _draw_points(panel: Axes, edges: FloatArray, sample: _Sample, points: Line2D) -> None:
@@ -335,24 +318,6 @@ def _density_range(
     if log and low <= 0.0:
         raise OptionError("log needs densities above zero, and a range of them above zero.")
     return low, high
-
-
-def _norm(
-    densities: Sequence[_Density], zrange: tuple[float, float] | None, log: bool
-) -> Normalize:
-    """One colour scale for all panels."""
-    low, high = _density_range(densities, zrange, log)
-    return LogNorm(low, high) if log else Normalize(low, high)
-
-
-def _draw_colours(
-    panel: Axes, density: _Density, norm: Normalize, cmap: str | Colormap
-) -> QuadMesh:
-    panel.grid(visible=False)
-    panel.set_axisbelow(False)  # ticks in front of the colours
-    return panel.pcolormesh(
-        *density.edges, density.density.T, norm=norm, cmap=cmap, rasterized=True
-    )
 
 
 def _draw_markers(

@@ -219,6 +219,11 @@ def _pair(value: object, name: str) -> object:
     return sizes
 
 
+def _quantiles(value: object, name: str) -> object:
+    sequence(value, name, fraction)
+    return interval(value, name)
+
+
 def _axes(value: object, name: str) -> object:
     if not isinstance(value, Axes) or value.figure is None:
         raise refusal(name, "axes of a matplotlib figure", value)
@@ -291,7 +296,7 @@ _CHECKS: Mapping[str, Check] = {
     "p_value_bands": _list(_optional(_list(_anything))),
     "p_values": _by_name,
     "parameter_points": _list(_point),
-    "quantiles_for_range": interval,
+    "quantiles_for_range": _quantiles,
     "seed": seed,
     "show_index": whole,
     "sigma_uncertainties": _WIDTH,

@@ -299,7 +299,11 @@ def draw_colours(
 
 
 def draw_band(
-    panel: Axes, edges: FloatArray, ends: Sequence[FloatArray], color: Any, alpha: float
+    panel: Axes,
+    edges: FloatArray,
+    ends: FloatArray | Sequence[FloatArray],
+    color: Any,
+    alpha: float,
 ) -> None:
     """Fill the bins of a histogram between a lower and an upper end."""
     low, high = ends

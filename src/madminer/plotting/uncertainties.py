@@ -1,34 +1,47 @@
-"""Figures of what systematic uncertainties do to an observable: its rate and its shape."""
+r"""Figures of what systematic uncertainties do to an observable: its rate and its shape.
+
+Behind them are histograms at random values of nuisance parameters ("toys"), made in one pass over
+the events,
+
+.. math::
+
+    h_k(\theta, \nu) = \sum_{i \in k} w_i(\theta)\, f_i(\nu), \qquad \nu_j \sim N(0, 1)
+
+The weights :math:`w_i` form a sparse matrix of bins and events, the factors :math:`f_i` a dense one
+of events and toys; their product is the histograms of all toys.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from scipy.sparse import csr_array
 
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.weights import ThetaTable
+from madminer.analysis.response import EventResponse
+from madminer.analysis.weights import ParameterPoints, ThetaTable
 from madminer.checks import random_generator
 from madminer.errors import NoEventsError, SetupError, UnknownNameError
-from madminer.plotting.nuisance_toys import (
-    BAND_68,
-    BAND_95,
-    ratios,
-    toy_batch_size,
-    toy_histograms,
-    toy_nus,
-    unit_area,
-)
 from madminer.plotting.options import check_options
-from madminer.plotting.style import COLORS, per_item, plain, plot_style
-from madminer.typing import BoolArray, FloatArray, Seed, StrPath, ThetaLike
+from madminer.plotting.style import COLORS, draw_band, per_item, plain, plot_style
+from madminer.typing import BoolArray, FloatArray, IntArray, Seed, StrPath, ThetaLike
 
+BAND_68 = (0.16, 0.84)
+"""Quantiles of toys between which a band of 68 % lies."""
+
+BAND_95 = (0.025, 0.975)
+"""The same for 95 %."""
+
+FACTOR_RANGE = (0.01, 100.0)
+"""Range of the factors on single events, so that extrapolations of a few do not fill a bin."""
+
+_N_FACTORS = 500_000  # held at once; more do not fit into caches
 _RATIO_RANGE = (0.8, 1.2)
 _SMALLEST_REACH = 0.01
 
@@ -84,14 +97,16 @@ def plot_uncertainty(
         NoEventsError: If no cross section lies in the range.
         OptionError: If a range or number is not valid.
     """
-    sample = _Sample.open(filename, theta, observable, obs_range, n_bins)
-    masks = list(_masks(sample.analyzer, systematics).values())
-    nominal, (toys,) = sample.histograms([np.any(masks, axis=0)], n_toys, n_events, seed)
+    analyzer, edges = _open(filename, observable), np.linspace(*obs_range, n_bins + 1)
+    combined = np.any(list(_masks(analyzer, systematics).values()), axis=0)
+    nominal, (toys,) = _histograms(
+        analyzer, theta, observable, edges, [combined], n_toys, n_events, seed
+    )
     bands = [
         _Band("68 %", toys, BAND_68, bandcolor1, 1.0),
         _Band("95 %", toys, BAND_95, bandcolor2, 1.0),
     ]
-    return _draw(nominal, bands, sample.edges, obs_label, linecolor, ratio_range)
+    return _draw(nominal, bands, edges, obs_label, linecolor, ratio_range)
 
 
 @check_options
@@ -142,17 +157,127 @@ def plot_systematics(
         NoEventsError: If no cross section lies in the range.
         OptionError: If a range or number is not valid.
     """
-    sample = _Sample.open(filename, theta, observable, obs_range, n_bins)
-    by_name = _masks(sample.analyzer, None)
+    analyzer, edges = _open(filename, observable), np.linspace(*obs_range, n_bins + 1)
+    by_name = _masks(analyzer, None)
     names, masks = [*map(plain, by_name), "combined"], list(by_name.values())
     masks.append(np.any(masks, axis=0))
-    nominal, toys = sample.histograms(masks, n_toys, n_events, seed)
-    colors = _band_colors(bandcolors, len(names))
+    nominal, toys = _histograms(analyzer, theta, observable, edges, masks, n_toys, n_events, seed)
+    if bandcolors:
+        given = [bandcolors] if isinstance(bandcolors, str) else bandcolors
+        colors = per_item("bandcolors", None, given, len(names))
+    else:  # the last is that of all combined
+        colors = [*per_item("bandcolors", None, COLORS[:-1], len(names) - 1), COLORS[-1]]
     bands = [
         _Band(name, toys_of, BAND_68, color, band_alpha, is_outlined=True)
         for name, toys_of, color in zip(names, toys, colors, strict=True)
     ]
-    return _draw(nominal, bands, sample.edges, obs_label, linecolor, ratio_range)
+    return _draw(nominal, bands, edges, obs_label, linecolor, ratio_range)
+
+
+def toy_nus(n_toys: int, n_nuisance_parameters: int, seed: Seed = None) -> FloatArray:
+    """Draw v nuisance parameters from their constraint N(0, 1), shape ``(n_toys, v)``.
+
+    Examples:
+        >>> toy_nus(3, 2, seed=1).shape
+        (3, 2)
+    """
+    return random_generator(seed).standard_normal((n_toys, n_nuisance_parameters))
+
+
+def toy_batch_size(n_nus: int) -> int:
+    """Number of events whose factors at all toys are held at once."""
+    return max(_N_FACTORS // n_nus, 1000)
+
+
+def toy_histograms(
+    analyzer: DataAnalyzer,
+    batches: Iterable[tuple[FloatArray, FloatArray]],
+    thetas: Sequence[ThetaLike],
+    nus: FloatArray,
+    columns: Sequence[int],
+    edges: Sequence[FloatArray],
+) -> FloatArray:
+    """Histograms of observables at every pair of theta and nu.
+
+    Args:
+        analyzer: Analysis with nuisance parameters.
+        batches: Observables and weights at all benchmarks, as from `DataAnalyzer.event_loader`;
+            `toy_batch_size` says how many events in each fit.
+        thetas: Names or indices of benchmarks, or positions.
+        nus: Nuisance parameters, shape ``(n_nus, v)``.
+        columns: Column of each observable.
+        edges: Bin edges of each observable, all of the same shape ``(n_bins + 1,)``.
+
+    Returns:
+        Sums of weights in pb, shape ``(n_thetas, n_columns, n_nus, n_bins)``. Factors on events
+        are clipped to `FACTOR_RANGE`.
+
+    Raises:
+        MorphingError: If weights are not known at a theta.
+    """
+    points = [
+        ParameterPoints(
+            ThetaTable(analyzer.setup, [theta]), np.zeros(len(nus), dtype=np.int64), nus
+        )
+        for theta in thetas
+    ]
+    sums = np.zeros((len(thetas), len(columns), len(nus), len(edges[0]) - 1))
+    reported: set[str] = set()
+    for x, weights in batches:
+        response = EventResponse.of(analyzer.response, weights)
+        response.report(reported)
+        bins = [_bins(x[:, column], edge) for column, edge in zip(columns, edges, strict=True)]
+        factors: FloatArray | None = None
+        for point, of_theta in zip(points, sums, strict=True):
+            if factors is None or analyzer.response.varying:
+                logs = response.log_factors(point)
+                factors = np.exp(np.clip(logs.T, *np.log(FACTOR_RANGE)))
+            at_theta = weights @ point.table.coefficients[0]
+            for of_column, bin_ in zip(of_theta, bins, strict=True):
+                of_column += _binned(at_theta, bin_, factors, of_column.shape[1]).T
+    return sums
+
+
+def unit_area(histograms: FloatArray, edges: FloatArray) -> FloatArray:
+    """Histograms divided by their area, shape ``(..., n_bins)``.
+
+    Examples:
+        >>> unit_area(np.array([1.0, 3.0]), np.array([0.0, 0.5, 1.0]))
+        array([0.5, 1.5])
+    """
+    area = np.sum(histograms * np.diff(edges), axis=-1, keepdims=True)
+    result: FloatArray = histograms / area
+    return result
+
+
+def ratios(histograms: FloatArray, nominal: FloatArray) -> FloatArray:
+    """Histograms relative to a nominal one, not a number where that is zero.
+
+    Args:
+        histograms: Contents of bins, shape ``(..., n_bins)``.
+        nominal: Nominal contents, shape ``(..., n_bins)``.
+
+    Returns:
+        Ratios, shape ``(..., n_bins)``. Figures have gaps where a ratio is not a number.
+    """
+    gaps = np.full(np.broadcast_shapes(histograms.shape, nominal.shape), np.nan)
+    result: FloatArray = np.divide(histograms, nominal, out=gaps, where=nominal != 0.0)
+    return result
+
+
+def _bins(values: FloatArray, edges: FloatArray) -> IntArray:
+    """Bin of each value as in `numpy.histogram`, -1 or n_bins outside."""
+    bins = np.searchsorted(edges, values, side="right") - 1
+    bins[values == edges[-1]] = len(edges) - 2
+    return bins
+
+
+def _binned(weights: FloatArray, bins: IntArray, factors: FloatArray, n_bins: int) -> FloatArray:
+    """Sums of weights times each column of factors, shape ``(n_bins, n_nus)``."""
+    inside = np.flatnonzero((bins >= 0) & (bins < n_bins))
+    matrix = csr_array((weights[inside], (bins[inside], inside)), shape=(n_bins, len(weights)))
+    result: FloatArray = matrix @ factors
+    return result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,71 +291,60 @@ class _Band:
     alpha: float
     is_outlined: bool = False
 
+    def ends(self, values: FloatArray) -> FloatArray:
+        """The quantiles of values of the toys, shape ``(2, n_bins)``."""
+        ends: FloatArray = np.quantile(values, self.quantiles, axis=0)
+        return ends
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sample:
-    """The events of one figure."""
 
-    analyzer: DataAnalyzer
-    theta: ThetaLike
-    column: int
-    edges: FloatArray
-
-    @classmethod
-    def open(
-        cls,
-        filename: StrPath,
-        theta: ThetaLike,
-        observable: str,
-        obs_range: tuple[float, float],
-        n_bins: int,
-    ) -> _Sample:
-        """Check what both figures show."""
-        edges = np.linspace(*obs_range, n_bins + 1)
-        analyzer = DataAnalyzer(filename)
-        names = list(analyzer.observables)
-        if observable not in names:
-            raise UnknownNameError(f"There is no observable {observable!r}; the file has {names}.")
-        if not analyzer.nuisance_parameters:
-            raise SetupError(
-                f"{filename} has no nuisance parameters, so there are no systematic uncertainties "
-                "to show; give systematics to MadMiner.add_systematics and to the samples."
-            )
-        return cls(analyzer, theta, names.index(observable), edges)
-
-    def histograms(
-        self, masks: Sequence[BoolArray], n_toys: int, n_events: int | None, seed: Seed
-    ) -> tuple[FloatArray, FloatArray]:
-        """Nominal histogram and those of toys: ``(n_bins,)``, ``(n_masks, n_toys, n_bins)``.
-
-        Masks say which nuisance parameters vary; all have the same toys.
-        """
-        rng = random_generator(seed)
-        toys = toy_nus(n_toys, self.analyzer.n_nuisance_parameters, rng)
-        nus = np.concatenate([np.zeros((1, toys.shape[1])), *(toys * mask for mask in masks)])
-        batches, scale = self._batches(toy_batch_size(len(nus)), n_events, rng)
-        arguments = [self.theta], nus, [self.column], [self.edges]
-        sums = scale * toy_histograms(self.analyzer, batches, *arguments)[0, 0]
-        if not sums[0].sum() > 0.0:
-            raise NoEventsError(
-                f"The cross section between {self.edges[0]:g} and {self.edges[-1]:g} is "
-                f"{sums[0].sum():g} pb; choose obs_range inside the range of the observable."
-            )
-        return sums[0], sums[1:].reshape(len(masks), n_toys, -1)
-
-    def _batches(
-        self, batch_size: int, n_events: int | None, rng: np.random.Generator
-    ) -> tuple[Iterator[tuple[FloatArray, FloatArray]], float]:
-        """Events, and the factor that scales them to the full cross section."""
-        if n_events is None:
-            return self.analyzer.event_loader(batch_size=batch_size), 1.0
-        x, weights = self.analyzer.weighted_events(n_draws=n_events, seed=rng)
-        drawn = float(
-            np.sum(weights @ ThetaTable(self.analyzer.setup, [self.theta]).coefficients[0])
+def _open(filename: StrPath, observable: str) -> DataAnalyzer:
+    """The events of a file that has this observable, and nuisance parameters."""
+    analyzer = DataAnalyzer(filename)
+    names = list(analyzer.observables)
+    if observable not in names:
+        raise UnknownNameError(f"There is no observable {observable!r}; the file has {names}.")
+    if not analyzer.nuisance_parameters:
+        raise SetupError(
+            f"{filename} has no nuisance parameters, so there are no systematic uncertainties "
+            "to show; give systematics to MadMiner.add_systematics and to the samples."
         )
-        starts = range(0, len(x), batch_size)
-        batches = ((x[i : i + batch_size], weights[i : i + batch_size]) for i in starts)
-        return batches, float(self.analyzer.xsecs([self.theta])[0][0]) / drawn
+    return analyzer
+
+
+def _histograms(
+    analyzer: DataAnalyzer,
+    theta: ThetaLike,
+    observable: str,
+    edges: FloatArray,
+    masks: Sequence[BoolArray],
+    n_toys: int,
+    n_events: int | None,
+    seed: Seed,
+) -> tuple[FloatArray, FloatArray]:
+    """Nominal histogram and those of toys: ``(n_bins,)``, ``(n_masks, n_toys, n_bins)``.
+
+    Masks say which nuisance parameters vary; all have the same toys.
+    """
+    rng = random_generator(seed)
+    toys = toy_nus(n_toys, analyzer.n_nuisance_parameters, rng)
+    nus = np.concatenate([np.zeros((1, toys.shape[1])), *(toys * mask for mask in masks)])
+    size, scale = toy_batch_size(len(nus)), 1.0
+    batches: Iterator[tuple[FloatArray, FloatArray]]
+    if n_events is None:
+        batches = analyzer.event_loader(batch_size=size)
+    else:  # scaled to the full cross section
+        x, weights = analyzer.weighted_events(n_draws=n_events, seed=rng)
+        drawn = np.sum(weights @ ThetaTable(analyzer.setup, [theta]).coefficients[0])
+        scale = float(analyzer.xsecs([theta])[0][0]) / float(drawn)
+        batches = ((x[i : i + size], weights[i : i + size]) for i in range(0, len(x), size))
+    column = list(analyzer.observables).index(observable)
+    sums = scale * toy_histograms(analyzer, batches, [theta], nus, [column], [edges])[0, 0]
+    if not sums[0].sum() > 0.0:
+        raise NoEventsError(
+            f"The cross section between {edges[0]:g} and {edges[-1]:g} is {sums[0].sum():g} pb; "
+            "choose obs_range inside the range of the observable."
+        )
+    return sums[0], sums[1:].reshape(len(masks), n_toys, -1)
 
 
 def _masks(analyzer: DataAnalyzer, wanted: str | Sequence[str] | None) -> dict[str, BoolArray]:
@@ -245,13 +359,6 @@ def _masks(analyzer: DataAnalyzer, wanted: str | Sequence[str] | None) -> dict[s
             f"{known}."
         )
     return {name: owners == name for name in names}
-
-
-def _band_colors(given: str | Sequence[str] | None, n: int) -> list[str]:
-    """Colours of n bands, the last of which is that of all systematics combined."""
-    if not given:
-        return [*per_item("bandcolors", None, COLORS[:-1], n - 1), COLORS[-1]]
-    return per_item("bandcolors", None, [given] if isinstance(given, str) else given, n)
 
 
 def _draw(
@@ -272,9 +379,11 @@ def _draw(
         ends = []
         for band in reversed(bands):
             toys = unit_area(band.toys, edges) if is_shape else band.toys
-            _draw_band(top, band, toys, edges)
-            relative = ratios(toys, line)
-            ends.append(_draw_band(bottom, band, relative, edges, outlined=band.is_outlined))
+            draw_band(top, edges, band.ends(toys), band.color, band.alpha)
+            ends.append(band.ends(ratios(toys, line)))
+            draw_band(bottom, edges, ends[-1], band.color, band.alpha)
+            for end in ends[-1] if band.is_outlined else ():
+                bottom.stairs(end, edges, baseline=None, color=band.color, linewidth=1.0, zorder=2)
         top.stairs(line, edges, baseline=None, color=linecolor, linewidth=1.5, zorder=3)
         bottom.axhline(1.0, color=linecolor, linewidth=1.5, zorder=3)
         top.set(ylabel=unit, xlim=(edges[0], edges[-1]))
@@ -296,20 +405,6 @@ def _draw(
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
     return figure
-
-
-def _draw_band(
-    panel: Axes, band: _Band, values: FloatArray, edges: FloatArray, *, outlined: bool = False
-) -> tuple[FloatArray, FloatArray]:
-    """Draw a band; its ends are returned, shape ``(n_bins,)`` each."""
-    low, high = np.quantile(values, band.quantiles, axis=0)
-    panel.stairs(
-        high, edges, baseline=low, fill=True, color=band.color, alpha=band.alpha, linewidth=0.0
-    )
-    if outlined:
-        for end in (low, high):
-            panel.stairs(end, edges, baseline=None, color=band.color, linewidth=1.0, zorder=2)
-    return low, high
 
 
 def _range_of(ends: FloatArray) -> tuple[float, float]:
