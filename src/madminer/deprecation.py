@@ -146,7 +146,7 @@ def install(owner: type, methods: Iterable[Callable[..., Any]]) -> None:
         setattr(owner, method.__name__, method)
 
 
-_LATER: Mapping[str, str] = MappingProxyType(
+REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         "models.SystematicValue": "Annotate with str | float.",
         "utils.interfaces": (
@@ -163,8 +163,6 @@ _LATER: Mapping[str, str] = MappingProxyType(
     }
 )
 """What MadMiner 0.9 had and this version has not: paths in the package, and what to do instead."""
-
-REMEDIES = {path: remedy for paths, remedy in _LATER.items() for path in paths.split(", ")}
 
 
 def remedy(path: str) -> str | None:

@@ -37,15 +37,18 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(simulate.app, name="simulate")
-app.command(name="demo")(has_verbosity(demo.demo))
-app.command(name="inspect")(has_verbosity(inspect.inspect))
-app.command(name="validate")(has_verbosity(tools.validate))
-app.command(name="train")(has_verbosity(analysis.train))
-app.command(name="run")(has_verbosity(analysis.run))
-app.command(name="init")(has_verbosity(analysis.init))
-app.command(name="schema")(has_verbosity(analysis.schema))
-app.command(name="combine")(has_verbosity(tools.combine))
-app.command(name="evaluate")(has_verbosity(tools.evaluate))
+for command in (
+    demo.demo,
+    analysis.init,
+    analysis.run,
+    analysis.schema,
+    analysis.train,
+    inspect.inspect,
+    tools.combine,
+    tools.validate,
+    tools.evaluate,
+):
+    app.command(name=command.__name__)(has_verbosity(command))
 for stage in analysis.STAGES:
     app.command(name=stage)(has_verbosity(analysis.stage_command(stage)))
 

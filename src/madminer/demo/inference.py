@@ -154,14 +154,8 @@ def compute_limits(
 ) -> Limits:
     """Expected limits if the reference is true, nuisance parameters known and profiled.
 
-    Args:
-        events: Events with nuisance parameters.
-        alices: Estimator of the likelihood ratio, which knows theta alone.
-        informations: They name the best histogram, and tell how far limits reach.
-        settings: Luminosity, grid and seed.
-
-    Returns:
-        The limits.
+    The events have nuisance parameters; ALICES knows theta alone. The informations name the best
+    histogram, and tell how far limits reach.
     """
     ranges = grid_ranges(informations.sally, events.theta_reference)
     options: LimitKeywords = {
@@ -190,15 +184,8 @@ def with_rate_of(kinematics: LimitGrid, rate: LimitGrid) -> LimitGrid:
     """Limits from the kinematics of events and, with nuisance parameters, their number.
 
     Uncertainties of the normalisation change no distribution: the profiled likelihood is the
-    product of that of the kinematics, which need not be calculated again, and that of the rate.
-
-    Args:
-        kinematics: Limits without nuisance parameters.
-        rate: Limits of the number of the same events at the same points, nuisance parameters
-            profiled.
-
-    Returns:
-        Limits of both, nuisance parameters profiled.
+    product of that of the kinematics (of limits without nuisance parameters), which need not be
+    calculated again, and that of the rate of the same events at the same points.
     """
     return limit_grid(
         kinematics.theta_grid,

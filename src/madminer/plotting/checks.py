@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from madminer.checks import refusal, sequence, whole
+from madminer.checks import refusal, sequence
 from madminer.errors import OptionError
 from madminer.evidence import Graph, Series, ValidationCheck, Verdict
 from madminer.plotting.style import COLORS, figure_grid, lines_of, look, plain, plot_style
@@ -55,8 +55,7 @@ def plot_checks(checks: Sequence[ValidationCheck], n_cols: int = 3) -> Figure:
     drawn = [(check, check.graph) for check in given if check.graph is not None]
     if not drawn:
         raise OptionError("None of the checks has a graph: there is nothing to draw.")
-    columns = whole(n_cols, "n_cols", 1)
-    figure, panels = figure_grid(len(drawn), n_cols=columns, panel_size=(4.3, 3.9))
+    figure, panels = figure_grid(len(drawn), n_cols, panel_size=(4.3, 3.9))
     for panel, (check, graph) in zip(panels, drawn, strict=True):
         draw_series = _draw_bars if graph.categories else _draw_curves
         draw_series(panel, graph.series)

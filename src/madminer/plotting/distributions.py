@@ -184,10 +184,7 @@ def plot_distributions(
     ]
     background = _background(analyzer, points[0]) if split_background else None
     shown = curves if background is None else [*curves, background]
-    edges = [
-        _edges([(c.x[:, column], c.weights) for c in shown], n_bins, quantiles_for_range)
-        for column in columns
-    ]
+    edges = [_edges(shown, column, n_bins, quantiles_for_range) for column in columns]
     variations: FloatArray = np.empty((len(points), len(columns), 0, n_bins))
     if varies:
         nus = _nus(analyzer, nuisance_parameters, max(n_toys, n_drawn), seed)
@@ -197,7 +194,11 @@ def plot_distributions(
             if split_background
             else analyzer.event_loader(batch_size=size)
         )
-        variations = _variations(analyzer, batches, points, nus, columns, edges, normalize)
+        histograms = toy_histograms(analyzer, batches, points, nus, columns, edges)
+        if normalize:
+            shapes = [unit_area(histograms[:, k], edge) for k, edge in enumerate(edges)]
+            histograms = np.stack(shapes, axis=1)
+        variations = ratios(histograms[:, :, 1:], histograms[:, :, :1])
     figure, panels = figure_grid(len(columns), n_cols)
     for k, panel in enumerate(panels):
         if background is not None:
@@ -206,10 +207,9 @@ def plot_distributions(
         for curve, variation in zip(curves, variations[:, k], strict=True):
             contents, errors = _histogram(curve, columns[k], edges[k], normalize)
             toys = contents * variation
-            for line, steps in ((curve.line, [contents]), (curve.toy_line, toys[:n_drawn])):
-                for step in steps:
-                    order = line.get_zorder()
-                    panel.stairs(step, edges[k], baseline=None, zorder=order, **look(line))
+            panel.stairs(contents, edges[k], baseline=None, **look(curve.line))
+            for toy in toys[:n_drawn]:
+                panel.stairs(toy, edges[k], baseline=None, **look(curve.toy_line))
             ends: FloatArray | Sequence[FloatArray] = ()
             if uncertainties == "statistical":
                 ends = contents - errors, contents + errors
@@ -315,13 +315,18 @@ def _name(analyzer: DataAnalyzer, theta: ThetaLike) -> str:
 
 
 def _edges(
-    samples: Sequence[tuple[FloatArray, FloatArray]], n_bins: int, quantiles: tuple[float, float]
+    curves: Sequence[_Curve], column: int, n_bins: int, quantiles: tuple[float, float]
 ) -> FloatArray:
-    ends = np.array([weighted_quantiles(x, quantiles, np.abs(w)) for x, w in samples])
-    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
+    """Bins between quantiles of an observable, 10 % wider within the range of the data."""
+    samples = [curve.x[:, column] for curve in curves]
+    ends = [
+        weighted_quantiles(x, quantiles, np.abs(curve.weights))
+        for x, curve in zip(samples, curves, strict=True)
+    ]
+    low, high = float(np.min(ends)), float(np.max(ends))
     margin = 0.1 * (high - low)
-    low = max(low - margin, min(float(x.min()) for x, _ in samples))
-    high = min(high + margin, max(float(x.max()) for x, _ in samples))
+    low = max(low - margin, min(float(x.min()) for x in samples))
+    high = min(high + margin, max(float(x.max()) for x in samples))
     if not low < high:  # one value only
         low, high = low - 0.5, high + 0.5
     return np.linspace(low, high, n_bins + 1)
@@ -342,27 +347,10 @@ def _nus(
     return np.concatenate([np.zeros((1, v)), toys * np.isin(np.arange(v), varied)])
 
 
-def _variations(
-    analyzer: DataAnalyzer,
-    batches: Iterator[Weighted],
-    points: Sequence[ThetaLike],
-    nus: FloatArray,
-    columns: Sequence[int],
-    edges: Sequence[FloatArray],
-    normalize: bool,
-) -> FloatArray:
-    """Histograms of toys relative to the first, ``(n_points, n_columns, n_toys, n_bins)``."""
-    histograms = toy_histograms(analyzer, batches, points, nus, columns, edges)
-    if normalize:
-        by_column = [unit_area(histograms[:, k], edges[k]) for k in range(len(columns))]
-        histograms = np.stack(by_column, axis=1)
-    return ratios(histograms[:, :, 1:], histograms[:, :, :1])
-
-
 def _histogram(
     curve: _Curve, column: int, edges: FloatArray, normalize: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """Contents and statistical errors of bins."""
+    """Contents and statistical errors of bins, in pb or of unit area."""
     values = curve.x[:, column]
     contents, _ = np.histogram(values, edges, weights=curve.weights)
     errors = np.sqrt(np.histogram(values, edges, weights=curve.weights**2)[0])

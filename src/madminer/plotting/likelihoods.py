@@ -24,7 +24,7 @@ from madminer.plotting.options import (
     finite,
     increasing,
     not_negative,
-    one_or_list,
+    q_curves,
     regular_axes,
     texts,
 )
@@ -32,6 +32,7 @@ from madminer.plotting.style import (
     COLORS,
     DARK,
     GREY,
+    Q_LABEL,
     draw_level,
     draw_star,
     legend_above,
@@ -40,16 +41,14 @@ from madminer.plotting.style import (
     look,
     name_rows,
     panel_on,
+    percent,
     plot_style,
+    top_of_q,
 )
 from madminer.stats import contour_level
 from madminer.text import with_error
 from madminer.typing import FloatArray
 
-Q_LABEL = r"$-2 \log r$"
-"""Label of an axis of q."""
-
-_ROUNDING = 1e-6
 _LARGEST = 1e6
 """What stands for an infinite q, between which and its neighbours contours are interpolated."""
 
@@ -118,7 +117,7 @@ def plot_profile(
         draw_star(panel, star, np.interp(star, x, curve), line.get_color(), clip_on=False)
     if asymptotic:
         _draw_levels(panel, levels)
-    top = top_of(curves, [contour_level(level, dof=1) for level in levels])
+    top = top_of_q(curves, [contour_level(level, dof=1) for level in levels])
     panel.set(xlabel=xlabel, ylabel=ylabel, xlim=x[[0, -1]], ylim=(0.0, top))
     if len(lines) > 1 or labels is not None:
         legend_on(ax, panel, lines)
@@ -188,7 +187,7 @@ def plot_corner(
     if len(shown) != p:
         raise OptionError(f"ranges must be a list of {p} pairs, got {len(shown)}.")
 
-    top = top_of(curves, [contour_level(level, dof=1) for level in levels])
+    top = top_of_q(curves, [contour_level(level, dof=1) for level in levels])
     figure, panels = _corner(symbols, shown, top)
     for curve, line, star in zip(curves, lines, stars, strict=True):
         cube = np.minimum(curve, _LARGEST).reshape([len(axis) for axis in axes])
@@ -287,20 +286,6 @@ def plot_impacts(
     return figure
 
 
-def q_curves(q: object, n: int) -> list[FloatArray]:
-    """One or several arrays of -2 log r, of shape ``(n,)``, without rounding below zero."""
-    arrays = [real_array(values, "q") for values in one_or_list(q, 1)]
-    shapes = [array.shape for array in arrays]
-    if shapes != [(n,)] * len(shapes):
-        raise ShapeError(f"q must be arrays of shape ({n},), got shapes {shapes}.")
-    if not all(np.all(array >= -_ROUNDING) for array in arrays):
-        raise DataError(
-            "q must be -2 log r relative to the best point: not negative and not NaN, got "
-            f"{min(float(np.min(array)) for array in arrays):g}. Subtract the smallest value."
-        )
-    return [np.maximum(array, 0.0) for array in arrays]
-
-
 def _bands(bands: Sequence[Any] | None, n_curves: int, n: int) -> list[FloatArray | None]:
     """Lower and upper ends of each curve, shape ``(2, n)``, or None."""
     if bands is None:
@@ -322,24 +307,12 @@ def _numbered(curves: Sequence[FloatArray]) -> list[str]:
     return [f"analysis {i}" for i in range(len(curves))]
 
 
-def percent(level: float) -> str:
-    """A confidence level in a legend."""
-    return f"{100.0 * level:.4g} % CL"
-
-
 def _level_lines(levels: Sequence[float]) -> list[Line2D]:
     """Lines for the levels, the first one the widest."""
     return [
         Line2D([], [], color=GREY, linewidth=max(2.0 - i, 0.5), label=percent(level))
         for i, level in enumerate(levels)
     ]
-
-
-def top_of(curves: Sequence[FloatArray], levels: Sequence[float]) -> float:
-    """Upper end of an axis of q: all levels, and no more of high curves than is of interest."""
-    highest = max(levels)
-    reach = max((float(q.max()) for q in curves), default=0.0)
-    return max(1.2 * highest, min(2.0 * highest, 1.05 * reach))
 
 
 def _draw_levels(panel: Axes, levels: Sequence[float]) -> None:

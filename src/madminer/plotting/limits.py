@@ -16,11 +16,18 @@ from numpy.typing import ArrayLike
 
 from madminer.checks import interval, number, sequence, whole
 from madminer.errors import DataError, OptionError, ShapeError
-from madminer.plotting.likelihoods import Q_LABEL, percent, q_curves, top_of
-from madminer.plotting.options import check_options, finite, increasing, not_negative, numbers
+from madminer.plotting.options import (
+    check_options,
+    finite,
+    increasing,
+    not_negative,
+    numbers,
+    q_curves,
+)
 from madminer.plotting.style import (
     GREY,
     LINESTYLES,
+    Q_LABEL,
     SEQUENTIAL,
     LineStyle,
     draw_colours,
@@ -31,8 +38,10 @@ from madminer.plotting.style import (
     lines_of,
     look,
     panel_on,
+    percent,
     plot_style,
     shade_below_zero,
+    top_of_q,
 )
 from madminer.stats import contour_level, ranges_below
 from madminer.typing import FloatArray
@@ -211,7 +220,7 @@ def plot_confidence_belt(
     handles = [*lines, Line2D([], [], color=GREY, ls="--", lw=1.0, label="asymptotic")]
     for q in seen:
         handles += panel.plot(x, q, color="black", linewidth=2.0, label="observed", zorder=3)
-    top = top_of(seen, [*limits, *(curves + widths).max(axis=1)])
+    top = top_of_q(seen, [*limits, *(curves + widths).max(axis=1)])
     panel.set(xlabel=xlabel, ylabel=Q_LABEL, xlim=x[[0, -1]], ylim=(0.0, top))
     legend_on(ax, panel, handles)
     return figure

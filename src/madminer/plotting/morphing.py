@@ -23,13 +23,12 @@ from madminer.checks import positive, random_generator
 from madminer.errors import MorphingError, OptionError
 from madminer.morphing import PhysicsMorpher
 from madminer.plotting.options import check_options
-from madminer.plotting.style import plain
+from madminer.plotting.style import SEQUENTIAL, plain
 from madminer.typing import FloatArray, Seed
 
-SIZE_LABEL = r"Size of the morphing weights $\sqrt{\Sigma_b W_b^2}$"
-COLORS = "viridis"
-PANEL_INCHES = 2.4
-MESH: dict[str, Any] = {"shading": "gouraud", "rasterized": True}
+_SIZE_LABEL = r"Size of the morphing weights $\sqrt{\Sigma_b W_b^2}$"
+_PANEL_INCHES = 2.4
+_MESH: dict[str, Any] = {"shading": "gouraud", "rasterized": True}
 
 
 @check_options
@@ -55,15 +54,16 @@ def plot_1d_morphing_basis(
         OptionError: If it has another number of parameters, or a range is empty.
     """
     basis, _, _ = _content(morpher, n_parameters=1)
-    thetas = _line(xrange, resolution)[:, np.newaxis]
+    thetas = np.linspace(*xrange, resolution)[:, np.newaxis]
     weights = morpher.calculate_morphing_weights(thetas)
     figure, (top, bottom) = plt.subplots(
         2, 1, sharex=True, figsize=(6.0, 5.6), height_ratios=(3, 2), layout="constrained"
     )
-    colors = plt.get_cmap(COLORS)(np.linspace(0.0, 0.9, len(basis)))
+    n_bases = morpher.n_benchmarks / morpher.n_components
+    colors = plt.get_cmap(SEQUENTIAL)(np.linspace(0.0, 0.9, len(basis)))
     for b, color in enumerate(colors):
         top.plot(thetas[:, 0], weights[:, b], color=color, label=f"{b}", linewidth=1.5)
-        top.plot(basis[b, 0], 1.0 / _n_bases(morpher), "o", color=color, markersize=5)
+        top.plot(basis[b, 0], 1.0 / n_bases, "o", color=color, markersize=5)
         for axes in (top, bottom):
             axes.axvline(basis[b, 0], color=color, linestyle=":", linewidth=1.0, zorder=0)
     top.axhline(0.0, color="0.8", linewidth=0.8, zorder=0)
@@ -71,8 +71,7 @@ def plot_1d_morphing_basis(
     figure.legend(title="Benchmark", loc="outside upper center", ncols=10, frameon=False)
     bottom.semilogy(thetas[:, 0], np.sqrt(np.sum(weights**2, axis=-1)), color="black")
     bottom.set(xlabel=xlabel, xlim=xrange, ylabel=r"Size $\sqrt{\Sigma_b W_b^2}$")
-    bottom.yaxis.set_major_formatter(FuncFormatter(_number))
-    bottom.yaxis.set_minor_formatter(FuncFormatter(_minor_number))
+    _label_decades(bottom)
     return figure
 
 
@@ -105,10 +104,10 @@ def plot_2d_morphing_basis(
         OptionError: If it has another number of parameters, or a range is empty.
     """
     basis, _, _ = _content(morpher, n_parameters=2)
-    x, y = _line(xrange, resolution), _line(yrange, resolution)
+    x, y = np.linspace(*xrange, resolution), np.linspace(*yrange, resolution)
     sizes = _sizes(morpher, np.stack(np.meshgrid(x, y), axis=-1))
     figure, axes = plt.subplots(figsize=(6.2, 5.0), layout="constrained")
-    mesh = axes.pcolormesh(x, y, sizes, norm=_norm(crange), cmap=COLORS, **MESH)
+    mesh = axes.pcolormesh(x, y, sizes, norm=_norm(crange), cmap=SEQUENTIAL, **_MESH)
     levels = [level for level in (2, 5, 10, 20, 50) if crange[0] < level < crange[1]]
     contours = axes.contour(x, y, sizes, levels=levels, colors="white", linewidths=0.7)
     axes.clabel(contours, fmt="%g", fontsize=8)
@@ -156,7 +155,7 @@ def plot_nd_morphing_basis_scatter(
             c=sizes[order],
             s=9,
             norm=_norm(crange),
-            cmap=COLORS,
+            cmap=SEQUENTIAL,
             linewidths=0,
             rasterized=True,
         )
@@ -196,11 +195,11 @@ def plot_nd_morphing_basis_slices(
     center = np.where((low <= 0) & (high >= 0), 0.0, (low + high) / 2)
     figure, panels = _corner(_labels(names, parameter_labels))
     for (i, j), axes in panels.items():
-        x, y = _line(tuple(ranges[i]), resolution), _line(tuple(ranges[j]), resolution)
+        x, y = (np.linspace(low[k], high[k], resolution) for k in (i, j))
         thetas = np.tile(center, (resolution, resolution, 1))
         thetas[..., i], thetas[..., j] = np.meshgrid(x, y)
         sizes = _sizes(morpher, thetas)
-        mesh = axes.pcolormesh(x, y, sizes, norm=_norm(crange), cmap=COLORS, **MESH)
+        mesh = axes.pcolormesh(x, y, sizes, norm=_norm(crange), cmap=SEQUENTIAL, **_MESH)
         _draw_basis(axes, basis[:, (i, j)])
         axes.set(xlim=ranges[i], ylim=ranges[j])
     _draw_color_bar(figure, mesh, list(panels.values()))
@@ -228,13 +227,8 @@ def _sizes(morpher: PhysicsMorpher, thetas: FloatArray) -> FloatArray:
     return sizes
 
 
-def _line(limits: tuple[float, float], resolution: int) -> FloatArray:
-    return np.linspace(*limits, resolution)
-
-
 def _norm(crange: tuple[float, float]) -> LogNorm:
-    low, high = crange
-    return LogNorm(positive(low, "crange[0]"), high, clip=True)
+    return LogNorm(positive(crange[0], "crange[0]"), crange[1], clip=True)
 
 
 def _labels(names: list[str], given: Sequence[str] | None) -> list[str]:
@@ -249,7 +243,7 @@ def _labels(names: list[str], given: Sequence[str] | None) -> list[str]:
 def _corner(names: list[str]) -> tuple[Figure, dict[tuple[int, int], Axes]]:
     """Panels for all pairs i < j of parameters: i along x, j along y."""
     n = len(names) - 1
-    side = PANEL_INCHES * n + 0.6
+    side = _PANEL_INCHES * n + 0.6
     figure, grid = plt.subplots(
         n,
         n,
@@ -293,19 +287,13 @@ def _draw_basis(axes: Axes, basis: FloatArray, *, numbered: bool = False) -> Non
 
 
 def _draw_color_bar(figure: Figure, mesh: Any, axes: Any) -> None:
-    bar = figure.colorbar(mesh, ax=axes, label=SIZE_LABEL, extend="max", fraction=0.05, pad=0.02)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(_number))
-    bar.ax.yaxis.set_minor_formatter(FuncFormatter(_minor_number))
+    bar = figure.colorbar(mesh, ax=axes, label=_SIZE_LABEL, extend="max", fraction=0.05, pad=0.02)
+    _label_decades(bar.ax)
 
 
-def _number(value: float, _: object = None) -> str:
-    return f"{value:g}"
-
-
-def _minor_number(value: float, _: object = None) -> str:
-    """Only 2 and 5 times a power of ten."""
-    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
-
-
-def _n_bases(morpher: PhysicsMorpher) -> float:
-    return morpher.n_benchmarks / morpher.n_components
+def _label_decades(panel: Axes) -> None:
+    """Plain numbers on a logarithmic axis: powers of ten, and 2 and 5 times as much."""
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.yaxis.set_minor_formatter(
+        FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+    )

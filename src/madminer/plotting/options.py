@@ -33,6 +33,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Check = Callable[[object, str], object]
 
+_ROUNDING = 1e-6  # of -2 log r at its minimum
 _LINESTYLES = ("-", "--", "-.", ":", "solid", "dashed", "dashdot", "dotted")
 
 
@@ -159,6 +160,20 @@ def one_or_list(value: object, n_axes: int) -> list[object]:
         return list(value) if np.ndim(value[0]) >= n_axes else [value]
     except ValueError:  # rows of unequal lengths
         return [value]
+
+
+def q_curves(q: object, n: int) -> list[FloatArray]:
+    """One or several arrays of -2 log r, of shape ``(n,)``, without rounding below zero."""
+    arrays = [real_array(values, "q") for values in one_or_list(q, 1)]
+    shapes = [array.shape for array in arrays]
+    if shapes != [(n,)] * len(shapes):
+        raise ShapeError(f"q must be arrays of shape ({n},), got shapes {shapes}.")
+    if not all(np.all(array >= -_ROUNDING) for array in arrays):
+        raise DataError(
+            "q must be -2 log r relative to the best point: not negative and not NaN, got "
+            f"{min(float(np.min(array)) for array in arrays):g}. Subtract the smallest value."
+        )
+    return [np.maximum(array, 0.0) for array in arrays]
 
 
 def regular_axes(grid: object, name: str) -> list[FloatArray]:

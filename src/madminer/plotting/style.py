@@ -1,4 +1,7 @@
-"""One look for all figures, put on by a decorator: matplotlib's own settings are not changed."""
+"""One look for all figures, and what several of them draw.
+
+A decorator puts the look on: matplotlib's own settings are not changed.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,9 @@ DARK = "#333333"
 
 GREY = COLORS[-1]
 """Colour of lines that belong to no curve."""
+
+Q_LABEL = r"$-2 \log r$"
+"""Label of an axis of q."""
 
 SEQUENTIAL = "viridis"
 """Colour map of quantities without a centre."""
@@ -222,6 +228,18 @@ def name_rows(panel: Axes, names: Sequence[str], n_all: int) -> None:
         panel.set_title(f"{len(names)} of {n_all} shown", loc="right", fontsize="small")
 
 
+def percent(level: float) -> str:
+    """A confidence level in a legend."""
+    return f"{100.0 * level:.4g} % CL"
+
+
+def top_of_q(curves: Sequence[FloatArray], levels: Sequence[float]) -> float:
+    """Upper end of an axis of q: all levels, and no more of high curves than is of interest."""
+    highest = max(levels)
+    reach = max((float(q.max()) for q in curves), default=0.0)
+    return max(1.2 * highest, min(2.0 * highest, 1.05 * reach))
+
+
 def lines_of(
     labels: Sequence[str], linestyles: Sequence[LineStyle] = LINESTYLES, **look: Any
 ) -> list[Line2D]:
@@ -241,7 +259,7 @@ def lines_of(
 
 def look(line: Line2D) -> dict[str, Any]:
     """What makes a curve look like a line of the legend."""
-    names = ("color", "linestyle", "linewidth", "alpha")
+    names = ("color", "linestyle", "linewidth", "alpha", "zorder")
     return {name: getattr(line, f"get_{name}")() for name in names}
 
 

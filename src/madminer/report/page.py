@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
@@ -84,7 +84,7 @@ def render_page(
     Returns:
         HTML.
     """
-    places = [jinja2.FunctionLoader(_reader(name)) for name in (package, _HOME)]
+    places = [jinja2.PackageLoader(name, "") for name in (package, _HOME)]
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(places),
         autoescape=True,
@@ -122,14 +122,6 @@ def _has_colour_map(figure: Figure) -> bool:
         for artist in coloured
         if artist.get_array() is not None
     )
-
-
-def _reader(package: str) -> Callable[[str], str | None]:
-    def read(name: str) -> str | None:
-        file = resources.files(package).joinpath(name)
-        return file.read_text(encoding="utf-8") if file.is_file() else None
-
-    return read
 
 
 def _data_uri(picture: Picture) -> str:
