@@ -208,8 +208,6 @@ def plot_distributions(
             contents, errors = _histogram(curve, columns[k], edges[k], normalize)
             toys = contents * variation
             panel.stairs(contents, edges[k], baseline=None, **look(curve.line))
-            for toy in toys[:n_drawn]:
-                panel.stairs(toy, edges[k], baseline=None, **look(curve.toy_line))
             ends: FloatArray | Sequence[FloatArray] = ()
             if uncertainties == "statistical":
                 ends = contents - errors, contents + errors
@@ -217,6 +215,8 @@ def plot_distributions(
                 ends = np.quantile(toys, BAND_68, axis=0)
             if len(ends) > 0 and alpha > 0.0:
                 draw_band(panel, edges[k], ends, curve.line.get_color(), alpha)
+            for toy in toys[:n_drawn]:
+                panel.stairs(toy, edges[k], baseline=None, **look(curve.toy_line))
         unit = "normalized" if normalize else r"$\Delta\sigma$ per bin [pb]"
         panel.set(xlabel=labels[k], ylabel=unit, xlim=(edges[k][0], edges[k][-1]))
         panel.set_yscale("log" if log else "linear")
