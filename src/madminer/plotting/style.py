@@ -241,7 +241,7 @@ def top_of_q(curves: Sequence[FloatArray], levels: Sequence[float]) -> float:
 
 
 def lines_of(
-    labels: Sequence[str], linestyles: Sequence[LineStyle] = LINESTYLES, **look: Any
+    labels: Sequence[str], linestyles: Sequence[LineStyle] = LINESTYLES, **properties: Any
 ) -> list[Line2D]:
     """Lines for a legend, that tell curves apart by colour and by style, for prints in grey."""
     return [
@@ -251,7 +251,7 @@ def lines_of(
             color=COLORS[i % len(COLORS)],
             linestyle=linestyles[i % len(linestyles)],
             label=label,
-            **look,
+            **properties,
         )
         for i, label in enumerate(labels)
     ]
