@@ -10,10 +10,10 @@ import pytest
 from madminer.errors import DataError, MissingWeightsError, SetupError
 from madminer.io.lhe import LHEHeader, WeightDescription, WeightGroup, reweighting_group
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
+from madminer.reading.weight_table import WeightSums
 from madminer.reading.weights import (
     Sample,
     check_parameter_points,
-    normalisation,
     weight_ids,
 )
 
@@ -148,10 +148,24 @@ def test_backgrounds_that_are_not_declared_are_named_as_such() -> None:
         weight_ids(SETUP, SAMPLE, ["1", "2"])
 
 
+def factor_of(
+    header: LHEHeader,
+    n_events: int,
+    sum_weights: float,
+    sum_squares: float,
+    *,
+    sum_trials: float | None = None,
+    is_unit: bool = False,
+    n_draws: int | None = None,
+) -> float:
+    sums = n_events, n_draws or n_events, sum_weights, sum_squares
+    return WeightSums(*sums, sum_trials, is_unit).factor(header, PATH)
+
+
 def normalise(header: LHEHeader, weights: list[float]) -> float:
     w = np.array(weights)
     is_unit = bool(np.all(np.abs(w) == 1.0))
-    return normalisation(header, len(w), float(w.sum()), float((w**2).sum()), PATH, is_unit=is_unit)
+    return factor_of(header, len(w), float(w.sum()), float((w**2).sum()), is_unit=is_unit)
 
 
 def test_average_and_sum() -> None:
@@ -226,30 +240,30 @@ def test_weights_in_pb_need_no_cross_section(idwtup: int, event_norm: str, expec
 def test_trials_give_the_cross_section() -> None:
     """Whatever the header says: programs that count trials often fill in a placeholder."""
     header = LHEHeader(idwtup=3, cross_section=1.0, n_events=6)
-    factor = normalisation(header, 6, 3600.0, 6 * 600.0**2, PATH, sum_trials=21.0)
+    factor = factor_of(header, 6, 3600.0, 6 * 600.0**2, sum_trials=21.0)
     assert 3600.0 * factor == pytest.approx(171.428571)
     with pytest.raises(DataError, match="numbers of trials must be positive"):
-        normalisation(header, 6, 3600.0, 6 * 600.0**2, PATH, sum_trials=0.0)
+        factor_of(header, 6, 3600.0, 6 * 600.0**2, sum_trials=0.0)
 
 
 def test_trials_that_contradict_the_header_are_named(caplog: pytest.LogCaptureFixture) -> None:
     header = LHEHeader(idwtup=3, cross_section=170.0, n_events=6)
-    normalisation(header, 6, 3600.0, 6 * 600.0**2, PATH, sum_trials=21.0)
+    factor_of(header, 6, 3600.0, 6 * 600.0**2, sum_trials=21.0)
     assert "the header gives" in caplog.text
     caplog.clear()
     near = replace(header, cross_section_error=1.0)
-    normalisation(near, 6, 3600.0, 6 * 600.0**2, PATH, sum_trials=21.0)
+    factor_of(near, 6, 3600.0, 6 * 600.0**2, sum_trials=21.0)
     assert not caplog.records
 
 
 def test_groups_of_events_count_once() -> None:
     """Of real emissions 2 and counter-events -1 the sums average to the cross section."""
     header = LHEHeader(idwtup=-4, cross_section=1.0)
-    assert 6.0 * normalisation(header, 12, 6.0, 30.0, PATH, n_draws=6) == 1.0
+    assert 6.0 * factor_of(header, 12, 6.0, 30.0, n_draws=6) == 1.0
     unknown = replace(header, cross_section=0.0)
-    assert 6.0 * normalisation(unknown, 12, 6.0, 30.0, PATH, n_draws=6) == 1.0
+    assert 6.0 * factor_of(unknown, 12, 6.0, 30.0, n_draws=6) == 1.0
     other = replace(header, cross_section=0.5, n_events=12)
-    assert 6.0 * normalisation(other, 12, 6.0, 3.0, PATH, n_draws=6) == 0.5
+    assert 6.0 * factor_of(other, 12, 6.0, 3.0, n_draws=6) == 0.5
 
 
 @pytest.mark.parametrize("idwtup", [-4, -3, -2, -1, 0, 1, 2, 3, 4])

@@ -29,8 +29,7 @@ from madminer.io.hepmc import read_hepmc_weights
 from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.io.root_files import DelphesFile
 from madminer.models import AnalysisSetup
-from madminer.reading.reliability import report_ignored_weights
-from madminer.reading.sources import WeightTable, find_weights, read_weights
+from madminer.reading.weight_table import WeightTable, find_weights, read_weights
 from madminer.reading.weights import Sample
 from madminer.typing import BoolArray, FloatArray, IntArray
 
@@ -177,10 +176,9 @@ def _after_shower(
             _check_order(sample.lhe, file, columns)
     _check_names(sample, setup, path, n_weights, columns)
     described = replace(sample, path=path)
-    ids, nuisances = find_weights(setup, described, header, columns.names)
     some = slice(0, min(file.n_events, _FIRST))
-    first = file.weights(some) if matrix is None else matrix[some]
-    report_ignored_weights(setup, described, header, *columns.split(first))
+    first_rows = file.weights(some) if matrix is None else matrix[some]
+    ids, nuisances = find_weights(setup, described, header, *columns.split(first_rows))
     used = {*ids.values(), *(entry.weight_id for entry in nuisances)}
     names = [name for name in columns.names if name in used]
     nominal, of_pythia, weights = [], [], []

@@ -35,11 +35,10 @@ from madminer.reading.objects import (
     smear_particles,
 )
 from madminer.reading.reader import EventReader
-from madminer.reading.reliability import report_ignored_weights
 from madminer.reading.results import AnalysedSample, join_selected
 from madminer.reading.selection import SelectedEvents, Selection, select_events
-from madminer.reading.sources import WeightSums, find_weights
 from madminer.reading.systematics import NuisanceWeight, event_weights
+from madminer.reading.weight_table import WeightSums, find_weights
 from madminer.reading.weights import Sample, check_sample, listed_names
 from madminer.typing import FloatArray, Seed, StrPath
 
@@ -101,9 +100,8 @@ def analyse_lhe_sample(
     with closing(bar):
         for events in read_events(file, sample):
             if found is None:
-                found = find_weights(analysis.setup, sample, file.header, events.weights.names)
-                further = events.xwgtup, events.weights
-                report_ignored_weights(analysis.setup, sample, file.header, *further)
+                first = events.xwgtup, events.weights
+                found = find_weights(analysis.setup, sample, file.header, *first)
             complete = gaps.closed(events, sample, *found)
             weights = event_weights(
                 *found, complete.xwgtup, complete.weights, analysis.reference, sample.path

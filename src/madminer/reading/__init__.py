@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from madminer.reading.event_particle import EventParticle
+from madminer.reading.functions import EventParticle
 
 __all__ = ["EventParticle"]

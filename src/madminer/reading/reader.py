@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from madminer.checks import flag, random_generator
+from madminer.checks import flag, random_generator, whole
 from madminer.errors import NoEventsError, SetupError
 from madminer.expressions import Vocabulary
 from madminer.io import write_events
@@ -21,8 +21,12 @@ from madminer.io.atomic import refuse_same_file
 from madminer.io.setup_file import read_setup
 from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
 from madminer.reading.functions import ARGUMENTS, check_function
-from madminer.reading.objects import default_observables
-from madminer.reading.reliability import report_few_events, report_partial_systematics
+from madminer.reading.reliability import (
+    report_few_events,
+    report_partial_systematics,
+    report_repeated,
+    report_undefined,
+)
 from madminer.reading.results import (
     AnalysedSample,
     ReadingResults,
@@ -37,12 +41,13 @@ from madminer.reading.selection import (
     compile_cut,
     compile_efficiency,
     compile_observable,
-    compile_selection,
 )
 from madminer.reading.systematics import join_nuisances
 from madminer.reading.weights import Sample
 from madminer.text import Table, one_line, shortened, tables_html
 from madminer.typing import FloatArray, IntArray, Seed, StrPath
+
+_MOST = 100  # particles of a kind
 
 logger = logging.getLogger(__name__)
 
@@ -209,15 +214,12 @@ class EventReader(ABC):
 
         Raises:
             SetupError: If there is an observable of one of the names.
+            OptionError: If a number is negative or above a hundred, or a flag neither True nor
+                False.
         """
-        for observable in default_observables(
-            n_leptons_max=n_leptons_max,
-            n_photons_max=n_photons_max,
-            n_jets_max=n_jets_max,
-            include_met=include_met,
-            include_visible_sum=include_visible_sum,
-            include_numbers=include_numbers,
-            include_charge=include_charge,
+        numbers = {"l": n_leptons_max, "a": n_photons_max, "j": n_jets_max}
+        for observable in _default_observables(
+            numbers, include_met, include_visible_sum, include_numbers, include_charge
         ):
             self._add(observable)
 
@@ -287,7 +289,21 @@ class EventReader(ABC):
         for sample in self.samples:
             refuse_same_file(filename_out, sample.path, "sample")
         rng = random_generator(seed) if flag(shuffle, "shuffle") else None
-        setup, events, summary = collect_events(self.setup, self._results(), rng)
+        definitions = {
+            name: observable.val_expression if isinstance(observable.val_expression, str) else None
+            for name, observable in self.observables.items()
+        }
+        results = ReadingResults(
+            observations=self.observations,
+            weights=self.weights,
+            definitions=definitions,
+            reference_benchmark=self.reference_benchmark,
+            nuisance_parameters=self.nuisance_parameters,
+            sampling_benchmarks=self.events_sampling_benchmark_ids,
+            signal_events=self.signal_events_per_benchmark,
+            background_events=self.background_events,
+        )
+        setup, events, summary = collect_events(self.setup, results, rng)
         write_events(filename_out, setup, events, summary)
         logger.info("Saved %d events to %s", len(events), filename_out)
 
@@ -318,7 +334,11 @@ class EventReader(ABC):
         if not self.samples:
             raise NoEventsError("There are no samples: call add_sample first.")
         vocabulary = self.vocabulary(tuple(self.observables))
-        return compile_selection(self._compiled, self.cuts, self.efficiencies, vocabulary)
+        return Selection(
+            tuple(self._compiled.values()),
+            tuple(compile_cut(cut, vocabulary) for cut in self.cuts),
+            tuple(compile_efficiency(efficiency, vocabulary) for efficiency in self.efficiencies),
+        )
 
     def _declared(self) -> list[tuple[str, object]]:
         """Everything that determines the results, each with its name for messages."""
@@ -352,15 +372,12 @@ class EventReader(ABC):
         """Join the samples to results, or say why nothing is left."""
         nuisances = (part.nuisances for part in analysed)
         nuisance_parameters = join_nuisances(self.setup, zip(self.samples, nuisances, strict=True))
-        cut_flow = analysed[0].cut_flow
-        for more in analysed[1:]:
-            cut_flow += more.cut_flow
-        self.cut_flow = cut_flow
+        self.cut_flow = cut_flow = reduce(add, (part.cut_flow for part in analysed))
         if cut_flow.n_events[-1] == 0:
             raise NoEventsError(f"No event passes the selection. Loosen it:\n{cut_flow}")
         logger.info("Cut flow:\n%s", cut_flow)
-        self._warn_of_undefined(cut_flow)
-        self._warn_of_repeated()
+        report_undefined(cut_flow, self.observables)
+        report_repeated(self.samples)
         report_partial_systematics(self.samples)
         x = np.concatenate([part.x for part in analysed])
         ids = [
@@ -383,57 +400,40 @@ class EventReader(ABC):
         self.signal_events_per_benchmark = np.bincount(sampled[sampled >= 0], minlength=len(names))
         self.background_events = int(np.count_nonzero(sampled < 0))
 
-    def _warn_of_undefined(self, cut_flow: CutFlow) -> None:
-        for name, number in cut_flow.n_undefined.items():
-            observable = self.observables[name]
-            if number and not observable.is_required and observable.val_default is None:
-                logger.warning(
-                    "Observable %s is undefined in %d events before the cuts and has no default: "
-                    "it is not-a-number there, which later steps refuse. Give a default or make it "
-                    "required.",
-                    name,
-                    number,
-                )
 
-        for efficiency in cut_flow.efficiencies:
-            if efficiency.n_above_one:
-                logger.warning(
-                    "Efficiency %s is above 1 in %d events, up to %g: it raises cross sections "
-                    "there. Give a fraction of the events, and other factors as k_factor.",
-                    efficiency.definition,
-                    efficiency.n_above_one,
-                    efficiency.largest,
-                )
-            if efficiency.n_undefined:
-                logger.warning(
-                    "Efficiency %s is undefined in %d events: its default counts there.",
-                    efficiency.definition,
-                    efficiency.n_undefined,
-                )
+def _default_observables(
+    numbers: Mapping[str, int],
+    include_met: bool,
+    include_visible_sum: bool,
+    include_numbers: bool,
+    include_charge: bool,
+) -> list[Observable]:
+    """Missing and visible momentum, and numbers and momenta of leptons, photons and jets.
 
-    def _warn_of_repeated(self) -> None:
-        files = Counter(os.path.realpath(sample.path) for sample in self.samples)
-        for file, number in files.items():
-            if number > 1:
-                logger.warning(
-                    "%s was added %d times, and its events count as often. Add it once, or give "
-                    "k-factors that add up to 1.",
-                    file,
-                    number,
-                )
-
-    def _results(self) -> ReadingResults:
-        definitions = {
-            name: observable.val_expression if isinstance(observable.val_expression, str) else None
-            for name, observable in self.observables.items()
-        }
-        return ReadingResults(
-            observations=self.observations,
-            weights=self.weights,
-            definitions=definitions,
-            reference_benchmark=self.reference_benchmark,
-            nuisance_parameters=self.nuisance_parameters,
-            sampling_benchmarks=self.events_sampling_benchmark_ids,
-            signal_events=self.signal_events_per_benchmark,
-            background_events=self.background_events,
-        )
+    Those of single particles are zero where there are fewer than `numbers`; angles are zero where
+    a sum has exactly no transverse momentum.
+    """
+    names = {"l": "n_leptons_max", "a": "n_photons_max", "j": "n_jets_max"}
+    numbers = {symbol: whole(n, names[symbol], 0, _MOST) for symbol, n in numbers.items()}
+    flag(include_met, "include_met")
+    flag(include_visible_sum, "include_visible_sum")
+    flag(include_numbers, "include_numbers")
+    flag(include_charge, "include_charge")
+    observables = []
+    if include_met:
+        observables.append(Observable("et_miss", "met.pt", is_required=True))
+        observables.append(Observable("phi_miss", "met.phi", 0.0))
+    if include_visible_sum:
+        observables.append(Observable("e_visible", "visible.e", is_required=True))
+        observables.append(Observable("eta_visible", "visible.eta", 0.0))
+    if include_numbers:
+        observables += [Observable(f"n_{s}s", f"len({s})", is_required=True) for s in numbers]
+    for symbol, number in numbers.items():
+        has_charge = include_charge and symbol == "l"
+        quantities = ("e", "pt", "eta", "phi", *(("charge",) if has_charge else ()))
+        observables += [
+            Observable(f"{quantity}_{symbol}{k + 1}", f"{symbol}[{k}].{quantity}", 0.0)
+            for k in range(number)
+            for quantity in quantities
+        ]
+    return observables

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +14,8 @@ from madminer.io.event_file_checks import Level, check_origins
 from madminer.io.event_statistics import origin_statistics
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEHeader
-from madminer.models import AnalysisSetup
+from madminer.models import AnalysisSetup, Observable
+from madminer.reading.selection import CutFlow
 from madminer.reading.weights import Sample, weights_of_benchmarks
 from madminer.text import one_line
 from madminer.typing import FloatArray, IntArray
@@ -23,14 +26,52 @@ _SHOWN = 5  # samples in a message
 _SAME = 1e-6  # of the largest weight: what differs by less is rounded
 
 
+def report_undefined(cut_flow: CutFlow, observables: Mapping[str, Observable]) -> None:
+    """Warn of observables that are undefined without a default, and of odd efficiencies."""
+    for name, number in cut_flow.n_undefined.items():
+        observable = observables[name]
+        if number and not observable.is_required and observable.val_default is None:
+            logger.warning(
+                "Observable %s is undefined in %d events before the cuts and has no default: it is "
+                "not-a-number there, which later steps refuse. Give a default or make it required.",
+                name,
+                number,
+            )
+    for efficiency in cut_flow.efficiencies:
+        if efficiency.n_above_one:
+            logger.warning(
+                "Efficiency %s is above 1 in %d events, up to %g: it raises cross sections there. "
+                "Give a fraction of the events, and other factors as k_factor.",
+                efficiency.definition,
+                efficiency.n_above_one,
+                efficiency.largest,
+            )
+        if efficiency.n_undefined:
+            logger.warning(
+                "Efficiency %s is undefined in %d events: its default counts there.",
+                efficiency.definition,
+                efficiency.n_undefined,
+            )
+
+
+def report_repeated(samples: Sequence[Sample]) -> None:
+    """Warn of files that were added several times."""
+    files = Counter(os.path.realpath(sample.path) for sample in samples)
+    for file, number in files.items():
+        if number > 1:
+            logger.warning(
+                "%s was added %d times, and its events count as often. Add it once, or give "
+                "k-factors that add up to 1.",
+                file,
+                number,
+            )
+
+
 def report_partial_systematics(samples: Sequence[Sample]) -> None:
     """Warn of systematic uncertainties that some samples of signal have and others do not.
 
     Events without their weights do not vary, and what varies in a part of the signal alone varies
     too little. Background is another process, with uncertainties of its own.
-
-    Args:
-        samples: All samples of an analysis.
     """
     signal = [sample for sample in samples if not sample.is_background]
     names = dict.fromkeys(name for sample in signal for name in sample.systematics)
@@ -50,15 +91,7 @@ def report_partial_systematics(samples: Sequence[Sample]) -> None:
 def report_ignored_weights(
     setup: AnalysisSetup, sample: Sample, header: LHEHeader, nominal: FloatArray, weights: Weights
 ) -> None:
-    """Warn of background with weights at all benchmarks, as signal has them, that differ.
-
-    Args:
-        setup: Setup of the analysis.
-        sample: The sample.
-        header: What stands before its events.
-        nominal: Nominal weights of some events, shape ``(n_events,)``.
-        weights: Further weights of the same events.
-    """
+    """Warn of background that has weights at all benchmarks, as signal has, which differ."""
     if not sample.is_background:
         return
     ids = weights_of_benchmarks(setup, sample, weights.names, header)
@@ -83,13 +116,8 @@ def report_few_events(
 ) -> None:
     """Warn of background, or of events of a sampling benchmark, that are too few for their share.
 
-    Args:
-        setup: Setup of the analysis.
-        weights: Weights of the events that pass at the physical benchmarks, shape
-            ``(n_events, n_physical)``.
-        sampled: Index of the benchmark that an event was generated at, negative for background,
-            shape ``(n_events,)``.
-        reference: Name of the reference benchmark.
+    The weights are those at the physical benchmarks; `sampled` is the index of the benchmark that
+    an event was generated at, negative for background.
     """
     origins = origin_statistics(setup, weights, sampled)
     for finding in check_origins(origins, list(setup.physical_benchmarks), reference):

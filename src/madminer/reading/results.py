@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -43,19 +45,8 @@ class AnalysedSample:
 def join_selected(
     parts: Sequence[SelectedEvents], nuisances: tuple[NuisanceWeight, ...], factor: float
 ) -> AnalysedSample:
-    """Put the parts of a sample together.
-
-    Args:
-        parts: The events that pass, at least one part.
-        nuisances: What the nuisance benchmarks of the sample are.
-        factor: Factor that turns the weights of the file into pb, the k-factor included.
-
-    Returns:
-        The sample.
-    """
-    cut_flow = parts[0].cut_flow
-    for part in parts[1:]:
-        cut_flow += part.cut_flow
+    """Put the parts of a sample together; the factor turns the weights of the file into pb."""
+    cut_flow = reduce(add, (part.cut_flow for part in parts))
     weights = Weights.joined([part.weights for part in parts])
     return AnalysedSample(
         x=np.concatenate([part.x for part in parts]),
@@ -69,10 +60,6 @@ def join_weights(samples: Sequence[AnalysedSample], reference: str) -> Weights:
     """Weights of the events of all samples.
 
     A sample without a nuisance benchmark does not vary: it has its weights at the reference there.
-
-    Args:
-        samples: The samples.
-        reference: The reference benchmark.
 
     Returns:
         Weights in pb at the physical benchmarks, then at the nuisance benchmarks of any sample,
@@ -135,22 +122,23 @@ def collect_events(
         MissingWeightsError: If a benchmark has no weights.
         UnknownNameError: If there are weights of unknown benchmarks.
     """
-    results = _as_numbers(results)
+    x = {name: _column(f"observations of {name}", v) for name, v in results.observations.items()}
+    weights = {name: _column(f"weights of {name}", v) for name, v in results.weights.items()}
+    results = replace(results, observations=x, weights=weights)
     n_events = _number_of_events(results)
-    _check_defined(results)
+    if undefined := [name for name, values in x.items() if np.isnan(values).all()]:
+        raise DataError(
+            f"The observables {undefined} are undefined (not-a-number) in every event that passes. "
+            f"Check their definitions, give a default or leave them out."
+        )
     setup = _full_setup(setup, results)
-    sampled = _sampling_benchmarks(results, setup, n_events)
-    summary = _summary(results, setup, sampled)
-    x = np.column_stack(list(results.observations.values()))
-    weights = np.column_stack([results.weights[name] for name in setup.benchmarks])
-    events = Events(x, weights, sampled)
+    sampled, summary = _origins(results, len(setup.physical_benchmarks), n_events)
+    events = Events(
+        np.column_stack(list(x.values())),
+        np.column_stack([weights[name] for name in setup.benchmarks]),
+        sampled,
+    )
     return setup, events if rng is None else events.select(rng.permutation(n_events)), summary
-
-
-def _as_numbers(results: ReadingResults) -> ReadingResults:
-    observations = {n: _column(f"observations of {n}", v) for n, v in results.observations.items()}
-    weights = {n: _column(f"weights of {n}", v) for n, v in results.weights.items()}
-    return replace(results, observations=observations, weights=weights)
 
 
 def _column(what: str, values: ArrayLike) -> FloatArray:
@@ -167,20 +155,9 @@ def _column(what: str, values: ArrayLike) -> FloatArray:
     return np.asarray(column, dtype=np.float64)
 
 
-def _check_defined(results: ReadingResults) -> None:
-    undefined = [name for name, values in results.observations.items() if np.isnan(values).all()]
-    if undefined:
-        raise DataError(
-            f"The observables {undefined} are undefined (not-a-number) in every event that passes. "
-            f"Check their definitions, give a default or leave them out."
-        )
-
-
 def _number_of_events(results: ReadingResults) -> int:
-    lengths = {
-        **{f"observations of {name}": np.shape(v) for name, v in results.observations.items()},
-        **{f"weights of {name}": np.shape(v) for name, v in results.weights.items()},
-    }
+    lengths = {f"observations of {n}": np.shape(v) for n, v in results.observations.items()}
+    lengths |= {f"weights of {n}": np.shape(v) for n, v in results.weights.items()}
     if results.sampling_benchmarks is not None:
         lengths["events_sampling_benchmark_ids"] = np.shape(results.sampling_benchmarks)
     if not results.observations or not results.weights:
@@ -211,20 +188,16 @@ def _full_setup(setup: AnalysisSetup, results: ReadingResults) -> AnalysisSetup:
         name: Benchmark(name, dict.fromkeys(setup.parameters, 0.0), is_nuisance=True)
         for name in sorted(set(results.weights) - set(physical))
     }
-    definitions = {name: _definition(results, name) for name in results.observations}
+    definitions = {
+        name: "None" if (text := results.definitions.get(name, "_")) is None else text
+        for name in results.observations
+    }
     return replace(
         setup,
         benchmarks={**physical, **nuisance},
         nuisance_parameters=dict(results.nuisance_parameters),
         observables=definitions,
     )
-
-
-def _definition(results: ReadingResults, name: str) -> str:
-    if name not in results.definitions:
-        return "_"
-    definition = results.definitions[name]
-    return "None" if definition is None else definition
 
 
 def _check_benchmarks(physical: Mapping[str, Benchmark], results: ReadingResults) -> None:
@@ -249,31 +222,24 @@ def _check_benchmarks(physical: Mapping[str, Benchmark], results: ReadingResults
         raise MissingWeightsError(f"There are no weights for the nuisance benchmarks {lost}.")
 
 
-def _sampling_benchmarks(
-    results: ReadingResults, setup: AnalysisSetup, n_events: int
-) -> IntArray | None:
-    if results.sampling_benchmarks is None:
-        return None
-    sampled = np.asarray(results.sampling_benchmarks, dtype=np.int64).reshape(n_events)
-    n_physical = len(setup.physical_benchmarks)
-    if np.any(sampled >= n_physical):
-        raise UnknownNameError(
-            f"events_sampling_benchmark_ids must be below {n_physical}, the number of benchmarks, "
-            f"or negative for background; got {int(sampled.max())}."
-        )
-    return sampled
-
-
-def _summary(
-    results: ReadingResults, setup: AnalysisSetup, sampled: IntArray | None
-) -> EventSummary | None:
-    n_physical = len(setup.physical_benchmarks)
+def _origins(
+    results: ReadingResults, n_physical: int, n_events: int
+) -> tuple[IntArray | None, EventSummary | None]:
+    """Where each event was generated, and how many were generated where, as far as is known."""
+    sampled = None
+    if results.sampling_benchmarks is not None:
+        sampled = np.asarray(results.sampling_benchmarks, dtype=np.int64).reshape(n_events)
+        if np.any(sampled >= n_physical):
+            raise UnknownNameError(
+                f"events_sampling_benchmark_ids must be below {n_physical}, the number of "
+                f"benchmarks, or negative for background; got {int(sampled.max())}."
+            )
     if results.signal_events is None:
-        return None if sampled is None else EventSummary.count(sampled, n_physical)
+        return sampled, None if sampled is None else EventSummary.count(sampled, n_physical)
     signal = np.asarray(results.signal_events, dtype=np.int64)
     if signal.shape != (n_physical,):
         raise ShapeError(
             f"signal_events_per_benchmark needs one number for each of the {n_physical} "
             f"benchmarks, got shape {signal.shape}."
         )
-    return EventSummary(signal, int(results.background_events or 0))
+    return sampled, EventSummary(signal, int(results.background_events or 0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,13 +35,6 @@ def check_observable_name(observable: Observable, vocabulary: Vocabulary) -> Non
 
     The observable ``met`` may stand beside the particle ``met``; a number that every event has may
     be an observable under its own name.
-
-    Args:
-        observable: The observable.
-        vocabulary: Names that its expression may use.
-
-    Raises:
-        SetupError: If the name is no Python identifier, or has a meaning already.
     """
     name: object = observable.name
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
@@ -95,22 +87,6 @@ class CompiledObservable:
         return evaluate(name, function, objects, objects.n_events, self.arguments)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ObservableValues:
-    """Observables of many events.
-
-    Args:
-        x: Values, shape ``(n_events, n_observables)``; not-a-number where undefined and without
-            default.
-        is_accepted: Whether all required observables are defined, shape ``(n_events,)``.
-        n_undefined: Events in which an observable is undefined, shape ``(n_observables,)``.
-    """
-
-    x: FloatArray
-    is_accepted: BoolArray
-    n_undefined: IntArray
-
-
 def compile_observable(
     observable: Observable,
     vocabulary: Vocabulary,
@@ -118,13 +94,7 @@ def compile_observable(
     is_columnar: bool = False,
     arguments: tuple[str, ...] = ARGUMENTS,
 ) -> CompiledObservable:
-    """Compile an observable.
-
-    Args:
-        observable: The observable.
-        vocabulary: Names that its expression may use.
-        is_columnar: Whether its function takes the particles of all events at once.
-        arguments: Objects that its function takes.
+    """Compile an observable, whose expression may use the names of the vocabulary.
 
     Raises:
         ExpressionError: If its expression is refused.
@@ -138,38 +108,6 @@ def compile_observable(
         return CompiledObservable(observable, is_columnar=is_columnar, arguments=arguments)
     expression = compile_expression(observable.val_expression, vocabulary)
     return CompiledObservable(observable, expression)
-
-
-def evaluate_observables(
-    observables: Iterable[CompiledObservable], objects: LazyObjects, namespace: EventNamespace
-) -> ObservableValues:
-    """Evaluate all observables in all events.
-
-    Where an observable is undefined, the event is rejected if it is required, else it takes its
-    default. A required observable that is undefined rejects whatever comes after it.
-
-    Args:
-        observables: The observables; none sees the values of others.
-        objects: Objects for functions.
-        namespace: Objects for expressions.
-
-    Returns:
-        Values and verdicts.
-    """
-    n_events = objects.n_events
-    is_accepted = np.ones(n_events, dtype=bool)
-    columns, n_undefined = [], []
-    for compiled in observables:
-        values = compiled.evaluate(objects, namespace)
-        undefined = np.isnan(values)
-        n_undefined.append(int(np.count_nonzero(undefined)))
-        if compiled.observable.is_required:
-            is_accepted &= ~undefined
-        elif compiled.observable.val_default is not None:
-            values = np.where(undefined, compiled.observable.val_default, values)
-        columns.append(values)
-    x = np.reshape(columns, (len(columns), n_events)).T
-    return ObservableValues(x, is_accepted, np.array(n_undefined, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,16 +180,7 @@ class CompiledEfficiency:
     def evaluate(
         self, namespace: EventNamespace, selected: BoolArray
     ) -> tuple[FloatArray, EfficiencyRange]:
-        """Evaluate it in all events.
-
-        Args:
-            namespace: Objects and observables.
-            selected: Events that have passed so far, shape ``(n_events,)``.
-
-        Returns:
-            factors: Factors on the weights, shape ``(n_events,)``; zero drops the event.
-            range: What they are in the selected events.
-        """
+        """Factors on the weights, zero to drop an event, and what they are where `selected`."""
         evaluated = self.expression.evaluate(namespace)
         values = np.where(evaluated.defined, evaluated.values, self.efficiency.val_default)
         found = EfficiencyRange(
@@ -324,14 +253,9 @@ class CutFlow:
 
     def __str__(self) -> str:
         """A table with one line a step."""
-        table = self.table
-        first = max(len(text) for text in (table.columns[0], *self.steps))
-        widths = (first, 10, 6, 18)
-        lines = [
-            f"{row[0]:<{first}}  "
-            + "  ".join(f"{text:>{width}}" for text, width in zip(row[1:], widths[1:], strict=True))
-            for row in (table.columns, *table.rows)
-        ]
+        rows = (self.table.columns, *self.table.rows)
+        first = max(len(row[0]) for row in rows)
+        lines = [f"{s:<{first}}  {n:>10}  {share:>6}  {xsec:>18}" for s, n, share, xsec in rows]
         if self.reference:
             lines.append(f"Cross sections are those at the benchmark {self.reference}.")
         return "\n".join(lines)
@@ -400,34 +324,13 @@ class SelectedEvents:
     cut_flow: CutFlow
 
 
-def compile_selection(
-    observables: Mapping[str, CompiledObservable],
-    cuts: Sequence[Cut],
-    efficiencies: Sequence[Efficiency],
-    vocabulary: Vocabulary,
-) -> Selection:
-    """Compile cuts and efficiencies, which may use the observables by name.
-
-    Args:
-        observables: Observables by name.
-        cuts: Cuts.
-        efficiencies: Efficiencies.
-        vocabulary: Names of objects and observables.
-
-    Raises:
-        ExpressionError: If an expression is refused.
-    """
-    return Selection(
-        tuple(observables.values()),
-        tuple(compile_cut(cut, vocabulary) for cut in cuts),
-        tuple(compile_efficiency(efficiency, vocabulary) for efficiency in efficiencies),
-    )
-
-
 def select_events(
     selection: Selection, objects: LazyObjects, weights: Weights, reference: str
 ) -> SelectedEvents:
     """Evaluate observables, apply cuts and efficiencies.
+
+    Where an observable is undefined, the event is rejected if it is required, else it takes its
+    default. A required observable that is undefined rejects whatever comes after it.
 
     Args:
         selection: What to evaluate.
@@ -438,16 +341,28 @@ def select_events(
     Returns:
         The events that pass.
     """
-    namespace = EventNamespace(objects.n_events, objects)
-    values = evaluate_observables(selection.observables, objects, namespace)
-    names = [compiled.observable.name for compiled in selection.observables]
-    for name, column in zip(names, values.x.T, strict=True):
+    n_events = objects.n_events
+    namespace = EventNamespace(n_events, objects)
+    is_accepted = np.ones(n_events, dtype=bool)
+    columns: dict[str, FloatArray] = {}
+    n_undefined: dict[str, int] = {}
+    for compiled in selection.observables:
+        observable = compiled.observable
+        values = compiled.evaluate(objects, namespace)
+        undefined = np.isnan(values)
+        n_undefined[observable.name] = int(np.count_nonzero(undefined))
+        if observable.is_required:
+            is_accepted &= ~undefined
+        elif observable.val_default is not None:
+            values = np.where(undefined, observable.val_default, values)
+        columns[observable.name] = values
+    for name, values in columns.items():  # behind all observables: none sees the values of others
         if name not in objects.numbers:  # else it is this number
-            namespace.define(name, column)
-    factors = np.ones(objects.n_events)
-    masks: list[BoolArray] = [np.ones(objects.n_events, dtype=bool), values.is_accepted]
+            namespace.define(name, values)
+    factors = np.ones(n_events)
+    masks: list[BoolArray] = [np.ones(n_events, dtype=bool), is_accepted]
     at_reference = weights[reference]
-    sums = [at_reference.sum(), at_reference[masks[1]].sum()]
+    sums = [at_reference.sum(), at_reference[is_accepted].sum()]
     for cut in selection.cuts:
         masks.append(masks[-1] & cut.passes(namespace))
         sums.append(at_reference[masks[-1]].sum())
@@ -459,10 +374,10 @@ def select_events(
         masks.append(masks[-1] & (factor > 0.0))
         sums.append((at_reference * factors)[masks[-1]].sum())
     kept = np.flatnonzero(masks[-1])
-    n_events = np.array([np.count_nonzero(mask) for mask in masks])
-    n_undefined = dict(zip(names, values.n_undefined.tolist(), strict=True))
+    n_left = np.array([np.count_nonzero(mask) for mask in masks])
     cut_flow = CutFlow(
-        selection.steps, n_events, np.array(sums), n_undefined, tuple(ranges), reference
+        selection.steps, n_left, np.array(sums), n_undefined, tuple(ranges), reference
     )
     selected = Weights(weights.names, weights.matrix[kept] * factors[kept, np.newaxis])
-    return SelectedEvents(values.x[kept], selected, cut_flow)
+    x = np.reshape(list(columns.values()), (len(columns), n_events)).T
+    return SelectedEvents(x[kept], selected, cut_flow)

@@ -1,4 +1,4 @@
-"""Event weights at the benchmarks, in pb."""
+"""Samples of events, and which of their weights belong to which benchmark."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from madminer.checks import flag, path, positive, sequence, text
-from madminer.deprecation import warn
-from madminer.errors import DataError, FileFormatError, MissingWeightsError, SetupError
+from madminer.errors import FileFormatError, MissingWeightsError, SetupError
 from madminer.expressions import compile_transform
 from madminer.io.lhe import LHEHeader, WeightDescription, require_event_file
 from madminer.io.lhe.decimals import read_number
@@ -31,8 +30,6 @@ AnySample = TypeVar("AnySample", bound="Sample")
 _Entry = tuple[str, int]  # block in lower case and number in a parameter card
 
 _SHOWN: Final = 20  # names in a message
-_UNKNOWN: Final = 1.0  # pb; what programs write whose weights are in pb
-_WEIGHTS_IN_PB: Final = (1, 2, 4)  # IDWTUP up to its sign
 _SUFFIX: Final = re.compile(r"_(?:nlo|lo|tree|loop)$")  # MadGraph tells kinds of reweighting so
 
 
@@ -139,19 +136,10 @@ def check_parameter_points(
         logger.info("%s: values are taken as %s", sample.path, "; ".join(replaced.values()))
 
 
-def weights_at_benchmarks(
+def _weights_at_benchmarks(
     setup: AnalysisSetup, sample: Sample, header: LHEHeader
 ) -> dict[str, list[str]]:
-    """Ids of the weights whose parameter values in the header are those of a benchmark.
-
-    Args:
-        setup: Setup of the analysis.
-        sample: The sample.
-        header: What stands before the events.
-
-    Returns:
-        For each physical benchmark the ids.
-    """
+    """Ids of the weights whose parameter values in the header are those of each benchmark."""
     original = _expected_entries(setup, sample.sampled_from) | _card_values(header.slha)
     points = {
         weight_id: original | values
@@ -308,21 +296,14 @@ def weights_of_benchmarks(
     found: Collection[str],
     header: LHEHeader | None = None,
 ) -> dict[str, list[str]]:
-    """Ids of the weights that may be those of each physical benchmark.
+    """Ids of the weights that may be those of each benchmark, by name or else by parameter values.
 
-    Args:
-        setup: Setup of the analysis.
-        sample: The sample; that of the benchmark it was generated at is looked for by name alone.
-        found: Ids of the weights in the events.
-        header: What stands before the events; None for ids alone.
-
-    Returns:
-        For each physical benchmark the ids, by its name or else by the parameter values.
+    That of the benchmark where the sample was generated is looked for by name alone.
     """
     header = LHEHeader() if header is None else header
     candidates = _named_weights(list(setup.physical_benchmarks), found, header)
     unknown = [name for name, ids in candidates.items() if not ids and name != sample.sampled_from]
-    by_value = weights_at_benchmarks(setup, sample, header) if unknown else {}
+    by_value = _weights_at_benchmarks(setup, sample, header) if unknown else {}
     for name in unknown:
         candidates[name] = [weight_id for weight_id in by_value[name] if weight_id in found]
     return candidates
@@ -395,137 +376,3 @@ def _missing_weights(
         f"parameters, add it with is_background=True; else reweight the sample to all benchmarks "
         f"under the names of the setup."
     )
-
-
-def normalisation(
-    header: LHEHeader,
-    n_events: int,
-    sum_weights: float,
-    sum_squares: float,
-    path: Path,
-    *,
-    sum_trials: float | None = None,
-    is_unit: bool = False,
-    n_draws: int | None = None,
-) -> float:
-    """Factor that turns the weights of a file into weights in pb that sum to the cross section.
-
-    Args:
-        header: What stands before the events.
-        n_events: Number of events counted in the file.
-        sum_weights: Sum of the nominal weights as the file gives them.
-        sum_squares: Sum of their squares.
-        path: The file, for messages.
-        sum_trials: Sum of the numbers of trials, None if the file does not give them.
-        is_unit: Whether all weights are 1 or -1.
-        n_draws: Number of events that averages count, where a group of events counts once; None
-            for all events.
-
-    Returns:
-        The factor. With trials, the cross section is the sum of the weights over that of the
-        trials. Weights 1 and -1 are a share of the cross section in the header, unless IDWTUP
-        says that they are in pb. Else the factor is 1 if the weights sum to the cross section and
-        1 / n_draws if their average is the cross section; of the two the one that agrees with
-        the header. Where the number of events or the sum of weights contradicts the header, it
-        is the one that gives the cross section of the header, with a warning.
-
-    Raises:
-        DataError: If the weights cannot be normalised.
-
-    References:
-        Boos et al., *Generic user process interface for event generators*, hep-ph/0109068, Sec. 2
-        (IDWTUP).
-    """
-    n_draws = n_events if n_draws is None else n_draws
-    spread = math.sqrt(max(sum_squares - sum_weights**2 / n_events, 0.0))
-    if sum_trials is not None:
-        return _per_trial(header, sum_weights, spread, sum_trials, path)
-    factor = 1.0 / n_draws if header.weights_average_to_cross_section else 1.0
-    expected = header.cross_section
-    is_share = is_unit and abs(header.idwtup) != 4
-    if expected == 0.0 and is_share:
-        raise DataError(
-            f"{path}: all weights are 1 or -1, and the header gives no cross section: they cannot "
-            f"be normalised. Write the cross section in pb into the <init> block."
-        )
-    if expected == 0.0:
-        if abs(header.idwtup) not in _WEIGHTS_IN_PB:
-            logger.warning(
-                "%s: the header gives no cross section, and IDWTUP %d does not say how the weights "
-                "give it: it is taken to be %g pb. If it is another, give the ratio as k_factor.",
-                path,
-                header.idwtup,
-                factor * sum_weights,
-            )
-        return factor
-    can_be_scaled = sum_weights * expected > 0.0
-    if is_share and can_be_scaled:
-        factor = expected / sum_weights
-        if expected == _UNKNOWN:
-            logger.warning(
-                "%s: all weights are 1 or -1, and the cross section of the header is exactly 1 pb, "
-                "as programs write that do not know it. If it is another, give it as k_factor.",
-                path,
-            )
-    differs = _contradict(header, factor * sum_weights, factor * spread)
-    if differs and expected == _UNKNOWN and abs(header.idwtup) == 4:
-        logger.info(
-            "%s: the header gives 1 pb, as programs write that do not know the cross section", path
-        )
-        return factor
-    for other in (1.0 / n_draws, 1.0 / n_events, 1.0):
-        if differs and not _contradict(header, other * sum_weights, other * spread):
-            logger.info("%s: IDWTUP %d, but the weights are of the other kind", path, header.idwtup)
-            factor, differs = other, False
-    is_partial = header.n_events not in {None, n_events, n_draws}
-    if not can_be_scaled and (differs or is_partial or is_share):
-        raise DataError(
-            f"{path}: the weights sum to {factor * sum_weights:g} pb, the header gives a cross "
-            f"section of {expected:g} pb: they cannot be normalised. Check the file."
-        )
-    if not (differs or is_partial):
-        return factor
-    if is_partial:
-        reason = f"holds {n_events} events, but its header announces {header.n_events}"
-    else:
-        reason = (
-            f"has weights that sum to {factor * sum_weights:g} pb, but its header gives "
-            f"{expected:g} pb"
-        )
-    warn(
-        f"{path} {reason}: the weights are scaled to the cross section of the header, "
-        f"{expected:g} pb. If that is not the right one, give "
-        f"k_factor = right one / {expected:g}.",
-    )
-    return expected / sum_weights
-
-
-def _contradict(header: LHEHeader, cross_section: float, uncertainty: float) -> bool:
-    """Whether weights with this sum contradict the cross section of the header."""
-    uncertainty = math.hypot(uncertainty, header.cross_section_error)
-    allowed = max(5.0 * uncertainty, 1e-3 * abs(header.cross_section))
-    return abs(cross_section - header.cross_section) > allowed
-
-
-def _per_trial(
-    header: LHEHeader, sum_weights: float, spread: float, sum_trials: float, path: Path
-) -> float:
-    if not 0.0 < sum_trials < math.inf:
-        raise DataError(f"{path}: numbers of trials must be positive, got {sum_trials:g} in sum.")
-    cross_section = sum_weights / sum_trials
-    logger.info(
-        "%s: cross section %g pb, the sum of the weights over that of the trials",
-        path,
-        cross_section,
-    )
-    is_known = header.cross_section not in {0.0, _UNKNOWN}
-    if is_known and _contradict(header, cross_section, spread / sum_trials):
-        logger.warning(
-            "%s: the header gives a cross section of %g pb, but the sum of the weights over that "
-            "of the trials, which is taken, is %g pb. If the header is right, give k_factor=%g.",
-            path,
-            header.cross_section,
-            cross_section,
-            header.cross_section / cross_section if cross_section else math.nan,
-        )
-    return 1.0 / sum_trials

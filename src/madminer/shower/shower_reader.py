@@ -28,7 +28,7 @@ from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, charges_of
 from madminer.reading.reader import EventReader
 from madminer.reading.results import AnalysedSample, join_selected
 from madminer.reading.selection import SelectedEvents, Selection, select_events
-from madminer.reading.sources import WeightTable, read_weights
+from madminer.reading.weight_table import WeightTable, read_weights
 from madminer.reading.weights import Sample, check_sample, listed_names
 from madminer.shower.cards import load_detector
 from madminer.shower.detector import Detector, MeasuredObjects
