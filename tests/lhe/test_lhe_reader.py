@@ -417,7 +417,7 @@ def test_default_observables(reader: LHEReader) -> None:
     assert np.all(o["e_visible"] > o["e_j1"] + o["e_a1"])
     with pytest.raises(SetupError, match="There is an observable 'et_miss' already"):
         reader.add_default_observables()
-    with pytest.raises(OptionError, match="must be >= 0"):
+    with pytest.raises(OptionError, match="n_jets_max must be a whole number from 0"):
         LHEReader.add_default_observables(reader, n_jets_max=-1)
 
 

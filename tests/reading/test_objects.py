@@ -5,14 +5,8 @@ import numpy as np
 import pytest
 
 from madminer.errors import ShapeError
-from madminer.reading.objects import (
-    EventObjects,
-    FlatParticles,
-    MetNoise,
-    charges_of,
-    draw_met_noise,
-    visible_particles,
-)
+from madminer.lhe.partons import MetNoise, PartonObjects, draw_met_noise, visible_particles
+from madminer.reading.objects import FlatParticles, charges_of
 
 #: Code, px, py, pz and mass of the particles.
 EVENTS = [
@@ -48,9 +42,9 @@ def make_particles(events: list[list[tuple[float, ...]]]) -> FlatParticles:
 
 
 @pytest.fixture
-def objects() -> EventObjects:
+def objects() -> PartonObjects:
     particles = make_particles(EVENTS)
-    return EventObjects(particles, particles, np.zeros((4, 2)), {"scale": np.arange(4.0)})
+    return PartonObjects(particles, particles, np.zeros((4, 2)), {"scale": np.arange(4.0)})
 
 
 @pytest.mark.parametrize(
@@ -67,11 +61,11 @@ def objects() -> EventObjects:
         ("p_truth", [[1, -11, 13, 21, 12, 22], [6, 1000022, -15], [], [-5, -14, 9]]),
     ],
 )
-def test_collections(objects: EventObjects, name: str, codes: list[list[int]]) -> None:
+def test_collections(objects: PartonObjects, name: str, codes: list[list[int]]) -> None:
     assert objects[name].pdgid.tolist() == codes
 
 
-def test_missing_momentum_balances_what_is_visible(objects: EventObjects) -> None:
+def test_missing_momentum_balances_what_is_visible(objects: PartonObjects) -> None:
     met, visible = objects["met"], objects["visible"]
     np.testing.assert_allclose(visible.px, [40.0, 10.0, 0.0, 1.0])  # neither 12 nor 1000022
     np.testing.assert_allclose(visible.py, [69.0, 19.0, 0.0, -20.0])
@@ -85,14 +79,14 @@ def test_missing_momentum_balances_what_is_visible(objects: EventObjects) -> Non
     np.testing.assert_allclose(total.pz, visible.pz)
 
 
-def test_charges_and_tags(objects: EventObjects) -> None:
+def test_charges_and_tags(objects: PartonObjects) -> None:
     np.testing.assert_allclose(objects["visible"].charge[0], -1 / 3 + 1.0 - 1.0)
     assert objects["j"].b_tag.tolist() == [[False, False], [], [], [True, False]]
     assert np.isnan(charges_of(np.array([99999999]))[0])
     np.testing.assert_allclose(charges_of(np.array([2, -24, 21])), [2 / 3, -1.0, 0.0])
 
 
-def test_objects_are_made_once_and_listed(objects: EventObjects) -> None:
+def test_objects_are_made_once_and_listed(objects: PartonObjects) -> None:
     assert objects["j"] is objects["j"]
     assert set(objects) == {
         *("e", "mu", "tau", "l", "a", "j", "v", "p", "p_truth", "met", "visible", "all", "scale")
@@ -105,7 +99,7 @@ def test_objects_are_made_once_and_listed(objects: EventObjects) -> None:
 def test_equal_momenta_keep_the_order_of_the_file() -> None:
     event = [(1, 3.0, 4.0, 0.0, 0.0), (2, 4.0, 3.0, 1.0, 0.0), (3, 5.0, 0.0, 2.0, 0.0)]
     particles = make_particles([event])
-    objects = EventObjects(particles, particles, np.zeros((1, 2)), {})
+    objects = PartonObjects(particles, particles, np.zeros((1, 2)), {})
     assert objects["j"].pdgid.tolist() == [[1, 2, 3]]
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from madminer.errors import SetupError
+from madminer.lhe.partons import lhe_vocabulary
 from madminer.models import Observable
-from madminer.reading.objects import lhe_vocabulary
 from madminer.reading.selection import check_observable_name
 
 

@@ -7,14 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from madminer.errors import OptionError
-from madminer.reading.objects import (
-    FlatParticles,
-    MetNoise,
-    Resolution,
-    Smearing,
-    charges_of,
-    smear_particles,
-)
+from madminer.lhe.partons import MetNoise, Resolution, Smearing, smear_particles
+from madminer.reading.objects import FlatParticles, charges_of
 from madminer.typing import FloatArray
 
 N = 40_000

@@ -21,30 +21,28 @@ from madminer.expressions import Vocabulary
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEEvents, LHEFile
 from madminer.lhe.missing_weights import POLICIES, LHESample, WeightGaps, read_events
-from madminer.models import AnalysisSetup
-from madminer.progress import progress_bar
-from madminer.reading.objects import (
-    EventObjects,
-    FlatParticles,
+from madminer.lhe.partons import (
     MetNoise,
+    PartonObjects,
     Resolution,
     Smearing,
-    charges_of,
     draw_met_noise,
+    event_numbers,
+    final_state,
     lhe_vocabulary,
     smear_particles,
 )
+from madminer.models import AnalysisSetup
+from madminer.progress import progress_bar
 from madminer.reading.reader import EventReader
 from madminer.reading.results import AnalysedSample, join_selected
 from madminer.reading.selection import SelectedEvents, Selection, select_events
 from madminer.reading.systematics import NuisanceWeight, event_weights
 from madminer.reading.weight_table import WeightSums, find_weights
 from madminer.reading.weights import Sample, check_sample, listed_names
-from madminer.typing import FloatArray, Seed, StrPath
+from madminer.typing import Seed, StrPath
 
 _SEEDS: Final = 1 << 62
-_UNKNOWN_SPIN: Final = 9.0
-_UNKNOWN_SCALE: Final = -1.0  # of couplings too
 
 logger = logging.getLogger(__name__)
 
@@ -68,30 +66,10 @@ class LHEAnalysis:
     reference: str
 
 
-def analyse_lhe_sample(
-    sample: LHESample,
-    analysis: LHEAnalysis,
-    rng: np.random.Generator,
-) -> AnalysedSample:
-    """Read a sample part by part, smear, evaluate, select and normalise.
-
-    Args:
-        sample: The sample.
-        analysis: What to do with it.
-        rng: Source of randomness.
-
-    Returns:
-        The selected events.
-
-    Raises:
-        NoEventsError: If the file holds no events.
-        FileFormatError: If it is truncated or not of the expected form.
-        MissingWeightsError: If a benchmark or systematic uncertainty has no weight in it, or in
-            some of its events that may not lack any.
-        SetupError: If its weights belong to other parameter points than the benchmarks, or a
-            systematic uncertainty varies nothing.
-        DataError: If momenta or weights are not finite or cannot be normalised.
-    """
+def analyse_lhe_sample(analysis: LHEAnalysis, piece: tuple[LHESample, int]) -> AnalysedSample:
+    """Read a sample with its seed part by part, smear, evaluate, select and normalise."""
+    sample, seed = piece
+    rng = random_generator(seed)
     file = LHEFile(sample.path)
     found: tuple[Mapping[str, str | None], tuple[NuisanceWeight, ...]] | None = None
     parts: list[SelectedEvents] = []
@@ -116,36 +94,6 @@ def analyse_lhe_sample(
     return join_selected(parts, found[1], factor * sample.k_factor)
 
 
-def final_state(events: LHEEvents) -> FlatParticles:
-    """The particles of status 1.
-
-    Args:
-        events: Events with all particles.
-
-    Returns:
-        Particles in the order of the file.
-    """
-    is_final = events.status == 1
-    ends = np.concatenate([[0], np.cumsum(is_final)])[events.offsets]
-    pdgid = events.pdgid[is_final]
-    return FlatParticles(
-        counts=np.diff(ends),
-        pdgid=pdgid,
-        px=events.px[is_final],
-        py=events.py[is_final],
-        pz=events.pz[is_final],
-        energy=events.e[is_final],
-        mass=events.m[is_final],
-        charge=charges_of(pdgid),
-        spin=_known(events.spin[is_final], _UNKNOWN_SPIN),
-    )
-
-
-def _known(values: FloatArray, unknown: float) -> FloatArray:
-    """Values, not-a-number where the file says that they are not known."""
-    return np.where(values == unknown, np.nan, values)
-
-
 def _select(
     events: LHEEvents,
     weights: Weights,
@@ -154,28 +102,17 @@ def _select(
     rng: np.random.Generator,
 ) -> SelectedEvents:
     truth = final_state(events)
-    _check_momenta(truth, sample)
-    particles = smear_particles(truth, analysis.smearing, rng)
-    numbers = {
-        "n_particles": events.n_particles.astype(np.float64),
-        "scale": _known(events.scale, _UNKNOWN_SCALE),
-        "alpha_qed": _known(events.alpha_qed, _UNKNOWN_SCALE),
-        "alpha_qcd": _known(events.alpha_qcd, _UNKNOWN_SCALE),
-    }
-    noise = draw_met_noise(particles, analysis.met_noise, rng)
-    objects = EventObjects(truth, particles, noise, numbers)
-    return select_events(analysis.selection, objects, weights, analysis.reference)
-
-
-def _check_momenta(particles: FlatParticles, sample: Sample) -> None:
-    total = particles.px + particles.py + particles.pz + particles.energy + particles.mass
-    is_bad = ~np.isfinite(total)
+    is_bad = ~np.isfinite(truth.px + truth.py + truth.pz + truth.energy + truth.mass)
     if np.any(is_bad):
-        n_bad = len(np.unique(particles.events[is_bad]))
+        n_bad = len(np.unique(truth.events[is_bad]))
         raise DataError(
             f"{sample.path}: {n_bad} events have momenta that are not finite. Remove these events "
             f"or generate the sample again."
         )
+    particles = smear_particles(truth, analysis.smearing, rng)
+    noise = draw_met_noise(particles, analysis.met_noise, rng)
+    objects = PartonObjects(truth, particles, noise, event_numbers(events))
+    return select_events(analysis.selection, objects, weights, analysis.reference)
 
 
 class LHEReader(EventReader):
@@ -209,10 +146,6 @@ class LHEReader(EventReader):
         super().__init__(filename)
         self._smearing = Smearing({})
         self._met_noise = MetNoise()
-
-    @property
-    def _lhe_samples(self) -> list[LHESample]:
-        return [sample for sample in self.samples if isinstance(sample, LHESample)]
 
     def vocabulary(self, observables: tuple[str, ...] = ()) -> Vocabulary:
         """Names that expressions may use.
@@ -373,15 +306,11 @@ class LHEReader(EventReader):
             met_noise=self._met_noise,
             reference=self.reference_benchmark,
         )
-        seeds = random_generator(seed).integers(_SEEDS, size=len(self.samples)).tolist()
+        samples = [sample for sample in self.samples if isinstance(sample, LHESample)]
+        seeds = random_generator(seed).integers(_SEEDS, size=len(samples)).tolist()
         logger.info("Analysing %d samples", len(self.samples))
-        pieces = zip(self._lhe_samples, seeds, strict=True)
-        self._keep(list(in_order(partial(_analyse, analysis), pieces, executor)))
-
-
-def _analyse(analysis: LHEAnalysis, piece: tuple[LHESample, int]) -> AnalysedSample:
-    sample, seed = piece
-    return analyse_lhe_sample(sample, analysis, random_generator(seed))
+        pieces = zip(samples, seeds, strict=True)
+        self._keep(list(in_order(partial(analyse_lhe_sample, analysis), pieces, executor)))
 
 
 def _codes(pdgids: Sequence[int] | int | None) -> list[int] | None:

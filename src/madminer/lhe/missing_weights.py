@@ -44,10 +44,6 @@ class LHESample(Sample):
 def read_events(file: LHEFile, sample: LHESample) -> Iterator[LHEEvents]:
     """The events of a sample part by part; weights that lack are not-a-number if they may.
 
-    Args:
-        file: Its file.
-        sample: The sample.
-
     Raises:
         MissingWeightsError: If events lack weights that others have, and none may; it counts them.
         FileFormatError: If the file is truncated or not of the expected form.
@@ -121,18 +117,11 @@ class WeightGaps:
         ids: Mapping[str, str | None],
         nuisances: Sequence[NuisanceWeight],
     ) -> LHEEvents:
-        """Events that lack no weight of the analysis.
+        """Events that lack no weight of the analysis, those of the ids and nuisance benchmarks.
 
-        Args:
-            events: Events as the file has them.
-            sample: The sample, with its policy.
-            ids: For each physical benchmark the id of its weight, None for the nominal weight.
-            nuisances: Where the weights at the nuisance benchmarks come from.
-
-        Returns:
-            With "refuse" the same events; else those with the weights of the analysis: with "drop"
-            the ones that have them all, with "nominal" all, with the nominal weight in place of
-            one of a systematic uncertainty that lacks.
+        With "refuse" they are the same events; with "drop" the ones that have all these weights;
+        with "nominal" all, with the nominal weight in place of one of a systematic uncertainty
+        that lacks.
 
         Raises:
             MissingWeightsError: With "nominal", if an event lacks the weight of a benchmark.
@@ -144,26 +133,17 @@ class WeightGaps:
         lacks = self.add(events)
         if sample.missing_weights == "drop":
             return events.select(~np.any(lacks, axis=1))
-        self._refuse_gaps_at(ids, sample)
-        matrix = np.where(lacks, events.xwgtup[:, np.newaxis], events.weights.matrix)
-        return replace(events, weights=Weights(events.weights.names, matrix))
-
-    def _refuse_gaps_at(self, ids: Mapping[str, str | None], sample: LHESample) -> None:
-        """The nominal weight says nothing about the weight at another parameter point."""
-        lost = [benchmark for benchmark, weight_id in ids.items() if weight_id in self.counts]
-        if lost:
+        # the nominal weight says nothing about the weight at another parameter point
+        if lost := [benchmark for benchmark, name in ids.items() if name in self.counts]:
             raise MissingWeightsError(
                 f"{sample.path}: {self} so far; those of the benchmarks {lost} cannot be replaced "
                 f"by the nominal weight. Repeat the reweighting, or give missing_weights='drop'."
             )
+        matrix = np.where(lacks, events.xwgtup[:, np.newaxis], events.weights.matrix)
+        return replace(events, weights=Weights(events.weights.names, matrix))
 
     def report(self, sample: LHESample, factor: float) -> None:
-        """Say in the log what was done.
-
-        Args:
-            sample: The sample.
-            factor: Factor that turns the weights of the file into weights in pb.
-        """
+        """Say in the log what was done; the factor turns the weights of the file into pb."""
         if self.n_lacking and sample.missing_weights == "nominal":
             logger.warning("%s: %s. They are taken not to vary there.", sample.path, self)
         elif self.n_lacking:

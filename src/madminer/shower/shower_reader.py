@@ -20,7 +20,7 @@ from madminer.executors import check_executor, in_order
 from madminer.expressions import Vocabulary
 from madminer.io.atomic import prepare_target, refuse_same_file
 from madminer.io.lhe import LHEFile, require_event_file
-from madminer.lhe.lhe_reader import final_state
+from madminer.lhe.partons import final_state
 from madminer.models import AnalysisSetup
 from madminer.progress import ProgressBar, progress_bar
 from madminer.reading.functions import ARGUMENTS
