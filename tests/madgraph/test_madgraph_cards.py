@@ -13,7 +13,6 @@ from madminer.madgraph import Run, RunPlan
 from madminer.madgraph.build import check_process_card, is_nlo_process
 from madminer.madgraph.cards import (
     card_entries,
-    card_values,
     choose_systematics,
     parameter_card,
     reweight_card,
@@ -21,6 +20,7 @@ from madminer.madgraph.cards import (
 )
 from madminer.madgraph.program import Program
 from madminer.models import AnalysisParameter, Systematic, SystematicScale, SystematicType
+from madminer.models.parameters import card_values
 
 TUTORIAL = {"CWL2": (2, 15.2), "CPWL2": (5, 0.1)}
 

@@ -67,8 +67,8 @@ def which_events(
         if verdict:
             return positions
         verdicts.append(verdict)
-    open_ones = [p for p, verdict in zip(certain, verdicts, strict=False) if verdict is None]
-    if len(open_ones) == 1:
+    not_excluded = [p for p, verdict in zip(certain, verdicts, strict=False) if verdict is None]
+    if len(not_excluded) == 1:
         if is_blind:
             logger.warning(
                 "%s and %s have events of the same numbers, but their weights cannot be compared, "
@@ -79,7 +79,7 @@ def which_events(
             )
         else:
             logger.info("%s and %s: numbers agree, weights cannot tell", path, source)
-        return open_ones[0]
+        return not_excluded[0]
     is_other = bool(verdicts) and None not in verdicts
     raise _refusal(numbers, n_source, path, source, is_other=is_other)
 
@@ -128,12 +128,6 @@ def _refusal(
 
 def same_numbers(numbers: IntArray, others: IntArray, path: Path, source: Path) -> IntArray:
     """Find the events of a file with numbers that the events of Delphes belong to.
-
-    Args:
-        numbers: Numbers of the events of Delphes, shape ``(n_events,)``.
-        others: Numbers of the events of the other file, shape ``(n_others,)``.
-        path: The file of Delphes, for messages.
-        source: The other file, for messages.
 
     Returns:
         Positions in the other file, shape ``(n_events,)``.
@@ -214,12 +208,7 @@ def compare_weights(ours: FloatArray, theirs: FloatArray, shifted: FloatArray) -
 
 
 def agree_in_ratios(ours: FloatArray, theirs: FloatArray) -> BoolArray:
-    """Whether ratios to the nominal weight agree, shape ``(n_events,)``.
-
-    Args:
-        ours: Weights, the nominal one first, shape ``(n_events, n_weights)`` or ``(n_weights,)``.
-        theirs: Weights that they are compared to, shape ``(n_events, n_weights)``.
-    """
+    """Whether ratios to the nominal weight, which comes first, agree, shape ``(n_events,)``."""
     left, right = ours * theirs[:, :1], theirs * ours[..., :1]
     differs = np.abs(left - right) > _ROUNDING * np.abs(right)  # not-a-number is refused elsewhere
     agree: BoolArray = ~np.any(differs, axis=1)

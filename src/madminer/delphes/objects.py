@@ -51,16 +51,7 @@ class Acceptance:
     eta_max: Mapping[str, float | None] = field(default_factory=dict)
 
     def accepts(self, symbol: str, pt: FloatArray, eta: FloatArray) -> BoolArray:
-        """Which objects of a kind are accepted.
-
-        Args:
-            symbol: The kind.
-            pt: Transverse momenta in GeV, shape ``(n,)``.
-            eta: Pseudorapidities, shape ``(n,)``.
-
-        Returns:
-            Verdicts, shape ``(n,)``.
-        """
+        """Which objects of a kind are accepted, shape ``(n,)``."""
         accepted = np.ones(len(pt), dtype=bool)
         pt_min, eta_max = self.pt_min.get(symbol), self.eta_max.get(symbol)
         if pt_min is not None:
@@ -106,11 +97,8 @@ class DelphesObjects(LazyObjects):
 
     def _read(self, symbol: str) -> FlatParticles:
         if symbol == "p_truth":
-            return (
-                self._generated()
-                if self._truth or "Particle.PID" in self._file
-                else self._nothing()
-            )
+            is_known = self._truth or "Particle.PID" in self._file
+            return self._generated() if is_known else self._nothing()
         if self._truth and symbol in _CODES:
             stable = self._particles("p_truth")
             found = stable.select(np.abs(stable.pdgid) == _CODES[symbol])
@@ -195,11 +183,7 @@ _MAKERS: Final[Mapping[str, Callable[[DelphesObjects], ParticleArray]]] = {
 def merged(*parts: FlatParticles) -> FlatParticles:
     """Particles of several kinds of the same events, one kind after the other in each event.
 
-    Args:
-        *parts: The kinds, at least one.
-
-    Returns:
-        All particles, with tags if the first kind has some.
+    They have tags if the first kind has some.
     """
     order = np.argsort(np.concatenate([part.events for part in parts]), kind="stable")
     columns: dict[str, Any] = {

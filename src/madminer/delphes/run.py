@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import IO, Final
 
 from madminer.errors import FileFormatError, MissingFileError, NoEventsError, SimulatorError
-from madminer.io.atomic import cleaned_up, output_errors, prepare_target, replace_file
+from madminer.io.atomic import output_errors, prepare_target, replace_file, temporary_folder
 from madminer.io.hepmc import hepmc_version, require_complete, uncompressed_copy
 from madminer.io.root_files import DelphesFile
 from madminer.madgraph.execute import started
@@ -80,7 +76,7 @@ def run_delphes_program(
         OutputError: If the output cannot be written.
     """
     output = prepare_target(delphes_output(hepmc))
-    with _folder_beside(output) as folder:
+    with temporary_folder(output.stem, output.parent) as folder:
         events = uncompressed_copy(hepmc, folder / "events.hepmc")
         require_complete(events)
         result = folder / output.name
@@ -128,11 +124,3 @@ def _tail(log: Path, start: int) -> str:
         file.seek(max(start, log.stat().st_size - _LONGEST_TAIL))
         lines = file.read().decode("utf-8", "replace").splitlines()
     return "\n".join(lines[-_TAIL:])
-
-
-@contextmanager
-def _folder_beside(output: Path) -> Iterator[Path]:
-    with output_errors(output):
-        folder = Path(mkdtemp(prefix=f".{output.stem}-", suffix=".tmp", dir=output.parent))
-    with cleaned_up(lambda: shutil.rmtree(folder, ignore_errors=True)):
-        yield folder

@@ -75,11 +75,12 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
 
 
 @contextmanager
-def temporary_folder(name: str) -> Iterator[Path]:
-    """Make a folder for the time of a block, among the temporary files of the system.
+def temporary_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
+    """Make a folder for the time of a block.
 
     Args:
         name: What its name begins with; folders of this name that killed processes left go, too.
+        parent: Where it is made; None for among the temporary files of the system.
 
     Yields:
         The folder.
@@ -87,7 +88,7 @@ def temporary_folder(name: str) -> Iterator[Path]:
     Raises:
         OutputError: If there is no space for it.
     """
-    parent = Path(tempfile.gettempdir())
+    parent = Path(tempfile.gettempdir()) if parent is None else parent
     folder = parent / _temporary_name(name, "")
     with cleaned_up(lambda: _remove(folder)):
         with output_errors(folder):

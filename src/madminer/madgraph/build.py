@@ -18,7 +18,6 @@ from madminer.errors import MissingFileError, OptionError, SetupError
 from madminer.io.lhe.header import run_settings
 from madminer.madgraph.cards import (
     CardValues,
-    card_values,
     check_shower_names,
     choose_systematics,
     parameter_card,
@@ -31,6 +30,7 @@ from madminer.madgraph.options import MOST_SEED, RunOptions
 from madminer.madgraph.plan import Run, RunPlan
 from madminer.madgraph.program import Program
 from madminer.models import AnalysisSetup, Systematic
+from madminer.models.parameters import card_values
 from madminer.typing import StrPath
 
 _FORBIDDEN: Final = re.compile(r"^[ \t]*(output|launch|exit|quit|open)\b.*$", re.MULTILINE)

@@ -8,9 +8,8 @@ from typing import Final
 
 from madminer.checks import sequence, text
 from madminer.errors import OptionError, SetupError, UnknownNameError
-from madminer.expressions import compile_transform
 from madminer.io.lhe.header import run_settings
-from madminer.models import AnalysisParameter, Systematic, SystematicScale, SystematicType
+from madminer.models import Systematic, SystematicScale, SystematicType
 
 Entry = tuple[str, int]
 """Block in lower case, and number in it; ``("decay", 25)`` is the width of particle 25."""
@@ -58,28 +57,6 @@ _VARIED: Final[Mapping[SystematicScale | None, Sequence[str]]] = {
 
 
 # Parameter and reweight cards
-
-
-def card_values(
-    parameters: Mapping[str, AnalysisParameter], theta: Mapping[str, float]
-) -> dict[Entry, float]:
-    """Transformed values of a parameter point as they stand in a card.
-
-    Raises:
-        DataError: If a transform is undefined there.
-
-    Examples:
-        >>> parameter = AnalysisParameter("CWL2", "dim6", 2, transform="16.52*theta")
-        >>> card_values({"CWL2": parameter}, {"CWL2": 2.0})
-        {('dim6', 2): 33.04}
-    """
-    values = {}
-    for name, parameter in parameters.items():
-        value = float(theta[name])
-        if parameter.transform is not None:
-            value = float(compile_transform(parameter.transform)(value))
-        values[parameter.lha_block.lower(), parameter.lha_id] = value
-    return values
 
 
 def card_entries(card: str) -> dict[Entry, str]:

@@ -50,6 +50,37 @@ class AnalysisParameter:
             )
 
 
+def card_values(
+    parameters: Mapping[str, AnalysisParameter], theta: Mapping[str, float]
+) -> dict[tuple[str, int], float]:
+    """Transformed values of a parameter point as they stand in a parameter card.
+
+    Args:
+        parameters: Parameters of the analysis by name.
+        theta: Value of each.
+
+    Returns:
+        By block, in lower case, and number the value.
+
+    Raises:
+        DataError: If a transform is undefined there.
+
+    Examples:
+        >>> parameter = AnalysisParameter("CWL2", "dim6", 2, transform="16.52*theta")
+        >>> card_values({"CWL2": parameter}, {"CWL2": 2.0})
+        {('dim6', 2): 33.04}
+    """
+    from madminer.expressions import compile_transform  # which takes a second to import
+
+    values = {}
+    for name, parameter in parameters.items():
+        value = float(theta[name])
+        if parameter.transform is not None:
+            value = float(compile_transform(parameter.transform)(value))
+        values[parameter.lha_block.lower(), parameter.lha_id] = value
+    return values
+
+
 @dataclass(frozen=True, slots=True)
 class NuisanceParameter:
     """A nuisance parameter, one component of nu.

@@ -13,10 +13,10 @@ from typing import Final, TypeVar
 
 from madminer.checks import flag, path, positive, sequence, text
 from madminer.errors import FileFormatError, MissingWeightsError, SetupError
-from madminer.expressions import compile_transform
 from madminer.io.lhe import LHEHeader, WeightDescription, require_event_file
 from madminer.io.lhe.decimals import read_number
 from madminer.models import AnalysisSetup
+from madminer.models.parameters import card_values
 
 logger = logging.getLogger(__name__)
 
@@ -215,13 +215,7 @@ def _listed(entries: Iterable[_Entry], separator: str) -> str:
 
 def _expected_entries(setup: AnalysisSetup, benchmark: str) -> dict[_Entry, float]:
     """Values of a benchmark as they stand in the parameter card."""
-    values = {}
-    for name, parameter in setup.parameters.items():
-        value = setup.benchmarks[benchmark].values[name]
-        if parameter.transform is not None:
-            value = float(compile_transform(parameter.transform)(value))
-        values[parameter.lha_block.lower(), parameter.lha_id] = value
-    return values
+    return card_values(setup.parameters, setup.benchmarks[benchmark].values)
 
 
 def _set_values(weight: WeightDescription) -> dict[_Entry, float]:

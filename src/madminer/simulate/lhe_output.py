@@ -13,10 +13,9 @@ from importlib.metadata import version
 import numpy as np
 
 from madminer.errors import DataError
-from madminer.expressions import compile_transform
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEEvents, LHEHeader, reweighting_group, write_lhe
-from madminer.models import AnalysisSetup
+from madminer.models.parameters import card_values
 from madminer.simulate.events import PartonEvents
 from madminer.simulate.parton_densities import LHAPDF_NUMBERS
 from madminer.typing import FloatArray, StrPath
@@ -47,15 +46,7 @@ def write_parton_events(
 
 
 def lhe_events(events: PartonEvents, sampled_from: str | int = 0) -> LHEEvents:
-    """Put events into the columns of an LHE file.
-
-    Args:
-        events: The events.
-        sampled_from: Name or index of the benchmark whose weight stands in the event line.
-
-    Returns:
-        The columns.
-    """
+    """The columns of an LHE file; the weight at a benchmark stands in the event line."""
     record, (n, n_particles) = events.process.record, events.pdgids.shape
     momenta = events.momenta.reshape(-1, 4)
     names = tuple(events.setup.physical_benchmarks)
@@ -70,7 +61,7 @@ def lhe_events(events: PartonEvents, sampled_from: str | int = 0) -> LHEEvents:
         py=momenta[:, 2],
         pz=momenta[:, 3],
         e=momenta[:, 0],
-        m=_masses(events).ravel(),
+        m=_masses(events),
         spin=np.full(n * n_particles, 9.0),
         xwgtup=weights[sampled],
         scale=events.scales,
@@ -83,20 +74,15 @@ def lhe_events(events: PartonEvents, sampled_from: str | int = 0) -> LHEEvents:
 
 
 def lhe_header(events: PartonEvents, sampled_from: str | int = 0) -> LHEHeader:
-    """Describe events in the header of an LHE file.
-
-    Args:
-        events: The events.
-        sampled_from: Name or index of the benchmark whose weight stands in the event line.
-
-    Returns:
-        The header, with cards as MadGraph writes them.
-    """
+    """The header of an LHE file, with cards as MadGraph writes them."""
     process, setup = events.process, events.setup
-    names = list(setup.physical_benchmarks)
     sampled = setup.benchmark_index(sampled_from)
     cross_section, error = events.cross_section(setup.benchmark_thetas[sampled])
-    cards = {name: _card_values(setup, name) for name in names}
+    cards = {
+        name: card_values(setup.parameters, benchmark.values)
+        for name, benchmark in setup.physical_benchmarks.items()
+    }
+    original = list(cards.values())[sampled]
     number = LHAPDF_NUMBERS.get(process.pdf, 0)
     return LHEHeader(
         generator="MadMiner",
@@ -109,13 +95,13 @@ def lhe_header(events: PartonEvents, sampled_from: str | int = 0) -> LHEHeader:
         n_events=events.n_events,
         process=f"generate {process.description}",
         run_card=_run_card(events, number),
-        slha=_parameter_card(process.couplings, cards[names[sampled]]),
+        slha=_parameter_card(process.couplings, original),
         weight_groups=(
             reweighting_group(
                 {
-                    name: _reweighting_text(cards[name], cards[names[sampled]])
-                    for name in names
-                    if name != names[sampled]
+                    name: _reweighting_text(card, original)
+                    for name, card in cards.items()
+                    if card is not original
                 }
             ),
         ),
@@ -130,22 +116,8 @@ Card = dict[tuple[str, int], float]
 
 def _masses(events: PartonEvents) -> FloatArray:
     masses = events.process.couplings.get("mass", {})
-    values = np.zeros(events.pdgids.shape)
-    for particle in np.unique(events.pdgids):
-        values[events.pdgids == particle] = masses.get(abs(int(particle)), 0.0)
-    return values
-
-
-def _card_values(setup: AnalysisSetup, benchmark: str) -> Card:
-    values = setup.benchmarks[benchmark].values
-    return {
-        (parameter.lha_block, parameter.lha_id): (
-            values[name]
-            if parameter.transform is None
-            else float(compile_transform(parameter.transform)(values[name]))
-        )
-        for name, parameter in setup.parameters.items()
-    }
+    kinds, where = np.unique(np.abs(events.pdgids), return_inverse=True)
+    return np.array([masses.get(int(kind), 0.0) for kind in kinds])[where].reshape(-1)
 
 
 def _reweighting_text(card: Card, original: Card) -> str:
@@ -158,7 +130,7 @@ def _reweighting_text(card: Card, original: Card) -> str:
 def _parameter_card(couplings: dict[str, dict[int, float]], card: Card) -> str:
     blocks: dict[str, dict[int, float]] = {name: dict(rows) for name, rows in couplings.items()}
     for (block, lha_id), value in card.items():
-        blocks.setdefault(block.lower(), {})[lha_id] = value
+        blocks.setdefault(block, {})[lha_id] = value
     return "\n".join(
         f"Block {name}\n" + "\n".join(f"{i:5d} {value:.9e}" for i, value in sorted(rows.items()))
         for name, rows in blocks.items()

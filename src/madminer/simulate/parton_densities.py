@@ -91,7 +91,12 @@ class PartonDensities:
             DataError: If `x` or `q` lie outside the grid.
             UnknownNameError: If the set has no such parton.
         """
-        columns = [self._column(flavour) for flavour in flavours]
+        unknown = set(flavours).difference(self.flavours)
+        if unknown:
+            raise UnknownNameError(
+                f"The set {self.name} has no parton {min(unknown)}; it has {list(self.flavours)}."
+            )
+        columns = [self.flavours.index(flavour) for flavour in flavours]
         self._check_range(x, q)
         tops = [block.q_range[1] for block in self.blocks[:-1]]
         block_of = np.searchsorted(tops, q, side="right")
@@ -103,13 +108,6 @@ class PartonDensities:
             here = block_of == number
             densities[here] = self.blocks[number].values(x[here], scales[here], columns)
         return np.maximum(densities, 0.0)
-
-    def _column(self, flavour: int) -> int:
-        if flavour not in self.flavours:
-            raise UnknownNameError(
-                f"The set {self.name} has no parton {flavour}; it has {list(self.flavours)}."
-            )
-        return self.flavours.index(flavour)
 
     def _check_range(self, x: FloatArray, q: float | FloatArray) -> None:
         slack = 1.0 + 1e-12  # rounding
@@ -128,13 +126,7 @@ class PartonDensities:
 
 
 def find_pdf_file(name: str = DEFAULT_PDF) -> Path:
-    """Find the grid of a set among the installed packages.
-
-    Args:
-        name: Name of the set, as ``NNPDF23_lo_as_0130_qed``.
-
-    Returns:
-        Path of the grid of its central member.
+    """Find the grid of the central member of a set among the installed packages.
 
     Raises:
         MissingDependencyError: If the package that carries the grids is not installed.
@@ -159,12 +151,6 @@ def find_pdf_file(name: str = DEFAULT_PDF) -> Path:
 @cache
 def load_parton_densities(name: str = DEFAULT_PDF) -> PartonDensities:
     """Load a set that is installed; a second call returns the same object.
-
-    Args:
-        name: Name of the set.
-
-    Returns:
-        The densities.
 
     Raises:
         MissingDependencyError: If the package that carries the grids is not installed.

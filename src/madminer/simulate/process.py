@@ -75,7 +75,7 @@ class ChannelTable:
 
         Args:
             f1: Densities of `flavours` in beam 1, shape ``(n, n_flavours)``.
-            f2: Densities of `flavours` in beam 2, shape ``(n, n_flavours)``.
+            f2: The same for beam 2.
 
         Returns:
             Luminosities of the classes, shape ``(n_classes, n)``.
@@ -85,16 +85,13 @@ class ChannelTable:
     def draw(
         self, f1: FloatArray, f2: FloatArray, densities: FloatArray, rng: np.random.Generator
     ) -> IntArray:
-        """Draw the channel of each event in proportion to its share of the density.
+        """Draw the channel of each event in proportion to its share of the density, ``(n,)``.
 
         Args:
             f1: Densities of `flavours` in beam 1, shape ``(n, n_flavours)``.
-            f2: Densities of `flavours` in beam 2, shape ``(n, n_flavours)``.
+            f2: The same for beam 2.
             densities: Sampled density of each class, shape ``(n_classes, n)``.
             rng: Source of randomness.
-
-        Returns:
-            Channels, shape ``(n,)``.
         """
         first, second = self.columns.T
         shares = f1[:, first] * f2[:, second] * (densities.T @ self.couplings.T)
@@ -137,13 +134,9 @@ class ParticleRecord:
     colour_lines: tuple[tuple[int, ...], ...]
 
     def colours(self, pdgids: IntArray) -> IntArray:
-        """Colour and anticolour lines of particles.
+        """Colour and anticolour lines of particles of shape ``(n, n_particles)``, 0 for none.
 
-        Args:
-            pdgids: PDG numbers, shape ``(n, n_particles)``.
-
-        Returns:
-            Numbers of the lines, 0 for none, shape ``(n, n_particles, 2)``.
+        Shape ``(n, n_particles, 2)``.
         """
         colours = np.zeros((*pdgids.shape, 2), dtype=np.int64)
         for number, line in enumerate(self.colour_lines, start=501):
@@ -281,11 +274,7 @@ class Parametrisation:
     columns: IntArray
 
     def convert(self, coefficients: FloatArray) -> FloatArray:
-        """Convert coefficients of the process, shape ``(n, n_process_components)``.
-
-        Returns:
-            Coefficients of `components`, shape ``(n, n_components)``.
-        """
+        """Coefficients of `components`, shape ``(n, n_components)``, from those of the process."""
         scales = np.prod(self.factors**self.components, axis=1)
         converted: FloatArray = coefficients[:, self.columns] * scales
         return converted
@@ -296,13 +285,6 @@ def parametrise(process: Process, setup: AnalysisSetup) -> Parametrisation:
 
     They are matched by their place in the parameter card, block and id: names are the user's.
     Parameters of the process that the setup does not have stay zero.
-
-    Args:
-        process: The process.
-        setup: The setup.
-
-    Returns:
-        The parametrisation.
 
     Raises:
         SetupError: If a parameter is not one of the process, or its transform is not a factor.

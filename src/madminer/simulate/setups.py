@@ -34,7 +34,7 @@ def wbf_setup() -> AnalysisSetup:
         "neg_ww": (0.0, -1.0),
         "morphing_basis_vector_5": (0.7, 0.7),
     }
-    return _wbf_like(benchmarks, (-1.0, 1.0))
+    return _quadratic_setup(_wbf_parameters(-1.0, 1.0), benchmarks)
 
 
 def tutorial_setup() -> AnalysisSetup:
@@ -55,7 +55,7 @@ def tutorial_setup() -> AnalysisSetup:
         "neg_ww": (0.4, -15.3),
         "morphing_basis_vector_5": (17.18, 15.52),
     }
-    return _wbf_like(benchmarks, (-20.0, 20.0))
+    return _quadratic_setup(_wbf_parameters(-20.0, 20.0), benchmarks)
 
 
 def drell_yan_setup() -> AnalysisSetup:
@@ -64,7 +64,7 @@ def drell_yan_setup() -> AnalysisSetup:
     Returns:
         The setup, with six benchmarks that form a morphing basis.
     """
-    points = {
+    benchmarks = {
         "sm": (0.0, 0.0),
         "singlet": (0.2, 0.0),
         "neg_singlet": (-0.2, 0.0),
@@ -76,17 +76,14 @@ def drell_yan_setup() -> AnalysisSetup:
         name: AnalysisParameter(name, "fourfermion", lha_id, 2, (-0.5, 0.5))
         for name, lha_id in (("clq1", 1), ("clq3", 3))
     }
-    return _quadratic_setup(parameters, points)
+    return _quadratic_setup(parameters, benchmarks)
 
 
-def _wbf_like(
-    points: Mapping[str, tuple[float, float]], val_range: tuple[float, float]
-) -> AnalysisSetup:
-    parameters = {
-        name: AnalysisParameter(name, "dim6", lha_id, 2, val_range, _WBF_TRANSFORM)
+def _wbf_parameters(low: float, high: float) -> dict[str, AnalysisParameter]:
+    return {
+        name: AnalysisParameter(name, "dim6", lha_id, 2, (low, high), _WBF_TRANSFORM)
         for name, lha_id in (("CWL2", 2), ("CPWL2", 5))
     }
-    return _quadratic_setup(parameters, points)
 
 
 def _quadratic_setup(

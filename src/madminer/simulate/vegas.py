@@ -32,21 +32,13 @@ class AdaptiveGrid:
 
     @classmethod
     def uniform(cls, n_dimensions: int, n_bins: int = 128) -> AdaptiveGrid:
-        """Grid of equal bins: the identity.
-
-        Args:
-            n_dimensions: Number of axes.
-            n_bins: Bins along each axis.
-
-        Returns:
-            The grid.
-        """
+        """Grid of equal bins: the identity."""
         return cls(np.tile(np.linspace(0.0, 1.0, n_bins + 1), (n_dimensions, 1)))
 
     @property
     def n_dimensions(self) -> int:
         """Number of axes."""
-        return int(self.edges.shape[0])
+        return len(self.edges)
 
     @property
     def n_bins(self) -> int:
@@ -54,14 +46,9 @@ class AdaptiveGrid:
         return int(self.edges.shape[1]) - 1
 
     def map(self, uniform: FloatArray) -> tuple[FloatArray, FloatArray]:
-        r"""Map points of the unit cube.
+        r"""Points :math:`y` of points :math:`u`, and :math:`|\partial y/\partial u|`.
 
-        Args:
-            uniform: Points :math:`u`, shape ``(n_dimensions, n)``.
-
-        Returns:
-            Points :math:`y`, shape ``(n_dimensions, n)``, and :math:`|\partial y/\partial u|`,
-            shape ``(n,)``.
+        Points have the shape ``(n_dimensions, n)``.
         """
         points, jacobian = np.empty_like(uniform), np.ones(uniform.shape[1])
         widths = np.diff(self.edges, axis=1)
@@ -89,20 +76,14 @@ class AdaptiveGrid:
             weights: Integrand times Jacobian at these points, shape ``(n,)``.
             damping: Power applied to the importance: 0 leaves the grid as it is.
 
-        Returns:
-            The new grid.
         """
         if not np.any(weights > 0.0):  # nothing known
             return self
         relative = weights / weights.max()
-        edges = [
-            _refine_axis(
-                old,
-                np.bincount(bins, relative**4, minlength=self.n_bins) ** 0.25,
-                damping,
-            )
-            for old, bins in zip(self.edges, self.bins(uniform), strict=True)
-        ]
+        edges = []
+        for old, bins in zip(self.edges, self.bins(uniform), strict=True):
+            importance = np.bincount(bins, relative**4, minlength=self.n_bins) ** 0.25
+            edges.append(_refine_axis(old, importance, damping))
         return AdaptiveGrid(np.stack(edges))
 
 
@@ -114,17 +95,14 @@ def adapt_grid(
     n_points: int = 10_000,
     n_iterations: int = 8,
 ) -> AdaptiveGrid:
-    """Refine a uniform grid until it follows an integrand.
+    """Refine a uniform grid until it follows an integrand, a positive function on the unit cube.
 
     Args:
-        integrand: Positive function on the unit cube, ``(n_dimensions, n)`` to ``(n,)``.
+        integrand: From points of shape ``(n_dimensions, n)`` to values of shape ``(n,)``.
         n_dimensions: Number of axes.
         rng: Source of randomness.
         n_points: Points for each refinement.
         n_iterations: Number of refinements.
-
-    Returns:
-        The adapted grid.
     """
     grid = AdaptiveGrid.uniform(n_dimensions)
     for _ in range(n_iterations):
