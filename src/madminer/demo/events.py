@@ -180,9 +180,9 @@ def _read(
     """Read the events at parton level, and smeared and selected at detector level."""
     setup_file, measurement = settings.out / setup_name, events.measurement
     write_setup(setup_file, events.setup)
-    for path, observables in (
-        (events.parton_file, measurement.parton),
-        (events.detector_file, measurement.detector),
+    for path, observables, cuts in (
+        (events.parton_file, measurement.parton, ()),
+        (events.detector_file, measurement.detector, measurement.cuts),
     ):
         reader = LHEReader(setup_file)
         reader.add_sample(
@@ -192,7 +192,7 @@ def _read(
             smear(reader)
         for name, definition in observables.items():  # where one is undefined, events are rejected
             reader.add_observable(name, definition, required=True)
-        for cut in measurement.cuts if path == events.detector_file else ():
+        for cut in cuts:
             reader.add_cut(cut)
         reader.analyse_samples(reference_benchmark=events.reference, seed=settings.seed)
         reader.save(path, seed=settings.seed)

@@ -177,17 +177,7 @@ def q_curves(q: object, n: int) -> list[FloatArray]:
 
 
 def regular_axes(grid: object, name: str) -> list[FloatArray]:
-    """Values along each axis of a flattened regular grid, the last axis running fastest.
-
-    Args:
-        grid: Points as from `madminer.limits.regular_grid`, shape ``(n, p)``.
-        name: Name of the argument.
-
-    Returns:
-        Increasing values of each of p axes.
-
-    Raises:
-        ShapeError: If the points are no such grid, or all are the same along an axis.
+    """Increasing values along each axis of a flattened regular grid, the last running fastest.
 
     Examples:
         >>> regular_axes([[0, 5], [0, 7], [1, 5], [1, 7]], "theta_grid")

@@ -113,18 +113,9 @@ def plot_style(plot: Callable[P, T]) -> Callable[P, T]:
 def figure_grid(
     n_panels: int, n_cols: int = 3, panel_size: tuple[float, float] = (4.2, 3.6)
 ) -> tuple[Figure, list[Axes]]:
-    """Make a figure with panels in rows; places without a panel stay empty.
+    """Make a figure with panels in rows, of a width and height in inches; return it and its panels.
 
-    Args:
-        n_panels: Number of panels.
-        n_cols: Largest number of panels in a row.
-        panel_size: Width and height of a panel in inches.
-
-    Returns:
-        The figure and its `n_panels` axes.
-
-    Raises:
-        OptionError: If a number is not positive.
+    `n_cols` is the largest number in a row; places without a panel stay empty.
     """
     columns = min(whole(n_panels, "n_panels", 1), whole(n_cols, "n_cols", 1))
     rows = -(-n_panels // columns)
@@ -139,13 +130,7 @@ def figure_grid(
 
 
 def legend_above(panel: Axes, handles: Sequence[Artist], n_cols: int = 2) -> None:
-    """Draw a legend above a panel, where it hides no curve.
-
-    Args:
-        panel: The panel.
-        handles: Entries with their labels.
-        n_cols: Number of columns; one if labels are long.
-    """
+    """Draw a legend above a panel, where it hides no curve; in one column if labels are long."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     panel.legend(
         handles=handles,
@@ -179,19 +164,7 @@ def line_styles(n: int) -> list[LineStyle]:
 
 
 def per_item(name: str, given: T | Sequence[T] | None, defaults: Sequence[T], n: int) -> list[T]:
-    """One value for each of n curves, from one value, a list of n, or defaults in turn.
-
-    Args:
-        name: Name of the option, for the message.
-        given: What the user gave.
-        defaults: Values repeated in turn if nothing was given.
-        n: Number of curves.
-
-    Returns:
-        List of `n` values.
-
-    Raises:
-        OptionError: If a list has another length.
+    """One value for each of n curves: of the option that was given, one or a list, or defaults.
 
     Examples:
         >>> per_item("colors", None, ["black", "red"], 3)
@@ -271,18 +244,9 @@ def draw_level(
     line: Line2D,
     outside: str | None = None,
 ) -> QuadContourSet | None:
-    """Draw the contour of a function on a grid at one level; without one, warn and draw nothing.
+    """Draw the contour of a function on a grid, shape ``(n_y, n_x)``, at one level, like a line.
 
-    Args:
-        panel: Where to draw.
-        axes: Values along both axes, shapes ``(n_x,)`` and ``(n_y,)``.
-        values: The function, shape ``(n_y, n_x)``.
-        level: The level.
-        line: What the contour looks like.
-        outside: The warning if all values are above the level, or below it; None for none.
-
-    Returns:
-        The contour.
+    Where there is none, warn that it lies outside, if there is a text for that.
     """
     if not values.min() < level < values.max():
         if outside is not None:

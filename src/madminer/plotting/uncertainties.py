@@ -197,7 +197,7 @@ def toy_histograms(
     columns: Sequence[int],
     edges: Sequence[FloatArray],
 ) -> FloatArray:
-    """Histograms of observables at every pair of theta and nu.
+    """Histograms of observables (columns of x) at every pair of theta and nu.
 
     Args:
         analyzer: Analysis with nuisance parameters.
@@ -209,11 +209,7 @@ def toy_histograms(
         edges: Bin edges of each observable, all of the same shape ``(n_bins + 1,)``.
 
     Returns:
-        Sums of weights in pb, shape ``(n_thetas, n_columns, n_nus, n_bins)``. Factors on events
-        are clipped to `FACTOR_RANGE`.
-
-    Raises:
-        MorphingError: If weights are not known at a theta.
+        Sums of weights in pb, shape ``(n_thetas, n_columns, n_nus, n_bins)``.
     """
     points = [
         ParameterPoints(
@@ -251,15 +247,7 @@ def unit_area(histograms: FloatArray, edges: FloatArray) -> FloatArray:
 
 
 def ratios(histograms: FloatArray, nominal: FloatArray) -> FloatArray:
-    """Histograms relative to a nominal one, not a number where that is zero.
-
-    Args:
-        histograms: Contents of bins, shape ``(..., n_bins)``.
-        nominal: Nominal contents, shape ``(..., n_bins)``.
-
-    Returns:
-        Ratios, shape ``(..., n_bins)``. Figures have gaps where a ratio is not a number.
-    """
+    """Histograms relative to a nominal one, NaN where that is zero: figures then have gaps."""
     gaps = np.full(np.broadcast_shapes(histograms.shape, nominal.shape), np.nan)
     result: FloatArray = np.divide(histograms, nominal, out=gaps, where=nominal != 0.0)
     return result
