@@ -299,8 +299,6 @@ def _sample(
 def _columns(analyzer: DataAnalyzer, observables: Sequence[str] | None) -> list[int]:
     names = list(analyzer.observables)
     wanted = names if observables is None else list(observables)
-    if isinstance(observables, str):
-        raise OptionError(f"observables must be a list of names; give [{observables!r}].")
     unknown = [name for name in wanted if name not in names]
     if unknown or not wanted:
         raise UnknownNameError(f"There are no observables {unknown}; the file has {names}.")
