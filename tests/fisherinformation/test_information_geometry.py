@@ -24,8 +24,8 @@ from madminer.fisherinformation.geometry import InformationGeometry
 from madminer.fisherinformation.metrics import (
     CENTRAL,
     FORWARD,
+    MatrixFormula,
     Metric,
-    formula_metric,
     function_metric,
     grid_metric,
 )
@@ -321,7 +321,7 @@ def test_acceleration_is_that_of_the_christoffel_symbols() -> None:
     formula = (
         "np.eye(3) * (2 + np.sin(theta[0] * theta[1])) + np.outer(theta, theta) * np.exp(theta[2])"
     )
-    metric, rng = formula_metric(formula, 3), np.random.default_rng(5)
+    metric, rng = Metric(3, MatrixFormula(formula, 3)), np.random.default_rng(5)
     thetas, velocities = rng.normal(size=(2, 6, 3))
     expected = np.array(
         [slow_acceleration(metric, *pair) for pair in zip(thetas, velocities, strict=True)]
@@ -355,7 +355,7 @@ def test_formula_is_what_it_says(
     formula: str, expected: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     thetas = np.random.default_rng(2).normal(size=(5, 2))
-    matrices = formula_metric(formula, 2).information(thetas)
+    matrices = MatrixFormula(formula, 2)(thetas)
     assert matrices.shape == (5, 2, 2)
     np.testing.assert_allclose(matrices, np.array([expected(theta) for theta in thetas]))
 

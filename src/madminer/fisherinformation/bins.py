@@ -80,15 +80,9 @@ def cell_edges(bins: Bins, histrange: tuple[float, float] | None, sample: Sample
 
 
 def slice_edges(n_bins: int, histrange: tuple[float, float] | None, sample: Sample) -> FloatArray:
-    """Edges of a number of bins, with underflow and overflow outside.
+    """Edges ``(n_bins + 1,)`` of bins with underflow and overflow outside.
 
-    Args:
-        n_bins: Number of bins.
-        histrange: Range; None for bins of equal content that hold all events.
-        sample: Gives the events for the latter.
-
-    Returns:
-        Edges, shape ``(n_bins + 1,)``.
+    Without a range bins have equal content, and hold all events of the sample.
 
     Raises:
         OptionError: If number or range is not valid, or the observable has too few values for
@@ -109,12 +103,7 @@ def slice_edges(n_bins: int, histrange: tuple[float, float] | None, sample: Samp
 
 
 def warn_about_sparse_bins(n_effective: FloatArray, n_total: float) -> None:
-    """Log a warning if the bins of a histogram hold few events.
-
-    Args:
-        n_effective: Effective number of events in each bin that is not empty, shape ``(n,)``.
-        n_total: Effective number of all events.
-    """
+    """Warn if the bins of a histogram, those that are not empty, hold few effective events."""
     n_bins = len(n_effective)
     # a few heavy events beside many light ones: most bins have enough, and all the weight is in few
     mean = min(float(n_effective.mean()), n_total / n_bins) if n_bins else FEW_EVENTS
@@ -160,12 +149,7 @@ def truth_information(
 def cell_moments(batches: Batches, axes: Sequence[Axis]) -> BinnedMoments:
     """Sums over the events of each cell of a histogram with open outermost cells.
 
-    Args:
-        batches: Events.
-        axes: Axes of the histogram; none for a single cell with all events.
-
-    Returns:
-        Moments of all cells, the last axis running fastest.
+    The last axis runs fastest; without any a single cell holds all events.
 
     Raises:
         NoEventsError: If no event is left.

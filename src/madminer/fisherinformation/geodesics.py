@@ -40,15 +40,7 @@ _SMALLEST_EIGENVALUE: Final = 1.0e-10  # of an information with a diagonal of on
 
 
 def geodesics_from(metric: Metric, theta0: FloatArray, limits: FloatArray) -> Geodesics:
-    """Geodesics that leave a point, after checks.
-
-    Args:
-        metric: The Fisher information.
-        theta0: The point, shape ``(p,)``.
-        limits: Range of each parameter, shape ``(p, 2)``.
-
-    Returns:
-        The geodesics.
+    """Geodesics that leave a point ``(p,)`` in ranges of the parameters ``(p, 2)``, after checks.
 
     Raises:
         ShapeError: If there is not one range for each parameter.
@@ -115,19 +107,11 @@ class Geodesics:
     def distances(
         self, directions: FloatArray, trajectories: list[Trajectory], grid: FloatArray, option: str
     ) -> FloatArray:
-        """Distances of the points of a grid, interpolated between trajectories.
+        """Distances ``(m,)`` of the points of a grid ``(m, p)``, interpolated between trajectories.
 
         In normal coordinates, distance times initial unit velocity, geodesics are straight lines.
-        They are smooth at theta0, where the distance itself has a cusp.
-
-        Args:
-            directions: Directions in which the trajectories leave, shape ``(n, p)``.
-            trajectories: Points and distances along each of them.
-            grid: Parameter points, shape ``(m, p)``.
-            option: How to interpolate, ``"smooth"`` or ``"linear"``.
-
-        Returns:
-            Distances, shape ``(m,)``, not-a-number where no trajectories come.
+        They are smooth at theta0, where the distance itself has a cusp. Not-a-number where no
+        trajectories come.
 
         Raises:
             DataError: If the trajectories span no volume.
@@ -249,12 +233,7 @@ class Geodesics:
 
 
 class _Slope:
-    """Derivative of a point and its velocity, one after the other, by the time.
-
-    Args:
-        metric: The Fisher information.
-        steps: Steps of its derivatives, shape ``(p,)``.
-    """
+    """Derivative of a point and its velocity, one after the other, by the time."""
 
     def __init__(self, metric: Metric, steps: FloatArray) -> None:
         self.metric = metric

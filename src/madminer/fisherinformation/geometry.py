@@ -24,8 +24,8 @@ from madminer.evidence import report_weakness
 from madminer.fisherinformation.geodesics import Geodesics, Method, Trajectory, geodesics_from
 from madminer.fisherinformation.metrics import (
     InformationFunction,
+    MatrixFormula,
     Metric,
-    formula_metric,
     function_metric,
     grid_metric,
 )
@@ -85,7 +85,8 @@ class InformationGeometry:
             ExpressionError: If the formula has anything else, or is no matrix of this dimension.
             OptionError: If the dimension is not a positive whole number.
         """
-        self._metric = formula_metric(formula, dimension)
+        p = whole(dimension, "dimension", 1)
+        self._metric = Metric(p, MatrixFormula(formula, p))
 
     def information_from_grid(
         self,

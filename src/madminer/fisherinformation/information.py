@@ -148,7 +148,7 @@ class FisherInformation(DataAnalyzer):
         """
         chosen = InformationOptions(**options)
         response = cell_response(self.setup, theta, chosen.include_nuisance_parameters)
-        events = self._reported_events(chosen.selection(list(self.observables)), response)
+        events = self._reported_events(chosen.selection(self.observables), response)
         pair = truth_information(events, response, positive(luminosity, "luminosity"))
         return self._of("truth", pair, luminosity)
 
@@ -304,6 +304,7 @@ class FisherInformation(DataAnalyzer):
         one_of(mode, "mode", ["score", "information", "modified_score"])
         flag(include_xsec_info, "include_xsec_info")
         flag(calibrate, "calibrate")
+        flag(calculate_covariance, "calculate_covariance")
         luminosity, chosen = positive(luminosity, "luminosity"), InformationOptions(**options)
         estimator, point = score_model_at(model_file, self.setup, theta)
         p = self.n_parameters
@@ -320,14 +321,8 @@ class FisherInformation(DataAnalyzer):
             sample = read_samples(unweighted_x_sample_file, self.n_observables, chosen.batch_size)
             deque(batches, maxlen=0)
             batches = ((scores.members(x), w) for x, w in sample)
-        kinematic = model_information(
-            scores,
-            batches,
-            mode,
-            calculate_covariance=flag(calculate_covariance, "calculate_covariance"),
-        )
         return information_estimate(
-            kinematic,
+            model_information(scores, batches, mode, calculate_covariance=calculate_covariance),
             evidence,
             n_events=luminosity * float(total.sigma(moments.sums)[0]),
             rate=cells_information(moments, total, luminosity) if include_xsec_info else None,
@@ -371,7 +366,7 @@ class FisherInformation(DataAnalyzer):
             OptionError: If binning or luminosity are not valid.
         """
         luminosity, chosen = positive(luminosity, "luminosity"), InformationOptions(**options)
-        selection = chosen.selection(list(self.observables))
+        selection = chosen.selection(self.observables)
         response, axis, sums = self._slices(theta, observable, nbins, histrange, selection)
         sigma = response.sigma(sums)
         check_some_weight(sigma)
@@ -426,7 +421,7 @@ class FisherInformation(DataAnalyzer):
             ExpressionError: If an expression is refused, as with an unknown observable.
             OptionError: If the binning is not valid.
         """
-        selection = InformationOptions(**options).selection(list(self.observables))
+        selection = InformationOptions(**options).selection(self.observables)
         response, (_, edges), sums = self._slices(theta, observable, nbins, histrange, selection)
         return edges, response.sigma(sums), response.gradient(sums).T
 
@@ -442,12 +437,9 @@ class FisherInformation(DataAnalyzer):
         self, analysis: str, pair: tuple[FloatArray, FloatArray], luminosity: float
     ) -> InformationPair:
         """The pair with the names of its parameters, which begin with those of theta."""
-        names = (
-            *self.parameters,
-            *(self.setup.nuisance_labels[n] for n in self.nuisance_parameters),
-        )
-        source = InformationSource(analysis, names[: len(pair[0])], float(luminosity))
-        return InformationPair(*pair, source)
+        labels = [self.setup.nuisance_labels[name] for name in self.nuisance_parameters]
+        names = (*self.parameters, *labels)[: len(pair[0])]
+        return InformationPair(*pair, InformationSource(analysis, names, float(luminosity)))
 
     def _events(
         self,
@@ -485,7 +477,7 @@ class FisherInformation(DataAnalyzer):
         self, axes: Sequence[Axis], response: CellResponse, options: InformationOptions
     ) -> tuple[BinnedMoments, CellResponse]:
         """Sums over the events of each cell, and the response of the cells to them."""
-        selection = options.selection(list(self.observables))
+        selection = options.selection(self.observables)
         if options.nuisance_response == "events" and response.nuisances is not None:
             events = self._reported_events(selection, response)
             columns = ((x, response.event_columns(weights)) for x, weights in events)
@@ -503,10 +495,10 @@ class FisherInformation(DataAnalyzer):
     ) -> tuple[FloatArray, FloatArray]:
         luminosity = positive(luminosity, "luminosity")
         response = cell_response(self.setup, theta, options.include_nuisance_parameters)
-        selection = options.selection(list(self.observables))
+        selection = options.selection(self.observables)
         resolved: list[Axis] = []
         for observable, bins, histrange in axes:
-            function = event_function(observable, list(self.observables))
+            function = event_function(observable, self.observables)
             sample = self._sample(function, response, selection, options.n_events_dynamic_binning)
             resolved.append((function, cell_edges(bins, histrange, sample)))
         moments, response = self._cells(resolved, response, options)
@@ -524,7 +516,7 @@ class FisherInformation(DataAnalyzer):
     ) -> tuple[CellResponse, Axis, FloatArray]:
         """Response to theta alone, slices of an observable, and sums of weights in them."""
         response = cell_response(self.setup, theta, include_nuisance_parameters=False)
-        function = event_function(observable, list(self.observables))
+        function = event_function(observable, self.observables)
         sample = self._sample(function, response, selection, None)
         axis = function, slice_edges(nbins, histrange, sample)
         return response, axis, self._cell_moments(selection, [axis]).sums

@@ -33,6 +33,31 @@ FORWARD: Final[Stencil] = ((1.0, 1.0),)
 CENTRAL: Final[Stencil] = ((-2.0, 1 / 12), (-1.0, -8 / 12), (1.0, 8 / 12), (2.0, -1 / 12))
 """Offsets and weights of a first derivative, to first and fourth order of the step."""
 
+_ELEMENTWISE: Final[dict[str, np.ufunc]] = {
+    name: getattr(np, name)
+    for name in (
+        *("abs", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh"),
+        *("cos", "cosh", "exp", "expm1", "hypot", "log", "log10", "log1p", "maximum"),
+        *("minimum", "power", "sin", "sinh", "sqrt", "square", "tan", "tanh"),
+    )
+}
+"""Functions of numbers, element by element."""
+
+_MATRICES: Final = frozenset({"array", "diag", "eye", "outer"})
+"""Functions that make a matrix."""
+
+_CONSTANTS: Final = {"pi": np.pi, "e": np.e}
+
+_OPERATORS: Final[dict[type[ast.AST], Callable[..., FloatArray]]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Pow: np.power,
+    ast.UAdd: np.positive,
+    ast.USub: np.negative,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -50,15 +75,7 @@ class Metric:
     interpolated_inverse: FieldFunction | None = None
 
     def inverse(self, thetas: FloatArray, informations: FloatArray) -> FloatArray:
-        """Inverse metric, not-a-number where it does not exist.
-
-        Args:
-            thetas: Parameter points, shape ``(n, p)``.
-            informations: Informations there, shape ``(n, p, p)``.
-
-        Returns:
-            Inverses, shape ``(n, p, p)``.
-        """
+        """Inverses ``(n, p, p)`` at points with known informations, NaN where there is none."""
         if self.interpolated_inverse is not None:
             return self.interpolated_inverse(thetas)
         try:
@@ -107,20 +124,8 @@ class Metric:
         return values[:, 0], gradient
 
 
-def formula_metric(formula: str, dimension: int) -> Metric:
-    """Metric of a formula, see `InformationGeometry.information_from_formula`."""
-    p = whole(dimension, "dimension", 1)
-    return Metric(p, MatrixFormula(formula, p))
-
-
 def function_metric(function: InformationFunction, dimension: int, vectorized: bool) -> Metric:
-    """Metric of any function.
-
-    Args:
-        function: Takes theta of shape ``(p,)`` and returns a matrix, shape ``(p, p)``.
-        dimension: Number p of parameters.
-        vectorized: Whether the function takes thetas, shape ``(n, p)``, and returns matrices,
-            shape ``(n, p, p)``.
+    """Metric of any function, see `InformationGeometry.information_from_function`.
 
     Raises:
         OptionError: If `function` cannot be called; in use, ShapeError if a result does not fit.
@@ -163,7 +168,13 @@ def grid_metric(
     _check_grid(thetas, matrices)
     information, inverses = interpolation(thetas, matrices, option), None
     if inverse == "interpolate":
-        inverses = interpolation(thetas, _grid_inverses(thetas, matrices), option)
+        singular = np.linalg.det(matrices) == 0.0
+        if np.any(singular):
+            raise DataError(
+                f"fisherinformation_grid has no inverse at theta = {thetas[singular][0]}: remove "
+                f"the point or take inverse='exact'."
+            )
+        inverses = interpolation(thetas, np.linalg.inv(matrices), option)
     return Metric(thetas.shape[1], information, inverses)
 
 
@@ -185,29 +196,12 @@ def _check_grid(thetas: FloatArray, matrices: FloatArray) -> None:
             raise DataError(f"fisherinformation_grid at theta = {theta}: {error}") from None
 
 
-def _grid_inverses(thetas: FloatArray, matrices: FloatArray) -> FloatArray:
-    singular = np.linalg.det(matrices) == 0.0
-    if np.any(singular):
-        raise DataError(
-            f"fisherinformation_grid has no inverse at theta = {thetas[singular][0]}: remove the "
-            f"point or take inverse='exact'."
-        )
-    inverses: FloatArray = np.linalg.inv(matrices)
-    return inverses
-
-
 def interpolation(points: FloatArray, values: FloatArray, option: str) -> FieldFunction:
-    """Interpolate between scattered points.
+    """Interpolate between scattered points ``(n, p)`` with values ``(n, ...)``.
 
-    Args:
-        points: Points, shape ``(n, p)``, each only once.
-        values: Values, shape ``(n, ...)``.
-        option: ``"linear"``: on simplices; ``"smooth"``: cubic polynomials with continuous
-            slopes, Clough and Tocher's on triangles for p = 2, a cubic spline for p = 1.
-
-    Returns:
-        Function from points, shape ``(m, p)``, to values, shape ``(m, ...)``, which are
-        not-a-number outside the hull of `points`.
+    ``"linear"`` is on simplices; ``"smooth"`` with cubic polynomials of continuous slopes, Clough
+    and Tocher's on triangles for p = 2, a cubic spline for p = 1. Values are not-a-number outside
+    the hull of the points.
 
     Raises:
         OptionError: If it should be smooth in more than two dimensions.
@@ -218,7 +212,11 @@ def interpolation(points: FloatArray, values: FloatArray, option: str) -> FieldF
         >>> interpolation(points, np.array([0.0, 1.0, 2.0]), "linear")(np.array([[0.5, 0.25]]))
         array([1.])
     """
-    from scipy.interpolate import CloughTocher2DInterpolator, LinearNDInterpolator
+    from scipy.interpolate import (
+        CloughTocher2DInterpolator,
+        LinearNDInterpolator,
+        make_interp_spline,
+    )
     from scipy.spatial import QhullError
 
     dimension = points.shape[1]
@@ -230,7 +228,10 @@ def interpolation(points: FloatArray, values: FloatArray, option: str) -> FieldF
     if len(points) <= dimension:
         raise _no_volume(points)
     if dimension == 1:
-        return _spline(points[:, 0], values, 3 if option == "smooth" else 1)
+        order, degree = np.argsort(points[:, 0]), 3 if option == "smooth" else 1
+        x, y = points[order, 0], values[order]
+        spline = make_interp_spline(x, y, k=min(degree, len(x) - 1))
+        return lambda wanted: spline(wanted[:, 0], extrapolate=False)
     kind = CloughTocher2DInterpolator if option == "smooth" else LinearNDInterpolator
     try:
         # rescaled, so that units of the parameters do not count
@@ -240,46 +241,12 @@ def interpolation(points: FloatArray, values: FloatArray, option: str) -> FieldF
     return interpolated
 
 
-def _spline(x: FloatArray, values: FloatArray, degree: int) -> FieldFunction:
-    from scipy.interpolate import make_interp_spline
-
-    order = np.argsort(x)
-    spline = make_interp_spline(x[order], values[order], k=min(degree, len(x) - 1))
-    return lambda points: spline(points[:, 0], extrapolate=False)
-
-
 def _no_volume(points: FloatArray) -> DataError:
     n, p = points.shape
     return DataError(
         f"Interpolation in {p} dimensions needs at least {p + 1} points that span a volume, not "
         f"all in one (hyper)plane; got {n} that do not: take more points, or more trajectories."
     )
-
-
-_ELEMENTWISE: Final[dict[str, np.ufunc]] = {
-    name: getattr(np, name)
-    for name in (
-        *("abs", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh"),
-        *("cos", "cosh", "exp", "expm1", "hypot", "log", "log10", "log1p", "maximum"),
-        *("minimum", "power", "sin", "sinh", "sqrt", "square", "tan", "tanh"),
-    )
-}
-"""Functions of numbers, element by element."""
-
-_MATRICES: Final = frozenset({"array", "diag", "eye", "outer"})
-"""Functions that make a matrix."""
-
-_CONSTANTS: Final = {"pi": np.pi, "e": np.e}
-
-_OPERATORS: Final[dict[type[ast.AST], Callable[..., FloatArray]]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.divide,
-    ast.Pow: np.power,
-    ast.UAdd: np.positive,
-    ast.USub: np.negative,
-}
 
 
 class MatrixFormula:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from typing import Literal, TypedDict
@@ -61,7 +61,7 @@ class InformationOptions:
         checks.whole(self.batch_size, "batch_size", 1)
         checks.one_of(self.nuisance_response, "nuisance_response", ("cells", "events"))
 
-    def selection(self, observables: Sequence[str]) -> EventSelection:
+    def selection(self, observables: Collection[str]) -> EventSelection:
         """Cuts and efficiencies, compiled for events with these observables, in the order of x.
 
         Raises:
@@ -141,7 +141,7 @@ def _compiled(text: str, observables: tuple[str, ...]) -> EventFunction:
 
 
 def event_function(
-    definition: object, observables: Sequence[str], name: str = "observable"
+    definition: object, observables: Collection[str], name: str = "observable"
 ) -> EventFunction:
     """Compile one expression, or guard one columnar function.
 

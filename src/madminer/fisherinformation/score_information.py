@@ -170,15 +170,7 @@ class EstimatedScores:
 
 
 def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) -> FloatArray:
-    """Score that an estimator, of an ensemble the mean, predicts for each event.
-
-    Args:
-        estimator: Score estimator (at its own reference point) or single ratio estimator.
-        x: Observables, shape ``(n, n_observables)``.
-        theta: Point of the score in the estimator's parameters, shape ``(m,)``.
-
-    Returns:
-        Scores, shape ``(n, m)``.
+    """Scores ``(n, m)`` that an estimator, of an ensemble the mean, predicts at theta ``(m,)``.
 
     Raises:
         DataError: If a score is not finite.

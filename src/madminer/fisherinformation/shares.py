@@ -121,7 +121,7 @@ class HistogramShares:
         # templates need the sums of all weights, anything else those of sigma and its gradient
         templates = options.nuisance_response == "cells" and self._response.nuisances is not None
         self._cells = self._response if templates else self._response.summed()
-        self._selection = options.selection(list(fisher.observables))
+        self._selection = options.selection(fisher.observables)
         n = options.n_events_dynamic_binning
         self._end = None if n is None else min(n, fisher.n_samples)
         p, m = fisher.n_parameters, self._response.n_parameters

@@ -25,9 +25,9 @@ from madminer.checks import flag, number, real, real_array, refusal, sequence, s
 from madminer.errors import FitError, OptionError, ShapeError, UnknownNameError
 from madminer.evidence import report_weakness
 from madminer.likelihood.model import Likelihood
-from madminer.stats.minimize import Expansion, Objective, minimize_many
+from madminer.stats.minimize import Expansion, Minima, Objective, minimize_many
 from madminer.text import Table, tables_html
-from madminer.typing import BoolArray, FloatArray, IntArray
+from madminer.typing import FloatArray, IntArray
 
 logger = logging.getLogger(__name__)
 
@@ -341,10 +341,16 @@ def best_nuisances(
     """Parameters ``(n, p + k)`` of `profile_nuisances`, without the values of the likelihood."""
     n, p = thetas.shape
     which = np.zeros(n, dtype=np.int64) if datasets is None else datasets
-    params = np.hstack([thetas, _first_nuisances(likelihood, which) if start is None else start])
+    k = likelihood.n_params - p
+    if start is None:  # what is most probable beforehand
+        start = np.zeros((n, k)) if likelihood.auxiliary is None else likelihood.auxiliary[which]
+    params = np.hstack([thetas, start])
     free = np.arange(p, likelihood.n_params)
     if len(free):
-        params[:, p:] = _minimized(likelihood, params, which, free)
+        minima, objective = joint_minima(likelihood, params, which, free, only_nu=True)
+        for row in np.flatnonzero(~minima.has_converged):
+            minima.points[row] = _single_fit(objective, minima, int(row))
+        params[:, p:] = minima.points
     return params
 
 
@@ -358,61 +364,44 @@ def fit_many(likelihood: Likelihood, start: FloatArray, datasets: IntArray) -> P
         start: First parameters of each fit, shape ``(n, p + k)``.
         datasets: Number of the data set of each, shape ``(n,)``.
     """
-    points, nll = _best_points(likelihood, start, datasets)
+    everything = np.arange(likelihood.n_params)
+    best, _ = joint_minima(likelihood, start, datasets, everything)
+    points, nll = best.points, best.value
     # where only squares count, the start may be a maximum: with no slope, steps lead nowhere
     stuck = np.flatnonzero(np.all(points == start, axis=1))
     if stuck.size:
-        again, lower = _best_points(likelihood, start[stuck] + _NUDGE, datasets[stuck])
-        better = lower < nll[stuck]
-        points[stuck[better]], nll[stuck[better]] = again[better], lower[better]
+        again, _ = joint_minima(likelihood, start[stuck] + _NUDGE, datasets[stuck], everything)
+        better = again.value < nll[stuck]
+        points[stuck[better]], nll[stuck[better]] = again.points[better], again.value[better]
     return Profiles(points, nll)
 
 
-def _best_points(
-    likelihood: Likelihood, start: FloatArray, datasets: IntArray
-) -> tuple[FloatArray, FloatArray]:
-    """Best points that steps from a start find, and minus the log likelihoods there."""
-    minima = minimize_many(
-        lambda values, rows: likelihood.expand(values, datasets[rows]),
-        start,
-        largest_step=_largest_steps(likelihood, np.arange(likelihood.n_params)),
-    )
-    return minima.points, minima.value
-
-
-def _minimized(
+def joint_minima(
     likelihood: Likelihood,
     params: FloatArray,
     datasets: IntArray,
     free: IntArray,
-) -> FloatArray:
-    """Best values of the free nuisance parameters, shape ``(n, n_free)``."""
+    *,
+    only_nu: bool = False,
+) -> tuple[Minima, Objective]:
+    """Minima over some parameters from starts ``(n, p + k)``, and what was minimised over them."""
 
     def objective(values: FloatArray, rows: IntArray) -> Expansion:
         full = params[rows]
         full[:, free] = values
-        return likelihood.expand(full, datasets[rows], only_nu=True).at(free)
+        return likelihood.expand(full, datasets[rows], only_nu=only_nu).at(free)
 
-    minima = minimize_many(
-        objective, params[:, free], largest_step=_largest_steps(likelihood, free)
-    )
-    points = minima.points
-    for row in np.flatnonzero(~minima.has_converged):
-        points[row] = _single_fit(objective, points, minima.has_converged, int(row))
-    return points
+    # nuisance parameters move by a few standard deviations, whatever a parabola says
+    steps = np.where(free < len(likelihood.parameters), np.inf, LARGEST_STEP)
+    return minimize_many(objective, params[:, free], largest_step=steps), objective
 
 
-def _largest_steps(likelihood: Likelihood, components: IntArray) -> FloatArray:
-    """Bounds on the steps of parameters: nuisance parameters move by a few standard deviations."""
-    steps: FloatArray = np.where(components < len(likelihood.parameters), np.inf, LARGEST_STEP)
-    return steps
-
-
-def _single_fit(
-    objective: Objective, points: FloatArray, has_converged: BoolArray, row: int
-) -> FloatArray:
+def _single_fit(objective: Objective, minima: Minima, row: int) -> FloatArray:
     """One fit by MINUIT, where the joint steps did not converge."""
-    only, start = np.array([row]), _nearest_converged(points, has_converged, row)
+    only, points = np.array([row]), minima.points
+    good = np.flatnonzero(minima.has_converged)
+    # from where a neighbour on the grid converged, or from the own last point
+    start = points[good[np.argmin(np.abs(good - row))]] if len(good) else points[row]
     found = minuit_minimum(
         lambda values: float(objective(values[np.newaxis], only).value[0]),
         start,
@@ -426,13 +415,6 @@ def _single_fit(
             "Use a smaller range of parameters or more events."
         )
     return found
-
-
-def _nearest_converged(points: FloatArray, has_converged: BoolArray, row: int) -> FloatArray:
-    """Where a neighbour on the grid converged; its own last point if there is none."""
-    good = np.flatnonzero(has_converged)
-    first: FloatArray = points[good[np.argmin(np.abs(good - row))]] if len(good) else points[row]
-    return first
 
 
 def minuit_minimum(
@@ -453,14 +435,7 @@ def first_steps(start: FloatArray, curvature: FloatArray | None = None) -> Float
     """First steps of MINUIT: the errors that the curvature predicts, but no larger than 0.1.
 
     MINUIT itself takes a hundredth of the start, which near zero is lost in rounding: then it
-    finds neither the minimum nor the errors.
-
-    Args:
-        start: First parameters, shape ``(m,)``.
-        curvature: Second derivatives there, shape ``(m, m)``; None if they are not known.
-
-    Returns:
-        Steps, relative to parameters that are larger than one, shape ``(m,)``.
+    finds neither the minimum nor the errors. The largest step of parameters beyond one is relative.
     """
     largest = 0.1 * np.maximum(np.abs(start), 1.0)
     if curvature is None:
@@ -469,14 +444,6 @@ def first_steps(start: FloatArray, curvature: FloatArray | None = None) -> Float
     is_known = np.isfinite(diagonal) & (diagonal > 0.0)
     predicted = 1.0 / np.sqrt(np.where(is_known, diagonal, 1.0))
     return np.where(is_known, np.minimum(predicted, largest), largest)
-
-
-def _first_nuisances(likelihood: Likelihood, datasets: IntArray) -> FloatArray:
-    """Auxiliary measurements of data sets, the most probable nuisance parameters beforehand."""
-    if likelihood.auxiliary is None:
-        return np.zeros((len(datasets), len(likelihood.nuisance_parameters)))
-    first: FloatArray = likelihood.auxiliary[datasets]
-    return first
 
 
 def _check_names(given: Iterable[str], known: Sequence[str], what: str) -> None:

@@ -113,7 +113,7 @@ class HistoLikelihood(BaseLikelihood):
         x = checked_events(x_observed, self.n_observables)
         weights = event_weights(len(x), x_observed_weights, n_observed)
         pool = EventPool.of(self, "train", test_split)
-        statistic = self._statistic(observables, score_components, model_file)
+        statistic = statistics(observables, score_components, model_file, self.setup)
         shape = self._shape(
             statistic, x, weights, pool, mode, n_histo_toys, hist_bins, thetas_binning, seed
         )
@@ -170,21 +170,11 @@ class HistoLikelihood(BaseLikelihood):
         x, weights = self._asimov(theta_true, nu_true, luminosity, n_asimov, test_split)
         pool = EventPool.of(self, "train", test_split)
         binning_at = [theta_true] if thetas_binning is None else thetas_binning
-        statistic = self._statistic(observables, score_components, model_file)
+        statistic = statistics(observables, score_components, model_file, self.setup)
         shape = self._shape(
             statistic, x, weights, pool, mode, n_histo_toys, hist_bins, binning_at, seed
         )
         return self._likelihood(shape, weights, include_xsec, luminosity)
-
-    def _statistic(
-        self,
-        observables: Sequence[str] | None,
-        score_components: Sequence[int] | None,
-        model: ScoreModel | StrPath | None,
-    ) -> Statistic | None:
-        if observables is None and score_components is None:
-            return None
-        return statistics(observables, score_components, model, self.setup)
 
     def _shape(
         self,
@@ -205,19 +195,12 @@ class HistoLikelihood(BaseLikelihood):
         if mode == "weighted":
             pool = pool.thinned(n_histo_toys, rng, "n_histo_toys")
         values, data = statistic(pool.x), statistic(x)
-        kept, observed = (
-            finite_rows(values, "simulated events"),
-            finite_rows(data, "observed events"),
-        )
+        kept = finite_rows(values, "simulated events")
+        observed = finite_rows(data, "observed events")
         values, pool = values[kept], EventPool(self.setup, pool.x[kept], pool.weights[kept])
         binning = self._binning(values, pool, hist_bins, thetas_binning)
-        cells: Yields
-        if mode == "histo":
-            cells = MorphedCells.of_events(
-                self.setup, pool.weights, binning.cells(values), binning.n_bins
-            )
-        else:
-            cells = EventCells(self.setup, pool.weights, binning.cells(values), binning.n_bins)
+        make = MorphedCells.of_events if mode == "histo" else EventCells
+        cells: Yields = make(self.setup, pool.weights, binning.cells(values), binning.n_bins)
         if mode == "sampled":
             n = len(pool) if n_histo_toys is None else whole(n_histo_toys, "n_histo_toys", 1)
             cells = DrawnCells(cells, n, rng)

@@ -13,7 +13,7 @@ import numpy as np
 from madminer.checks import real_array, refusal, sequence, whole
 from madminer.errors import DataError, OptionError
 from madminer.evidence import report_weakness
-from madminer.fisherinformation.options import EventFunction, event_function
+from madminer.fisherinformation.options import event_function
 from madminer.fisherinformation.score_information import (
     ScoreModel,
     estimated_scores,
@@ -67,14 +67,7 @@ class Binning:
         return volumes.reshape(-1)
 
     def cells(self, values: FloatArray) -> IntArray:
-        """Bin of each event, the last statistic running fastest.
-
-        Args:
-            values: Statistics, shape ``(n, n_statistics)``.
-
-        Returns:
-            Numbers from 0 to ``n_bins - 1``, shape ``(n,)``.
-        """
+        """Bin of each event, ``(n, n_statistics)`` to ``(n,)``, the last statistic fastest."""
         cells: IntArray = np.zeros(len(values), dtype=np.int64)
         for column, edges in zip(values.T, self.edges, strict=True):
             n = len(edges) - 1
@@ -128,8 +121,8 @@ def statistics(
     score_components: Sequence[int] | None,
     model: ScoreModel | StrPath | None,
     setup: AnalysisSetup,
-) -> Statistic:
-    """What is histogrammed: observables, then components of the score.
+) -> Statistic | None:
+    """What is histogrammed: observables, then components of the score; None for neither.
 
     Args:
         observables: Names or expressions; None for none.
@@ -138,7 +131,7 @@ def statistics(
         setup: Setup of the analysis.
 
     Raises:
-        OptionError: If both are missing, components lack their model, or do not exist.
+        OptionError: If components lack their model, or do not exist.
         ExpressionError: If an expression is refused, as with an unknown observable.
     """
     parts = []
@@ -148,19 +141,15 @@ def statistics(
         if model is None:
             raise OptionError("score_components needs model_file, the estimator of the score.")
         parts.append(score_statistic(model, setup, score_components))
-    if not parts:
-        raise OptionError("A histogram needs observables or score_components; both are None.")
-    return lambda x: np.hstack([part(x) for part in parts])
+    return (lambda x: np.hstack([part(x) for part in parts])) if parts else None
 
 
 def observable_statistic(observables: Sequence[str], setup: AnalysisSetup) -> Statistic:
     """Observables or expressions in them."""
-    names = list(setup.observables)
-
-    def function(definition: object, name: str) -> EventFunction:
-        return event_function(definition, names, name)
-
-    functions = sequence(observables, "observables", function)
+    known = list(setup.observables)
+    functions = sequence(
+        observables, "observables", lambda given, name: event_function(given, known, name)
+    )
     if not functions:
         raise refusal("observables", "at least one observable", observables)
     return lambda x: np.stack([function(x) for function in functions], axis=1)
@@ -224,9 +213,7 @@ def finite_rows(values: FloatArray, what: str) -> BoolArray:
 def numbers_of_bins(bins: HistBins | None, n_statistics: int) -> list[int] | None:
     """Numbers of bins of each statistic, None if edges are given instead.
 
-    Args:
-        bins: Number or numbers; None for 25 bins of one statistic, 8 each of two, 5 of more.
-        n_statistics: Number of statistics.
+    By default 25 bins of one statistic, 8 each of two, 5 each of more.
 
     Raises:
         OptionError: If there is not one number for each statistic.
@@ -246,11 +233,7 @@ def numbers_of_bins(bins: HistBins | None, n_statistics: int) -> list[int] | Non
 
 
 def fixed_binning(bins: HistBins, n_statistics: int) -> Binning:
-    """Bins with given edges.
-
-    Args:
-        bins: Edges of each statistic, or of the only one.
-        n_statistics: Number of statistics.
+    """Bins with given edges of each statistic, or of the only one.
 
     Raises:
         OptionError: If the edges are not valid or there are not those of each statistic.

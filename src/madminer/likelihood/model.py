@@ -14,7 +14,7 @@ Likelihoods add: the sum of a binned and an unbinned one is a likelihood.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -176,7 +176,7 @@ class Likelihood:
         """Minus the log likelihoods by what they describe: "rate", "shape" and "constraint"."""
         which = np.zeros(len(params), dtype=np.int64) if datasets is None else datasets
         found: dict[str, FloatArray] = {name: np.zeros(len(params)) for name in ("rate", "shape")}
-        for channel, columns in self._columns():
+        for channel, columns in self.channel_columns():
             points = channel.points(params[:, columns])
             for term in channel.terms:
                 found[term.name] = found[term.name] + term.values(points, which)
@@ -199,7 +199,7 @@ class Likelihood:
         """
         which = np.zeros(len(params), dtype=np.int64) if datasets is None else datasets
         total = self._constraint(params, which)
-        for channel, columns in self._columns():
+        for channel, columns in self.channel_columns():
             points = channel.points(params[:, columns])
             for term in channel.terms:
                 if term.depends_on_nu or not only_nu:
@@ -215,26 +215,16 @@ class Likelihood:
         auxiliary = np.zeros((1, self.n_params - p)) if self.auxiliary is None else self.auxiliary
         pulls = params[np.newaxis, :, p:] - auxiliary[:, np.newaxis]
         total = -log_constraint(pulls)
-        for channel, columns in self._columns():
+        for channel, columns in self.channel_columns():
             points = channel.points(params[:, columns])
             for term in channel.terms:
                 total = total + term.scan(points)
         return total
 
-    def with_datasets(
-        self, channels: Iterable[Channel], auxiliary: FloatArray | None
-    ) -> Likelihood:
-        """The same model of other data."""
-        return replace(self, channels=tuple(channels), auxiliary=auxiliary)
-
     def channel_columns(self) -> list[tuple[Channel, IntArray]]:
         """Channels, and which of all parameters are theirs, in the order of the channel."""
-        return list(self._columns())
-
-    def _columns(self) -> Iterable[tuple[Channel, IntArray]]:
         place = {name: i for i, name in enumerate(self.names)}
-        for channel in self.channels:
-            yield channel, np.array([place[name] for name in channel.names])
+        return [(c, np.array([place[name] for name in c.names])) for c in self.channels]
 
     def _constraint(self, params: FloatArray, datasets: IntArray) -> Expansion:
         """Constraints on nuisance parameters."""

@@ -101,15 +101,7 @@ class NeuralLikelihood(BaseLikelihood):
         x = checked_events(x_observed, self.n_observables)
         weights = event_weights(len(x), x_observed_weights, n_observed)
         total = self._total(mode, xsec_mode, n_weighted, 0.2, seed, as_reference=response is None)
-        return self._likelihood(
-            model_file,
-            x,
-            weights,
-            total,
-            flag(include_xsec, "include_xsec"),
-            luminosity,
-            response,
-        )
+        return self._likelihood(model_file, x, weights, total, include_xsec, luminosity, response)
 
     def create_expected_negative_log_likelihood(
         self,
@@ -158,15 +150,7 @@ class NeuralLikelihood(BaseLikelihood):
         total = self._total(
             mode, xsec_mode, n_weighted, test_split, seed, as_reference=response is None
         )
-        return self._likelihood(
-            model_file,
-            x,
-            weights,
-            total,
-            flag(include_xsec, "include_xsec"),
-            luminosity,
-            response,
-        )
+        return self._likelihood(model_file, x, weights, total, include_xsec, luminosity, response)
 
     def _likelihood(
         self,
@@ -178,6 +162,7 @@ class NeuralLikelihood(BaseLikelihood):
         luminosity: float,
         response: ResponseEstimator | StrPath | None,
     ) -> Likelihood:
+        flag(include_xsec, "include_xsec")
         n_observed = np.array([weights.sum()])
         luminosity = positive(luminosity, "luminosity")
         density = learned_density(model, self.setup).in_double_precision()

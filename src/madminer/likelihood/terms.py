@@ -359,17 +359,10 @@ class ResponseShape(Term):
 
 
 def binned_densities(sigma: FloatArray, volumes: FloatArray) -> FloatArray:
-    r"""Densities of histograms.
+    r"""Densities of histograms with cross sections ``(n, K)``, of which negative ones are zero.
 
     .. math:: \frac{q_k + \epsilon}{(1 + K \epsilon) V_k}, \qquad
               q_k = \frac{\sigma_k}{\sum_l \sigma_l}, \qquad \epsilon = 10^{-12}
-
-    Args:
-        sigma: Cross sections of bins in pb, shape ``(n, K)``; negative ones count as zero.
-        volumes: Volumes of the bins, shape ``(n, K)`` or ``(1, K)``.
-
-    Returns:
-        Densities, shape ``(n, K)``.
     """
     content = np.maximum(sigma, 0.0)
     total = content.sum(axis=1, keepdims=True)

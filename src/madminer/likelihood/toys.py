@@ -22,7 +22,7 @@ import numpy as np
 
 from madminer.checks import random_generator, real_array, whole
 from madminer.errors import NoEventsError, OptionError
-from madminer.likelihood.fit import LARGEST_STEP, fit_many, profile_nuisances
+from madminer.likelihood.fit import fit_many, joint_minima, profile_nuisances
 from madminer.likelihood.model import Channel, Likelihood
 from madminer.likelihood.terms import (
     BinnedShape,
@@ -33,7 +33,6 @@ from madminer.likelihood.terms import (
     first_dataset,
 )
 from madminer.likelihood.yields import DrawnCells
-from madminer.stats.minimize import Expansion, minimize_many
 from madminer.typing import BoolArray, FloatArray, IntArray, Seed
 
 
@@ -98,7 +97,7 @@ def draw_toys(
     ]
     truth = params[len(likelihood.parameters) :]
     auxiliary = truth + rng.standard_normal((n_toys, len(truth)))
-    return likelihood.with_datasets(channels, auxiliary)
+    return replace(likelihood, channels=tuple(channels), auxiliary=auxiliary)
 
 
 def statistics_at(
@@ -182,17 +181,10 @@ def _fit_on_edge(
     if not free.size:
         return params, likelihood.values(params, datasets)
 
-    def full(values: FloatArray, rows: IntArray) -> FloatArray:
-        points = params[rows]
-        points[:, free] = values
-        return points
-
-    def objective(values: FloatArray, rows: IntArray) -> Expansion:
-        return likelihood.expand(full(values, rows), datasets[rows]).at(free)
-
-    steps = np.where(free < len(likelihood.parameters), np.inf, LARGEST_STEP)
-    minima = minimize_many(objective, params[:, free], largest_step=steps)
-    return full(minima.points, np.arange(len(params))), minima.value
+    minima, _ = joint_minima(likelihood, params, datasets, free)
+    found = params.copy()
+    found[:, free] = minima.points
+    return found, minima.value
 
 
 def _draw_channel(

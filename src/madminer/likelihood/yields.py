@@ -99,14 +99,9 @@ class MorphedCells:
         n_cells: int,
         varied: FloatArray | None = None,
     ) -> MorphedCells:
-        """Cells of events.
+        """Cells of events with weights ``(n, b)`` at all benchmarks, the cell of each ``(n,)``.
 
-        Args:
-            setup: Setup of the analysis.
-            weights: Weights of events at all benchmarks in pb, shape ``(n, b)``.
-            cells: Cell of each event, shape ``(n,)``.
-            n_cells: Number K of cells.
-            varied: Their `varied_weights`, if known.
+        `varied` are their `varied_weights`, if known.
         """
         from scipy.sparse import csr_array  # takes a tenth of a second
 
@@ -177,12 +172,7 @@ class MorphedCells:
 def varied_weights(setup: AnalysisSetup, weights: FloatArray) -> FloatArray:
     """Weights of events at the physical benchmarks at nu = +1, then -1, of each nuisance parameter.
 
-    Args:
-        setup: Setup of the analysis.
-        weights: Weights at all benchmarks in pb, shape ``(n, b)``.
-
-    Returns:
-        Weights in pb, shape ``(n, 2 v n_physical)``.
+    From weights ``(n, b)`` at all benchmarks, shape ``(n, 2 v n_physical)``.
     """
     v, physical = setup.n_nuisance_parameters, list(setup.physical_benchmarks)
     if not v:
@@ -206,11 +196,8 @@ def _split_sums(
     setup: AnalysisSetup, sums: FloatArray
 ) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
     """Nominal sums, and those at nu = +1 and -1, from sums of all columns ``(D, K, n_columns)``."""
-    n, v, n_physical = (
-        len(setup.benchmarks),
-        setup.n_nuisance_parameters,
-        len(setup.physical_benchmarks),
-    )
+    n, v = len(setup.benchmarks), setup.n_nuisance_parameters
+    n_physical = len(setup.physical_benchmarks)
     sides = np.moveaxis(sums[..., n:].reshape(*sums.shape[:2], 2, v, n_physical), (2, 3), (0, 2))
     return sums[..., :n], (sides[0], sides[1])
 

@@ -27,6 +27,7 @@ from madminer.likelihood.learned import DensityModel
 from madminer.likelihood.model import Channel, Likelihood
 from madminer.likelihood.terms import RateTerm
 from madminer.limits.grid import LimitGrid, limit_grid, with_variance
+from madminer.limits.modes import shape_of
 from madminer.limits.options import LimitKeywords, LimitMode, LimitOptions
 from madminer.limits.reliability import (
     FEW_EVENTS,
@@ -41,7 +42,7 @@ from madminer.limits.reliability import (
     report_uncertain,
     report_untested,
 )
-from madminer.limits.shapes import DataSet, HistogramShape, NetworkShape, Shape, shape_of
+from madminer.limits.shapes import DataSet, HistogramShape, NetworkShape, Shape
 from madminer.options import takes
 from madminer.stats import p_values_from_log_r, regular_grid
 from madminer.typing import EventSource, FloatArray, StrPath, ThetaLike
@@ -240,39 +241,28 @@ def expected_limits_of(
 ) -> LimitGrid:
     """Limits from Asimov data; an assumed truth that is not within them is reported."""
     with logged_warnings() as warnings:
-        grid = _expected_limits(analyzer, mode, theta_true, thetas, options)
+        close_to = theta_true if options.sample_only_from_closest_benchmark else None
+        pool = EventPool.of(analyzer, "test", options.test_split, close_to).first(options.n_asimov)
+        probabilities = pool.probabilities(theta_true)
+        n_expected = expected_number(analyzer, theta_true, None, options.luminosity)
+        if mode in WITHOUT_ERRORS:  # nothing else says that the error of simulation is the larger
+            report_few_data(probabilities, max(n_expected, FEW_EVENTS))
+        elif mode != "rate":
+            report_few_data(probabilities)
+        data = DataSet(pool.x, n_expected * probabilities, pool)
+        truth = analyzer.setup.theta(theta_true)
+        report_extrapolation(analyzer.setup, truth[np.newaxis], "The assumed truth")
+        report_off_grid(thetas, truth, list(analyzer.parameters))
+        if options.test_split is None and mode in WITH_NETWORKS:
+            report_weakness(
+                logger,
+                "With test_split=None the expected data are all events, those that the estimator "
+                "was trained on too: where it has learned them by heart, limits are too narrow. "
+                "Give the test_split of its training.",
+            )
+        grid = limits_of(analyzer, mode, data, thetas, options, options.return_asimov, truth)
+        report_border(grid, list(analyzer.parameters))
     return replace(grid, warnings=tuple(warnings))
-
-
-def _expected_limits(
-    analyzer: DataAnalyzer,
-    mode: LimitMode,
-    theta_true: ThetaLike,
-    thetas: FloatArray,
-    options: LimitOptions,
-) -> LimitGrid:
-    close_to = theta_true if options.sample_only_from_closest_benchmark else None
-    pool = EventPool.of(analyzer, "test", options.test_split, close_to).first(options.n_asimov)
-    probabilities = pool.probabilities(theta_true)
-    n_expected = expected_number(analyzer, theta_true, None, options.luminosity)
-    if mode in WITHOUT_ERRORS:  # nothing else says that the error of simulation is the larger one
-        report_few_data(probabilities, max(n_expected, FEW_EVENTS))
-    elif mode != "rate":
-        report_few_data(probabilities)
-    data = DataSet(pool.x, n_expected * probabilities, pool)
-    truth = analyzer.setup.theta(theta_true)
-    report_extrapolation(analyzer.setup, truth[np.newaxis], "The assumed truth")
-    report_off_grid(thetas, truth, list(analyzer.parameters))
-    if options.test_split is None and mode in WITH_NETWORKS:
-        report_weakness(
-            logger,
-            "With test_split=None the expected data are all events, those that the estimator was "
-            "trained on too: where it has learned them by heart, limits are too narrow. Give the "
-            "test_split of its training.",
-        )
-    grid = limits_of(analyzer, mode, data, thetas, options, options.return_asimov, truth)
-    report_border(grid, list(analyzer.parameters))
-    return grid
 
 
 def limits_of(
@@ -286,14 +276,8 @@ def limits_of(
 ) -> LimitGrid:
     """Limits on a grid from a data set.
 
-    Args:
-        analyzer: The events.
-        mode: What the likelihood of an event is made of.
-        data: Observed or expected events.
-        thetas: Parameter points, shape ``(n, p)``.
-        options: Options of the limits.
-        return_data: Whether to return what is histogrammed of the data, or of how many events.
-        truth: Assumed truth of expected data, at which the likelihood is calculated too.
+    With `return_data` what is histogrammed of the data is in the result, or of so many events. At
+    the assumed `truth` of expected data the likelihood is calculated too.
     """
     report_few_events(analyzer, thetas)
     points = thetas if truth is None else np.vstack([thetas, truth])
@@ -305,7 +289,7 @@ def limits_of(
     likelihood = Likelihood((Channel(analyzer.setup, terms, n_observed),))
     params = best_nuisances(likelihood, points, shape.datasets)
     parts = likelihood.parts(params, shape.datasets)
-    llr_kin = shape.reference(likelihood, len(points)) - parts["shape"]
+    llr_kin = shape.offset(likelihood, len(points)) - parts["shape"]
     k = len(likelihood.nuisance_parameters)
     log_constraint = 0.5 * k * np.log(2.0 * np.pi) - parts["constraint"]
     log_l = llr_kin - parts["rate"] + log_constraint

@@ -60,6 +60,9 @@ _DAMAGED = (
 )
 """What reading a damaged npz file, or another one, raises."""
 
+_ARRAYS = ("thetas", "nus", "statistics", "null_statistics", "seed", "fingerprint")
+"""What a file of a belt holds."""
+
 NEAR = 0.35
 """Points whose q differs from the critical value by a larger share need no experiments of their
 own."""
@@ -174,17 +177,11 @@ class ConfidenceBelt:
 
     def save(self, filename: StrPath) -> None:
         """Write the belt as an npz file, whole or not at all."""
-        null = np.empty(0) if self.null_statistics is None else self.null_statistics
+        arrays = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+        if self.null_statistics is None:
+            arrays["null_statistics"] = np.empty(0)
         with atomic_path(path(filename)) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                thetas=self.thetas,
-                nus=self.nus,
-                statistics=self.statistics,
-                null_statistics=null,
-                seed=self.seed,
-                fingerprint=self.fingerprint,
-            )
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # the stubs have options by name
 
     def _checked(self, q: ArrayLike) -> FloatArray:
         values = real_array(q, "q")
@@ -450,17 +447,11 @@ def load_belt(filename: StrPath) -> ConfidenceBelt:
         raise MissingFileError(f"There is no confidence belt {file}.")
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-        if not len(arrays["thetas"]) == len(arrays["nus"]) == len(arrays["statistics"]):
+            thetas, nus, statistics, null, seed, fingerprint = (content[name] for name in _ARRAYS)
+        if not len(thetas) == len(nus) == len(statistics):
             raise FileFormatError(f"{file} is no confidence belt: its arrays do not match.")
-        return ConfidenceBelt(
-            arrays["thetas"],
-            arrays["nus"],
-            arrays["statistics"],
-            arrays["null_statistics"] if arrays["null_statistics"].size else None,
-            int(arrays["seed"]),
-            arrays["fingerprint"],
-        )
+        null = null if null.size else None
+        return ConfidenceBelt(thetas, nus, statistics, null, int(seed), fingerprint)
     except _DAMAGED as error:
         raise FileFormatError(f"{file} is no confidence belt: {error}.") from error
 

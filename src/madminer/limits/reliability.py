@@ -14,7 +14,7 @@ from madminer.likelihood.model import Likelihood
 from madminer.limits.grid import LimitGrid, is_full_grid, shown_point
 from madminer.ml.validated import UndecidedValidation
 from madminer.stats import p_values_from_log_r
-from madminer.typing import FloatArray, IntArray
+from madminer.typing import FloatArray
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +43,7 @@ _ROUNDING = 1e-9
 
 
 def report_beyond_range(likelihood: Likelihood, thetas: FloatArray, what: str) -> None:
-    """The same for the setups of all channels of a likelihood.
-
-    Args:
-        likelihood: The likelihood.
-        thetas: Values of its p theory parameters, shape ``(n, p)``.
-        what: What the points are.
-    """
+    """Warn of theory parameters ``(n, p)`` where some channel of a likelihood is extrapolated."""
     names = list(likelihood.parameters)
     for channel in likelihood.channels:
         columns = [names.index(name) for name in channel.setup.parameters]
@@ -83,9 +77,7 @@ def report_few_events(analyzer: DataAnalyzer, thetas: FloatArray) -> None:
 def report_few_data(probabilities: FloatArray, n_needed: float = FEW_EVENTS) -> None:
     """Warn of Asimov data that are no average over what can be observed.
 
-    Args:
-        probabilities: Probabilities of the events that stand for the data, sum one, shape ``(n,)``.
-        n_needed: Effective number of events below which they are too few.
+    They are events with `probabilities` of sum one, too few below an effective number `n_needed`.
     """
     n_effective = 1.0 / float(np.sum(probabilities**2))
     if n_effective < n_needed:
@@ -102,10 +94,7 @@ def report_few_data(probabilities: FloatArray, n_needed: float = FEW_EVENTS) -> 
 def report_truth(grid: LimitGrid, truth: FloatArray, log_r: float) -> None:
     """Warn of an assumed truth that the limits expected from it exclude.
 
-    Args:
-        grid: The limits, widened or not.
-        truth: The assumed truth, shape ``(p,)``.
-        log_r: Its log likelihood ratio to the best point, before limits were widened.
+    `log_r` is its log likelihood ratio to the best point, before limits were widened.
     """
     p_value = float(p_values_from_log_r([log_r], grid.dof)[0])
     if p_value < 1.0 - CONFIDENCE_LEVEL:
@@ -130,13 +119,7 @@ def report_truth(grid: LimitGrid, truth: FloatArray, log_r: float) -> None:
 
 
 def report_off_grid(thetas: FloatArray, truth: FloatArray, names: Sequence[str]) -> None:
-    """Warn of an assumed truth that the points of the grid do not surround.
-
-    Args:
-        thetas: Points of the grid, shape ``(n, p)``.
-        truth: The assumed truth, shape ``(p,)``.
-        names: Names of the parameters.
-    """
+    """Warn of an assumed truth ``(p,)`` that the points of the grid ``(n, p)`` do not surround."""
     low, high = thetas.min(axis=0), thetas.max(axis=0)
     slack = _ROUNDING * np.maximum(high - low, np.abs(truth))
     is_outside = (truth < low - slack) | (truth > high + slack)
@@ -155,12 +138,7 @@ def report_off_grid(thetas: FloatArray, truth: FloatArray, names: Sequence[str])
 
 
 def report_coarse(grid: LimitGrid, names: Sequence[str]) -> None:
-    """Warn of limits that are narrower than a grid can show.
-
-    Args:
-        grid: Limits.
-        names: Names of the parameters.
-    """
+    """Warn of limits that are narrower than a grid can show."""
     if not is_full_grid(grid.theta_grid):
         return
     allowed = grid.theta_grid[grid.p_values >= 1.0 - EXCLUSION_LEVEL]
@@ -180,11 +158,7 @@ def report_coarse(grid: LimitGrid, names: Sequence[str]) -> None:
 
 
 def report_few_counts(n_events: float) -> None:
-    """Warn where there are too few events for asymptotic p-values.
-
-    Args:
-        n_events: Number of events, observed or expected.
-    """
+    """Warn where there are too few events for asymptotic p-values."""
     if n_events < FEW_COUNTS:
         report_weakness(
             logger,
@@ -222,9 +196,7 @@ def first_excluded(grid: LimitGrid) -> int | None:
 def report_uncertain(grid: LimitGrid, error: float) -> None:
     """Warn of limits that depend on the simulated events at hand.
 
-    Args:
-        grid: The limits.
-        error: Standard deviation of log r at the first point that is excluded.
+    `error` is the standard deviation of log r at the first point that is excluded.
     """
     first = first_excluded(grid)
     if first is None:
@@ -255,17 +227,29 @@ def report_untested(
             parameters, ``(n, p + v)``; none if it failed, None if it never was.
         undecided: A validation whose events were too few to tell; None without.
     """
-    points = _region(grid)
-    if not len(points) or _is_tested(points, validated):
+    first, p = first_excluded(grid), grid.theta_grid.shape[1]
+    if first is None:
         return
-    ends = _listed(points[_extremes(points)])
-    known = "" if undecided is None else f" {_undecided(undecided, points.shape[1])}"
+    # the border lies between the points that are not excluded and the first that is
+    holds_border = grid.p_values >= 1.0 - EXCLUSION_LEVEL
+    holds_border[first] = True
+    points = grid.theta_grid[holds_border]
+    if _is_tested(points, validated):
+        return
+    extremes = np.unique(np.concatenate([points.argmin(axis=0), points.argmax(axis=0)]))
+    ends = ", ".join(map(shown_point, points[extremes]))
+    state = _state(validated, undecided, p)
+    if undecided is not None:
+        n = undecided.n_checks
+        state += (
+            f" A validation {_span(undecided.thetas, p)} had too few test events to decide ({n} "
+            f"{'check' if n == 1 else 'checks'} undecided)."
+        )
     report_weakness(
         logger,
-        "The limits exclude parameter points at %g %%, but %s%s %s",
+        "The limits exclude parameter points at %g %%, but %s %s",
         100.0 * EXCLUSION_LEVEL,
-        _state(validated, undecided, points.shape[1]),
-        known,
+        state,
         _remedy(validated, undecided, ends),
     )
 
@@ -293,14 +277,6 @@ def _state(validated: FloatArray | None, undecided: UndecidedValidation | None, 
     )
 
 
-def _undecided(undecided: UndecidedValidation, p: int) -> str:
-    n = undecided.n_checks
-    return (
-        f"A validation {_span(undecided.thetas, p)} had too few test events to decide ({n} "
-        f"{'check' if n == 1 else 'checks'} undecided)."
-    )
-
-
 def _remedy(validated: FloatArray | None, undecided: UndecidedValidation | None, ends: str) -> str:
     toys = "p-values from toy experiments, which need no calibration"
     if validated is not None and not len(validated):
@@ -323,23 +299,3 @@ def _span(thetas: FloatArray, p: int) -> str:
     """The ends of points in the theory parameters."""
     known = np.asarray(thetas, dtype=np.float64)[:, :p]
     return f"from theta = {shown_point(known.min(axis=0))} to {shown_point(known.max(axis=0))}"
-
-
-def _region(grid: LimitGrid) -> FloatArray:
-    """Points that are not excluded and the first that is: they hold the border; none without."""
-    first = first_excluded(grid)
-    if first is None:
-        return grid.theta_grid[:0]
-    chosen = grid.p_values >= 1.0 - EXCLUSION_LEVEL
-    chosen[first] = True
-    region: FloatArray = grid.theta_grid[chosen]
-    return region
-
-
-def _extremes(points: FloatArray) -> IntArray:
-    """Points with the smallest or largest value of a parameter."""
-    return np.unique(np.concatenate([points.argmin(axis=0), points.argmax(axis=0)]))
-
-
-def _listed(points: FloatArray) -> str:
-    return ", ".join(f"{shown_point(point)}" for point in points)
