@@ -210,7 +210,7 @@ def test_error_is_the_spread_of_samples(
     """With the same bins. Histogram and truth as independent would give four times as much."""
     make = nuisance_event_file if with_nuisances else toy_event_file
     edges = np.array([-0.2, 0.2]) / 1000
-    monkeypatch.setattr("madminer.fisherinformation.shares.cell_edges", lambda *_: edges)
+    monkeypatch.setattr("madminer.fisherinformation.ranking.equal_edges", lambda *_: edges)
     shares, errors = [], []
     for seed in range(60):
         fisher = FisherInformation(make(1000, seed=100 + seed))
@@ -225,7 +225,7 @@ def test_memory_does_not_change_the_result(
     fisher: FisherInformation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = rank_observables(fisher, AWAY, L)
-    monkeypatch.setattr("madminer.fisherinformation.shares._BUDGET", 1)
+    monkeypatch.setattr("madminer.fisherinformation.ranking._BUDGET", 1)
     assert str(rank_observables(fisher, AWAY, L)) == str(expected)
 
 

@@ -75,8 +75,12 @@ def cell_edges(bins: Bins, histrange: tuple[float, float] | None, sample: Sample
     n_bins = whole(bins, "bins", 1, MOST_BINS)
     if histrange is not None:
         return _even_edges(n_bins, histrange)
-    values, weights = sample()
-    return np.unique(weighted_quantiles(values, np.arange(1, n_bins) / n_bins, weights))
+    return equal_edges(n_bins, *sample())
+
+
+def equal_edges(n_cells: int, values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Edges between cells of equal content; repeated quantiles are merged."""
+    return np.unique(weighted_quantiles(values, np.arange(1, n_cells) / n_cells, weights))
 
 
 def slice_edges(n_bins: int, histrange: tuple[float, float] | None, sample: Sample) -> FloatArray:

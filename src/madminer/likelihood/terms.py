@@ -215,7 +215,7 @@ class LearnedShape(Term):
             return self.expand(points, datasets).value
         positions = self.density.positions(points)
         value, lost = np.zeros(len(positions)), 0.0
-        for events in self._blocks(len(positions)):
+        for events in self.blocks(len(positions)):
             log_f, _ = self.density.combinations(self.x[events], positions)
             w = self.weights[events]
             lost += float(np.abs(w[~np.isfinite(log_f).all(axis=0)]).sum())
@@ -232,19 +232,20 @@ class LearnedShape(Term):
         positions, n = self.density.positions(points), len(self.starts) - 1
         owner = np.repeat(np.arange(n), np.diff(self.starts))
         total = np.zeros((n, len(positions)))
-        for events in self._blocks(len(positions)):
+        for events in self.blocks(len(positions)):
             log_f = _counting(self.density.combinations(self.x[events], positions)[0])[0]
             total -= _sums((log_f * self.weights[events]).T, owner[events], n)
         return total
 
-    def _blocks(self, n_points: int) -> list[slice]:
+    def blocks(self, n_points: int) -> list[slice]:
+        """Events whose values at so many points are held at once."""
         return list(row_blocks(len(self.x), max(1, _CELLS // max(n_points, 1))))
 
     def _every_event(self, positions: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """All points with all events of the only data set."""
         n, m = positions.shape
         value, gradient, curvature = np.zeros(n), np.zeros((n, m)), np.zeros((n, m, m))
-        for events in self._blocks(n * (m + 1)):
+        for events in self.blocks(n * (m + 1)):
             log_f, score = self.density.combinations(self.x[events], positions, with_score=True)
             log_f, score = _counting(log_f, score)
             w = self.weights[events]

@@ -39,7 +39,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from madminer.analysis.weights import ParameterPoints
-from madminer.blocks import row_blocks
 from madminer.likelihood.base import EventPool
 from madminer.likelihood.histograms import Binning, DensityHistogram
 from madminer.likelihood.model import Channel, Likelihood
@@ -54,8 +53,6 @@ from madminer.likelihood.terms import (
 )
 from madminer.models import AnalysisSetup
 from madminer.typing import FloatArray, IntArray
-
-_CELLS = 1 << 21  # values of networks that are held at once
 
 Errors = FloatArray | None
 """Standard deviations of log r at n points, shape ``(n,)``; None where they are not known."""
@@ -172,7 +169,7 @@ class NetworkShape(Shape):
             return None
         positions, members = term.density.positions(points), len(term.density.members)
         sums = np.zeros((members, len(positions)))
-        for events in row_blocks(len(term.x), max(1, _CELLS // (members * len(positions)))):
+        for events in term.blocks(members * len(positions)):
             values = term.density.member_values(term.x[events], positions)
             finite = np.isfinite(values).all(axis=(0, 1))
             sums += values[:, :, finite] @ term.weights[events][finite]
@@ -185,7 +182,7 @@ class NetworkShape(Shape):
         term, points = self.learned, self.points(params)
         positions = term.density.positions(points)
         sums, products, squares = np.zeros((3, len(positions)))
-        for events in row_blocks(len(term.x), max(1, _CELLS // len(positions))):
+        for events in term.blocks(len(positions)):
             log_f, _ = term.density.combinations(term.x[events], positions)
             contribution = np.nan_to_num(log_f - log_f[best], nan=0.0, posinf=0.0, neginf=0.0)
             w = term.weights[events]
