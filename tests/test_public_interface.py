@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import json
+import pkgutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from madminer.deprecation import REMEDIES
 from madminer.errors import MadMinerError, UnavailableNameError
 
 DOCUMENTED = json.loads((Path(__file__).parent / "data" / "public_interface.json").read_text())
+PUBLISHED = json.loads((Path(__file__).parent / "data" / "public_names.json").read_text())
 CASES = [
     (module, name, signature)
     for module, entries in DOCUMENTED.items()
@@ -67,6 +69,14 @@ def test_documented_signature(module: str, name: str, signature: str) -> None:
 
 def _plain(default: object) -> object:
     return list(default) if isinstance(default, tuple) else default
+
+
+def test_packages_publish_what_is_listed() -> None:
+    """A name that comes or goes is meant: what packages list is public, and nothing else."""
+    packages = ["madminer", "madminer.io.lhe"]
+    packages += [f"madminer.{m.name}" for m in pkgutil.iter_modules(madminer.__path__) if m.ispkg]
+    published = {name: getattr(importlib.import_module(name), "__all__", []) for name in packages}
+    assert {name: sorted(names) for name, names in published.items() if names} == PUBLISHED
 
 
 def test_top_level_names_are_what_the_stub_lists() -> None:

@@ -260,10 +260,16 @@ def sequence(
         >>> sequence((100, 50), "n_hidden", whole)
         [100, 50]
     """
+    elements = listed(value, name, error=error)
+    return [check(element, f"{name}[{i}]") for i, element in enumerate(elements)]
+
+
+def listed(value: object, name: str, *, error: ErrorType = OptionError) -> list[Any]:
+    """Check that a value is a list (or tuple, array, ...); others check its elements."""
     elements = _elements(value)
     if elements is None:
         raise refusal(name, "a list", value, error)
-    return [check(element, f"{name}[{i}]") for i, element in enumerate(elements)]
+    return elements
 
 
 def real_array(value: object, name: str, *, error: ErrorType = ShapeError) -> FloatArray:

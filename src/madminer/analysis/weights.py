@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from madminer.checks import real_array
 from madminer.errors import DataError, MorphingError, ShapeError
 from madminer.models import AnalysisSetup
 from madminer.morphing.weights import morphing_weight_gradients, morphing_weights
@@ -293,7 +294,7 @@ def checked_nu(setup: AnalysisSetup, nu: ArrayLike) -> FloatArray:
     Raises:
         ShapeError: If there is not one finite value for each nuisance parameter.
     """
-    values = np.asarray(nu, dtype=np.float64)
+    values = real_array(nu, "nu")
     names = list(setup.nuisance_parameters)
     if values.shape != (len(names),) or not np.all(np.isfinite(values)):
         raise ShapeError(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from madminer.analysis.weights import Thetas, parameter_points
-from madminer.checks import flag, one_of, positive, random_generator, whole
+from madminer.checks import flag, listed, one_of, positive, random_generator, whole
 from madminer.errors import OptionError
 from madminer.fisherinformation.score_information import ScoreModel
 from madminer.likelihood.base import (
@@ -222,7 +222,7 @@ class HistoLikelihood(BaseLikelihood):
                 "Bins of equal content need thetas_binning, the points whose mean weights "
                 "determine them; or give edges as hist_bins."
             )
-        points = parameter_points(self.setup, thetas_binning, None)
+        points = parameter_points(self.setup, listed(thetas_binning, "thetas_binning"), None)
         return adaptive_binning(values, pool.weights_at(points).mean(axis=0), numbers)
 
     def _likelihood(

@@ -17,6 +17,7 @@ from madminer.analysis.partitions import (
     partition_range,
     share_factors,
 )
+from madminer.checks import listed
 from madminer.errors import OptionError
 from madminer.options import takes
 from madminer.sampling.augment import DrawnSample, draw_sample, ratio_columns, sample_columns
@@ -294,7 +295,8 @@ class SampleAugmenter(DataAnalyzer):
             DataError: If a drawn event has no joint ratio or score.
         """
         chosen = SamplingOptions(**options)
-        thetas = [theta0, theta1, *(additional_thetas or [])]
+        more = () if additional_thetas is None else listed(additional_thetas, "additional_thetas")
+        thetas = [theta0, theta1, *more]
         return self._ratio(MoreRatiosSample, thetas, [nu0, nu1], n_samples, chosen)
 
     @takes(SamplingOptions, without=("nuisance_score",), defaults={"partition": "test"})

@@ -177,6 +177,8 @@ def integrate(
 def _process(process: str | Process, options: dict[str, ProcessOption]) -> Process:
     if isinstance(process, str):
         return make_process(process, **options)
+    if not isinstance(process, Process):
+        raise refusal("process", "the name of a process, or a process", process)
     if options:
         raise OptionError(
             f"Options {sorted(options)} belong to a process given by name; set them in the process."
