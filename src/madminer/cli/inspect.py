@@ -42,7 +42,6 @@ _NETWORKS = ("_state_dict.pt", "_state_dict.pl")  # 0.9 writes one of them
 _END_OF_LHE = b"</LesHouchesEvents"
 _WEIGHT = re.compile(rb"<wgt\s+id\s*=\s*['\"]([^'\"]{1,200})")
 
-_SHOWERED = "madminer.DelphesReader reads it."
 _KNOWN = (
     "setup and event files, LHE, HepMC and ROOT files, models and ensembles, npy arrays, Parquet "
     "files, and folders of them"
@@ -201,7 +200,8 @@ def describe(path: Path) -> str:
     if text.startswith(b"<LesHouchesEvents"):
         return _lhe(path, text)
     if text.startswith((b"HepMC::", b"E ")) and b"HepMC" in text:
-        return _hepmc(text)
+        version = text.split(b"\n", 1)[0].decode("ascii", "replace").strip()
+        return f"HepMC events ({version})\nmadminer.DelphesReader runs Delphes on it."
     if start.startswith(b"root"):
         return _root(path)
     if start.startswith(b"\x93NUMPY"):
@@ -302,11 +302,6 @@ def _cut(text: str, longest: int) -> str:
     return line if len(line) <= longest else f"{line[:longest]} ..."
 
 
-def _hepmc(text: bytes) -> str:
-    version = text.split(b"\n", 1)[0].decode("ascii", "replace").strip()
-    return f"HepMC events ({version})\nmadminer.DelphesReader runs Delphes on it."
-
-
 def _root(path: Path) -> str:
     try:
         import uproot  # type: ignore[import-untyped] # optional
@@ -321,7 +316,7 @@ def _root(path: Path) -> str:
     lines = [f"ROOT file with {len(trees)} trees"]
     lines += [f"{name}: {n:,} entries" for name, n in trees.items()]
     if "Delphes" in trees:
-        lines.append(f"It is an output of Delphes. {_SHOWERED}")
+        lines.append("It is an output of Delphes. madminer.DelphesReader reads it.")
     return "\n".join(lines)
 
 

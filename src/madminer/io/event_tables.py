@@ -55,7 +55,9 @@ class ArrayTable:
         """Take chosen columns piece by piece."""
         for rows in row_blocks(self.n_events, batch_size):
             with nullcontext() if self.file is None else self.file.reading(_NPY):
-                piece = {name: _copied(self.by_name[name][rows]) for name in columns}
+                piece = {name: self.by_name[name][rows] for name in columns}
+                if self.file is not None:  # which may change or end
+                    piece = {name: np.array(values) for name, values in piece.items()}
             yield {name: as_awkward(name, values) for name, values in piece.items()}
 
 
@@ -138,11 +140,6 @@ def _mapped(file: OpenedFile) -> NDArray[Any]:
         if not isinstance(mapped, np.ndarray):
             raise TypeError("an archive of arrays: give dict(numpy.load(path)) instead")
     return mapped
-
-
-def _copied(values: ak.Array | NDArray[Any]) -> ak.Array | NDArray[Any]:
-    """Values that no longer refer to a mapped file, which may change or end."""
-    return np.array(values) if isinstance(values, np.ndarray) else values
 
 
 def _numpy_columns(array: NDArray[Any], names: Sequence[str] | None) -> Mapping[str, NDArray[Any]]:

@@ -107,7 +107,7 @@ def read_hepmc_weights(path: StrPath) -> HepMCWeights:
     numbers: list[bytes] = []
     values: list[bytes] = []
     cross_section, is_complete = 0.0, False
-    for text in chain([_from_first_event(first)], pieces):
+    for text in chain([first[max(first.find(_EVENT), 0) :]], pieces):
         numbers += _NUMBERS.findall(text)
         values += _WEIGHTS[version].findall(text)
         for found in _CROSS_SECTION[version].findall(text)[-1:]:
@@ -119,7 +119,11 @@ def read_hepmc_weights(path: StrPath) -> HepMCWeights:
         raise NoEventsError(f"{file} holds no events. Shower the events again.")
     matrix = _matrix(values, version, len(numbers), file)
     names = checked_names(_names(first, version), matrix.shape[1], file)
-    return HepMCWeights(names, _integers(numbers, file), matrix, cross_section)
+    try:
+        whole_numbers: IntArray = np.array(numbers, dtype=np.bytes_).astype(np.int64)
+    except ValueError as error:
+        raise FileFormatError(f"{file} has events without a number ({error}).") from error
+    return HepMCWeights(names, whole_numbers, matrix, cross_section)
 
 
 def checked_names(names: tuple[str, ...], n_weights: int, path: Path) -> tuple[str, ...]:
@@ -159,26 +163,17 @@ def _version(text: bytes, path: Path) -> int:
     return 3 if listing[1] == b"Asciiv3" else 2
 
 
-def _from_first_event(text: bytes) -> bytes:
-    return text[max(text.find(_EVENT), 0) :]
-
-
 def _names(text: bytes, version: int) -> tuple[str, ...]:
     if version == 2:
         found = _NAMES_2.search(text)
-        return (
-            ()
-            if found is None
-            else tuple(re.findall(r'"([^"]*)"', found[1].decode("utf-8", "replace")))
-        )
+        line = b"" if found is None else found[1]
+        return tuple(re.findall(r'"([^"]*)"', line.decode("utf-8", "replace")))
     head = text[: max(text.find(_EVENT), 0)] or text
     lines = (line.decode("utf-8", "replace") for line in _NAMES_3.findall(head))
-    text_of_names = "".join(_ESCAPED.sub(_unescaped, line) for line in lines)
-    return tuple(text_of_names.split("\n")) if text_of_names else ()
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return "\n" if found[1] == "|" else found[1]
+    names = "".join(
+        _ESCAPED.sub(lambda found: "\n" if found[1] == "|" else found[1], line) for line in lines
+    )
+    return tuple(names.split("\n")) if names else ()
 
 
 def _matrix(values: Sequence[bytes], version: int, n_events: int, path: Path) -> FloatArray:
@@ -211,13 +206,6 @@ def _unequal(path: Path) -> FileFormatError:
         f"{path}: every event needs weights, and as many as the others have. Shower the events "
         f"again, or take the weights from the Les Houches event file (weights='lhe')."
     )
-
-
-def _integers(numbers: Sequence[bytes], path: Path) -> IntArray:
-    try:
-        return np.array(numbers, dtype=np.bytes_).astype(np.int64)
-    except ValueError as error:
-        raise FileFormatError(f"{path} has events without a number ({error}).") from error
 
 
 def uncompressed_copy(path: Path, target: Path) -> Path:

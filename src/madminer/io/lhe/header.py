@@ -280,7 +280,9 @@ def _with_numbers(header: LHEHeader, init: str, info: str) -> LHEHeader:
     is_known = all(_is_known(section) for section, _ in pairs)
     section = sum(section for section, _ in pairs) if is_known else 0.0
     error = math.hypot(*(error for _, error in pairs if 0.0 < error < math.inf))
-    n_events = _number_after("Number of Events", info) or _nevents(header.run_card)
+    counted = re.search(r"Number of Events\s*[:=]\s*(\d{1,15})\b", info, re.IGNORECASE)
+    asked = re.fullmatch(r"(\d{1,15})", header.run_settings.get("nevents", ""))
+    n_events = next((int(found[1]) for found in (counted, asked) if found and int(found[1])), None)
     stated = re.search(r"Integrated weight[^:\n]*:\s*(\S+)", info)
     if section == 0.0 and stated is not None:
         section = read_number(stated[1])
@@ -315,13 +317,3 @@ def _rejoined(lines: list[list[str]]) -> list[list[str]]:
 def _is_known(cross_section: float) -> bool:
     """Whether it is none of the numbers that programs write if they do not know it."""
     return math.isfinite(cross_section) and cross_section != _UNKNOWN
-
-
-def _number_after(key: str, text: str) -> int | None:
-    found = re.search(rf"{key}\s*[:=]\s*(\d{{1,15}})\b", text, flags=re.IGNORECASE)
-    return int(found[1]) if found else None
-
-
-def _nevents(run_card: str) -> int | None:
-    found = re.search(r"^[ \t]*(\d{1,15})[ \t]*=[ \t]*nevents\b", run_card, flags=re.MULTILINE)
-    return int(found[1]) if found else None

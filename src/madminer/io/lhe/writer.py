@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import IO, Final, cast
 
 import numpy as np
@@ -37,7 +36,11 @@ def write_lhe(path: StrPath, events: LHEEvents, header: LHEHeader) -> None:
         OutputError: If the file cannot be written.
     """
     _check(events)
-    with atomic_path(path) as temporary, _open(temporary, str(path).endswith(".gz")) as file:
+    with ExitStack() as stack:
+        file: IO[bytes] = stack.enter_context(stack.enter_context(atomic_path(path)).open("wb"))
+        if str(path).endswith(".gz"):  # no name and no time inside: equal events give equal bytes
+            packed = gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=file, mtime=0)
+            file = cast("IO[bytes]", stack.enter_context(packed))
         file.write(_header_text(header, events).encode())
         for text in _event_texts(events):
             file.write(text)
@@ -56,30 +59,25 @@ def _check(events: LHEEvents) -> None:
             raise DataError(f"Weights {weight_id!r} to be written must be finite.")
 
 
-@contextmanager
-def _open(path: Path, is_compressed: bool) -> Iterator[IO[bytes]]:
-    if is_compressed:
-        # no name and no time inside: equal events give equal bytes
-        with (
-            path.open("wb") as raw,
-            gzip.GzipFile("", "wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as file,
-        ):
-            yield cast("IO[bytes]", file)
-    else:
-        with path.open("wb") as plain:
-            yield plain
-
-
 def _header_text(header: LHEHeader, events: LHEEvents) -> str:
     beams = " ".join(map(str, header.beams))
     energies = " ".join(f"{energy:.6e}" for energy in header.energies)
     pdfs = " ".join(map(str, (*header.pdf_groups, *header.pdf_sets)))
     largest = float(np.max(np.abs(events.xwgtup), initial=0.0))
-    sections = {"MGVersion": header.version, "MG5ProcCard": header.process}
-    cards = {"MGRunCard": header.run_card, "slha": header.slha}
+    texts = {
+        "MGVersion": header.version,
+        "MG5ProcCard": header.process,
+        "MGRunCard": header.run_card,
+        "slha": header.slha,
+    }
+    sections = [
+        f"<{tag}>\n<![CDATA[\n{text.strip(chr(10))}\n]]>\n</{tag}>\n"
+        for tag, text in texts.items()
+        if text
+    ]
     return (
         '<LesHouchesEvents version="3.0">\n<header>\n'
-        + "".join(_section(tag, text) for tag, text in (sections | cards).items())
+        + "".join(sections)
         + _weight_text(header.weight_groups)
         + "<MGGenerationInfo>\n"
         + f"#  Number of Events        :       {events.n_events}\n"
@@ -90,10 +88,6 @@ def _header_text(header: LHEHeader, events: LHEEvents) -> str:
         + f"<generator name='{header.generator}' version='{header.version}'></generator>\n"
         + "</init>\n"
     )
-
-
-def _section(tag: str, text: str) -> str:
-    return f"<{tag}>\n<![CDATA[\n{text.strip(chr(10))}\n]]>\n</{tag}>\n" if text else ""
 
 
 def _weight_text(groups: tuple[WeightGroup, ...]) -> str:
