@@ -196,7 +196,7 @@ def test_infinite_weights_are_refused(tmp_path: Path) -> None:
     file, events = make_file(tmp_path / "events.h5")
     before = file.path.read_bytes()
     events.weights[4, 1] = np.nan
-    with pytest.raises(DataError, match=r"not: w \(1\)"):
+    with pytest.raises(DataError, match=r"of 50 events: w \(1\)"):
         write_events(file.path, SETUP, events, None)
     assert file.path.read_bytes() == before
     with h5py.File(file.path, "a") as stored:

@@ -21,7 +21,7 @@ from madminer.errors import DataError, ExpressionError, OptionError, ShapeError,
 from madminer.expressions import CompiledExpression, EventNamespace, Vocabulary, compile_expression
 from madminer.expressions.columns import Lists, Value
 from madminer.expressions.nodes import Kind
-from madminer.io.events import describe_not_finite
+from madminer.io.events import require_finite
 from madminer.typing import FloatArray, IntArray
 
 Columns: TypeAlias = Mapping[str, ak.Array]
@@ -223,19 +223,7 @@ def stacked_weights(what: str, names: Sequence[str], columns: Iterable[ak.Array]
     """One finite number for each event and column, shape ``(n, n_columns)``."""
     pairs = zip(names, columns, strict=True)
     numbers = [number_column(values, f"{what}, entry {name!r},") for name, values in pairs]
-    return require_finite(np.stack(numbers, axis=1), names)
-
-
-def require_finite(table: FloatArray, names: Sequence[str]) -> FloatArray:
-    """Weights, shape ``(n, n_columns)``, refused if one is not finite."""
-    is_finite = np.isfinite(table).all(axis=1)
-    if not is_finite.all():
-        raise DataError(
-            f"Weights must be finite; these are not in some of {len(table)} events: "
-            f"{describe_not_finite(table, names)}. The first is event {np.argmin(is_finite)}. "
-            f"Remove these events or repeat their reweighting."
-        )
-    return table
+    return require_finite(np.stack(numbers, axis=1), names, "Weights")
 
 
 class ColumnExpressions:

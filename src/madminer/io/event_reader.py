@@ -21,7 +21,7 @@ from madminer.errors import (
     MissingWeightsError,
     OptionError,
 )
-from madminer.io.events import LARGEST_WEIGHT, Events, EventSummary, all_finite, describe_not_finite
+from madminer.io.events import Events, EventSummary, all_finite, describe_not_finite, require_finite
 from madminer.io.hdf5 import (
     BACKGROUND_EVENTS,
     OBSERVATIONS,
@@ -391,13 +391,7 @@ class EventFile(StoredEvents):
 
     def _weights(self, rows: Rows) -> FloatArray:
         weights = self._values(WEIGHTS, rows)
-        if not all_finite(weights, LARGEST_WEIGHT):
-            raise DataError(
-                f"Weights in {self.path} are not finite for some of {len(weights)} events: "
-                f"{describe_not_finite(weights, self.setup.benchmarks, LARGEST_WEIGHT)}. Remove "
-                f"these events from the sample, or repeat the reweighting."
-            )
-        return weights
+        return require_finite(weights, self.setup.benchmarks, f"Weights in {self.path}")
 
     def _sampled(self, rows: Rows) -> IntArray:
         sampled: IntArray = self._values(SAMPLING_BENCHMARKS, rows)

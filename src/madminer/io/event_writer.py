@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from madminer import checks
 from madminer.errors import DataError, OptionError, OutputError, ShapeError
 from madminer.io.atomic import atomic_path
-from madminer.io.events import LARGEST_WEIGHT, Events, EventSummary, all_finite, describe_not_finite
+from madminer.io.events import Events, EventSummary, require_finite
 from madminer.io.hdf5 import (
     BACKGROUND_EVENTS,
     OBSERVATIONS,
@@ -220,12 +220,7 @@ class EventWriter:
         known = events.sampling_benchmarks is not None
         if self._has_sampling_benchmarks not in {None, known}:
             raise DataError("Either all pieces of an event file have sampling benchmarks or none.")
-        if not all_finite(events.weights, LARGEST_WEIGHT):
-            raise DataError(
-                f"Event weights must be finite; among {len(events)} events these are not: "
-                f"{describe_not_finite(events.weights, self.setup.benchmarks, LARGEST_WEIGHT)}. "
-                f"Remove these events or repeat their reweighting."
-            )
+        require_finite(events.weights, self.setup.benchmarks, "Event weights")
 
     def _finish(self) -> None:
         file = self._opened()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from madminer.errors import FileFormatError, ShapeError
+from madminer.errors import DataError, FileFormatError, ShapeError
 from madminer.models import AnalysisSetup
 from madminer.typing import FloatArray, IntArray
 
@@ -241,3 +241,24 @@ def describe_not_finite(columns: FloatArray, names: Iterable[str], largest: floa
     counts = np.count_nonzero(~(np.abs(columns) < largest), axis=0)
     pairs = zip(names, counts.tolist(), strict=True)
     return ", ".join(f"{name} ({count})" for name, count in pairs if count)
+
+
+def require_finite(weights: FloatArray, names: Iterable[str], what: str) -> FloatArray:
+    """Weights ``(n, k)``, refused if one is not finite, or so large that its square would not be.
+
+    Args:
+        weights: The weights.
+        names: Name of each column.
+        what: What they are, for the message.
+
+    Raises:
+        DataError: If one is not finite.
+    """
+    if not all_finite(weights, LARGEST_WEIGHT):
+        is_finite = np.all(np.abs(weights) < LARGEST_WEIGHT, axis=1)
+        raise DataError(
+            f"{what} must be finite; these are not in some of {len(weights)} events: "
+            f"{describe_not_finite(weights, names, LARGEST_WEIGHT)}. The first is event "
+            f"{np.argmin(is_finite)} of them. Remove these events or repeat their reweighting."
+        )
+    return weights

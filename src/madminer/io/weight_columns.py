@@ -37,9 +37,9 @@ from madminer.io.event_columns import (
     number_column,
     number_table,
     refuse_missing,
-    require_finite,
     stacked_weights,
 )
+from madminer.io.events import require_finite
 from madminer.models import AnalysisSetup, MorphingSetup
 from madminer.morphing.weights import monomials
 from madminer.typing import FloatArray, IntArray
@@ -108,9 +108,10 @@ class WeightColumns:
             self._check_names(column.fields)
             return stacked_weights(what, names, [column[name] for name in names])
         if column.ndim == 1 and (self.is_background or len(names) == 1):
-            weight = require_finite(number_column(column, what)[:, np.newaxis], [self.weights])
+            weight = number_column(column, what)[:, np.newaxis]
+            require_finite(weight, [self.weights], "Weights")
             return np.repeat(weight, len(names), axis=1)
-        return require_finite(number_table(column, what, names), names)
+        return require_finite(number_table(column, what, names), names, "Weights")
 
     def _check_names(self, given: Collection[str]) -> None:
         missing = [name for name in self.benchmarks if name not in given]
@@ -154,7 +155,8 @@ class PolynomialColumns:
         """Take the weights of some events at the physical benchmarks in pb."""
         if isinstance(self.given, str):
             table = number_table(columns[self.given], f"The column {self.given!r}", self.labels)
-            require_finite(table, [f"{self.given}{label}" for label in self.labels])
+            names = [f"{self.given}{label}" for label in self.labels]
+            require_finite(table, names, "Weights")
         else:
             table = stacked_weights(self.what, self.given, [columns[name] for name in self.given])
         weights: FloatArray = table @ self.matrix
