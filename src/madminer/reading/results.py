@@ -104,7 +104,7 @@ class ReadingResults:
 def collect_events(
     setup: AnalysisSetup, results: ReadingResults, rng: np.random.Generator | None
 ) -> tuple[AnalysisSetup, Events, EventSummary | None]:
-    """Bring results into the form of an event file.
+    """Check results and bring them into the form of an event file.
 
     Args:
         setup: Setup of the analysis.
@@ -114,13 +114,6 @@ def collect_events(
     Returns:
         Setup with observables and nuisance benchmarks, events, and their numbers by benchmark
         (None where not known).
-
-    Raises:
-        NoEventsError: If there are no results.
-        DataError: If they are no numbers, or an observable is undefined in every event.
-        ShapeError: If they do not belong to the same number of events.
-        MissingWeightsError: If a benchmark has no weights.
-        UnknownNameError: If there are weights of unknown benchmarks.
     """
     x = {name: _column(f"observations of {name}", v) for name, v in results.observations.items()}
     weights = {name: _column(f"weights of {name}", v) for name, v in results.weights.items()}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import keyword
 from dataclasses import dataclass, field, replace
+from operator import add
 
 import numpy as np
 
 from madminer.checks import flag, number
-from madminer.errors import SetupError, ShapeError
+from madminer.errors import SetupError
 from madminer.expressions import (
     RESERVED_NAMES,
     CompiledExpression,
@@ -214,9 +215,6 @@ class CutFlow:
         n_undefined: By observable, the events in which it is undefined.
         efficiencies: What each efficiency was.
         reference: The reference benchmark; empty where it is not known.
-
-    Raises:
-        ShapeError: If the lengths differ.
     """
 
     steps: tuple[str, ...]
@@ -226,25 +224,14 @@ class CutFlow:
     efficiencies: tuple[EfficiencyRange, ...] = ()
     reference: str = ""
 
-    def __post_init__(self) -> None:
-        if not self.n_events.shape == self.cross_section.shape == (len(self.steps),):
-            raise ShapeError(
-                f"A cut flow of {len(self.steps)} steps needs as many numbers, got "
-                f"{self.n_events.shape} and {self.cross_section.shape}."
-            )
-
     def __add__(self, other: CutFlow) -> CutFlow:
         """The same steps on more events."""
-        if self.steps != other.steps:
-            raise ShapeError(f"Cut flows differ in their steps: {self.steps}, {other.steps}.")
-        names = {**self.n_undefined, **other.n_undefined}
-        return CutFlow(
-            self.steps,
-            self.n_events + other.n_events,
-            self.cross_section + other.cross_section,
-            {n: self.n_undefined.get(n, 0) + other.n_undefined.get(n, 0) for n in names},
-            tuple(a + b for a, b in zip(self.efficiencies, other.efficiencies, strict=True)),
-            self.reference,
+        return replace(
+            self,
+            n_events=self.n_events + other.n_events,
+            cross_section=self.cross_section + other.cross_section,
+            n_undefined={name: n + other.n_undefined[name] for name, n in self.n_undefined.items()},
+            efficiencies=tuple(map(add, self.efficiencies, other.efficiencies)),
         )
 
     def scaled(self, factor: float) -> CutFlow:
@@ -264,11 +251,10 @@ class CutFlow:
     def table(self) -> Table:
         """The same as a table for notebooks."""
         n_all = max(int(self.n_events[0]), 1)
+        lines = zip(self.steps, self.n_events.tolist(), self.cross_section.tolist(), strict=True)
         rows = [
-            (step, str(number), f"{100.0 * number / n_all:.1f}%", f"{cross_section:.6g}")
-            for step, number, cross_section in zip(
-                self.steps, self.n_events.tolist(), self.cross_section.tolist(), strict=True
-            )
+            (step, str(n), f"{100.0 * n / n_all:.1f}%", f"{cross_section:.6g}")
+            for step, n, cross_section in lines
         ]
         columns = ("step", "events", "share", "cross section (pb)")
         title = f"Cut flow at the benchmark {self.reference}" if self.reference else "Cut flow"

@@ -13,7 +13,7 @@ which takes the relative effect of the variation to be the same at both points.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -43,7 +43,7 @@ _LARGEST: Final = 1e100  # squares of weights must be finite too
 _Source = tuple[str | None, float]  # id of a weight, None for the nominal one; a factor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class NuisanceWeight:
     """Where the weights at one nuisance benchmark come from: a factor times a weight of the file.
 
@@ -80,11 +80,12 @@ def find_nuisance_weights(
         MissingWeightsError: If a weight is missing; the message lists the groups there are.
         SetupError: If a systematic uncertainty varies nothing.
     """
+    finders = {SystematicType.NORM: _norm, SystematicType.SCALE: _scale, SystematicType.PDF: _pdf}
     entries: list[NuisanceWeight] = []
     for name, systematic in setup.systematics.items():
         if name not in sample.systematics:
             continue
-        found_here = list(_FINDERS[systematic.type](systematic, header, sample.path))
+        found_here = list(finders[systematic.type](systematic, header, sample.path))
         ids = [entry.weight_id for entry in found_here if entry.weight_id is not None]
         if lost := [weight_id for weight_id in ids if weight_id not in found]:
             what = f"the weights {lost[:_SHOWN]}, which the header describes but the events lack"
@@ -124,38 +125,26 @@ def event_weights(
         for weight_id, factor in sources.values()
     ]
     found = Weights(tuple(sources), np.column_stack(columns))
-    _check_weights(found, nominal, path)
-    ratio = np.divide(found[reference], nominal, out=np.zeros(len(nominal)), where=nominal != 0.0)
-    found.matrix[:, len(ids) :] *= ratio[:, np.newaxis]
-    return found
-
-
-def _check_weights(weights: Weights, nominal: FloatArray, path: Path) -> None:
-    """Refuse weights that are not finite, or differ from 0 where the nominal one is 0."""
-    if lost := describe_not_finite(weights.matrix, weights.names, _LARGEST):
+    if lost := describe_not_finite(found.matrix, found.names, _LARGEST):
         raise DataError(
             f"{path}: event weights must be finite; these are not: {lost}. Repeat the reweighting."
         )
-    is_lost = (nominal == 0.0) & np.any(weights.matrix != 0.0, axis=1)
+    is_lost = (nominal == 0.0) & np.any(found.matrix != 0.0, axis=1)
     if np.any(is_lost):
         raise DataError(
             f"{path}: {np.count_nonzero(is_lost)} events have the nominal weight 0 but other "
             f"weights. Events must be generated wherever a benchmark has a cross section: choose "
             f"another benchmark to generate at."
         )
+    ratio = np.divide(found[reference], nominal, out=np.zeros(len(nominal)), where=nominal != 0.0)
+    found.matrix[:, len(ids) :] *= ratio[:, np.newaxis]
+    return found
 
 
 def join_nuisances(
     setup: AnalysisSetup, samples: Iterable[tuple[Sample, Iterable[NuisanceWeight]]]
 ) -> dict[str, NuisanceParameter]:
-    """Nuisance parameters of all samples.
-
-    Args:
-        setup: Setup of the analysis.
-        samples: Each sample with its nuisance weights.
-
-    Returns:
-        Nuisance parameters by name, in the order of the systematic uncertainties.
+    """Nuisance parameters of samples with their nuisance weights, in the order of systematics.
 
     Raises:
         SetupError: If a nuisance parameter means different variations in two samples.
@@ -220,19 +209,15 @@ def _scale_source(systematic: Systematic, factor: float, header: LHEHeader, path
 def _pdf(systematic: Systematic, header: LHEHeader, path: Path) -> Iterator[NuisanceWeight]:
     name = str(systematic.value)
     members = find_pdf_members(header, name)
-    if members is None:
-        raise _missing(systematic, f"weights of the parton densities {name!r}", header, path)
     if not members:
-        what = f"members of the parton densities {name!r} beside the central one"
-        raise _missing(systematic, what, header, path)
+        densities = f"the parton densities {name!r}"
+        few = f"members of {densities} beside the central one"
+        raise _missing(
+            systematic, f"weights of {densities}" if members is None else few, header, path
+        )
     for member in members:
         label = f"the parton densities {member.label}"
         yield from _entries(systematic, member.position, label, positive=(member.weight_id, 1.0))
-
-
-_FINDERS: Final[
-    Mapping[SystematicType, Callable[[Systematic, LHEHeader, Path], Iterator[NuisanceWeight]]]
-] = {SystematicType.NORM: _norm, SystematicType.SCALE: _scale, SystematicType.PDF: _pdf}
 
 
 def _entries(
@@ -245,19 +230,13 @@ def _entries(
 ) -> Iterator[NuisanceWeight]:
     """Weights of a nuisance parameter at nu = +1 and -1."""
     name = f"{systematic.name}_nuisance_param_{number}"
+    above, below = f"{name}_benchmark_0", f"{name}_benchmark_1"
     parameter = NuisanceParameter(
         name,
         systematic.name,
-        benchmark_pos=None if positive is None else f"{name}_benchmark_0",
-        benchmark_neg=None if negative is None else f"{name}_benchmark_1",
+        benchmark_pos=None if positive is None else above,
+        benchmark_neg=None if negative is None else below,
     )
-    sides = ((parameter.benchmark_pos, positive), (parameter.benchmark_neg, negative))
-    for benchmark, source in sides:
-        if benchmark is not None and source is not None:
-            yield NuisanceWeight(
-                parameter=parameter,
-                benchmark=benchmark,
-                label=label,
-                weight_id=source[0],
-                factor=source[1],
-            )
+    for benchmark, source in ((above, positive), (below, negative)):
+        if source is not None:
+            yield NuisanceWeight(parameter, benchmark, label, *source)

@@ -60,19 +60,11 @@ class PDFMember:
 
 
 def find_scale_weight(header: LHEHeader, mur: float, muf: float) -> str | None:
-    """Id of the first weight with these scales.
+    """Id of the first weight with these factors on the scales, None if there is none.
 
     Groups of scale variations commonly have names that contain "scale variation"; those come
     first, then weights of other groups that say so themselves, with the parton densities of the
     events. Weights of another dynamical scale than that of the events are left out.
-
-    Args:
-        header: What stands before the events.
-        mur: Factor on the renormalisation scale.
-        muf: Factor on the factorisation scale.
-
-    Returns:
-        The id; None if there is no such weight.
 
     Examples:
         >>> weight = WeightDescription("1005", "dyn= -1 muR=0.20000E+01 muF=0.10000E+01")
@@ -96,22 +88,29 @@ def find_scale_weight(header: LHEHeader, mur: float, muf: float) -> str | None:
 
 
 def find_pdf_members(header: LHEHeader, name: str) -> tuple[PDFMember, ...] | None:
-    """Members of a set of parton densities, other than the central one.
+    """Members of a set of parton densities, other than the central one, in the file's order.
 
-    Args:
-        header: What stands before the events.
-        name: Name of the set in any case, or its LHAPDF number.
-
-    Returns:
-        The members in the order of the file; None if there is no group of this set.
+    The name is that of the set in any case, or its LHAPDF number; None if there is no such group.
     """
     wanted = name.strip().lower()
     for group in filter(_is_pdf_group, header.weight_groups):
         number = _set_number(group, header.pdf_sets[0])
         words = group.name.lower().replace(".lhgrid", "").replace(":", " ").split()
         if wanted in words or (number is not None and wanted == str(number)):
-            return _members(group, number)
+            return tuple(_members(group, number, header.pdf_sets[0]))
     return None
+
+
+def _members(group: WeightGroup, number: int | None, nominal: int) -> Iterator[PDFMember]:
+    """Members of the set with this number, but the central one."""
+    n_members = 0
+    pairs = zip(group.weights, _sets(group, nominal), strict=True)
+    for position, (weight, (of_set, described)) in enumerate(pairs):
+        member = position if described is None else described
+        if member > 0 and of_set in {None, number}:
+            n_members += 1
+            label = f"member {member}" if of_set is None else str(of_set + member)
+            yield PDFMember(n_members, weight.id, label)
 
 
 def list_weight_groups(header: LHEHeader) -> str:
@@ -135,10 +134,7 @@ class _Described(NamedTuple):
 
 
 def describe_weights(header: LHEHeader) -> list[tuple[str, str]]:
-    """What the weights of a file are, as far as its header tells.
-
-    Args:
-        header: What stands before the events. Of more than 1,000 weights the first are described.
+    """What the weights of a file are, as far as its header tells; the first 1,000 of more.
 
     Returns:
         Ids of weights, one or some in a row, and what they are: factors on the scales, sets and
@@ -276,22 +272,6 @@ def _dynamical_scales(weight: WeightDescription) -> set[str]:
     """Numbers of the dynamical scale of a weight, empty for that of the events."""
     attributes = [text.strip() for key, text in weight.attributes.items() if key.startswith("DYN")]
     return {*attributes, *_DYNAMICAL.findall(weight.text)}
-
-
-def _members(group: WeightGroup, set_number: int | None) -> tuple[PDFMember, ...]:
-    """Members but the central one; a jump in the numbers begins another set."""
-    members: list[PDFMember] = []
-    for position, weight in enumerate(group.weights):
-        number, member = _pdf_number(weight), _member_number(weight)
-        if member is None:
-            member = position if number is None else number - (set_number or 0)
-            is_wanted = member == len(members) + 1
-        else:
-            is_wanted = member > 0 and (number is None or number - member == set_number)
-        if is_wanted:
-            label = f"member {member}" if number is None else str(number)
-            members.append(PDFMember(len(members) + 1, weight.id, label))
-    return tuple(members)
 
 
 def _set_number(group: WeightGroup, nominal: int) -> int | None:
