@@ -8,11 +8,10 @@ import pytest
 
 from madminer import MadMiner
 from madminer.errors import DataError, OptionError, SetupError, UnknownNameError
-from madminer.io.lhe.header import run_settings
+from madminer.io.lhe.header import card_entries, run_settings
 from madminer.madgraph import Run, RunPlan
 from madminer.madgraph.build import check_process_card, is_nlo_process
 from madminer.madgraph.cards import (
-    card_entries,
     choose_systematics,
     parameter_card,
     reweight_card,

@@ -16,14 +16,12 @@ from madminer.delphes.run import find_program, run_delphes_program
 from madminer.delphes.weights import DelphesSample, read_delphes_weights
 from madminer.errors import MissingFileError, OptionError
 from madminer.executors import check_executor, in_order
-from madminer.expressions import Vocabulary
 from madminer.io.atomic import output_errors, prepare_target, refuse_same_file
 from madminer.io.lhe import require_event_file
 from madminer.io.root_files import DelphesFile
 from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar, track
 from madminer.reading.functions import ARGUMENTS
-from madminer.reading.objects import SINGLE_PARTICLES
 from madminer.reading.reader import EventReader
 from madminer.reading.results import AnalysedSample, join_selected
 from madminer.reading.selection import SelectedEvents, Selection, select_events
@@ -67,6 +65,7 @@ class DelphesReader(EventReader):
     """
 
     function_arguments: ClassVar = (ARGUMENTS[1:], ARGUMENTS)
+    collections: ClassVar = COLLECTIONS
 
     def __init__(self, filename: StrPath) -> None:
         super().__init__(filename)
@@ -75,18 +74,6 @@ class DelphesReader(EventReader):
     @property
     def _delphes_samples(self) -> list[DelphesSample]:
         return [sample for sample in self.samples if isinstance(sample, DelphesSample)]
-
-    def vocabulary(self, observables: tuple[str, ...] = ()) -> Vocabulary:
-        """Names that expressions may use.
-
-        Args:
-            observables: Names of observables, known to cuts.
-        """
-        return Vocabulary(
-            numbers=frozenset(observables),
-            particles=frozenset(SINGLE_PARTICLES),
-            collections=frozenset(COLLECTIONS),
-        )
 
     def add_sample(
         self,

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -17,11 +17,12 @@ from madminer.checks import one_of, path, random_generator
 from madminer.deprecation import warn
 from madminer.errors import DataError, NoEventsError, OptionError
 from madminer.executors import check_executor, in_order
-from madminer.expressions import Vocabulary
 from madminer.io.events import Weights
 from madminer.io.lhe import LHEEvents, LHEFile
 from madminer.lhe.missing_weights import POLICIES, LHESample, WeightGaps, read_events
 from madminer.lhe.partons import (
+    COLLECTIONS,
+    EVENT_NUMBERS,
     MetNoise,
     PartonObjects,
     Resolution,
@@ -29,7 +30,6 @@ from madminer.lhe.partons import (
     draw_met_noise,
     event_numbers,
     final_state,
-    lhe_vocabulary,
     smear_particles,
 )
 from madminer.models import AnalysisSetup
@@ -142,18 +142,13 @@ class LHEReader(EventReader):
             reader.save("data/events.h5", seed=2)
     """
 
+    collections: ClassVar = COLLECTIONS
+    numbers: ClassVar = EVENT_NUMBERS
+
     def __init__(self, filename: StrPath) -> None:
         super().__init__(filename)
         self._smearing = Smearing({})
         self._met_noise = MetNoise()
-
-    def vocabulary(self, observables: tuple[str, ...] = ()) -> Vocabulary:
-        """Names that expressions may use.
-
-        Args:
-            observables: Names of observables, known to cuts and efficiencies.
-        """
-        return lhe_vocabulary(observables)
 
     def add_sample(
         self,

@@ -13,10 +13,9 @@ from scipy import special
 
 from madminer.checks import real
 from madminer.errors import OptionError
-from madminer.expressions import ParticleArray, Vocabulary, make_particles
+from madminer.expressions import ParticleArray, make_particles
 from madminer.io.lhe import LHEEvents
 from madminer.reading.objects import (
-    SINGLE_PARTICLES,
     FlatParticles,
     LazyObjects,
     charges_of,
@@ -46,15 +45,6 @@ COLLECTIONS: Final = (*_COLLECTION_CODES, "p", "p_truth")
 """Lists of particles."""
 
 Width = tuple[float, float]
-
-
-def lhe_vocabulary(observables: tuple[str, ...] = ()) -> Vocabulary:
-    """Names that expressions on parton-level events may use, with those of observables."""
-    return Vocabulary(
-        numbers=frozenset((*EVENT_NUMBERS, *observables)),
-        particles=frozenset(SINGLE_PARTICLES),
-        collections=frozenset(COLLECTIONS),
-    )
 
 
 def final_state(events: LHEEvents) -> FlatParticles:

@@ -8,7 +8,7 @@ from typing import Final
 
 from madminer.checks import sequence, text
 from madminer.errors import OptionError, SetupError, UnknownNameError
-from madminer.io.lhe.header import run_settings
+from madminer.io.lhe.header import card_entries, entries_by_line, run_settings
 from madminer.models import Systematic, SystematicScale, SystematicType
 
 Entry = tuple[str, int]
@@ -25,7 +25,6 @@ change output default
 change helicity False
 """  # weights summed over helicities: per helicity they differ strongly from event to event
 _NAME: Final = re.compile(r"[\w.+-]+")
-_INTEGER: Final = re.compile(r"[0-9]{1,9}")
 
 _SYSTEMATICS: Final = frozenset(
     {
@@ -59,16 +58,6 @@ _VARIED: Final[Mapping[SystematicScale | None, Sequence[str]]] = {
 # Parameter and reweight cards
 
 
-def card_entries(card: str) -> dict[Entry, str]:
-    r"""Entries of a parameter card that hold one value each, as texts.
-
-    Examples:
-        >>> card_entries("Block dim6 Q= 91.2 # energy\n  2 0.0 # CWL2\nDECAY 25 4.07e-3")
-        {('dim6', 2): '0.0', ('decay', 25): '4.07e-3'}
-    """
-    return {entry: value for _, entry, value in _located(card) if entry is not None}
-
-
 def parameter_card(template: str, values: CardValues, *, is_background: bool = False) -> str:
     r"""Put values into a parameter card; all other lines stay as they are.
 
@@ -86,7 +75,7 @@ def parameter_card(template: str, values: CardValues, *, is_background: bool = F
     if not is_background:
         check_entries(template, values, "The template of the parameter card", SetupError)
     lines = []
-    for line, entry, _ in _located(template):
+    for line, entry, _ in entries_by_line(template):
         if entry is None or entry not in values:
             lines.append(line)
         else:
@@ -104,26 +93,6 @@ def check_entries(card: str, wanted: CardValues, what: str, error: type[Exceptio
             f"of the analysis. Check these and the model: take the card that MadGraph writes for "
             f"the process, Cards/param_card.dat."
         )
-
-
-def _located(card: str) -> list[tuple[str, Entry | None, str]]:
-    """Each line, the entry that it holds, and its value."""
-    located: list[tuple[str, Entry | None, str]] = []
-    block = ""
-    for line in card.splitlines():
-        words = line.split("#")[0].split()
-        entry, value = None, ""
-        if words and words[0].lower() in {"block", "decay"}:
-            is_block = words[0].lower() == "block"
-            block = words[1].lower() if is_block and len(words) > 1 else ""
-            words = [] if is_block else words[1:]
-            kind = "decay"
-        else:
-            kind = block
-        if kind and len(words) == 2 and _INTEGER.fullmatch(words[0]):
-            entry, value = (kind, int(words[0])), words[1]
-        located.append((line, entry, value))
-    return located
 
 
 def reweight_card(points: Mapping[str, CardValues]) -> str:

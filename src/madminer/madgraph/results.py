@@ -17,7 +17,8 @@ from madminer.errors import FileFormatError, NoEventsError, SimulatorError
 from madminer.io.atomic import atomic_path
 from madminer.io.hepmc import read_hepmc_weights
 from madminer.io.lhe import LHEFile, LHEHeader
-from madminer.madgraph.cards import CardValues, card_entries
+from madminer.io.lhe.header import card_entries
+from madminer.madgraph.cards import CardValues
 from madminer.madgraph.log import cross_sections_in_log, failure, read_log
 from madminer.madgraph.plan import Run
 from madminer.text import ShownAsTable, Table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -21,6 +20,7 @@ from madminer.io.atomic import refuse_same_file
 from madminer.io.setup_file import read_setup
 from madminer.models import Cut, Efficiency, NuisanceParameter, Observable
 from madminer.reading.functions import ARGUMENTS, check_function
+from madminer.reading.objects import SINGLE_PARTICLES
 from madminer.reading.reliability import (
     report_few_events,
     report_partial_systematics,
@@ -52,7 +52,7 @@ _MOST = 100  # particles of a kind
 logger = logging.getLogger(__name__)
 
 
-class EventReader(ABC):
+class EventReader:
     """Base of the readers: holds samples, observables, cuts, and the results.
 
     Args:
@@ -81,6 +81,12 @@ class EventReader(ABC):
 
     function_arguments: ClassVar[tuple[tuple[str, ...], ...]] = (ARGUMENTS,)
     """Objects that functions for observables may take."""
+
+    collections: ClassVar[Sequence[str]] = ()
+    """Lists of particles that expressions may use."""
+
+    numbers: ClassVar[Sequence[str]] = ()
+    """Numbers of each event that expressions may use."""
 
     def __init__(self, filename: StrPath) -> None:
         self.setup = read_setup(filename)
@@ -134,13 +140,18 @@ class EventReader(ABC):
         n_events = len(next(iter(self.observations.values()), ()))
         return f"{n_events} events pass" if self.observations else "nothing analysed yet"
 
-    @abstractmethod
-    def vocabulary(self, observables: tuple[str, ...] = ()) -> Vocabulary:
+    @classmethod
+    def vocabulary(cls, observables: tuple[str, ...] = ()) -> Vocabulary:
         """Names that expressions may use.
 
         Args:
             observables: Names of observables, known to cuts and efficiencies.
         """
+        return Vocabulary(
+            numbers=frozenset((*cls.numbers, *observables)),
+            particles=frozenset(SINGLE_PARTICLES),
+            collections=frozenset(cls.collections),
+        )
 
     def add_observable(
         self, name: str, definition: str, required: bool = False, default: float | None = None

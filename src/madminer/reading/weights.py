@@ -15,13 +15,13 @@ from madminer.checks import flag, path, positive, sequence, text
 from madminer.errors import FileFormatError, MissingWeightsError, SetupError
 from madminer.io.lhe import LHEHeader, WeightDescription, require_event_file
 from madminer.io.lhe.decimals import read_number
+from madminer.io.lhe.header import card_entries
 from madminer.models import AnalysisSetup
 from madminer.models.parameters import card_values
 
 logger = logging.getLogger(__name__)
 
 _OF_PARTICLES: Final = {"qnumbers", "mass", "decay"}  # all that CalcHEP writes for showers
-_INTEGER: Final = re.compile(r"[0-9]{1,9}")
 _ROUNDING: Final = 1e-3  # relative difference of values that rounding in cards may explain
 _NEGLIGIBLE: Final = 1e-4  # of the largest value of a parameter: cards write 1e-05 for zero
 _EXACT: Final = 1e-6  # of the largest value: nothing closer is told apart
@@ -106,7 +106,7 @@ def check_parameter_points(
     """
     if sample.is_background:
         return
-    card = _card_values(header.slha)
+    card = _card_entries(header)
     commands = {name: _set_values(weight) for name, weight in header.parameter_points.items()}
     _check_described_parameters(setup, sample, header, card, commands)
     original = _expected_entries(setup, sample.sampled_from) | card
@@ -140,7 +140,7 @@ def _weights_at_benchmarks(
     setup: AnalysisSetup, sample: Sample, header: LHEHeader
 ) -> dict[str, list[str]]:
     """Ids of the weights whose parameter values in the header are those of each benchmark."""
-    original = _expected_entries(setup, sample.sampled_from) | _card_values(header.slha)
+    original = _expected_entries(setup, sample.sampled_from) | _card_entries(header)
     points = {
         weight_id: original | values
         for weight_id, weight in header.parameter_points.items()
@@ -222,18 +222,8 @@ def _set_values(weight: WeightDescription) -> dict[_Entry, float]:
     return {entry: _number(value) for entry, value in weight.card_values.items()}
 
 
-def _card_values(card: str) -> dict[_Entry, float]:
-    """Entries of the blocks of a parameter card that hold one number each."""
-    values = {}
-    block = ""
-    for line in card.splitlines():
-        words = line.split("#")[0].split()
-        if words and words[0].lower() in {"block", "decay"}:
-            block = words[1].lower() if words[0].lower() == "block" and len(words) > 1 else "decay"
-            words = words[1:] if block == "decay" else []
-        if len(words) == 2 and _INTEGER.fullmatch(words[0]):
-            values[block, int(words[0])] = _number(words[1])
-    return values
+def _card_entries(header: LHEHeader) -> dict[_Entry, float]:
+    return {entry: _number(value) for entry, value in card_entries(header.slha).items()}
 
 
 def _number(text: str) -> float:

@@ -17,14 +17,13 @@ import numpy as np
 from madminer.checks import flag, path, random_generator, whole
 from madminer.errors import DataError, OptionError
 from madminer.executors import check_executor, in_order
-from madminer.expressions import Vocabulary
 from madminer.io.atomic import prepare_target, refuse_same_file
 from madminer.io.lhe import LHEFile, require_event_file
 from madminer.lhe.partons import final_state
 from madminer.models import AnalysisSetup
 from madminer.progress import ProgressBar, progress_bar
 from madminer.reading.functions import ARGUMENTS
-from madminer.reading.objects import SINGLE_PARTICLES, FlatParticles, charges_of
+from madminer.reading.objects import FlatParticles, charges_of
 from madminer.reading.reader import EventReader
 from madminer.reading.results import AnalysedSample, join_selected
 from madminer.reading.selection import SelectedEvents, Selection, select_events
@@ -94,6 +93,7 @@ class ShowerReader(EventReader):
     """
 
     function_arguments: ClassVar = (ARGUMENTS[1:], ARGUMENTS)
+    collections: ClassVar = COLLECTIONS
 
     def __init__(self, filename: StrPath) -> None:
         super().__init__(filename)
@@ -107,18 +107,6 @@ class ShowerReader(EventReader):
     @property
     def _shower_samples(self) -> list[ShowerSample]:
         return [sample for sample in self.samples if isinstance(sample, ShowerSample)]
-
-    def vocabulary(self, observables: tuple[str, ...] = ()) -> Vocabulary:
-        """Names that expressions may use.
-
-        Args:
-            observables: Names of observables, known to cuts and efficiencies.
-        """
-        return Vocabulary(
-            numbers=frozenset(observables),
-            particles=frozenset(SINGLE_PARTICLES),
-            collections=frozenset(COLLECTIONS),
-        )
 
     def add_sample(
         self,

@@ -30,6 +30,7 @@ _SET: Final = re.compile(
 )
 _TAG_OF_GENERATOR: Final = re.compile(r"<generator\b([^<>]*)>")
 _TAG_OF_CROSS_SECTION: Final = re.compile(r"<xsecinfo\b([^<>]*)>")
+_INTEGER: Final = re.compile(r"[0-9]{1,9}")
 _ATTRIBUTE: Final = re.compile(
     r"(?<![\w:.-])([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))"
 )
@@ -175,6 +176,36 @@ def run_settings(card: str) -> dict[str, str]:
             value, key = content.rsplit("=", 1)
             settings[key.strip().lower()] = value.strip()
     return settings
+
+
+def card_entries(card: str) -> dict[tuple[str, int], str]:
+    r"""Entries of a parameter card that hold one value each, as texts by block and number.
+
+    Examples:
+        >>> card_entries("Block dim6 Q= 91.2 # energy\n  2 0.0 # CWL2\nDECAY 25 4.07e-3")
+        {('dim6', 2): '0.0', ('decay', 25): '4.07e-3'}
+    """
+    return {entry: value for _, entry, value in entries_by_line(card) if entry is not None}
+
+
+def entries_by_line(card: str) -> list[tuple[str, tuple[str, int] | None, str]]:
+    """Each line of a parameter card, the entry that it holds, and its value."""
+    located: list[tuple[str, tuple[str, int] | None, str]] = []
+    block = ""
+    for line in card.splitlines():
+        words = line.split("#")[0].split()
+        entry, value = None, ""
+        if words and words[0].lower() in {"block", "decay"}:
+            is_block = words[0].lower() == "block"
+            block = words[1].lower() if is_block and len(words) > 1 else ""
+            words = [] if is_block else words[1:]
+            kind = "decay"
+        else:
+            kind = block
+        if kind and len(words) == 2 and _INTEGER.fullmatch(words[0]):
+            entry, value = (kind, int(words[0])), words[1]
+        located.append((line, entry, value))
+    return located
 
 
 def parse_header(text: str, path: object = "the file") -> LHEHeader:
