@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.weights import gradient_coefficients, weight_coefficients
+from madminer.analysis.weights import ThetaTable
 from madminer.errors import (
     FileFormatError,
     MorphingError,
@@ -184,7 +184,7 @@ def test_the_morpher_is_that_of_the_file(toy: DataAnalyzer) -> None:
     assert toy.morpher is not None
     np.testing.assert_allclose(
         toy.morpher.calculate_morphing_weights(THETAS[0]),
-        weight_coefficients(toy.setup, [THETAS[0]], 6)[0],
+        ThetaTable(toy.setup, [THETAS[0]]).coefficients[0],
     )
 
 
@@ -214,10 +214,10 @@ def test_finite_differences_replace_morphing(toy: DataAnalyzer) -> None:
     setup = replace(toy.setup, benchmarks=benchmarks, morphing=None, finite_differences=differences)
     expected = np.zeros((2, 8))
     expected[:, 0], expected[0, 6], expected[1, 7] = -10.0, 10.0, 10.0
-    found = gradient_coefficients(setup, ["sm", "sm_plus_b", 6], 8)
+    found = ThetaTable(setup, ["sm", "sm_plus_b", 6]).gradients
     np.testing.assert_allclose(found, np.broadcast_to(expected, (3, 2, 8)))
     with pytest.raises(MorphingError, match="no derivative"):
-        gradient_coefficients(setup, ["w1"], 8)
+        _ = ThetaTable(setup, ["w1"]).gradients
 
 
 # --- bad input

@@ -165,7 +165,7 @@ def test_an_estimator_that_is_not_validated_ends_the_run(copy, monkeypatch):
 
     def fail(kind, name, section, places, seed):
         assert (kind, name) == ("validate", "sally")
-        places.validation(name).write_text(json.dumps(failed))
+        places.output("validate", name).write_text(json.dumps(failed))
 
     monkeypatch.setattr(stages, "run_task", fail)
     with pytest.raises(EvidenceError, match=r"(?s)is not validated.*must_pass: false"):

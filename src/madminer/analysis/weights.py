@@ -57,128 +57,6 @@ def positions(setup: AnalysisSetup, thetas: Thetas) -> FloatArray:
     return np.asarray(rows, dtype=np.float64).reshape(len(rows), setup.n_parameters)
 
 
-def weight_coefficients(setup: AnalysisSetup, thetas: Thetas, n_columns: int) -> FloatArray:
-    """Coefficients C of the benchmark weights.
-
-    Args:
-        setup: Setup of the analysis.
-        thetas: Parameter points: names or indices of benchmarks, or arrays.
-        n_columns: Number of weight columns; those outside the basis get zero.
-
-    Returns:
-        Coefficients, shape ``(n_thetas, n_columns)``.
-
-    Raises:
-        UnknownNameError: If there is no such benchmark.
-        ShapeError: If an array has the wrong shape or values that are not finite.
-        MorphingError: If a point is no benchmark and there is no morphing.
-    """
-    points = positions(setup, thetas)
-    columns = _columns(setup, thetas, points)
-    coefficients = np.zeros((len(points), n_columns))
-    free = columns < 0
-    if free.any():
-        if setup.morphing is None:
-            raise MorphingError(
-                f"Without morphing, weights are known at the benchmarks only, not at theta = "
-                f"{points[free][0].tolist()}; use one of {list(setup.physical_benchmarks)}."
-            )
-        with np.errstate(over="ignore", invalid="ignore"):  # refused below
-            morphed = morphing_weights(
-                points[free], setup.morphing.components, setup.morphing.matrix
-            )
-        coefficients[free, : morphed.shape[1]] = morphed
-    known = np.flatnonzero(~free)
-    coefficients[known, columns[known]] = 1.0
-    is_finite = np.isfinite(coefficients).all(axis=1)
-    if not is_finite.all():
-        raise DataError(
-            f"Weights are beyond all numbers at theta = {points[np.argmin(is_finite)].tolist()}. "
-            f"Choose parameters in the range of the setup."
-        )
-    return coefficients
-
-
-def gradient_coefficients(setup: AnalysisSetup, thetas: Thetas, n_columns: int) -> FloatArray:
-    """Coefficients D of the benchmark weights in the derivatives.
-
-    Args:
-        setup: Setup of the analysis.
-        thetas: Parameter points: names or indices of benchmarks, or arrays.
-        n_columns: Number of weight columns.
-
-    Returns:
-        Coefficients, shape ``(n_thetas, n_parameters, n_columns)``.
-
-    Raises:
-        MorphingError: If there is neither morphing nor a finite difference at a point.
-    """
-    points = positions(setup, thetas)
-    coefficients = np.zeros((len(points), setup.n_parameters, n_columns))
-    if setup.morphing is not None:
-        gradients = morphing_weight_gradients(
-            points, setup.morphing.components, setup.morphing.matrix
-        )
-        coefficients[..., : gradients.shape[-1]] = gradients
-        return coefficients
-    table = _finite_difference_table(setup, n_columns)
-    for i, column in enumerate(_columns(setup, thetas, points)):
-        if int(column) not in table:
-            raise MorphingError(
-                f"There is no derivative at theta = {points[i].tolist()}: this needs morphing, or "
-                f"finite differences at the benchmark. Call set_morphing() or "
-                f"finite_differences() when setting up the analysis."
-            )
-        coefficients[i] = table[int(column)]
-    return coefficients
-
-
-def has_gradients(setup: AnalysisSetup, thetas: Thetas) -> bool:
-    """Whether derivatives are known at all these points."""
-    if setup.morphing is not None:
-        return True
-    known = _finite_difference_table(setup, len(setup.benchmarks))
-    columns = _columns(setup, thetas, positions(setup, thetas))
-    return all(int(column) in known for column in columns)
-
-
-def _columns(
-    setup: AnalysisSetup, thetas: Thetas, points: FloatArray
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Weight column of each point that is a benchmark, -1 for the others."""
-    columns = np.full(len(points), -1, dtype=np.int64)
-    if not isinstance(thetas, np.ndarray):
-        for i, theta in enumerate(thetas):
-            if isinstance(theta, str):
-                columns[i] = setup.benchmark_index(theta)
-            elif isinstance(theta, _Named):
-                columns[i] = setup.benchmark_index(int(theta))
-    if setup.morphing is None:  # an array may still be the position of a benchmark
-        same = np.all(points[:, np.newaxis, :] == setup.benchmark_thetas, axis=-1)
-        at_benchmark = (columns < 0) & same.any(axis=1)
-        columns[at_benchmark] = same[at_benchmark].argmax(axis=1)
-    return columns
-
-
-def _finite_difference_table(setup: AnalysisSetup, n_columns: int) -> dict[int, FloatArray]:
-    """D at each base benchmark and, copied, at its shifted ones, by weight column."""
-    differences = setup.finite_differences
-    table: dict[int, FloatArray] = {}
-    if differences is None:
-        return table
-    for base, partners in differences.benchmarks.items():
-        rows = np.zeros((setup.n_parameters, n_columns))
-        column = setup.benchmark_index(base)
-        for j, parameter in enumerate(setup.parameters):
-            shifted = setup.benchmark_index(partners.shift_names[parameter])
-            rows[j, shifted] += 1.0 / differences.epsilon
-            rows[j, column] -= 1.0 / differences.epsilon
-        table[column] = rows
-        for name in partners.shift_names.values():
-            table.setdefault(setup.benchmark_index(name), rows)
-    return table
-
-
 @dataclass(frozen=True, eq=False)
 class ThetaTable:
     """Points in theta with what is linear in the benchmark weights there.
@@ -193,18 +71,112 @@ class ThetaTable:
 
     @cached_property
     def positions(self) -> FloatArray:
-        """Positions, shape ``(n, n_parameters)``."""
+        """Positions, shape ``(n, n_parameters)``.
+
+        Raises:
+            UnknownNameError: If there is no such benchmark.
+            ShapeError: If an array has the wrong shape or values that are not finite.
+        """
         return positions(self.setup, self.thetas)
 
     @cached_property
     def coefficients(self) -> FloatArray:
-        """Coefficients of the weights, shape ``(n, n_benchmarks)``."""
-        return weight_coefficients(self.setup, self.thetas, len(self.setup.benchmarks))
+        """Coefficients W of the weights, zero outside the basis, shape ``(n, n_benchmarks)``.
+
+        Raises:
+            MorphingError: If a point is no benchmark and there is no morphing.
+            DataError: If a coefficient is larger than any number.
+        """
+        setup, points, columns = self.setup, self.positions, self._columns
+        coefficients = np.zeros((len(points), len(setup.benchmarks)))
+        free = columns < 0
+        if free.any():
+            if setup.morphing is None:
+                raise MorphingError(
+                    f"Without morphing, weights are known at the benchmarks only, not at theta = "
+                    f"{points[free][0].tolist()}; use one of {list(setup.physical_benchmarks)}."
+                )
+            with np.errstate(over="ignore", invalid="ignore"):  # refused below
+                morphed = morphing_weights(
+                    points[free], setup.morphing.components, setup.morphing.matrix
+                )
+            coefficients[free, : morphed.shape[1]] = morphed
+        known = np.flatnonzero(~free)
+        coefficients[known, columns[known]] = 1.0
+        is_finite = np.isfinite(coefficients).all(axis=1)
+        if not is_finite.all():
+            theta = points[np.argmin(is_finite)].tolist()
+            raise DataError(
+                f"Weights are beyond all numbers at theta = {theta}. Choose parameters in the "
+                f"range of the setup."
+            )
+        return coefficients
 
     @cached_property
     def gradients(self) -> FloatArray:
-        """Coefficients of their gradients, shape ``(n, n_parameters, n_benchmarks)``."""
-        return gradient_coefficients(self.setup, self.thetas, len(self.setup.benchmarks))
+        """Coefficients D of their gradients, shape ``(n, n_parameters, n_benchmarks)``.
+
+        Raises:
+            MorphingError: If there is neither morphing nor a finite difference at a point.
+        """
+        setup, points = self.setup, self.positions
+        coefficients = np.zeros((len(points), setup.n_parameters, len(setup.benchmarks)))
+        if setup.morphing is not None:
+            gradients = morphing_weight_gradients(
+                points, setup.morphing.components, setup.morphing.matrix
+            )
+            coefficients[..., : gradients.shape[-1]] = gradients
+            return coefficients
+        differences = self._finite_differences
+        for i, column in enumerate(self._columns.tolist()):
+            if column not in differences:
+                raise MorphingError(
+                    f"There is no derivative at theta = {points[i].tolist()}: this needs morphing, "
+                    f"or finite differences at the benchmark. Call set_morphing() or "
+                    f"finite_differences() when setting up the analysis."
+                )
+            coefficients[i] = differences[column]
+        return coefficients
+
+    @cached_property
+    def has_gradients(self) -> bool:
+        """Whether derivatives are known at all points."""
+        if self.setup.morphing is not None:
+            return True
+        return all(column in self._finite_differences for column in self._columns.tolist())
+
+    @cached_property
+    def _columns(self) -> IntArray:
+        """Weight column of each point that is a benchmark, -1 for the others."""
+        setup, columns = self.setup, np.full(len(self.positions), -1, dtype=np.int64)
+        if not isinstance(self.thetas, np.ndarray):
+            for i, theta in enumerate(self.thetas):
+                if isinstance(theta, _Named):
+                    name = theta if isinstance(theta, str) else int(theta)
+                    columns[i] = setup.benchmark_index(name)
+        if setup.morphing is None:  # an array may still be the position of a benchmark
+            same = np.all(self.positions[:, np.newaxis, :] == setup.benchmark_thetas, axis=-1)
+            at_benchmark = (columns < 0) & same.any(axis=1)
+            columns[at_benchmark] = same[at_benchmark].argmax(axis=1)
+        return columns
+
+    @cached_property
+    def _finite_differences(self) -> dict[int, FloatArray]:
+        """D at each base benchmark and, copied, at its shifted ones, by weight column."""
+        setup, differences = self.setup, self.setup.finite_differences
+        table: dict[int, FloatArray] = {}
+        if differences is None:
+            return table
+        for base, partners in differences.benchmarks.items():
+            epsilon, column = differences.epsilon, setup.benchmark_index(base)
+            rows = np.zeros((setup.n_parameters, len(setup.benchmarks)))
+            for j, parameter in enumerate(setup.parameters):
+                rows[j, setup.benchmark_index(partners.shift_names[parameter])] += 1.0 / epsilon
+                rows[j, column] -= 1.0 / epsilon
+            table[column] = rows
+            for name in partners.shift_names.values():
+                table.setdefault(setup.benchmark_index(name), rows)
+        return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,10 +220,10 @@ class ParameterPoints:
         """Coefficients of their gradients, shape ``(n, n_parameters, n_benchmarks)``."""
         return self.table.gradients[self.which]
 
-    @cached_property
+    @property
     def has_gradients(self) -> bool:
         """Whether derivatives by theta are known at all points."""
-        return has_gradients(self.setup, self.table.thetas)
+        return self.table.has_gradients
 
     @cached_property
     def is_nominal(self) -> bool:

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from inspect import Parameter
 from typing import Concatenate, Literal, ParamSpec
 
-import numpy as np
-
 from madminer.analysis import DataAnalyzer
-from madminer.analysis.weights import Thetas, weight_coefficients
+from madminer.analysis.weights import Thetas, ThetaTable
 from madminer.checks import one_of
 from madminer.deprecation import former_name, install, renamed, warn
 from madminer.fisherinformation.information import FisherInformation
@@ -112,9 +110,7 @@ def extract_observables_and_weights(
         ``(n_thetas, n_events)``.
     """
     x, weights = analyzer.weighted_events()
-    coefficients = weight_coefficients(analyzer.setup, thetas, analyzer.n_benchmarks)
-    at_thetas: FloatArray = np.asarray(coefficients) @ weights.T
-    return x, at_thetas
+    return x, ThetaTable(analyzer.setup, thetas).coefficients @ weights.T
 
 
 install(

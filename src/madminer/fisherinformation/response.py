@@ -31,7 +31,7 @@ from typing import Self
 import numpy as np
 
 from madminer.analysis.response import response_model, varied_coefficients
-from madminer.analysis.weights import gradient_coefficients, weight_coefficients
+from madminer.analysis.weights import ThetaTable
 from madminer.errors import NoEventsError
 from madminer.evidence import report_weakness
 from madminer.models import AnalysisSetup
@@ -265,14 +265,11 @@ def cell_response(
         ShapeError: If theta has the wrong shape.
         MorphingError: If weights and derivatives are not known at theta.
     """
-    n_columns = len(setup.benchmarks)
+    table = ThetaTable(setup, [theta])
     use_nuisances = include_nuisance_parameters and setup.n_nuisance_parameters > 0
-    weights = weight_coefficients(setup, [theta], n_columns)[0]
-    return CellResponse(
-        weights,
-        gradient_coefficients(setup, [theta], n_columns)[0],
-        NuisanceForms.of(setup, weights) if use_nuisances else None,
-    )
+    weights, gradients = table.coefficients[0], table.gradients[0]
+    nuisances = NuisanceForms.of(setup, weights) if use_nuisances else None
+    return CellResponse(weights, gradients, nuisances)
 
 
 def cells_information(

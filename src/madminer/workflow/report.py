@@ -41,7 +41,7 @@ def write_report(analysis: Analysis, places: Places, warnings: Mapping[str, Sequ
     Raises:
         OutputError: If the page cannot be written.
     """
-    validations = {name: _checks(places.validation(name)) for name in analysis.estimators}
+    validations = {name: _checks(places.output("validate", name)) for name in analysis.estimators}
     validations = {name: checks for name, checks in validations.items() if checks}
     analyzer = DataAnalyzer(places.event_source())
     page = render_page(
@@ -61,7 +61,7 @@ def write_report(analysis: Analysis, places: Places, warnings: Mapping[str, Sequ
         warnings=_others(warnings),
         version=version("madminer"),
     )
-    write_page(places.folder / "report.html", page)
+    write_page(places.output("report"), page)
 
 
 def _others(warnings: Mapping[str, Sequence[str]]) -> list[str]:
@@ -104,9 +104,9 @@ def _events(analyzer: DataAnalyzer) -> Table:
 
 def _training(places: Places, name: str) -> Picture | None:
     """Losses of each epoch."""
-    if not places.training(name).exists():
+    if not places.output("train", name).exists():
         return None
-    found = read_json(places.training(name))
+    found = read_json(places.output("train", name))
     figure = loss_figure(found["losses"], found["validation_losses"])
     return draw(figure, f"Loss of {name} by epoch, training and validation.", encoding="svg")
 
@@ -117,7 +117,7 @@ def _information(
     """Information on each parameter, expected standard deviations, and ellipses of two."""
     if analysis.information is None:
         return None
-    found = read_json(places.information)
+    found = read_json(places.output("fisher"))
     names = [one_line(short.get(name, name)) for name in found["parameters"]]
     constraint = np.array(found["constraint"])
     n_theta = len(names) - len(short)
@@ -169,7 +169,7 @@ def _ellipses(matrices: Mapping[str, FloatArray], names: Sequence[str]) -> Pictu
 
 
 def _limits(analysis: Analysis, places: Places, name: str) -> dict[str, Any]:
-    found, options = read_json(places.limits(name)), analysis.limits[name].options
+    found, options = read_json(places.output("limits", name)), analysis.limits[name].options
     grid, log_r = np.array(found["theta_grid"]), np.array(found["log_r"])
     parameters = [one_line(parameter) for parameter in found["parameters"]]
     dof = int(options.get("dof") or len(parameters))

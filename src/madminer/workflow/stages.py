@@ -78,20 +78,6 @@ class Stage:
         """Name of what it does, by which its files are found."""
         return self.name if self.member is None else member_name(self.name, self.member)
 
-    def output(self, places: Places) -> Path:
-        """The file that it leaves behind when all is done."""
-        return {
-            "setup": places.setup,
-            "simulate": places.simulation(self.name),
-            "read": places.events,
-            "sample": places.sample(self.name, "x"),
-            "train": places.training(self.task),
-            "validate": places.validation(self.name),
-            "fisher": places.information,
-            "limits": places.limits(self.name),
-            "report": places.folder / "report.html",
-        }[self.kind]
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan(ShownAsTable):
@@ -244,7 +230,7 @@ class Plan(ShownAsTable):
         seconds, messages = outcome
         messages.repeat(f"{stage.label}: ")
         if stage.kind == "validate" and self.analysis.analysis.validation.must_pass:
-            _check_validation(self.places.validation(stage.name))
+            _check_validation(self.places.output("validate", stage.name))
         return seconds
 
     def _record(self, stage: Stage) -> Path:
@@ -271,7 +257,7 @@ class Plan(ShownAsTable):
             elif key != keys[stage.label]:
                 reasons[stage.label] = "its section, files or seed have changed"
             else:
-                output = stage.output(self.places)
+                output = self.places.output(stage.kind, stage.task)
                 reasons[stage.label] = "" if output.exists() else f"{output.name} is missing"
         return reasons
 

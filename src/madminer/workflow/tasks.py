@@ -62,6 +62,20 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+_OUTPUTS = {
+    "setup": "setup.h5",
+    "simulate": "simulation/{}.json",  # simulated files, and where they were generated
+    "read": "events.json",  # the event files
+    "sample": "samples/x_{}.npy",
+    "train": "models/{}.training.json",  # reference point and losses
+    "validate": "validation/{}.json",
+    "fisher": "information.json",
+    "limits": "limits/{}.json",
+    "report": "report.html",
+}
+"""The file that a stage leaves behind, by its kind."""
+
+
 class Places:
     """Where the results of an analysis lie.
 
@@ -73,19 +87,9 @@ class Places:
     def __init__(self, folder: Path, root: Path) -> None:
         self.folder, self.root = folder, root
 
-    @property
-    def setup(self) -> Path:
-        """Setup file."""
-        return self.folder / "setup.h5"
-
-    @property
-    def events(self) -> Path:
-        """List of the event files."""
-        return self.folder / "events.json"
-
-    def simulation(self, name: str) -> Path:
-        """List of simulated files and the benchmarks that they were generated at."""
-        return self.folder / "simulation" / f"{name}.json"
+    def output(self, kind: str, name: str = "") -> Path:
+        """The file that a stage leaves behind, when all else is done."""
+        return self.folder / _OUTPUTS[kind].format(name)
 
     def sample(self, name: str, array: str) -> Path:
         """An array of a sample."""
@@ -95,26 +99,9 @@ class Places:
         """A trained estimator."""
         return self.folder / "models" / name
 
-    def training(self, name: str) -> Path:
-        """How an estimator was trained: reference point and losses."""
-        return self.folder / "models" / f"{name}.training.json"
-
-    def validation(self, name: str) -> Path:
-        """Checks of an estimator."""
-        return self.folder / "validation" / f"{name}.json"
-
-    @property
-    def information(self) -> Path:
-        """Informations of all analyses."""
-        return self.folder / "information.json"
-
-    def limits(self, name: str) -> Path:
-        """Limits, as numbers."""
-        return self.folder / "limits" / f"{name}.json"
-
     def event_source(self) -> Path | list[Path]:
         """The event file, or several as one data set."""
-        files = [Path(path) for path in read_json(self.events)]
+        files = [Path(path) for path in read_json(self.output("read"))]
         return files[0] if len(files) == 1 else files
 
     def resolve(self, path: Any) -> Any:
@@ -123,7 +110,7 @@ class Places:
 
 
 def run_task(kind: str, name: str, section: Any, places: Places, seed: int) -> None:
-    """Do the work of one stage; its files are whole when it ends.
+    """Do the work of one stage; its files are whole when it ends, its output is the last of them.
 
     Args:
         kind: Kind of the stage.
@@ -135,7 +122,10 @@ def run_task(kind: str, name: str, section: Any, places: Places, seed: int) -> N
     Raises:
         MadMinerError: As what it calls.
     """
-    _TASKS[kind](name, section, places, seed)
+    content = _TASKS[kind](name, section, places, seed)
+    if content is not None:
+        with atomic_path(places.output(kind, name)) as temporary:
+            temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def _theta_points(theta: Theta, setup: AnalysisSetup) -> Any:
@@ -161,33 +151,30 @@ def _single_point(theta: Theta) -> Any:
     return point
 
 
-def _write_json(path: Path, content: object) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-
-
 def _make_setup(name: str, section: Setup, places: Places, seed: int) -> None:  # noqa: ARG001
-    declare_setup(section, places.root, places.setup, seed, Faults(raises=True))
+    declare_setup(section, places.root, places.output("setup"), seed, Faults(raises=True))
 
 
-def _simulate(name: str, section: Simulation | MadGraph, places: Places, seed: int) -> None:
+def _simulate(
+    name: str, section: Simulation | MadGraph, places: Places, seed: int
+) -> list[list[str]]:
+    """Simulated files, and the benchmarks that they were generated at."""
     if isinstance(section, MadGraph):
-        _run_madgraph(name, section, places)
-        return
+        return _run_madgraph(name, section, places)
     from madminer.simulate import simulate, write_parton_events
 
-    setup = read_setup(places.setup)
+    setup = read_setup(places.output("setup"))
     setup.benchmark_index(section.benchmark)
     events = simulate(section.process, section.n_events, setup, seed=seed, **section.options)
     file = places.folder / "simulation" / f"{name}.lhe.gz"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_parton_events(file, events, sampled_from=section.benchmark)
-    _write_json(places.simulation(name), [[str(file), section.benchmark]])
+    return [[str(file), section.benchmark]]
 
 
-def _run_madgraph(name: str, section: MadGraph, places: Places) -> None:
+def _run_madgraph(name: str, section: MadGraph, places: Places) -> list[list[str]]:
     miner = MadMiner()
-    miner.load(places.setup)
+    miner.load(places.output("setup"))
     options: dict[str, Any] = {
         key: places.resolve(value) if key.endswith(("_file", "_directory")) else value
         for key, value in section.options.items()
@@ -200,20 +187,18 @@ def _run_madgraph(name: str, section: MadGraph, places: Places) -> None:
     with pool as executor:
         plan = miner.plan_runs(**options)
         results = plan.execute(executor, resume=plan.process_directory.exists())
-    _write_json(
-        places.simulation(name), [[str(p.event_file), p.benchmark] for p in results.products]
-    )
+    return [[str(product.event_file), product.benchmark] for product in results.products]
 
 
-def _read_events(name: str, section: Events, places: Places, seed: int) -> None:  # noqa: ARG001
+def _read_events(name: str, section: Events, places: Places, seed: int) -> list[str]:  # noqa: ARG001
+    """The event files."""
     if section.files:
-        _write_json(places.events, [str(places.root / file) for file in section.files])
-        return
-    reader = READERS[section.reader](places.setup)
+        return [str(places.root / file) for file in section.files]
+    reader = READERS[section.reader](places.output("setup"))
     for sample in section.samples:
         files: list[tuple[Any, Any]] = [(places.resolve(sample.file), None)]
         if sample.simulation is not None:
-            files = read_json(places.simulation(sample.simulation))
+            files = read_json(places.output("simulate", sample.simulation))
         for file, simulated in files:
             benchmark = sample.sampled_from or simulated
             sample_call(reader, file, benchmark, sample.options, places.root)()
@@ -228,7 +213,7 @@ def _read_events(name: str, section: Events, places: Places, seed: int) -> None:
         reader.analyse_samples(**{"seed": seed, **options})
     file = places.folder / "events.h5"
     reader.save(file, seed=seed)
-    _write_json(places.events, [str(file)])
+    return [str(file)]
 
 
 def _draw_sample(name: str, section: Sample, places: Places, seed: int) -> None:
@@ -264,10 +249,10 @@ def _weighted_sample(sampler: SampleAugmenter, name: str, section: Sample, place
             np.save(temporary, values, allow_pickle=False)
 
 
-def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
+def _train(name: str, section: Estimator, places: Places, seed: int) -> dict[str, Any]:
+    """Its reference point and losses."""
     if section.n_members > 1:
-        _put_together(name, section, places)
-        return
+        return _put_together(name, section, places)
     data = _training_data(section, places)
     options: dict[str, Any] = {"seed": seed, **section.options, **data}
     if section.type == "score":
@@ -275,7 +260,7 @@ def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
         options.setdefault("theta_ref", theta[0])
     kind, settings = ESTIMATORS[section.type], dict(section.settings)
     if "morphing_setup_filename" in signature(kind).parameters:
-        settings["morphing_setup_filename"] = places.setup
+        settings["morphing_setup_filename"] = places.output("setup")
     estimator = kind(**settings)
     checkpoint = _checkpoint(places, name, section, data, seed)
     history = estimator.train(
@@ -289,29 +274,26 @@ def _train(name: str, section: Estimator, places: Places, seed: int) -> None:
     # what the validation must know: where the score was taken, or the denominator of the ratio
     array = "theta1" if places.sample(section.sample, "theta1").exists() else "theta"
     reference = np.load(places.sample(section.sample, array), allow_pickle=False)[0]
-    _write_json(
-        places.training(name),
-        {
-            "type": section.type,
-            "reference": reference.tolist(),
-            "losses": [history.train_losses],
-            "validation_losses": [history.validation_losses],
-        },
-    )
+    return {
+        "type": section.type,
+        "reference": reference.tolist(),
+        "losses": [history.train_losses],
+        "validation_losses": [history.validation_losses],
+    }
 
 
-def _put_together(name: str, section: Estimator, places: Places) -> None:
+def _put_together(name: str, section: Estimator, places: Places) -> dict[str, Any]:
     """Make an ensemble of its trained networks."""
     for suffix in SUFFIXES:  # a single network of an earlier run
         places.model(f"{name}{suffix}").unlink(missing_ok=True)
     members = [member_name(name, number + 1) for number in range(section.n_members)]
     Ensemble([places.model(member) for member in members]).save(places.model(name))
-    trainings = [read_json(places.training(m)) for m in members]
+    trainings = [read_json(places.output("train", m)) for m in members]
     losses = {
         key: [one for training in trainings for one in training[key]]
         for key in ("losses", "validation_losses")
     }
-    _write_json(places.training(name), {**trainings[0], **losses})
+    return {**trainings[0], **losses}
 
 
 def _checkpoint(
@@ -354,7 +336,7 @@ def _arrays(section: Estimator, sample: str, places: Places) -> dict[str, Path]:
 
 
 def _validate(name: str, section: Validation, places: Places, seed: int) -> None:  # noqa: ARG001
-    settings = read_json(places.training(name))
+    settings = read_json(places.output("train", name))
     theta = None
     if section.theta is not None and settings["type"] != "score":
         theta = [_single_point(point) for point in section.theta]
@@ -362,8 +344,9 @@ def _validate(name: str, section: Validation, places: Places, seed: int) -> None
     reference = np.array(settings["reference"])
     result = validate(model, places.event_source(), reference, theta)
     model.save(places.model(name))  # with the points at which it was found calibrated
-    result.write_html(places.validation(name).with_suffix(".html"))
-    result.write_json(places.validation(name))
+    page = places.output("validate", name).with_suffix(".html")
+    result.write_html(page)
+    result.write_json(places.output("validate", name))
     if result.undecided:
         report_weakness(
             logger,
@@ -371,11 +354,16 @@ def _validate(name: str, section: Validation, places: Places, seed: int) -> None
             len(result.undecided),
             len(result.checks),
             name,
-            places.validation(name).with_suffix(".html"),
+            page,
         )
 
 
-def _inform(name: str, section: Information, places: Places, seed: int) -> None:  # noqa: ARG001
+def _inform(
+    name: str,  # noqa: ARG001
+    section: Information,
+    places: Places,
+    seed: int,  # noqa: ARG001
+) -> dict[str, Any]:
     fisher = FisherInformation(places.event_source())
     theta, luminosity = _single_point(section.theta), section.luminosity
     with logged_warnings() as warnings:
@@ -392,23 +380,19 @@ def _inform(name: str, section: Information, places: Places, seed: int) -> None:
                 theta, places.model(estimator), luminosity=luminosity, calibrate=section.calibrate
             )
             found[f"{estimator}, guaranteed"] = full.guaranteed.value, full.guaranteed.covariance
-    names = [*fisher.setup.parameters, *fisher.nuisance_parameters]
-    _write_json(
-        places.information,
-        {
-            "parameters": names,
-            "luminosity_inverse_pb": luminosity,
-            "constraint": fisher.nuisance_constraint_information().tolist(),
-            "informations": {
-                label: {"value": np.asarray(value).tolist(), "covariance": np.asarray(c).tolist()}
-                for label, (value, c) in found.items()
-            },
-            "warnings": warnings,
+    return {
+        "parameters": [*fisher.setup.parameters, *fisher.nuisance_parameters],
+        "luminosity_inverse_pb": luminosity,
+        "constraint": fisher.nuisance_constraint_information().tolist(),
+        "informations": {
+            label: {"value": np.asarray(value).tolist(), "covariance": np.asarray(c).tolist()}
+            for label, (value, c) in found.items()
         },
-    )
+        "warnings": warnings,
+    }
 
 
-def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
+def _limit(name: str, section: Limits, places: Places, seed: int) -> dict[str, Any]:  # noqa: ARG001
     limits = AsymptoticLimits(
         places.event_source(), include_nuisance_parameters=section.profile_nuisances
     )
@@ -425,27 +409,24 @@ def _limit(name: str, section: Limits, places: Places, seed: int) -> None:
             theta = _single_point(section.theta_true)
             truth = limits.setup.theta(theta).tolist()
             result = limits.expected_limits(section.mode, theta, **options)
-    _write_json(
-        places.limits(name),
-        {
-            "mode": section.mode,
-            "parameters": list(limits.setup.parameters),
-            "theta_grid": result.theta_grid.tolist(),
-            "log_r": result.log_r.tolist(),
-            "p_values": result.p_values.tolist(),
-            "best_theta": result.best_theta.tolist(),
-            "n_observed": result.n_observed,
-            "theta_true": truth,
-            "luminosity_inverse_pb": result.luminosity,
-            "profiled": [limits.setup.nuisance_labels[n] for n in limits.nuisance_parameters],
-            "nus": result.nus.tolist(),
-            "scale_factor": result.scale_factor,
-            "warnings": warnings,
-        },
-    )
+    return {
+        "mode": section.mode,
+        "parameters": list(limits.setup.parameters),
+        "theta_grid": result.theta_grid.tolist(),
+        "log_r": result.log_r.tolist(),
+        "p_values": result.p_values.tolist(),
+        "best_theta": result.best_theta.tolist(),
+        "n_observed": result.n_observed,
+        "theta_true": truth,
+        "luminosity_inverse_pb": result.luminosity,
+        "profiled": [limits.setup.nuisance_labels[n] for n in limits.nuisance_parameters],
+        "nus": result.nus.tolist(),
+        "scale_factor": result.scale_factor,
+        "warnings": warnings,
+    }
 
 
-_TASKS: dict[str, Callable[[str, Any, Places, int], None]] = {
+_TASKS: dict[str, Callable[[str, Any, Places, int], Any]] = {
     "setup": _make_setup,
     "simulate": _simulate,
     "read": _read_events,
