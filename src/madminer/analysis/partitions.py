@@ -84,10 +84,7 @@ def group_indices(sampling_benchmarks: IntArray | None, n_events: int, n_physica
             background, shape ``(n_events,)``; None if unknown: all events form the last group,
             which is never rescaled.
         n_events: Number of events.
-        n_physical: Number of physical benchmarks.
-
-    Returns:
-        Groups from 0 to `n_physical`, shape ``(n_events,)``.
+        n_physical: Number of physical benchmarks, which is the last group.
 
     Examples:
         >>> group_indices(np.array([1, -1, 0]), 3, 2)
@@ -102,12 +99,6 @@ def group_indices(sampling_benchmarks: IntArray | None, n_events: int, n_physica
 
 def share_factors(n_generated: IntArray) -> FloatArray:
     r"""Factors when all events are used, :math:`f_k = N_k / \sum_l N_l`.
-
-    Args:
-        n_generated: Events generated at each physical benchmark, shape ``(n_physical,)``.
-
-    Returns:
-        One factor a group, shape ``(n_physical + 1,)``.
 
     Examples:
         >>> share_factors(np.array([30, 10]))
@@ -127,9 +118,6 @@ def closest_benchmarks(
         benchmark_thetas: Physical benchmarks, shape ``(n_physical, n_parameters)``.
         n_generated: Events generated at each of them, shape ``(n_physical,)``.
 
-    Returns:
-        Indices of benchmarks, shape ``(n_thetas,)``; distances are Euclidean.
-
     Raises:
         NoEventsError: If no benchmark has events.
     """
@@ -145,14 +133,7 @@ def closest_benchmarks(
 
 
 def closest_factors(closest: IntArray, n_physical: int) -> FloatArray:
-    """Factors when only events of one benchmark (and background) are used.
-
-    Args:
-        closest: Benchmark of each point, shape ``(n_thetas,)``.
-        n_physical: Number of physical benchmarks.
-
-    Returns:
-        Zeros and ones, shape ``(n_thetas, n_physical + 1)``.
+    """Factors where only events of one benchmark are used: ``(n,)`` to ``(n, n_physical + 1)``.
 
     Examples:
         >>> closest_factors(np.array([1]), 2)

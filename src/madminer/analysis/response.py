@@ -203,13 +203,7 @@ class EventResponse:
 
 
 def response_model(setup: AnalysisSetup) -> ResponseModel:
-    """Find the weights that determine the response to the nuisance parameters.
-
-    Args:
-        setup: Setup of the analysis.
-
-    Returns:
-        The model, without parameters if the setup has none.
+    """The weights that determine the response to the nuisance parameters of a setup.
 
     Raises:
         SetupError: If a nuisance parameter has no weights.
@@ -253,16 +247,13 @@ def _varying_columns(
 def weights_and_gradients(
     model: ResponseModel, point: ParameterPoints, weights: FloatArray, *, by_nu: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """Weights of events at one point, and their gradients.
+    """Weights of events at one point ``(n,)``, and gradients ``(n, p)`` or `by_nu` ``(n, p + v)``.
 
     Args:
         model: Which weights to compare.
         point: One parameter point.
         weights: Weights of events at all benchmarks, shape ``(n, n_benchmarks)``.
         by_nu: Whether gradients have components for nuisance parameters.
-
-    Returns:
-        Weights in pb, shape ``(n,)``, and gradients, shape ``(n, p)`` or ``(n, p + v)``.
     """
     at_point: FloatArray = weights @ point.coefficients[0]
     gradients: FloatArray = weights @ point.gradients[0].T

@@ -41,16 +41,7 @@ _CHUNK = 1 << 13  # rows that stay in the cache of a processor core
 def accumulate_sums(
     batches: Iterable[tuple[FloatArray, IntArray]], n_groups: int, n_benchmarks: int
 ) -> BinnedMoments:
-    """Accumulate the moments of the benchmark weights of each group in one pass.
-
-    Args:
-        batches: Weights ``(n, n_benchmarks)`` and groups ``(n,)`` of successive events.
-        n_groups: Number of groups.
-        n_benchmarks: Number of weight columns.
-
-    Returns:
-        The sums S and Q, of all groups.
-    """
+    """Sums S and Q of each group in one pass over weights ``(n, n_benchmarks)`` and groups."""
     total = binned_moments(np.empty((0, n_benchmarks)), np.empty(0, dtype=np.int64), n_groups)
     for weights, groups in batches:
         for start in range(0, len(weights), _CHUNK):
@@ -62,16 +53,12 @@ def accumulate_sums(
 def cross_sections(
     sums: BinnedMoments, coefficients: FloatArray, factors: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Cross sections and their statistical uncertainties.
+    """Cross sections and their statistical uncertainties in pb, shape ``(n_thetas,)`` each.
 
     Args:
         sums: Moments of the events.
         coefficients: Coefficients of the benchmark weights, shape ``(n_thetas, n_benchmarks)``.
         factors: Factor of each group, shape ``(n_groups,)``.
-
-    Returns:
-        Cross sections in pb, shape ``(n_thetas,)``, and uncertainties in pb, shape
-        ``(n_thetas,)``.
 
     Raises:
         NoEventsError: If no event has a factor other than zero.
@@ -138,10 +125,6 @@ class NuisanceSums:
 def distinct_points(model: ResponseModel, points: ParameterPoints) -> tuple[IntArray, IntArray]:
     """Points whose sums differ: those of different nu, unless the response depends on theta.
 
-    Args:
-        model: The response.
-        points: Parameter points.
-
     Returns:
         Indices of points with different sums, shape ``(K,)``; and for each point the position of
         its sums among them, shape ``(n,)``.
@@ -171,9 +154,6 @@ def accumulate_nuisance_sums(
         n_groups: Number of groups.
         with_second: Whether sums of products are wanted.
         with_slopes: Whether sums with derivatives are wanted.
-
-    Returns:
-        The sums.
     """
     n_points, n_physical = len(points), len(points.setup.physical_benchmarks)
     n_slopes = points.setup.n_parameters + len(model.columns)
@@ -204,20 +184,7 @@ def accumulate_nuisance_sums(
 def nuisance_cross_sections(
     sums: NuisanceSums, which: IntArray, coefficients: FloatArray, factors: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Cross sections and their statistical uncertainties.
-
-    Args:
-        sums: Sums at each nu, with those of products.
-        which: Position of the sums of each point, shape ``(n,)``.
-        coefficients: Coefficients of the weights of each point, shape ``(n, n_benchmarks)``.
-        factors: Factor of each group, shape ``(n_groups,)``.
-
-    Returns:
-        Cross sections in pb, shape ``(n,)``, and uncertainties in pb, shape ``(n,)``.
-
-    Raises:
-        NoEventsError: If no event has a factor other than zero.
-    """
+    """As `cross_sections`, each point with the sums at its nu, of which it has the position."""
     xsecs, uncertainties = np.empty(len(which)), np.empty(len(which))
     for k, part in enumerate(sums.split()):
         rows = np.flatnonzero(which == k)

@@ -35,16 +35,7 @@ from madminer.typing import FloatArray, IntArray
 def joint_ratio(
     weights0: FloatArray, weights1: FloatArray, xsecs0: FloatArray, xsecs1: FloatArray
 ) -> FloatArray:
-    """Joint likelihood ratio of each event.
-
-    Args:
-        weights0: Weights at the point of the numerator, shape ``(n,)``.
-        weights1: Weights at the point of the denominator, shape ``(n,)``.
-        xsecs0: Cross sections at the numerator, shape ``(n,)``.
-        xsecs1: Cross sections at the denominator, shape ``(n,)``.
-
-    Returns:
-        Ratios, shape ``(n,)``.
+    """Joint likelihood ratio r(x, z) of each event, Eq. (9), from weights and cross sections.
 
     Raises:
         DataError: If a weight in the denominator is zero.
@@ -61,16 +52,7 @@ def joint_ratio(
 def joint_score(
     weights: FloatArray, gradients: FloatArray, xsecs: FloatArray, xsec_gradients: FloatArray
 ) -> FloatArray:
-    """Joint score of each event.
-
-    Args:
-        weights: Weights, shape ``(n,)``.
-        gradients: Gradients of the weights, shape ``(n, n_parameters)``.
-        xsecs: Cross sections, shape ``(n,)``.
-        xsec_gradients: Gradients of the cross sections, shape ``(n, n_parameters)``.
-
-    Returns:
-        Scores, shape ``(n, n_parameters)``.
+    """Joint score t(x, z) of each event, Eq. (10), gradients and scores ``(n, n_parameters)``.
 
     Raises:
         DataError: If a weight is zero.
@@ -145,20 +127,16 @@ def draw_sample(
     n_eff_forced: float | None,
     drop_negative: bool,
 ) -> DrawnSample:
-    """Draw events at the points of each set.
+    """Draw events at the points of each set; set s takes point ``s % len(points)``.
 
     Args:
         table: Weights of the events to draw from.
-        points: Points to draw at; set s takes number ``s % len(points)``.
-        factors: Factors of the groups of the file at each point, shape
-            ``(n_points, n_file_groups)``.
+        points: Points to draw at.
+        factors: Factors of the groups of the file, shape ``(n_points, n_file_groups)``.
         sets: Set that each sample belongs to, shape ``(n_samples,)``.
         rng: Source of randomness.
         n_eff_forced: See `madminer.sampling.draws.draw_events`.
         drop_negative: See there.
-
-    Returns:
-        The sample.
     """
     nuisances = None if points.is_nominal else points
     xsecs = None if points.is_nominal else xsecs_and_gradients(table, points, factors)[0]
@@ -185,15 +163,7 @@ def draw_sample(
 def sample_columns(
     sample: DrawnSample, x: FloatArray, points: Points, *, with_score: bool = False, by_nu: bool
 ) -> Columns:
-    """What every sample has, and the score at its points if that is wanted.
-
-    Args:
-        sample: The sample.
-        x: Its observables, shape ``(n_samples, n_observables)``.
-        points: Points that were drawn from, or of the numerator.
-        with_score: Whether the joint score is wanted.
-        by_nu: Whether it has components for nuisance parameters.
-    """
+    """What every sample has, and the score at its points (drawn from, or numerator) if wanted."""
     theta0, n_effective = points.of_sets(sample.sets), sample.n_effective
     columns = {"x": x, "theta0": theta0, "n_effective": n_effective, "w": sample.w}
     if with_score:
@@ -212,16 +182,9 @@ def ratio_columns(
     with_score1: bool,
     by_nu: bool,
 ) -> Columns:
-    """A sample with the joint ratio of two points, and the scores that are known.
+    """A sample with the joint ratio of points0 to points1, and the scores that are known.
 
-    Args:
-        sample: The sample.
-        x: Its observables, shape ``(n_samples, n_observables)``.
-        points0: Points of the numerator.
-        points1: Points of the denominator.
-        y: 0 if it was drawn from the numerator, 1 if from the denominator.
-        with_score1: Whether the joint score at the denominator is wanted.
-        by_nu: Whether scores have components for nuisance parameters.
+    It was drawn from points0 (y = 0) or points1 (y = 1).
     """
     by_theta1 = with_score1 and points1.has_gradients
     at0 = sample_at(sample, points0, by_theta=points0.has_gradients, by_nu=by_nu)
@@ -237,16 +200,7 @@ def ratio_columns(
 def sample_at(
     sample: DrawnSample, points: Points, *, by_theta: bool = False, by_nu: bool = False
 ) -> SampleAt:
-    """Weights, cross sections and scores of drawn events at parameter points.
-
-    Args:
-        sample: The sample.
-        points: Points at which it is evaluated; set s takes number ``s % len(points)``.
-        by_theta: Whether the joint score is wanted.
-        by_nu: Whether it has components for nuisance parameters.
-
-    Returns:
-        The sample there.
+    """Weights, cross sections and, `by_theta`, scores of drawn events at points of their sets.
 
     Raises:
         DataError: If the score of an event is not defined.

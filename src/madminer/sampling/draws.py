@@ -135,9 +135,6 @@ def draw_events(
         n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
         drop_negative: Whether events of negative weight are never drawn, instead of by |w|.
 
-    Returns:
-        The draws.
-
     Raises:
         NoEventsError: If no event can be drawn at a point.
         NegativeWeightError: If the cross section at a point is not positive.
@@ -293,16 +290,9 @@ def point_weights(
 def draw_directly(
     weights: FloatArray, count: int, limit: float | None, rng: np.random.Generator
 ) -> IntArray:
-    """Draw events with replacement, each with probability proportional to its weight.
+    """Draw positions with replacement, each with probability proportional to its weight.
 
-    Args:
-        weights: Weights of zero or more, shape ``(n_events,)``; changed if there is a limit.
-        count: Number of events to draw.
-        limit: Largest weight that may be drawn; None: all.
-        rng: Source of randomness.
-
-    Returns:
-        Positions, shape ``(count,)``.
+    Weights above a limit are never drawn, and set to zero.
 
     Raises:
         NoEventsError: If no event has a weight that may be drawn.
@@ -332,12 +322,9 @@ def acceptances(
 
     Args:
         sums: Sums of the weights of each group, shape ``(n_groups, n_benchmarks)``.
-        coefficients: Coefficients of the weights, shape ``(n_thetas, n_benchmarks)``.
-        factors: Factors of the groups, shape ``(n_thetas, n_groups)``, with their bounds.
-        xsecs: Cross sections, shape ``(n_thetas,)``; None: from the sums.
-
-    Returns:
-        Fractions, shape ``(n_thetas,)``.
+        coefficients: Coefficients of the weights, shape ``(n_points, n_benchmarks)``.
+        factors: Factors of the groups, shape ``(n_points, n_groups)``, with their bounds.
+        xsecs: Cross sections, shape ``(n_points,)``; None: from the sums.
     """
     if xsecs is None:
         xsecs = np.einsum("tb,tb->t", coefficients, factors @ sums)
@@ -362,11 +349,10 @@ def draw_from_envelope(
     Args:
         table: Weights of the events.
         targets: Distributions to draw from.
-        counts: Number of events to draw at each point, shape ``(n_points,)``.
-        limits: Largest weight that may be drawn, shape ``(n_points,)``; None: all.
+        counts: Number of events to draw at each point.
+        limits: Largest weight that may be drawn at each; None: all.
         rng: Source of randomness.
-        bounds: Where nuisance parameters have other than nominal values, bounds of the factors of
-            the groups, shape ``(n_points, n_groups)``.
+        bounds: Of the factors f(nu) of the groups, shape ``(n_points, n_groups)``; None: of 1.
         drop_negative: Whether events of negative weight are never drawn.
 
     Returns:

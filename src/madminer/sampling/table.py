@@ -71,14 +71,7 @@ class RunningSums:
         return np.cumsum(running, axis=1, out=running)
 
     def before(self, events: IntArray) -> FloatArray:
-        """Sums of the weights of all events before some events.
-
-        Args:
-            events: Positions from 0 to the number of events, shape ``(n,)``.
-
-        Returns:
-            Sums, shape ``(n, n_columns)``.
-        """
+        """Sums of the weights of all events before some events, shape ``(n, n_columns)``."""
         starts = events - events % self.length
         within = [
             self._signed(self.weights[start:event]).sum(axis=0)
@@ -88,15 +81,9 @@ class RunningSums:
         return sums
 
     def find(self, targets: FloatArray, columns: IntArray) -> IntArray:
-        """Events at which running sums pass the targets.
+        """Events at which running sums of columns pass the targets.
 
-        Args:
-            targets: Values from zero to the sum of the column, shape ``(n,)``.
-            columns: Column of each target, shape ``(n,)``.
-
-        Returns:
-            Positions, shape ``(n,)``; rounding may move a target at the edge of an event to its
-            neighbour.
+        Rounding may move a target at the edge of an event to its neighbour.
         """
         found = np.empty(len(targets), dtype=np.int64)
         for column in range(self.weights.shape[1]):
@@ -258,16 +245,7 @@ def read_table(
     wanted: BoolArray,
     memory_limit: float,
 ) -> WeightTable:
-    """Read weights of groups of events; the file is read from its beginning to its end, once.
-
-    Args:
-        analyzer: The file.
-        start: First row.
-        stop: Row behind the last.
-        bootstrap: Number of a bootstrap; None for the file itself.
-        wanted: Which groups are wanted, shape ``(n_groups,)``.
-        memory_limit: Bytes beyond which the weights are mapped to a file.
-    """
+    """Read weights of the groups that are wanted, in some rows, once from beginning to end."""
 
     def groups_and_times(block: slice) -> tuple[IntArray, IntArray]:
         """Group of each event, and how often it is in the bootstrap."""
@@ -301,12 +279,6 @@ def stratified(table: WeightTable) -> WeightTable:
     """Divide groups into classes of events with similar responses to nuisance parameters.
 
     Few events with large responses then do not spoil the bounds for all others.
-
-    Args:
-        table: Table whose groups are those of the file.
-
-    Returns:
-        The table in another order, with bounds of the responses.
     """
     spread = np.concatenate([_deviation(response) for response, _ in table.batches()])
     orders, parents, sizes = [], [], []
@@ -342,13 +314,6 @@ def stratified(table: WeightTable) -> WeightTable:
 
 def empty_weights(shape: tuple[int, ...], memory_limit: float) -> FloatArray:
     """Make room for weights: in memory, or in a temporary file that vanishes with the array.
-
-    Args:
-        shape: Shape of the array.
-        memory_limit: Size in bytes beyond which it is a file, in the folder for temporary files.
-
-    Returns:
-        The array, its values undefined.
 
     Raises:
         OutputError: If there is no space for the file.

@@ -16,9 +16,7 @@ from numpy.typing import ArrayLike
 
 from madminer.analysis import DataAnalyzer
 from madminer.analysis.partitions import partition_range
-from madminer.analysis.response import (
-    weights_and_gradients,
-)
+from madminer.analysis.response import weights_and_gradients
 from madminer.analysis.weights import parameter_points
 from madminer.errors import DataError, NegativeWeightError, OptionError
 from madminer.sampling.augment import joint_score
@@ -92,25 +90,9 @@ def weighted_sample(
     nuisance_score: bool = False,
     bootstrap: int | None = None,
 ) -> WeightedSample:
-    r"""Take the events of a partition with weight and joint score at a parameter point.
+    """Take the events of a partition with weight and joint score at a parameter point.
 
-    .. math:: t(x, z|\theta) = \frac{\nabla_\theta w}{w} - \frac{\nabla_\theta \sigma}{\sigma}
-
-    Args:
-        analyzer: The events.
-        theta: Parameter point, shape ``(n_parameters,)``, or name or index of a benchmark.
-        partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``.
-        test_split: Fraction of events kept for testing.
-        validation_split: Fraction of events kept for validation.
-        sample_only_from_closest_benchmark: Whether to take only events generated at the benchmark
-            closest to `theta`, and background.
-        nu: Nuisance parameters, shape ``(v,)``; None: zero.
-        nuisance_score: Whether the score has components for nuisance parameters.
-        bootstrap: Number of a bootstrap, whose events are taken as often as they are in it; None:
-            each event counts once.
-
-    Returns:
-        The events, without those that are not in the bootstrap.
+    The arguments are those of `SampleAugmenter.weighted_local`.
 
     Raises:
         DataError: If an event has weight zero, but a gradient that is not zero: its score is not

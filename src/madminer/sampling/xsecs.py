@@ -134,16 +134,7 @@ class NuisanceFit:
 def fit_nuisance_sums(
     table: WeightTable, points: ParameterPoints, *, with_slopes: bool
 ) -> NuisanceFit | None:
-    """Fit the sums at many values of the nuisance parameters.
-
-    Args:
-        table: Weights of the events.
-        points: Points with different nu.
-        with_slopes: Whether derivatives will be needed.
-
-    Returns:
-        The fit; None where it is not worth its passes, or not exact enough.
-    """
+    """Fit the sums at many nu; None where that is not worth its passes, or not exact enough."""
     nus = points.nus
     degree = _degree(nus.shape[1], len(nus))
     low, high = nus.min(axis=0), nus.max(axis=0)

@@ -143,12 +143,7 @@ def mean_and_error(values: FloatArray, weights: FloatArray) -> tuple[FloatArray,
     weight pull the mean to themselves; nu is the number of events that it rests on (Welch and
     Satterthwaite), and the factor that of Student's t in place of the normal distribution.
 
-    Args:
-        values: Shape ``(n,)`` or ``(n, m)``.
-        weights: Shape ``(n,)``.
-
-    Returns:
-        Means and errors, shapes ``()`` or ``(m,)``.
+    Values have the shape ``(n,)`` or ``(n, m)``, means and errors ``()`` or ``(m,)``.
     """
     share = weights / weights.sum()
     mean: FloatArray = np.asarray(share @ values)
@@ -174,12 +169,7 @@ def quantile_bins(values: FloatArray, weights: FloatArray, n_bins: int) -> IntAr
 def means_in_bins(
     values: FloatArray, weights: FloatArray, bins: IntArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Weighted means of the events of each bin, with errors.
-
-    Args:
-        values: Shape ``(n, m)``.
-        weights: Shape ``(n,)``.
-        bins: Bin of each event, shape ``(n,)``.
+    """Weighted means of values ``(n, m)`` of the events of each bin, with errors.
 
     Returns:
         Means and errors, shape ``(n_bins, m)``; NaN in bins with too few effective events.
@@ -305,11 +295,7 @@ FitData = tuple[FloatArray, FloatArray, FloatArray]
 def fit_polynomial(
     x: FloatArray, target: FloatArray, weights: FloatArray
 ) -> Callable[[FloatArray], FloatArray]:
-    """Fit a polynomial of second degree in bounded observables by weighted least squares.
-
-    Returns:
-        The polynomial, from observables ``(n, n_observables)`` to values ``(n, m)``.
-    """
+    """Fit a polynomial of second degree in bounded observables by weighted least squares."""
     w = np.abs(weights) / np.abs(weights).sum()
     mean = w @ x
     std = np.sqrt(w @ (x - mean) ** 2)

@@ -30,8 +30,9 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from scipy.special import expit
@@ -39,6 +40,7 @@ from scipy.special import expit
 from madminer.evidence import Graph, Series, ValidationCheck, unreported
 from madminer.ml import ParameterizedRatioEstimator
 from madminer.typing import FloatArray
+from madminer.validation.events import ValidationEvents
 from madminer.validation.judgement import (
     N_BINS,
     FitData,
@@ -52,6 +54,9 @@ from madminer.validation.judgement import (
     quantile_bins,
     residual_check,
 )
+from madminer.validation.validated_model import ValidatedModel
+
+_N_DERIVATIVES = 1000  # events at which derivatives are compared
 
 MEAN = Requirement(
     "mean ratio",
@@ -147,14 +152,35 @@ class RatioEvidence:
     observables: Sequence[str]
     points: Sequence[str]
 
+    @classmethod
+    def of(cls, model: ValidatedModel, events: ValidationEvents) -> Self:
+        """The evidence of events with joint ratios."""
+        theta, names = np.asarray(events.theta), events.parameters or ()
+        points = [
+            ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, point, strict=True))
+            for point in theta
+        ]
+        log_r = model.log_ratios(events.x, theta, events.reference)
+        joint = np.asarray(events.r_xz)
+        return cls(events.x, log_r, joint, events.w, events.observables or (), points)
+
+
+def checks_of_ratios(
+    model: ValidatedModel, events: ValidationEvents, classifier: bool
+) -> list[ValidationCheck]:
+    """All checks of ratios; a classifier only if that is wanted."""
+    test, train = RatioEvidence.of(model, events), None
+    if events.train is not None and events.train.r_xz is not None:
+        train = RatioEvidence.of(model, events.train)
+    found = ratio_checks(test, train)
+    if classifier:
+        farthest = int(np.argmax(test.weights @ (test.joint.T - 1.0) ** 2))
+        found.append(classifier_check(test, farthest))
+    return found
+
 
 def ratio_checks(test: RatioEvidence, train: RatioEvidence | None) -> list[ValidationCheck]:
-    """All checks of ratios that need no training.
-
-    Args:
-        test: Evidence of test events.
-        train: Evidence of as many training events, None if there are none.
-    """
+    """All checks of ratios that need no training, with as many training events if there are."""
     checks = [
         _mean(test),
         _curve(test),
@@ -167,15 +193,9 @@ def ratio_checks(test: RatioEvidence, train: RatioEvidence | None) -> list[Valid
 
 
 def classifier_check(test: RatioEvidence, i: int, seed: int = 1) -> ValidationCheck:
-    """Train a classifier on half of the events to tell the two hypotheses apart.
+    """Area under the curve of a classifier that tells the i-th point from theta1.
 
-    Args:
-        test: Evidence of test events.
-        i: Which numerator.
-        seed: Seed of the training.
-
-    Returns:
-        The check: area under the curve on the other half.
+    It is trained on half of the events, and judged by the other half.
     """
     estimated, joint = np.exp(test.log_r[i]), test.joint[i]
     x, w = test.x, test.weights
@@ -205,28 +225,17 @@ def classifier_check(test: RatioEvidence, i: int, seed: int = 1) -> ValidationCh
     return judge(CLASSIFIER, [f"area at {test.points[i]}"], np.array([area]), np.array([error]))
 
 
-def derivative_check(
-    score: FloatArray,
-    log_r: Callable[[FloatArray], FloatArray],
-    theta: FloatArray,
-    step: FloatArray,
-    parameters: Sequence[str],
-) -> ValidationCheck:
-    """Compare scores with differences of log ratios.
-
-    Args:
-        score: Scores at theta, shape ``(n, m)``.
-        log_r: Gives the log ratios of the same events at points ``(k, m)``, shape ``(k, n)``.
-        theta: Where, shape ``(m,)``.
-        step: Steps of each parameter, shape ``(m,)``.
-        parameters: Names of the parameters.
-    """
-    points = theta + np.concatenate([np.diag(step), -np.diag(step)])
-    up, down = np.split(log_r(points), 2)
-    numerical = ((up - down) / (2.0 * step[:, np.newaxis])).T
+def derivative_check(model: ValidatedModel, events: ValidationEvents) -> ValidationCheck:
+    """Compare scores with differences of log ratios."""
+    x, theta = events.x[:_N_DERIVATIVES], events.reference
+    score = model.scores(x, theta).mean(axis=0)
     rms = np.sqrt(np.mean(score**2, axis=0))
+    step = 0.01 / np.where(rms > 0.0, rms, 1.0)  # log r changes by a percent
+    points = theta + np.concatenate([np.diag(step), -np.diag(step)])
+    up, down = np.split(model.log_ratios(x, points, theta), 2)
+    numerical = ((up - down) / (2.0 * step[:, np.newaxis])).T
     away = np.sqrt(np.mean((score - numerical) ** 2, axis=0)) / np.where(rms > 0.0, rms, 1.0)
-    labels = [f"rms difference for {name} / rms" for name in parameters]
+    labels = [f"rms difference for {name} / rms" for name in events.parameters or ()]
     return judge(DERIVATIVE, labels, away, np.zeros(len(away)))
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from madminer.evidence import Graph, Series, ValidationCheck
 from madminer.stats.information import direction_of_largest_ratio
 from madminer.stats.score_moments import MatrixEstimate, ScoreMoments
 from madminer.typing import BoolArray, FloatArray
+from madminer.validation.events import ValidationEvents
 from madminer.validation.judgement import (
     N_BINS,
     Requirement,
@@ -34,6 +36,7 @@ from madminer.validation.judgement import (
     quantile_bins,
     residual_check,
 )
+from madminer.validation.validated_model import ValidatedModel
 
 MEAN = Requirement(
     "mean score",
@@ -134,6 +137,12 @@ class ScoreEvidence:
     observables: Sequence[str]
     parameters: Sequence[str]
 
+    @classmethod
+    def of(cls, estimated: FloatArray, events: ValidationEvents) -> Self:
+        """The evidence of events with joint scores."""
+        names = events.observables or (), events.parameters or ()
+        return cls(events.x, estimated, np.asarray(events.t_xz), events.w, *names)
+
     def only(self, components: BoolArray) -> ScoreEvidence:
         """Keep some components of the scores."""
         names = [name for name, kept in zip(self.parameters, components, strict=True) if kept]
@@ -154,23 +163,24 @@ class ScoreEvidence:
         return sizes
 
 
-def score_checks(test: ScoreEvidence, train: ScoreEvidence | None) -> list[ValidationCheck]:
-    """All checks of scores.
+def score_checks(model: ValidatedModel, events: ValidationEvents) -> list[ValidationCheck]:
+    """All checks of scores; of over-training if there are training events.
 
-    Args:
-        test: Evidence of test events.
-        train: Evidence of as many training events, None if there are none.
-
-    Returns:
-        The checks. Components whose joint score vanishes identically, as of systematics of the
-        normalisation, are left out: there is nothing to learn.
+    Components whose joint score vanishes identically, as of systematics of the normalisation, are
+    left out: there is nothing to learn.
     """
-    largest = np.abs(test.joint).max(axis=0)
+    members = model.scores(events.x, events.reference)
+    whole, train = ScoreEvidence.of(members.mean(axis=0), events), None
+    largest = np.abs(whole.joint).max(axis=0)
     exists = largest > 1e-9 * max(float(largest.max()), 1e-300)
-    test = test.only(exists)
-    train = None if train is None else train.only(exists)
-    if not test.parameters:
-        return []
+    if events.train is not None and events.train.t_xz is not None:
+        estimated = model.scores(events.train.x, events.train.reference).mean(axis=0)
+        train = ScoreEvidence.of(estimated, events.train).only(exists)
+    checks = _checks(whole.only(exists), train) if exists.any() else []
+    return checks if len(members) == 1 else [*checks, _spread(whole, members)]
+
+
+def _checks(test: ScoreEvidence, train: ScoreEvidence | None) -> list[ValidationCheck]:
     moments = test.moments
     checks = [
         _mean(test),
@@ -184,19 +194,12 @@ def score_checks(test: ScoreEvidence, train: ScoreEvidence | None) -> list[Valid
     return checks if train is None else [*checks, _overtraining(test, train)]
 
 
-def spread_check(test: ScoreEvidence, members: FloatArray) -> ValidationCheck:
+def _spread(test: ScoreEvidence, members: FloatArray) -> ValidationCheck:
     r"""Compare errors of the mean of an ensemble with what the spread of its members says.
 
     The squared residuals of the mean in bins of the observables, less their statistical errors,
     against the scatter of the members' means in the same bins, divided by :math:`\sqrt{n}`. In
     squares, as there is nothing to divide by where an ensemble is better than the events can tell.
-
-    Args:
-        test: Evidence of the mean.
-        members: Scores of the members, shape ``(n_members, n, m)``.
-
-    Returns:
-        The check.
     """
     squares, noise, spread = [], [], []
     for column in test.x.T:

@@ -19,13 +19,11 @@ from madminer.validation.ratios import (
     CLOSURE,
     CURVE,
     MEAN,
-    RatioEvidence,
-    classifier_check,
+    checks_of_ratios,
     derivative_check,
-    ratio_checks,
 )
 from madminer.validation.result import Validation
-from madminer.validation.scores import ScoreEvidence, score_checks, spread_check
+from madminer.validation.scores import score_checks
 from madminer.validation.validated_model import (
     ValidatedModel,
     match_checks,
@@ -38,7 +36,6 @@ FEWEST_EFFECTIVE = 50.0
 """Effective number of test events below which no check that has a statistical error can fail: the
 errors of bins in which by chance a heavy event is missing are far too small."""
 
-_N_DERIVATIVES = 1000  # events at which derivatives are compared
 _REACH = 1.5  # standard deviations; a uniform prior reaches 1.7
 
 
@@ -119,11 +116,11 @@ def validate(
     ]
     found = []
     if events.t_xz is not None and model.knows_scores:
-        found += _score_checks(model, events)
+        found += score_checks(model, events)
     if model.knows_ratios and events.theta is not None:
-        found += _ratio_checks(model, events, classifier)
+        found += checks_of_ratios(model, events, classifier)
     if model.knows_ratios and model.knows_scores:
-        found.append(_derivatives(model, events))
+        found.append(derivative_check(model, events))
     found += untested_checks(model, events)
     if events.n_effective < FEWEST_EFFECTIVE:
         found = [_doubtful(check) for check in found]
@@ -248,72 +245,3 @@ def _check_sizes(model: ValidatedModel, events: ValidationEvents) -> None:
             f"The estimator has {model.n_parameters} parameters, but the events have "
             f"{len(events.reference)}."
         )
-
-
-def _score_evidence(
-    model: ValidatedModel, events: ValidationEvents
-) -> tuple[ScoreEvidence, FloatArray]:
-    members = model.scores(events.x, events.reference)
-    evidence = ScoreEvidence(
-        events.x,
-        members.mean(axis=0),
-        np.asarray(events.t_xz),
-        events.w,
-        events.observables or (),
-        events.parameters or (),
-    )
-    return evidence, members
-
-
-def _score_checks(model: ValidatedModel, events: ValidationEvents) -> list[ValidationCheck]:
-    test, members = _score_evidence(model, events)
-    train = None
-    if events.train is not None and events.train.t_xz is not None:
-        train, _ = _score_evidence(model, events.train)
-    found = score_checks(test, train)
-    if len(members) > 1:
-        found.append(spread_check(test, members))
-    return found
-
-
-def _ratio_evidence(model: ValidatedModel, events: ValidationEvents) -> RatioEvidence:
-    theta = np.asarray(events.theta)
-    return RatioEvidence(
-        events.x,
-        model.log_ratios(events.x, theta, events.reference),
-        np.asarray(events.r_xz),
-        events.w,
-        events.observables or (),
-        [_point(events, values) for values in theta],
-    )
-
-
-def _ratio_checks(
-    model: ValidatedModel, events: ValidationEvents, classifier: bool
-) -> list[ValidationCheck]:
-    test = _ratio_evidence(model, events)
-    train = None
-    if events.train is not None and events.train.r_xz is not None:
-        train = _ratio_evidence(model, events.train)
-    found = ratio_checks(test, train)
-    if classifier:
-        farthest = int(np.argmax(test.weights @ (test.joint.T - 1.0) ** 2))
-        found.append(classifier_check(test, farthest))
-    return found
-
-
-def _derivatives(model: ValidatedModel, events: ValidationEvents) -> ValidationCheck:
-    x, theta = events.x[:_N_DERIVATIVES], events.reference
-    score = model.scores(x, theta).mean(axis=0)
-    rms = np.sqrt(np.mean(score**2, axis=0))
-    step = 0.01 / np.where(rms > 0.0, rms, 1.0)  # log r changes by a percent
-
-    def log_r(points: FloatArray) -> FloatArray:
-        return model.log_ratios(x, points, theta)
-
-    return derivative_check(score, log_r, theta, step, events.parameters or ())
-
-
-def _point(events: ValidationEvents, theta: FloatArray) -> str:
-    names = events.parameters or ()
-    return ", ".join(f"{name} = {value:.3g}" for name, value in zip(names, theta, strict=True))

@@ -77,17 +77,14 @@ class Check:
 def declare_setup(
     section: Setup, root: Path, file: Path, seed: int, faults: Faults
 ) -> AnalysisSetup | None:
-    """Make the setup of an analysis.
+    """Make the setup of an analysis and write its file; None if it cannot be made.
 
     Args:
-        section: Its section.
+        section: Section of the analysis.
         root: Folder from which paths start.
         file: The setup file to write.
         seed: Seed of the morphing.
         faults: Gets what is wrong.
-
-    Returns:
-        The setup; None if it cannot be made.
     """
     miner, n_before = MadMiner(), len(faults.found)
     if section.process is not None:
@@ -168,10 +165,6 @@ def _listed(names: Any) -> list[Any]:
 
 def check_events(check: Check, setup: AnalysisSetup | None) -> AnalysisSetup | None:
     """Declare samples, observables, cuts and efficiencies as the stage does.
-
-    Args:
-        check: The analysis.
-        setup: Its setup, None if that is faulty.
 
     Returns:
         The setup with the observables that events will have; None if that is not known.
@@ -261,14 +254,7 @@ def _check_reading(events: Events, reader: AnyReader, faults: Faults, *keys: obj
 
 
 def declare_reading(events: Events, reader: AnyReader, root: Path, faults: Faults) -> None:
-    """Declare resolutions, the detector, observables, and cuts and efficiencies that use these.
-
-    Args:
-        events: The section of the analysis.
-        reader: What reads the events.
-        root: Folder from which paths start.
-        faults: Gets what is wrong.
-    """
+    """Declare resolutions, the detector, observables, and cuts and efficiencies that use these."""
     card = events.card(root)
     entries: dict[str, list[tuple[Options, Keys]]] = {
         "set_smearing": [(given, ("smearing", i)) for i, given in enumerate(events.smearing)],

@@ -31,16 +31,7 @@ LEVELS = (0.68, 0.95)
 
 
 def write_report(analysis: Analysis, places: Places, warnings: Mapping[str, Sequence[str]]) -> None:
-    """Write ``report.html`` into the folder of the results.
-
-    Args:
-        analysis: The analysis.
-        places: Where its results lie.
-        warnings: What its stages have said, by label.
-
-    Raises:
-        OutputError: If the page cannot be written.
-    """
+    """Write ``report.html`` into the folder of the results, with what stages said, by label."""
     validations = {name: _checks(places.output("validate", name)) for name in analysis.estimators}
     validations = {name: checks for name, checks in validations.items() if checks}
     analyzer = DataAnalyzer(places.event_source())
@@ -248,8 +239,7 @@ def ellipses_figure(matrices: Mapping[str, FloatArray], names: Sequence[str]) ->
         names: Names of the two.
 
     Returns:
-        The figure, without contours that are much larger than the smallest one; None if no
-        analysis measures both.
+        The figure, without contours much larger than the smallest; None if none measures both.
     """
     found = {label: _on_theta(matrix) for label, matrix in matrices.items()}
     regular = {label: matrix for label, matrix in found.items() if matrix is not None}
@@ -290,14 +280,7 @@ def _on_theta(matrix: FloatArray) -> FloatArray | None:
 def curve_figure(
     theta: FloatArray, p_values: FloatArray, name: str, levels: Sequence[float]
 ) -> Figure:
-    """p-values of one parameter; shaded is what is excluded.
-
-    Args:
-        theta: Values, increasing, shape ``(n,)``.
-        p_values: Shape ``(n,)``.
-        name: Name of the parameter.
-        levels: Confidence levels, which are marked.
-    """
+    """p-values of increasing values of one parameter; shaded is what is excluded."""
     shown = np.maximum(p_values, _SMALLEST)
     figure, axes = plt.subplots(figsize=(5.0, 3.6))
     axes.semilogy(theta, shown)
@@ -317,16 +300,7 @@ def map_figure(
     resolutions: int | Sequence[int],
     levels: Sequence[float],
 ) -> Figure:
-    """Contours of p-values in two parameters; shaded is what is excluded.
-
-    Args:
-        p_values: On the flattened grid, shape ``(n_0 n_1,)``.
-        label: Name of the limits.
-        names: Names of the parameters.
-        ranges: Range of each parameter.
-        resolutions: Number of values of each, or one for both.
-        levels: Confidence levels of the contours.
-    """
+    """Contours of p-values on the flattened grid of two parameters; shaded is what is excluded."""
     numbers = [resolutions] * 2 if isinstance(resolutions, int) else list(resolutions)
     ends = [(low, high) for low, high in ranges]
     figure = plot_pvalue_limits(

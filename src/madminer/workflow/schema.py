@@ -283,12 +283,10 @@ class Sample(Part):
 
     @model_validator(mode="after")
     def _points(self) -> Sample:
-        if self.kind == "ratio":
-            missing = [name for name in ("theta0", "theta1") if getattr(self, name) is None]
-            extra = ["theta"] if self.theta is not None else []
-        else:
-            missing = ["theta"] if self.theta is None else []
-            extra = [name for name in ("theta0", "theta1") if getattr(self, name) is not None]
+        needed = ("theta0", "theta1") if self.kind == "ratio" else ("theta",)
+        given = [n for n in ("theta", "theta0", "theta1") if getattr(self, n) is not None]
+        missing = [name for name in needed if name not in given]
+        extra = [name for name in given if name not in needed]
         if self.kind != "weighted" and self.n_samples is None:
             missing.append("n_samples")
         if self.nuisances == "random" and self.kind not in {"ratio", "density"}:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from madminer import sampling
 from madminer.checks import refusal
 from madminer.core.madminer import MadMiner
 from madminer.delphes import DelphesReader
@@ -32,7 +31,11 @@ from madminer.ml.estimator_types import ESTIMATORS
 from madminer.ml.methods import find_method, required_columns
 from madminer.ml.persistence import SUFFIXES
 from madminer.models import AnalysisSetup
-from madminer.sampling import SampleAugmenter, iid_nuisance_parameters
+from madminer.sampling import (
+    SampleAugmenter,
+    iid_nuisance_parameters,
+    random_morphing_points,
+)
 from madminer.validation import validate
 from madminer.workflow.declarations import READERS, declare_reading, declare_setup, sample_call
 from madminer.workflow.faults import Faults
@@ -118,9 +121,6 @@ def run_task(kind: str, name: str, section: Any, places: Places, seed: int) -> N
         section: Its section of the analysis file.
         places: Where files are.
         seed: Seed of this stage.
-
-    Raises:
-        MadMinerError: As what it calls.
     """
     content = _TASKS[kind](name, section, places, seed)
     if content is not None:
@@ -130,22 +130,17 @@ def run_task(kind: str, name: str, section: Any, places: Places, seed: int) -> N
 
 def _theta_points(theta: Theta, setup: AnalysisSetup) -> Any:
     """Points in the form that sampling functions take."""
-    if theta.benchmark is not None:
-        return sampling.benchmark(theta.benchmark)
-    if theta.point is not None:
-        return sampling.morphing_point(theta.point)
+    if theta.random is not None:
+        priors = [theta.random.priors[name] for name in setup.parameters]
+        return random_morphing_points(theta.random.n, priors)
     if theta.benchmarks is not None:
-        return sampling.benchmarks(list(theta.benchmarks))
-    if theta.points is not None:
-        return sampling.morphing_points([list(point) for point in theta.points])
-    assert theta.random is not None  # noqa: S101 (one of them is given: checked by the schema)
-    priors = [theta.random.priors[name] for name in setup.parameters]
-    return sampling.random_morphing_points(theta.random.n, priors)
+        return list(theta.benchmarks)
+    return _single_point(theta) if theta.points is None else list(map(list, theta.points))
 
 
 def _single_point(theta: Theta) -> Any:
     """A benchmark's name, or a point."""
-    point = theta.benchmark if theta.benchmark is not None else theta.point
+    point = theta.point if theta.benchmark is None else theta.benchmark
     if point is None:
         raise refusal("theta", "a single point: a benchmark's name or a list of numbers", theta)
     return point
@@ -231,13 +226,8 @@ def _draw_sample(name: str, section: Sample, places: Places, seed: int) -> None:
     }
     if section.nuisances == "random":
         options["nu0" if section.kind == "ratio" else "nu"] = iid_nuisance_parameters()
-    draws: dict[str, Callable[..., object]] = {
-        "local": sampler.sample_train_local,
-        "ratio": sampler.sample_train_ratio,
-        "density": sampler.sample_train_density,
-        "plain": sampler.sample_train_plain,
-    }
-    draws[section.kind](**thetas, n_samples=section.n_samples, seed=seed, **options)
+    draw = getattr(sampler, f"sample_train_{section.kind}")
+    draw(**thetas, n_samples=section.n_samples, seed=seed, **options)
 
 
 def _weighted_sample(sampler: SampleAugmenter, name: str, section: Sample, places: Places) -> None:
