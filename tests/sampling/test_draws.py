@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import chi2
@@ -89,7 +91,7 @@ def test_frequencies_equal_probabilities(route: str, negative_share: float, forc
         ]
     else:
         counts = np.full(len(target), count)
-        events, missing = draw_from_envelope(table, target, counts, limits, rng)
+        events, missing = draw_from_envelope(table, replace(target, limits=limits), counts, rng)
         assert not missing.any()
         drawn = list(events.reshape(len(target), count))
     if limits is not None:
@@ -199,7 +201,7 @@ def test_hopeless_envelopes_are_given_up() -> None:
     table = in_table(weights, np.zeros(50, dtype=np.int64), 1)
     target = Targets(np.array([[-1.0, 1.0]]), np.ones((1, 1)))
     rng = np.random.default_rng(1)
-    _, missing = draw_from_envelope(table, target, np.array([5]), None, rng)
+    _, missing = draw_from_envelope(table, target, np.array([5]), rng)
     assert missing[0] > 0
     points = np.zeros(500, dtype=np.int64)
     draws = draw_events(table, target, points, np.random.default_rng(1))

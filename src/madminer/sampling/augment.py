@@ -16,7 +16,7 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -136,19 +136,16 @@ def draw_sample(
         sets: Set that each sample belongs to, shape ``(n_samples,)``.
         rng: Source of randomness.
         n_eff_forced: See `madminer.sampling.draws.draw_events`.
-        drop_negative: See there.
+        drop_negative: Whether events of negative weight are never drawn.
     """
-    nuisances = None if points.is_nominal else points
-    xsecs = None if points.is_nominal else xsecs_and_gradients(table, points, factors)[0]
     at = sets % len(points)
-    draws = draw_events(
-        table,
-        Targets(points.coefficients, table.spread(factors), nuisances, xsecs),
-        at,
-        rng,
-        n_eff_forced,
-        drop_negative=drop_negative,
+    targets = Targets(
+        points.coefficients, table.spread(factors), drop_negative=drop_negative and table.is_signed
     )
+    if not points.is_nominal:
+        xsecs, _ = xsecs_and_gradients(table, points, factors)
+        targets = replace(targets, points=points, known_xsecs=xsecs)
+    draws = draw_events(table, targets, at, rng, n_eff_forced)
     return DrawnSample(
         table=table,
         rows=table.rows[draws.events],

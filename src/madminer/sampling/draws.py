@@ -23,7 +23,7 @@ acceptance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,12 +56,16 @@ class Targets:
         points: The points, where nuisance parameters have other than nominal values.
         known_xsecs: Cross sections at these points, in the units of the weights, shape
             ``(n_points,)``; None: linear in the weights, without nuisance parameters.
+        limits: Largest weight that may be drawn, shape ``(n_points,)``; None: all.
+        drop_negative: Whether events of negative weight are never drawn, instead of by |w|.
     """
 
     coefficients: FloatArray
     factors: FloatArray
     points: ParameterPoints | None = None
     known_xsecs: FloatArray | None = None
+    limits: FloatArray | None = None
+    drop_negative: bool = False
 
     def __len__(self) -> int:
         return len(self.coefficients)
@@ -80,7 +84,15 @@ class Targets:
             self.factors[points],
             None if self.points is None else self.points.take(points),
             None if self.known_xsecs is None else self.known_xsecs[points],
+            None if self.limits is None else self.limits[points],
+            self.drop_negative,
         )
+
+    def drawn_by(self, weights: FloatArray) -> FloatArray:
+        """The weights that events are drawn by, in place of their own."""
+        if self.drop_negative:
+            return np.maximum(weights, 0.0, out=weights)
+        return np.abs(weights, out=weights)
 
     def weights_of_each(self, table: WeightTable, points: IntArray, events: IntArray) -> FloatArray:
         """Weights of chosen events, each at its own point, shape ``(n,)``."""
@@ -122,8 +134,6 @@ def draw_events(
     points: IntArray,
     rng: np.random.Generator,
     n_eff_forced: float | None = None,
-    *,
-    drop_negative: bool = False,
 ) -> Draws:
     """Draw one event for each sample, with replacement.
 
@@ -133,23 +143,21 @@ def draw_events(
         points: Index of the distribution that each sample follows, shape ``(n_samples,)``.
         rng: Source of randomness.
         n_eff_forced: Events with a probability above ``1 / n_eff_forced`` are never drawn.
-        drop_negative: Whether events of negative weight are never drawn, instead of by |w|.
 
     Raises:
         NoEventsError: If no event can be drawn at a point.
         NegativeWeightError: If the cross section at a point is not positive.
     """
-    totals = _totals(table, targets, drop_negative=drop_negative)
-    limits = None if n_eff_forced is None else totals / n_eff_forced
-    events = _draw(table, targets, points, limits, rng, drop_negative=drop_negative)
+    totals = _totals(table, targets)
+    limited = targets if n_eff_forced is None else replace(targets, limits=totals / n_eff_forced)
+    events = _draw(table, limited, points, rng)
     weights = targets.weights_of_each(table, points, events)
     is_negative = weights < 0.0
     if is_negative.any() and not table.is_signed:  # by extrapolation: the sum of |w| is not sigma
         signed = np.unique(points[is_negative])
-        totals[signed] = _look_at_all(table, targets, signed)[1]
+        totals[signed] = _look_at_all(table, replace(targets, drop_negative=False).take(signed))[1]
     if len(targets) <= _FEW_POINTS or len(targets) * len(table) <= _SCANNED:
-        everywhere = np.arange(len(targets))
-        heaviest, totals = _look_at_all(table, targets, everywhere, limits, drop_negative)
+        heaviest, totals = _look_at_all(table, limited)
     else:
         heaviest = np.zeros(len(targets))
         np.maximum.at(heaviest, points, np.abs(weights))
@@ -159,7 +167,7 @@ def draw_events(
     return Draws(events, is_negative, n_effective)
 
 
-def _totals(table: WeightTable, targets: Targets, *, drop_negative: bool) -> FloatArray:
+def _totals(table: WeightTable, targets: Targets) -> FloatArray:
     """Sums of the absolute weights at each point, or of the positive ones."""
     xsecs = targets.xsecs(table.sums)
     if not np.all(targets.factors @ np.diff(table.edges) > 0.0):
@@ -174,47 +182,33 @@ def _totals(table: WeightTable, targets: Targets, *, drop_negative: bool) -> Flo
             f"{xsecs.min():.3g} pb at one of {len(xsecs)}: there the weights of the events cancel. "
             f"Stay closer to the benchmarks or use more events."
         )
-    if not table.is_signed and not drop_negative:
+    if not table.is_signed and not targets.drop_negative:
         return np.array(xsecs)
-    everywhere = np.arange(len(targets))
-    return _look_at_all(table, targets, everywhere, drop_negative=drop_negative)[1]
+    return _look_at_all(table, targets)[1]
 
 
-def _look_at_all(
-    table: WeightTable,
-    targets: Targets,
-    points: IntArray,
-    limits: FloatArray | None = None,
-    drop_negative: bool = False,
-) -> tuple[FloatArray, FloatArray]:
-    """Largest absolute weight of any event at some points, and their sums; none above limits."""
-    chosen = targets.take(points)
-    heaviest, totals = np.zeros(len(points)), np.zeros(len(points))
-    step = max(_BLOCK // max(len(points), 1), 1)
+def _look_at_all(table: WeightTable, targets: Targets) -> tuple[FloatArray, FloatArray]:
+    """Largest weight that any event is drawn by at each point, and their sums."""
+    heaviest, totals = np.zeros(len(targets)), np.zeros(len(targets))
+    step = max(_BLOCK // max(len(targets), 1), 1)
     for group in range(table.n_groups):
-        factors = chosen.factors[:, group]
+        factors = targets.factors[:, group, np.newaxis]
         for start in range(table.edges[group], table.edges[group + 1], step):
             rows = table.weights[start : min(start + step, table.edges[group + 1])]
-            weights = chosen.coefficients @ rows.T
-            if chosen.points is not None:
-                weights *= EventResponse.of(table.model, rows).factors(chosen.points)
-            np.maximum(weights, 0.0, out=weights) if drop_negative else np.abs(weights, out=weights)
-            weights *= factors[:, np.newaxis]
-            if limits is not None:
-                weights[weights > limits[points, np.newaxis]] = 0.0
+            weights: FloatArray = targets.coefficients @ rows.T
+            if targets.points is not None:
+                weights *= EventResponse.of(table.model, rows).factors(targets.points)
+            weights = targets.drawn_by(weights)
+            weights *= factors
+            if targets.limits is not None:
+                weights[weights > targets.limits[:, np.newaxis]] = 0.0
             np.maximum(heaviest, weights.max(axis=1), out=heaviest)
             totals += weights.sum(axis=1)
     return heaviest, totals
 
 
 def _draw(
-    table: WeightTable,
-    targets: Targets,
-    points: IntArray,
-    limits: FloatArray | None,
-    rng: np.random.Generator,
-    *,
-    drop_negative: bool,
+    table: WeightTable, targets: Targets, points: IntArray, rng: np.random.Generator
 ) -> IntArray:
     counts = np.bincount(points, minlength=len(targets))
     use_envelope, bounds = _routes(table, targets, counts)
@@ -223,25 +217,14 @@ def _draw(
     missing = counts.copy()
     if use_envelope.any():
         chosen = np.flatnonzero(use_envelope)
-        drawn[use_envelope[np.repeat(np.arange(len(counts)), counts)]], missing[chosen] = (
-            draw_from_envelope(
-                table,
-                targets.take(chosen),
-                counts[chosen],
-                None if limits is None else limits[chosen],
-                rng,
-                bounds=None if bounds is None else bounds[chosen],
-                drop_negative=drop_negative,
-            )
+        chosen_bounds = None if bounds is None else bounds[chosen]
+        drawn[np.repeat(use_envelope, counts)], missing[chosen] = draw_from_envelope(
+            table, targets.take(chosen), counts[chosen], rng, chosen_bounds
         )
     for i in np.flatnonzero(missing):  # each pass here costs one look at every event
-        weights = targets.weights_of_all(table, i)
-        drawn[ends[i] - missing[i] : ends[i]] = draw_directly(
-            np.maximum(weights, 0.0) if drop_negative else np.abs(weights),
-            missing[i],
-            None if limits is None else limits[i],
-            rng,
-        )
+        weights = targets.drawn_by(targets.weights_of_all(table, i))
+        limit = None if targets.limits is None else targets.limits[i]
+        drawn[ends[i] - missing[i] : ends[i]] = draw_directly(weights, missing[i], limit, rng)
     events = np.empty_like(drawn)
     events[np.argsort(points, kind="stable")] = drawn
     return events
@@ -338,11 +321,8 @@ def draw_from_envelope(
     table: WeightTable,
     targets: Targets,
     counts: IntArray,
-    limits: FloatArray | None,
     rng: np.random.Generator,
-    *,
     bounds: FloatArray | None = None,
-    drop_negative: bool = False,
 ) -> tuple[IntArray, IntArray]:
     """Draw events with replacement, each with probability proportional to its absolute weight.
 
@@ -350,10 +330,8 @@ def draw_from_envelope(
         table: Weights of the events.
         targets: Distributions to draw from.
         counts: Number of events to draw at each point.
-        limits: Largest weight that may be drawn at each; None: all.
         rng: Source of randomness.
         bounds: Of the factors f(nu) of the groups, shape ``(n_points, n_groups)``; None: of 1.
-        drop_negative: Whether events of negative weight are never drawn.
 
     Returns:
         Positions in the table, one point after the other, shape ``(sum(counts),)``; and how many
@@ -374,9 +352,7 @@ def draw_from_envelope(
         tries[open_points[:batch]] += 1
         at = np.repeat(open_points[:batch], np.minimum(numbers[:batch], _MAX_PROPOSALS))
         events = _propose(table, choices, at, rng)
-        accepted = _accepted(
-            table, targets, at, events, limits, rng, bounds=bounds, drop_negative=drop_negative
-        )
+        accepted = _accepted(table, targets, at, events, rng, bounds)
         proposed = np.bincount(at, minlength=len(counts))
         at, events = at[accepted], events[accepted]
         seen = (np.bincount(at, minlength=len(counts)) + 1.0) / np.maximum(proposed, 1)
@@ -420,11 +396,8 @@ def _accepted(
     targets: Targets,
     at: IntArray,
     events: IntArray,
-    limits: FloatArray | None,
     rng: np.random.Generator,
-    *,
     bounds: FloatArray | None,
-    drop_negative: bool,
 ) -> IntArray:
     """Accepted ones of the events, each proposed at its point."""
     rows = np.take(table.weights, events, axis=0)
@@ -434,10 +407,8 @@ def _accepted(
         response = EventResponse.of(table.model, rows)
         weights *= response.factors(targets.points.take(at), one_each)
         envelope *= bounds[at, table.groups[events]]
-    if not drop_negative:
-        np.abs(weights, out=weights)
+    weights = targets.drawn_by(weights)
     accepted = rng.random(len(at)) * envelope < weights
-    if limits is not None:
-        scaled = np.abs(weights) * targets.factors[at, table.groups[events]]
-        accepted &= scaled <= limits[at]
+    if targets.limits is not None:
+        accepted &= weights * targets.factors[at, table.groups[events]] <= targets.limits[at]
     return np.flatnonzero(accepted)

@@ -513,7 +513,7 @@ class SampleAugmenter(DataAnalyzer):
             np.repeat(np.arange(n_sets), n_per_set),
             rng,
             n_eff_forced=options.n_eff_forced,
-            drop_negative=options.negative_weights == "drop" and table.is_signed,
+            drop_negative=options.negative_weights == "drop",
         )
         report_reliability(sample, points)
         if not points.is_nominal or self._wants_nuisance_score(options.nuisance_score):
