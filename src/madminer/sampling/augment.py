@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -101,20 +102,17 @@ class DrawnSample:
         return EventResponse.of(self.table.model, self.weights)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SampleAt:
-    """A sample at the parameter points of its sets.
-
-    Args:
-        weights: Weight of each event in pb, shape ``(n_samples,)``.
-        xsecs: Cross section in pb of the events it was drawn from, shape ``(n_samples,)``.
-        score: Joint score, shape ``(n_samples, p)`` or ``(n_samples, p + v)``; None where not
-            wanted.
-    """
+class SampleAt(NamedTuple):
+    """A sample at the parameter points of its sets."""
 
     weights: FloatArray
+    """Weight of each event in pb, shape ``(n_samples,)``."""
+
     xsecs: FloatArray
+    """Cross section in pb of the events that each was drawn from, shape ``(n_samples,)``."""
+
     score: FloatArray | None
+    """Joint score, shape ``(n_samples, p)`` or ``(n_samples, p + v)``; None where not wanted."""
 
 
 def draw_sample(
