@@ -12,7 +12,7 @@ from madminer.errors import DataError, OptionError, ShapeError, TrainingError
 from madminer.ml import DoubleParameterizedRatioEstimator, TheresAGoodReasonThisDoesntWork
 from madminer.ml.methods import FAMILIES
 from madminer.nn.activations import ACTIVATIONS
-from madminer.nn.ratios import DoubleRatioNetwork
+from madminer.nn.networks import DoubleRatioNetwork
 
 RNG = np.random.default_rng(0)
 N_X, N_THETAS = 9, 4

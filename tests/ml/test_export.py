@@ -30,7 +30,7 @@ from madminer.ml.export import SIGNATURES, Exported, UserNetwork, write_onnx
 from madminer.models.setup import MorphingSetup
 from madminer.nn.activations import ACTIVATIONS
 from madminer.nn.conditional import ConditionalNetwork
-from madminer.nn.ratios import RatioNetwork
+from madminer.nn.networks import RatioNetwork
 from madminer.nn.scaling import Standardization
 
 N = 60

@@ -16,9 +16,8 @@ from madminer.nn.data import Batch, Dataset
 from madminer.nn.history import EpochReport, TrainingHistory
 from madminer.nn.loop import fit
 from madminer.nn.networks import MLP
-from madminer.nn.optimizers import OPTIMIZERS
+from madminer.nn.optimizers import OPTIMIZERS, TrainingSettings
 from madminer.nn.run_state import CheckpointSettings, RunState
-from madminer.nn.settings import TrainingSettings
 
 SETTINGS: dict[str, Any] = {"n_epochs": 7, "batch_size": 8, "initial_lr": 0.01}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from madminer.nn import TrainingHistory
-from madminer.nn.convergence import training_weakness
+from madminer.nn.history import training_weakness
 
 TRIVIAL = ("the mean score for every event", 1.0)
 

@@ -15,7 +15,7 @@ from madminer.nn.data import Batch, Dataset
 from madminer.nn.history import EpochReport, TrainingHistory
 from madminer.nn.loop import fit
 from madminer.nn.networks import MLP
-from madminer.nn.settings import TrainingSettings
+from madminer.nn.optimizers import TrainingSettings
 
 
 class Line(nn.Module):

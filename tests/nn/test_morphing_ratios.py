@@ -20,10 +20,11 @@ from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.morphing_ratios import (
     MorphingRatioNetwork,
     MorphingWeights,
+    ParallelMLPs,
     QuadraticRatioNetwork,
     clamp,
 )
-from madminer.nn.networks import MLP, ParallelMLPs
+from madminer.nn.networks import MLP
 from madminer.nn.randomness import drawing_from
 
 COMPONENTS = morphing_components((2, 2), 2)

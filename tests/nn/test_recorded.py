@@ -20,9 +20,8 @@ from madminer.nn.flows import ConditionalFlow
 from madminer.nn.loop import fit
 from madminer.nn.morphing_ratios import QuadraticRatioNetwork
 from madminer.nn.networks import MLP
-from madminer.nn.optimizers import OPTIMIZERS, Adam
+from madminer.nn.optimizers import OPTIMIZERS, Adam, TrainingSettings
 from madminer.nn.recorded import is_recorded, recorded
-from madminer.nn.settings import TrainingSettings
 from madminer.nn.stacked import Training, _Stack, fit_stack
 
 QUICK = TrainingSettings(n_epochs=3, batch_size=16, initial_lr=0.02, verbose="none")

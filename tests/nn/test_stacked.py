@@ -15,10 +15,8 @@ from madminer.ml.methods import find_method, make_loss, required_columns, trivia
 from madminer.nn.data import Dataset, stacked_batches
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import fit
-from madminer.nn.networks import MLP
-from madminer.nn.optimizers import OPTIMIZERS, SCHEDULES
-from madminer.nn.ratios import DoubleRatioNetwork, RatioNetwork
-from madminer.nn.settings import TrainingSettings
+from madminer.nn.networks import MLP, DoubleRatioNetwork, RatioNetwork
+from madminer.nn.optimizers import OPTIMIZERS, SCHEDULES, TrainingSettings
 from madminer.nn.stacked import Training, fit_stack, stack_key
 
 N, P, F = 70, 2, 3

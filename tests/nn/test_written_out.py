@@ -15,15 +15,11 @@ from madminer.ml.methods import FAMILIES, find_method, make_loss, required_colum
 from madminer.nn import losses
 from madminer.nn.activations import ACTIVATIONS
 from madminer.nn.data import Batch, Dataset
-from madminer.nn.gradients import DenseStack
+from madminer.nn.gradients import _HEADS, DenseStack, WrittenOut, write_out
 from madminer.nn.loop import fit
-from madminer.nn.loss_gradients import LOSS_GRADIENTS
-from madminer.nn.networks import MLP
-from madminer.nn.optimizers import OPTIMIZERS
-from madminer.nn.ratios import DoubleRatioNetwork, RatioNetwork
-from madminer.nn.settings import TrainingSettings
-from madminer.nn.total_loss import Term, TotalLoss
-from madminer.nn.written_out import _KINDS, WrittenOut, write_out
+from madminer.nn.losses import LOSS_GRADIENTS, Term, TotalLoss
+from madminer.nn.networks import MLP, DoubleRatioNetwork, RatioNetwork
+from madminer.nn.optimizers import OPTIMIZERS, TrainingSettings
 
 N, P, F = 9, 2, 3
 NETWORKS = {
@@ -68,6 +64,12 @@ def find_step(network: nn.Module, loss: Any) -> tuple[WrittenOut | None, Tensor]
     return write_out(network, loss, parameters, gradients), gradients
 
 
+def run(step: WrittenOut, batch: Batch) -> Tensor:
+    loaded = step.load(batch)
+    loaded.run()
+    return loaded.loss
+
+
 def by_autograd(network: nn.Module, loss: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     value = loss(batch)
     gradients = torch.autograd.grad(value, list(network.parameters()), materialize_grads=True)
@@ -78,7 +80,7 @@ def check_against_autograd(network: nn.Module, loss: Any, batch: Batch) -> None:
     step, gradients = find_step(network, loss)
     assert step is not None
     for _ in range(2):  # buffers hold nothing of the previous step
-        value = step(batch)
+        value = run(step, batch)
     expected, expected_gradients = by_autograd(network, loss, batch)
     torch.testing.assert_close(value[0], expected, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(gradients, expected_gradients, rtol=1e-10, atol=1e-10)
@@ -159,7 +161,7 @@ def test_gradient_of_clipped_ratios(method: str, log_r: float) -> None:
     loss = method_loss("parameterized_ratio", method, network)
     step, gradients = find_step(network, loss)
     assert step is not None
-    value = step(batch)
+    value = run(step, batch)
     expected, expected_gradients = by_autograd(network, loss, batch)
     torch.testing.assert_close(value[0], expected, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(gradients, expected_gradients, rtol=1e-10, atol=1e-10)
@@ -173,13 +175,13 @@ def test_gradient_against_finite_differences(family: str) -> None:
     gradients = torch.empty_like(parameters)
     step = write_out(network, loss, parameters, gradients)
     assert step is not None
-    step(batch)
+    run(step, batch)
     found = gradients.clone()
     for index in range(0, len(parameters), 7):
         values = []
         for sign in (1.0, -1.0):
             parameters[index] += sign * 1e-5
-            values.append(step(batch).item())
+            values.append(run(step, batch).item())
             parameters[index] -= sign * 1e-5
         difference = (values[0] - values[1]) / 2e-5
         assert difference == pytest.approx(found[index].item(), rel=1e-6, abs=1e-8)
@@ -193,7 +195,7 @@ def test_batches_of_two_sizes_take_turns(family: str) -> None:
     assert step is not None
     for n, seed in ((N, 0), (4, 1), (N, 2), (4, 3)):
         batch = make_batch(n, seed=seed)
-        value = step(batch)
+        value = run(step, batch)
         expected, expected_gradients = by_autograd(network, loss, batch)
         torch.testing.assert_close(value[0], expected)
         torch.testing.assert_close(gradients, expected_gradients)
@@ -212,13 +214,13 @@ def test_stacked_networks_are_each_as_if_alone(
     parameters = torch.stack([flat(network) for network in networks])
     gradients = torch.full_like(parameters, torch.nan)
     stack = DenseStack(networks[0].widths, in_place, parameters, gradients)
-    step = WrittenOut(stack, _KINDS[type(networks[0])], terms)
+    step = WrittenOut(stack, _HEADS[type(networks[0])], terms)
     together = (
         batches[0]
         if shares_events
         else {name: torch.stack([batch[name] for batch in batches]) for name in batches[0]}
     )
-    values = step(together).clone()
+    values = run(step, together).clone()
     for index, (network, batch) in enumerate(zip(networks, batches, strict=True)):
         loss = method_loss(family, method, network)
         expected, expected_gradients = by_autograd(network, loss, batch)
@@ -235,9 +237,9 @@ def test_a_step_takes_no_new_memory_and_no_autograd(
     step, _ = find_step(network, method_loss(family, method, network))
     assert step is not None
     batch = make_batch(weighted=True)
-    step(batch)
+    run(step, batch)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        step(batch)
+        run(step, batch)
     used = {event.key for event in profile.key_averages()}
     assert "aten::bmm" in used
     assert not [name for name in used if "empty" in name or "Backward" in name or "item" in name]

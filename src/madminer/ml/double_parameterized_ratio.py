@@ -20,9 +20,9 @@ from madminer.ml.evaluation import (
 from madminer.ml.inputs import DataLike
 from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.history import TrainingHistory
-from madminer.nn.ratios import DoubleRatioNetwork
+from madminer.nn.networks import DoubleRatioNetwork
+from madminer.nn.optimizers import TrainingSettings
 from madminer.nn.scaling import Standardization
-from madminer.nn.settings import TrainingSettings
 from madminer.options import takes
 from madminer.typing import FloatArray
 

@@ -31,7 +31,7 @@ from madminer.ml.methods import FAMILIES
 from madminer.ml.options import TrainingOptions
 from madminer.ml.persistence import read_settings
 from madminer.nn.history import TrainingHistory
-from madminer.nn.settings import TrainingSettings
+from madminer.nn.optimizers import TrainingSettings
 from madminer.options import takes
 from madminer.typing import FloatArray, Seed, StrPath
 

@@ -23,9 +23,8 @@ from madminer.errors import (
 from madminer.io.file_sets import reading
 from madminer.io.sample_files import ARRAYS, array_name
 from madminer.nn.data import chunks
-from madminer.nn.optimizers import SCHEDULES
+from madminer.nn.optimizers import SCHEDULES, TrainingSettings
 from madminer.nn.scaling import THETAS, score_sizes
-from madminer.nn.settings import TrainingSettings
 from madminer.typing import FloatArray, StrPath
 
 DataLike: TypeAlias = "ArrayLike | StrPath | torch.Tensor"

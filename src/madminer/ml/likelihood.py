@@ -15,7 +15,7 @@ from madminer.ml.inputs import DataLike
 from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.flows import ConditionalFlow
 from madminer.nn.history import TrainingHistory
-from madminer.nn.settings import TrainingSettings
+from madminer.nn.optimizers import TrainingSettings
 from madminer.options import takes
 from madminer.typing import FloatArray
 

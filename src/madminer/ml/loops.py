@@ -13,8 +13,8 @@ from torch import nn
 from madminer.nn.data import Dataset
 from madminer.nn.history import EpochCallback, TrainingHistory
 from madminer.nn.loop import BatchLoss, TrivialAnswer, fit
+from madminer.nn.optimizers import TrainingSettings
 from madminer.nn.run_state import CheckpointSettings
-from madminer.nn.settings import TrainingSettings
 
 
 class Fit(Protocol):

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -33,27 +33,11 @@ from madminer.nn import losses
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.data import Batch
 from madminer.nn.loop import BatchLoss, TrivialAnswer
-from madminer.nn.ratios import DoubleRatioNetwork
-from madminer.nn.total_loss import Term, TotalLoss
+from madminer.nn.losses import Term, TotalLoss
+from madminer.nn.networks import DoubleRatioNetwork
 
-Predict = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
-
-
-@dataclass(frozen=True, slots=True)
-class LossTerm:
-    """One term of a loss.
-
-    Args:
-        function: Loss of a prediction and data columns, with keyword `sample_weight`.
-        prediction: Name of the prediction it judges.
-        columns: Names of the data columns that it takes after the prediction.
-        times_alpha: Whether the hyperparameter alpha multiplies it.
-    """
-
-    function: Callable[..., Tensor]
-    prediction: str
-    columns: tuple[str, ...]
-    times_alpha: bool = False
+Predict = Callable[[nn.Module, Batch, bool], Mapping[str, Tensor]]
+"""Predictions of a network by name; with scores only where they are asked for: they cost more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +46,18 @@ class Family:
 
     Args:
         columns: Data that every method needs.
-        predict: The cheapest predictions, as a function of network and batch.
-        predict_scores: The predictions including scores.
+        predict: What the network predicts of a batch.
         methods: Terms of the loss by name of the method.
         trivial: What an estimator that has learned nothing says.
     """
 
     columns: tuple[str, ...]
     predict: Predict
-    predict_scores: Predict
-    methods: Mapping[str, tuple[LossTerm, ...]]
+    methods: Mapping[str, tuple[Term, ...]]
     trivial: str = "r = 1 for every event"
 
 
-def find_method(family: str, method: str) -> tuple[LossTerm, ...]:
+def find_method(family: str, method: str) -> tuple[Term, ...]:
     """Look up the loss of a method.
 
     Raises:
@@ -85,15 +67,13 @@ def find_method(family: str, method: str) -> tuple[LossTerm, ...]:
     return methods[checks.one_of(method, "method", sorted(methods))]
 
 
-def required_columns(family: str, terms: tuple[LossTerm, ...]) -> tuple[str, ...]:
+def required_columns(family: str, terms: tuple[Term, ...]) -> tuple[str, ...]:
     """Names of the data columns that training needs, without repetition."""
     wanted = [*FAMILIES[family].columns, *(name for term in terms for name in term.columns)]
     return tuple(dict.fromkeys(wanted))
 
 
-def make_loss(
-    family: str, terms: tuple[LossTerm, ...], alpha: float, network: nn.Module
-) -> BatchLoss:
+def make_loss(family: str, terms: tuple[Term, ...], alpha: float, network: nn.Module) -> BatchLoss:
     r"""Compose the loss :math:`\sum_k \alpha_k L_k` of a batch.
 
     Args:
@@ -106,11 +86,11 @@ def make_loss(
         The loss as a function of a batch; a column ``sample_weight`` weights the events.
     """
     wants_scores = any(term.prediction in _SCORES for term in terms)
-    predict = FAMILIES[family].predict_scores if wants_scores else FAMILIES[family].predict
-    return _compose(terms, alpha, lambda batch: predict(network, batch))
+    predict = FAMILIES[family].predict
+    return _compose(terms, alpha, lambda batch: predict(network, batch, wants_scores))
 
 
-def trivial_answer(family: str, terms: tuple[LossTerm, ...], alpha: float) -> TrivialAnswer:
+def trivial_answer(family: str, terms: tuple[Term, ...], alpha: float) -> TrivialAnswer:
     """What an estimator that has learned nothing would say, and its loss.
 
     Args:
@@ -127,52 +107,35 @@ def trivial_answer(family: str, terms: tuple[LossTerm, ...], alpha: float) -> Tr
 
 
 def _compose(
-    terms: tuple[LossTerm, ...], alpha: float, predict: Callable[[Batch], Mapping[str, Tensor]]
+    terms: tuple[Term, ...], alpha: float, predict: Callable[[Batch], Mapping[str, Tensor]]
 ) -> BatchLoss:
-    weighted = tuple(
-        Term(t.function, t.prediction, t.columns, float(alpha) if t.times_alpha else 1.0)
-        for t in terms
-    )
-    return TotalLoss(weighted, predict)
+    first, *others = terms
+    return TotalLoss((first, *(replace(term, factor=float(alpha)) for term in others)), predict)
 
 
-def _score(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+def _score(network: nn.Module, batch: Batch, _: bool) -> Mapping[str, Tensor]:
     return {"t_hat": network(batch["x"])}
 
 
-def _ratio(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    log_r_hat = cast("ConditionalNetwork", network).log_f(batch["theta"], batch["x"])
-    return {"log_r_hat": log_r_hat}
+def _of_theta(name: str, score: str) -> Predict:
+    """Log ratio or log density of events at a parameter point each, and the score there."""
+
+    def predict(network: nn.Module, batch: Batch, with_scores: bool) -> Mapping[str, Tensor]:
+        conditional = cast("ConditionalNetwork", network)
+        if not with_scores:
+            return {name: conditional.log_f(batch["theta"], batch["x"])}
+        log_f, t_hat = conditional.log_f_and_score(batch["theta"], batch["x"])
+        return {name: log_f, score: t_hat}
+
+    return predict
 
 
-def _ratio_and_score(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    conditional = cast("ConditionalNetwork", network)
-    log_r_hat, t_hat = conditional.log_f_and_score(batch["theta"], batch["x"])
-    return {"log_r_hat": log_r_hat, "t_hat0": t_hat}
-
-
-def _ratio_double(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    double = cast("DoubleRatioNetwork", network)
-    return {"log_r_hat": double.log_r(batch["theta0"], batch["theta1"], batch["x"])}
-
-
-def _ratio_and_scores_double(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    double = cast("DoubleRatioNetwork", network)
-    log_r_hat, t_hat0, t_hat1 = double.log_r_and_scores(
-        batch["theta0"], batch["theta1"], batch["x"]
-    )
+def _of_two_thetas(network: nn.Module, batch: Batch, with_scores: bool) -> Mapping[str, Tensor]:
+    double, thetas = cast("DoubleRatioNetwork", network), (batch["theta0"], batch["theta1"])
+    if not with_scores:
+        return {"log_r_hat": double.log_f(torch.cat(thetas, dim=-1), batch["x"])}
+    log_r_hat, t_hat0, t_hat1 = double.log_r_and_scores(*thetas, batch["x"])
     return {"log_r_hat": log_r_hat, "t_hat0": t_hat0, "t_hat1": t_hat1}
-
-
-def _likelihood(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    log_p_hat = cast("ConditionalNetwork", network).log_f(batch["theta"], batch["x"])
-    return {"log_p_hat": log_p_hat}
-
-
-def _likelihood_and_score(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-    conditional = cast("ConditionalNetwork", network)
-    log_p_hat, t_hat = conditional.log_f_and_score(batch["theta"], batch["x"])
-    return {"log_p_hat": log_p_hat, "t_hat": t_hat}
 
 
 _SCORES = frozenset({"t_hat", "t_hat0", "t_hat1"})
@@ -204,12 +167,12 @@ _TRIVIAL: dict[str, Callable[[Batch], Tensor]] = {
 }
 """Predictions of an estimator that has learned nothing."""
 
-_XE = LossTerm(losses.cross_entropy, "log_r_hat", ("y",))
-_AXE = LossTerm(losses.augmented_cross_entropy, "log_r_hat", ("r_xz",))
-_MSE = LossTerm(losses.ratio_error, "log_r_hat", ("y", "r_xz"))
+_XE = Term(losses.cross_entropy, "log_r_hat", ("y",))
+_AXE = Term(losses.augmented_cross_entropy, "log_r_hat", ("r_xz",))
+_MSE = Term(losses.ratio_error, "log_r_hat", ("y", "r_xz"))
 
 
-def _ratio_methods(*score_terms: LossTerm) -> dict[str, tuple[LossTerm, ...]]:
+def _ratio_methods(*score_terms: Term) -> dict[str, tuple[Term, ...]]:
     return {
         "alice": (_AXE,),
         "alices": (_AXE, *score_terms),
@@ -220,18 +183,17 @@ def _ratio_methods(*score_terms: LossTerm) -> dict[str, tuple[LossTerm, ...]]:
     }
 
 
-_T = LossTerm(losses.numerator_score_error, "t_hat0", ("y", "t_xz"), times_alpha=True)
-_T0 = LossTerm(losses.numerator_score_error, "t_hat0", ("y", "t_xz0"), times_alpha=True)
-_T1 = LossTerm(losses.denominator_score_error, "t_hat1", ("y", "t_xz1"), times_alpha=True)
-_SALLY = (LossTerm(losses.score_error, "t_hat", ("t_xz",)),)
-_NLL = LossTerm(losses.negative_log_likelihood, "log_p_hat", ())
-_SCANDAL = LossTerm(losses.score_error, "t_hat", ("t_xz",), times_alpha=True)
-_SINGLE = Family(("x", "theta", "y"), _ratio, _ratio_and_score, _ratio_methods(_T))
+_T = Term(losses.numerator_score_error, "t_hat0", ("y", "t_xz"))
+_T0 = Term(losses.numerator_score_error, "t_hat0", ("y", "t_xz0"))
+_T1 = Term(losses.denominator_score_error, "t_hat1", ("y", "t_xz1"))
+_SALLY = (Term(losses.score_error, "t_hat", ("t_xz",)),)
+_NLL = Term(losses.negative_log_likelihood, "log_p_hat", ())
+_SCANDAL = Term(losses.score_error, "t_hat", ("t_xz",))
+_SINGLE = Family(("x", "theta", "y"), _of_theta("log_r_hat", "t_hat0"), _ratio_methods(_T))
 
 FAMILIES: dict[str, Family] = {
     "score": Family(
         ("x",),
-        _score,
         _score,
         {"sally": _SALLY, "sallino": _SALLY},
         trivial="the mean score for every event",
@@ -240,15 +202,11 @@ FAMILIES: dict[str, Family] = {
     "morphing_aware_ratio": _SINGLE,
     "quadratic_morphing_aware_ratio": _SINGLE,
     "double_parameterized_ratio": Family(
-        ("x", "theta0", "theta1", "y"),
-        _ratio_double,
-        _ratio_and_scores_double,
-        _ratio_methods(_T0, _T1),
+        ("x", "theta0", "theta1", "y"), _of_two_thetas, _ratio_methods(_T0, _T1)
     ),
     "likelihood": Family(
         ("x", "theta"),
-        _likelihood,
-        _likelihood_and_score,
+        _of_theta("log_p_hat", "t_hat"),
         {"nde": (_NLL,), "scandal": (_NLL, _SCANDAL)},
         trivial="a normal distribution of each observable, the same at every theta,",
     ),

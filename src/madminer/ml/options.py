@@ -17,7 +17,7 @@ from madminer import checks
 from madminer.errors import OptionError
 from madminer.ml.inputs import DataLike, load_columns
 from madminer.nn.history import EpochCallback, check_callbacks
-from madminer.nn.settings import TrainingSettings
+from madminer.nn.optimizers import TrainingSettings
 from madminer.typing import Seed, StrPath
 
 Settings = Literal["default", "recommended"]

@@ -15,8 +15,8 @@ from madminer.ml.inputs import DataLike, normalized_weights
 from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
-from madminer.nn.ratios import RatioNetwork
-from madminer.nn.settings import TrainingSettings
+from madminer.nn.networks import RatioNetwork
+from madminer.nn.optimizers import TrainingSettings
 from madminer.options import takes
 from madminer.stats import kinematic_information
 from madminer.typing import FloatArray

@@ -26,8 +26,8 @@ from madminer.ml.options import TrainingKeywords, TrainingOptions, training_opti
 from madminer.ml.persistence import StoredModel
 from madminer.nn.history import TrainingHistory
 from madminer.nn.networks import MLP
+from madminer.nn.optimizers import TrainingSettings
 from madminer.nn.scaling import score_sizes
-from madminer.nn.settings import TrainingSettings
 from madminer.options import takes
 from madminer.stats import kinematic_information
 from madminer.stats.information import as_components, as_semidefinite, profile_matrix

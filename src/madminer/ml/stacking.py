@@ -31,7 +31,7 @@ from madminer.nn.activations import activation
 from madminer.nn.data import Dataset
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import BatchLoss, TrivialAnswer, fit
-from madminer.nn.settings import TrainingSettings
+from madminer.nn.optimizers import TrainingSettings
 from madminer.nn.stacked import Training, fit_stack, stack_key
 
 logger = logging.getLogger("madminer")

@@ -29,9 +29,9 @@ from madminer.ml.inputs import (
     load_labels,
     load_vector,
 )
-from madminer.ml.methods import LossTerm
 from madminer.ml.options import TrainingOptions
 from madminer.nn.data import Dataset, MappedColumn, fits_on, gather
+from madminer.nn.losses import Term
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import SCORES, THETAS, Scaler, Standardization, fit_standardization
 from madminer.typing import FloatArray, IntArray
@@ -69,7 +69,7 @@ class TrainingRequest:
     """
 
     method: str
-    terms: tuple[LossTerm, ...]
+    terms: tuple[Term, ...]
     data: Mapping[str, DataLike | None]
     validation_data: Mapping[str, DataLike | None]
     options: TrainingOptions

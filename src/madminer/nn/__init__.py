@@ -10,9 +10,8 @@ from madminer.nn.data import Dataset
 from madminer.nn.history import EpochReport, TrainingHistory
 from madminer.nn.loop import fit
 from madminer.nn.networks import MLP
-from madminer.nn.optimizers import OPTIMIZERS, SCHEDULES, learning_rates
+from madminer.nn.optimizers import OPTIMIZERS, SCHEDULES, TrainingSettings, learning_rates
 from madminer.nn.scaling import Standardization, fit_standardization
-from madminer.nn.settings import TrainingSettings
 
 __all__ = [
     "ACTIVATIONS",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from madminer.errors import OptionError
+from madminer.errors import OptionError, TrainingError
+from madminer.nn.optimizers import TrainingSettings, learning_rates_of_epoch
 from madminer.text import Table, tables_html
 
 TrainLosses = tuple[float, ...]
@@ -148,3 +151,224 @@ def check_callbacks(callbacks: object) -> None:
                 f"callbacks must be callables that take an EpochReport, but callbacks[{i}] is a "
                 f"{type(callback).__name__}."
             )
+
+
+GROWTH = 10.0
+"""A loss that grew to so many times its lowest value, that of the first epoch, has no bound."""
+
+FAR = 0.5
+"""Part of the trivial loss by which that of a diverged network is above it."""
+
+PACE = 0.1
+"""Part of what was learned that more epochs would add, from which on they are too few."""
+
+SMALLEST_REACH = 0.3
+"""Sum of the learning rates of all steps below which weights have hardly moved."""
+
+_RECOMMENDED = 'settings="recommended"'
+_DIVERGED = (
+    f"Try a lower initial_lr, {_RECOMMENDED}, clip_gradient=1.0, scaled inputs, or a lower alpha, "
+    f"and look for outliers in r_xz and t_xz."
+)
+
+
+def training_weakness(
+    history: TrainingHistory,
+    trivial: tuple[str, float] | None = None,
+    reach: float = math.inf,
+) -> str | None:
+    """What shows that a training has diverged, learned nothing, or ended too early.
+
+    Args:
+        history: Its losses; those of the training sample count where no others are known.
+        trivial: What a network says that has learned nothing, in words, and its loss; None where
+            that is not known.
+        reach: Sum of the learning rates of all steps, for optimisers that move weights by these.
+
+    Returns:
+        What is wrong, with its numbers, and what to do; None if nothing is.
+
+    Examples:
+        >>> history = TrainingHistory((0.9, 0.7), (0.9, 0.7), (1e-3, 1e-4), 1, False, 0.1)
+        >>> print(training_weakness(history, ("the mean score", 1.0)))
+        The validation loss was still falling when the training ended after epoch 2, at 0.7: there
+        is more to be learned. Train for more epochs, as n_epochs=4, or with settings="recommended"
+        if these are not.
+    """
+    name, losses = _losses(history)
+    kept, first, last = losses[history.best_epoch], losses[0], losses[-1]
+    if trivial is not None and kept >= trivial[1]:
+        return _nothing_learned(name, kept, *trivial)
+    if first == min(losses) and last - first > (GROWTH - 1.0) * abs(first):
+        return (
+            f"The {name} loss was lowest in the first of {len(losses)} epochs and grew from "
+            f"{first:.5g} to {last:.5g}; the weights of epoch {history.best_epoch + 1} were kept. "
+            f"The training diverges. {_DIVERGED}"
+        )
+    if trivial is not None and _is_too_short(losses, history.best_epoch, trivial[1], reach):
+        return (
+            f"The {name} loss was still falling when the training ended after epoch "
+            f"{len(losses)}, at {last:.5g}: there is more to be learned. Train for "
+            f"more epochs, as n_epochs={2 * len(losses)}, or with {_RECOMMENDED} if these are "
+            f"not."
+        )
+    return None
+
+
+def _losses(history: TrainingHistory) -> tuple[str, list[float]]:
+    validated = [loss for loss in history.validation_losses if loss is not None]
+    if len(validated) == history.n_epochs:
+        return "validation", validated
+    return "training", list(history.train_losses)
+
+
+def _nothing_learned(name: str, kept: float, answer: str, expected: float) -> str:
+    is_far = kept > expected + FAR * abs(expected)
+    remedy = (
+        _DIVERGED
+        if is_far
+        else f"Train with {_RECOMMENDED} or for more epochs. If it stays so, the observables tell "
+        f"nothing, or the events are too few."
+    )
+    return (
+        f"The {name} loss of the weights that were kept, {kept:.5g}, is "
+        f"{'far above' if is_far else 'not below'} {expected:.5g}, which {answer} would have: "
+        f"nothing was learned. {remedy}"
+    )
+
+
+def _is_too_short(losses: list[float], best_epoch: int, expected: float, reach: float) -> bool:
+    n = len(losses)
+    if best_epoch != n - 1:
+        return False
+    n_last = max(1, n // 4)
+    before = min(losses[:-n_last], default=expected)  # the lowest, as losses fluctuate
+    at_that_pace = n * (before - losses[-1]) / n_last
+    return reach < SMALLEST_REACH or at_that_pace > PACE * (expected - losses[-1])
+
+
+_TRY = (
+    "Try a lower initial_lr, clip_gradient=1.0, scaled inputs, or a lower alpha, and look for "
+    "outliers in r_xz and t_xz."
+)
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """Losses of the finished epochs of a run, and what follows from them.
+
+    Args:
+        settings: How the network is trained.
+        n_events: Number of events in the training sample.
+
+    Attributes:
+        best_epoch: The epoch whose weights are to be kept, counted from 0; -1 before the first.
+        best_loss: Its validation loss; infinite without validation.
+        seconds_before: Duration of earlier parts of the run.
+
+    Examples:
+        >>> record = RunRecord(TrainingSettings(n_epochs=5, early_stopping_patience=0), 100)
+        >>> [record.add(0.9, 0.8), record.add(0.8, 0.85)]
+        [True, False]
+        >>> record.is_over, record.history().best_epoch
+        (True, 0)
+    """
+
+    settings: TrainingSettings
+    n_events: int
+    learning_rates: list[float] = field(default_factory=list, init=False)
+    train_losses: list[float] = field(default_factory=list, init=False)
+    validation_losses: list[float | None] = field(default_factory=list, init=False)
+    best_epoch: int = field(default=-1, init=False)
+    best_loss: float = field(default=math.inf, init=False)
+    seconds_before: float = field(default=0.0, init=False)
+    _start: float = field(default_factory=time.perf_counter, init=False, repr=False)
+
+    @property
+    def n_finished(self) -> int:
+        """Number of finished epochs."""
+        return len(self.train_losses)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether patience has run out."""
+        patience = self.settings.early_stopping_patience
+        return patience is not None and self.n_finished - 1 - self.best_epoch > patience
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done or patience has run out."""
+        return self.n_finished == self.settings.n_epochs or self.is_exhausted
+
+    @property
+    def seconds(self) -> float:
+        """Duration so far, of all parts of the run."""
+        return self.seconds_before + time.perf_counter() - self._start
+
+    def rates(self, epoch: int) -> list[float]:
+        """Learning rates of the steps of an epoch."""
+        settings = self.settings
+        rates: list[float] = learning_rates_of_epoch(
+            settings.scheduler,
+            settings.initial_lr,
+            settings.final_lr,
+            settings.n_epochs,
+            -(-self.n_events // settings.batch_size),
+            epoch,
+        ).tolist()
+        return rates
+
+    def add(self, train: float, validated: float | None, *, finite_weights: bool = True) -> bool:
+        """Take the losses of an epoch.
+
+        Args:
+            train: Mean loss over the training sample.
+            validated: Mean loss over the validation sample, None without one.
+            finite_weights: Whether no weight is NaN or infinite.
+
+        Returns:
+            Whether its weights are the ones to keep so far.
+
+        Raises:
+            TrainingError: If a loss or a weight is not finite; says what to try.
+        """
+        epoch = self.n_finished
+        for name, loss in (("training", train), ("validation", validated)):
+            if loss is not None and not math.isfinite(loss):
+                raise TrainingError(self._divergence(f"{name} loss became {loss}"))
+        if not finite_weights:
+            raise TrainingError(self._divergence("weights became nan or infinite"))
+        self.learning_rates.append(self.rates(epoch)[0])
+        self.train_losses.append(train)
+        self.validation_losses.append(validated)
+        if validated is None or not self.settings.early_stopping or validated < self.best_loss:
+            self.best_epoch = epoch
+            self.best_loss = math.inf if validated is None else validated
+        return self.best_epoch == epoch
+
+    def history(self) -> TrainingHistory:
+        """Collect what the run leaves behind."""
+        return TrainingHistory(
+            train_losses=tuple(self.train_losses),
+            validation_losses=tuple(self.validation_losses),
+            learning_rates=tuple(self.learning_rates),
+            best_epoch=self.best_epoch,
+            stopped_early=self.n_finished < self.settings.n_epochs,
+            seconds=self.seconds,
+        )
+
+    def weakness(self, answer: tuple[str, float] | None) -> str | None:
+        """What shows that the run has diverged, learned nothing, or ended too early.
+
+        Args:
+            answer: What a network says that has learned nothing, and its loss; None if unknown.
+        """
+        reach = math.fsum(rate for epoch in range(self.n_finished) for rate in self.rates(epoch))
+        if self.settings.optimizer == "sgd":
+            reach = math.inf  # the rates multiply gradients, which do not tell how far weights go
+        return training_weakness(self.history(), answer, reach)
+
+    def _divergence(self, what: str) -> str:
+        best = self.best_epoch
+        kept = "the initial weights" if best < 0 else f"the weights of epoch {best + 1}"
+        return f"The {what} in epoch {self.n_finished + 1}; {kept} were kept. {_TRY}"

@@ -16,15 +16,23 @@ from torch import Tensor, nn
 from madminer.errors import TrainingError
 from madminer.evidence import report_weakness
 from madminer.nn.data import Batch, Dataset
-from madminer.nn.history import EpochCallback, EpochReport, TrainingHistory, check_callbacks
+from madminer.nn.gradients import write_out
+from madminer.nn.history import (
+    EpochCallback,
+    EpochReport,
+    RunRecord,
+    TrainingHistory,
+    check_callbacks,
+)
 from madminer.nn.optimizers import (
+    VERBOSITY,
     Adam,
     FlatParameters,
+    TrainingSettings,
     make_optimizer,
 )
 from madminer.nn.randomness import drawing_from, generator_on
 from madminer.nn.recorded import AutogradGradients, RecordedSteps, is_recorded, records_on
-from madminer.nn.run_record import RunRecord
 from madminer.nn.run_state import (
     CheckpointSettings,
     Plain,
@@ -35,8 +43,6 @@ from madminer.nn.run_state import (
     restore_optimizer,
     set_random_state,
 )
-from madminer.nn.settings import VERBOSITY, TrainingSettings
-from madminer.nn.written_out import write_out
 from madminer.progress import progress_bar, silence_progress
 
 SMALL_STEP = 5e7
@@ -158,7 +164,7 @@ def fit(
         on_epoch: Called with the number of each finished epoch, and of the last one of the state
             that is continued; None for nothing.
         trivial: Answer that a trained network must be better than, see
-            `madminer.nn.convergence`; None if it is not known.
+            `madminer.nn.history`; None if it is not known.
 
     Returns:
         The losses of all epochs.

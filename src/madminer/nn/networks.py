@@ -1,9 +1,14 @@
-"""Dense networks."""
+r"""Dense networks, and those that estimate likelihood ratios.
+
+References:
+    Brehmer et al., *A guide to constraining effective field theories with machine learning*,
+    arXiv:1805.00020 (ratios).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -12,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from madminer.nn.activations import activation as find_activation
+from madminer.nn.conditional import ConditionalNetwork, combination_blocks
 from madminer.nn.randomness import dropout
 
 
@@ -127,72 +133,122 @@ def _linear(n_inputs: int, n_outputs: int, generator: torch.Generator) -> nn.Lin
     return layer
 
 
-class ParallelMLPs(nn.Module):
-    r"""Dense networks of equal shape and separate parameters, evaluated together.
+class RatioNetwork(MLP, ConditionalNetwork):
+    r"""Log likelihood ratio to a fixed reference, :math:`\log \hat r(x|\theta) = f(\theta, x)`.
 
-    The parameters are called ``layers.<l>.weight``, of shape ``(n_networks, n_out, n_in)``, and
-    ``layers.<l>.bias``. Parameters of activations are shared.
-
-    Args:
-        n_networks: Number of networks.
-        n_inputs: Number of inputs, the same for all networks.
-        n_hidden: Units of each hidden layer; empty for linear functions.
-        activation: Name of the activation function.
-        dropout_prob: Probability of dropping an activation while training.
-        generator: Source of the initial parameters, uniform within :math:`\pm 1/\sqrt{n_{in}}`;
-            None for one with a fixed seed.
-        start: What every network gives at first: the last layer starts with this bias and without
-            weights.
+    A dense network with ``n_parameters + n_features`` inputs and one output. Its first layer is
+    linear, :math:`z = A\theta + B x + b`, so on a grid its two parts are computed once for every
+    theta and every x and added for each combination.
     """
 
-    def __init__(
-        self,
-        n_networks: int,
-        n_inputs: int,
-        n_hidden: Sequence[int],
-        activation: str = "tanh",
-        dropout_prob: float = 0.0,
-        generator: torch.Generator | None = None,
-        start: float = 0.0,
-    ) -> None:
-        super().__init__()
-        source = torch.Generator().manual_seed(0) if generator is None else generator
-        widths = (n_inputs, *n_hidden, 1)
-        self.layers = nn.ModuleList(_Linear(n_networks, m, n, source) for m, n in pairwise(widths))
-        self.activations = nn.ModuleList(find_activation(activation).module() for _ in n_hidden)
-        self.dropout_prob = dropout_prob
-        last = cast("_Linear", self.layers[-1])
-        nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, start)
+    def log_f(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate events at a parameter point each, see `ConditionalNetwork`."""
+        values = [self(torch.cat((given, x), dim=-1)) for given in self._orders(theta)]
+        return self._difference(values).squeeze(-1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Evaluate all networks, shape ``(n, n_inputs)`` to ``(n, n_networks)``."""
-        first = cast("_Linear", self.layers[0])
-        z = first(x.expand(len(first.weight), -1, -1))
-        for act, layer in zip(self.activations, self.layers[1:], strict=True):
-            a = act(z)
-            if self.dropout_prob > 0.0 and self.training:
-                a = dropout(a, self.dropout_prob)
-            z = layer(a)
-        values: Tensor = z.squeeze(-1).T
-        return values
+    def log_f_and_score(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate with the gradient by theta, by the chain rule written out."""
+        first = (self.layer(0)(torch.cat((given, x), dim=-1)) for given in self._orders(theta))
+        return self._with_gradient(first, theta.shape[-1])
+
+    def log_f_combinations(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate all combinations at once, with gradients."""
+        of_thetas, of_x = self._first_layer(theta, x)
+        values = [self.from_first_layer(part[:, None] + of_x) for part in of_thetas]
+        return self._difference(values).squeeze(-1)
+
+    def log_f_grid(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate all combinations, in bounded memory."""
+        result = x.new_empty((len(theta), len(x)))
+        with torch.no_grad():
+            for block, first in self._blocks(theta, x):
+                values = self._difference([self.from_first_layer(z) for z in first])
+                result[block] = values.reshape(result[block].shape)
+        return result
+
+    def log_f_score_grid(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate all combinations with gradients by theta, in bounded memory."""
+        result = x.new_empty((len(theta), len(x)))
+        scores = x.new_empty((*result.shape, theta.shape[1]))
+        with torch.no_grad():
+            for block, first in self._blocks(theta, x):
+                values, gradients = self._with_gradient(first, theta.shape[1])
+                result[block] = values.reshape(result[block].shape)
+                scores[block] = gradients.reshape(scores[block].shape)
+        return result, scores
+
+    def _orders(self, theta: Tensor) -> list[Tensor]:
+        """Theta as f takes it; in two orders where the ratio is a difference."""
+        return [theta]
+
+    @staticmethod
+    def _difference(parts: Sequence[Tensor]) -> Tensor:
+        """What the first order gives, less what the second gives if there is one."""
+        return parts[0] if len(parts) == 1 else parts[0] - parts[1]
+
+    def _with_gradient(self, first: Iterable[Tensor], n: int) -> tuple[Tensor, Tensor]:
+        """Values and gradients by the n components of theta, of the first layer's values."""
+        weight = self.layer(0).weight[:, :n]
+        values, slopes = zip(*map(self.from_first_layer_with_slope, first), strict=True)
+        gradients = [slope @ weight for slope in slopes]
+        gradients[1:] = (g.roll(n // 2, dims=-1) for g in gradients[1:])  # from the other order
+        return self._difference(values), self._difference(gradients)
+
+    def _first_layer(self, theta: Tensor, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The parts of the first layer that theta makes in each order, and the part of x."""
+        first, n = self.layer(0), theta.shape[1]
+        weight = first.weight[:, :n].T
+        of_x = x @ first.weight[:, n:].T + first.bias
+        return [given @ weight for given in self._orders(theta)], of_x
+
+    def _blocks(
+        self, theta: Tensor, x: Tensor
+    ) -> Iterator[tuple[tuple[slice, slice], Iterator[Tensor]]]:
+        """Blocks of combinations, and the first layer's values of each as rows."""
+        of_thetas, of_x = self._first_layer(theta, x)
+        for thetas, events in combination_blocks(len(theta), len(x), x.device):
+            features = of_x[events]
+            yield (
+                (thetas, events),
+                ((part[thetas, None] + features).flatten(0, 1) for part in of_thetas),
+            )
 
 
-class _Linear(nn.Module):
-    """A layer of several networks, shape (n_networks, n, n_in) to (n_networks, n, n_out)."""
+class DoubleRatioNetwork(RatioNetwork):
+    r"""Log likelihood ratio between any two parameter points, antisymmetric by construction.
 
-    def __init__(
-        self, n_networks: int, n_inputs: int, n_outputs: int, generator: torch.Generator
-    ) -> None:
-        super().__init__()
-        bound = 1.0 / math.sqrt(n_inputs)
+    .. math::
 
-        def draw(*shape: int) -> nn.Parameter:
-            values = torch.empty(shape, device=generator.device)
-            return nn.Parameter(values.uniform_(-bound, bound, generator=generator))
+        \log \hat r(x|\theta_0, \theta_1) = f(\theta_0, \theta_1, x) - f(\theta_1, \theta_0, x)
 
-        self.weight = draw(n_networks, n_outputs, n_inputs)
-        self.bias = draw(n_networks, n_outputs)
+    A dense network f with ``2 n_parameters + n_features`` inputs and one output. It takes theta0
+    and theta1 side by side, as one vector of ``2 n_parameters`` values, and gives the gradient by
+    both.
+    """
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias[:, None], inputs, self.weight.transpose(1, 2))
+    def log_r_and_scores(
+        self, theta0: Tensor, theta1: Tensor, x: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Evaluate the log ratio and the scores at both ends.
+
+        .. math::
+
+            \hat t_0 = \nabla_{\theta_0} \log \hat r, \qquad
+            \hat t_1 = -\nabla_{\theta_1} \log \hat r
+
+        Args:
+            theta0: Numerator parameters, shape ``(n, n_parameters)``.
+            theta1: Denominator parameters, shape ``(n, n_parameters)``.
+            x: Features, shape ``(n, n_features)``.
+
+        Returns:
+            Log ratios, shape ``(n,)``, and the two scores, shape ``(n, n_parameters)`` each.
+        """
+        log_r, gradient = self.log_f_and_score(torch.cat((theta0, theta1), dim=-1), x)
+        # p(x|theta1) stands in the denominator, hence the sign of its score
+        of_theta0, of_theta1 = gradient.chunk(2, dim=-1)
+        return log_r, of_theta0, -of_theta1
+
+    def _orders(self, theta: Tensor) -> list[Tensor]:
+        # log r(x|theta0, theta1) = -log r(x|theta1, theta0) is exact and need not be learned
+        return [theta, theta.roll(theta.shape[-1] // 2, dims=-1)]

@@ -22,17 +22,15 @@ from torch import Tensor, nn
 from madminer.errors import MadMinerError, TrainingError
 from madminer.evidence import report_weakness
 from madminer.nn.data import Batch, Dataset, MappedColumn, stacked_batches
-from madminer.nn.history import TrainingHistory
+from madminer.nn.gradients import is_written_out, write_out
+from madminer.nn.history import RunRecord, TrainingHistory
 from madminer.nn.loop import BatchLoss, TrivialAnswer, threads_for_step, too_little_memory
+from madminer.nn.losses import TotalLoss
 from madminer.nn.networks import MLP
-from madminer.nn.optimizers import SGD, Adam, make_optimizer
+from madminer.nn.optimizers import SGD, Adam, TrainingSettings, make_optimizer
 from madminer.nn.randomness import generator_on
 from madminer.nn.recorded import RecordedSteps
-from madminer.nn.run_record import RunRecord
 from madminer.nn.run_state import copy_optimizer, restore_optimizer
-from madminer.nn.settings import TrainingSettings
-from madminer.nn.total_loss import TotalLoss
-from madminer.nn.written_out import is_written_out, write_out
 
 logger = logging.getLogger(__name__)
 
