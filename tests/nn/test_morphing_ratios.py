@@ -16,6 +16,7 @@ from madminer.morphing import (
     morphing_weight_gradients,
     morphing_weights,
 )
+from madminer.nn.activations import drawing_from
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.morphing_ratios import (
     MorphingRatioNetwork,
@@ -25,7 +26,6 @@ from madminer.nn.morphing_ratios import (
     clamp,
 )
 from madminer.nn.networks import MLP
-from madminer.nn.randomness import drawing_from
 
 COMPONENTS = morphing_components((2, 2), 2)
 BASIS = np.array([[0, 0], [1, 0], [0, 1], [0.3, -1.4], [-1.1, -1.4], [-1.2, 0.4]])

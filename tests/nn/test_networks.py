@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from madminer.errors import OptionError
-from madminer.nn.activations import ACTIVATIONS
+from madminer.nn.activations import ACTIVATIONS, drawing_from
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.networks import DoubleRatioNetwork, RatioNetwork
-from madminer.nn.randomness import drawing_from
 
 N, P, F = 5, 2, 3
 

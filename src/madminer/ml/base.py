@@ -46,6 +46,7 @@ from madminer.ml.persistence import StoredModel, read_model, write_model
 from madminer.ml.training import (
     TrainingRequest,
     describe_training,
+    draw_generator,
     load_training_data,
     make_datasets,
     report_training,
@@ -54,7 +55,6 @@ from madminer.ml.validated import Validated
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
-from madminer.nn.randomness import draw_generator
 from madminer.nn.recorded import is_recorded
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import (

@@ -370,6 +370,11 @@ def describe_training(
     }
 
 
+def draw_generator(rng: np.random.Generator) -> torch.Generator:
+    """A generator of torch, seeded by the next number of `rng`."""
+    return torch.Generator().manual_seed(int(rng.integers(2**63 - 1)))
+
+
 def _all_rows(n_events: int) -> IntArray:
     return np.arange(n_events, dtype=np.min_scalar_type(-n_events))
 

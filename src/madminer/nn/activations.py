@@ -1,4 +1,4 @@
-r"""Activation functions by name, with their slopes.
+r"""Activation functions by name, with their slopes, and what networks draw while they train.
 
 Where a step of training is written out (`madminer.nn.gradients`), the values z of a layer are
 replaced by :math:`a(z)`, and both derivatives are found from a alone:
@@ -18,11 +18,17 @@ relu, lrelu  1 for a > 0,        0
 
 With its scale :math:`\lambda` and :math:`\alpha`, selu has the slope :math:`\lambda` for a > 0,
 else :math:`a + \lambda\alpha`.
+
+Dropout and randomised activations draw from the generator of the training run, which the run makes
+known with `drawing_from` to its own thread only: the global state of torch is not touched, and
+trainings in several threads draw as if each were alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 
@@ -30,12 +36,77 @@ import torch
 from torch import Tensor, nn
 
 from madminer import checks
-from madminer.nn.randomness import RandomizedReLU
 
 Slope = Callable[[Tensor, Tensor], Tensor]
 
 # Klambauer et al., arXiv:1706.02515, Eq. (2)
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+_LOWER, _UPPER = 1.0 / 8.0, 1.0 / 3.0  # slopes of randomised units, as in torch
+_source: ContextVar[torch.Generator | None] = ContextVar("source", default=None)
+
+
+@contextmanager
+def drawing_from(generator: torch.Generator) -> Iterator[None]:
+    """Let networks draw from a generator inside this context, in this thread.
+
+    Without it they draw from torch's global generator, as other networks do.
+
+    Args:
+        generator: Source of random numbers, on the device of the network.
+    """
+    token = _source.set(generator)
+    try:
+        yield
+    finally:
+        _source.reset(token)
+
+
+def dropout(values: Tensor, probability: float) -> Tensor:
+    r"""Set values to zero at random, and divide the others by :math:`1 - p`.
+
+    Args:
+        values: Activations, any shape.
+        probability: Probability p of zero, below 1.
+
+    Returns:
+        The values, of the same shape.
+
+    References:
+        Srivastava et al., *Dropout*, JMLR 15 (2014) 1929.
+    """
+    kept = torch.empty_like(values, requires_grad=False)
+    kept.bernoulli_(1.0 - probability, generator=_source.get()).div_(1.0 - probability)
+    return values * kept
+
+
+class RandomizedReLU(nn.Module):
+    r"""Leaky rectified units whose slope is random while training.
+
+    .. math:: a(z) = \max(z, 0) + s \min(z, 0), \qquad s \sim U(1/8, 1/3)
+
+    Outside of training s is the mean of the two ends.
+
+    References:
+        Xu et al., arXiv:1505.00853.
+    """
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Evaluate, any shape."""
+        if not self.training:
+            return nn.functional.leaky_relu(z, (_LOWER + _UPPER) / 2.0)
+        slopes = torch.empty_like(z, requires_grad=False)
+        slopes.uniform_(_LOWER, _UPPER, generator=_source.get())
+        return torch.where(z < 0.0, slopes * z, z)
+
+
+def draws(network: nn.Module) -> bool:
+    """Whether a network draws random numbers while it trains."""
+    return any(
+        isinstance(module, RandomizedReLU) or getattr(module, "dropout_prob", 0.0) > 0.0
+        for module in network.modules()
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from madminer.errors import TrainingError
 from madminer.evidence import report_weakness
+from madminer.nn.activations import drawing_from
 from madminer.nn.data import Batch, Dataset
 from madminer.nn.gradients import write_out
 from madminer.nn.history import (
@@ -31,7 +32,6 @@ from madminer.nn.optimizers import (
     TrainingSettings,
     make_optimizer,
 )
-from madminer.nn.randomness import drawing_from, generator_on
 from madminer.nn.recorded import AutogradGradients, RecordedSteps, is_recorded, records_on
 from madminer.nn.run_state import (
     CheckpointSettings,
@@ -319,7 +319,6 @@ class _Run:
         record.best_loss = math.inf if state.best_loss is None else state.best_loss
         record.train_losses = list(state.train_losses)
         record.validation_losses = list(state.validation_losses)
-        record.learning_rates = [record.rates(epoch)[0] for epoch in range(state.n_epochs)]
         record.seconds_before = state.seconds
         restore_optimizer(self.optimizer, self.parameters.vector, state.optimizer)
         set_random_state(state.random, self._generators())
@@ -403,6 +402,13 @@ class _Run:
                 report.epoch + 1,
                 self.record.best_epoch + 1,
             )
+
+
+def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """A generator that draws on a device: the given one, or another one with its seed."""
+    if generator.device.type == device.type:
+        return generator
+    return torch.Generator(device).manual_seed(generator.initial_seed())
 
 
 def mean_loss(batch_loss: BatchLoss, sample: Dataset, batch_size: int = 0) -> float:

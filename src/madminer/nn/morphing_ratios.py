@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from madminer.blocks import CACHED_ROWS, row_blocks
 from madminer.nn.activations import activation as find_activation
+from madminer.nn.activations import dropout
 from madminer.nn.conditional import ConditionalNetwork
-from madminer.nn.randomness import dropout
 from madminer.typing import FloatArray, IntArray
 
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from madminer.nn.activations import activation as find_activation
+from madminer.nn.activations import dropout
 from madminer.nn.conditional import ConditionalNetwork, combination_blocks
-from madminer.nn.randomness import dropout
 
 
 class MLP(nn.Module):

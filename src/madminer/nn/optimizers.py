@@ -1,4 +1,4 @@
-r"""Optimisers by name.
+r"""Optimisers, learning-rate schedules, and how a network is trained with them.
 
 **Learning-rate schedules: the rate of every step as one array.**
 
@@ -23,7 +23,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -39,7 +39,30 @@ from madminer.typing import FloatArray
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 
 
-class Adam:
+class _VectorOptimizer:
+    """Optimiser of one vector, with what it remembers under the names of torch."""
+
+    def __init__(self, vector: nn.Parameter, names: Sequence[str], **group: Any) -> None:
+        self.param_groups: list[dict[str, Any]] = [group]
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self._vector, self._names = vector, names
+
+    def memory(self) -> list[Tensor]:
+        """What a step changes beside the vector; the same tensors in every step."""
+        return list(self._remembered().values())
+
+    def _remembered(self) -> dict[str, Tensor]:
+        if self._vector not in self.state and self._names:
+            with torch.inference_mode(False):
+                like = torch.zeros_like(self._vector, requires_grad=False)
+                state = {name: torch.zeros_like(like) for name in self._names}
+                if "step" in state:
+                    state["step"] = torch.zeros((), device=like.device)  # a counter
+            self.state[self._vector] = state
+        return self.state.get(self._vector, {})
+
+
+class Adam(_VectorOptimizer):
     r"""The same updates as `torch.optim.Adam` and `torch.optim.AdamW`.
 
     .. math::
@@ -70,9 +93,8 @@ class Adam:
     def __init__(
         self, vector: nn.Parameter, lr: float, *, amsgrad: bool = False, weight_decay: float = 0.0
     ) -> None:
-        self.param_groups: list[dict[str, Any]] = [{"lr": lr, "fused": True}]
-        self.state: dict[Tensor, dict[str, Tensor]] = {}
-        self._vector = vector
+        names = ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if amsgrad else []), "step")
+        super().__init__(vector, names, lr=lr, fused=True)
         self._amsgrad = amsgrad
         self.weight_decay = weight_decay
         self._one = torch.ones((), device=vector.device)
@@ -82,7 +104,7 @@ class Adam:
         gradient = self._vector.grad
         if gradient is None:
             return
-        state = self.state.get(self._vector) or self._start()
+        state = self._remembered()
         torch._fused_adamw_(
             [self._vector.data],
             [gradient],
@@ -99,20 +121,8 @@ class Adam:
             maximize=False,
         )
 
-    def memory(self) -> list[Tensor]:
-        """What a step changes beside the vector; the same tensors in every step."""
-        return list((self.state.get(self._vector) or self._start()).values())
 
-    def _start(self) -> dict[str, Tensor]:
-        names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if self._amsgrad else [])]
-        with torch.inference_mode(False):
-            state = {name: torch.zeros_like(self._vector, requires_grad=False) for name in names}
-            state["step"] = torch.zeros((), device=self._vector.device)
-        self.state[self._vector] = state
-        return state
-
-
-class SGD:
+class SGD(_VectorOptimizer):
     r"""The same updates as `torch.optim.SGD`, with Nesterov's momentum or without one.
 
     .. math:: b \leftarrow \mu b + g, \qquad p \leftarrow p - \eta\, (g + \mu b)
@@ -128,9 +138,7 @@ class SGD:
     """
 
     def __init__(self, vector: nn.Parameter, lr: float, *, momentum: float = 0.0) -> None:
-        self.param_groups: list[dict[str, Any]] = [{"lr": lr}]
-        self.state: dict[Tensor, dict[str, Tensor]] = {}
-        self._vector = vector
+        super().__init__(vector, ("momentum_buffer",) if momentum > 0.0 else (), lr=lr)
         self._momentum = momentum
 
     def step(self) -> None:
@@ -139,22 +147,10 @@ class SGD:
         if gradient is None:
             return
         if self._momentum > 0.0:
-            velocity = (self.state.get(self._vector) or self._start())["momentum_buffer"]
+            velocity = self._remembered()["momentum_buffer"]
             velocity.mul_(self._momentum).add_(gradient)
             vector.add_(velocity, alpha=-lr * self._momentum)
         vector.add_(gradient, alpha=-lr)
-
-    def memory(self) -> list[Tensor]:
-        """What a step changes beside the vector; the same tensors in every step."""
-        if self._momentum == 0.0:
-            return []
-        return list((self.state.get(self._vector) or self._start()).values())
-
-    def _start(self) -> dict[str, Tensor]:
-        with torch.inference_mode(False):
-            state = {"momentum_buffer": torch.zeros_like(self._vector, requires_grad=False)}
-        self.state[self._vector] = state
-        return state
 
 
 class FlatParameters:
@@ -312,7 +308,7 @@ def learning_rates(
                [0.001 , 0.001 ],
                [0.0001, 0.0001]])
     """
-    check_schedule(name)
+    checks.one_of(name, "scheduler", SCHEDULES)
     rows = [
         learning_rates_of_epoch(name, initial_lr, final_lr, n_epochs, n_steps, epoch)
         for epoch in range(n_epochs)
@@ -327,15 +323,6 @@ def learning_rates_of_epoch(
     fraction = np.full(n_steps, epoch / max(n_epochs - 1, 1))
     steps = np.arange(epoch * n_steps, (epoch + 1) * n_steps, dtype=np.float64)
     return SCHEDULES[name](initial_lr, final_lr, fraction, steps / max(n_epochs * n_steps - 1, 1))
-
-
-def check_schedule(name: str) -> None:
-    """Refuse an unknown name.
-
-    Raises:
-        OptionError: Says what is accepted.
-    """
-    checks.one_of(name, "scheduler", SCHEDULES)
 
 
 def _constant(start: float, _: float, epoch: FloatArray, __: FloatArray) -> FloatArray:
@@ -412,16 +399,14 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         checks.flag(self.early_stopping, "early_stopping")
         for name in ("initial_lr", "final_lr", "clip_gradient"):
-            value = getattr(self, name)
-            if not (name == "clip_gradient" and value is None):
-                rate = checks.number(value, name, above=0.0, high=_LARGEST)
+            if self.clip_gradient is not None or name != "clip_gradient":
+                rate = checks.number(getattr(self, name), name, above=0.0, high=_LARGEST)
                 object.__setattr__(self, name, rate)
         for name, low in (("n_epochs", 1), ("batch_size", 1), ("early_stopping_patience", 0)):
-            value = getattr(self, name)
-            if not (name == "early_stopping_patience" and value is None):
-                object.__setattr__(self, name, _whole(value, name, low))
+            if self.early_stopping_patience is not None or name != "early_stopping_patience":
+                object.__setattr__(self, name, _whole(getattr(self, name), name, low))
         checks.one_of(self.verbose, "verbose", VERBOSITY)
-        check_schedule(self.scheduler)
+        checks.one_of(self.scheduler, "scheduler", SCHEDULES)
         check_optimizer(self.optimizer, self.nesterov_momentum)
 
 

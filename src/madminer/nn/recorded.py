@@ -16,8 +16,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from madminer.nn.activations import draws
 from madminer.nn.data import Batch, recording
-from madminer.nn.randomness import draws
 
 logger = logging.getLogger(__name__)
 

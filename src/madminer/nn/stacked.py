@@ -24,11 +24,16 @@ from madminer.evidence import report_weakness
 from madminer.nn.data import Batch, Dataset, MappedColumn, stacked_batches
 from madminer.nn.gradients import is_written_out, write_out
 from madminer.nn.history import RunRecord, TrainingHistory
-from madminer.nn.loop import BatchLoss, TrivialAnswer, threads_for_step, too_little_memory
+from madminer.nn.loop import (
+    BatchLoss,
+    TrivialAnswer,
+    generator_on,
+    threads_for_step,
+    too_little_memory,
+)
 from madminer.nn.losses import TotalLoss
 from madminer.nn.networks import MLP
 from madminer.nn.optimizers import SGD, Adam, TrainingSettings, make_optimizer
-from madminer.nn.randomness import generator_on
 from madminer.nn.recorded import RecordedSteps
 from madminer.nn.run_state import copy_optimizer, restore_optimizer
 
