@@ -94,12 +94,12 @@ def state_after(kill_after: int, /, *, every: int = 1, **settings: Any) -> RunSt
     checkpoint = CheckpointSettings(save=states.append, every=every)
     with pytest.raises(Killed):
         run(network, checkpoint, callbacks=[kill], **settings)
-    plain, tensors = states[-1].parts()
+    plain, tensors = states[-1].plain, states[-1].tensors
     file = io.BytesIO()
     torch.save(tensors, file)
     file.seek(0)
     tensors = torch.load(file, map_location="cpu", weights_only=True)
-    return RunState.from_parts(json.loads(json.dumps(plain)), tensors)
+    return RunState(json.loads(json.dumps(plain)), tensors)
 
 
 def assert_same(
@@ -172,7 +172,7 @@ def test_resumed_twice() -> None:
     with pytest.raises(Killed):
         run(make_network(), checkpoint, callbacks=[kill])
     assert_same(whole, resumed, run(whole), run(resumed, resume_from(states[-1])))
-    assert states[-1].seconds > first.seconds
+    assert states[-1].plain["seconds"] > first.plain["seconds"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"initial_lr": 3.0, "early_stopping_patience": 0}])
@@ -235,14 +235,15 @@ def test_other_verbosity_is_accepted() -> None:
 
 
 def test_incomplete_states_are_refused() -> None:
-    plain, tensors = state_after(1).parts()
+    state = state_after(1)
+    plain, tensors = dict(state.plain), dict(state.tensors)
     for name in plain:
         with pytest.raises(KeyError, match=name):
-            RunState.from_parts({k: v for k, v in plain.items() if k != name}, tensors)
+            RunState({k: v for k, v in plain.items() if k != name}, tensors)
     for name in tensors:
         others = {k: v for k, v in tensors.items() if k != name}
         with pytest.raises((KeyError, FileFormatError), match=f"{name}|damaged"):
-            run(make_network(), resume_from(RunState.from_parts(plain, others)))
+            run(make_network(), resume_from(RunState(plain, others)))
 
 
 @pytest.mark.parametrize(
@@ -261,14 +262,16 @@ def test_incomplete_states_are_refused() -> None:
     ],
 )
 def test_strange_values_of_states_are_refused(name: str, value: object) -> None:
-    plain, tensors = state_after(1).parts()
+    state = state_after(1)
+    plain, tensors = dict(state.plain), dict(state.tensors)
     with pytest.raises(DataError, match="do not fit together"):
-        RunState.from_parts({**plain, name: value}, tensors)
+        RunState({**plain, name: value}, tensors)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_strange_tensors_of_states_are_refused(optimizer: str) -> None:
-    plain, tensors = state_after(1, optimizer=optimizer).parts()
+    state = state_after(1, optimizer=optimizer)
+    plain, tensors = dict(state.plain), dict(state.tensors)
     for name in tensors:
         strange = [torch.zeros(3), tensors[name].bool()]
         if not name.startswith("random"):
@@ -281,7 +284,7 @@ def test_strange_tensors_of_states_are_refused(optimizer: str) -> None:
             with pytest.raises(FileFormatError, match=r"damaged"):
                 run(
                     network,
-                    resume_from(RunState.from_parts(plain, {**tensors, name: value})),
+                    resume_from(RunState(plain, {**tensors, name: value})),
                     optimizer=optimizer,
                 )
             if "random" not in name:

@@ -17,12 +17,12 @@ from madminer.errors import TrainingError
 from madminer.ml.methods import find_method, make_loss
 from madminer.nn.data import Dataset
 from madminer.nn.flows import ConditionalFlow
-from madminer.nn.loop import fit
+from madminer.nn.loop import Training, fit
 from madminer.nn.morphing_ratios import QuadraticRatioNetwork
 from madminer.nn.networks import MLP
 from madminer.nn.optimizers import OPTIMIZERS, Adam, TrainingSettings
 from madminer.nn.recorded import is_recorded, recorded
-from madminer.nn.stacked import Training, _Stack, fit_stack
+from madminer.nn.stacked import _Stack, fit_stack
 
 QUICK = TrainingSettings(n_epochs=3, batch_size=16, initial_lr=0.02, verbose="none")
 

@@ -14,10 +14,10 @@ from madminer.evidence import strict
 from madminer.ml.methods import find_method, make_loss, required_columns, trivial_answer
 from madminer.nn.data import Dataset, stacked_batches
 from madminer.nn.history import TrainingHistory
-from madminer.nn.loop import fit
+from madminer.nn.loop import Training, fit
 from madminer.nn.networks import MLP, DoubleRatioNetwork, RatioNetwork
 from madminer.nn.optimizers import OPTIMIZERS, SCHEDULES, TrainingSettings
-from madminer.nn.stacked import Training, fit_stack, stack_key
+from madminer.nn.stacked import fit_stack, stack_key
 
 N, P, F = 70, 2, 3
 KINDS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, cast, final
@@ -39,7 +40,6 @@ from madminer.ml.inputs import (
     pick_dtype,
     pick_training_device,
 )
-from madminer.ml.loops import shared_loop
 from madminer.ml.methods import find_method, make_loss, required_columns, trivial_answer
 from madminer.ml.options import TrainingOptions
 from madminer.ml.persistence import StoredModel, read_model, write_model
@@ -50,11 +50,13 @@ from madminer.ml.training import (
     load_training_data,
     make_datasets,
     report_training,
+    shared_loop,
 )
 from madminer.ml.validated import Validated
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
+from madminer.nn.loop import Training
 from madminer.nn.recorded import is_recorded
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import (
@@ -340,9 +342,8 @@ class Estimator(ABC, Validated):
         rng = checks.random_generator(options.seed)
         checkpoint = None
         if options.checkpoint is not None:
-            checkpoint = open_checkpoint(
-                options.checkpoint, options.checkpoint_every, rng, resume=options.resume
-            )
+            path, every = options.checkpoint, options.checkpoint_every
+            checkpoint = open_checkpoint(path, every, rng, resume=options.resume)
         loaded = load_training_data(request, required_columns(self.family, request.terms), rng)
         told = data_warnings(
             self.family, request.method, loaded.sample, options.loop, len(loaded.rows)
@@ -378,26 +379,27 @@ class Estimator(ABC, Validated):
         training, validation = make_datasets(
             loaded, column_scalers(x_scaling, self.features, theta_scaling), request, network, rng
         )
-        settings = None
         if checkpoint is not None:
-            settings = checkpoint.settings(
-                self._training_settings()
-                | describe_training(request, loaded, (x_scaling, theta_scaling))
-            )
+            description = describe_training(request, loaded, (x_scaling, theta_scaling))
+            description = self._training_settings() | description
+            checkpoint = replace(checkpoint, description=description)
         del loaded  # what the datasets have copied
-        return loop.fit(
-            network,
-            loss,
-            training,
-            validation,
-            options.loop,
-            generator=draw_generator(rng),
-            callbacks=options.callbacks,
-            checkpoint=settings,
-            on_epoch=lambda _: self._adopt(network, x_scaling, theta_scaling, n_parameters),
-            trivial=None
-            if told or options.shuffle_labels  # one warning for each cause, none for a closure test
-            else trivial_answer(self.family, request.terms, options.alpha),
+        trivial = None
+        if not told and not options.shuffle_labels:  # a warning for each cause, none as a closure
+            trivial = trivial_answer(self.family, request.terms, options.alpha)
+        return loop.train(
+            Training(
+                network=network,
+                batch_loss=loss,
+                training=training,
+                validation=validation,
+                settings=options.loop,
+                generator=draw_generator(rng),
+                callbacks=options.callbacks,
+                checkpoint=checkpoint,
+                on_epoch=lambda _: self._adopt(network, x_scaling, theta_scaling, n_parameters),
+                trivial=trivial,
+            )
         )
 
     @final

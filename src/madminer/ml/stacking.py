@@ -11,28 +11,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextvars import copy_context
+from dataclasses import replace
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from madminer import checks
 from madminer.errors import MadMinerError, OptionError, TrainingError
 from madminer.ml.base import Estimator
 from madminer.ml.double_parameterized_ratio import DoubleParameterizedRatioEstimator
 from madminer.ml.inputs import pick_device
-from madminer.ml.loops import Loop, shared_loop
 from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
 from madminer.ml.score import ScoreEstimator
+from madminer.ml.training import Loop, shared_loop
 from madminer.nn.activations import activation
-from madminer.nn.data import Dataset
 from madminer.nn.history import TrainingHistory
-from madminer.nn.loop import BatchLoss, TrivialAnswer, fit
-from madminer.nn.optimizers import TrainingSettings
-from madminer.nn.stacked import Training, fit_stack, stack_key
+from madminer.nn.loop import Training, train
+from madminer.nn.stacked import fit_stack, stack_key
 
 logger = logging.getLogger("madminer")
 
@@ -132,51 +131,47 @@ def train_stacked(
         on_epoch: Called with the number of the estimator after each of its epochs.
         on_end: Called with it and the result at the end.
     """
-    calls: list[_Call] = []
+    calls = [_Call(number, train, len(trains), on_epoch) for number, train in trains.items()]
+    ready: dict[_Call, Training] = {}
     try:
-        ready: list[_Call] = []
-        for place, (number, train) in enumerate(trains.items(), 1):
-            calls.append(_Call(number, train, len(trains), on_epoch))
-            told = calls[-1].begin()
+        for call in calls:
+            told = call.begin()
             if isinstance(told, Training):
-                ready.append(calls[-1])
+                ready[call] = told
             else:
-                on_end(number, told)
-            if place == len(trains) or sum(call.n_bytes for call in ready) > _LARGEST:
+                on_end(call.number, told)
+            if call is calls[-1] or sum(map(_n_bytes, ready.values())) > _LARGEST:
                 _train_ready(ready, on_end)
-                ready = []
+                ready = {}
     finally:
         for call in calls:
             call.dismiss()
 
 
-def _train_ready(ready: Sequence[_Call], on_end: Callable[[int, Ending], None]) -> None:
+def _n_bytes(training: Training) -> int:
+    """Size of the data in memory."""
+    columns = [column for sample in training.samples for column in sample.columns.values()]
+    return sum(column.nbytes for column in columns if isinstance(column, Tensor))
+
+
+def _train_ready(ready: Mapping[_Call, Training], on_end: Callable[[int, Ending], None]) -> None:
     """Train what waits, in as many stacks as there are shapes."""
     stacks: dict[Hashable, list[_Call]] = {}
-    for call in ready:
-        stacks.setdefault(stack_key(call.training) or call, []).append(call)
+    for call, training in ready.items():
+        stacks.setdefault(stack_key(training) or call, []).append(call)
     if len(stacks) > 1:
         members = "; ".join(", ".join(str(c.number) for c in stack) for stack in stacks.values())
         logger.info("Estimators of different shapes or data train in groups: %s", members)
     for stack in stacks.values():
-        trainings = [call.training for call in stack]
-        results = [_fit(trainings[0])] if len(trainings) == 1 else fit_stack(trainings)
+        trainings = [ready[call] for call in stack]
+        results = [_alone(trainings[0])] if len(trainings) == 1 else fit_stack(trainings)
         for call, result in zip(stack, results, strict=True):
             on_end(call.number, call.end(result))
 
 
-def _fit(training: Training) -> TrainingHistory | MadMinerError:
+def _alone(training: Training) -> TrainingHistory | MadMinerError:
     try:
-        return fit(
-            training.network,
-            training.batch_loss,
-            training.training,
-            training.validation,
-            training.settings,
-            generator=training.generator,
-            on_epoch=training.on_epoch,
-            trivial=training.trivial,
-        )
+        return train(replace(training, name=""))
     except MadMinerError as error:
         return error
 
@@ -195,32 +190,16 @@ class _Call:
         self._train, self._n_networks, self._on_epoch = train, n_networks, on_epoch
         self._told: SimpleQueue[Training | Ending] = SimpleQueue()
         self._answers: SimpleQueue[Ending] = SimpleQueue()
-        self._training: Training | None = None
         context = copy_context()  # strict mode and silence hold in the thread, too
         self._thread = Thread(target=context.run, args=(self._run,), daemon=True)
-
-    @property
-    def training(self) -> Training:
-        """What waits to be trained."""
-        if self._training is None:
-            raise TrainingError(f"Estimator {self.number} does not wait for its training.")
-        return self._training
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of the data that wait."""
-        return self.training.n_bytes
 
     def begin(self) -> Training | Ending:
         """Run up to the loop; gives what is to be trained, or how the call ended before."""
         self._thread.start()
-        told = self._told.get()
-        self._training = told if isinstance(told, Training) else None
-        return told
+        return self._told.get()
 
     def end(self, result: Ending) -> Ending:
         """Go on with the result of the loop; gives how the call ended."""
-        self._training = None
         self._answers.put(result)
         told = self._told.get()
         self._thread.join()
@@ -239,39 +218,16 @@ class _Call:
         except BaseException as error:  # noqa: BLE001 (raised again by the thread that asked)
             self._told.put(error)
 
-    def _wait(
-        self,
-        network: nn.Module,
-        batch_loss: BatchLoss,
-        training: Dataset,
-        validation: Dataset | None,
-        settings: TrainingSettings,
-        *,
-        generator: torch.Generator,
-        on_epoch: Callable[[int], None] | None = None,
-        trivial: TrivialAnswer | None = None,
-        **_: object,
-    ) -> TrainingHistory:
-        """Take the place of `madminer.nn.fit`: hand over what it would train, and wait."""
+    def _wait(self, training: Training) -> TrainingHistory:
+        """Take the place of `madminer.nn.loop.train`: hand over what it would train, and wait."""
 
         def after_epoch(epoch: int) -> None:
-            if on_epoch is not None:
-                on_epoch(epoch)
+            if training.on_epoch is not None:
+                training.on_epoch(epoch)
             self._on_epoch(self.number)
 
-        self._told.put(
-            Training(
-                name=f"Estimator {self.number}",
-                network=network,
-                batch_loss=batch_loss,
-                training=training,
-                validation=validation,
-                settings=settings,
-                generator=generator,
-                on_epoch=after_epoch,
-                trivial=trivial,
-            )
-        )
+        name = f"Estimator {self.number}"
+        self._told.put(replace(training, name=name, on_epoch=after_epoch))
         answer = self._answers.get()
         if isinstance(answer, BaseException):
             raise answer

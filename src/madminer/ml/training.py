@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ from madminer.ml.inputs import (
 )
 from madminer.ml.options import TrainingOptions
 from madminer.nn.data import Dataset, MappedColumn, fits_on, gather
+from madminer.nn.history import TrainingHistory
+from madminer.nn.loop import Training, train
 from madminer.nn.losses import Term
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import SCORES, THETAS, Scaler, Standardization, fit_standardization
@@ -368,6 +371,23 @@ def describe_training(
         "seed": int(cast("int", request.options.seed)) if is_number else None,
         **prints,
     }
+
+
+class Loop(NamedTuple):
+    """What trains a network: a loop of its own, or one that it shares with others of an ensemble.
+
+    Args:
+        train: Trains it.
+        n_networks: Number of networks that train together.
+    """
+
+    train: Callable[[Training], TrainingHistory] = train
+    n_networks: int = 1
+
+
+_ALONE = Loop()
+shared_loop: ContextVar[Loop] = ContextVar("shared_loop", default=_ALONE)
+"""The loop of the trainings in this context."""
 
 
 def draw_generator(rng: np.random.Generator) -> torch.Generator:

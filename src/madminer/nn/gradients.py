@@ -469,12 +469,6 @@ def write_out(
     return WrittenOut(DenseStack(network.widths, in_place, *rows), head, loss.terms)
 
 
-def is_written_out(network: nn.Module, loss: Callable[[Batch], Tensor]) -> bool:
-    """Whether `write_out` finds a step without autograd for a network and its loss."""
-    nothing = torch.empty(0, sum(p.numel() for p in network.parameters()))
-    return write_out(network, loss, nothing, nothing) is not None
-
-
 def _is_plain(network: MLP) -> bool:
     """Whether its modules are those it was made of, without dropout, and all are trained."""
     shapes = [shape for m, n in pairwise(network.widths) for shape in ((n, m), (n,))]

@@ -29,6 +29,7 @@ from madminer.nn.optimizers import (
     VERBOSITY,
     Adam,
     FlatParameters,
+    Optimizer,
     TrainingSettings,
     make_optimizer,
 )
@@ -39,7 +40,7 @@ from madminer.nn.run_state import (
     RunState,
     check_same_run,
     copy_optimizer,
-    get_random_state,
+    random_state,
     restore_optimizer,
     set_random_state,
 )
@@ -96,16 +97,6 @@ def threads_for_step(n_multiplications: float) -> Iterator[None]:
         yield
 
 
-def too_little_memory(network: nn.Module, settings: TrainingSettings) -> TrainingError:
-    """What to say where a graphics processor has too little memory for a step."""
-    n_weights = sum(parameter.numel() for parameter in network.parameters())
-    return TrainingError(
-        f"The graphics processor has too little memory for batches of {settings.batch_size} events "
-        f"and a network of {n_weights} weights. Lower batch_size or n_hidden, end other programs "
-        f"that use it, or train with device='cpu'."
-    )
-
-
 logger = logging.getLogger(__name__)
 
 BatchLoss = Callable[[Batch], Tensor]
@@ -126,9 +117,54 @@ class TrivialAnswer:
     name: str
     loss: BatchLoss
 
-    def on(self, sample: Dataset) -> tuple[str, float]:
-        """Give its name and its mean loss over a sample."""
-        return self.name, mean_loss(self.loss, sample)
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Training:
+    """A network that is ready to be trained: the arguments of `fit`.
+
+    Args:
+        name: What it is called in messages.
+    """
+
+    network: nn.Module
+    batch_loss: BatchLoss
+    training: Dataset
+    validation: Dataset | None
+    settings: TrainingSettings
+    generator: torch.Generator
+    callbacks: Sequence[EpochCallback] = ()
+    checkpoint: CheckpointSettings | None = None
+    on_epoch: Callable[[int], None] | None = None
+    trivial: TrivialAnswer | None = None
+    name: str = ""
+
+    @property
+    def samples(self) -> list[Dataset]:
+        """Training sample and, where there is one, validation sample."""
+        return [self.training, *([] if self.validation is None else [self.validation])]
+
+    def too_little_memory(self) -> TrainingError:
+        """What to say where a graphics processor has too little memory for a step."""
+        n_weights = sum(parameter.numel() for parameter in self.network.parameters())
+        return TrainingError(
+            f"The graphics processor has too little memory for batches of "
+            f"{self.settings.batch_size} events and a network of {n_weights} weights. Lower "
+            f"batch_size or n_hidden, end other programs that use it, or train with device='cpu'."
+        )
+
+    def conclude(self, record: RunRecord) -> TrainingHistory:
+        """Report what the losses show, and how the training ended."""
+        trivial, prefix = self.trivial, f"{self.name}: " if self.name else ""
+        answer = None
+        if trivial is not None:
+            answer = trivial.name, mean_loss(trivial.loss, self.samples[-1])
+        weakness = record.weakness(answer)
+        if weakness is not None:
+            report_weakness(logger, "%s%s", prefix, weakness)
+        history = record.history()
+        if self.settings.verbose != "none":
+            logger.info("%s%s", prefix, history.summary)
+        return history
 
 
 def fit(
@@ -174,80 +210,79 @@ def fit(
             continue from is of another training, or a graphics processor has too little memory.
         OptionError: If a callback cannot be called.
     """
-    check_callbacks(callbacks)
-    run = _Run(network, batch_loss, training, validation, settings, generator)
+    return train(
+        Training(
+            network=network,
+            batch_loss=batch_loss,
+            training=training,
+            validation=validation,
+            settings=settings,
+            generator=generator,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+            trivial=trivial,
+        )
+    )
+
+
+def train(training: Training) -> TrainingHistory:
+    """Train a network, see `fit`."""
+    check_callbacks(training.callbacks)
+    settings, checkpoint = training.settings, training.checkpoint
+    on_epoch = training.on_epoch or (lambda _: None)
+    run = _Run(training)
     with silence_progress() if settings.verbose == "none" else nullcontext():
         bar = progress_bar(settings.n_epochs, "Training", unit=" epochs", stays=True)
-    logger.debug("Training on %d events for %d epochs", len(training), settings.n_epochs)
-    step = settings.batch_size * sum(p.numel() for p in network.parameters())
+    logger.debug("Training on %d events for %d epochs", len(training.training), settings.n_epochs)
+    step = settings.batch_size * sum(p.numel() for p in training.network.parameters())
     with drawing_from(run.noise), threads_for_step(step):
         try:
             if checkpoint is not None and checkpoint.resume_from is not None:
                 run.resume(checkpoint, checkpoint.resume_from)
                 bar.update(run.record.n_finished)
-                if on_epoch is not None:
-                    on_epoch(run.record.n_finished - 1)
+                on_epoch(run.record.n_finished - 1)
             while not run.record.is_over:
                 report = run.epoch()
-                if on_epoch is not None:
-                    on_epoch(report.epoch)
+                on_epoch(report.epoch)
                 if checkpoint is not None and run.is_due(checkpoint.every):
                     checkpoint.save(run.state(checkpoint))
-                for callback in callbacks:
+                for callback in training.callbacks:
                     callback(report)
                 bar.set_postfix_str(_summary(report), refresh=False)
                 bar.update()
         except torch.cuda.OutOfMemoryError as error:
-            raise too_little_memory(network, settings) from error
+            raise training.too_little_memory() from error
         finally:
             bar.close()
             run.finish()
-    weakness = run.weakness(trivial)
-    if weakness is not None:
-        report_weakness(logger, weakness)
-    history = run.record.history()
-    if settings.verbose != "none":
-        logger.info(history.summary)
-    return history
+    return training.conclude(run.record)
 
 
 class _Run:
     """State of one training run."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        batch_loss: BatchLoss,
-        training: Dataset,
-        validation: Dataset | None,
-        settings: TrainingSettings,
-        generator: torch.Generator,
-    ) -> None:
-        self.network = network
-        self.batch_loss = batch_loss
-        self.training = training
-        self.validation = validation
-        self.settings = settings
-        self.order = generator_on(training.order_device, generator)
-        self.parameters = FlatParameters(network)
+    def __init__(self, training: Training) -> None:
+        self.network, self.settings = training.network, training.settings
+        self.batch_loss = training.batch_loss
+        self.training, self.validation = training.training, training.validation
+        self.order = generator_on(self.training.order_device, training.generator)
+        self.parameters = FlatParameters(self.network)
         self.noise = torch.Generator(self.parameters.vector.device)
-        self.noise.manual_seed(generator.initial_seed())
-        self.optimizer = make_optimizer(
-            settings.optimizer,
-            self.parameters.vector,
-            settings.initial_lr,
-            settings.nesterov_momentum,
-        )
-        self.written_out = write_out(
-            network, batch_loss, self.parameters.vector.data, self.parameters.gradient
-        )
+        self.noise.manual_seed(training.generator.initial_seed())
+        self.optimizer = self._make_optimizer(self.parameters.vector, self.settings.initial_lr)
+        vector, gradient = self.parameters.vector.data, self.parameters.gradient
+        self.written_out = write_out(self.network, self.batch_loss, vector, gradient)
         self.rate: Tensor | None = None  # as a tensor where steps are recorded
         gradients = self.written_out or AutogradGradients(
-            batch_loss, self.parameters.parameters, self.parameters.gradient
+            self.batch_loss, self.parameters.parameters, gradient
         )
         self.step = RecordedSteps(gradients, self._move, self._prepare_recording())
-        self.record = RunRecord(settings, len(training))
+        self.record = RunRecord(self.settings, len(self.training))
         self.best = self.parameters.copy()
+
+    def _make_optimizer(self, vector: nn.Parameter, lr: float) -> Optimizer:
+        return make_optimizer(self.settings.optimizer, vector, lr, self.settings.nesterov_momentum)
 
     def _prepare_recording(self) -> Callable[[], list[Tensor]] | None:
         """What gives the tensors that steps change; None where they are not recorded."""
@@ -290,38 +325,46 @@ class _Run:
 
     def state(self, checkpoint: CheckpointSettings) -> RunState:
         """Copy everything that the following epochs depend on."""
-        vector, buffers = self.parameters.copy()
-        best_vector, best_buffers = self.best
+        record = self.record
         return RunState(
-            description=self._description(checkpoint),
-            vector=vector,
-            buffers=buffers,
-            best_vector=best_vector,
-            best_buffers=best_buffers,
-            best_epoch=self.record.best_epoch,
-            best_loss=None if self.validation is None else self.record.best_loss,
-            optimizer=copy_optimizer(self.optimizer, self.parameters.vector),
-            random=get_random_state(self._generators()),
-            train_losses=list(self.record.train_losses),
-            validation_losses=list(self.record.validation_losses),
-            seconds=self.record.seconds,
+            plain={
+                "description": self._description(checkpoint),
+                "best_epoch": record.best_epoch,
+                "best_loss": None if self.validation is None else record.best_loss,
+                "train_losses": list(record.train_losses),
+                "validation_losses": list(record.validation_losses),
+                "seconds": record.seconds,
+            },
+            tensors={
+                **_named(self.parameters.copy()),
+                **_named(self.best, "best_"),
+                **copy_optimizer(self.optimizer, self.parameters.vector),
+                **random_state(order=self.order, noise=self.noise),
+            },
         )
 
     def resume(self, checkpoint: CheckpointSettings, state: RunState) -> None:
         """Continue from a state."""
         check_same_run(state, self._description(checkpoint), checkpoint.name)
-        state.check_sizes(*self.parameters.copy(), self._remembered(), checkpoint.name)
-        self.parameters.restore((state.best_vector, state.best_buffers))
+        present, tensors = self.parameters.copy(), state.tensors
+        like = _named(present) | _named(present, "best_") | self._after_a_step()
+        state.check_tensors(like, checkpoint.name)
+
+        def saved(prefix: str) -> tuple[Tensor, list[Tensor]]:
+            buffers = [tensors[f"{prefix}buffers.{i}"] for i in range(len(present[1]))]
+            return tensors[f"{prefix}vector"], buffers
+
+        self.parameters.restore(saved("best_"))
         self.best = self.parameters.copy()
-        self.parameters.restore((state.vector, state.buffers))
-        record = self.record
-        record.best_epoch = state.best_epoch
-        record.best_loss = math.inf if state.best_loss is None else state.best_loss
-        record.train_losses = list(state.train_losses)
-        record.validation_losses = list(state.validation_losses)
-        record.seconds_before = state.seconds
-        restore_optimizer(self.optimizer, self.parameters.vector, state.optimizer)
-        set_random_state(state.random, self._generators())
+        self.parameters.restore(saved(""))
+        record, plain = self.record, state.plain
+        record.best_epoch = plain["best_epoch"]
+        record.best_loss = math.inf if plain["best_loss"] is None else plain["best_loss"]
+        record.train_losses = list(plain["train_losses"])
+        record.validation_losses = list(plain["validation_losses"])
+        record.seconds_before = plain["seconds"]
+        restore_optimizer(self.optimizer, self.parameters.vector, tensors)
+        set_random_state(tensors, order=self.order, noise=self.noise)
         if self.settings.verbose != "none":
             logger.info("Continuing after epoch %d of %d", state.n_epochs, self.settings.n_epochs)
 
@@ -331,17 +374,11 @@ class _Run:
         self.parameters.release()
         self.network.eval()
 
-    def weakness(self, trivial: TrivialAnswer | None) -> str | None:
-        """What shows that the run has diverged, learned nothing, or ended too early."""
-        sample = self.training if self.validation is None else self.validation
-        return self.record.weakness(None if trivial is None else trivial.on(sample))
-
-    def _remembered(self) -> dict[str, Tensor]:
+    def _after_a_step(self) -> dict[str, Tensor]:
         """What the optimiser remembers after a step; none is taken here."""
         vector = nn.Parameter(torch.zeros_like(self.parameters.vector))
         vector.grad = torch.zeros_like(vector)
-        name, momentum = self.settings.optimizer, self.settings.nesterov_momentum
-        optimizer = make_optimizer(name, vector, 1.0, momentum)
+        optimizer = self._make_optimizer(vector, 1.0)
         optimizer.step()
         return copy_optimizer(optimizer, vector)
 
@@ -359,9 +396,6 @@ class _Run:
             "number of validation events": 0 if self.validation is None else len(self.validation),
             "network": shapes,
         }
-
-    def _generators(self) -> dict[str, torch.Generator]:
-        return {"order": self.order, "noise": self.noise}
 
     def _train(self, rates: list[float]) -> float:
         self.network.train()
@@ -402,6 +436,13 @@ class _Run:
                 report.epoch + 1,
                 self.record.best_epoch + 1,
             )
+
+
+def _named(copied: tuple[Tensor, list[Tensor]], prefix: str = "") -> dict[str, Tensor]:
+    """Parameters and buffers under names of a `RunState`."""
+    vector, buffers = copied
+    named = {f"{prefix}buffers.{i}": value for i, value in enumerate(buffers)}
+    return {f"{prefix}vector": vector, **named}
 
 
 def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -19,144 +19,75 @@ Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | 
 """Values that a file holds without running code."""
 
 _MISSING = object()
+_OPTIMIZER, _RANDOM = "optimizer.", "random."  # beginnings of names of tensors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class RunState:
-    """A training run between two epochs.
+    """A training run between two epochs, as a file holds it.
 
     Args:
-        description: Everything that decides on the result, by name: settings, sizes, data.
-        vector: The trainable parameters.
-        buffers: Buffers of the network.
-        best_vector: Trainable parameters of the best epoch.
-        best_buffers: Buffers of the network after the best epoch.
-        best_epoch: The best epoch, counted from 0.
-        best_loss: Its validation loss, None without validation.
-        optimizer: What the optimiser remembers of earlier steps, by name.
-        random: States of the random generators, by name.
-        train_losses: Losses of the finished epochs.
-        validation_losses: Their validation losses, None entries without validation.
-        seconds: Duration so far.
+        plain: By name: the description of everything that decides on the result, the best epoch,
+            counted from 0, and its validation loss, None without validation, the losses of the
+            finished epochs, and the duration so far in seconds.
+        tensors: By name: the trainable parameters and buffers of the network, now and after the
+            best epoch, what the optimiser remembers, and the states of the random generators.
+
+    Raises:
+        KeyError: If a value is missing.
+        DataError: If values are of another type, or contradict each other.
     """
 
-    description: dict[str, Plain]
-    vector: Tensor
-    buffers: list[Tensor]
-    best_vector: Tensor
-    best_buffers: list[Tensor]
-    best_epoch: int
-    best_loss: float | None
-    optimizer: dict[str, Tensor]
-    random: dict[str, Tensor]
-    train_losses: list[float]
-    validation_losses: list[float | None]
-    seconds: float
+    plain: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    def __post_init__(self) -> None:
+        train, validated = self.plain["train_losses"], self.plain["validation_losses"]
+        best_epoch, best_loss = self.plain["best_epoch"], self.plain["best_loss"]
+        description, seconds = self.plain["description"], self.plain["seconds"]
+        known = validated if isinstance(validated, list) else []
+        known = [loss for loss in (*known, best_loss) if loss is not None]
+        if not (
+            isinstance(train, list)
+            and isinstance(validated, list)
+            and isinstance(description, dict)
+            and all(type(number) is float for number in (*train, *known, seconds))
+            and len(train) == len(validated)
+            and validated.count(None) in {0, len(train)}
+            and type(best_epoch) is int
+            and 0 <= best_epoch < len(train)
+        ):
+            raise DataError("losses and epochs of the run do not fit together")
 
     @property
     def n_epochs(self) -> int:
         """Number of finished epochs."""
-        return len(self.train_losses)
+        return len(self.plain["train_losses"])
 
-    def parts(self) -> tuple[dict[str, Plain], dict[str, Tensor]]:
-        """Take the state apart, for a file.
-
-        Returns:
-            Plain values, and tensors, by name.
-        """
-        plain: dict[str, Plain] = {name: getattr(self, name) for name in _PLAIN}
-        tensors = {"vector": self.vector, "best_vector": self.best_vector}
-        for name in ("buffers", "best_buffers"):
-            tensors |= {f"{name}.{i}": value for i, value in enumerate(getattr(self, name))}
-        for name in ("optimizer", "random"):
-            tensors |= {f"{name}.{key}": value for key, value in getattr(self, name).items()}
-        return plain, tensors
-
-    @classmethod
-    def from_parts(cls, plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> RunState:
-        """Make the state from its parts.
-
-        Raises:
-            KeyError: If something is missing.
-            DataError: If values are of another type, or contradict each other.
-        """
-
-        def group(name: str) -> dict[str, Tensor]:
-            keys = (key for key in tensors if key.startswith(f"{name}."))
-            return {key.removeprefix(f"{name}."): tensors[key] for key in keys}
-
-        if not _fit_together(plain):
-            raise DataError("losses and epochs of the run do not fit together")
-        return cls(
-            **{name: plain[name] for name in _PLAIN},
-            vector=tensors["vector"],
-            best_vector=tensors["best_vector"],
-            buffers=list(group("buffers").values()),
-            best_buffers=list(group("best_buffers").values()),
-            optimizer=group("optimizer"),
-            random=group("random"),
-        )
-
-    def check_sizes(
-        self, vector: Tensor, buffers: Sequence[Tensor], optimizer: Mapping[str, Tensor], name: str
-    ) -> None:
+    def check_tensors(self, present: Mapping[str, Tensor], name: str) -> None:
         """Refuse tensors that are not those of a run, before they take the place of its own.
 
         Args:
-            vector: Trainable parameters of the run.
-            buffers: Buffers of its network.
-            optimizer: What its optimiser remembers after a step.
+            present: Tensors of the run after a step, except for states of random generators.
             name: What the state is called in the message.
 
         Raises:
             FileFormatError: If sizes, types or names differ, or a parameter is not finite.
         """
-        saved = [self.vector, self.best_vector, *self.buffers, *self.best_buffers]
-        present = [vector, vector, *buffers, *buffers]
-        if (
-            _kinds(saved) != _kinds(present)
-            or self.optimizer.keys() != optimizer.keys()
-            or _kinds(self.optimizer.values()) != _kinds(optimizer[key] for key in self.optimizer)
-            or not all(value.isfinite().all() for value in saved)
-        ):
+        saved = {k: v for k, v in self.tensors.items() if not k.startswith(_RANDOM)}
+        weights = [value for key, value in saved.items() if not key.startswith(_OPTIMIZER)]
+        if _kinds(saved) != _kinds(present) or not all(v.isfinite().all() for v in weights):
             raise FileFormatError(
                 f"{name} is damaged: its parameters are not finite, or not those of this network "
                 f"and optimizer. Remove it, give another file, or start afresh with resume=False."
             )
 
 
-def _kinds(tensors: Iterable[Tensor]) -> list[tuple[torch.dtype, torch.Size]]:
-    return [(value.dtype, value.shape) for value in tensors]
+def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:
+    return {name: (value.dtype, value.shape) for name, value in tensors.items()}
 
 
-def _fit_together(plain: Mapping[str, Any]) -> bool:
-    """Whether plain values of a state are such as a run gives."""
-    train, validated = plain["train_losses"], plain["validation_losses"]
-    if not (isinstance(train, list) and isinstance(validated, list)):
-        return False
-    best, known = plain["best_loss"], [loss for loss in validated if loss is not None]
-    numbers = [*train, *known, *([] if best is None else [best]), plain["seconds"]]
-    return (
-        isinstance(plain["description"], dict)
-        and all(type(number) is float for number in numbers)
-        and len(train) == len(validated)
-        and len(known) in {0, len(train)}
-        and type(plain["best_epoch"]) is int
-        and 0 <= plain["best_epoch"] < len(train)
-    )
-
-
-_PLAIN = (
-    "description",
-    "best_epoch",
-    "best_loss",
-    "train_losses",
-    "validation_losses",
-    "seconds",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class CheckpointSettings:
     """How a run keeps its state.
 
@@ -193,14 +124,11 @@ def check_same_run(state: RunState, description: Mapping[str, Plain], name: str)
     Raises:
         TrainingError: Lists all that differs.
     """
-    keys = dict.fromkeys([*state.description, *description])
-    pairs = {
-        key: (state.description.get(key, _MISSING), description.get(key, _MISSING)) for key in keys
-    }
+    before = state.plain["description"]
     differences = [
         f"{one_line(key)} was {_show(old)} and is now {_show(new)}"
-        for key, (old, new) in pairs.items()
-        if old != new
+        for key in dict.fromkeys([*before, *description])
+        if (old := before.get(key, _MISSING)) != (new := description.get(key, _MISSING))
     ]
     if differences:
         raise TrainingError(
@@ -210,41 +138,40 @@ def check_same_run(state: RunState, description: Mapping[str, Plain], name: str)
 
 
 def copy_optimizer(optimizer: Optimizer, vector: nn.Parameter) -> dict[str, Tensor]:
-    """Copy what an optimiser of one parameter remembers."""
+    """Copy what an optimiser of one parameter remembers, under names of a `RunState`."""
     state = optimizer.state.get(vector, {})
-    return {name: value.clone() for name, value in state.items() if isinstance(value, Tensor)}
+    return {_OPTIMIZER + k: v.clone() for k, v in state.items() if isinstance(v, Tensor)}
 
 
 def restore_optimizer(
-    optimizer: Optimizer, vector: nn.Parameter, state: Mapping[str, Tensor]
+    optimizer: Optimizer, vector: nn.Parameter, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Set what an optimiser of one parameter remembers, in the precision of the copy.
-
-    Counters lie on the processor unless the optimiser is fused.
-    """
+    """Set what an optimiser of one parameter remembers, in the precision of the copy."""
+    # counters lie on the processor unless the optimiser is fused
     is_fused = bool(optimizer.param_groups[0].get("fused"))
     optimizer.state[vector] = {
-        name: value.clone().to(vector.device if is_fused or value.shape == vector.shape else "cpu")
-        for name, value in state.items()
+        name.removeprefix(_OPTIMIZER): value.clone().to(
+            vector.device if is_fused or value.shape == vector.shape else "cpu"
+        )
+        for name, value in tensors.items()
+        if name.startswith(_OPTIMIZER)
     }
 
 
-def get_random_state(generators: Mapping[str, torch.Generator]) -> dict[str, Tensor]:
-    """States of random generators, by name."""
-    return {name: generator.get_state() for name, generator in generators.items()}
+def random_state(**generators: torch.Generator) -> dict[str, Tensor]:
+    """States of random generators, under names of a `RunState`."""
+    return {_RANDOM + name: generator.get_state() for name, generator in generators.items()}
 
 
-def set_random_state(
-    state: Mapping[str, Tensor], generators: Mapping[str, torch.Generator]
-) -> None:
-    """Continue the random numbers where `get_random_state` saw them.
+def set_random_state(tensors: Mapping[str, Tensor], **generators: torch.Generator) -> None:
+    """Continue the random numbers where `random_state` saw them.
 
     Raises:
         FileFormatError: If a state is missing or damaged.
     """
     for name, generator in generators.items():
         try:
-            generator.set_state(state[name])
+            generator.set_state(tensors[_RANDOM + name])
         except (KeyError, RuntimeError, TypeError) as error:
             raise FileFormatError(
                 f"The state of the random numbers {name!r} is missing or damaged. Start afresh "

@@ -14,25 +14,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from madminer.errors import MadMinerError, TrainingError
-from madminer.evidence import report_weakness
-from madminer.nn.data import Batch, Dataset, MappedColumn, stacked_batches
-from madminer.nn.gradients import is_written_out, write_out
+from madminer.nn.data import Batch, MappedColumn, stacked_batches
+from madminer.nn.gradients import write_out
 from madminer.nn.history import RunRecord, TrainingHistory
-from madminer.nn.loop import (
-    BatchLoss,
-    TrivialAnswer,
-    generator_on,
-    threads_for_step,
-    too_little_memory,
-)
-from madminer.nn.losses import TotalLoss
-from madminer.nn.networks import MLP
+from madminer.nn.loop import Training, generator_on, threads_for_step
 from madminer.nn.optimizers import SGD, Adam, TrainingSettings, make_optimizer
 from madminer.nn.recorded import RecordedSteps
 from madminer.nn.run_state import copy_optimizer, restore_optimizer
@@ -42,63 +32,21 @@ logger = logging.getLogger(__name__)
 _VALIDATION_ROWS = 8192  # events of all networks that are validated at once
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Training:
-    """A network that is ready to be trained: arguments of `madminer.nn.fit`.
-
-    Args:
-        name: What it is called in messages.
-        network: What is trained, changed in place.
-        batch_loss: Loss of a batch as mean over its events.
-        training: Training sample.
-        validation: Validation sample, None for none.
-        settings: How to train.
-        generator: Source of the order of events.
-        on_epoch: Called with the number of each finished epoch; the network has its new weights
-            only at the end.
-        trivial: Answer that a trained network must be better than; None if it is not known.
-    """
-
-    name: str
-    network: nn.Module
-    batch_loss: BatchLoss
-    training: Dataset
-    validation: Dataset | None
-    settings: TrainingSettings
-    generator: torch.Generator
-    on_epoch: Callable[[int], None]
-    trivial: TrivialAnswer | None = None
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of its data in memory."""
-        samples = [s for s in (self.training, self.validation) if s is not None]
-        columns = [column for sample in samples for column in sample.columns.values()]
-        return sum(c.nbytes for c in columns if isinstance(c, Tensor))
-
-
 def stack_key(training: Training) -> tuple[Hashable, ...] | None:
-    """What trainings have in common that can be stacked.
+    """The same value for all trainings of a stack.
 
-    Args:
-        training: A training.
-
-    Returns:
-        The same value for all trainings of a stack; None if it can be in none: its gradient is not
-        written out, or its data stay in files.
+    None if a training can be in none: its gradient is not written out, or its data stay in files.
     """
-    network, loss, settings = training.network, training.batch_loss, training.settings
-    samples = [sample for sample in (training.training, training.validation) if sample is not None]
-    columns = [(name, column) for sample in samples for name, column in sample.columns.items()]
-    if not (isinstance(network, MLP) and isinstance(loss, TotalLoss)) or (
-        not is_written_out(network, loss)
-        or any(isinstance(column, MappedColumn) for _, column in columns)
-    ):
+    network, settings = training.network, training.settings
+    columns = [pair for sample in training.samples for pair in sample.columns.items()]
+    nothing = torch.empty(0, sum(p.numel() for p in network.parameters()))
+    found = write_out(network, training.batch_loss, nothing, nothing)
+    if found is None or any(isinstance(column, MappedColumn) for _, column in columns):
         return None
-    weight = network.layer(0).weight
+    weight = next(network.parameters())
     return (
-        (type(network), network.widths, network.activation, weight.dtype, weight.device),
-        loss.terms,
+        (type(network), found.stack.widths, found.stack.activation, weight.dtype, weight.device),
+        found.terms,
         tuple((name, *column[:1].shape[1:], len(column)) for name, column in columns),
         (settings.batch_size, settings.optimizer),
         (settings.nesterov_momentum, settings.clip_gradient),
@@ -138,7 +86,7 @@ def _train_together(members: Sequence[_Member]) -> bool:
         if len(members) > 1 and all(member.record.n_finished == 0 for member in members):
             return False
         for member in members:
-            member.error = too_little_memory(first.network, first.settings)
+            member.error = first.too_little_memory()
     finally:
         for member in members:
             member.finish()
@@ -168,7 +116,8 @@ class _Member:
             return
         if is_best:
             self.best = weights.clone()
-        self.training.on_epoch(self.record.n_finished - 1)
+        if self.training.on_epoch is not None:
+            self.training.on_epoch(self.record.n_finished - 1)
 
     def finish(self) -> None:
         """Give the network its best weights."""
@@ -181,21 +130,12 @@ class _Member:
 
     def result(self) -> TrainingHistory | MadMinerError:
         """The losses, or why it failed."""
-        training = self.training
         if self.error is not None:
             return self.error
-        sample = training.training if training.validation is None else training.validation
-        answer = None if training.trivial is None else training.trivial.on(sample)
-        weakness = self.record.weakness(answer)
         try:
-            if weakness is not None:
-                report_weakness(logger, "%s: %s", training.name, weakness)
+            return self.training.conclude(self.record)
         except MadMinerError as error:
             return error
-        history = self.record.history()
-        if training.settings.verbose != "none":
-            logger.info("%s: %s", training.name, history.summary)
-        return history
 
 
 class _Optimizer:
