@@ -16,7 +16,7 @@ from madminer.ml import (
     QuadraticMorphingAwareRatioEstimator,
     ScoreEstimator,
 )
-from madminer.ml.inputs import data_warnings
+from madminer.ml.inputs import data_warning
 from madminer.ml.methods import find_method, trivial_answer
 from madminer.nn import TrainingSettings
 from madminer.nn.scaling import score_sizes
@@ -61,7 +61,7 @@ def test_weights_that_balance_the_classes_need_no_warning() -> None:
     sample = ratio_sample(share=0.25)
     weight = np.where(sample["y"] == 1.0, 3.0, 1.0)
     weighted = {**sample, "sample_weight": weight}
-    assert data_warnings("parameterized_ratio", "carl", weighted, TrainingSettings(), 3000) == []
+    assert data_warning("parameterized_ratio", "carl", weighted, TrainingSettings(), 3000) == ""
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_sizes_of_scores_are_those_of_the_weighted_sample(
 def test_large_scores_are_learned_by_longer_trainings() -> None:
     x = np.random.default_rng(1).normal(size=(500, 1))
     settings = TrainingSettings(n_epochs=50, batch_size=10, initial_lr=0.01, final_lr=0.01)
-    assert data_warnings("score", "sally", {"x": x, "t_xz": 20.0 * x}, settings, 500) == []
+    assert data_warning("score", "sally", {"x": x, "t_xz": 20.0 * x}, settings, 500) == ""
     shorter = replace(settings, n_epochs=10)
-    (warning,) = data_warnings("score", "sally", {"x": x, "t_xz": 20.0 * x}, shorter, 500)
+    warning = data_warning("score", "sally", {"x": x, "t_xz": 20.0 * x}, shorter, 500)
     assert "sizes 18, but the weights of the network move by about 5 in all" in warning
 
 

@@ -26,12 +26,12 @@ from madminer.ml import (
     QuadraticMorphingAwareRatioEstimator,
     ScoreEstimator,
 )
-from madminer.ml.export import SIGNATURES, Exported, UserNetwork, write_onnx
+from madminer.ml.export import SIGNATURES, UserNetwork, write_onnx
 from madminer.models.setup import MorphingSetup
 from madminer.nn.activations import ACTIVATIONS
 from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.networks import RatioNetwork
-from madminer.nn.scaling import Standardization
+from madminer.nn.scaling import Standardization, identity_standardization
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -226,15 +226,9 @@ class Unknown(Plain):
         return torch.special.bessel_j0(super().log_f(theta, x))
 
 
-def exported(network: ConditionalNetwork, family: str) -> Exported:
-    return Exported(
-        network=network,
-        x_scaling=Standardization(X.mean(axis=0), X.std(axis=0)),
-        features=None,
-        n_parameters=2,
-        theta_scaling=None,
-        signature=SIGNATURES[family],
-    )
+def exported(network: ConditionalNetwork, family: str) -> UserNetwork:
+    scaling = Standardization(X.mean(axis=0), X.std(axis=0))
+    return UserNetwork(network, SIGNATURES[family], scaling, None, identity_standardization(2))
 
 
 class AllActivations(ConditionalNetwork):
@@ -271,7 +265,7 @@ def test_what_onnx_cannot_express_is_refused(tmp_path: Path) -> None:
 
 def test_the_copy_is_independent() -> None:
     network = RatioNetwork(5, (4,), 1).train()
-    module = UserNetwork(exported(network, "parameterized_ratio"))
+    module = exported(network, "parameterized_ratio")
     assert network.training
     assert not module.training or not module.network.training
     own = {id(parameter) for parameter in network.parameters()}

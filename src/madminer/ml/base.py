@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, cast, final
 
@@ -28,12 +27,14 @@ from madminer.evidence import report_weakness
 from madminer.io.file_sets import reading
 from madminer.io.sample_files import one_sample
 from madminer.ml.checkpoints import open_checkpoint
-from madminer.ml.evaluation import ScaledParameters, evaluate_combinations, evaluate_pairs
-from madminer.ml.export import SIGNATURES, Exported, program, write_onnx
+from madminer.ml.export import SIGNATURES, UserNetwork, program, write_onnx
 from madminer.ml.inputs import (
     DataLike,
+    check_features,
     check_finite,
-    data_warnings,
+    check_n_hidden,
+    check_pairs,
+    data_warning,
     load_columns,
     load_thetas,
     pick_device,
@@ -44,7 +45,7 @@ from madminer.ml.methods import find_method, make_loss, required_columns, trivia
 from madminer.ml.options import TrainingOptions
 from madminer.ml.persistence import StoredModel, read_model, write_model
 from madminer.ml.training import (
-    TrainingRequest,
+    Given,
     describe_training,
     draw_generator,
     load_training_data,
@@ -58,12 +59,12 @@ from madminer.nn.conditional import ConditionalNetwork
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import Training
 from madminer.nn.recorded import is_recorded
-from madminer.nn.run_state import Plain
 from madminer.nn.scaling import (
+    THETAS,
     Standardization,
     column_scalers,
     fit_scaling,
-    fit_theta_scaling,
+    identity_standardization,
 )
 from madminer.text import Table, one_line, tables_html
 from madminer.typing import FloatArray, StrPath
@@ -71,15 +72,6 @@ from madminer.typing import FloatArray, StrPath
 logger = logging.getLogger("madminer.ml")
 
 _MOST_NUMBERS = 1 << 31  # of a network: 8 GiB, and three times as much for the optimiser
-_KNOWN_AFTER_TRAINING = frozenset(
-    {
-        "n_observables",
-        "n_parameters",
-        "nuisance_mode_default",
-        "validated_thetas",
-        "undecided_validation",
-    }
-)
 
 
 class TheresAGoodReasonThisDoesntWork(NotAvailableError):  # noqa: N818 (documented name)
@@ -120,8 +112,8 @@ class Estimator(ABC, Validated):
         dropout_prob: float = 0.0,
     ) -> None:
         find_activation(activation)
-        self.features = _check_features(features)
-        self.n_hidden = _check_n_hidden(n_hidden)
+        self.features = check_features(features)
+        self.n_hidden = check_n_hidden(n_hidden)
         self.activation = activation
         self.dropout_prob = checks.number(dropout_prob, "dropout_prob", 0.0, below=1.0)
         self.n_observables: int | None = None
@@ -198,9 +190,7 @@ class Estimator(ABC, Validated):
             overwrite: Whether to replace an existing scaling.
         """
         if self._x_scaling is None or overwrite:
-            array = load_columns(x, "x")
-            check_finite(array, "x")
-            self._x_scaling = fit_scaling(array, transform=transform)
+            self._x_scaling = _scaling_of(x, "x", transform)
 
     def save(self, filename: StrPath, save_model: bool = False) -> None:
         """Save the trained estimator.
@@ -219,14 +209,7 @@ class Estimator(ABC, Validated):
 
     @final
     def stored(self, save_model: bool = False) -> StoredModel:
-        """What `save` writes.
-
-        Args:
-            save_model: Whether the program of `torch.export` is part of it.
-
-        Raises:
-            NotTrainedError: If it was never trained.
-        """
+        """What `save` writes."""
         network, x_scaling = self._trained()
         arrays = {"x_means": x_scaling.means, "x_stds": x_scaling.stds}
         if self._theta_scaling is not None:
@@ -236,7 +219,7 @@ class Estimator(ABC, Validated):
             settings=self._settings(),
             state=network.state_dict(),
             arrays=arrays | self._more_arrays(),
-            program=program(self._exported()) if save_model else None,
+            program=program(self._user_network()) if save_model else None,
         )
 
     @final
@@ -256,7 +239,7 @@ class Estimator(ABC, Validated):
             OptionError: If ONNX has no operation for a part of the network.
             OutputError: If the file cannot be written.
         """
-        write_onnx(path, self._exported())
+        write_onnx(path, self._user_network())
 
     def load(self, filename: StrPath) -> None:
         """Load a trained estimator, also one of MadMiner 0.9; its settings replace the present.
@@ -272,15 +255,7 @@ class Estimator(ABC, Validated):
 
     @final
     def restore(self, model: StoredModel, filename: StrPath) -> None:
-        """Take what `load` read; after an error the estimator is as before.
-
-        Args:
-            model: What the files hold.
-            filename: Where they are, for messages.
-
-        Raises:
-            FileFormatError: If they hold another type of estimator, or do not fit together.
-        """
+        """Take what `load` read from files of this name; after an error all is as before."""
         if model.settings.get("estimator_type") != self.family:
             raise FileFormatError(
                 f"{filename} holds an estimator of type {model.settings.get('estimator_type')!r}, "
@@ -314,52 +289,37 @@ class Estimator(ABC, Validated):
         """What multiplies the scores of the network before a user sees them; None for nothing."""
         return None
 
-    def _restore_settings(self, settings: Mapping[str, Any]) -> None:
-        """Take further settings that the network is made of from files."""
-
     def _restore_more(self, model: StoredModel) -> None:
-        """Take further settings and arrays from files."""
+        """Take further settings and arrays from files; the network is made of them afterwards."""
 
     # Shared work
 
     @final
     def _train(
-        self,
-        method: str,
-        data: Mapping[str, DataLike | None],
-        validation_data: Mapping[str, DataLike | None],
-        options: TrainingOptions,
+        self, method: str, data: Given, validation_data: Given, options: TrainingOptions
     ) -> TrainingHistory:
         """Train on data by name, where the names are those of the losses."""
-        request = TrainingRequest(
-            method=method,
-            terms=find_method(self.family, method),
-            data={**data, "sample_weight": options.sample_weight},
-            validation_data={**validation_data, "sample_weight": options.sample_weight_val},
-            options=options,
-        )
-        report_training(request, self._settings())
+        terms = find_method(self.family, method)
+        data = {**data, "sample_weight": options.sample_weight}
+        validation_data = {**validation_data, "sample_weight": options.sample_weight_val}
+        report_training(method, data, validation_data, options, self._settings())
         rng = checks.random_generator(options.seed)
         checkpoint = None
         if options.checkpoint is not None:
             path, every = options.checkpoint, options.checkpoint_every
             checkpoint = open_checkpoint(path, every, rng, resume=options.resume)
-        loaded = load_training_data(request, required_columns(self.family, request.terms), rng)
-        told = data_warnings(
-            self.family, request.method, loaded.sample, options.loop, len(loaded.rows)
-        )
-        for warning in told:
-            report_weakness(logger, warning)
-        n_parameters = loaded.n_parameters
+        columns = required_columns(self.family, terms)
+        loaded = load_training_data(method, columns, data, validation_data, options, rng)
+        sample, rows, n_parameters = loaded.sample, loaded.rows, loaded.n_parameters
+        told = data_warning(self.family, method, sample, options.loop, len(rows))
+        if told:
+            report_weakness(logger, told)
         self._check_sizes(loaded.n_observables, n_parameters)
-        x_scaling = self._x_scaling or fit_scaling(
-            loaded.sample["x"], loaded.rows, transform=options.scale_inputs
-        )
-        theta_scaling = self._theta_scaling or fit_theta_scaling(
-            loaded.sample,
-            loaded.rows,
-            transform=options.scale_parameters and self.scales_parameters,
-        )
+        x_scaling = self._x_scaling or fit_scaling([sample["x"]], rows, options.scale_inputs)
+        theta_scaling, thetas = self._theta_scaling, [sample[n] for n in THETAS if n in sample]
+        if theta_scaling is None and thetas:
+            is_scaled = options.scale_parameters and self.scales_parameters
+            theta_scaling = fit_scaling(thetas, rows, is_scaled)
         n_features = len(self.features or range(loaded.n_observables))
         weights = draw_generator(rng)  # also if not needed: a resumed training draws the same
         if self._least_numbers(n_features, n_parameters) > _MOST_NUMBERS:
@@ -368,29 +328,29 @@ class Estimator(ABC, Validated):
             )
         network = self._network or self._make_network(n_features, n_parameters, weights)
         loop = shared_loop.get()
-        loss = make_loss(self.family, request.terms, options.alpha, network)
         n_weights = sum(parameter.numel() for parameter in network.parameters())
         device = pick_training_device(
             options.device,
-            min(options.batch_size, len(loaded.rows)) * n_weights * loop.n_networks,
+            min(options.batch_size, len(rows)) * n_weights * loop.n_networks,
             is_recorded=is_recorded(network, options.optimizer),
         )
         network.to(device=device, dtype=pick_dtype(options.dtype))
         training, validation = make_datasets(
-            loaded, column_scalers(x_scaling, self.features, theta_scaling), request, network, rng
+            loaded,
+            column_scalers(x_scaling, self.features, theta_scaling),
+            _weight_of(network),
+            rng if options.shuffle_labels else None,
         )
         if checkpoint is not None:
-            description = describe_training(request, loaded, (x_scaling, theta_scaling))
-            description = self._training_settings() | description
+            scalings = {"observables": x_scaling, "parameters": theta_scaling}
+            description = describe_training(self._settings(), method, options, loaded, scalings)
             checkpoint = replace(checkpoint, description=description)
-        del loaded  # what the datasets have copied
-        trivial = None
-        if not told and not options.shuffle_labels:  # a warning for each cause, none as a closure
-            trivial = trivial_answer(self.family, request.terms, options.alpha)
+        del loaded, sample, thetas  # what the datasets have copied
+        is_told = bool(told) or options.shuffle_labels  # a warning a cause, none in closure tests
         return loop.train(
             Training(
                 network=network,
-                batch_loss=loss,
+                batch_loss=make_loss(self.family, terms, options.alpha, network),
                 training=training,
                 validation=validation,
                 settings=options.loop,
@@ -398,7 +358,7 @@ class Estimator(ABC, Validated):
                 callbacks=options.callbacks,
                 checkpoint=checkpoint,
                 on_epoch=lambda _: self._adopt(network, x_scaling, theta_scaling, n_parameters),
-                trivial=trivial,
+                trivial=None if is_told else trivial_answer(self.family, terms, options.alpha),
             )
         )
 
@@ -411,17 +371,11 @@ class Estimator(ABC, Validated):
         return self._network, self._x_scaling
 
     @final
-    def _exported(self) -> Exported:
-        network, x_scaling = self._trained()
-        return Exported(
-            network=network,
-            x_scaling=x_scaling,
-            features=self.features,
-            n_parameters=self.n_parameters or 0,
-            theta_scaling=self._theta_scaling,
-            signature=SIGNATURES[self.family],
-            matrix=self._score_matrix(),
-        )
+    def _user_network(self) -> UserNetwork:
+        (network, x_scaling), signature = self._trained(), SIGNATURES[self.family]
+        theta_scaling = self._theta_scaling or identity_standardization(self.n_parameters or 0)
+        more = theta_scaling, self._score_matrix()
+        return UserNetwork(network, signature, x_scaling, self.features, *more)
 
     @final
     def _load_x(self, x: DataLike) -> FloatArray:
@@ -440,9 +394,15 @@ class Estimator(ABC, Validated):
     def _blocks(self, x: FloatArray) -> Iterator[tuple[slice, Tensor]]:
         """Scaled features of x, a block of events at a time, on the device of the network."""
         network, scaling = self._trained()
-        prepare = column_scalers(scaling, self.features, None)["x"]
+        prepare, weight = column_scalers(scaling, self.features, None)["x"], _weight_of(network)
         for rows in row_blocks(len(x)):
-            yield rows, _tensor(prepare(x[rows]), network)
+            features = torch.as_tensor(prepare(x[rows]), dtype=weight.dtype, device=weight.device)
+            if not torch.isfinite(features).all():
+                raise DataError(
+                    f"x has values too far from those of the training for {weight.dtype} numbers. "
+                    f"Look for outliers, or train with dtype='float64'."
+                )
+            yield rows, features
 
     def _settings(self) -> dict[str, Any]:
         """Settings as they stand in files."""
@@ -457,10 +417,6 @@ class Estimator(ABC, Validated):
             **self._more_settings(),
             **self._validation_settings(),
         }
-
-    def _training_settings(self) -> dict[str, Plain]:
-        """Settings that decide on the result of a training."""
-        return {k: v for k, v in self._settings().items() if k not in _KNOWN_AFTER_TRAINING}
 
     def _check_sizes(self, n_columns: int, n_parameters: int) -> None:
         if self._x_scaling is not None and self._x_scaling.n_columns != n_columns:
@@ -495,26 +451,17 @@ class Estimator(ABC, Validated):
 
     def _restore(self, model: StoredModel) -> None:
         settings, arrays = model.settings, model.arrays
-        # MadMiner 0.9 wrote no version; its sigmoid networks were relu networks, and networks of
-        # theta had every layer a second time under "append".
-        is_old = settings["format_version"] == 0
-        is_old_sigmoid = is_old and settings["activation"] == "sigmoid"
-        state = {
-            name: value
-            for name, value in model.state.items()
-            if not (is_old and name.startswith("append."))
-        }
-        self.features = _check_features(settings["features"])
-        self.n_hidden = _check_n_hidden(settings["n_hidden"])
-        self.activation = "relu" if is_old_sigmoid else settings["activation"]
+        self.features = check_features(settings["features"])
+        self.n_hidden = check_n_hidden(settings["n_hidden"])
+        self.activation = settings["activation"]
         self.dropout_prob = checks.number(
             settings.get("dropout_prob", 0.0), "dropout_prob", 0.0, below=1.0
         )
-        self._restore_settings(settings)
-        x_scaling = Standardization(arrays["x_means"], arrays["x_stds"])
         n_features = checks.whole(settings["n_observables"], "n_observables", 1)
         n_parameters = checks.whole(settings["n_parameters"], "n_parameters", 1)
-        theta_scaling = None
+        self.n_parameters = n_parameters
+        self._restore_more(model)
+        x_scaling, theta_scaling = Standardization(arrays["x_means"], arrays["x_stds"]), None
         if "theta_means" in arrays:
             theta_scaling = Standardization(arrays["theta_means"], arrays["theta_stds"])
             if theta_scaling.n_columns != n_parameters:
@@ -522,15 +469,14 @@ class Estimator(ABC, Validated):
         if x_scaling.select(self.features).n_columns != n_features:
             raise ShapeError(f"{n_features} observables, but the scaling of another number")
         announced = self._least_numbers(n_features, n_parameters)
-        stored = sum(value.numel() for value in state.values())
+        stored = sum(value.numel() for value in model.state.values())
         if announced > stored:
             raise ShapeError(f"a network of {announced} numbers or more, but {stored} of them")
         network = self._make_network(n_features, n_parameters)
         network.to(device=pick_device(None), dtype=model.dtype)
-        network.load_state_dict(state)
+        network.load_state_dict(model.state)
         network.eval()
         self._adopt(network, x_scaling, theta_scaling, n_parameters)
-        self._restore_more(model)
 
     def _least_numbers(self, n_features: int, n_parameters: int) -> int:
         """Numbers that the network has at least, found before it is made."""
@@ -558,9 +504,8 @@ class ConditionalEstimator(Estimator, ABC):
             overwrite: Whether to replace an existing scaling.
         """
         if self._theta_scaling is None or overwrite:
-            array = load_columns(theta, "theta")
-            check_finite(array, "theta")
-            self._theta_scaling = fit_scaling(array, transform=transform and self.scales_parameters)
+            is_scaled = transform and self.scales_parameters
+            self._theta_scaling = _scaling_of(theta, "theta", is_scaled)
 
     def _dense_networks(self, n_features: int, n_parameters: int) -> list[tuple[int, int, int]]:
         return [(n_parameters + n_features, 1, 1)]
@@ -572,57 +517,82 @@ class ConditionalEstimator(Estimator, ABC):
         return load_thetas(theta, self.n_parameters or 0, name)
 
     @final
-    def _parameters(self) -> ScaledParameters:
-        network, _ = self._trained()
-        return ScaledParameters(self._theta_scaling, next(network.parameters()))
-
-    @final
     def _conditional_network(self) -> ConditionalNetwork:
         return cast("ConditionalNetwork", self._trained()[0])
+
+    def _point_scaling(self) -> Standardization | None:
+        """Scaling of the parameter points that the network takes."""
+        return self._theta_scaling
 
     @final
     def _evaluate_log_f(
         self, x: DataLike, theta: DataLike, test_all_combinations: bool, evaluate_score: bool
     ) -> tuple[FloatArray, FloatArray | None]:
-        """Evaluate the network's function of theta and x, and its score, on scaled data."""
-        network = self._conditional_network()
+        """Evaluate the network's function of theta and x, and its score, in units of the user."""
         with one_sample({} if test_all_combinations else {"x": x, "theta": theta}):
             events, thetas = self._load_x(x), self._load_theta(theta)
-        evaluate = evaluate_combinations if test_all_combinations else evaluate_pairs
-        return evaluate(
-            network,
-            self._blocks(events),
-            len(events),
-            thetas,
-            self._parameters(),
-            with_score=evaluate_score,
-        )
+        return self._evaluate_points(events, thetas, test_all_combinations, evaluate_score)
+
+    @final
+    def _evaluate_points(
+        self, events: FloatArray, points: FloatArray, test_all_combinations: bool, with_score: bool
+    ) -> tuple[FloatArray, FloatArray | None]:
+        r"""Evaluate loaded events at points as the network takes them, all with all or by pairs.
+
+        Scores change their units as :math:`\nabla_\theta = \nabla_{\theta'} / \sigma`, where
+        :math:`\theta' = (\theta - \mu)/\sigma`.
+        """
+        network, scaling = self._conditional_network(), self._point_scaling()
+        scaled = points if scaling is None else scaling.transform(points)
+        thetas = torch.as_tensor(scaled).to(_weight_of(network))
+        if not torch.isfinite(thetas).all():
+            raise DataError(f"theta is too large for {thetas.dtype} numbers.")
+        if not test_all_combinations:
+            check_pairs(len(events), len(points))
+        is_grid = test_all_combinations or len(points) == 1
+        log_f = network.log_f_grid if is_grid else network.log_f
+        log_f_and_score = network.log_f_score_grid if is_grid else network.log_f_and_score
+        values = np.empty((len(points), len(events)) if is_grid else len(events))
+        scores = np.empty((*values.shape, points.shape[1])) if with_score else None
+        with torch.no_grad():
+            for rows, features in self._blocks(events):
+                at = thetas if is_grid else thetas[rows]
+                if scores is None:
+                    found = log_f(at, features)
+                else:
+                    found, gradients = log_f_and_score(at, features)
+                    scores[..., rows, :] = gradients.cpu().numpy()
+                values[..., rows] = found.cpu().numpy()
+        if scores is not None and scaling is not None:
+            scores /= scaling.stds
+        if is_grid and not test_all_combinations:
+            return values[0], None if scores is None else scores[0]
+        return values, scores
+
+    @final
+    def _log_f_torch(
+        self, x: Tensor, thetas: Sequence[Tensor], test_all_combinations: bool
+    ) -> Tensor:
+        """The same, differentiable in x and thetas, which the network takes side by side."""
+        network, x_scaling = self._conditional_network(), self._trained()[1]
+        weight, scaling = _weight_of(network), self._point_scaling()
+        events = x_scaling.transform_tensor(x.reshape(len(x), -1).to(weight))
+        if self.features is not None:
+            events = events[:, self.features]
+        points = torch.cat([theta.to(weight) for theta in thetas], dim=-1)
+        points = points if scaling is None else scaling.transform_tensor(points)
+        if test_all_combinations:
+            return network.log_f_combinations(points, events)
+        check_pairs(len(events), len(points))
+        return network.log_f(points.expand(len(events), -1), events)
 
 
-def _check_features(features: object) -> list[int] | None:
-    if features is None:
-        return None
-    chosen = checks.sequence(features, "features", partial(checks.whole, low=0))
-    if not chosen or len(set(chosen)) != len(chosen):
-        raise checks.refusal("features", "None or different indices of observables", features)
-    return chosen
+def _scaling_of(data: DataLike, name: str, transform: bool) -> Standardization:
+    array = load_columns(data, name)
+    check_finite(array, name)
+    return fit_scaling([array], None, transform)
 
 
-def _check_n_hidden(n_hidden: object) -> tuple[int, ...]:
-    if isinstance(n_hidden, int | np.integer):
-        raise OptionError(
-            f"n_hidden must list the units of each hidden layer, got {n_hidden}. Give "
-            f"({n_hidden},) for one layer."
-        )
-    return tuple(checks.sequence(n_hidden, "n_hidden", partial(checks.whole, low=1)))
-
-
-def _tensor(values: FloatArray, network: nn.Module) -> Tensor:
-    parameter = next(network.parameters())
-    tensor = torch.as_tensor(values, dtype=parameter.dtype, device=parameter.device)
-    if not torch.isfinite(tensor).all():
-        raise DataError(
-            f"x has values too far from those of the training for {parameter.dtype} numbers. Look "
-            f"for outliers, or train with dtype='float64'."
-        )
-    return tensor
+def _weight_of(network: nn.Module) -> Tensor:
+    """A parameter, which has the device and the precision of the network."""
+    return next(network.parameters())

@@ -11,13 +11,7 @@ from torch import Tensor
 from madminer.errors import NotAvailableError
 from madminer.io.sample_files import one_sample
 from madminer.ml.base import ConditionalEstimator, TheresAGoodReasonThisDoesntWork
-from madminer.ml.evaluation import (
-    ScaledParameters,
-    check_pairs,
-    evaluate_combinations,
-    evaluate_pairs,
-)
-from madminer.ml.inputs import DataLike
+from madminer.ml.inputs import DataLike, check_pairs
 from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.history import TrainingHistory
 from madminer.nn.networks import DoubleRatioNetwork
@@ -182,15 +176,10 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
         if not test_all_combinations:
             check_pairs(len(events), len(points0))
             check_pairs(len(events), len(points1))
-        network = self._conditional_network()
-        evaluate = evaluate_combinations if test_all_combinations else evaluate_pairs
-        log_r, gradient = evaluate(
-            network,
-            self._blocks(events),
-            len(events),
-            _side_by_side(points0, points1),
-            ScaledParameters(self._pair_scaling(), next(network.parameters())),
-            with_score=evaluate_score,
+        rows0, rows1 = _cycled(len(points0), len(points1))
+        points = np.concatenate((points0[rows0], points1[rows1]), axis=1)
+        log_r, gradient = self._evaluate_points(
+            events, points, test_all_combinations, evaluate_score
         )
         if gradient is None:
             return log_r, None, None
@@ -220,22 +209,12 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
         self._load_x(x)
         n_theta0 = len(self._load_theta(theta0, "theta0"))
         n_theta1 = len(self._load_theta(theta1, "theta1"))
-        network, x_scaling = self._conditional_network(), self._trained()[1]
-        weight = next(network.parameters())
-        events = x_scaling.transform_tensor(x.reshape(len(x), -1).to(weight))
-        if self.features is not None:
-            events = events[:, self.features]
+        if not test_all_combinations:
+            check_pairs(len(x), n_theta0)
+            check_pairs(len(x), n_theta1)
         rows0, rows1 = _cycled(n_theta0, n_theta1)
-        points0 = theta0.reshape(n_theta0, -1).to(weight)[rows0]
-        points1 = theta1.reshape(n_theta1, -1).to(weight)[rows1]
-        points = torch.cat((points0, points1), dim=-1)
-        scaling = self._pair_scaling()
-        points = points if scaling is None else scaling.transform_tensor(points)
-        if test_all_combinations:
-            return network.log_f_combinations(points, events)
-        check_pairs(len(events), n_theta0)
-        check_pairs(len(events), n_theta1)
-        return network.log_f(points.expand(len(events), -1), events)
+        points = theta0.reshape(n_theta0, -1)[rows0], theta1.reshape(n_theta1, -1)[rows1]
+        return self._log_f_torch(x, points, test_all_combinations)
 
     def evaluate_log_likelihood(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: ratios determine no likelihood."""
@@ -282,18 +261,11 @@ class DoubleParameterizedRatioEstimator(ConditionalEstimator):
             generator,
         )
 
-    def _pair_scaling(self) -> Standardization | None:
-        """The scaling of theta0 and theta1 side by side."""
+    def _point_scaling(self) -> Standardization | None:
         scaling = self._theta_scaling
         if scaling is None:
             return None
         return Standardization(np.tile(scaling.means, 2), np.tile(scaling.stds, 2))
-
-
-def _side_by_side(theta0: FloatArray, theta1: FloatArray) -> FloatArray:
-    """Pairs of points as rows; the shorter list starts again at its end."""
-    rows0, rows1 = _cycled(len(theta0), len(theta1))
-    return np.concatenate((theta0[rows0], theta1[rows1]), axis=1)
 
 
 def _cycled(n: int, m: int) -> tuple[list[int], list[int]]:

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from madminer.errors import MissingDependencyError, OptionError
 from madminer.io.atomic import atomic_path
 from madminer.nn.conditional import ConditionalNetwork
-from madminer.nn.scaling import Standardization, identity_standardization
+from madminer.nn.scaling import Standardization
 from madminer.typing import FloatArray, StrPath
 
 _EXAMPLE_EVENTS = 3  # torch.export takes 0 and 1 for constants
@@ -74,72 +74,53 @@ SIGNATURES: dict[str, Signature] = {
 """Inputs and outputs by the type of the estimator."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Exported:
-    """A trained network and what stands between it and the user.
+class UserNetwork(nn.Module):
+    r"""A network that takes parameters and x in the units of the user, on the processor.
+
+    The scaling is done in double precision, as everywhere in this package: a mean that is large
+    against the standard deviation would cost digits otherwise. Log densities of scaled features
+    become those of unscaled ones,
+
+    .. math:: \log p(x) = \log p(x') - \sum_i \log \sigma_i .
 
     Args:
         network: The trained network; it is copied, not changed.
+        signature: What the exported function takes and gives.
         x_scaling: Scaling of the observables.
         features: Observables that the network sees, None for all.
-        n_parameters: Number of parameters.
-        theta_scaling: Scaling of the parameters, None for none.
-        signature: What the exported function takes and gives.
+        theta_scaling: Scaling of the parameters.
         matrix: What multiplies scores, shape ``(n_scores, n_parameters)``; None for nothing.
-    """
-
-    network: nn.Module
-    x_scaling: Standardization
-    features: list[int] | None
-    n_parameters: int
-    theta_scaling: Standardization | None
-    signature: Signature
-    matrix: FloatArray | None = None
-
-    @property
-    def log_volume(self) -> float:
-        r"""What changes a log density of scaled into one of unscaled features.
-
-        .. math:: \log p(x) = \log p(x') - \sum_i \log \sigma_i
-        """
-        if self.signature.output != "log_likelihood":
-            return 0.0
-        return float(torch.as_tensor(self.x_scaling.select(self.features).stds).log().sum())
-
-    def example(self) -> tuple[Tensor, ...]:
-        """A few events, for tracing."""
-        dtype = next(self.network.parameters()).dtype
-        widths = [self.n_parameters] * len(self.signature.thetas) + [self.x_scaling.n_columns]
-        return tuple(torch.zeros(_EXAMPLE_EVENTS, width, dtype=dtype) for width in widths)
-
-
-class UserNetwork(nn.Module):
-    """A network that takes parameters and x in the units of the user, on the processor.
-
-    The scaling is done in double precision, as everywhere in this package: a mean that is large
-    against the standard deviation would cost digits otherwise.
-
-    Args:
-        exported: The network and its scaling.
     """
 
     matrix: Tensor | None
 
-    def __init__(self, exported: Exported) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        signature: Signature,
+        x_scaling: Standardization,
+        features: list[int] | None,
+        theta_scaling: Standardization,
+        matrix: FloatArray | None = None,
+    ) -> None:
         super().__init__()
-        self.network = _without_randomness(copy.deepcopy(exported.network).cpu().eval())
-        x_scaling, features = exported.x_scaling, exported.features
+        self.network = _without_randomness(copy.deepcopy(network).cpu().eval())
+        self.signature = signature
         columns = list(range(x_scaling.n_columns)) if features is None else features
         self.register_buffer("columns", torch.tensor(columns))
         selected = x_scaling.select(features)
-        self.register_buffer("x_means", torch.as_tensor(selected.means))
-        self.register_buffer("x_stds", torch.as_tensor(selected.stds))
-        scaling = exported.theta_scaling or identity_standardization(exported.n_parameters)
-        self.register_buffer("theta_means", torch.as_tensor(scaling.means))
-        self.register_buffer("theta_stds", torch.as_tensor(scaling.stds))
-        matrix = None if exported.matrix is None else torch.as_tensor(exported.matrix)
-        self.register_buffer("matrix", matrix)
-        self._log_volume = exported.log_volume
+        for name, scaling in (("x", selected), ("theta", theta_scaling)):
+            self.register_buffer(f"{name}_means", torch.as_tensor(scaling.means))
+            self.register_buffer(f"{name}_stds", torch.as_tensor(scaling.stds))
+        self.register_buffer("matrix", None if matrix is None else torch.as_tensor(matrix))
+        log_volume = float(torch.as_tensor(selected.stds).log().sum())
+        self._log_volume = log_volume if signature.output == "log_likelihood" else 0.0
+        self._widths = [theta_scaling.n_columns] * len(signature.thetas) + [x_scaling.n_columns]
+
+    def example(self) -> tuple[Tensor, ...]:
+        """A few events, for tracing."""
+        dtype = next(self.network.parameters()).dtype
+        return tuple(torch.zeros(_EXAMPLE_EVENTS, width, dtype=dtype) for width in self._widths)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Evaluate x, shape ``(n, n_observables)``, after parameters, if there are any."""
@@ -159,28 +140,18 @@ class UserNetwork(nn.Module):
         return ((values.to(means.dtype) - means) / stds).to(values.dtype)
 
 
-def program(exported: Exported) -> bytes:
+def program(network: UserNetwork) -> bytes:
     """The network as a program of `torch.export`, for any number of events.
 
     In a file, ``torch.export.load(filename).module()`` gives a function of tensors.
-
-    Args:
-        exported: The network and its scaling.
-
-    Returns:
-        Content of the file.
     """
     file = io.BytesIO()
-    torch.export.save(_trace(exported), file)
+    torch.export.save(_trace(network), file)
     return file.getvalue()
 
 
-def write_onnx(filename: StrPath, exported: Exported) -> None:
+def write_onnx(filename: StrPath, network: UserNetwork) -> None:
     """Write the network as an ONNX model, for any number of events.
-
-    Args:
-        filename: File to write.
-        exported: The network and its scaling.
 
     Raises:
         MissingDependencyError: If the packages onnx and onnxscript are not installed.
@@ -189,14 +160,14 @@ def write_onnx(filename: StrPath, exported: Exported) -> None:
     """
     _require_onnx()
     with atomic_path(Path(filename)) as path:
-        model = _convert(exported)
+        model = _convert(network)
         for node in model.model.graph:
             node.metadata_props.clear()  # notes of the exporter for its developers
         model.save(path, external_data=False)
 
 
-def _convert(exported: Exported) -> torch.onnx.ONNXProgram:
-    traced, names = _trace(exported), exported.signature.inputs
+def _convert(network: UserNetwork) -> torch.onnx.ONNXProgram:
+    traced, names = _trace(network), network.signature.inputs
     try:
         with _quiet_exporter():
             model = torch.onnx.export(
@@ -204,24 +175,24 @@ def _convert(exported: Exported) -> torch.onnx.ONNXProgram:
                 dynamo=True,
                 verbose=False,
                 input_names=names,
-                output_names=[exported.signature.output],
+                output_names=[network.signature.output],
                 dynamic_shapes=(({0: "n"}, *(None for _ in names[1:])),),  # names the axis
             )
     except torch.onnx.OnnxExporterError as error:
         raise OptionError(
-            f"The {type(exported.network).__name__} cannot be written as ONNX, which lacks "
+            f"The {type(network.network).__name__} cannot be written as ONNX, which lacks "
             f"operations for it. Use another activation, or save with save_model=True."
         ) from error
     return cast("torch.onnx.ONNXProgram", model)
 
 
-def _trace(exported: Exported) -> torch.export.ExportedProgram:
+def _trace(network: UserNetwork) -> torch.export.ExportedProgram:
     n = torch.export.Dim("n")
     with torch.no_grad():
         traced = torch.export.export(
-            UserNetwork(exported),
-            exported.example(),
-            dynamic_shapes=(tuple({0: n} for _ in exported.signature.inputs),),
+            network,
+            network.example(),
+            dynamic_shapes=(tuple({0: n} for _ in network.signature.inputs),),
             strict=False,
         )
     for node in traced.graph.nodes:

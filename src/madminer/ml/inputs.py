@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -149,6 +150,19 @@ def load_thetas(theta: DataLike, n_parameters: int, name: str = "theta") -> Floa
     return array
 
 
+def check_pairs(n_x: int, n_thetas: int) -> None:
+    """Refuse numbers of thetas that do not pair with the observations.
+
+    Raises:
+        ShapeError: If there is neither one theta nor one for each x.
+    """
+    if n_thetas not in {1, n_x}:
+        raise ShapeError(
+            f"Pairwise evaluation needs one theta, or one for each of the {n_x} observations; got "
+            f"{n_thetas}. For all combinations set test_all_combinations=True."
+        )
+
+
 def check_finite(array: FloatArray, name: str) -> None:
     """Refuse NaN and infinities.
 
@@ -174,6 +188,26 @@ def check_finite(array: FloatArray, name: str) -> None:
             f"{name} contains {counts.sum()} values that are NaN or infinite ({where}; "
             f"{len(array)} rows). {remedy}"
         )
+
+
+def check_features(features: object) -> list[int] | None:
+    """Indices of observables, None for all."""
+    if features is None:
+        return None
+    chosen = checks.sequence(features, "features", partial(checks.whole, low=0))
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise checks.refusal("features", "None or different indices of observables", features)
+    return chosen
+
+
+def check_n_hidden(n_hidden: object) -> tuple[int, ...]:
+    """Units of each hidden layer."""
+    if isinstance(n_hidden, int | np.integer):
+        raise OptionError(
+            f"n_hidden must list the units of each hidden layer, got {n_hidden}. Give "
+            f"({n_hidden},) for one layer."
+        )
+    return tuple(checks.sequence(n_hidden, "n_hidden", partial(checks.whole, low=1)))
 
 
 def normalized_weights(weights: DataLike | None, n: int, name: str = "weights") -> FloatArray:
@@ -292,10 +326,10 @@ def _check_array_name(path: Path, name: str) -> None:
 # Warnings
 
 
-def data_warnings(
+def data_warning(
     family: str, method: str, sample: Sample, settings: TrainingSettings, n_training: int
-) -> list[str]:
-    """What should be looked at before a training.
+) -> str:
+    """What should be looked at before a training, with numbers and remedies; empty for nothing.
 
     Args:
         family: Type of the estimator.
@@ -303,17 +337,13 @@ def data_warnings(
         sample: Columns of the training sample by name, with the events for validation.
         settings: How the network is trained.
         n_training: Number of events to train on.
-
-    Returns:
-        One message with numbers and remedies, none for an ordinary sample.
     """
     found = [
         _unbalanced_classes(method, sample),
         _scores_in_strange_units(family, sample, _sum_of_rates(settings, n_training)),
         _parameters_in_strange_units(family, sample),
     ]
-    messages = [message for message in found if message is not None]
-    return [" ".join(messages)] if messages else []
+    return " ".join(message for message in found if message is not None)
 
 
 def check_ratio_direction(sample: Sample, suffix: str = "") -> None:

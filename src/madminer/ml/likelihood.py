@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn, Unpack
 
 import numpy as np
@@ -13,6 +13,7 @@ from madminer.errors import FileFormatError, NotAvailableError
 from madminer.ml.base import ConditionalEstimator
 from madminer.ml.inputs import DataLike
 from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
+from madminer.ml.persistence import StoredModel
 from madminer.nn.flows import ConditionalFlow
 from madminer.nn.history import TrainingHistory
 from madminer.nn.optimizers import TrainingSettings
@@ -249,7 +250,8 @@ class LikelihoodEstimator(ConditionalEstimator):
             "batch_norm": self.batch_norm,
         }
 
-    def _restore_settings(self, settings: Mapping[str, Any]) -> None:
+    def _restore_more(self, model: StoredModel) -> None:
+        settings = model.settings
         if settings["format_version"] == 0:
             raise FileFormatError(
                 "Likelihood estimators of MadMiner 0.9 cannot be read: the widths of their flows "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from madminer import checks
 from madminer.errors import FileFormatError, MorphingError, OptionError, ShapeError
 from madminer.ml.parameterized_ratio import ParameterizedRatioEstimator
+from madminer.ml.persistence import StoredModel
 from madminer.models import MorphingSetup
 from madminer.morphing import morphing_matrix, optimize_basis
 from madminer.nn.conditional import ConditionalNetwork
@@ -147,7 +148,8 @@ class MorphingAwareRatioEstimator(ParameterizedRatioEstimator):
             "morphing_matrix": self.morphing.matrix.tolist(),
         }
 
-    def _restore_settings(self, settings: Mapping[str, Any]) -> None:
+    def _restore_more(self, model: StoredModel) -> None:
+        settings = model.settings
         try:
             components = np.asarray(settings["components"], dtype=np.int64)
             matrix = np.asarray(settings["morphing_matrix"], dtype=np.float64)

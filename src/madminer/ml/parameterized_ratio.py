@@ -10,7 +10,6 @@ from torch import Tensor
 
 from madminer.errors import OptionError, ShapeError
 from madminer.ml.base import ConditionalEstimator, TheresAGoodReasonThisDoesntWork
-from madminer.ml.evaluation import check_pairs
 from madminer.ml.inputs import DataLike, normalized_weights
 from madminer.ml.options import TrainingKeywords, TrainingOptions, training_options
 from madminer.nn.conditional import ConditionalNetwork
@@ -162,18 +161,8 @@ class ParameterizedRatioEstimator(ConditionalEstimator):
         """
         self._load_x(x)
         self._load_theta(theta)
-        network, x_scaling = self._conditional_network(), self._trained()[1]
-        weight = next(network.parameters())
-        events = x_scaling.transform_tensor(x.reshape(len(x), -1).to(weight))
-        if self.features is not None:
-            events = events[:, self.features]
-        points = theta.reshape(-1, self.n_parameters or 0).to(weight)
-        if self._theta_scaling is not None:
-            points = self._theta_scaling.transform_tensor(points)
-        if test_all_combinations:
-            return network.log_f_combinations(points, events)
-        check_pairs(len(events), len(points))
-        return network.log_f(points.expand(len(events), -1), events)
+        points = theta.reshape(-1, self.n_parameters or 0)
+        return self._log_f_torch(x, [points], test_all_combinations)
 
     def evaluate_log_likelihood(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: a ratio to a reference determines no likelihood."""

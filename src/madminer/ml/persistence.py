@@ -182,6 +182,12 @@ def decode_model(
         for name in _ARRAYS
         if f"_{name}.npy" in members
     }
+    if values["format_version"] == 0:
+        # The sigmoid networks of MadMiner 0.9 were relu networks, and its networks of theta had
+        # every layer a second time under "append".
+        state = {k: v for k, v in state.items() if not k.startswith("append.")}
+        if values.get("activation") == "sigmoid":
+            values["activation"] = "relu"
     return StoredModel(values, state, arrays)
 
 

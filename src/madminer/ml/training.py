@@ -7,11 +7,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch
-from torch import nn
 
 from madminer.errors import (
     DataError,
@@ -34,53 +33,26 @@ from madminer.ml.options import TrainingOptions
 from madminer.nn.data import Dataset, MappedColumn, fits_on, gather
 from madminer.nn.history import TrainingHistory
 from madminer.nn.loop import Training, train
-from madminer.nn.losses import Term
 from madminer.nn.run_state import Plain
 from madminer.nn.scaling import SCORES, THETAS, Scaler, Standardization, fit_standardization
 from madminer.typing import FloatArray, IntArray
 
-Sample = dict[str, FloatArray]
-"""Columns of a training sample by name, as loaded: not scaled, not split."""
+logger = logging.getLogger("madminer.ml")
 
-_LOADERS: dict[str, Callable[..., FloatArray]] = {
-    "x": load_columns,
-    "theta": load_columns,
-    "theta0": load_columns,
-    "theta1": load_columns,
-    "t_xz": load_columns,
-    "t_xz0": load_columns,
-    "t_xz1": load_columns,
-    "y": load_labels,
-    "r_xz": load_vector,
-    "sample_weight": load_vector,
-}
+Given: TypeAlias = "Mapping[str, DataLike | None]"
+"""Columns that a user has given by name; None for what was not given."""
+
+Sample = dict[str, FloatArray]
+"""Columns of a sample by name, as loaded: not scaled, not split."""
+
+_LOADERS = {"y": load_labels, "r_xz": load_vector, "sample_weight": load_vector}
+_KNOWN_AFTER_TRAINING = frozenset(
+    {"n_observables", "n_parameters", "nuisance_mode_default"}
+    | {"validated_thetas", "undecided_validation"}
+)
 _MOST_COMPARED = 200_000  # rows in which repeated events are looked for
 _MOST_REPEATED = 0.5  # share of the events for validation
 _LABELS = frozenset({"y", "r_xz", "t_xz", "t_xz0", "t_xz1"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TrainingRequest:
-    """All that one call of ``train`` asks for.
-
-    Args:
-        method: Name of the inference method.
-        terms: Terms of its loss.
-        data: Training data by name; None for what was not given.
-        validation_data: Validation data by name; None for what was not given.
-        options: Everything else.
-    """
-
-    method: str
-    terms: tuple[Term, ...]
-    data: Mapping[str, DataLike | None]
-    validation_data: Mapping[str, DataLike | None]
-    options: TrainingOptions
-
-    @property
-    def has_external_validation(self) -> bool:
-        """Whether validation data were given."""
-        return any(value is not None for value in self.validation_data.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +62,7 @@ class TrainingData:
     Args:
         sample: Columns of the training sample by name.
         rows: Its rows to train on.
-        validation: Columns of the sample with the validation events.
+        validation: Columns of the sample with the validation events, which may be the same.
         validation_rows: Its rows to validate on, empty without validation.
     """
 
@@ -111,43 +83,65 @@ class TrainingData:
         return int(self.sample[next(names)].shape[1])
 
 
-def load_sample(
-    data: Mapping[str, DataLike | None],
-    names: tuple[str, ...],
+def load_training_data(
     method: str,
-    *,
-    memmap: bool = False,
-    limit: int | None = None,
-    suffix: str = "",
-) -> Sample:
-    """Load and check the columns that a method needs.
+    names: tuple[str, ...],
+    data: Given,
+    validation_data: Given,
+    options: TrainingOptions,
+    rng: np.random.Generator,
+) -> TrainingData:
+    """Load and check all data of a training and choose the events for validation.
 
     Args:
-        data: What the user gave, by name.
-        names: Columns that the method needs; ``sample_weight`` is taken too if given.
         method: Name of the method, for messages.
-        memmap: Whether large files stay on disk.
-        limit: Number of first events to keep, None for all.
-        suffix: What the user's keywords have behind these names, for messages.
-
-    Returns:
-        Columns by name.
+        names: Columns that it needs; ``sample_weight`` is taken too if given.
+        data: Training data by name; None for what was not given.
+        validation_data: Validation data by name, all None to split the training data.
+        options: How to train.
+        rng: Source of the split.
 
     Raises:
-        TrainingError: If a needed column was not given.
+        TrainingError: If a needed column was not given, or a split would be empty.
         FileFormatError: If npy files belong to different samples.
-        ShapeError: If columns differ in length.
+        ShapeError: If columns do not fit together.
         DataError: If there are NaN or infinities (counts them and names the columns), joint ratios
             that are not positive, or labels of one kind only.
     """
+    sample = _load_sample(data, names, method, options.memmap)
+    sample = {name: column[: options.limit_samplesize] for name, column in sample.items()}
+    _check_sample(sample)
+    n_events = len(sample["x"])
+    if all(values is None for values in validation_data.values()):
+        rows, validation_rows = split_rows(n_events, options.validation_split, rng)
+        _report_repeated(sample, validation_rows)
+        return TrainingData(sample, rows, sample, validation_rows)
+    validation = _load_sample(validation_data, tuple(sample), method, options.memmap, "_val")
+    _check_sample(validation, "_val")
+    for name, column in validation.items():
+        if name not in sample:
+            raise TrainingError(f"{name}_val was given, but {name} was not. Give both or none.")
+        if column.shape[1:] != sample[name].shape[1:]:
+            raise ShapeError(
+                f"{name}_val must have as many columns as {name}, got shapes {column.shape} and "
+                f"{sample[name].shape}."
+            )
+    return TrainingData(sample, _all_rows(n_events), validation, _all_rows(len(validation["x"])))
+
+
+def _load_sample(
+    data: Given, names: tuple[str, ...], method: str, memmap: bool, suffix: str = ""
+) -> Sample:
+    """Load the columns that a method needs; the user's keywords have a suffix."""
     sample: Sample = {}
-    optional = () if "sample_weight" in names else ("sample_weight",)
     with one_sample(data):
-        for name in (*names, *optional):
+        for name in dict.fromkeys((*names, "sample_weight")):
             values = data.get(name)
-            if values is None:
-                if name in optional:
-                    continue
+            if values is not None:
+                sample[name] = _LOADERS.get(name, load_columns)(
+                    values, name + suffix, memmap=memmap
+                )
+            elif name in names:
                 remedy = (
                     "Validation data are given for all columns of the training, or for none; use "
                     "validation_split instead."
@@ -157,17 +151,39 @@ def load_sample(
                 raise TrainingError(
                     f"Method {method!r} needs {name + suffix}, which was not given. {remedy}"
                 )
-            sample[name] = _LOADERS[name](values, name + suffix, memmap=memmap)[:limit]
+    return sample
+
+
+def _check_sample(sample: Sample, suffix: str = "") -> None:
+    """Refuse columns that do not fit together, or that hold what cannot be learned from."""
     lengths = {name + suffix: len(column) for name, column in sample.items()}
     if len(set(lengths.values())) != 1:
         raise ShapeError(f"All training data must have the same number of events, got {lengths}.")
     for name, column in sample.items():
         check_finite(column, name + suffix)
-    _check_parameters(sample)
-    _check_labels(sample, suffix)
-    _check_ratios(sample, suffix)
+    shapes = {name: sample[name].shape for name in (*THETAS, *SCORES) if name in sample}
+    if len({shape[1] for shape in shapes.values()}) > 1:
+        raise ShapeError(
+            f"Thetas and scores must have the same number of parameters, got {shapes}."
+        )
+    labels = sample.get("y")
+    if labels is not None and labels.min() == labels.max():
+        raise DataError(
+            f"y{suffix} must contain both 0 (events from the numerator) and 1 (from the "
+            f"denominator), got {labels[0]:g} for all {len(labels)} events. Shuffle the sample, or "
+            f"draw it with sample_train_ratio."
+        )
+    ratios, weights = sample.get("r_xz"), sample.get("sample_weight")
+    if ratios is not None and (weights is None or weights.min() >= 0.0):
+        # r = 0 where only the denominator makes the event; signed samples have any r
+        is_bad = (ratios < 0.0) | ((ratios == 0.0) & (sample["y"] == 0.0))
+        n_bad = int(np.count_nonzero(is_bad))
+        if n_bad:
+            raise DataError(
+                f"r_xz{suffix} must be positive ({n_bad} of {len(ratios)} are not); did you pass "
+                f"log r? Samples with negative weights need their signs as sample_weight."
+            )
     check_ratio_direction(sample, suffix)
-    return sample
 
 
 def split_rows(
@@ -201,25 +217,18 @@ def split_rows(
     return all_rows[~is_validation], all_rows[is_validation]
 
 
-def report_repeated(sample: Sample, validation_rows: IntArray) -> None:
+def _report_repeated(sample: Sample, validation_rows: IntArray) -> None:
     """Warn if events for validation are among those for training, as those drawn with replacement.
 
     Then neither the validation loss nor early stopping sees that a network learns events by heart.
-
-    Args:
-        sample: Columns by name.
-        validation_rows: Rows for validation; the others are for training.
     """
-    if not len(validation_rows):
-        return
     names = ("x",) if "theta" in sample or "t_xz" not in sample else ("x", "t_xz")
-    part = slice(0, _MOST_COMPARED)
-    prints = np.sum([_row_prints(sample[name][part]) for name in names], axis=0)
     kept = np.zeros(len(sample["x"]), dtype=np.bool_)
     kept[validation_rows] = True
-    is_validation = kept[part]
+    is_validation = kept[:_MOST_COMPARED]
     if is_validation.all() or not is_validation.any():
         return
+    prints = np.sum([_row_prints(sample[name][:_MOST_COMPARED]) for name in names], axis=0)
     share = float(np.mean(np.isin(prints[is_validation], prints[~is_validation])))
     if share > _MOST_REPEATED:
         report_weakness(
@@ -242,76 +251,25 @@ def _row_prints(values: FloatArray) -> IntArray:
     return prints
 
 
-def load_training_data(
-    request: TrainingRequest, names: tuple[str, ...], rng: np.random.Generator
-) -> TrainingData:
-    """Load and check all data of a request and choose the events for validation.
-
-    Args:
-        request: What was asked for.
-        names: Columns that the method needs.
-        rng: Source of the split.
-
-    Returns:
-        The data.
-
-    Raises:
-        TrainingError: If a needed column was not given, or a split would be empty.
-        ShapeError: If columns do not fit together.
-        DataError: If there are NaN or infinities.
-    """
-    sample = load_sample(
-        request.data,
-        names,
-        request.method,
-        memmap=request.options.memmap,
-        limit=request.options.limit_samplesize,
-    )
-    n_events = len(sample["x"])
-    if not request.has_external_validation:
-        rows, validation_rows = split_rows(n_events, request.options.validation_split, rng)
-        report_repeated(sample, validation_rows)
-        return TrainingData(sample, rows, sample, validation_rows)
-    validation = load_sample(
-        request.validation_data,
-        tuple(sample),
-        request.method,
-        memmap=request.options.memmap,
-        suffix="_val",
-    )
-    for name, column in validation.items():
-        if name not in sample:
-            raise TrainingError(f"{name}_val was given, but {name} was not. Give both or none.")
-        if column.shape[1:] != sample[name].shape[1:]:
-            raise ShapeError(
-                f"{name}_val must have as many columns as {name}, got shapes {column.shape} and "
-                f"{sample[name].shape}."
-            )
-    return TrainingData(sample, _all_rows(n_events), validation, _all_rows(len(validation["x"])))
-
-
 def make_datasets(
     data: TrainingData,
     scalers: Mapping[str, Scaler],
-    request: TrainingRequest,
-    network: nn.Module,
-    rng: np.random.Generator,
+    like: torch.Tensor,
+    rng: np.random.Generator | None,
 ) -> tuple[Dataset, Dataset | None]:
     """Scale the data and put them where the network is.
 
     Args:
         data: Data as loaded.
         scalers: Scaling of columns by name; others are taken as they are.
-        request: What was asked for.
-        network: The network; its device and precision are taken.
-        rng: Source of the permutation with ``shuffle_labels``.
+        like: A tensor of the network; its device and precision are taken.
+        rng: Source of a permutation of the labels; None for none.
 
     Returns:
         Training and validation dataset, None without validation; sample weights have mean one. Data
         in files, and those for which the device has no memory, stay where they are until their
         batches are asked for.
     """
-    like = next(network.parameters())
     samples = ((data.sample, data.rows), (data.validation, data.validation_rows))
     is_mapped = any(isinstance(v, np.memmap) for sample, _ in samples for v in sample.values())
     n_bytes = sum(
@@ -323,54 +281,98 @@ def make_datasets(
     home = torch.device("cpu") if stays else like.device
 
     def dataset(sample: Sample, rows: IntArray) -> Dataset:
-        shuffled = _permutation(len(sample["x"]), rng) if request.options.shuffle_labels else None
+        shuffled = None if rng is None else _permutation(len(sample["x"]), rng)
         columns: dict[str, torch.Tensor | MappedColumn] = {}
         for name, values in sample.items():
             taken = shuffled[rows] if shuffled is not None and name in _LABELS else rows
             function = scalers.get(name, _unchanged)
             if name == "sample_weight":
-                function = _scaling_by(_mean_weight(values, rows))
+                function = _divided_by_mean(values, rows)
             if isinstance(values, np.memmap):
                 columns[name] = MappedColumn(values, taken, function, like.dtype)
             else:
                 columns[name] = gather(values, taken, function, like.dtype).to(home)
         return Dataset(columns, None if home == like.device else like.device)
 
-    training = dataset(data.sample, data.rows)
-    has_validation = len(data.validation_rows) > 0
-    return training, dataset(data.validation, data.validation_rows) if has_validation else None
+    training = dataset(*samples[0])
+    return training, dataset(*samples[1]) if len(data.validation_rows) else None
 
 
 def describe_training(
-    request: TrainingRequest, data: TrainingData, scalings: Sequence[Standardization | None]
+    settings: Mapping[str, Plain],
+    method: str,
+    options: TrainingOptions,
+    data: TrainingData,
+    scalings: Mapping[str, Standardization | None],
 ) -> dict[str, Plain]:
-    """What decides on the result of a training beside estimator and loop, by name.
+    """What decides on the result of a training beside the loop, by name.
 
-    Args:
-        request: What was asked for.
-        data: Its data.
-        scalings: Scalings of observables and parameters.
-
-    Returns:
-        Plain values; data and scalings as fingerprints.
+    Plain values, of which some are settings of the estimator; data and scalings as fingerprints.
     """
-    is_number = isinstance(request.options.seed, int | np.integer)
+    is_number = isinstance(options.seed, int | np.integer)
     prints = {f"data {name}": fingerprint(values) for name, values in data.sample.items()}
-    if request.has_external_validation:
+    if data.validation is not data.sample:
         external = data.validation.items()
         prints.update({f"data {name}_val": fingerprint(values) for name, values in external})
-    for name, scaling in zip(("observables", "parameters"), scalings, strict=True):
+    for name, scaling in scalings.items():
         if scaling is not None:
             prints[f"scaling of {name}"] = fingerprint(np.stack([scaling.means, scaling.stds]))
     return {
-        "method": request.method,
-        "alpha": float(request.options.alpha),
-        "validation_split": request.options.validation_split,
-        "shuffle_labels": request.options.shuffle_labels,
-        "dtype": request.options.dtype,
-        "seed": int(cast("int", request.options.seed)) if is_number else None,
+        **{name: value for name, value in settings.items() if name not in _KNOWN_AFTER_TRAINING},
+        "method": method,
+        "alpha": float(options.alpha),
+        "validation_split": options.validation_split,
+        "shuffle_labels": options.shuffle_labels,
+        "dtype": options.dtype,
+        "seed": int(cast("int", options.seed)) if is_number else None,
         **prints,
     }
+
+
+def report_training(
+    method: str,
+    data: Given,
+    validation_data: Given,
+    options: TrainingOptions,
+    settings: Mapping[str, Any],
+) -> None:
+    """Log what is trained on what, unless silence is asked for."""
+    if options.verbose == "none":
+        return
+    features: Sequence[int] | None = settings["features"]
+    table = {
+        "Features": "all" if features is None else features,
+        "Hidden layers": tuple(settings["n_hidden"]),
+        "Activation function": settings["activation"],
+        "Batch size": options.batch_size,
+        "Trainer": options.optimizer,
+        "Epochs": options.n_epochs,
+        "Learning rate": f"{options.initial_lr} initially, decaying to {options.final_lr}",
+        "Validation split": options.validation_split,
+        "Early stopping": options.early_stopping,
+    }
+    lines = [
+        f"{'Method:':<23} {method}",
+        *_data_lines("Training", data),
+        *_data_lines("Validation", validation_data),
+        *(f"{label + ':':<23} {value}" for label, value in table.items()),
+    ]
+    logger.info("Starting training")
+    for line in lines:
+        logger.info("  %s", line)
+
+
+def _data_lines(kind: str, data: Given) -> Iterator[str]:
+    head = f"{kind} data: "
+    for name, values in data.items():
+        if values is None:
+            continue
+        shape = getattr(values, "shape", None)
+        origin = "as a list" if shape is None else f"of shape {tuple(shape)}"
+        if isinstance(values, str | os.PathLike):
+            origin = f"at {os.fspath(values)}"
+        yield f"{head}{name} {origin}"
+        head = " " * len(head)
 
 
 class Loop(NamedTuple):
@@ -409,105 +411,11 @@ def _unchanged(values: FloatArray) -> FloatArray:
     return values
 
 
-def _scaling_by(mean: float) -> Scaler:
-    return lambda values: values / mean
-
-
-def _mean_weight(weights: FloatArray, rows: IntArray) -> float:
+def _divided_by_mean(weights: FloatArray, rows: IntArray) -> Scaler:
     mean = float(fit_standardization(weights[:, np.newaxis], rows).means[0])
     if mean <= 0.0:
         raise NegativeWeightError(
             f"The mean of sample_weight must be positive, got {mean}: the negative weights "
             f"outweigh the positive ones."
         )
-    return mean
-
-
-def _check_parameters(sample: Sample) -> None:
-    """Thetas and scores at them must have the same parameters."""
-    shapes = {name: sample[name].shape for name in (*THETAS, *SCORES) if name in sample}
-    if len({shape[1] for shape in shapes.values()}) > 1:
-        raise ShapeError(
-            f"Thetas and scores must have the same number of parameters, got {shapes}."
-        )
-
-
-def _check_labels(sample: Sample, suffix: str) -> None:
-    """A ratio is learned from events of both the numerator and the denominator."""
-    labels = sample.get("y")
-    if labels is not None and labels.min() == labels.max():
-        raise DataError(
-            f"y{suffix} must contain both 0 (events from the numerator) and 1 (from the "
-            f"denominator), got {labels[0]:g} for all {len(labels)} events. Shuffle the sample, or "
-            f"draw it with sample_train_ratio."
-        )
-
-
-def _check_ratios(sample: Sample, suffix: str) -> None:
-    """Joint ratios are positive; 0 where only the denominator makes the event; signed, any."""
-    ratios, weights = sample.get("r_xz"), sample.get("sample_weight")
-    if ratios is None or (weights is not None and weights.min() < 0.0):
-        return
-    is_bad = (ratios < 0.0) | ((ratios == 0.0) & (sample["y"] == 0.0))
-    n_bad = int(np.count_nonzero(is_bad))
-    if n_bad:
-        raise DataError(
-            f"r_xz{suffix} must be positive ({n_bad} of {len(ratios)} are not); did you pass log "
-            f"r? Samples with negative weights need their signs as sample_weight."
-        )
-
-
-logger = logging.getLogger("madminer.ml")
-
-
-def report_training(request: TrainingRequest, settings: Mapping[str, Any]) -> None:
-    """Log what is trained on what, unless the request asks for silence.
-
-    Args:
-        request: What was asked for.
-        settings: Settings of the estimator by name.
-    """
-    options = request.options
-    if options.verbose == "none":
-        return
-    features: Sequence[int] | None = settings["features"]
-    table = {
-        "Features": "all" if features is None else features,
-        "Hidden layers": tuple(settings["n_hidden"]),
-        "Activation function": settings["activation"],
-        "Batch size": options.batch_size,
-        "Trainer": options.optimizer,
-        "Epochs": options.n_epochs,
-        "Learning rate": f"{options.initial_lr} initially, decaying to {options.final_lr}",
-        "Validation split": options.validation_split,
-        "Early stopping": options.early_stopping,
-    }
-    lines = (
-        *_lines({"Method": request.method}),
-        *_data_lines("Training", request.data),
-        *_data_lines("Validation", request.validation_data),
-        *_lines(table),
-    )
-    logger.info("Starting training")
-    for line in lines:
-        logger.info("  %s", line)
-
-
-def _lines(table: Mapping[str, object]) -> Iterator[str]:
-    for label, value in table.items():
-        yield f"{label + ':':<23} {value}"
-
-
-def _data_lines(kind: str, data: Mapping[str, DataLike | None]) -> Iterator[str]:
-    head = f"{kind} data: "
-    for name, values in data.items():
-        if values is not None:
-            yield f"{head}{name} {_origin(values)}"
-            head = " " * len(head)
-
-
-def _origin(values: DataLike) -> str:
-    if isinstance(values, str | os.PathLike):
-        return f"at {os.fspath(values)}"
-    shape = getattr(values, "shape", None)
-    return "as a list" if shape is None else f"of shape {tuple(shape)}"
+    return lambda values: values / mean

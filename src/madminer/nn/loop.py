@@ -46,6 +46,13 @@ from madminer.nn.run_state import (
 )
 from madminer.progress import progress_bar, silence_progress
 
+logger = logging.getLogger(__name__)
+
+BatchLoss = Callable[[Batch], Tensor]
+"""Loss of a batch as a function of its columns."""
+
+_VALIDATION_BATCH = 8192  # events; gradients are not needed, so batches only bound the memory
+
 SMALL_STEP = 5e7
 """Multiplications in a forward pass below which one thread is the fastest: the threads of a small
 step wait for each other, and where another program needs a core, they wait for it."""
@@ -95,14 +102,6 @@ def threads_for_step(n_multiplications: float) -> Iterator[None]:
     with _number.kept() as chosen:
         torch.set_num_threads(1 if n_multiplications < SMALL_STEP else chosen)
         yield
-
-
-logger = logging.getLogger(__name__)
-
-BatchLoss = Callable[[Batch], Tensor]
-"""Loss of a batch as a function of its columns."""
-
-_VALIDATION_BATCH = 8192  # events; gradients are not needed, so batches only bound the memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@ r"""Scaling between user and network: :math:`x' = (x - \mu)/\sigma`, and so for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,42 +112,12 @@ def fit_standardization(
 
 
 def fit_scaling(
-    values: FloatArray, rows: IntArray | None = None, *, transform: bool = True
+    samples: Sequence[FloatArray], rows: IntArray | None, transform: bool
 ) -> Standardization:
-    """Measure the scaling of columns.
-
-    Args:
-        values: Sample, shape ``(n, n_columns)``.
-        rows: Rows to measure, None for all.
-        transform: Whether to scale to zero mean and unit variance, or not at all.
-
-    Returns:
-        The scaling.
-    """
+    """Measure the scaling of columns in some rows of several samples; none without `transform`."""
     if transform:
-        return fit_standardization(values, rows)
-    return identity_standardization(values.shape[1])
-
-
-def fit_theta_scaling(
-    sample: Mapping[str, FloatArray], rows: IntArray, *, transform: bool = True
-) -> Standardization | None:
-    """Measure the scaling of the parameters, numerators and denominators together.
-
-    Args:
-        sample: Columns by name.
-        rows: Rows to measure.
-        transform: Whether to scale to zero mean and unit variance, or not at all.
-
-    Returns:
-        The scaling, None if the sample has no parameters.
-    """
-    thetas = [sample[name] for name in THETAS if name in sample]
-    if not thetas:
-        return None
-    if transform:
-        return fit_standardization(thetas, rows)
-    return identity_standardization(thetas[0].shape[1])
+        return fit_standardization(samples, rows)
+    return identity_standardization(samples[0].shape[1])
 
 
 def score_sizes(t_xz: FloatArray, sample_weight: FloatArray | None = None) -> FloatArray:
