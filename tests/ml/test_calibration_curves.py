@@ -14,8 +14,12 @@ from madminer.errors import (
     OptionError,
     ShapeError,
 )
-from madminer.ml.calibrated_network import ThetaSpline
-from madminer.ml.calibration_curves import LEAST_EVENTS, CalibrationCurve, calibration_curve
+from madminer.ml.calibration_curves import (
+    LEAST_EVENTS,
+    CalibrationCurve,
+    ThetaSpline,
+    calibration_curve,
+)
 
 
 def sample(n: int = 4000, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -36,7 +36,7 @@ from madminer.io.atomic import atomic_path
 from madminer.io.file_sets import file_digest
 from madminer.io.yaml_files import YamlFile, read_yaml
 from madminer.ml import Estimator
-from madminer.ml.estimator_types import ESTIMATORS
+from madminer.ml.lookup import ESTIMATORS
 from madminer.ml.methods import find_method
 from madminer.ml.options import TrainingOptions
 from madminer.typing import StrPath

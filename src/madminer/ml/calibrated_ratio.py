@@ -14,8 +14,7 @@ from torch import Tensor
 from madminer.checks import real_array
 from madminer.errors import FileFormatError, NotAvailableError, OptionError, ShapeError
 from madminer.evidence import is_strict, report_weakness
-from madminer.ml.calibrated_network import CalibratedNetwork
-from madminer.ml.calibration_curves import CalibrationCurve, calibration_curve
+from madminer.ml.calibration_curves import CalibratedNetwork, CalibrationCurve, calibration_curve
 from madminer.ml.inputs import (
     DataLike,
     check_finite,
@@ -60,7 +59,7 @@ class CalibratedRatio(ParameterizedRatioEstimator):
     At each theta of the calibration the mean of the joint ratio of held-out events, in bins of the
     estimated log r, gives log r without a model, see `madminer.ml.calibration_curves`; in between
     the change of log r is interpolated smoothly, and the score is the exact derivative, see
-    `madminer.ml.calibrated_network`. What is calibrated is log r of one event. The calibrated
+    `madminer.ml.calibration_curves`. What is calibrated is log r of one event. The calibrated
     ratio has no more power than the estimated one, but limits from it are not too strong, up to the
     errors of the curves: these are common to all observed events, so calibrate with many times as
     many events as will be observed. Where p-values come from toy experiments, any statistic gives

@@ -16,7 +16,6 @@ from madminer.blocks import ROWS, row_blocks
 from madminer.errors import DataError, EnsembleError, NotTrainedError, OptionError, ShapeError
 from madminer.io.file_sets import reading
 from madminer.ml.base import Estimator
-from madminer.ml.ensemble_files import read_ensemble, read_index, write_ensemble
 from madminer.ml.ensemble_statistics import (
     ensemble_information,
     member_covariance,
@@ -30,8 +29,9 @@ from madminer.ml.ensemble_training import (
     mixture_error,
     train_members,
 )
-from madminer.ml.estimator_types import ESTIMATORS, family_of_method, load_single_estimator
 from madminer.ml.inputs import DataLike, load_array, load_columns, load_thetas, normalized_weights
+from madminer.ml.lookup import ESTIMATORS, family_of_method, load_members, load_single_estimator
+from madminer.ml.persistence import write_models
 from madminer.ml.score import ScoreEstimator
 from madminer.ml.validated import Validated
 from madminer.nn.history import TrainingHistory
@@ -541,7 +541,8 @@ class Ensemble(Validated):
             NotTrainedError: If a member was not trained; nothing is written.
             OutputError: If the folder cannot be written.
         """
-        write_ensemble(folder, self._trained(), save_model, **self._validation_settings())
+        models = [member.stored(save_model) for member in self._trained()]
+        write_models(folder, models, **self._validation_settings())
 
     def load(self, folder: StrPath) -> None:
         """Load estimators, also those of MadMiner 0.9; they replace the present ones.
@@ -554,10 +555,10 @@ class Ensemble(Validated):
             FileFormatError: If a file is damaged.
             EnsembleError: If the estimators do not fit together.
         """
-        estimators = read_ensemble(folder)
+        index, estimators = load_members(folder)
         check_members(estimators)
         with reading(folder, "Save the ensemble again."):
-            self._restore_validation(read_index(folder), estimators[0].n_parameters)
+            self._restore_validation(index, estimators[0].n_parameters)
         self.estimators, self._n_to_create = estimators, 0
 
     def _create_for(self, method: object, keywords: dict[str, Any]) -> None:

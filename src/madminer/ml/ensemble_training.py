@@ -32,7 +32,7 @@ from madminer.evidence import is_strict, strict
 from madminer.executors import Messages, check_executor, collect_messages, this_process
 from madminer.io.atomic import temporary_folder
 from madminer.ml.base import Estimator
-from madminer.ml.estimator_types import ESTIMATORS
+from madminer.ml.lookup import ESTIMATORS
 from madminer.ml.options import TrainingOptions
 from madminer.ml.stacking import Ending, members_in_stacks, train_stacked
 from madminer.nn.history import TrainingHistory, check_callbacks

@@ -22,14 +22,13 @@ from madminer.errors import NotTrainedError, OptionError, ShapeError
 from madminer.io.file_sets import reading
 from madminer.ml.base import Estimator
 from madminer.ml.ensemble import Ensemble
-from madminer.ml.ensemble_files import read_ensemble, read_index, write_ensemble
 from madminer.ml.ensemble_statistics import expectation_weights, normalized_member_weights
 from madminer.ml.ensemble_training import member_values
-from madminer.ml.estimator_types import ESTIMATORS, load_single_estimator
 from madminer.ml.inputs import DataLike
+from madminer.ml.lookup import ESTIMATORS, load_members, load_single_estimator
 from madminer.ml.methods import FAMILIES
 from madminer.ml.options import TrainingOptions
-from madminer.ml.persistence import read_settings
+from madminer.ml.persistence import read_index, read_settings, write_models
 from madminer.nn.history import TrainingHistory
 from madminer.nn.optimizers import TrainingSettings
 from madminer.options import takes
@@ -546,12 +545,13 @@ class EnsembleForge:
     def save(self, folder: StrPath) -> None:
         """Save all forges and the expectations, in the files of this version."""
         expectations = None if self.expectations is None else self.expectations.tolist()
-        write_ensemble(folder, self._ensemble().estimators, expectations=expectations)
+        models = [member.stored() for member in self._ensemble().estimators]
+        write_models(folder, models, expectations=expectations)
 
     def load(self, folder: StrPath) -> None:
         """Load an ensemble of this version or of the first releases; it replaces the forges."""
         expectations, forges = _expectations(folder), []
-        for i, estimator in enumerate(read_ensemble(folder)):
+        for i, estimator in enumerate(load_members(folder)[1]):
             method = read_settings(Path(folder) / f"estimator_{i}").get("method")
             forges.append(_forge(estimator, method))
         self.estimators, self.expectations = forges, expectations

@@ -1,15 +1,17 @@
 """Files of trained estimators: settings as JSON, network as state dict, scaling as npy.
 
-They are a set, with the settings as its head: saving replaces all of them or none. No file can run
-code: the state dict is read with ``weights_only``, arrays without pickles; and none takes more
-memory than its size.
+They are a set, with the settings as its head: saving replaces all of them or none. An ensemble is a
+folder with ``ensemble.json`` as head, and ``estimator_<i>`` with the usual suffixes; nothing else
+in it is touched. No file can run code: the state dict is read with ``weights_only``, arrays without
+pickles; and none takes more memory than its size.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,9 @@ _ARRAYS = (
 SUFFIXES = (SETTINGS, _STATE, _STATE_OLD, *(f"_{name}.npy" for name in _ARRAYS), PROGRAM)
 """What the names of all files of an estimator end with."""
 
+_INDEX = "ensemble.json"
+_MEMBER = re.compile(rf"estimator_(0|[1-9]\d{{0,8}})({'|'.join(map(re.escape, SUFFIXES))})")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredModel:
@@ -73,20 +78,41 @@ class StoredModel:
 
 
 def write_model(filename: StrPath, model: StoredModel) -> None:
-    """Write the files ``<filename>_settings.json``, ``_state_dict.pl``, ``_x_means.npy`` etc.
-
-    They replace those of an older model of the same name, all at once.
+    """Write the files of an estimator in the place of those of an older one of the same name.
 
     Raises:
         OutputError: If they cannot be written, or an ensemble is stored under this name.
     """
-    if not checks.path(filename).name or (Path(filename) / "ensemble.json").exists():
+    if not checks.path(filename).name or is_ensemble(filename):
         raise OutputError(
             f"{str(filename)!r} is {'the folder of an ensemble' if str(filename) else 'empty'}; "
             f"give a path and the beginning of a file name, such as 'models/sally'."
         )
-    files = encode_model(model)
+    files = _encoded(model)
     _files(filename).write(_content(model), {k: v for k, v in files.items() if k != SETTINGS})
+
+
+def write_models(folder: StrPath, models: Iterable[StoredModel], **index: Any) -> None:
+    """Write an ensemble into a folder, which is created where it is missing.
+
+    Args:
+        folder: The folder.
+        models: What is saved, at least one; all of one type.
+        **index: What the index holds beside type and number.
+
+    Raises:
+        OutputError: If the folder cannot be written.
+    """
+    if not str(folder):
+        raise OutputError("The folder of an ensemble must have a name, got ''.")
+    if checks.path(folder).exists() and not Path(folder).is_dir():
+        raise OutputError(f"Cannot write {folder}: it is a file. Give the name of a folder.")
+    members, kind, n = dict[str, bytes](), "", 0
+    for n, model in enumerate(models, 1):
+        kind = model.settings["estimator_type"]
+        members |= {f"estimator_{n - 1}{k}": data for k, data in _encoded(model).items()}
+    head = {"format_version": FORMAT_VERSION, "estimator_type": kind, "n_estimators": n}
+    _folder(folder).write(head | index, members)
 
 
 def read_settings(filename: StrPath) -> dict[str, Any]:
@@ -114,18 +140,63 @@ def read_model(filename: StrPath) -> StoredModel:
     read_settings(filename)  # says what is wrong with the name
     with reading(f"The estimator {filename}", "Save it again, or copy all of its files."):
         settings, members = _files(filename).read(lambda name: name != PROGRAM)
-    return decode_model(settings, members, filename)
+    return _decoded(settings, members, filename)
 
 
-def encode_model(model: StoredModel) -> dict[str, bytes]:
-    """Content of the files of an estimator.
+def is_ensemble(folder: StrPath) -> bool:
+    """Whether a folder holds an ensemble."""
+    return checks.path(folder).joinpath(_INDEX).is_file()
 
-    Args:
-        model: What they hold.
 
-    Returns:
-        Content by what the names end with; the settings first, so that an estimator of an ensemble
-        is whole by itself, too, wherever its writer is interrupted.
+def read_index(folder: StrPath) -> dict[str, Any]:
+    """Read what ``ensemble.json`` holds, at least a positive number `n_estimators`.
+
+    Raises:
+        MissingFileError: If there is none.
+        FileFormatError: If it is damaged.
+    """
+    path = checks.path(folder) / _INDEX
+    if not path.exists():
+        raise MissingFileError(
+            f"There is no ensemble {folder}: {path} does not exist. Give the folder that was "
+            f"given to save; a single estimator is loaded with madminer.ml.load_estimator."
+        )
+    return _checked_index(read_json(path), path)
+
+
+def read_models(folder: StrPath) -> tuple[dict[str, Any], list[StoredModel]]:
+    """Read the index and the estimators of an ensemble, those of MadMiner 0.9 included.
+
+    Raises:
+        MissingFileError: If there is no such folder, or a file is missing.
+        FileFormatError: If a file is damaged.
+    """
+    read_index(folder)  # says what is wrong with the name
+    with reading(folder, "Save the ensemble again, or copy all of its files."):
+        index, files = _folder(folder).read(lambda name: not name.endswith(PROGRAM))
+    _checked_index(index, Path(folder) / _INDEX)
+    members: dict[int, dict[str, bytes]] = {}
+    for name, data in files.items():
+        if (match := _MEMBER.fullmatch(name)) is not None:
+            members.setdefault(int(match[1]), {})[match[2]] = data
+    models: list[StoredModel] = []
+    while len(models) < index["n_estimators"]:  # which may announce billions
+        i = len(models)
+        member = Path(folder) / f"estimator_{i}"
+        if SETTINGS not in members.get(i, {}):
+            raise MissingFileError(
+                f"{member}{SETTINGS} is missing: {_INDEX} of its folder announces "
+                f"{index['n_estimators']} estimators. Copy all files, or save the ensemble again."
+            )
+        models.append(_decoded(members[i][SETTINGS], members[i], member))
+    return index, models
+
+
+def _encoded(model: StoredModel) -> dict[str, bytes]:
+    """Content of the files of an estimator by what the names end with.
+
+    The settings come first, so that an estimator of an ensemble is whole by itself, too, wherever
+    its writer is interrupted.
     """
     state = {name: value.detach().cpu() for name, value in model.state.items()}
     files = {_STATE: _in_memory(torch.save, state)}
@@ -144,23 +215,10 @@ def encode_model(model: StoredModel) -> dict[str, bytes]:
     return {SETTINGS: head_of(_content(model), digests(files)), **files}
 
 
-def decode_model(
+def _decoded(
     settings: dict[str, Any] | bytes, members: Mapping[str, bytes], filename: StrPath
 ) -> StoredModel:
-    """Take the files of an estimator apart.
-
-    Args:
-        settings: The settings, or the content of their file.
-        members: Content of the other files by what the names end with.
-        filename: What the names begin with.
-
-    Returns:
-        What they hold.
-
-    Raises:
-        MissingFileError: If one is missing.
-        FileFormatError: If one is damaged or of another layout, or numbers are not finite.
-    """
+    """Take the files of an estimator apart, by what the names end with."""
     path = _files(filename).path
     with reading(path, "Save the estimator again."):
         values = parse_json(settings) if isinstance(settings, bytes) else settings
@@ -194,12 +252,6 @@ def decode_model(
 def read_tensors(data: bytes) -> dict[str, Tensor]:
     """Tensors by name from what `torch.save` wrote; they are not larger than their file.
 
-    Args:
-        data: Content of the file.
-
-    Returns:
-        The tensors.
-
     Raises:
         ValueError: If there is anything else, or a tensor announces more than is there. What torch
             raises beside is left to `reading`.
@@ -223,12 +275,8 @@ def read_tensors(data: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-def check_version(content: Mapping[str, Any], path: Path) -> int:
-    """Version of the head of a set of files, 0 where it has none.
-
-    Raises:
-        FileFormatError: If it is of a later version, or lists no files.
-    """
+def _version(content: Mapping[str, Any], path: Path) -> int:
+    """Version of the head of a set of files, 0 where it has none."""
     version = content.get("format_version", 0)
     if type(version) is not int or not 0 <= version <= FORMAT_VERSION:
         raise FileFormatError(
@@ -240,10 +288,20 @@ def check_version(content: Mapping[str, Any], path: Path) -> int:
     return version
 
 
+def _checked_index(index: dict[str, Any], path: Path) -> dict[str, Any]:
+    n_estimators = index.get("n_estimators")
+    if type(n_estimators) is not int or n_estimators < 1:
+        raise FileFormatError(
+            f"{path} must hold a positive n_estimators, got {checks.shown(n_estimators)}."
+        )
+    _version(index, path)
+    return index
+
+
 def _checked_settings(content: dict[str, Any], path: Path) -> dict[str, Any]:
     with reading(path, "Save the estimator again."):
         settings = translate_settings(content)
-    return {**settings, "format_version": check_version(settings, path)}
+    return {**settings, "format_version": _version(settings, path)}
 
 
 def _content(model: StoredModel) -> dict[str, Any]:
@@ -278,6 +336,19 @@ def _files(filename: StrPath) -> FileSet:
     return FileSet(path.parent, path.name, SETTINGS, lambda _: SUFFIXES[1:])
 
 
+def _folder(folder: StrPath) -> FileSet:
+    return FileSet(Path(folder), "", _INDEX, lambda index: _unlisted(Path(folder), index))
+
+
+def _unlisted(folder: Path, index: Mapping[str, Any]) -> Iterator[str]:
+    """Files of an ensemble whose index lists none."""
+    n_estimators = index.get("n_estimators")
+    for path in folder.iterdir():
+        match = _MEMBER.fullmatch(path.name)
+        if match is not None and isinstance(n_estimators, int) and int(match[1]) < n_estimators:
+            yield path.name
+
+
 def _remedy(filename: StrPath) -> str:
     for suffix in SUFFIXES:
         if str(filename).endswith(suffix):
@@ -298,12 +369,6 @@ _TYPES = {
 def translate_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Translate the settings of an ``MLForge``; others are returned as they are.
 
-    Args:
-        settings: Settings by name, those of the first releases with a ``method_type``.
-
-    Returns:
-        Settings with an ``estimator_type``.
-
     Raises:
         FileFormatError: If the type is unknown.
 
@@ -322,15 +387,11 @@ def translate_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         )
     translated["estimator_type"] = _TYPES[kind]
     if kind == "nde":
-        translated.update(_flow_settings(settings))
+        is_mixture = settings.get("nde_type", "mafmog") == "mafmog"
+        has_norm = settings.get("maf_batch_norm", False)
+        translated |= {
+            "n_mades": settings.get("maf_n_mades", 3),
+            "n_components": settings.get("maf_mog_n_components", 10) if is_mixture else 1,
+            "batch_norm": settings.get("maf_batch_norm_alpha", 0.1) if has_norm else None,
+        }
     return translated
-
-
-def _flow_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    is_mixture = settings.get("nde_type", "mafmog") == "mafmog"
-    has_norm = settings.get("maf_batch_norm", False)
-    return {
-        "n_mades": settings.get("maf_n_mades", 3),
-        "n_components": settings.get("maf_mog_n_components", 10) if is_mixture else 1,
-        "batch_norm": settings.get("maf_batch_norm_alpha", 0.1) if has_norm else None,
-    }

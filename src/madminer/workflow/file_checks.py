@@ -24,7 +24,7 @@ from madminer.likelihood.histograms import HistBins, fixed_binning, numbers_of_b
 from madminer.limits import regular_grid
 from madminer.limits.asymptotic_limits import grid_points
 from madminer.limits.options import LimitOptions
-from madminer.ml.estimator_types import ESTIMATORS
+from madminer.ml.lookup import ESTIMATORS
 from madminer.ml.methods import FAMILIES, find_method, required_columns
 from madminer.ml.options import TrainingOptions
 from madminer.models import AnalysisSetup

@@ -27,7 +27,7 @@ from madminer.io.file_sets import file_digest
 from madminer.io.setup_file import read_setup
 from madminer.limits import AsymptoticLimits
 from madminer.ml import Ensemble, load_estimator
-from madminer.ml.estimator_types import ESTIMATORS
+from madminer.ml.lookup import ESTIMATORS
 from madminer.ml.methods import find_method, required_columns
 from madminer.ml.persistence import SUFFIXES
 from madminer.models import AnalysisSetup
