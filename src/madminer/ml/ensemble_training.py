@@ -34,7 +34,8 @@ from madminer.io.atomic import temporary_folder
 from madminer.ml.base import Estimator
 from madminer.ml.lookup import ESTIMATORS
 from madminer.ml.options import TrainingOptions
-from madminer.ml.stacking import Ending, members_in_stacks, train_stacked
+from madminer.ml.persistence import SETTINGS
+from madminer.ml.stacking import members_in_stacks, train_stacked
 from madminer.nn.history import TrainingHistory, check_callbacks
 from madminer.progress import progress_bar, silence_progress
 from madminer.typing import FloatArray, Seed
@@ -69,14 +70,7 @@ def check_members(estimators: Sequence[Estimator]) -> None:
 
 
 def common_number(estimators: Sequence[Estimator], name: str) -> int | None:
-    """Number that all trained estimators have in common.
-
-    Args:
-        estimators: The estimators.
-        name: Attribute, "n_parameters" or "n_observables".
-
-    Returns:
-        The number, None if none of them is trained.
+    """Number that all trained estimators have in common, None if none of them is trained.
 
     Raises:
         EnsembleError: If they differ.
@@ -103,14 +97,7 @@ def mixture_error(families: Sequence[str]) -> EnsembleError:
 
 
 def member_seeds(seed: Seed | list[Seed], n_estimators: int) -> list[Seed]:
-    """Seeds of the members: different, and the same for the same seed.
-
-    Args:
-        seed: A seed for the ensemble, or a list with one for each member; None for fresh ones.
-        n_estimators: Number of members.
-
-    Returns:
-        A seed for each member.
+    """Seeds of the members: different, and the same for the same seed; a list has one for each.
 
     Raises:
         OptionError: If it is no seed, or a list of another length.
@@ -132,17 +119,10 @@ def member_arguments(
     keywords: Mapping[str, object],
     seed: Seed | list[Seed],
 ) -> list[Arguments]:
-    """Spread the arguments of ``train_all`` over the members.
+    """Spread the arguments of ``train_all`` over members of classes with the same ``train``.
 
-    Args:
-        estimators: The members, all of one class or of classes with the same ``train``.
-        positional: Arguments given by position.
-        keywords: Arguments given by name.
-        seed: Seed of the ensemble.
-
-    Returns:
-        Arguments of ``train`` for each member. A list has an entry for each of them, apart from
-        callbacks, which all share; files of checkpoints get the number of the member.
+    A list has an entry for each of them, apart from callbacks, which all share; files of
+    checkpoints get the number of the member.
 
     Raises:
         OptionError: If a list does not have an entry for each member.
@@ -160,9 +140,18 @@ def member_arguments(
     checkpoint = given.get("checkpoint")
     if isinstance(checkpoint, str | os.PathLike):
         given["checkpoint"] = [f"{os.fspath(checkpoint)}_{i}" for i in range(n)]
+    return spread(given, n, shared=("callbacks",))
+
+
+def spread(given: Mapping[str, Any], n: int, shared: Sequence[str] = ()) -> list[Arguments]:
+    """The arguments of each of n members: its entries of lists, and what all share.
+
+    Raises:
+        OptionError: If a list does not have an entry for each member.
+    """
     columns = {
         name: member_values(name, value, n)
-        if isinstance(value, list) and name != "callbacks"
+        if isinstance(value, list) and name not in shared
         else [value] * n
         for name, value in given.items()
     }
@@ -186,13 +175,8 @@ def member_values(name: str, values: list[Any], n_estimators: int) -> list[Any]:
 
 # Training
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Result:
-    """How the training of a member ended: its losses, or why it failed."""
-
-    history: TrainingHistory | None = None
-    error: MadMinerError | None = None
+Ending = TrainingHistory | MadMinerError
+"""How the training of a member ended: its losses, or why it failed."""
 
 
 def train_members(
@@ -229,33 +213,46 @@ def train_members(
     in_stacks = members_in_stacks(estimators, arguments, stacked, alone=alone)
     n = len(estimators)
     epochs = [_epochs(e, given) for e, given in zip(estimators, arguments, strict=True)]
-    done, ended = [0] * n, dict[int, _Result]()
+    done, ended = [0] * n, dict[int, Ending]()
     bar = progress_bar(sum(epochs), f"Training {n} estimators", unit=" epochs", stays=True)
 
     def on_epoch(index: int) -> None:
         done[index] += 1
         bar.update()
 
-    def on_end(index: int, result: _Result) -> None:
-        ended[index] = result
+    def on_end(index: int, ending: Ending) -> None:
+        ended[index] = ending
         bar.update(max(0, epochs[index] - done[index]))  # of early stopping
+
+    def train(i: int, **more: Any) -> TrainingHistory:
+        logger.info("Estimator %d: training (%d of %d)", i, i + 1, n)
+        return estimators[i].train(**{**arguments[i], **more})
 
     logger.info("Training %d estimators in an ensemble", n)
     try:
         if alone:
-            if in_stacks:
-                _train_in_stacks(estimators, arguments, in_stacks, on_epoch, on_end)
-            others = [i for i in range(n) if i not in in_stacks]
-            _train_in_sequence(estimators, arguments, others, on_epoch, on_end)
+            with silence_progress():
+                if in_stacks:
+                    train_stacked({i: partial(train, i) for i in in_stacks}, on_epoch, on_end)
+                for i in (i for i in range(n) if i not in in_stacks):
+                    callbacks = [*arguments[i].get("callbacks", ()), lambda _, i=i: on_epoch(i)]
+                    on_end(i, _ending(partial(train, i, callbacks=callbacks)))
         else:
             with workers(executor, n_processes, n) as pool:
                 _train_through(pool, estimators, arguments, on_end)
     finally:
         bar.close()
-    errors = {i: result.error for i, result in sorted(ended.items()) if result.error is not None}
+    errors = {i: e for i, e in sorted(ended.items()) if isinstance(e, MadMinerError)}
     if errors:
         raise _summary(errors, n) from next(iter(errors.values()))
-    return [ended[i].history for i in range(n)]  # type: ignore[misc]  # no error: a history
+    return [ended[i] for i in range(n)]  # type: ignore[misc]  # no error: a history
+
+
+def _ending(train: Callable[[], TrainingHistory]) -> Ending:
+    try:
+        return train()
+    except MadMinerError as error:
+        return error
 
 
 def check_workers(executor: Executor | None, n_processes: int | None) -> None:
@@ -270,48 +267,6 @@ def check_workers(executor: Executor | None, n_processes: int | None) -> None:
     check_executor(executor)
     if executor is not None and n_processes is not None:
         raise OptionError("Give executor or n_processes, not both.")
-
-
-def _train_in_sequence(
-    estimators: Sequence[Estimator],
-    arguments: Sequence[Arguments],
-    members: Sequence[int],
-    on_epoch: Callable[[int], None],
-    on_end: Callable[[int, _Result], None],
-) -> None:
-    for i in members:
-        logger.info("Estimator %d: training (%d of %d)", i, i + 1, len(estimators))
-        callbacks = [*arguments[i].get("callbacks", ()), lambda _, i=i: on_epoch(i)]
-        with silence_progress():
-            try:
-                history = estimators[i].train(**{**arguments[i], "callbacks": callbacks})
-                result = _Result(history=history)
-            except MadMinerError as error:
-                result = _Result(error=error)
-        on_end(i, result)
-
-
-def _train_in_stacks(
-    estimators: Sequence[Estimator],
-    arguments: Sequence[Arguments],
-    members: Sequence[int],
-    on_epoch: Callable[[int], None],
-    on_end: Callable[[int, _Result], None],
-) -> None:
-    def end(i: int, ending: Ending) -> None:
-        if isinstance(ending, BaseException) and not isinstance(ending, MadMinerError):
-            raise ending
-        if isinstance(ending, MadMinerError):
-            on_end(i, _Result(error=ending))
-        else:
-            on_end(i, _Result(history=ending))
-
-    def train(i: int) -> TrainingHistory:
-        logger.info("Estimator %d: training (%d of %d)", i, i + 1, len(estimators))
-        return estimators[i].train(**arguments[i])
-
-    with silence_progress():
-        train_stacked({i: partial(train, i) for i in members}, on_epoch, end)
 
 
 def _epochs(estimator: Estimator, arguments: Arguments) -> int:
@@ -355,7 +310,7 @@ class _Job:
         kind: Class of the estimator.
         untrained: The estimator, None if it was trained before.
         before: Its files if it was trained before.
-        after: Where the trained one is saved.
+        after: Where the trained one is saved, also one whose training has failed.
         arguments: Arguments of ``train``.
         home: Process that asks for the training.
         log_level: Least level of the log messages that are handed over.
@@ -371,39 +326,34 @@ class _Job:
     log_level: int
     is_strict: bool
 
-    @property
-    def is_saved(self) -> bool:
-        """Whether a trained estimator lies in the files, also one whose training has failed."""
-        return Path(f"{self.after}_settings.json").exists()
-
 
 def _train_through(
     pool: Executor,
     estimators: Sequence[Estimator],
     arguments: Sequence[Arguments],
-    on_end: Callable[[int, _Result], None],
+    on_end: Callable[[int, Ending], None],
 ) -> None:
     """Train through an executor; an interruption keeps those that had ended by then."""
     with temporary_folder("madminer_ensemble") as folder:
         jobs = _prepare(estimators, arguments, folder)
-        futures: dict[Future[tuple[_Result, Messages]], int] = {}
+        futures: dict[Future[tuple[Ending, Messages]], int] = {}
         try:
             with _without_interrupts():  # new processes inherit that
                 for i, job in enumerate(jobs):
                     futures[pool.submit(_train_elsewhere, job)] = i
             for future in as_completed(futures):
                 index = futures[future]
-                result, messages = _result_of(future)
+                ending, messages = _result_of(future)
                 messages.repeat(f"Estimator {index}: ")
-                if jobs[index].is_saved:
+                if Path(f"{jobs[index].after}{SETTINGS}").exists():
                     estimators[index].load(jobs[index].after)
-                on_end(index, result)
+                on_end(index, ending)
         finally:
             for future in futures:
                 future.cancel()
 
 
-def _result_of(future: Future[tuple[_Result, Messages]]) -> tuple[_Result, Messages]:
+def _result_of(future: Future[tuple[Ending, Messages]]) -> tuple[Ending, Messages]:
     try:
         return future.result()
     except BrokenExecutor as error:
@@ -413,14 +363,25 @@ def _result_of(future: Future[tuple[_Result, Messages]]) -> tuple[_Result, Messa
             f"It cannot be sent to another process ({type(error).__name__}: {error}). Train the "
             f"estimators one after the other, with n_processes=1."
         )
-    return _Result(error=TrainingError(text)), Messages()
+    return TrainingError(text), Messages()
 
 
 def _prepare(
     estimators: Sequence[Estimator], arguments: Sequence[Arguments], folder: Path
 ) -> list[_Job]:
-    """Write what other processes need into a folder."""
+    """Write what other processes need into a folder; an array that members share, once."""
     files: dict[int, _StoredArray] = {}
+
+    def store(value: object) -> object:
+        array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+        if not isinstance(array, np.ndarray):
+            return value
+        if id(value) not in files:
+            path = folder / f"array_{len(files)}.npy"
+            np.save(path, array, allow_pickle=False)
+            files[id(value)] = _StoredArray(path, isinstance(value, np.memmap))
+        return files[id(value)]
+
     jobs = []
     for i, (estimator, given) in enumerate(zip(estimators, arguments, strict=True)):
         before = folder / f"before_{i}"
@@ -432,7 +393,7 @@ def _prepare(
                 untrained=None if estimator.is_trained else estimator,
                 before=before,
                 after=folder / f"after_{i}",
-                arguments={name: _store(value, files, folder) for name, value in given.items()},
+                arguments={name: store(value) for name, value in given.items()},
                 home=this_process(),
                 log_level=logger.getEffectiveLevel(),
                 is_strict=is_strict(),
@@ -441,32 +402,16 @@ def _prepare(
     return jobs
 
 
-def _store(value: object, files: dict[int, _StoredArray], folder: Path) -> object:
-    """Write an array into a file, unless it is there already."""
-    if isinstance(value, torch.Tensor):
-        array = value.detach().cpu().numpy()
-    elif isinstance(value, np.ndarray):
-        array = value
-    else:
-        return value
-    if id(value) not in files:
-        path = folder / f"array_{len(files)}.npy"
-        np.save(path, array, allow_pickle=False)
-        files[id(value)] = _StoredArray(path, isinstance(value, np.memmap))
-    return files[id(value)]
-
-
-def _train_elsewhere(job: _Job) -> tuple[_Result, Messages]:
+def _train_elsewhere(job: _Job) -> tuple[Ending, Messages]:
     """Train a member where the executor runs this, and save it."""
-    if job.home == this_process():  # as in an executor of threads: messages arrive at once
-        with silence_progress():
+    with silence_progress():
+        if job.home == this_process():  # as in an executor of threads: messages arrive at once
             return _train_and_save(job), Messages()
-    with silence_progress(), collect_messages(job.log_level) as messages:
-        result = _train_and_save(job)
-    return result, messages
+        with collect_messages(job.log_level) as messages:
+            return _train_and_save(job), messages
 
 
-def _train_and_save(job: _Job) -> _Result:
+def _train_and_save(job: _Job) -> Ending:
     estimator = job.untrained or job.kind()
     try:
         if job.untrained is None:
@@ -477,14 +422,14 @@ def _train_and_save(job: _Job) -> _Result:
         }
         try:
             with strict(job.is_strict):
-                return _Result(history=estimator.train(**given))
+                return estimator.train(**given)
         finally:
             if estimator.is_trained:  # also the best weights of a training that failed
                 estimator.save(job.after)
     except MadMinerError as error:
-        return _Result(error=error)
+        return error
     except Exception as error:  # noqa: BLE001 (reported by the process that asked for the training)
-        return _Result(error=TrainingError(f"{type(error).__name__}: {error}"))
+        return TrainingError(f"{type(error).__name__}: {error}")
 
 
 # Processes of this machine

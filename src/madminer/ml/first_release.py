@@ -23,7 +23,7 @@ from madminer.io.file_sets import reading
 from madminer.ml.base import Estimator
 from madminer.ml.ensemble import Ensemble
 from madminer.ml.ensemble_statistics import expectation_weights, normalized_member_weights
-from madminer.ml.ensemble_training import member_values
+from madminer.ml.ensemble_training import spread
 from madminer.ml.inputs import DataLike
 from madminer.ml.lookup import ESTIMATORS, load_members, load_single_estimator
 from madminer.ml.methods import FAMILIES
@@ -414,21 +414,15 @@ class EnsembleForge:
         Returns:
             The losses of each.
         """
-        n = len(self.estimators)
-        columns = {
-            name: member_values(name, value, n) if isinstance(value, list) else [value] * n
-            for name, value in kwargs.items()
-        }
-        trainings = [
-            ForgeTraining(**{name: column[i] for name, column in columns.items()}) for i in range(n)
-        ]
+        given = spread(kwargs, len(self.estimators))
+        trainings = [ForgeTraining(**arguments) for arguments in given]
         members = zip(self.estimators, trainings, strict=True)
         ensemble = Ensemble([forge.prepare(training) for forge, training in members])
         arguments = [training.arguments for training in trainings]
         names = [name for name in arguments[0] if name != "seed"]
-        spread: dict[str, Any] = {name: [a[name] for a in arguments] for name in names}
+        by_name: dict[str, Any] = {name: [a[name] for a in arguments] for name in names}
         self.expectations = None
-        return ensemble.train_all(**spread, seed=seed, n_processes=n_processes)
+        return ensemble.train_all(**by_name, seed=seed, n_processes=n_processes)
 
     def calculate_expectation(
         self,

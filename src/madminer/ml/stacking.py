@@ -35,8 +35,7 @@ from madminer.nn.stacked import fit_stack, stack_key
 
 logger = logging.getLogger("madminer")
 
-Ending = TrainingHistory | BaseException
-"""How a training ended: its losses, or what it raised."""
+_Told = TrainingHistory | BaseException  # how a call ended
 
 _KINDS = (ScoreEstimator, ParameterizedRatioEstimator, DoubleParameterizedRatioEstimator)
 _LARGEST = 1 << 32  # bytes of data that wait for their training at once
@@ -120,7 +119,7 @@ def _all_on_gpu(arguments: Sequence[Mapping[str, Any]]) -> bool:
 def train_stacked(
     trains: Mapping[int, Callable[[], TrainingHistory]],
     on_epoch: Callable[[int], None],
-    on_end: Callable[[int, Ending], None],
+    on_end: Callable[[int, TrainingHistory | MadMinerError], None],
 ) -> None:
     """Train estimators, those of equal shape together.
 
@@ -129,8 +128,14 @@ def train_stacked(
     Args:
         trains: Calls of ``train``, by the number of the estimator.
         on_epoch: Called with the number of the estimator after each of its epochs.
-        on_end: Called with it and the result at the end.
+        on_end: Called with it and the losses, or why it failed, at the end.
     """
+
+    def end(call: _Call, told: _Told) -> None:
+        if isinstance(told, BaseException) and not isinstance(told, MadMinerError):
+            raise told
+        on_end(call.number, told)
+
     calls = [_Call(number, train, len(trains), on_epoch) for number, train in trains.items()]
     ready: dict[_Call, Training] = {}
     try:
@@ -139,9 +144,9 @@ def train_stacked(
             if isinstance(told, Training):
                 ready[call] = told
             else:
-                on_end(call.number, told)
+                end(call, told)
             if call is calls[-1] or sum(map(_n_bytes, ready.values())) > _LARGEST:
-                _train_ready(ready, on_end)
+                _train_ready(ready, end)
                 ready = {}
     finally:
         for call in calls:
@@ -154,7 +159,7 @@ def _n_bytes(training: Training) -> int:
     return sum(column.nbytes for column in columns if isinstance(column, Tensor))
 
 
-def _train_ready(ready: Mapping[_Call, Training], on_end: Callable[[int, Ending], None]) -> None:
+def _train_ready(ready: Mapping[_Call, Training], end: Callable[[_Call, _Told], None]) -> None:
     """Train what waits, in as many stacks as there are shapes."""
     stacks: dict[Hashable, list[_Call]] = {}
     for call, training in ready.items():
@@ -166,7 +171,7 @@ def _train_ready(ready: Mapping[_Call, Training], on_end: Callable[[int, Ending]
         trainings = [ready[call] for call in stack]
         results = [_alone(trainings[0])] if len(trainings) == 1 else fit_stack(trainings)
         for call, result in zip(stack, results, strict=True):
-            on_end(call.number, call.end(result))
+            end(call, call.end(result))
 
 
 def _alone(training: Training) -> TrainingHistory | MadMinerError:
@@ -188,17 +193,17 @@ class _Call:
     ) -> None:
         self.number = number
         self._train, self._n_networks, self._on_epoch = train, n_networks, on_epoch
-        self._told: SimpleQueue[Training | Ending] = SimpleQueue()
-        self._answers: SimpleQueue[Ending] = SimpleQueue()
+        self._told: SimpleQueue[Training | _Told] = SimpleQueue()
+        self._answers: SimpleQueue[_Told] = SimpleQueue()
         context = copy_context()  # strict mode and silence hold in the thread, too
         self._thread = Thread(target=context.run, args=(self._run,), daemon=True)
 
-    def begin(self) -> Training | Ending:
+    def begin(self) -> Training | _Told:
         """Run up to the loop; gives what is to be trained, or how the call ended before."""
         self._thread.start()
         return self._told.get()
 
-    def end(self, result: Ending) -> Ending:
+    def end(self, result: _Told) -> _Told:
         """Go on with the result of the loop; gives how the call ended."""
         self._answers.put(result)
         told = self._told.get()
