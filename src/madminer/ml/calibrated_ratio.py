@@ -201,7 +201,7 @@ class CalibratedRatio(ParameterizedRatioEstimator):
         m = estimator.n_parameters or 0
         points = load_points(theta, filename, m)
         reference = _reference(estimator, load_points(theta1, filename, m, "theta1"))
-        sample = joint_ratio_sample(
+        x, r_xz, weights = joint_ratio_sample(
             filename,
             points,
             reference,
@@ -210,16 +210,8 @@ class CalibratedRatio(ParameterizedRatioEstimator):
             validation_split=validation_split,
         )
         others = np.any(points != reference, axis=1)
-        return cls.fit(
-            estimator,
-            sample.x,
-            points[others],
-            sample.r_xz[others],
-            sample.weights,
-            theta1=reference,
-            n_bins=n_bins,
-            method=method,
-        )
+        options: dict[str, Any] = {"theta1": reference, "n_bins": n_bins, "method": method}
+        return cls.fit(estimator, x, points[others], r_xz[others], weights, **options)
 
     @property
     def errors(self) -> tuple[FloatArray, ...]:

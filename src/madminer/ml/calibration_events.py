@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,30 +18,9 @@ from madminer.sampling.weighted import WeightedSample, weighted_sample
 from madminer.typing import FloatArray, StrPath
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class JointRatioSample:
-    """Events with their weights at a reference, and joint ratios to it.
-
-    Args:
-        x: Observables, shape ``(n, n_observables)``.
-        r_xz: Joint ratios at each theta, of mean one, shape ``(n_thetas, n)``.
-        weights: Weights at the reference in pb, shape ``(n,)``.
-    """
-
-    x: FloatArray
-    r_xz: FloatArray
-    weights: FloatArray
-
-
 def joint_ratio_sample(
-    filename: StrPath,
-    theta: FloatArray,
-    theta1: FloatArray,
-    *,
-    partition: str,
-    test_split: float | None,
-    validation_split: float | None,
-) -> JointRatioSample:
+    filename: StrPath, theta: FloatArray, theta1: FloatArray, **partition: Any
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     r"""Take the events of a partition with :math:`r(x, z|\theta_k, \theta_1)`.
 
     Args:
@@ -49,12 +28,11 @@ def joint_ratio_sample(
         theta: Numerators, shape ``(n_thetas, m)`` with m = p parameters, or m = p + v with
             nuisance parameters in the last columns.
         theta1: The reference, shape ``(1, m)``.
-        partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``.
-        test_split: Fraction of events kept for testing.
-        validation_split: Fraction of events kept for validation.
+        **partition: Arguments of `madminer.analysis.partitions.partition_range`.
 
     Returns:
-        The events.
+        Observables, shape ``(n, n_observables)``; joint ratios at each theta, of mean one, shape
+        ``(n_thetas, n)``; weights at the reference in pb, shape ``(n,)``.
 
     Raises:
         SetupError: If the file has other parameters.
@@ -65,7 +43,7 @@ def joint_ratio_sample(
     analyzer = DataAnalyzer(filename)
     positions = np.vstack([theta1, theta])
     p = _n_theory_parameters(analyzer, positions.shape[1])
-    start, stop, _ = partition_range(analyzer.n_samples, partition, test_split, validation_split)
+    start, stop, _ = partition_range(analyzer.n_samples, **partition)
     is_known = analyzer.event_file.has_sampling_benchmarks
     x, benchmark_weights = analyzer.weighted_events(
         start_event=start,
@@ -86,40 +64,24 @@ def joint_ratio_sample(
             f"those generated."
         )
     ratios = joint_ratio(weights[1:], weights[0], sigmas[1:, np.newaxis], sigmas[:1])
-    return JointRatioSample(x, ratios, weights[0])
+    return x, ratios, weights[0]
 
 
-def joint_score_sample(
-    filename: StrPath,
-    theta: FloatArray,
-    *,
-    partition: str,
-    test_split: float | None,
-    validation_split: float | None,
-) -> WeightedSample:
+def joint_score_sample(filename: StrPath, theta: FloatArray, **partition: Any) -> WeightedSample:
     """Take the events of a partition with weights and joint scores at theta.
 
     Args:
         filename: Event file.
         theta: The point, shape ``(p,)``, or ``(p + v,)`` for scores of nuisance parameters, too.
-        partition: ``"train"``, ``"validation"``, ``"test"`` or ``"all"``.
-        test_split: Fraction of events kept for testing.
-        validation_split: Fraction of events kept for validation.
+        **partition: As for `joint_ratio_sample`.
 
     Returns:
         The events; see `madminer.sampling.weighted.weighted_sample` for the errors.
     """
     analyzer = DataAnalyzer(filename)
     p = _n_theory_parameters(analyzer, len(theta))
-    return weighted_sample(
-        analyzer,
-        theta[:p],
-        partition=partition,
-        test_split=test_split,
-        validation_split=validation_split,
-        nu=theta[p:] if len(theta) > p else None,
-        nuisance_score=len(theta) > p,
-    )
+    nu = theta[p:] if len(theta) > p else None
+    return weighted_sample(analyzer, theta[:p], nu=nu, nuisance_score=nu is not None, **partition)
 
 
 def load_points(

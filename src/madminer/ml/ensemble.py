@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from inspect import signature
-from typing import Any, cast, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -98,12 +98,8 @@ class Ensemble(Validated):
     ) -> None:
         self.estimators: list[Estimator] = []
         self._n_to_create = 0
-        settings: dict[str, Any] = {
-            "features": features,
-            "n_hidden": n_hidden,
-            "activation": activation,
-            "dropout_prob": dropout_prob,
-        }
+        settings: dict[str, Any] = {"features": features, "n_hidden": n_hidden}
+        settings |= {"activation": activation, "dropout_prob": dropout_prob}
         self._settings = {k: v for k, v in settings.items() if v != _DEFAULTS[k]}
         if isinstance(estimators, int | np.integer):
             ScoreEstimator(**settings)  # refuses now what would be refused in training
@@ -358,15 +354,7 @@ class Ensemble(Validated):
                 theta are not evaluated, see `evaluate_score`.
 
         Returns:
-            The mean, of the shape that members give, and the covariance over members, how much a
-            single one scatters, with the axes of the mean twice; None if not asked for. It holds
-            what members differ in, see the class.
-
-        Raises:
-            TheresAGoodReasonThisDoesntWork: If the members do not know it.
-            NotTrainedError: If a member was not trained.
-            EnsembleError: If a covariance is asked of fewer than two members.
-            OptionError: If the covariance does not fit into memory.
+            The mean and the covariance, and errors, as for `evaluate_log_likelihood`.
         """
         return self._evaluate(
             "evaluate_log_likelihood_ratio", estimator_weights, calculate_covariance, kwargs
@@ -387,14 +375,7 @@ class Ensemble(Validated):
             **kwargs: Arguments of the members' `evaluate_score` by name.
 
         Returns:
-            The mean, of the shape that members give, and the covariance over members, how much a
-            single one scatters, with the axes of the mean twice; None if not asked for. It holds
-            what members differ in, see the class.
-
-        Raises:
-            NotTrainedError: If a member was not trained.
-            EnsembleError: If a covariance is asked of fewer than two members.
-            OptionError: If the covariance does not fit into memory.
+            The mean and the covariance, and errors, as for `evaluate_log_likelihood`.
         """
         return self._evaluate("evaluate_score", estimator_weights, calculate_covariance, kwargs)
 
@@ -414,15 +395,14 @@ class Ensemble(Validated):
             ShapeError: If shapes do not fit, or there is more than one theta.
             NotImplementedError: If the members are double ratio or likelihood estimators.
         """
-        members, events = self._trained(), load_columns(x, "x")
-        point = None
-        if members[0].family != ScoreEstimator.family and theta is None:
-            raise OptionError(
-                f"The score of a {type(members[0]).__name__} depends on theta: give theta, shape "
-                f"({self.n_parameters},)."
-            )
+        members, events, point = self._trained(), load_columns(x, "x"), None
         if members[0].family != ScoreEstimator.family:
-            point = load_thetas(cast("DataLike", theta), self.n_parameters or 0)
+            if theta is None:
+                raise OptionError(
+                    f"The score of a {type(members[0]).__name__} depends on theta: give theta, "
+                    f"shape ({self.n_parameters},)."
+                )
+            point = load_thetas(theta, self.n_parameters or 0)
             if len(point) != 1:
                 raise ShapeError(
                     f"The ensemble needs a single theta of shape ({self.n_parameters},), got "
@@ -601,15 +581,12 @@ class Ensemble(Validated):
         members = self._trained()
         member_weights = normalized_member_weights(estimator_weights, len(members))
         if "x" in keywords:
-            keywords = {**keywords, "x": load_array(keywords["x"], "x")}
-        if "evaluate_score" in keywords:
-            keywords = {**keywords, "evaluate_score": False}
+            keywords["x"] = load_array(keywords["x"], "x")
+        keywords |= {"evaluate_score": False} if "evaluate_score" in keywords else {}
         predictions = (_first(getattr(member, name)(**keywords)) for member in members)
         if not calculate_covariance:
-            weighted = (
-                weight * value for weight, value in zip(member_weights, predictions, strict=True)
-            )
-            return sum(weighted, start=np.zeros(())), None
+            pairs = zip(member_weights, predictions, strict=True)
+            return sum((weight * value for weight, value in pairs), start=np.zeros(())), None
         values = np.stack(list(predictions))
         return member_mean(values, member_weights), member_covariance(values, member_weights)
 

@@ -10,7 +10,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -75,10 +75,6 @@ _GIVEN_UP = {
     "against overtraining.",
     "return_first_loss": "Use False; the returned losses start with that of the first epoch.",
 }
-_UNCHANGED = (
-    *("n_epochs", "batch_size", "initial_lr", "final_lr", "nesterov_momentum", "validation_split"),
-    *("early_stopping", "scale_inputs", "shuffle_labels", "limit_samplesize", "seed"),
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,13 +168,15 @@ class ForgeTraining:
     @property
     def arguments(self) -> dict[str, Any]:
         """Arguments of its ``train``."""
-        data = _NAMES[self.family].data.items()
+        shared = {f.name for f in fields(TrainingOptions)} & {f.name for f in fields(self)}
         return {
             "method": self.method.removesuffix("2"),
-            **{new: getattr(self, f"{old}_filename") for old, new in data},
-            **({} if self.family == "score" else {"alpha": self.alpha}),
+            **{
+                new: getattr(self, f"{old}_filename")
+                for old, new in _NAMES[self.family].data.items()
+            },
             "optimizer": self.trainer,
-            **{name: getattr(self, name) for name in _UNCHANGED},
+            **{n: getattr(self, n) for n in shared if n != "alpha" or self.family != "score"},
         }
 
 
@@ -343,13 +341,12 @@ class MLForge:
         self.method = training.method
         old, new = self.estimator, ESTIMATORS[training.family](**training.constructor)
         if (
-            old is not None
-            and old.family == new.family
-            and all(getattr(old, name) == getattr(new, name) for name in training.constructor)
+            old is None
+            or old.family != new.family
+            or any(getattr(old, name) != getattr(new, name) for name in training.constructor)
         ):
-            return old
-        self.estimator = new
-        return new
+            self.estimator = new
+        return self.trained
 
     @property
     def trained(self) -> Estimator:
@@ -419,10 +416,9 @@ class EnsembleForge:
         members = zip(self.estimators, trainings, strict=True)
         ensemble = Ensemble([forge.prepare(training) for forge, training in members])
         arguments = [training.arguments for training in trainings]
-        names = [name for name in arguments[0] if name != "seed"]
-        by_name: dict[str, Any] = {name: [a[name] for a in arguments] for name in names}
+        by_name: dict[str, Any] = {name: [a[name] for a in arguments] for name in arguments[0]}
         self.expectations = None
-        return ensemble.train_all(**by_name, seed=seed, n_processes=n_processes)
+        return ensemble.train_all(**(by_name | {"seed": seed}), n_processes=n_processes)
 
     def calculate_expectation(
         self,
@@ -434,8 +430,7 @@ class EnsembleForge:
 
         Args:
             x_filename: Observations drawn at the reference point.
-            theta0_filename: Not used.
-            theta1_filename: Not used.
+            theta0_filename, theta1_filename: Not used.
 
         Returns:
             Mean scores of "sally" or "sallino", shape ``(n, n_parameters)``.
@@ -485,8 +480,8 @@ class EnsembleForge:
         if not return_individual_predictions:
             return mean, covariance
         results = [getattr(member, name)(**arguments) for member in ensemble.estimators]
-        predictions = [r[0] if isinstance(r, tuple) else r for r in results]
-        return mean, covariance, votes, np.stack(predictions)
+        predictions = np.stack([r[0] if isinstance(r, tuple) else r for r in results])
+        return mean, covariance, votes, predictions
 
     @_one_or_several_strengths
     def calculate_fisher_information(
@@ -530,11 +525,9 @@ class EnsembleForge:
             covariance = np.zeros(information.shape * 2)
         if not return_individual_predictions:
             return information, covariance
-        informations = [
-            member.calculate_fisher_information(x, weights=obs_weights, n_events=n_events)
-            for member in ensemble.estimators
-        ]
-        return information, covariance, votes, np.stack(informations)
+        given: dict[str, Any] = {"weights": obs_weights, "n_events": n_events}
+        each = [member.calculate_fisher_information(x, **given) for member in ensemble.estimators]
+        return information, covariance, votes, np.stack(each)
 
     def save(self, folder: StrPath) -> None:
         """Save all forges and the expectations, in the files of this version."""
@@ -544,11 +537,11 @@ class EnsembleForge:
 
     def load(self, folder: StrPath) -> None:
         """Load an ensemble of this version or of the first releases; it replaces the forges."""
-        expectations, forges = _expectations(folder), []
-        for i, estimator in enumerate(load_members(folder)[1]):
-            method = read_settings(Path(folder) / f"estimator_{i}").get("method")
-            forges.append(_forge(estimator, method))
-        self.estimators, self.expectations = forges, expectations
+        expectations, members = _expectations(folder), load_members(folder)[1]
+        settings = [read_settings(Path(folder) / f"estimator_{i}") for i in range(len(members))]
+        pairs = zip(members, settings, strict=True)
+        self.estimators = [_forge(member, given.get("method")) for member, given in pairs]
+        self.expectations = expectations
 
     def _ensemble(self) -> Ensemble:
         return Ensemble([forge.trained for forge in self.estimators])
@@ -575,12 +568,7 @@ class EnsembleForge:
 
 
 def saved_member_weights(folder: StrPath, vote_expectation_weight: float) -> FloatArray:
-    """Votes of an ensemble that was saved with its expectations, shape ``(n,)``.
-
-    Raises:
-        OptionError: If no expectations were saved.
-        MissingFileError: If there is no such ensemble.
-    """
+    """Votes of an ensemble that was saved with its expectations, shape ``(n,)``."""
     expectations = _expectations(folder)
     if expectations is None:
         raise OptionError(
