@@ -430,13 +430,13 @@ class EnsembleForge:
 
         Args:
             x_filename: Observations drawn at the reference point.
-            theta0_filename, theta1_filename: Not used.
+            theta0_filename: Not used.
+            theta1_filename: Not used.
 
         Returns:
             Mean scores of "sally" or "sallino", shape ``(n, n_parameters)``.
         """
-        ensemble = self._scores("calculate_expectation")
-        self.expectations = ensemble.calculate_expectation(x_filename)
+        self.expectations = self._scores("calculate_expectation").calculate_expectation(x_filename)
         return self.expectations
 
     @_one_or_several_strengths
@@ -526,7 +526,7 @@ class EnsembleForge:
         if not return_individual_predictions:
             return information, covariance
         given: dict[str, Any] = {"weights": obs_weights, "n_events": n_events}
-        each = [member.calculate_fisher_information(x, **given) for member in ensemble.estimators]
+        each = [m.calculate_fisher_information(x, **given) for m in ensemble.estimators]
         return information, covariance, votes, np.stack(each)
 
     def save(self, folder: StrPath) -> None:
