@@ -53,7 +53,7 @@ x)` is one network at twice as many events. With G the gradients of both by thei
     \dot a_0^{\rm forth} = (u_0, -u_1, 0), \quad \dot a_0^{\rm back} = (u_1, -u_0, 0)
 
 with :math:`u_i = \partial L/\partial \hat t_i`. Losses and their gradients by the predictions are
-in `madminer.nn.loss_gradients`, the derivatives of the activations in `madminer.nn.activations`.
+in `madminer.nn.losses`, the derivatives of the activations in `madminer.nn.activations`.
 
 **Many networks at once.** All tensors have the networks as their first axis and every product is
 one of batches of matrices, which for one network costs no more than a product of matrices. The
