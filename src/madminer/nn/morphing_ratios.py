@@ -11,7 +11,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from itertools import pairwise
 from typing import Any, cast
@@ -229,6 +229,16 @@ class MorphingWeights:
         return weights.clamp(-_LARGEST_WEIGHT, _LARGEST_WEIGHT).to(theta.dtype)
 
 
+def _blocks(
+    theta: Tensor, x: Tensor, find: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Blocks of combinations, and what is found of their events, shape ``(n_found, n_x)``."""
+    for events in row_blocks(len(x), CACHED_ROWS):
+        of_x = find(x[events]).T
+        for thetas in row_blocks(len(theta), _THETAS):
+            yield thetas, events, of_x
+
+
 # Logarithms lie within plus and minus this. Morphing weights are of both signs, so a numerator may
 # vanish while the f_b do not fit together yet; at r = e^5 one event in 150 is of the other class.
 _LARGEST_LOG = 5.0
@@ -314,11 +324,9 @@ class MorphingRatioNetwork(ConditionalNetwork):
         with torch.no_grad():
             weights = self.morphing.weights(theta)
             below = weights @ self._of_reference()
-            for events in row_blocks(len(x), CACHED_ROWS):
-                of_x = self._of_x(x[events]).T
-                for thetas in row_blocks(len(theta), _THETAS):
-                    above = weights[thetas] @ of_x
-                    result[thetas, events] = self._log_ratio(above, below[thetas, None])
+            for thetas, events, of_x in _blocks(theta, x, self._of_x):
+                above = weights[thetas] @ of_x
+                result[thetas, events] = self._log_ratio(above, below[thetas, None])
         return result
 
     def log_f_score_grid(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -330,16 +338,14 @@ class MorphingRatioNetwork(ConditionalNetwork):
             weights = self.morphing.weights_and_gradients(theta)
             below = weights @ self._of_reference()
             of_below = self._slope(below[:, :1], below[:, 1:])
-            for events in row_blocks(len(x), CACHED_ROWS):
-                of_x = self._of_x(x[events]).T
-                for thetas in row_blocks(len(theta), _THETAS):
-                    above, total = weights[thetas, 0] @ of_x, below[thetas, :1]
-                    result[thetas, events] = self._log_ratio(above, total)
-                    is_free = self._is_free(above, total)
-                    for i in range(n):
-                        slope = self._slope(above, weights[thetas, 1 + i] @ of_x)
-                        slope.sub_(of_below[thetas, i, None])
-                        scores[thetas, events, i] = slope.mul_(is_free)
+            for thetas, events, of_x in _blocks(theta, x, self._of_x):
+                above, total = weights[thetas, 0] @ of_x, below[thetas, :1]
+                result[thetas, events] = self._log_ratio(above, total)
+                is_free = self._is_free(above, total)
+                for i in range(n):
+                    slope = self._slope(above, weights[thetas, 1 + i] @ of_x)
+                    slope.sub_(of_below[thetas, i, None])
+                    scores[thetas, events, i] = slope.mul_(is_free)
         return result, scores
 
     def _of_x(self, x: Tensor) -> Tensor:
@@ -428,7 +434,7 @@ class QuadraticRatioNetwork(ConditionalNetwork):
         """Evaluate all combinations, in bounded memory."""
         result = x.new_empty((len(theta), len(x)))
         with torch.no_grad():
-            for thetas, events, of_x in self._blocks(theta, x):
+            for thetas, events, of_x in _blocks(theta, x, self.networks):
                 result[thetas, events] = self._log_ratio(theta[thetas], *of_x)
         return result
 
@@ -437,17 +443,10 @@ class QuadraticRatioNetwork(ConditionalNetwork):
         result = x.new_empty((len(theta), len(x)))
         scores = x.new_empty((len(theta), len(x), 1))
         with torch.no_grad():
-            for thetas, events, of_x in self._blocks(theta, x):
+            for thetas, events, of_x in _blocks(theta, x, self.networks):
                 value, score = self._log_ratio_and_score(theta[thetas], *of_x)
                 result[thetas, events], scores[thetas, events, 0] = value, score
         return result, scores
-
-    def _blocks(self, theta: Tensor, x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Blocks of combinations, and A and B of their events."""
-        for events in row_blocks(len(x), CACHED_ROWS):
-            of_x = self.networks(x[events]).T
-            for thetas in row_blocks(len(theta), _THETAS):
-                yield thetas, events, of_x
 
     def _log_ratio(self, theta: Tensor, a_x: Tensor, b_x: Tensor) -> Tensor:
         below = _squares(theta, *self.coefficients)

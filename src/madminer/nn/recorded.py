@@ -58,7 +58,7 @@ class AutogradGradients:
         parameters: Sequence[Tensor],
         gradient: Tensor,
     ) -> None:
-        self._batch_loss, self._parameters, self._gradient = batch_loss, parameters, gradient
+        self.batch_loss, self.parameters, self.gradient = batch_loss, parameters, gradient
         self._buffered: dict[int, _Differentiated] = {}
 
     def load(self, batch: Batch) -> Buffered:
@@ -66,9 +66,7 @@ class AutogradGradients:
         n = len(next(iter(batch.values())))
         if n not in self._buffered:
             columns = {name: torch.empty_like(column) for name, column in batch.items()}
-            self._buffered[n] = _Differentiated(
-                self._batch_loss, self._parameters, self._gradient, columns
-            )
+            self._buffered[n] = _Differentiated(self, columns)
         for name, column in self._buffered[n].columns.items():
             column.copy_(batch[name])
         return self._buffered[n]
@@ -77,22 +75,15 @@ class AutogradGradients:
 class _Differentiated:
     """A batch in buffers, differentiated by autograd."""
 
-    def __init__(
-        self,
-        batch_loss: Callable[[Batch], Tensor],
-        parameters: Sequence[Tensor],
-        gradient: Tensor,
-        columns: dict[str, Tensor],
-    ) -> None:
-        self.columns = columns
-        self.loss = torch.zeros_like(gradient[0])
-        self._batch_loss, self._parameters, self._gradient = batch_loss, parameters, gradient
+    def __init__(self, by: AutogradGradients, columns: dict[str, Tensor]) -> None:
+        self.columns, self._by = columns, by
+        self.loss = torch.zeros_like(by.gradient[0])
 
     def run(self) -> None:
-        loss = self._batch_loss(self.columns)
+        loss = self._by.batch_loss(self.columns)
         # not backward(), which would add to the gradient of every parameter by itself
-        found = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
-        torch.cat([part.reshape(-1) for part in found], out=self._gradient)
+        found = torch.autograd.grad(loss, self._by.parameters, materialize_grads=True)
+        torch.cat([part.reshape(-1) for part in found], out=self._by.gradient)
         self.loss.copy_(loss.detach())
 
 
