@@ -186,7 +186,12 @@ def calibration_curve(
     starts = _first_events(s, r, w, n_bins, method)
     merged = _merged(starts, r, w)
     if len(merged) < min(2, len(starts)):
-        raise _too_few(r, w)
+        at1, at = _effective(_sums(r, w, np.zeros(1, dtype=np.int64))[0])
+        raise NoEventsError(
+            f"A calibration needs two bins of {LEAST_EVENTS:g} effective events, but all {len(w)} "
+            f"events are worth {at1:.3g} at theta1 and {at:.3g} at theta. Use more events, or a "
+            f"theta closer to theta1."
+        )
     curve = _normalized(_curve(merged, s, r, w), s, w)
     scatter = np.add.reduceat((w * (r - np.exp(curve(s)))) ** 2, merged)
     return replace(curve, errors=np.sqrt(scatter) / np.add.reduceat(w * r, merged))
@@ -224,8 +229,7 @@ def _steps(s: FloatArray, r: FloatArray, w: FloatArray) -> IntArray:
 
 def _merged(starts: IntArray, r: FloatArray, w: FloatArray) -> IntArray:
     """Merge bins with their right neighbours until each has enough events."""
-    columns = np.stack([w, w**2, w * r, (w * r) ** 2], axis=1)
-    sums = np.add.reduceat(columns, starts, axis=0) if len(w) else np.zeros((1, 4))
+    sums = _sums(r, w, starts)
     merged, first, total = [], 0, np.zeros(4)
     for start, end, row in zip(starts, [*starts[1:], len(w)], sums, strict=True):
         first, total = (start, row) if first == start else (first, total + row)
@@ -233,6 +237,12 @@ def _merged(starts: IntArray, r: FloatArray, w: FloatArray) -> IntArray:
             merged.append(first)
             first = end
     return np.array(merged, dtype=np.int64)  # what is left over joins the last bin
+
+
+def _sums(r: FloatArray, w: FloatArray, starts: IntArray) -> FloatArray:
+    """Sums of w, w^2, w r and (w r)^2 in bins, shape ``(n_bins, 4)``."""
+    columns = np.stack([w, w**2, w * r, (w * r) ** 2], axis=1)
+    return np.add.reduceat(columns, starts, axis=0) if len(w) else np.zeros((1, 4))
 
 
 def _effective(sums: FloatArray) -> FloatArray:
@@ -272,16 +282,6 @@ def _normalized(curve: CalibrationCurve, s: FloatArray, w: FloatArray) -> Calibr
             "the ratio is large. Calibrate closer to theta1, or with more events."
         )
     return replace(curve, log_r=curve.log_r - highest - np.log(mean))
-
-
-def _too_few(r: FloatArray, w: FloatArray) -> NoEventsError:
-    sums = np.array([np.sum(w), np.sum(w**2), np.sum(w * r), np.sum((w * r) ** 2)])
-    at1, at = _effective(sums)
-    return NoEventsError(
-        f"A calibration needs two bins of {LEAST_EVENTS:g} effective events, but all {len(w)} "
-        f"events are worth {at1:.3g} at theta1 and {at:.3g} at theta. Use more events, or a theta "
-        f"closer to theta1."
-    )
 
 
 # Between parameter points

@@ -26,9 +26,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,34 +41,23 @@ from madminer.typing import FloatArray, StrPath
 _EXAMPLE_EVENTS = 3  # torch.export takes 0 and 1 for constants
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What an exported function takes and gives.
+class Signature(NamedTuple):
+    """Names of what an exported function takes, and of what it gives."""
 
-    Args:
-        thetas: Names of the parameter points that it takes before x.
-        output: Name of the output.
-    """
-
-    thetas: tuple[str, ...]
+    inputs: tuple[str, ...]
     output: str
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of all inputs in their order."""
-        return (*self.thetas, "x")
 
-
-_RATIO = Signature(("theta",), "log_likelihood_ratio")
+_RATIO = Signature(("theta", "x"), "log_likelihood_ratio")
 
 SIGNATURES: dict[str, Signature] = {
-    "score": Signature((), "score"),
+    "score": Signature(("x",), "score"),
     "parameterized_ratio": _RATIO,
     "calibrated_ratio": _RATIO,
     "morphing_aware_ratio": _RATIO,
     "quadratic_morphing_aware_ratio": _RATIO,
-    "double_parameterized_ratio": Signature(("theta0", "theta1"), "log_likelihood_ratio"),
-    "likelihood": Signature(("theta",), "log_likelihood"),
+    "double_parameterized_ratio": Signature(("theta0", "theta1", "x"), "log_likelihood_ratio"),
+    "likelihood": Signature(("theta", "x"), "log_likelihood"),
 }
 """Inputs and outputs by the type of the estimator."""
 
@@ -115,7 +103,8 @@ class UserNetwork(nn.Module):
         self.register_buffer("matrix", None if matrix is None else torch.as_tensor(matrix))
         log_volume = float(torch.as_tensor(selected.stds).log().sum())
         self._log_volume = log_volume if signature.output == "log_likelihood" else 0.0
-        self._widths = [theta_scaling.n_columns] * len(signature.thetas) + [x_scaling.n_columns]
+        n_thetas = len(signature.inputs) - 1
+        self._widths = [theta_scaling.n_columns] * n_thetas + [x_scaling.n_columns]
 
     def example(self) -> tuple[Tensor, ...]:
         """A few events, for tracing."""

@@ -3,7 +3,7 @@ r"""What networks of theta and x have in common: a log ratio or a log density an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -41,12 +41,7 @@ class ConditionalNetwork(nn.Module, ABC):
             Values, shape ``(n,)``, and scores, shape ``(n, n_parameters)``; both differentiable
             where gradients are enabled.
         """
-        differentiable = torch.is_grad_enabled()
-        with torch.enable_grad():
-            point = theta if theta.requires_grad else theta.detach().requires_grad_()
-            values = self.log_f(point, x)
-            (score,) = torch.autograd.grad(values.sum(), point, create_graph=differentiable)
-        return (values, score) if differentiable else (values.detach(), score)
+        return with_gradient(lambda point: self.log_f(point, x), theta)
 
     def log_f_combinations(self, theta: Tensor, x: Tensor) -> Tensor:
         """Evaluate all combinations at once, with gradients.
@@ -97,6 +92,20 @@ class ConditionalNetwork(nn.Module, ABC):
                 result[thetas, events] = values.reshape(block)
                 scores[thetas, events] = gradients.reshape(*block, theta.shape[1])
         return result, scores
+
+
+def with_gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Tensor, Tensor]:
+    """Values of a function of rows, and the gradient of each by its row, found by autograd.
+
+    Both are differentiable where gradients are enabled, and plain numbers elsewhere.
+    """
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        at = at if at.requires_grad else at.detach().requires_grad_()
+        values = function(at)
+        ones = torch.ones_like(values)
+        (gradient,) = torch.autograd.grad(values, at, ones, create_graph=differentiable)
+    return (values, gradient) if differentiable else (values.detach(), gradient)
 
 
 def combination_blocks(

@@ -28,7 +28,7 @@ from torch.nn.functional import hardtanh, linear
 
 from madminer.nn.activations import Slope
 from madminer.nn.activations import activation as find_activation
-from madminer.nn.conditional import ConditionalNetwork
+from madminer.nn.conditional import ConditionalNetwork, with_gradient
 
 LOG_NORMALIZATION = -math.log(2.0 * math.pi) / 2.0
 """What the logarithm of a normal density in one dimension has besides :math:`a/2 - u^2/2`."""
@@ -305,15 +305,10 @@ def _initialize(layer: nn.Linear, generator: torch.Generator) -> None:
 
 def _with_slope(act: nn.Module, slope: Slope | None, z: Tensor) -> tuple[Tensor, Tensor]:
     """An activation and its derivative; autograd finds it where no formula does."""
-    if slope is not None:
-        a = act(z)
-        return a, slope(z, a)
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        z = z if z.requires_grad else z.detach().requires_grad_()
-        a = act(z)
-        (found,) = torch.autograd.grad(a, z, torch.ones_like(a), create_graph=differentiable)
-    return (a, found) if differentiable else (a.detach(), found)
+    if slope is None:
+        return with_gradient(act, z)
+    a = act(z)
+    return a, slope(z, a)
 
 
 Evaluate = Callable[[MADE, Tensor], Tensor]

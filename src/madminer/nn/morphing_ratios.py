@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from madminer.blocks import CACHED_ROWS, row_blocks
 from madminer.nn.activations import activation as find_activation
-from madminer.nn.activations import dropout
 from madminer.nn.conditional import ConditionalNetwork
+from madminer.nn.networks import after_first_layer
 from madminer.typing import FloatArray, IntArray
 
 
@@ -124,13 +124,9 @@ class ParallelMLPs(nn.Module):
         """Evaluate all networks, shape ``(n, n_inputs)`` to ``(n, n_networks)``."""
         first = cast("_Linear", self.layers[0])
         z = first(x.expand(len(first.weight), -1, -1))
-        for act, layer in zip(self.activations, self.layers[1:], strict=True):
-            a = act(z)
-            if self.dropout_prob > 0.0 and self.training:
-                a = dropout(a, self.dropout_prob)
-            z = layer(a)
-        values: Tensor = z.squeeze(-1).T
-        return values
+        dropout_prob = self.dropout_prob if self.training else 0.0
+        z = after_first_layer(z, self.activations, self.layers[1:], dropout_prob)
+        return z.squeeze(-1).T
 
 
 class _Linear(nn.Module):

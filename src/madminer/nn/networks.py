@@ -18,7 +18,7 @@ from torch.nn.utils import skip_init
 
 from madminer.nn.activations import activation as find_activation
 from madminer.nn.activations import dropout
-from madminer.nn.conditional import ConditionalNetwork, combination_blocks
+from madminer.nn.conditional import ConditionalNetwork, combination_blocks, with_gradient
 
 
 class MLP(nn.Module):
@@ -74,12 +74,8 @@ class MLP(nn.Module):
         Returns:
             Outputs, shape ``(..., n_outputs)``.
         """
-        for act, layer in zip(self.activations, self.layers[1:], strict=True):
-            a = act(z)
-            if self.dropout_prob > 0.0 and self.training:
-                a = dropout(a, self.dropout_prob)
-            z = layer(a)
-        return z
+        dropout_prob = self.dropout_prob if self.training else 0.0
+        return after_first_layer(z, self.activations, self.layers[1:], dropout_prob)
 
     def from_first_layer_with_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
         r"""Evaluate a network with one output and its derivative by the first layer's values.
@@ -98,7 +94,7 @@ class MLP(nn.Module):
         """
         slope = self.activation.slope
         if slope is None or self.dropout_prob > 0.0:
-            return self._slope_by_autograd(z)
+            return with_gradient(lambda z: self.from_first_layer(z).squeeze(-1), z)
         slopes: list[Tensor] = []
         for act, layer in zip(self.activations, self.layers[1:], strict=True):
             a = act(z)
@@ -115,13 +111,15 @@ class MLP(nn.Module):
         """Take one of the linear layers."""
         return cast("nn.Linear", self.layers[index])
 
-    def _slope_by_autograd(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        differentiable = torch.is_grad_enabled()
-        with torch.enable_grad():
-            z = z if z.requires_grad else z.detach().requires_grad_()
-            f = self.from_first_layer(z).squeeze(-1)
-            (delta,) = torch.autograd.grad(f, z, torch.ones_like(f), create_graph=differentiable)
-        return (f, delta) if differentiable else (f.detach(), delta)
+
+def after_first_layer(
+    z: Tensor, activations: Iterable[nn.Module], layers: Iterable[nn.Module], dropout_prob: float
+) -> Tensor:
+    """Pass values of the first linear layer on to the outputs."""
+    for act, layer in zip(activations, layers, strict=True):
+        a = act(z)
+        z = layer(dropout(a, dropout_prob) if dropout_prob > 0.0 else a)
+    return z
 
 
 def _linear(n_inputs: int, n_outputs: int, generator: torch.Generator) -> nn.Linear:
