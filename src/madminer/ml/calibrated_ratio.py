@@ -366,12 +366,7 @@ def _reference(estimator: ParameterizedRatioEstimator, theta1: DataLike) -> Floa
 
 
 def _loaded_ratios(r_xz: DataLike, n_thetas: int, n_events: int) -> FloatArray:
-    """Load joint ratios, shape ``(n_thetas, n_events)``; of one theta also ``(n_events,)``.
-
-    Raises:
-        ShapeError: If they have another shape.
-        DataError: If some are not finite.
-    """
+    """Joint ratios, shape ``(n_thetas, n_events)``; of one theta also given as ``(n_events,)``."""
     ratios = load_array(r_xz, "r_xz").astype(np.float64)
     ratios = ratios[np.newaxis] if ratios.ndim == 1 and n_thetas == 1 else ratios
     if ratios.shape != (n_thetas, n_events):
@@ -384,13 +379,7 @@ def _loaded_ratios(r_xz: DataLike, n_thetas: int, n_events: int) -> FloatArray:
 
 
 def _report_means(points: FloatArray, ratios: FloatArray, probabilities: FloatArray) -> None:
-    """Warn of joint ratios whose mean over the events is not one.
-
-    Args:
-        points: Numerators, shape ``(n_thetas, m)``.
-        ratios: Joint ratios, shape ``(n_thetas, n)``.
-        probabilities: Weights of the events at the reference with sum one, shape ``(n,)``.
-    """
+    """Warn of joint ratios, shape ``(n_thetas, n)``, whose mean over the events is not one."""
     means = ratios @ probabilities
     scatter = (ratios - means[:, np.newaxis]) * probabilities
     errors = np.linalg.norm(scatter, axis=1)

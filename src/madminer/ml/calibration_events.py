@@ -68,15 +68,10 @@ def joint_ratio_sample(
 
 
 def joint_score_sample(filename: StrPath, theta: FloatArray, **partition: Any) -> WeightedSample:
-    """Take the events of a partition with weights and joint scores at theta.
+    """Take the events of a partition with weights and joint scores at a point.
 
-    Args:
-        filename: Event file.
-        theta: The point, shape ``(p,)``, or ``(p + v,)`` for scores of nuisance parameters, too.
-        **partition: As for `joint_ratio_sample`.
-
-    Returns:
-        The events; see `madminer.sampling.weighted.weighted_sample` for the errors.
+    The point has shape ``(p,)``, or ``(p + v,)`` for scores of nuisance parameters, too. See
+    `madminer.sampling.weighted.weighted_sample` for the errors.
     """
     analyzer = DataAnalyzer(filename)
     p = _n_theory_parameters(analyzer, len(theta))

@@ -34,14 +34,10 @@ _REMEDY = "Remove it, give another file, or start afresh with resume=False."
 def open_checkpoint(
     path: StrPath, every: int, rng: np.random.Generator, *, resume: bool
 ) -> CheckpointSettings:
-    """Prepare a checkpoint and, to resume, read it.
+    """Prepare a checkpoint and, to resume, read it if it is there.
 
-    Args:
-        path: The file.
-        every: Number of epochs between two states.
-        rng: Source of all randomness of the training; to resume, it is set to the state that it
-            had when the training started.
-        resume: Whether to continue from the file, if there is one.
+    To resume, `rng`, the source of all randomness, is set to its state at the start of the
+    training.
 
     Raises:
         OutputError: If nothing can be written there, or another kind of file is there.
@@ -65,13 +61,7 @@ def open_checkpoint(
 
 
 def read_checkpoint(path: StrPath) -> tuple[str, RunState]:
-    """Read a checkpoint.
-
-    Args:
-        path: The file.
-
-    Returns:
-        State of the random generator at the start of the training, as JSON, and state of the run.
+    """Read the random state at the start of the training, as JSON, and the state of the run.
 
     Raises:
         FileFormatError: If the file is damaged, no checkpoint or of a later version.

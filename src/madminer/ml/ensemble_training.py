@@ -187,18 +187,7 @@ def train_members(
     executor: Executor | None = None,
     stacked: bool | None = None,
 ) -> list[TrainingHistory]:
-    """Train all members: one after the other, through an executor, or as a stack.
-
-    Args:
-        estimators: The members, changed in place.
-        arguments: Arguments of ``train`` for each of them.
-        n_processes: Number of processes of this machine; None or 1: no other than this one.
-        executor: Instead, what runs the trainings; it is not shut down.
-        stacked: Whether members of equal shape train together; None: where they train on a
-            graphics processor, without processes or an executor.
-
-    Returns:
-        The losses of each member.
+    """Train all members, with arguments of each; see `Ensemble.train_all` for the ways to do so.
 
     Raises:
         OptionError: If `n_processes` is not a positive whole number, several of these three are

@@ -329,14 +329,9 @@ def _check_array_name(path: Path, name: str) -> None:
 def data_warning(
     family: str, method: str, sample: Sample, settings: TrainingSettings, n_training: int
 ) -> str:
-    """What should be looked at before a training, with numbers and remedies; empty for nothing.
+    """What should be looked at before a training on so many events, with numbers and remedies.
 
-    Args:
-        family: Type of the estimator.
-        method: Name of the method.
-        sample: Columns of the training sample by name, with the events for validation.
-        settings: How the network is trained.
-        n_training: Number of events to train on.
+    The sample holds the events for validation, too. The text is empty for an ordinary one.
     """
     found = [
         _unbalanced_classes(method, sample),

@@ -42,14 +42,7 @@ _LARGEST = 1 << 32  # bytes of data that wait for their training at once
 
 
 def stacking_obstacle(estimator: Estimator, arguments: Mapping[str, Any]) -> str | None:
-    """What keeps an estimator from training in a stack.
-
-    Args:
-        estimator: The estimator.
-        arguments: Arguments of its ``train`` by name.
-
-    Returns:
-        The obstacle in words; None if there is none.
+    """What keeps an estimator with arguments of ``train`` from a stack, in words; None if nothing.
 
     Examples:
         >>> stacking_obstacle(ScoreEstimator(dropout_prob=0.1), {})
@@ -75,16 +68,13 @@ def members_in_stacks(
     *,
     alone: bool,
 ) -> list[int]:
-    """Choose the members of an ensemble that train in stacks.
+    """Choose the members of an ensemble that train in stacks, given arguments of ``train`` of each.
 
     Args:
         estimators: The members.
         arguments: Arguments of ``train`` of each by name.
         stacked: Whether to stack; None: where all train on a graphics processor.
         alone: Whether they train in this process, without others and without an executor.
-
-    Returns:
-        Their numbers, from 0.
 
     Raises:
         OptionError: If there are others and all are to be stacked, or processes are asked for, too.
@@ -121,14 +111,10 @@ def train_stacked(
     on_epoch: Callable[[int], None],
     on_end: Callable[[int, TrainingHistory | MadMinerError], None],
 ) -> None:
-    """Train estimators, those of equal shape together.
+    """Train estimators, given calls of ``train`` by their numbers; those of equal shape together.
 
     Data of up to 4 GiB wait for their training at once; larger ensembles train in several rounds.
-
-    Args:
-        trains: Calls of ``train``, by the number of the estimator.
-        on_epoch: Called with the number of the estimator after each of its epochs.
-        on_end: Called with it and the losses, or why it failed, at the end.
+    After each epoch `on_epoch`, and at the end `on_end` is called with the number.
     """
 
     def end(call: _Call, told: _Told) -> None:

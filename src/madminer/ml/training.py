@@ -189,15 +189,7 @@ def _check_sample(sample: Sample, suffix: str = "") -> None:
 def split_rows(
     n_events: int, validation_split: float | None, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Choose the events for training and validation at random.
-
-    Args:
-        n_events: Number of events.
-        validation_split: Fraction for validation, None or 0 for none.
-        rng: Source of randomness.
-
-    Returns:
-        Rows for training and rows for validation, each in ascending order.
+    """Choose the rows for training and those for validation at random, each in ascending order.
 
     Raises:
         TrainingError: If no event would be left on one side.

@@ -49,12 +49,9 @@ _source: ContextVar[torch.Generator | None] = ContextVar("source", default=None)
 
 @contextmanager
 def drawing_from(generator: torch.Generator) -> Iterator[None]:
-    """Let networks draw from a generator inside this context, in this thread.
+    """Let networks draw from a generator on their device inside this context, in this thread.
 
     Without it they draw from torch's global generator, as other networks do.
-
-    Args:
-        generator: Source of random numbers, on the device of the network.
     """
     token = _source.set(generator)
     try:
@@ -64,14 +61,7 @@ def drawing_from(generator: torch.Generator) -> Iterator[None]:
 
 
 def dropout(values: Tensor, probability: float) -> Tensor:
-    r"""Set values to zero at random, and divide the others by :math:`1 - p`.
-
-    Args:
-        values: Activations, any shape.
-        probability: Probability p of zero, below 1.
-
-    Returns:
-        The values, of the same shape.
+    """Set values to zero with probability p < 1, and divide the others by :math:`1 - p`.
 
     References:
         Srivastava et al., *Dropout*, JMLR 15 (2014) 1929.

@@ -31,15 +31,7 @@ _CHUNK_BYTES = 1 << 20  # fits into the cache of a processor
 
 
 def chunks(values: FloatArray, rows: IntArray | None = None) -> Iterator[FloatArray]:
-    """Cut an array into pieces; of a file, only the present one is in memory.
-
-    Args:
-        values: The array, shape ``(n, ...)``.
-        rows: Rows to take, None for all.
-
-    Yields:
-        Pieces of at least one row, in order.
-    """
+    """Pieces of an array or of some of its rows; of a file, only the present one is in memory."""
     size = max(1, _CHUNK_BYTES // max(1, values[:1].nbytes))
     for start in range(0, len(values) if rows is None else len(rows), size):
         part = slice(start, start + size)
@@ -217,13 +209,7 @@ def stacked_batches(
 
 
 def fits_on(device: torch.device, n_bytes: int, n_events: int) -> bool:
-    """Whether a device has memory for data, and for drawing the order of their events.
-
-    Args:
-        device: The device.
-        n_bytes: Size of the data.
-        n_events: Number of events.
-    """
+    """Whether a device has memory for data of so many bytes, and for drawing their order."""
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
@@ -300,17 +286,7 @@ def gather(
     prepare: Callable[[FloatArray], FloatArray],
     dtype: torch.dtype,
 ) -> Tensor:
-    """Prepare rows of an array, a piece at a time: nothing of its size exists but the result.
-
-    Args:
-        values: The array, shape ``(n, ...)``.
-        rows: Rows to take.
-        prepare: What is done to them.
-        dtype: Precision of the result.
-
-    Returns:
-        The prepared rows, in the order of `rows`.
-    """
+    """Prepare rows of an array, a piece at a time: nothing of its size exists but the result."""
     shape = prepare(values[:0]).shape[1:]
     result = torch.empty((len(rows), *shape), dtype=dtype, device="cpu")
     place, start = result.numpy(), 0

@@ -92,12 +92,10 @@ _number = _Number()
 
 @contextmanager
 def threads_for_step(n_multiplications: float) -> Iterator[None]:
-    """Use one thread inside this context if steps are small, and restore their number behind it.
+    """Use one thread for small steps, and restore the number of threads behind this context.
 
+    A step has so many multiplications in its forward pass: events in a batch times weights.
     Trainings in several threads of Python do not disturb each other, nor what is set afterwards.
-
-    Args:
-        n_multiplications: Multiplications in a forward pass: events in a batch times weights.
     """
     with _number.kept() as chosen:
         torch.set_num_threads(1 if n_multiplications < SMALL_STEP else chosen)

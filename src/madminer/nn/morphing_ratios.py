@@ -29,14 +29,7 @@ from madminer.typing import FloatArray, IntArray
 def clamp(value: Tensor, low: float, high: float, *, recover: bool) -> Tensor:
     """Clamp values; the gradient outside is zero, or leads back inside.
 
-    Args:
-        value: What is clamped.
-        low: Lower end.
-        high: Upper end.
-        recover: Whether gradients pass outside where descending along them leads back inside.
-
-    Returns:
-        Clamped values.
+    With `recover` gradients pass outside where descending along them leads back inside.
 
     Examples:
         >>> value = torch.tensor([-2.0, 0.0, 2.0], requires_grad=True)
@@ -186,14 +179,7 @@ class MorphingWeights:
         return self._combine(reduce(torch.mul, factors), theta)
 
     def weights_and_gradients(self, theta: Tensor) -> Tensor:
-        """Weights, and below them their gradients.
-
-        Args:
-            theta: Parameters, shape ``(n, n_parameters)``.
-
-        Returns:
-            Weights and derivatives by each parameter, shape ``(n, 1 + n_parameters, n_basis)``.
-        """
+        """Weights and below them derivatives by each parameter, shape ``(n, 1 + p, n_basis)``."""
         self._move(theta.device)
         powers = self._powers_of(theta)
         # theta^(k-1) in the place of theta^k; for k = 0 a zero, as 0 * theta^-1 is not at theta = 0

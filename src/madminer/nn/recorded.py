@@ -107,13 +107,9 @@ class RecordedSteps:
         self._runs: dict[Buffered, Callable[[], None]] = {}
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Take a step.
+        """Take a step with a batch as `gradients` takes it.
 
-        Args:
-            batch: Columns by name, as `gradients` takes them.
-
-        Returns:
-            The loss before the step; overwritten by the next one.
+        Gives the loss before the step, which the next one overwrites.
         """
         step = self._gradients.load(batch)
 
@@ -128,12 +124,7 @@ class RecordedSteps:
 
 
 def is_recorded(network: nn.Module, optimizer: str) -> bool:
-    """Whether the steps of a training can be recorded: the same operations in every step.
-
-    Args:
-        network: What is trained.
-        optimizer: Name of the optimiser.
-    """
+    """Whether the steps of a training can be recorded: the same operations in every step."""
     return optimizer in _OPTIMIZERS and not draws(network)
 
 

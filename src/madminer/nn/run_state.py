@@ -65,11 +65,7 @@ class RunState:
         return len(self.plain["train_losses"])
 
     def check_tensors(self, present: Mapping[str, Tensor], name: str) -> None:
-        """Refuse tensors that are not those of a run, before they take the place of its own.
-
-        Args:
-            present: Tensors of the run after a step, except for states of random generators.
-            name: What the state is called in the message.
+        """Refuse tensors that are not like those of the run after a step; random states apart.
 
         Raises:
             FileFormatError: If sizes, types or names differ, or a parameter is not finite.
@@ -116,13 +112,8 @@ class CheckpointSettings:
 def check_same_run(state: RunState, description: Mapping[str, Plain], name: str) -> None:
     """Refuse the state of a run that would not have come to the same result.
 
-    Args:
-        state: State to continue from.
-        description: What decides on the result of the present run.
-        name: What the state is called in the message.
-
     Raises:
-        TrainingError: Lists all that differs.
+        TrainingError: Lists all that differs between the descriptions.
     """
     before = state.plain["description"]
     differences = [

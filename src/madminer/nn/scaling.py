@@ -146,20 +146,14 @@ def score_sizes(t_xz: FloatArray, sample_weight: FloatArray | None = None) -> Fl
 def column_scalers(
     x_scaling: Standardization, features: list[int] | None, theta_scaling: Standardization | None
 ) -> dict[str, Scaler]:
-    r"""How each column is scaled.
+    r"""Functions that scale a column, by its name; columns without one stay as they are.
 
     .. math:: x' = \frac{x - \mu_x}{\sigma_x}, \qquad
         \theta' = \frac{\theta - \mu_\theta}{\sigma_\theta}, \qquad
         t' = \nabla_{\theta'} \log p = \sigma_\theta\, t
 
-    Args:
-        x_scaling: Scaling of all observables.
-        features: Observables that the network sees, None for all.
-        theta_scaling: Scaling of the parameters; None: the network does not see them, and scores
-            stay as they are.
-
-    Returns:
-        Functions by name of the column; columns without one stay as they are.
+    Of x only the features are kept, all for None. Without `theta_scaling` the network does not see
+    the parameters, and scores stay as they are.
     """
     selected = x_scaling.select(features)
 
