@@ -81,8 +81,8 @@ class ScoreCalibration:
     ) -> Self:
         """Measure the calibration from estimated and joint scores at the reference point.
 
-        With `shift` the mean of the calibrated score is zero, as that of the true one. The weights of
-        the events have sum one.
+        The weights of the events have sum one. With `shift` the mean of the calibrated score is
+        zero, as that of the true one.
 
         Raises:
             NoEventsError: If the events are worth fewer than `LEAST_EVENTS`.

@@ -92,7 +92,7 @@ class UserNetwork(nn.Module):
         matrix: FloatArray | None = None,
     ) -> None:
         super().__init__()
-        self.network = _without_randomness(copy.deepcopy(network).cpu().eval())
+        self.network = copy.deepcopy(network).cpu().eval()
         self.signature = signature
         columns = list(range(x_scaling.n_columns)) if features is None else features
         self.register_buffer("columns", torch.tensor(columns))
@@ -187,15 +187,6 @@ def _trace(network: UserNetwork) -> torch.export.ExportedProgram:
     for node in traced.graph.nodes:
         node.meta.pop("stack_trace", None)  # names folders of this machine
     return traced
-
-
-def _without_randomness(network: nn.Module) -> nn.Module:
-    """Replace randomised leaky units, in place, by what they are after training."""
-    for parent in list(network.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, nn.RReLU):
-                setattr(parent, name, nn.LeakyReLU((child.lower + child.upper) / 2.0))
-    return network
 
 
 def _require_onnx() -> None:

@@ -63,27 +63,22 @@ class Validated:
 
     def _restore_validation(self, settings: Mapping[str, Any], n_parameters: int | None) -> None:
         """Take over the same from a file."""
-        thetas = _points(settings.get("validated_thetas"), n_parameters)
-        undecided = _undecided(settings.get("undecided_validation"), n_parameters)
-        self.validated_thetas = thetas
-        self.undecided_validation = undecided
 
+        def points(stored: object) -> FloatArray | None:
+            """None if there is no such entry; those of a validation that failed are none."""
+            if stored is None:
+                return None
+            found = checks.real_array(stored, "validated_thetas")
+            n = n_parameters or 0
+            return load_thetas(found, n, "validated_thetas") if found.size else np.empty((0, n))
 
-def _undecided(stored: object, n_parameters: int | None) -> UndecidedValidation | None:
-    if stored is None:
-        return None
-    if not isinstance(stored, Mapping):
-        raise checks.refusal("undecided_validation", "a table", stored, FileFormatError)
-    thetas = _points(stored.get("thetas", []), n_parameters)
-    n_checks = checks.whole(stored.get("n_checks"), "n_checks", 1, error=FileFormatError)
-    return None if thetas is None else UndecidedValidation(thetas, n_checks)
-
-
-def _points(stored: object, n_parameters: int | None) -> FloatArray | None:
-    """Parameter points of a file; those of a validation that failed are none."""
-    if stored is None:
-        return None
-    points = checks.real_array(stored, "validated_thetas")
-    if not points.size:
-        return np.empty((0, n_parameters or 0))
-    return load_thetas(points, n_parameters or 0, "validated_thetas")
+        self.validated_thetas = points(settings.get("validated_thetas"))
+        undecided = settings.get("undecided_validation")
+        if undecided is None:
+            return
+        if not isinstance(undecided, Mapping):
+            raise checks.refusal("undecided_validation", "a table", undecided, FileFormatError)
+        thetas = points(undecided.get("thetas", []))
+        n_checks = checks.whole(undecided.get("n_checks"), "n_checks", 1, error=FileFormatError)
+        if thetas is not None:
+            self.undecided_validation = UndecidedValidation(thetas, n_checks)
