@@ -321,9 +321,8 @@ class EventFile(StoredEvents):
         self.version: Final = self._file.version
         with self._file.reading():
             setup = read_setup_group(self._file)
-            n_events = _check_layout(self._file, setup)
+            n_events, is_known = _check_layout(self._file, setup)
             self.summary: Final = _read_summary(self._file, setup)
-            is_known = _has_sampling_benchmarks(self._file, n_events)
         super().__init__(str(self.path), setup, n_events, is_known)
 
     def __getstate__(self) -> dict[str, object]:
@@ -404,8 +403,8 @@ class EventFile(StoredEvents):
         return sampled
 
 
-def _check_layout(file: HDF5Reader, setup: AnalysisSetup) -> int:
-    """Check that everything has the right shape and type; returns the number of events."""
+def _check_layout(file: HDF5Reader, setup: AnalysisSetup) -> tuple[int, bool]:
+    """Number of events, and whether their sampling benchmarks are known, if all has its shape."""
     if WEIGHTS not in file or len(file[WEIGHTS].shape or ()) != 2:
         raise MissingWeightsError(
             f"{file.path} has a setup, but no event weights ({WEIGHTS!r}). Read a sample into "
@@ -433,7 +432,8 @@ def _check_layout(file: HDF5Reader, setup: AnalysisSetup) -> int:
             f"none, got the shape {sampled}. Read the sample again."
         )
     kinds = {OBSERVATIONS: "fiu", WEIGHTS: "fiu"}
-    if _has_sampling_benchmarks(file, n_events):
+    is_known = SAMPLING_BENCHMARKS in file and sampled == (n_events,)
+    if is_known:
         kinds[SAMPLING_BENCHMARKS] = "iu"
     for name, kind in kinds.items():
         if file[name].dtype.kind not in kind:
@@ -441,11 +441,7 @@ def _check_layout(file: HDF5Reader, setup: AnalysisSetup) -> int:
                 f"{file.path} must hold {'whole ' if kind == 'iu' else ''}numbers as {name!r}, got "
                 f"the type {file[name].dtype}. Read the sample again."
             )
-    return int(n_events)
-
-
-def _has_sampling_benchmarks(file: HDF5Reader, n_events: int) -> bool:
-    return SAMPLING_BENCHMARKS in file and file[SAMPLING_BENCHMARKS].shape == (n_events,)
+    return int(n_events), is_known
 
 
 def _read_summary(file: HDF5Reader, setup: AnalysisSetup) -> EventSummary | None:

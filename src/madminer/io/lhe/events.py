@@ -146,6 +146,13 @@ def concatenate_lhe_events(parts: Iterable[LHEEvents]) -> LHEEvents:
     return LHEEvents(weights=weights, **columns)  # type: ignore[arg-type]
 
 
+def positions_in_events(n_particles: IntArray) -> IntArray:
+    """Position of each particle in its event, from 0."""
+    begins = np.cumsum(n_particles) - n_particles
+    positions: IntArray = np.arange(int(n_particles.sum())) - np.repeat(begins, n_particles)
+    return positions
+
+
 def with_weights(events: LHEEvents, ids: Iterable[str]) -> LHEEvents:
     """The same events with the weights of these ids, not-a-number where they have none."""
     names = tuple(ids)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from madminer.errors import FileFormatError, MissingWeightsError
 from madminer.io.events import Weights
 from madminer.io.lhe.decimals import Bytes, parse_lines, read_number, shortened, take_columns
-from madminer.io.lhe.events import LHEEvents
+from madminer.io.lhe.events import LHEEvents, positions_in_events
 from madminer.io.lhe.header import MOST_WEIGHTS, parse_attributes
 from madminer.typing import BoolArray, FloatArray, IntArray
 
@@ -244,9 +244,7 @@ def _particle_rows(
             f"Event {event} of this part of the file announces {n_particles[event]} particles in "
             f"the line {shortened(line.decode('latin1').strip())!r}, but lists another number."
         )
-    n_before = np.cumsum(n_particles) - n_particles
-    position = np.arange(int(n_particles.sum())) - np.repeat(n_before, n_particles)
-    rows: IntArray = np.repeat(first, n_particles) + position
+    rows: IntArray = np.repeat(first, n_particles) + positions_in_events(n_particles)
     return rows
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from madminer.errors import DataError
 from madminer.io.atomic import atomic_path
 from madminer.io.lhe.decimals import Bytes, format_floats, format_integers
-from madminer.io.lhe.events import LHEEvents
+from madminer.io.lhe.events import LHEEvents, positions_in_events
 from madminer.io.lhe.header import LHEHeader, WeightGroup
 from madminer.typing import IntArray, StrPath
 
@@ -152,10 +152,8 @@ def _interleave(before: Bytes, particles: Bytes, n_particles: IntArray, after: B
     text = np.empty(int(lengths.sum()), np.uint8)
     _put(text, starts, before)
     _put(text, ends - after.shape[1], after)
-    position = np.arange(len(particles)) - np.repeat(
-        np.cumsum(n_particles) - n_particles, n_particles
-    )
-    _put(text, np.repeat(starts + before.shape[1], n_particles) + position * width, particles)
+    first_lines = np.repeat(starts + before.shape[1], n_particles)
+    _put(text, first_lines + positions_in_events(n_particles) * width, particles)
     return text.tobytes()
 
 
