@@ -1,15 +1,19 @@
-"""Setup of an analysis in an HDF5 file: each section's writer beside its reader."""
+"""Setup of an analysis in an HDF5 file: its layout, and readers of the sections."""
 
 from __future__ import annotations
 
 import io
+from itertools import chain
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from madminer.errors import FileFormatError, MadMinerError, SetupError
 from madminer.io.atomic import atomic_path
 from madminer.io.hdf5 import (
+    FORMAT_ATTRIBUTE,
     FORMAT_VERSION,
     STRING_BYTES,
     HDF5Reader,
@@ -107,25 +111,72 @@ def write_setup(target: h5py.Group | StrPath, setup: AnalysisSetup) -> None:
 
 
 def _write_setup_group(file: h5py.Group, setup: AnalysisSetup) -> None:
-    file.attrs["madminer_format"] = FORMAT_VERSION
-    _write_parameters(file, setup)
-    _write_benchmarks(file, setup)
-    _write_morphing(file, setup)
-    _write_finite_differences(file, setup)
-    _write_systematics(file, setup)
-    _write_nuisance_parameters(file, setup)
-    _write_observables(file, setup)
+    file.attrs[FORMAT_ATTRIBUTE] = FORMAT_VERSION
+    for name, values in _datasets(setup).items():
+        file[name] = encode_strings(values) if isinstance(values, list) else values
 
 
-def _write_parameters(file: h5py.Group, setup: AnalysisSetup) -> None:
-    parameters = setup.parameters.values()
-    transforms = [p.transform or NO_TRANSFORM for p in parameters]
-    file["parameters/names"] = encode_strings(setup.parameters)
-    file["parameters/lha_blocks"] = encode_strings(p.lha_block for p in parameters)
-    file["parameters/lha_ids"] = np.array([p.lha_id for p in parameters], dtype=np.int64)
-    file["parameters/max_power"] = np.array([p.max_power for p in parameters], dtype=np.int64)
-    file["parameters/val_ranges"] = np.reshape([p.val_range for p in parameters], (-1, 2))
-    file["parameters/transforms"] = encode_strings(transforms)
+def _datasets(setup: AnalysisSetup) -> dict[str, list[str] | NDArray[Any] | float]:
+    """The layout: all datasets of a setup by name; lists are texts."""
+    parameters, benchmarks = setup.parameters.values(), setup.benchmarks.values()
+    values = [[b.values.get(name, 0.0) for name in setup.parameters] for b in benchmarks]
+    datasets: dict[str, list[str] | NDArray[Any] | float] = {
+        "parameters/names": list(setup.parameters),
+        "parameters/lha_blocks": [p.lha_block for p in parameters],
+        "parameters/lha_ids": np.array([p.lha_id for p in parameters], dtype=np.int64),
+        "parameters/max_power": np.array([p.max_power for p in parameters], dtype=np.int64),
+        "parameters/val_ranges": np.reshape([p.val_range for p in parameters], (-1, 2)),
+        "parameters/transforms": [p.transform or NO_TRANSFORM for p in parameters],
+        "benchmarks/names": list(setup.benchmarks),
+        "benchmarks/values": np.reshape(
+            np.array(values, dtype=np.float64), (len(benchmarks), len(parameters))
+        ),
+        "benchmarks/is_nuisance": np.array([b.is_nuisance for b in benchmarks], dtype=np.int64),
+        "benchmarks/is_reference": np.array([b.is_reference for b in benchmarks], dtype=np.int64),
+    }
+    if setup.morphing is not None:
+        datasets["morphing/components"] = setup.morphing.components.astype(np.int64)
+        datasets["morphing/morphing_matrix"] = setup.morphing.matrix.astype(np.float64)
+    if setup.finite_differences is not None:
+        differences = setup.finite_differences.benchmarks
+        shifted = [[d.shift_names[p] for p in setup.parameters] for d in differences.values()]
+        datasets["finite_differences/base_benchmarks"] = list(differences)
+        datasets["finite_differences/shifted_benchmarks"] = encode_strings(
+            chain.from_iterable(shifted)
+        ).reshape(len(differences), len(parameters))
+        datasets["finite_differences/epsilon"] = float(setup.finite_differences.epsilon)
+    if setup.systematics:
+        systematics = setup.systematics.values()
+        datasets["systematics/names"] = list(setup.systematics)
+        datasets["systematics/types"] = [s.type.value for s in systematics]
+        datasets["systematics/values"] = [str(s.value) for s in systematics]
+        datasets["systematics/scales"] = [s.scale.value if s.scale else NONE for s in systematics]
+    if setup.nuisance_parameters:
+        nus = setup.nuisance_parameters.values()
+        datasets["nuisance_parameters/names"] = list(setup.nuisance_parameters)
+        datasets["nuisance_parameters/systematics"] = [p.systematic for p in nus]
+        datasets["nuisance_parameters/benchmark_positive"] = [
+            nu.benchmark_pos or NONE for nu in nus
+        ]
+        datasets["nuisance_parameters/benchmark_negative"] = [
+            nu.benchmark_neg or NONE for nu in nus
+        ]
+        variations = [
+            (nu.name, sign, physical, benchmark)
+            for nu in nus
+            for sign, by_point in (("+", nu.benchmarks_pos), ("-", nu.benchmarks_neg))
+            for physical, benchmark in (by_point or {}).items()
+        ]
+        for name, texts in zip(VARIATION_COLUMNS, zip(*variations, strict=True), strict=False):
+            datasets[f"{VARIATIONS}/{name}"] = list(texts)
+    if setup.observables:
+        definitions = list(setup.observables.values())
+        shortened = [d.encode()[:STRING_BYTES].decode(errors="ignore") for d in definitions]
+        datasets["observables/names"] = list(setup.observables)
+        datasets["observables/definitions"] = shortened
+        if shortened != definitions:
+            datasets[FULL_DEFINITIONS] = np.array(definitions, dtype=h5py.string_dtype())
+    return datasets
 
 
 def _read_parameters(file: HDF5Reader) -> dict[str, AnalysisParameter]:
@@ -154,16 +205,6 @@ def _read_parameters(file: HDF5Reader) -> dict[str, AnalysisParameter]:
     }
 
 
-def _write_benchmarks(file: h5py.Group, setup: AnalysisSetup) -> None:
-    benchmarks = setup.benchmarks.values()
-    values = [[b.values.get(name, 0.0) for name in setup.parameters] for b in benchmarks]
-    shape = (len(setup.benchmarks), setup.n_parameters)
-    file["benchmarks/names"] = encode_strings(setup.benchmarks)
-    file["benchmarks/values"] = np.array(values, dtype=np.float64).reshape(shape)
-    file["benchmarks/is_nuisance"] = np.array([b.is_nuisance for b in benchmarks], dtype=np.int64)
-    file["benchmarks/is_reference"] = np.array([b.is_reference for b in benchmarks], dtype=np.int64)
-
-
 def _read_benchmarks(file: HDF5Reader, parameters: list[str]) -> dict[str, Benchmark]:
     names = _names(file, "benchmarks/names")
     n = len(names)
@@ -180,12 +221,6 @@ def _read_benchmarks(file: HDF5Reader, parameters: list[str]) -> dict[str, Bench
         )
         for name, values, is_nuisance, is_reference in columns
     }
-
-
-def _write_morphing(file: h5py.Group, setup: AnalysisSetup) -> None:
-    if setup.morphing is not None:
-        file["morphing/components"] = setup.morphing.components.astype(np.int64)
-        file["morphing/morphing_matrix"] = setup.morphing.matrix.astype(np.float64)
 
 
 def _read_morphing(file: HDF5Reader) -> MorphingSetup | None:
@@ -220,17 +255,6 @@ def _check_morphing(setup: AnalysisSetup) -> None:
         )
 
 
-def _write_finite_differences(file: h5py.Group, setup: AnalysisSetup) -> None:
-    if setup.finite_differences is None:
-        return
-    benchmarks = setup.finite_differences.benchmarks
-    shifted = [b.shift_names[p] for b in benchmarks.values() for p in setup.parameters]
-    shape = (len(benchmarks), setup.n_parameters)
-    file["finite_differences/base_benchmarks"] = encode_strings(benchmarks)
-    file["finite_differences/shifted_benchmarks"] = encode_strings(shifted).reshape(shape)
-    file["finite_differences/epsilon"] = float(setup.finite_differences.epsilon)
-
-
 def _read_finite_differences(file: HDF5Reader, parameters: list[str]) -> FiniteDifferences | None:
     if "finite_differences" not in file:
         return None
@@ -246,17 +270,6 @@ def _read_finite_differences(file: HDF5Reader, parameters: list[str]) -> FiniteD
     if not epsilon > 0.0:
         raise SetupError(f"Finite differences need a positive step, got {epsilon}.")
     return FiniteDifferences(benchmarks, epsilon)
-
-
-def _write_systematics(file: h5py.Group, setup: AnalysisSetup) -> None:
-    if not setup.systematics:
-        return
-    systematics = setup.systematics.values()
-    scales = [s.scale.value if s.scale else NONE for s in systematics]
-    file["systematics/names"] = encode_strings(setup.systematics)
-    file["systematics/types"] = encode_strings(s.type.value for s in systematics)
-    file["systematics/values"] = encode_strings(str(s.value) for s in systematics)
-    file["systematics/scales"] = encode_strings(scales)
 
 
 def _read_systematics(file: HDF5Reader) -> dict[str, Systematic]:
@@ -279,27 +292,6 @@ def _systematic(name: str, type_: str, value: str, scale: str) -> Systematic:
         value=float(value) if kind is SystematicType.NORM else value,
         scale=SystematicScale.from_str(scale) if kind is SystematicType.SCALE else None,
     )
-
-
-def _write_nuisance_parameters(file: h5py.Group, setup: AnalysisSetup) -> None:
-    if not setup.nuisance_parameters:
-        return
-    parameters = setup.nuisance_parameters.values()
-    positive = [p.benchmark_pos or NONE for p in parameters]
-    negative = [p.benchmark_neg or NONE for p in parameters]
-    file["nuisance_parameters/names"] = encode_strings(setup.nuisance_parameters)
-    file["nuisance_parameters/systematics"] = encode_strings(p.systematic for p in parameters)
-    file["nuisance_parameters/benchmark_positive"] = encode_strings(positive)
-    file["nuisance_parameters/benchmark_negative"] = encode_strings(negative)
-    variations = [
-        (p.name, sign, physical, benchmark)
-        for p in parameters
-        for sign, by_point in (("+", p.benchmarks_pos), ("-", p.benchmarks_neg))
-        for physical, benchmark in (by_point or {}).items()
-    ]
-    if variations:
-        for section, texts in zip(VARIATION_COLUMNS, zip(*variations, strict=True), strict=True):
-            file[f"{VARIATIONS}/{section}"] = encode_strings(texts)
 
 
 def _read_nuisance_parameters(file: HDF5Reader) -> dict[str, NuisanceParameter]:
@@ -338,17 +330,6 @@ def _read_variations(file: HDF5Reader) -> dict[tuple[str, str], dict[str, str]]:
     return variations
 
 
-def _write_observables(file: h5py.Group, setup: AnalysisSetup) -> None:
-    if not setup.observables:
-        return
-    definitions = list(setup.observables.values())
-    shortened = [_shorten(text) for text in definitions]
-    file["observables/names"] = encode_strings(setup.observables)
-    file["observables/definitions"] = encode_strings(shortened)
-    if shortened != definitions:
-        file[FULL_DEFINITIONS] = np.array(definitions, dtype=h5py.string_dtype())
-
-
 def _read_observables(file: HDF5Reader) -> dict[str, str]:
     if "observables" not in file:
         return {}
@@ -366,7 +347,3 @@ def _names(file: HDF5Reader, dataset: str) -> list[str]:
             f"again."
         )
     return names
-
-
-def _shorten(text: str) -> str:
-    return text.encode()[:STRING_BYTES].decode(errors="ignore")
