@@ -28,7 +28,7 @@ Mark = Literal["good", "bad", "open"]
 
 _RICH_STYLES: Mapping[Mark, str] = {"good": "green", "bad": "bold red", "open": "yellow"}
 
-STYLE = """
+_STYLE = """
 .madminer-setup { font-family: sans-serif; font-size: 0.9em; color: inherit; overflow-x: auto; }
 .madminer-setup table { border-collapse: collapse; margin: 0.4em 0 1.1em 0; color: inherit; }
 .madminer-setup caption { caption-side: top; text-align: left; font-weight: bold;
@@ -223,7 +223,7 @@ def tables_html(tables: Iterable[Table], text: str = "") -> str:
     """
     line = [f"<p>{_escaped(text)}</p>"] if text else []
     content = "\n".join([*line, *(_html_table(table) for table in tables)])
-    return f'<div class="madminer-setup">\n<style>{STYLE}</style>\n{content}\n</div>'
+    return f'<div class="madminer-setup">\n<style>{_STYLE}</style>\n{content}\n</div>'
 
 
 def _rich_table(table: Table) -> Group:
@@ -246,29 +246,21 @@ def _rich_table(table: Table) -> Group:
             Text(printable(column)), justify=justify, overflow="fold", no_wrap=is_number
         )
     for row in table.shown:
-        shown.add_row(*(Text(printable(cell), style=_rich_style(table, cell)) for cell in row))
+        marks = [table.marks.get(cell) for cell in row]
+        styles = [_RICH_STYLES[mark] if mark else "" for mark in marks]
+        shown.add_row(*map(Text, map(printable, row), styles))
     more = [Text(table.more, style="dim")] if table.more else []
     return Group(Text(table.title, style="bold"), shown, *more, Text())
 
 
-def _rich_style(table: Table, cell: str) -> str:
-    mark = table.marks.get(cell)
-    return "" if mark is None else _RICH_STYLES[mark]
-
-
 def _html_table(table: Table) -> str:
-    def css_class(i: int, cell: str) -> str:
-        names = [
-            *(["number"] if i in table.numeric else []),
-            *filter(None, [table.marks.get(cell)]),
-        ]
-        return f' class="{" ".join(names)}"' if names else ""
-
     def cells(tag: str, row: Sequence[str]) -> str:
-        classes = [css_class(i, cell) for i, cell in enumerate(row)]
-        texts = (
-            f"<{tag}{c}>{_escaped(cell)}</{tag}>" for c, cell in zip(classes, row, strict=True)
-        )
+        texts = []
+        for i, cell in enumerate(row):
+            classes = ["number" if i in table.numeric else "", table.marks.get(cell, "")]
+            names = " ".join(filter(None, classes))
+            css_class = f' class="{names}"' if names else ""
+            texts.append(f"<{tag}{css_class}>{_escaped(cell)}</{tag}>")
         return f"<tr>{''.join(texts)}</tr>"
 
     lines = [
