@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -19,10 +19,6 @@ from madminer.cli.terminal import is_quiet
 from madminer.errors import OptionError
 from madminer.io.atomic import atomic_path
 from madminer.text import one_line
-
-if TYPE_CHECKING:
-    pass
-
 
 STAGES = {
     "setup": """Write the setup: parameters, benchmarks, morphing, systematics.

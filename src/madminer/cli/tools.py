@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,58 +13,8 @@ from madminer.cli.terminal import is_quiet
 from madminer.errors import OptionError
 from madminer.io.atomic import prepare_target, refuse_same_file
 
-if TYPE_CHECKING:
-    pass
-
-
 FAILED, UNDECIDED = 1, 3
 """Exit statuses; 2 is that of a wrong command line."""
-
-Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Estimator or ensemble, as its save() wrote it.")
-]
-Events = Annotated[
-    Path,
-    typer.Argument(
-        metavar="EVENTS",
-        help="Event file; its test events, which no training saw, must belong to the same setup "
-        "and observables.",
-    ),
-]
-Reference = Annotated[
-    str | None,
-    typer.Option(
-        metavar="POINT",
-        help="Where scores were trained, and the denominator of ratios: the name of a benchmark, "
-        "or numbers such as 0,0.",
-        show_default="that of the training, which score estimators know",
-    ),
-]
-Theta = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="POINT",
-        help="Where ratios are tested, once for each point: name or numbers. Choose the ends of "
-        "the region in which you set limits.",
-        show_default="1.5 standard deviations of the training along each parameter",
-    ),
-]
-Partition = Annotated[
-    str,
-    typer.Option(
-        metavar="PART", help="Which events: test, validation, train, or all of another file."
-    ),
-]
-Html = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write a page with all figures here.")
-]
-Json = Annotated[Path | None, typer.Option(metavar="FILE", help="Write all numbers here.")]
-NoClassifier = Annotated[
-    bool,
-    typer.Option(
-        "--no-classifier", help="Train no classifier to tell reweighted from true events."
-    ),
-]
 
 
 def combine(
@@ -144,14 +94,53 @@ def _at(estimator: Any, kind: Any, x: str, theta: list[list[float]]) -> Any:
 
 
 def validate(
-    model: Model,
-    events: Events,
-    reference: Reference = None,
-    theta: Theta = None,
-    partition: Partition = "test",
-    html: Html = None,
-    json: Json = None,
-    no_classifier: NoClassifier = False,
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Estimator or ensemble, as its save() wrote it.")
+    ],
+    events: Annotated[
+        Path,
+        typer.Argument(
+            metavar="EVENTS",
+            help="Event file; its test events, which no training saw, must belong to the same "
+            "setup and observables.",
+        ),
+    ],
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POINT",
+            help="Where scores were trained, and the denominator of ratios: the name of a "
+            "benchmark, or numbers such as 0,0.",
+            show_default="that of the training, which score estimators know",
+        ),
+    ] = None,
+    theta: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="POINT",
+            help="Where ratios are tested, once for each point: name or numbers. Choose the ends "
+            "of the region in which you set limits.",
+            show_default="1.5 standard deviations of the training along each parameter",
+        ),
+    ] = None,
+    partition: Annotated[
+        str,
+        typer.Option(
+            metavar="PART", help="Which events: test, validation, train, or all of another file."
+        ),
+    ] = "test",
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page with all figures here.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all numbers here.")
+    ] = None,
+    no_classifier: Annotated[
+        bool,
+        typer.Option(
+            "--no-classifier", help="Train no classifier to tell reweighted from true events."
+        ),
+    ] = False,
 ) -> None:
     """Find out whether the scores or likelihood ratios of a trained model can be trusted.
 
