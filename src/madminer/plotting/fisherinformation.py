@@ -215,6 +215,101 @@ def _deviation(step: FloatArray, covariance: FloatArray) -> FloatArray:
 
 @check_options
 @plot_style
+def plot_geodesics(
+    trajectories: Sequence[ArrayLike],
+    contours: Sequence[ArrayLike] | None = None,
+    *,
+    theta0: ArrayLike,
+    grid: ArrayLike | None = None,
+    distances: ArrayLike | None = None,
+    levels: Sequence[float] = (1.0, 2.0),
+    xlabel: str = r"$\theta_0$",
+    ylabel: str = r"$\theta_1$",
+    ax: Axes | None = None,
+) -> Figure:
+    r"""Geodesics of two parameters from one point, and contours of the distance along them.
+
+    The distance :math:`d = \int \sqrt{\dot\theta^T I(\theta)\, \dot\theta}\, dt` counts standard
+    deviations: to first order :math:`d^2` is the expected :math:`-2 \log r`.
+
+    Args:
+        trajectories: Points along each geodesic, shape ``(n_points, 2)`` each.
+        contours: Curves to compare with, shape ``(n_points, 2)`` each, such as ellipses
+            :math:`\Delta\theta^T I(\theta_0)\, \Delta\theta = d^2` of the local distance; None for
+            none.
+        theta0: Point at which the geodesics start, shape ``(2,)``.
+        grid: Points of a regular grid, the second parameter running fastest, shape ``(n, 2)``; None
+            for no contours of the distance.
+        distances: Distance d of the points of `grid` from `theta0`, shape ``(n,)``; not a number
+            where it is not known.
+        levels: Distances of the contours.
+        xlabel: Label of the first parameter, with its unit.
+        ylabel: Label of the second parameter, with its unit.
+        ax: Axes to draw on; None for a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ShapeError: If an array does not have two parameters, or `distances` do not fit the grid.
+        DataError: If a point is not finite, or no distance is known.
+        OptionError: If only one of `grid` and `distances` is given.
+
+    References:
+        Brehmer, Cranmer, Kling, Plehn, arXiv:1612.05261, Sec. II.
+
+    Examples:
+        >>> radius = np.linspace(0.0, 2.0, 21)
+        >>> lines = [np.outer(radius, [np.cos(a), np.sin(a)]) for a in (0.0, 1.0, 2.0)]
+        >>> figure = plot_geodesics(lines, theta0=[0.0, 0.0], xlabel="$c_W$", ylabel="$c_B$")
+        >>> figure.axes[0].get_xlabel()
+        '$c_W$'
+    """
+    lines = [finite(line, "trajectories", None, 2) for line in trajectories]
+    others = [finite(curve, "contours", None, 2) for curve in contours or ()]
+    start = finite(theta0, "theta0", 2)
+    if (grid is None) != (distances is None):
+        raise OptionError("grid and distances must be given together, or none of them.")
+    figure, panel = panel_on(ax, (5.4, 4.8))
+    handles = [Line2D([], [], color="#999999", linewidth=0.8, label="geodesics")]
+    for line in lines:
+        panel.plot(*line.T, **look(handles[0]))
+    if grid is not None:
+        axes = regular_axes(grid, "grid")
+        entries = lines_of([f"$d = {level:g}$" for level in levels], linewidth=2.0)
+        known = np.ma.masked_invalid(_as_map(distances, axes).T)
+        for level, entry in zip(levels, entries, strict=True):
+            outside = (
+                f"The contour at distance {level:g} lies outside the grid, whose distances are "
+                f"{known.min():.3g} to {known.max():.3g}; choose other levels or another grid."
+            )
+            draw_level(panel, axes, known, level, entry, outside)
+        handles += entries
+    for curve in others:
+        panel.plot(*curve.T, color="black", linestyle=":", linewidth=1.2)
+    if others:
+        handles.append(Line2D([], [], color="black", linestyle=":", lw=1.2, label="local"))
+    panel.plot(*start, marker="*", markersize=11, color="black", linestyle="none", zorder=5)
+    panel.set(xlabel=xlabel, ylabel=ylabel)
+    panel.locator_params(axis="x", nbins=6)
+    legend_on(ax, panel, handles, n_cols=4)
+    return figure
+
+
+def _as_map(distances: object, axes: Sequence[FloatArray]) -> FloatArray:
+    values, shape = numbers(distances, "distances"), tuple(len(axis) for axis in axes)
+    if len(shape) != 2 or values.shape != (math.prod(shape),):
+        raise ShapeError(
+            "distances must have a value for each point of a grid of two parameters, got shape "
+            f"{values.shape} for {' x '.join(map(str, shape))} points."
+        )
+    if not np.any(np.isfinite(values)):
+        raise DataError("distances must hold finite values, but none is.")
+    return values.reshape(shape)
+
+
+@check_options
+@plot_style
 def plot_fisherinfo_barplot(
     fisher_information_matrices: Sequence[ArrayLike],
     labels: Sequence[str],
@@ -400,101 +495,6 @@ def _slice_matrices(matrices: ArrayLike, n: int) -> FloatArray:
             f"got {array.shape}."
         )
     return array
-
-
-@check_options
-@plot_style
-def plot_geodesics(
-    trajectories: Sequence[ArrayLike],
-    contours: Sequence[ArrayLike] | None = None,
-    *,
-    theta0: ArrayLike,
-    grid: ArrayLike | None = None,
-    distances: ArrayLike | None = None,
-    levels: Sequence[float] = (1.0, 2.0),
-    xlabel: str = r"$\theta_0$",
-    ylabel: str = r"$\theta_1$",
-    ax: Axes | None = None,
-) -> Figure:
-    r"""Geodesics of two parameters from one point, and contours of the distance along them.
-
-    The distance :math:`d = \int \sqrt{\dot\theta^T I(\theta)\, \dot\theta}\, dt` counts standard
-    deviations: to first order :math:`d^2` is the expected :math:`-2 \log r`.
-
-    Args:
-        trajectories: Points along each geodesic, shape ``(n_points, 2)`` each.
-        contours: Curves to compare with, shape ``(n_points, 2)`` each, such as ellipses
-            :math:`\Delta\theta^T I(\theta_0)\, \Delta\theta = d^2` of the local distance; None for
-            none.
-        theta0: Point at which the geodesics start, shape ``(2,)``.
-        grid: Points of a regular grid, the second parameter running fastest, shape ``(n, 2)``; None
-            for no contours of the distance.
-        distances: Distance d of the points of `grid` from `theta0`, shape ``(n,)``; not a number
-            where it is not known.
-        levels: Distances of the contours.
-        xlabel: Label of the first parameter, with its unit.
-        ylabel: Label of the second parameter, with its unit.
-        ax: Axes to draw on; None for a new figure.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ShapeError: If an array does not have two parameters, or `distances` do not fit the grid.
-        DataError: If a point is not finite, or no distance is known.
-        OptionError: If only one of `grid` and `distances` is given.
-
-    References:
-        Brehmer, Cranmer, Kling, Plehn, arXiv:1612.05261, Sec. II.
-
-    Examples:
-        >>> radius = np.linspace(0.0, 2.0, 21)
-        >>> lines = [np.outer(radius, [np.cos(a), np.sin(a)]) for a in (0.0, 1.0, 2.0)]
-        >>> figure = plot_geodesics(lines, theta0=[0.0, 0.0], xlabel="$c_W$", ylabel="$c_B$")
-        >>> figure.axes[0].get_xlabel()
-        '$c_W$'
-    """
-    lines = [finite(line, "trajectories", None, 2) for line in trajectories]
-    others = [finite(curve, "contours", None, 2) for curve in contours or ()]
-    start = finite(theta0, "theta0", 2)
-    if (grid is None) != (distances is None):
-        raise OptionError("grid and distances must be given together, or none of them.")
-    figure, panel = panel_on(ax, (5.4, 4.8))
-    handles = [Line2D([], [], color="#999999", linewidth=0.8, label="geodesics")]
-    for line in lines:
-        panel.plot(*line.T, **look(handles[0]))
-    if grid is not None:
-        axes = regular_axes(grid, "grid")
-        entries = lines_of([f"$d = {level:g}$" for level in levels], linewidth=2.0)
-        known = np.ma.masked_invalid(_as_map(distances, axes).T)
-        for level, entry in zip(levels, entries, strict=True):
-            outside = (
-                f"The contour at distance {level:g} lies outside the grid, whose distances are "
-                f"{known.min():.3g} to {known.max():.3g}; choose other levels or another grid."
-            )
-            draw_level(panel, axes, known, level, entry, outside)
-        handles += entries
-    for curve in others:
-        panel.plot(*curve.T, color="black", linestyle=":", linewidth=1.2)
-    if others:
-        handles.append(Line2D([], [], color="black", linestyle=":", lw=1.2, label="local"))
-    panel.plot(*start, marker="*", markersize=11, color="black", linestyle="none", zorder=5)
-    panel.set(xlabel=xlabel, ylabel=ylabel)
-    panel.locator_params(axis="x", nbins=6)
-    legend_on(ax, panel, handles, n_cols=4)
-    return figure
-
-
-def _as_map(distances: object, axes: Sequence[FloatArray]) -> FloatArray:
-    values, shape = numbers(distances, "distances"), tuple(len(axis) for axis in axes)
-    if len(shape) != 2 or values.shape != (math.prod(shape),):
-        raise ShapeError(
-            "distances must have a value for each point of a grid of two parameters, got shape "
-            f"{values.shape} for {' x '.join(map(str, shape))} points."
-        )
-    if not np.any(np.isfinite(values)):
-        raise DataError("distances must hold finite values, but none is.")
-    return values.reshape(shape)
 
 
 @check_options
