@@ -91,7 +91,7 @@ def _add_legend(panel: Axes, series: Sequence[Series]) -> None:
 
 
 def _draw_curves(panel: Axes, series: Sequence[Series]) -> None:
-    lines = lines_of([plain(curve.label) for curve in series], linewidth=1.0)
+    lines = lines_of([plain(curve.label) for curve in series], linewidths=1.0)
     for i, (curve, line) in enumerate(zip(series, lines, strict=True)):
         panel.errorbar(
             curve.x,

@@ -20,11 +20,11 @@ from madminer.errors import NoEventsError, OptionError, UnknownNameError
 from madminer.plotting.histograms import plot_histograms as plot_histograms
 from madminer.plotting.options import check_options
 from madminer.plotting.style import (
-    COLORS,
     LineStyle,
     draw_band,
     figure_grid,
     line_styles,
+    lines_of,
     look,
     per_item,
     plain,
@@ -166,20 +166,17 @@ def plot_distributions(
     )
     sample = _signal if split_background else partial(_sample, n_events=n_events, seed=seed)
     close = sample_only_from_closest_benchmark
+    n = len(points)
+    names = per_item("line_labels", line_labels, [_name(analyzer, p) for p in points], n)
+    lines = lines_of(names, colors, linestyles, linewidths, styles=line_styles(n))
     curves = [
         _Curve(
             *sample(analyzer, point, close),
-            Line2D([], [], color=color, ls=style, lw=width, label=label, zorder=2),
-            Line2D([], [], color=color, ls=style, lw=toy_width, alpha=toy_alpha, zorder=1.5),
+            line,
+            Line2D([], [], **look(line) | {"linewidth": width, "alpha": toy_alpha, "zorder": 1.5}),
         )
-        for point, label, color, style, width, toy_width in zip(
-            points,
-            per_item("line_labels", line_labels, [_name(analyzer, p) for p in points], len(points)),
-            per_item("colors", colors, COLORS, len(points)),
-            per_item("linestyles", linestyles, line_styles(len(points)), len(points)),
-            per_item("linewidths", linewidths, (), len(points)),
-            per_item("toy_linewidths", toy_linewidths, (), len(points)),
-            strict=True,
+        for point, line, width in zip(
+            points, lines, per_item("toy_linewidths", toy_linewidths, (), n), strict=True
         )
     ]
     background = _background(analyzer, points[0]) if split_background else None

@@ -123,17 +123,10 @@ def plot_fisher_information_contours_2d(
     names = _one_each("labels", labels, n)
     texts_on = _one_each("inline_labels", inline_labels, n)
     band_alphas = per_item("alphas_uncertainties", alphas_uncertainties, (), n)
-    lines = [
-        Line2D([], [], color=color, ls=style, lw=width, alpha=alpha, label=name or "")
-        for name, color, style, width, alpha in zip(
-            names,
-            per_item("colors", colors, COLORS, n),
-            per_item("linestyles", linestyles, line_styles(n), n),
-            per_item("linewidths", linewidths, (), n),
-            per_item("alphas", alphas, (), n),
-            strict=True,
-        )
-    ]
+    legend = [name or "" for name in names]
+    lines = lines_of(legend, colors, linestyles, linewidths, styles=line_styles(n))
+    for line, alpha in zip(lines, per_item("alphas", alphas, (), n), strict=True):
+        line.set_alpha(alpha)
     axes = np.linspace(*xrange, resolution), np.linspace(*yrange, resolution)
     figure, panel = panel_on(ax, (5.0, 4.6))
     threshold = contour_distance**2
@@ -276,7 +269,7 @@ def plot_geodesics(
         panel.plot(*line.T, **look(handles[0]))
     if grid is not None:
         axes = regular_axes(grid, "grid")
-        entries = lines_of([f"$d = {level:g}$" for level in levels], linewidth=2.0)
+        entries = lines_of([f"$d = {level:g}$" for level in levels], linewidths=2.0)
         known = np.ma.masked_invalid(_as_map(distances, axes).T)
         for level, entry in zip(levels, entries, strict=True):
             outside = (

@@ -19,15 +19,13 @@ from madminer.checks import real_array, refusal, sequence
 from madminer.errors import DataError, OptionError, ShapeError
 from madminer.plotting.options import check_options, finite, increasing, one_or_list, texts
 from madminer.plotting.style import (
-    COLORS,
-    LINESTYLES,
     SEQUENTIAL,
     LineStyle,
     draw_colours,
     figure_grid,
     legend_above,
+    lines_of,
     look,
-    per_item,
     plot_style,
 )
 from madminer.typing import FloatArray
@@ -166,16 +164,7 @@ def plot_histograms(
     points = Line2D([], [], color=markercolor, marker="o", ls="none", label=observed_label)
     points.set_markersize(math.sqrt(markersize))
     if n_axes == 1:
-        lines = [
-            Line2D([], [], color=color, ls=style, lw=width, label=name)
-            for name, color, style, width in zip(
-                names,
-                per_item("colors", colors, COLORS, n),
-                per_item("linestyles", linestyles, LINESTYLES, n),
-                per_item("linewidths", linewidths, (), n),
-                strict=True,
-            )
-        ]
+        lines = lines_of(names, colors, linestyles, linewidths)
         figure, panels = figure_grid(1, panel_size=(5.4, 4.2))
         for density, line in zip(densities, lines, strict=True):
             panels[0].stairs(density.density, density.edges[0], baseline=None, **look(line))

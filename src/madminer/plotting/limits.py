@@ -121,7 +121,7 @@ def plot_pvalue_limits(
     mesh = None
     if show_index is not None:
         mesh = colours(first, values=np.maximum(maps[show_index], _SMALLEST))
-    lines = lines_of(names, ("-",))
+    lines = lines_of(names, styles=("-",))
     for line, single, band, index in zip(lines, maps, bands, best, strict=True):
         show(first, single, band, index, color=line.get_color(), halo=mesh is not None)
     styles = [
@@ -205,7 +205,7 @@ def plot_confidence_belt(
     )
     seen = [] if observed is None else q_curves(finite(observed, "observed", shape[1]), shape[1])
     figure, panel = panel_on(ax, (5.6, 4.4))
-    lines = lines_of([percent(level) for level in levels], ("-", "-.", ":"))
+    lines = lines_of([percent(level) for level in levels], styles=("-", "-.", ":"))
     for line, curve, width, limit in zip(lines, curves, widths, limits, strict=True):
         color = line.get_color()
         panel.plot(x, curve, **look(line))

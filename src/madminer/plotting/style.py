@@ -214,19 +214,27 @@ def top_of_q(curves: Sequence[FloatArray], levels: Sequence[float]) -> float:
 
 
 def lines_of(
-    labels: Sequence[str], linestyles: Sequence[LineStyle] = LINESTYLES, **properties: Any
+    labels: Sequence[str],
+    colors: str | Sequence[str] | None = None,
+    linestyles: LineStyle | Sequence[LineStyle] | None = None,
+    linewidths: float | Sequence[float] | None = None,
+    *,
+    styles: Sequence[LineStyle] = LINESTYLES,
 ) -> list[Line2D]:
-    """Lines for a legend, that tell curves apart by colour and by style, for prints in grey."""
+    """Lines for a legend, as they were asked for: one value for each, or one for all.
+
+    By default curves are told apart by colour and by style, for prints in grey.
+    """
+    n, usual = len(labels), mpl.rcParams["lines.linewidth"]
     return [
-        Line2D(
-            [],
-            [],
-            color=COLORS[i % len(COLORS)],
-            linestyle=linestyles[i % len(linestyles)],
-            label=label,
-            **properties,
+        Line2D([], [], color=color, linestyle=style, linewidth=width, label=label)
+        for label, color, style, width in zip(
+            labels,
+            per_item("colors", colors, COLORS, n),
+            per_item("linestyles", linestyles, styles, n),
+            per_item("linewidths", linewidths, [usual], n),
+            strict=True,
         )
-        for i, label in enumerate(labels)
     ]
 
 
