@@ -16,7 +16,7 @@ from madminer.delphes.run import find_program, run_delphes_program
 from madminer.delphes.weights import DelphesSample, read_delphes_weights
 from madminer.errors import MissingFileError, OptionError
 from madminer.executors import check_executor, in_order
-from madminer.io.atomic import output_errors, prepare_target, refuse_same_file
+from madminer.io.atomic import output_errors, prepare_target
 from madminer.io.lhe import require_event_file
 from madminer.io.root_files import DelphesFile
 from madminer.models import AnalysisSetup
@@ -26,7 +26,7 @@ from madminer.reading.reader import EventReader
 from madminer.reading.results import AnalysedSample, join_selected
 from madminer.reading.selection import SelectedEvents, Selection, select_events
 from madminer.reading.weights import check_sample, listed_names
-from madminer.typing import Seed, StrPath
+from madminer.typing import StrPath
 
 _LOG: Final = "./logs/delphes.log"
 _CHUNK: Final = 20_000  # events
@@ -279,12 +279,6 @@ class DelphesReader(EventReader):
             for file in {sample.path for sample in self.samples}:
                 with output_errors(file):
                     file.unlink()
-
-    def save(self, filename_out: StrPath, shuffle: bool = True, *, seed: Seed = None) -> None:  # noqa: D102
-        for sample in self._delphes_samples:
-            for file in sample.files:
-                refuse_same_file(filename_out, file, "sample")
-        super().save(filename_out, shuffle, seed=seed)
 
     def _declared(self) -> list[tuple[str, object]]:
         return [*super()._declared(), ("acceptance", self._acceptance)]

@@ -45,16 +45,13 @@ def make_plan(
     sample_benchmarks: Sequence[str | int] | None,
     options: RunOptions,
 ) -> RunPlan:
-    """Plan one run for each run card and benchmark, run cards in the outer loop.
+    """Plan one run for each run card and benchmark; nothing is run or written.
 
     Args:
         setup: Setup of the analysis.
-        run_card_files: Run cards; None in it for MadGraph's.
+        run_card_files: Run cards, the outer loop; None in it for MadGraph's.
         sample_benchmarks: Benchmarks to generate at; None for all.
         options: Everything else.
-
-    Returns:
-        The plan; nothing has been run or written.
 
     Raises:
         MissingFileError: If a card does not exist.

@@ -42,10 +42,10 @@ def prepare_process(
     refuse_running(folder)
     if not is_process(folder):
         _refuse_other_content(folder)
+        _generate(plan, show)
     elif overwrite or not _may_stay(plan, resume=resume):
         with output_errors(folder):
             shutil.rmtree(folder)
-    if not is_process(folder):
         _generate(plan, show)
     _check_model(plan)
 
@@ -141,7 +141,7 @@ def _may_stay(plan: RunPlan, *, resume: bool) -> bool:
     """Whether the process that is there is the one that is needed."""
     folder = plan.process_directory
     record = plan.own_directory / _RECORD
-    is_same = record.is_file() and record.read_text().strip() == _digest(plan.process_card)
+    is_same = record.is_file() and record.read_text().strip() == _digest(plan)
     events = folder / "Events"
     names = {path.name for path in events.iterdir() if path.is_dir()} if events.is_dir() else set()
     finished = sorted(name for name in names if not name.endswith("_unchecked"))
@@ -178,7 +178,7 @@ def _generate(plan: RunPlan, show: Callable[[str], None]) -> None:
             for path in sorted(made.iterdir(), key=lambda path: path.name == "bin"):
                 shutil.move(path, target / path.name)  # bin, which tells a process, comes last
     with atomic_path(plan.own_directory / _RECORD) as file:
-        file.write_text(_digest(plan.process_card))
+        file.write_text(_digest(plan))
 
 
 def _check_model(plan: RunPlan) -> None:
@@ -213,5 +213,5 @@ def _install_model(plan: RunPlan) -> None:
         unfinished.rename(target)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(plan: RunPlan) -> str:
+    return hashlib.sha256(plan.process_card.encode()).hexdigest()

@@ -144,8 +144,7 @@ def _reweight(
 
 
 def _write_script(process: Path, logs: Path, program: Program, run: Run, run_name: str) -> None:
-    start = " ".join([quote(program.python or "python3"), "-O"])
     names = " ".join(quote(name) for name in run.points if name != run.benchmark)
-    script = _SCRIPT.format(start=start, run_name=quote(run_name), names=names)
+    script = _SCRIPT.format(start=program.script_command, run_name=quote(run_name), names=names)
     path = process / "madminer" / "scripts" / "run_reweight.sh"
     write_executable(path, head(process, logs, program) + script)

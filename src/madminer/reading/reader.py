@@ -297,8 +297,8 @@ class EventReader:
         """
         self._check_evaluated()
         refuse_same_file(filename_out, self._source, "setup")
-        for sample in self.samples:
-            refuse_same_file(filename_out, sample.path, "sample")
+        for file in (file for sample in self.samples for file in sample.files):
+            refuse_same_file(filename_out, file, "sample")
         rng = random_generator(seed) if flag(shuffle, "shuffle") else None
         definitions = {
             name: observable.val_expression if isinstance(observable.val_expression, str) else None

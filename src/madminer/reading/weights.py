@@ -52,6 +52,11 @@ class Sample:
     k_factor: float = 1.0
     systematics: Sequence[str] = ()
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the sample."""
+        return (self.path,)
+
 
 def listed_names(names: Sequence[str] | None) -> Sequence[str]:
     """Several names, one or none as a list."""

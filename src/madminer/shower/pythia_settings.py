@@ -49,7 +49,10 @@ def check_settings(settings: PythiaSettings | StrPath | None) -> tuple[str, ...]
     """
     if settings is None:
         return ()
-    lines = _of_mapping(settings) if isinstance(settings, Mapping) else _of_card(settings)
+    if isinstance(settings, Mapping):
+        lines = tuple(f"{text(k, 'settings')} = {_value(k, v)}" for k, v in settings.items())
+    else:
+        lines = _of_card(settings)
     for line in lines:
         _refuse(line.partition("=")[0].strip())
     if lines:
@@ -64,10 +67,10 @@ def check_needs_no_matching(header: LHEHeader, source: Path) -> None:
         DataError: If the run card says that the events were generated for that.
     """
     for name in ("ickkw", "xqcut", "ktdurham", "ptlund"):
-        value = header.run_settings.get(name, "0").split()[0:1]
-        if value and _is_positive(value[0]):
+        value = (header.run_settings.get(name, "").split() or [""])[0]
+        if _is_positive(value):
             raise DataError(
-                f"{source} was generated for matching or merging ({name} = {value[0]} in its run "
+                f"{source} was generated for matching or merging ({name} = {value} in its run "
                 f"card), which is not done here: partons of the matrix element and of the shower "
                 f"would count twice. Let MadGraph run Pythia and read its HepMC file with "
                 f"DelphesReader and weights='hepmc', or generate one jet multiplicity with "
@@ -82,10 +85,6 @@ def _is_positive(value: str) -> bool:
         return False
 
 
-def _of_mapping(settings: PythiaSettings) -> tuple[str, ...]:
-    return tuple(f"{text(name, 'settings')} = {_value(name, v)}" for name, v in settings.items())
-
-
 def _value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -98,15 +97,14 @@ def _of_card(card: StrPath) -> tuple[str, ...]:
     file = path(card, "settings")
     if not file.is_file():
         raise MissingFileError(f"There is no card of Pythia {file}. Check the path.")
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    return tuple(_clean(line, file) for line in lines if line.strip()[:1].isalpha())
-
-
-def _clean(line: str, file: Path) -> str:
-    found = _LINE.fullmatch(_COMMENT.sub("", line))
-    if found is None:
-        raise OptionError(f"{file}: a line must be 'name = value', got {line.strip()!r}.")
-    return f"{found[1]} = {found[2]}"
+    lines = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.strip()[:1].isalpha():
+            found = _LINE.fullmatch(_COMMENT.sub("", line))
+            if found is None:
+                raise OptionError(f"{file}: a line must be 'name = value', got {line.strip()!r}.")
+            lines.append(f"{found[1]} = {found[2]}")
+    return tuple(lines)
 
 
 def _refuse(name: str) -> None:

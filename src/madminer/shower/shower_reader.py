@@ -60,6 +60,11 @@ class ShowerSample(Sample):
     settings: tuple[str, ...] = ()
     hepmc: Path | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the sample, read or written."""
+        return (self.path,) if self.hepmc is None else (self.path, self.hepmc)
+
 
 class ShowerReader(EventReader):
     """Turns Les Houches event files into an event file with measured objects and weights.
@@ -233,12 +238,6 @@ class ShowerReader(EventReader):
         with _process_pool(number) if executor is None else nullcontext(executor) as pool:
             samples = zip(self._shower_samples, seeds, strict=True)
             self._keep([analysis.analyse(sample, seed, pool) for sample, seed in samples])
-
-    def save(self, filename_out: StrPath, shuffle: bool = True, *, seed: Seed = None) -> None:  # noqa: D102
-        for sample in self._shower_samples:
-            if sample.hepmc is not None:
-                refuse_same_file(filename_out, sample.hepmc, "HepMC")
-        super().save(filename_out, shuffle, seed=seed)
 
     def _declared(self) -> list[tuple[str, object]]:
         return [*super()._declared(), ("detector", self._detector)]

@@ -121,15 +121,7 @@ def boost(momenta: FloatArray, frame: FloatArray, mass: float) -> FloatArray:
 
 
 def rotate_about_beam(momenta: FloatArray, azimuths: FloatArray) -> FloatArray:
-    """Rotate each event about the z axis.
-
-    Args:
-        momenta: Momenta, shape ``(n, n_particles, 4)``, GeV.
-        azimuths: Angles in radians, shape ``(n,)``.
-
-    Returns:
-        Rotated momenta, shape ``(n, n_particles, 4)``.
-    """
+    """Rotate the momenta of each event, ``(n, n_particles, 4)``, about the z axis, in radians."""
     cosine, sine = np.cos(azimuths)[:, np.newaxis], np.sin(azimuths)[:, np.newaxis]
     x, y = momenta[..., 1], momenta[..., 2]
     rotated = momenta.copy()
