@@ -161,8 +161,7 @@ def total_cell(analyzer: DataAnalyzer, *, as_reference: bool = False) -> Morphed
         return MorphedCells(setup, sums)
     nus = np.vstack([np.eye(v), -np.eye(v)])
     sigma, _ = analyzer.xsecs(physical * (2 * v), np.repeat(nus, len(physical), axis=0))
-    up, down = sigma.reshape(2, 1, v, 1, len(physical))
-    return MorphedCells(setup, sums, (up, down))
+    return MorphedCells(setup, sums, sigma.reshape(2, 1, v, 1, len(physical)))
 
 
 def expected_number(

@@ -44,7 +44,7 @@ from madminer.checks import path
 from madminer.errors import NotTrainedError, OptionError, SetupError
 from madminer.evidence import report_weakness
 from madminer.likelihood.base import EventPool
-from madminer.likelihood.terms import ResponseShape
+from madminer.likelihood.terms import LearnedShape, ResponseShape, Term
 from madminer.likelihood.yields import EventCells
 from madminer.ml import (
     Ensemble,
@@ -300,26 +300,19 @@ def learned_response(estimator: ResponseEstimator, x: FloatArray) -> tuple[Float
     return 0.5 * (up - down), 0.5 * (up + down)
 
 
-def response_term(
-    response: ResponseEstimator | StrPath,
-    density: LearnedDensity,
-    x: FloatArray,
-    weights: FloatArray,
-    pool: EventPool,
-) -> ResponseShape:
-    """The term that a learned response adds to a likelihood of theta alone.
-
-    Args:
-        response: The estimator, or its file.
-        density: The density of x, which must not know nu.
-        x: Events, shape ``(n, n_observables)``.
-        weights: Their weights, which add up to their number, shape ``(n,)``.
-        pool: Simulated events that normalise the density at each nu.
+def network_terms(
+    analyzer: DataAnalyzer, learned: LearnedShape, response: ResponseEstimator | StrPath | None
+) -> tuple[Term, ...]:
+    """A network, and the term of a learned response; without one a warning where it is missed.
 
     Raises:
         OptionError: If the density knows nu already, or the response is another estimator.
         SetupError: If it was trained for other nuisance parameters.
     """
+    density = learned.density
+    if response is None:
+        report_fixed_shape(analyzer, density, float(learned.weights.sum()))
+        return (learned,)
     if density.knows_nu:
         raise OptionError(
             "The estimator knows the nuisance parameters already: leave out response."
@@ -331,20 +324,21 @@ def response_term(
         raise OptionError(
             f"response must be what train_response returns, got a {type(known).__name__}."
         )
-    v = pool.setup.n_nuisance_parameters
+    v = analyzer.setup.n_nuisance_parameters
     if known.n_parameters != 2 * v:
         raise SetupError(
             f"response must have two outputs for each of {v} nuisance parameters, got one of "
             f"{known.n_parameters}: use train_response with events of this setup."
         )
-    respond = partial(learned_response, known)
+    respond, pool = partial(learned_response, known), EventPool.of(analyzer)
     # The integral of the density over simulated events, not the exact cross section: with that,
     # what the learned response neglects would count once for every event of the data.
     model, none = response_model(pool.setup), np.zeros(v, dtype=np.int64)
     a, b = respond(pool.x)
     events = EventResponse(replace(model, varying=()), pool.weights, a, b, none, none)
     total = EventCells(pool.setup, pool.weights, np.zeros(len(pool), dtype=np.int64), 1, events)
-    return ResponseShape.of(total, *respond(x), weights, respond=respond)
+    a, b = respond(learned.x)
+    return learned, ResponseShape.of(total, a, b, learned.weights, respond=respond)
 
 
 def shape_spreads(analyzer: DataAnalyzer) -> FloatArray:

@@ -19,11 +19,10 @@ from madminer.likelihood.learned import (
     DensityModel,
     ResponseEstimator,
     learned_density,
-    report_fixed_shape,
-    response_term,
+    network_terms,
 )
 from madminer.likelihood.model import Channel, Likelihood
-from madminer.likelihood.terms import LearnedShape, RateTerm, Term
+from madminer.likelihood.terms import LearnedShape, RateTerm
 from madminer.likelihood.yields import EventCells, MorphedCells
 from madminer.typing import FloatArray, Seed, StrPath, ThetaLike
 
@@ -166,14 +165,11 @@ class NeuralLikelihood(BaseLikelihood):
         n_observed = np.array([weights.sum()])
         luminosity = positive(luminosity, "luminosity")
         density = learned_density(model, self.setup).in_double_precision()
-        terms: list[Term] = [LearnedShape(density, x, weights, np.array([0, len(x)]))]
-        if response is None:
-            report_fixed_shape(self, density, float(n_observed[0]))
-        else:
-            terms.append(response_term(response, density, x, weights, EventPool.of(self)))
+        learned = LearnedShape(density, x, weights, np.array([0, len(x)]))
+        terms = network_terms(self, learned, response)
         if include_xsec:
-            terms.append(RateTerm(total, luminosity, n_observed))
-        return Likelihood((Channel(self.setup, tuple(terms), n_observed, EventPool.of(self)),))
+            terms = (*terms, RateTerm(total, luminosity, n_observed))
+        return Likelihood((Channel(self.setup, terms, n_observed, EventPool.of(self)),))
 
     def _total(
         self,

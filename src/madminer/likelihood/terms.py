@@ -114,6 +114,7 @@ class RateTerm(Term):
         n = _of(self.n_observed, datasets)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             gradient = (1.0 - n / mean)[:, np.newaxis] * slope
+            # the larger of observed and expected information: then no step goes too far
             curvature = _outer(slope) * (np.maximum(n, mean) / mean**2)[:, np.newaxis, np.newaxis]
         return Expansion(-log_poisson(n, mean), gradient, curvature)
 

@@ -73,13 +73,13 @@ class MorphedCells:
         sums: Sums of the weights at all benchmarks in pb, shape ``(n_datasets, K, b)``, or
             ``(1, K, b)`` if all data sets have the same cells.
         varied: Sums of the weights at the physical benchmarks at nu = +1 and at -1 of each nuisance
-            parameter, each of shape ``(n_datasets, v, K, n_physical)``; None for the response of
-            the reference benchmark.
+            parameter, shape ``(2, n_datasets, v, K, n_physical)``; None for the response of the
+            reference benchmark.
     """
 
     setup: AnalysisSetup
     sums: FloatArray
-    varied: tuple[FloatArray, FloatArray] | None = None
+    varied: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.sums.ndim != 3 or self.sums.shape[2] != len(self.setup.benchmarks):
@@ -88,7 +88,11 @@ class MorphedCells:
                 f"{self.sums.shape}."
             )
         if self.varied is None:
-            object.__setattr__(self, "varied", _varied_like_reference(self.setup, self.sums))
+            # all benchmarks respond as those at the reference do
+            n_datasets, n_cells, b = self.sums.shape
+            varied = varied_weights(self.setup, self.sums.reshape(-1, b))
+            columns = varied.reshape(n_datasets, n_cells, -1)
+            object.__setattr__(self, "varied", _by_side(self.setup, columns))
 
     @classmethod
     def of_events(
@@ -109,7 +113,8 @@ class MorphedCells:
         columns = np.hstack([weights, varied_weights(setup, weights) if varied is None else varied])
         membership = csr_array((np.ones(n), (cells, np.arange(n))), shape=(n_cells, n))
         sums = np.asarray(membership @ columns)[np.newaxis]
-        return cls(setup, *_split_sums(setup, sums))
+        b = weights.shape[1]
+        return cls(setup, sums[..., :b], _by_side(setup, sums[..., b:]))
 
     @classmethod
     def joined(cls, parts: Sequence[MorphedCells]) -> MorphedCells:
@@ -121,10 +126,9 @@ class MorphedCells:
             missing[-2] = (0, largest - values.shape[-2])
             return np.pad(values, missing)
 
-        varied = [part.varied for part in parts if part.varied is not None]
-        sides = [np.concatenate([padded(both[i]) for both in varied]) for i in (0, 1)]
+        varied = [padded(part.varied) for part in parts if part.varied is not None]
         sums = np.concatenate([padded(part.sums) for part in parts])
-        return cls(parts[0].setup, sums, (sides[0], sides[1]))
+        return cls(parts[0].setup, sums, np.concatenate(varied, axis=1))
 
     @property
     def n_cells(self) -> int:
@@ -144,7 +148,7 @@ class MorphedCells:
         logs, slopes = _logarithm(nominal)
         log_factor, by_theta = np.zeros_like(logs), slopes
         by_nu = np.zeros((*logs.shape, v))
-        up, down = self.varied or (np.empty(0), np.empty(0))
+        up, down = np.empty((2, 0)) if self.varied is None else self.varied
         for j, nu in enumerate(points.nus.T[:, :, np.newaxis]):
             above, slope_above = _logarithm(_contracted(forms, up[:, j], which))
             below, slope_below = _logarithm(_contracted(forms, down[:, j], which))
@@ -186,20 +190,10 @@ def varied_weights(setup: AnalysisSetup, weights: FloatArray) -> FloatArray:
     return np.hstack(parts)
 
 
-def _varied_like_reference(setup: AnalysisSetup, sums: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sums at nu = +1 and -1 where all benchmarks respond as those at the reference do."""
-    varied = varied_weights(setup, sums.reshape(-1, sums.shape[2])).reshape(*sums.shape[:2], -1)
-    return _split_sums(setup, np.concatenate([sums, varied], axis=2))[1]
-
-
-def _split_sums(
-    setup: AnalysisSetup, sums: FloatArray
-) -> tuple[FloatArray, tuple[FloatArray, FloatArray]]:
-    """Nominal sums, and those at nu = +1 and -1, from sums of all columns ``(D, K, n_columns)``."""
-    n, v = len(setup.benchmarks), setup.n_nuisance_parameters
-    n_physical = len(setup.physical_benchmarks)
-    sides = np.moveaxis(sums[..., n:].reshape(*sums.shape[:2], 2, v, n_physical), (2, 3), (0, 2))
-    return sums[..., :n], (sides[0], sides[1])
+def _by_side(setup: AnalysisSetup, varied: FloatArray) -> FloatArray:
+    """Sums of `varied_weights`, ``(D, K, 2 v n_physical)``, as ``(2, D, v, K, n_physical)``."""
+    shape = 2, setup.n_nuisance_parameters, len(setup.physical_benchmarks)
+    return np.moveaxis(varied.reshape(*varied.shape[:2], *shape), (2, 3), (0, 2))
 
 
 def _contracted(forms: FloatArray, sums: FloatArray, which: IntArray) -> FloatArray:

@@ -41,13 +41,12 @@ from madminer.likelihood.histograms import (
     observable_statistic,
     score_statistic,
 )
-from madminer.likelihood.learned import learned_density, report_fixed_shape, response_term
+from madminer.likelihood.learned import learned_density, network_terms
 from madminer.likelihood.terms import (
     MOST_LOST,
     BinnedShape,
     LearnedShape,
     ResponseShape,
-    Term,
 )
 from madminer.likelihood.yields import DrawnCells, EventCells, MorphedCells, varied_weights
 from madminer.limits.options import LimitMode, LimitOptions, Postprocessing
@@ -157,13 +156,8 @@ def _network_shape(analyzer: DataAnalyzer, data: DataSet, options: LimitOptions)
     if density.knows_nu:  # else rounding hides where the likelihood of many events is largest
         density = density.in_double_precision()
     learned = LearnedShape(density, data.x, data.weights, np.array([0, len(data.x)]))
-    terms: list[Term] = [learned]
-    if options.response is None:
-        report_fixed_shape(analyzer, density, data.n_events)
-    else:
-        pool = EventPool.of(analyzer)
-        terms.append(response_term(options.response, density, data.x, data.weights, pool))
-    return NetworkShape(analyzer.setup, tuple(terms), learned)
+    terms = network_terms(analyzer, learned, options.response)
+    return NetworkShape(analyzer.setup, terms, learned)
 
 
 def histogram_shape(
