@@ -207,7 +207,7 @@ def test_refused(
     with pytest.raises(SetupError, match="estimator has 3 parameters, but the file has 2"):
         fisher.full_information(ORIGIN, tmp_path / "three")
     with pytest.raises(NoEventsError, match="positive total"):
-        model_information(EstimatedScores.of(estimator, np.zeros(3), np.zeros(3, dtype=bool)), [])
+        model_information(EstimatedScores(estimator, np.zeros(3), np.zeros(3, dtype=bool)), [])
 
 
 def test_theta_may_carry_nuisance_parameters(shared: Path, tmp_path: Path) -> None:

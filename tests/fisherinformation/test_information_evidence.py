@@ -189,7 +189,7 @@ def toy_evidence(
 ) -> ScoreEvidence:
     response = CellResponse(np.array([1.0, 0.0]), np.array([[0.0, 1.0]]))
     model = GivenScore(function, 1)
-    scores = EstimatedScores.of(model, np.zeros(1), np.zeros(1, dtype=bool))
+    scores = EstimatedScores(model, np.zeros(1), np.zeros(1, dtype=bool))
     evidence = ScoreEvidence(scores, response, np.array([0.6]))
     assert len(list(evidence.watch(batches))) == len(batches)
     return evidence
@@ -227,7 +227,7 @@ def test_recalibration_with_other_events_is_no_gain_from_noise() -> None:
     for _ in range(200):
         f, t = rng.normal(size=(80, 3)), rng.normal(size=(80, 3))
         response = CellResponse(np.eye(4)[0], np.eye(4)[1:])
-        scores = EstimatedScores.of(
+        scores = EstimatedScores(
             GivenScore(lambda x: x, 3), np.zeros(3), np.zeros(3, dtype=bool)
         )
         evidence = ScoreEvidence(scores, response, np.zeros(3))

@@ -313,7 +313,7 @@ class FisherInformation(DataAnalyzer):
         moments, total = self._cells([], response, chosen)
         check_some_weight(total.sigma(moments.sums))
         vanishing = total.vanishing_scores(moments)
-        scores = EstimatedScores.of(estimator, point, vanishing, estimator_weights)
+        scores = EstimatedScores(estimator, point, vanishing, estimator_weights)
         evidence = ScoreEvidence(scores, response, total.scores(moments.sums)[0])
         part = self._test_range(chosen.test_split)
         batches = evidence.watch(self._events(EventSelection(), *part, chosen.batch_size))
@@ -379,15 +379,11 @@ class FisherInformation(DataAnalyzer):
         estimator, point = score_model_at(model_file, self.setup, theta)
         everything = cell_response(self.setup, theta, len(point) > self.n_parameters)
         moments = self._cell_moments(EventSelection())
-        scores = EstimatedScores.of(estimator, point, everything.vanishing_scores(moments))
+        scores = EstimatedScores(estimator, point, everything.vanishing_scores(moments))
         rate_score = everything.scores(moments.sums)[0]
         part = self._test_range(chosen.test_split)
         events = self._events(selection, *part, chosen.batch_size)
-        scored = (
-            (x, response.sigma(w), scores.mean(scores.members(x)) + rate_score)
-            for x, w in events
-            if len(x)
-        )
+        scored = ((x, response.sigma(w), scores(x) + rate_score) for x, w in events if len(x))
         outer, test_sigma = score_slices(scored, axis, len(point))
         scale = luminosity * sigma.sum() / test_sigma.sum()
         return axis[1], sigma, rate, scale * outer[:, : self.n_parameters, : self.n_parameters]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -113,7 +112,6 @@ def score_model_at(
     return estimator, point
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class EstimatedScores:
     """What an estimator says of events at one parameter point.
 
@@ -121,32 +119,27 @@ class EstimatedScores:
         estimator: Score estimator (at its own reference point) or single ratio estimator, or an
             ensemble of them.
         theta: Point of the score in the estimator's parameters, shape ``(m,)``.
-        vanishing: Components that are known to be zero for each event, shape ``(m,)``.
-        member_weights: Weights of the members with sum one, shape ``(n_members,)``.
+        vanishing: Components that are known to be zero for each event, shape ``(m,)``; None for
+            none.
+        estimator_weights: Weights of the members in any normalisation; None for equal ones.
+
+    Raises:
+        ShapeError: If there is not one weight for each member of an ensemble.
     """
 
-    estimator: ScoreModel
-    theta: FloatArray
-    vanishing: BoolArray
-    member_weights: FloatArray
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         estimator: ScoreModel,
         theta: FloatArray,
-        vanishing: BoolArray,
+        vanishing: BoolArray | None = None,
         estimator_weights: ArrayLike | None = None,
-    ) -> Self:
-        """The same with weights in any normalisation; None for equal ones.
-
-        Raises:
-            ShapeError: If there is not one weight for each member of an ensemble.
-        """
-        member_weights: FloatArray = np.ones(1)
+    ) -> None:
+        self.estimator, self.theta = estimator, theta
+        self.vanishing = np.zeros(len(theta), dtype=bool) if vanishing is None else vanishing
+        self.member_weights: FloatArray = np.ones(1)
         if isinstance(estimator, Ensemble):
-            member_weights = normalized_member_weights(estimator_weights, estimator.n_estimators)
-        return cls(estimator, theta, vanishing, member_weights)
+            n = estimator.n_estimators
+            self.member_weights = normalized_member_weights(estimator_weights, n)
 
     def members(self, x: FloatArray) -> FloatArray:
         """Scores of each member: ``(n, n_observables)`` to ``(n_members, n, m)``.
@@ -168,15 +161,9 @@ class EstimatedScores:
         """Their mean: ``(n_members, n, m)`` to ``(n, m)``."""
         return member_mean(members, self.member_weights)
 
-
-def estimated_scores(estimator: ScoreModel, x: FloatArray, theta: FloatArray) -> FloatArray:
-    """Scores ``(n, m)`` that an estimator, of an ensemble the mean, predicts at theta ``(m,)``.
-
-    Raises:
-        DataError: If a score is not finite.
-    """
-    scores = EstimatedScores.of(estimator, theta, np.zeros(len(theta), dtype=bool))
-    return scores.mean(scores.members(x))
+    def __call__(self, x: FloatArray) -> FloatArray:
+        """Mean scores: ``(n, n_observables)`` to ``(n, m)``."""
+        return self.mean(self.members(x))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

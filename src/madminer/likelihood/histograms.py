@@ -15,8 +15,8 @@ from madminer.errors import DataError, OptionError
 from madminer.evidence import report_weakness
 from madminer.fisherinformation.options import event_function
 from madminer.fisherinformation.score_information import (
+    EstimatedScores,
     ScoreModel,
-    estimated_scores,
     load_score_model,
 )
 from madminer.models import AnalysisSetup
@@ -186,7 +186,8 @@ def score_statistic(
     at = np.zeros(n_parameters)
     if theta is not None:
         at[: len(theta)] = theta
-    return lambda x: estimated_scores(estimator, x, at)[:, kept]
+    scores = EstimatedScores(estimator, at)
+    return lambda x: scores(x)[:, kept]
 
 
 def finite_rows(values: FloatArray, what: str) -> BoolArray:
