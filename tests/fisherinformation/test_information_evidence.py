@@ -227,9 +227,7 @@ def test_recalibration_with_other_events_is_no_gain_from_noise() -> None:
     for _ in range(200):
         f, t = rng.normal(size=(80, 3)), rng.normal(size=(80, 3))
         response = CellResponse(np.eye(4)[0], np.eye(4)[1:])
-        scores = EstimatedScores(
-            GivenScore(lambda x: x, 3), np.zeros(3), np.zeros(3, dtype=bool)
-        )
+        scores = EstimatedScores(GivenScore(lambda x: x, 3), np.zeros(3), np.zeros(3, dtype=bool))
         evidence = ScoreEvidence(scores, response, np.zeros(3))
         list(evidence.watch([(f, np.column_stack([np.ones(80), t]))]))
         crossed.append(np.trace(evidence.calibrated().value))
