@@ -99,10 +99,15 @@ class EventReader:
         self.efficiencies: list[Efficiency] = []
         self._compiled: dict[str, CompiledObservable] = {}
         self._evaluated: tuple[Mapping[str, FloatArray], list[tuple[str, object]]] = ({}, [])
+        self._forget_results(None)
+
+    def _forget_results(self, reference_benchmark: str | None) -> None:
+        names = list(self.setup.physical_benchmarks)
+        chosen = 0 if reference_benchmark is None else reference_benchmark
+        self.reference_benchmark = names[self.setup.benchmark_index(chosen)]
         self.observations: Mapping[str, FloatArray] = {}
         self.weights: Mapping[str, FloatArray] = {}
         self.nuisance_parameters: Mapping[str, NuisanceParameter] = {}
-        self.reference_benchmark: str = next(iter(self.setup.physical_benchmarks))
         self.events_sampling_benchmark_ids: IntArray | Sequence[int] | None = None
         self.signal_events_per_benchmark: IntArray | Sequence[int] | None = None
         self.background_events: int | None = None
@@ -117,10 +122,7 @@ class EventReader:
         )
 
     def _repr_html_(self) -> str:
-        definitions = {
-            name: o.val_expression if isinstance(o.val_expression, str) else "a function"
-            for name, o in self.observables.items()
-        }
+        observables = [(name, text or "a function") for name, text in self._definitions().items()]
         samples = [
             (str(s.path), "background" if s.is_background else s.sampled_from, f"{s.k_factor:g}")
             for s in self.samples
@@ -129,12 +131,17 @@ class EventReader:
         selection += [("efficiency", item.val_expression) for item in self.efficiencies]
         tables = [
             Table(("file", "generated at", "k-factor"), samples, "Samples", frozenset({2})),
-            Table(("name", "definition"), list(definitions.items()), "Observables"),
+            Table(("name", "definition"), observables, "Observables"),
             Table(("", "definition"), selection, "Selection"),
             *([] if self.cut_flow is None else [self.cut_flow.table]),
         ]
         title = f"{type(self).__name__}: {self._state()}"
         return tables_html([table for table in tables if table.rows], title)
+
+    def _definitions(self) -> dict[str, str | None]:
+        """Expressions of the observables, None for functions."""
+        definitions = {name: o.val_expression for name, o in self.observables.items()}
+        return {name: text if isinstance(text, str) else None for name, text in definitions.items()}
 
     def _state(self) -> str:
         n_events = len(next(iter(self.observations.values()), ()))
@@ -300,14 +307,10 @@ class EventReader:
         for file in (file for sample in self.samples for file in sample.files):
             refuse_same_file(filename_out, file, "sample")
         rng = random_generator(seed) if flag(shuffle, "shuffle") else None
-        definitions = {
-            name: observable.val_expression if isinstance(observable.val_expression, str) else None
-            for name, observable in self.observables.items()
-        }
         results = ReadingResults(
             observations=self.observations,
             weights=self.weights,
-            definitions=definitions,
+            definitions=self._definitions(),
             reference_benchmark=self.reference_benchmark,
             nuisance_parameters=self.nuisance_parameters,
             sampling_benchmarks=self.events_sampling_benchmark_ids,
@@ -370,14 +373,6 @@ class EventReader:
             raise SetupError(
                 f"{', '.join(later)} declared after analyse_samples; call it again before save."
             )
-
-    def _forget_results(self, reference_benchmark: str | None) -> None:
-        names = list(self.setup.physical_benchmarks)
-        chosen = 0 if reference_benchmark is None else reference_benchmark
-        self.reference_benchmark = names[self.setup.benchmark_index(chosen)]
-        self.observations, self.weights, self.nuisance_parameters = {}, {}, {}
-        self.events_sampling_benchmark_ids, self.signal_events_per_benchmark = None, None
-        self.background_events, self.cut_flow = None, None
 
     def _keep(self, analysed: Sequence[AnalysedSample]) -> None:
         """Join the samples to results, or say why nothing is left."""

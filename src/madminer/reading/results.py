@@ -20,26 +20,20 @@ from madminer.errors import (
 from madminer.io import Events, EventSummary
 from madminer.io.events import Weights
 from madminer.models import AnalysisSetup, Benchmark, NuisanceParameter
-from madminer.reading.selection import CutFlow, SelectedEvents
+from madminer.reading.selection import SelectedEvents
 from madminer.reading.systematics import NuisanceWeight
 from madminer.typing import FloatArray, IntArray
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class AnalysedSample:
-    """Selected events of one sample.
+@dataclass(frozen=True, slots=True, eq=False)
+class AnalysedSample(SelectedEvents):
+    """Selected events of one sample, with weights in pb.
 
     Args:
-        x: Observables, shape ``(n_selected, n_observables)``.
-        weights: Weights in pb at the physical benchmarks, then at the nuisance benchmarks.
-        nuisances: What the nuisance benchmarks of the sample are.
-        cut_flow: What is left after each step.
+        nuisances: What the nuisance benchmarks of the sample are, whose weights come last.
     """
 
-    x: FloatArray
-    weights: Weights
     nuisances: tuple[NuisanceWeight, ...]
-    cut_flow: CutFlow
 
 
 def join_selected(

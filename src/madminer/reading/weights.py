@@ -250,13 +250,7 @@ def weight_ids(
     The benchmark that a sample was generated at has no weight of its own: its weight is the
     nominal one. For background that holds for all benchmarks. Other weights are found by the name
     of the benchmark, as it is or as programs rename it, else by the parameter values that the
-    header gives for them.
-
-    Args:
-        setup: Setup of the analysis.
-        sample: The sample.
-        found: Ids of the weights in the events.
-        header: What stands before the events; None for ids alone.
+    header gives for them; without header, by the ids alone.
 
     Returns:
         For each physical benchmark the id of its weight, None for the nominal weight.
