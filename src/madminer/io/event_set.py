@@ -133,7 +133,7 @@ class EventSet(StoredEvents):
         self.files: Final = [self._open(path) for path in paths]
         first, sizes = self.files[0], [len(file) for file in self.files]
         for file in self.files[1:]:
-            _check_agreement(first, file)
+            check_agreement(first, file)
         self._order: Final = Interleaving(sizes)
         name = f"{len(paths)} files from {paths[0]} to {paths[-1]}"
         super().__init__(name, first.setup, sum(sizes), first.has_sampling_benchmarks)
@@ -221,12 +221,18 @@ def _as_slice(rows: IntArray) -> Rows:
     return rows
 
 
-def _check_agreement(first: EventFile, file: EventFile) -> None:
+def check_agreement(first: EventFile, file: EventFile) -> None:
+    """Check that the events of two files can stand together.
+
+    Raises:
+        SetupError: If setups differ; the message names files and differences.
+        DataError: If only one knows where its events were generated.
+    """
     if differences := setup_differences(first.setup, file.setup):
         raise SetupError(
-            f"{first.path} and {file.path} have different setups, so they are no data set. They "
-            f"differ in {'; '.join(differences)}. Read both samples with the same setup, "
-            f"observables and systematics."
+            f"{first.path} and {file.path} have different setups, so their events cannot be "
+            f"joined. They differ in {'; '.join(differences)}. Read both samples with the same "
+            f"setup, observables and systematics."
         )
     if file.has_sampling_benchmarks != first.has_sampling_benchmarks:
         raise DataError(

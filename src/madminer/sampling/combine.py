@@ -13,11 +13,11 @@ from operator import add
 import numpy as np
 
 from madminer import checks
-from madminer.errors import DataError, NoEventsError, OptionError, SetupError
+from madminer.errors import NoEventsError, OptionError
 from madminer.io import EventFile, Events, EventSummary, EventWriter
 from madminer.io.atomic import require_space
+from madminer.io.event_set import check_agreement
 from madminer.io.shuffle import KEY_BYTES, SORTING_BYTES, write_shuffled
-from madminer.models.setup import setup_differences
 from madminer.typing import Seed, StrPath
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,8 @@ def combine_and_shuffle(
     _check_memory(memory_limit)
     files = _open(input_filenames)
     factors = _factors(k_factors, len(files))
-    _check_agreement(files)
+    for file in files[1:]:
+        check_agreement(files[0], file)
     n_events = sum(len(file) for file in files)
     if n_events == 0:
         raise NoEventsError(f"There are no events in {[str(file.path) for file in files]}.")
@@ -180,23 +181,6 @@ def _factors(k_factors: Sequence[float] | float | None, n_files: int) -> list[fl
             f"{k_factors!r}."
         )
     return [float(factor) for factor in np.broadcast_to(given, n_files)]
-
-
-def _check_agreement(files: list[EventFile]) -> None:
-    first = files[0]
-    for file in files[1:]:
-        differences = setup_differences(first.setup, file.setup)
-        if differences:
-            raise SetupError(
-                f"{first.path} and {file.path} have different setups, so their events cannot be "
-                f"joined. They differ in {'; '.join(differences)}. Read both samples with the same "
-                f"setup, observables and systematics."
-            )
-        if file.has_sampling_benchmarks != first.has_sampling_benchmarks:
-            raise DataError(
-                f"Of {first.path} and {file.path} only one knows at which benchmarks its events "
-                f"were generated. Read both samples in the same way."
-            )
 
 
 def _summary(files: list[EventFile], pieces: list[_Piece], anew: bool) -> EventSummary | None:

@@ -14,7 +14,7 @@ from madminer.analysis.partitions import partition_range
 from madminer.analysis.response import weights_and_gradients
 from madminer.analysis.weights import parameter_points, positions
 from madminer.errors import DataError, NegativeWeightError, OptionError, ShapeError
-from madminer.sampling.augment import joint_score
+from madminer.sampling.augment import joint_ratio, joint_score
 from madminer.typing import EventSource, FloatArray, ThetaLike
 
 MOST_EVENTS = 200_000
@@ -208,7 +208,15 @@ def _read(
     thetas = np.hstack(
         [positions(setup, [theta for theta, _ in split]), *([np.array(nus)] if v else [])]
     )
-    ratios = [_joint_ratio(at(i)[0][keep], weights[keep], name) for i in range(1, len(points))]
+    ratios = []
+    for numerator in (at(i)[0][keep] for i in range(1, len(points))):
+        if not numerator.sum() > 0.0:
+            raise NegativeWeightError(
+                f"The {name} have no positive cross section at one of the points theta; choose "
+                "points closer to those that were generated."
+            )
+        xsecs = numerator.sum(keepdims=True), weights[keep].sum(keepdims=True)
+        ratios.append(joint_ratio(numerator, weights[keep], *xsecs))
     names = [*setup.parameters, *(setup.nuisance_parameters if v else [])]
     return cls(
         x[keep],
@@ -231,16 +239,6 @@ def _split(point: ThetaLike, p: int, v: int) -> tuple[ThetaLike, FloatArray]:
     if v and values.shape == (p + v,):
         return values[:p], values[p:]
     return values, np.zeros(v)
-
-
-def _joint_ratio(numerator: FloatArray, denominator: FloatArray, name: str) -> FloatArray:
-    if not numerator.sum() > 0.0:
-        raise NegativeWeightError(
-            f"The {name} have no positive cross section at one of the points theta; choose points "
-            "closer to those that were generated."
-        )
-    ratio: FloatArray = (numerator / numerator.sum()) / (denominator / denominator.sum())
-    return ratio
 
 
 def _matrix(value: ArrayLike, name: str) -> FloatArray:
