@@ -121,18 +121,15 @@ class DelphesObjects(LazyObjects):
         mass = found["Mass"] if is_jet else np.full_like(pt, _MASSES[symbol])
         charge = found.get("Charge", np.zeros_like(pt))
         code = np.full(len(pt), _JET if is_jet else _CODES.get(symbol, 0))
-        particles = FlatParticles(
-            counts=counts,
-            pdgid=np.where(charge > 0.0, -code, code) if symbol in {"e", "mu"} else code,
-            px=pt * np.cos(phi),
-            py=pt * np.sin(phi),
-            pz=pt * np.sinh(eta),
-            energy=np.hypot(pt * np.cosh(eta), mass),
-            mass=mass,
-            charge=charge,
-            spin=np.full_like(pt, np.nan),
-            b_tag=found["BTag"] != 0.0 if is_jet else np.zeros(len(pt), dtype=bool),
-            tau_tag=found["TauTag"] != 0.0 if is_jet else np.zeros(len(pt), dtype=bool),
+        if symbol in {"e", "mu"}:
+            code = np.where(charge > 0.0, -code, code)
+        momenta = (pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta))
+        energy = np.hypot(pt * np.cosh(eta), mass)
+        untagged = np.zeros(len(pt), dtype=bool)
+        particles = replace(
+            FlatParticles.of_momenta(counts, code, (*momenta, energy), mass, charge),
+            b_tag=found["BTag"] != 0.0 if is_jet else untagged,
+            tau_tag=found["TauTag"] != 0.0 if is_jet else untagged,
         )
         return particles.select(self._acceptance.accepts(symbol, pt, eta))
 
@@ -142,26 +139,15 @@ class DelphesObjects(LazyObjects):
         has_pile_up = "Particle.IsPU" in self._file
         leaves += ["IsPU"] if has_pile_up else []
         counts, found = self._file.columns("Particle", leaves, self._rows)
-        everything = FlatParticles(
-            counts=counts,
-            pdgid=found["PID"].astype(np.int64),
-            px=found["Px"],
-            py=found["Py"],
-            pz=found["Pz"],
-            energy=found["E"],
-            mass=found["Mass"],
-            charge=found["Charge"],
-            spin=np.full(len(found["PID"]), np.nan),
-        )
+        momenta = (found[name] for name in leaves[:4])
+        code = found["PID"].astype(np.int64)
+        everything = FlatParticles.of_momenta(counts, code, momenta, found["Mass"], found["Charge"])
         is_stable = found["Status"] == _STABLE
         return everything.select(is_stable & (found["IsPU"] == 0.0) if has_pile_up else is_stable)
 
     def _nothing(self) -> FlatParticles:
-        none = np.empty(0)
-        counts = np.zeros(self.n_events, dtype=np.int64)
-        code = np.empty(0, dtype=np.int64)
-        columns = dict.fromkeys(("px", "py", "pz", "energy", "mass", "charge", "spin"), none)
-        return FlatParticles(counts=counts, pdgid=code, **columns)  # type: ignore[arg-type]
+        counts, code = np.zeros(self.n_events, dtype=np.int64), np.empty(0, dtype=np.int64)
+        return FlatParticles.of_momenta(counts, code, np.empty((4, 0)), np.empty(0))
 
     def _met(self) -> ParticleArray:
         """Missing transverse momentum, massless, at zero pseudorapidity."""

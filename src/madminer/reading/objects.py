@@ -57,6 +57,30 @@ class FlatParticles:
             if shape != expected:
                 raise ShapeError(f"Column {name} needs shape {expected}, got {shape}.")
 
+    @classmethod
+    def of_momenta(
+        cls,
+        counts: IntArray,
+        pdgid: IntArray,
+        momenta: Iterable[FloatArray],
+        mass: FloatArray,
+        charge: FloatArray | None = None,
+    ) -> FlatParticles:
+        """Particles of momenta px, py, pz, E whose helicity, and perhaps charge, is not known."""
+        px, py, pz, energy = momenta
+        unknown = np.full(len(pdgid), np.nan)
+        return cls(
+            counts=counts,
+            pdgid=pdgid,
+            px=px,
+            py=py,
+            pz=pz,
+            energy=energy,
+            mass=mass,
+            charge=unknown if charge is None else charge,
+            spin=unknown,
+        )
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that have an entry for each particle."""

@@ -20,7 +20,7 @@ import awkward as ak
 import numpy as np
 
 from madminer.reading.objects import FlatParticles, charges_of, is_one_of
-from madminer.shower.pythia import EventRecords, particles_of_unknown_charge, shower_package
+from madminer.shower.pythia import EventRecords, shower_package
 from madminer.typing import BoolArray, FloatArray, IntArray
 
 _CODES: Final[Mapping[str, int]] = {"e": 11, "mu": 13, "a": 22}  # of what is seen one by one
@@ -172,7 +172,7 @@ def cluster_jets(particles: FlatParticles, radius: float, pt_min: float) -> Flat
     px, py, pz, energy = momenta
     mass = np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0.0))
     codes = np.full(len(px), _JET)
-    return particles_of_unknown_charge(counts, codes, momenta, mass).sorted_by_pt()
+    return FlatParticles.of_momenta(counts, codes, momenta, mass).sorted_by_pt()
 
 
 def jet_flavours(jets: FlatParticles, records: EventRecords) -> IntArray:

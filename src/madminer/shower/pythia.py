@@ -209,30 +209,11 @@ class EventRecords:
         ends = np.searchsorted(rows, np.cumsum(self.counts))
         chosen = (self.momenta if momenta is None else momenta)[:, rows]
         counts = np.diff(ends, prepend=0)
-        return particles_of_unknown_charge(counts, self.pdgid[rows], chosen, self.mass[rows])
+        return FlatParticles.of_momenta(counts, self.pdgid[rows], chosen, self.mass[rows])
 
     def stable(self) -> FlatParticles:
         """The stable particles, in the order of the record, without their charges."""
         return self.select(np.flatnonzero(self.status > 0))
-
-
-def particles_of_unknown_charge(
-    counts: IntArray, pdgid: IntArray, momenta: FloatArray, mass: FloatArray
-) -> FlatParticles:
-    """Particles of momenta px, py, pz, E in GeV, shape ``(4, n)``."""
-    px, py, pz, energy = momenta
-    unknown = np.full(len(pdgid), np.nan)
-    return FlatParticles(
-        counts=counts,
-        pdgid=pdgid,
-        px=px,
-        py=py,
-        pz=pz,
-        energy=energy,
-        mass=mass,
-        charge=unknown,
-        spin=unknown,
-    )
 
 
 def shower_block(generator: Generator, block: LHEBlock, seed: int) -> EventRecords:
