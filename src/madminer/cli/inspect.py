@@ -96,12 +96,15 @@ def inspect(file: File, no_events: NoEvents = False) -> None:
 
 
 def _tables(events: EventStatistics) -> Iterator[RenderableType]:
+    from madminer.io.event_file_checks import percent
+
     rows: list[tuple[str | Text, ...]] = [
         (
             one_line(b.name),
-            f"{b.xsec:#.4g} ± {_percent(b.xsec_uncertainty / abs(b.xsec), '.2f') if b.xsec else 0}",
+            f"{b.xsec:#.4g} ± "
+            + (f"{100.0 * b.xsec_uncertainty / abs(b.xsec):.2f} %" if b.xsec else "0"),
             f"{b.n_effective:,.0f}",
-            _percent(b.negative_share),
+            percent(b.negative_share) if b.negative_share else "0",
             "" if b.n_generated is None else f"{b.n_generated:,}",
         )
         for b in events.benchmarks
@@ -122,7 +125,7 @@ def _tables(events: EventStatistics) -> Iterator[RenderableType]:
                 one_line(o.name),
                 f"{o.n_events:,}",
                 f"{o.n_effective[at]:,.0f}",
-                _percent(float(o.shares[at])),
+                percent(float(o.shares[at])),
             )
             for o in events.origins
         ]
@@ -157,10 +160,6 @@ def _table(
     for name, *cells in rows:
         table.add_row(Text(str(name)), *cells)  # text, whatever markup it holds
     return Padding(table, (0, 0, 1, 0))
-
-
-def _percent(share: float, digits: str = ".2g") -> str:
-    return f"{100.0 * share:{digits}} %" if share else "0"
 
 
 def _findings(report: EventFileReport) -> Table:

@@ -105,7 +105,7 @@ def check_closure(setup: AnalysisSetup, events: EventStatistics) -> Iterator[Fin
     closure = morphing_closure(weights, thetas, setup.morphing.components, setup.morphing.matrix)
     worst = max(closure.largest_deviation, float(np.abs(closure.deviations).max()))
     name = list(setup.physical_benchmarks)[closure.worst_benchmark]
-    text = f"Morphing predicts the weights at all benchmarks to {_percent(worst)} ({name})."
+    text = f"Morphing predicts the weights at all benchmarks to {percent(worst)} ({name})."
     if closure.is_closed():
         yield Finding(Level.OK, text)
     else:
@@ -196,7 +196,7 @@ def check_cross_sections(events: EventStatistics) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING if is_large else Level.OK,
             f"Weights are negative at {len(negative)} of {len(events.benchmarks)} benchmarks, at "
-            f"most {_percent(worst.negative_share)} of them ({worst.name}).",
+            f"most {percent(worst.negative_share)} of them ({worst.name}).",
             "Many more events are needed than without negative weights." if is_large else "",
         )
     threshold = max(FEW_EFFECTIVE_EVENTS, 0.01 * events.n_events)
@@ -206,7 +206,7 @@ def check_cross_sections(events: EventStatistics) -> Iterator[Finding]:
             Level.WARNING,
             f"The effective number of events at {b.name} is {b.n_effective:,.1f} of "
             f"{events.n_events:,}: its cross section is known to "
-            f"{_percent(b.xsec_uncertainty / b.xsec)}.",
+            f"{percent(b.xsec_uncertainty / b.xsec)}.",
             "Generate events at this benchmark or near it too.",
         )
     if events.benchmarks and not hopeless and not few:
@@ -235,7 +235,7 @@ def check_origins(
     if not few:
         at = benchmarks.index(reference)
         numbers = ", ".join(
-            f"{o.name} {o.n_effective[at]:,.0f} ({_percent(o.shares[at])})" for o in origins
+            f"{o.name} {o.n_effective[at]:,.0f} ({percent(o.shares[at])})" for o in origins
         )
         yield Finding(
             Level.OK,
@@ -254,9 +254,9 @@ def _few(origin: OriginStatistics, benchmarks: Sequence[str]) -> Finding | None:
     share, n = float(origin.shares[worst]), float(n_effective[worst])
     return Finding(
         Level.WARNING,
-        f"{origin.n_events:,} {what}, worth {n:,.3g} of equal weight, hold {_percent(share)} of "
+        f"{origin.n_events:,} {what}, worth {n:,.3g} of equal weight, hold {percent(share)} of "
         f"the cross section at {benchmarks[worst]}: they alone make it uncertain by "
-        f"{_percent(share / np.sqrt(n))}.",
+        f"{percent(share / np.sqrt(n))}.",
         "Simulate more of this background, with cuts near those of the analysis so that more "
         "events pass, each of a smaller weight."
         if origin.is_background
@@ -480,11 +480,11 @@ def check_event_file(filename: StrPath) -> EventFileReport:
     return EventFileReport(path, setup, statistics, tuple(findings))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """A share to two digits.
 
     Examples:
-        >>> _percent(0.0123), _percent(0.998)
+        >>> percent(0.0123), percent(0.998)
         ('1.2 %', '100 %')
     """
     return f"{float(f'{100.0 * share:.2g}'):g} %"
