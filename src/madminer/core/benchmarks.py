@@ -21,16 +21,7 @@ MAX_ROUNDING = 1e-3
 
 
 def make_benchmark(name: str, values: object, parameters: Collection[str]) -> Benchmark:
-    """Make a benchmark from what a user gives.
-
-    Args:
-        name: Its name.
-        values: Value of each parameter, as a dictionary.
-        parameters: Names of the parameters.
-
-    Raises:
-        SetupError: If not exactly the parameters have values, or a value is not a number.
-    """
+    """Make a benchmark from what a user gives; SetupError if that is not exactly a benchmark."""
     if not isinstance(values, Mapping):
         raise SetupError(
             f"A benchmark is given as a dict {{parameter: value}}, got {shown(values)}."
@@ -60,16 +51,10 @@ def complete_basis(
     least_squares: bool,
     seed: Seed,
 ) -> tuple[PhysicsMorpher, dict[str, Benchmark]]:
-    """Choose the benchmarks that morphing lacks; see `MadMiner.set_morphing` for the arguments.
+    """Choose the benchmarks that morphing lacks, as `MadMiner.set_morphing` describes.
 
     Returns:
         The morpher, and all benchmarks, those of its basis first.
-
-    Raises:
-        MorphingError: If there are no parameters, more benchmarks than the basis needs, or every
-            basis with them is singular.
-        SetupError: If a benchmark has the name of one that is drawn.
-        OptionError: If options are not allowed, or not together.
     """
     whole(max_overall_power, "max_overall_power")
     for name, n in (("n_bases", n_bases), ("n_trials", n_trials), ("n_test_thetas", n_test_thetas)):
@@ -122,17 +107,8 @@ def shift_benchmarks(
     .. math:: \frac{\partial w}{\partial \theta_i}(\theta_b) \approx
         \frac{w(\theta_b + \epsilon e_i) - w(\theta_b)}{\epsilon}
 
-    Args:
-        benchmarks: Benchmarks by name.
-        parameters: Names of the parameters.
-        epsilon: Step, in units of each parameter.
-
     Returns:
         The shifted benchmarks ``<benchmark>_plus_<parameter>`` by name, and what they belong to.
-
-    Raises:
-        SetupError: If there are no benchmarks, the step is not positive or lost to rounding, or a
-            name exists.
 
     Examples:
         >>> shifted, _ = shift_benchmarks({"sm": Benchmark("sm", {"c": 2.0})}, ["c"], 0.5)

@@ -119,12 +119,7 @@ def _morphing(setup: AnalysisSetup) -> Table:
 
 
 def components_table(parameters: Sequence[str], components: IntArray, n_benchmarks: int) -> Table:
-    """The monomials of which a morphing consists.
-
-    Args:
-        parameters: Names of the p parameters.
-        components: Powers, shape ``(n_components, p)``.
-        n_benchmarks: Number of benchmarks in the basis; 0 where there is none yet.
+    """The monomials of which a morphing consists, from 0 benchmarks where it has no basis yet.
 
     Examples:
         >>> import numpy as np

@@ -323,9 +323,6 @@ def select_events(
         objects: Objects of the events.
         weights: Weights at all benchmarks.
         reference: Benchmark whose weights the cut flow sums.
-
-    Returns:
-        The events that pass.
     """
     n_events = objects.n_events
     namespace = EventNamespace(n_events, objects)

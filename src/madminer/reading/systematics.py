@@ -67,12 +67,6 @@ def find_nuisance_weights(
 ) -> tuple[NuisanceWeight, ...]:
     """Find the weights of the systematic uncertainties of a sample.
 
-    Args:
-        setup: Setup of the analysis.
-        sample: The sample, with the names of its systematic uncertainties.
-        header: What stands before the events.
-        found: Ids of the weights in the events.
-
     Returns:
         One entry for each nuisance benchmark, in the order of the setup.
 

@@ -31,14 +31,9 @@ logger = logging.getLogger(__name__)
 def find_weights(
     setup: AnalysisSetup, sample: Sample, header: LHEHeader, nominal: FloatArray, weights: Weights
 ) -> tuple[Mapping[str, str | None], tuple[NuisanceWeight, ...]]:
-    """Where the weights stand in the events.
+    """Where the weights stand in the events, of which some tell signal from background.
 
-    Args:
-        setup: Setup of the analysis.
-        sample: The sample.
-        header: What stands before the events of its Les Houches event file; empty without one.
-        nominal: Nominal weights of some events, which tell signal from background.
-        weights: Further weights of the same events.
+    The header is what stands before the events of a Les Houches event file, empty without one.
 
     Returns:
         For each physical benchmark the id of its weight, None for the nominal weight; and the
