@@ -14,7 +14,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -98,7 +98,7 @@ class Geodesics:
         Raises:
             OptionError: If method or error are not valid.
         """
-        one_of(method, "method", ("steps", "adaptive"))
+        one_of(method, "method", get_args(Method))
         tolerance = number(rtol, "rtol", 1e-12, below=1.0)
         if method == "steps":
             return self._by_steps(directions, stepsize)

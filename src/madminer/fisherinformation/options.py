@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class InformationOptions:
         if self.n_events_dynamic_binning is not None:
             checks.whole(self.n_events_dynamic_binning, "n_events_dynamic_binning", 1)
         checks.whole(self.batch_size, "batch_size", 1)
-        checks.one_of(self.nuisance_response, "nuisance_response", ("cells", "events"))
+        checks.one_of(self.nuisance_response, "nuisance_response", get_args(NuisanceResponse))
 
     def selection(self, observables: Collection[str]) -> EventSelection:
         """Cuts and efficiencies, compiled for events with these observables, in the order of x.

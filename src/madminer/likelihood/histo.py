@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -188,7 +188,7 @@ class HistoLikelihood(BaseLikelihood):
         thetas_binning: Thetas | None,
         seed: Seed,
     ) -> Term | None:
-        one_of(mode, "mode", ["sampled", "weighted", "histo"])
+        one_of(mode, "mode", get_args(Mode))
         rng = random_generator(seed)
         if statistic is None:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -182,8 +182,8 @@ class NeuralLikelihood(BaseLikelihood):
         as_reference: bool,
     ) -> MorphedCells | EventCells:
         """The total cross section as a function of theta and nu."""
-        one_of(mode, "mode", ["weighted", "sampled"])
-        one_of(xsec_mode, "xsec_mode", ["interpol", "weighted", "sampled"])
+        one_of(mode, "mode", get_args(Mode))
+        one_of(xsec_mode, "xsec_mode", get_args(XsecMode))
         random_generator(seed)
         if xsec_mode == "interpol":
             return total_cell(self, as_reference=as_reference)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import ClassVar, Unpack
+from typing import ClassVar, Unpack, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,8 +54,6 @@ WITHOUT_ERRORS = ("adaptive-sally", "sallino")
 
 WITH_NETWORKS = ("ml", "sally", "adaptive-sally", "sallino")
 """Modes with an estimator."""
-
-MODES = ("rate", "histo", "ml", "sally", "adaptive-sally", "sallino", "truth")
 
 
 class AsymptoticLimits(DataAnalyzer):
@@ -198,7 +196,7 @@ class AsymptoticLimits(DataAnalyzer):
         return p_values_from_log_r(log_likelihood_ratio, self.n_parameters if dof is None else dof)
 
     def _check_mode(self, mode: object, options: LimitOptions) -> None:
-        one_of(mode, "mode", list(MODES))
+        one_of(mode, "mode", get_args(LimitMode))
         if not hasattr(self, "setup"):
             raise OptionError("Limits need events: AsymptoticLimits(filename).")
         if mode == "rate" and not options.include_xsec:
