@@ -439,16 +439,10 @@ def workers(
     if executor is not None:
         yield executor
         return
-    with _processes(min(n_pieces, n_processes or 1)) as pool:
-        yield pool
-
-
-@contextmanager
-def _processes(number: int) -> Iterator[Executor]:
-    """Processes that start afresh and never outlive this context, nor this process."""
+    # processes that start afresh and never outlive this block, nor this process
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        number,
+        min(n_pieces, n_processes or 1),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin_process,
         initargs=(logger.getEffectiveLevel(),),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def write_model(filename: StrPath, model: StoredModel) -> None:
     _files(filename).write(_content(model), {k: v for k, v in files.items() if k != SETTINGS})
 
 
-def write_models(folder: StrPath, models: Iterable[StoredModel], **index: Any) -> None:
+def write_models(folder: StrPath, models: Sequence[StoredModel], **index: Any) -> None:
     """Write an ensemble into a folder, which is created where it is missing.
 
     Args:
@@ -107,11 +107,16 @@ def write_models(folder: StrPath, models: Iterable[StoredModel], **index: Any) -
         raise OutputError("The folder of an ensemble must have a name, got ''.")
     if checks.path(folder).exists() and not Path(folder).is_dir():
         raise OutputError(f"Cannot write {folder}: it is a file. Give the name of a folder.")
-    members, kind, n = dict[str, bytes](), "", 0
-    for n, model in enumerate(models, 1):
-        kind = model.settings["estimator_type"]
-        members |= {f"estimator_{n - 1}{k}": data for k, data in _encoded(model).items()}
-    head = {"format_version": FORMAT_VERSION, "estimator_type": kind, "n_estimators": n}
+    head = {
+        "format_version": FORMAT_VERSION,
+        "estimator_type": models[0].settings["estimator_type"],
+        "n_estimators": len(models),
+    }
+    members = {
+        f"estimator_{i}{suffix}": data
+        for i, model in enumerate(models)
+        for suffix, data in _encoded(model).items()
+    }
     _folder(folder).write(head | index, members)
 
 
