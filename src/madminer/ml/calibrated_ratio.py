@@ -205,13 +205,19 @@ class CalibratedRatio(ParameterizedRatioEstimator):
             filename,
             points,
             reference,
-            partition=partition,
-            test_split=test_split,
-            validation_split=validation_split,
+            (partition, test_split, validation_split),
         )
         others = np.any(points != reference, axis=1)
-        options: dict[str, Any] = {"theta1": reference, "n_bins": n_bins, "method": method}
-        return cls.fit(estimator, x, points[others], r_xz[others], weights, **options)
+        return cls.fit(
+            estimator,
+            x,
+            points[others],
+            r_xz[others],
+            weights,
+            theta1=reference,
+            n_bins=n_bins,
+            method=method,
+        )
 
     @property
     def errors(self) -> tuple[FloatArray, ...]:

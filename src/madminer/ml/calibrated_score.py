@@ -271,9 +271,7 @@ class CalibratedScore(ScoreEstimator):
         sample = joint_score_sample(
             filename,
             points[0],
-            partition=partition,
-            test_split=test_split,
-            validation_split=validation_split,
+            (partition, test_split, validation_split),
         )
         return cls.fit(estimator, sample.x, sample.t_xz, sample.w, shift=shift)
 

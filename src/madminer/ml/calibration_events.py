@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,9 +17,12 @@ from madminer.sampling.augment import joint_ratio
 from madminer.sampling.weighted import WeightedSample, weighted_sample
 from madminer.typing import FloatArray, StrPath
 
+Partition: TypeAlias = tuple[str, float | None, float | None]
+"""Name of a partition, and the fractions of events kept for testing and for validation."""
+
 
 def joint_ratio_sample(
-    filename: StrPath, theta: FloatArray, theta1: FloatArray, **partition: Any
+    filename: StrPath, theta: FloatArray, theta1: FloatArray, partition: Partition
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     r"""Take the events of a partition with :math:`r(x, z|\theta_k, \theta_1)`.
 
@@ -28,7 +31,7 @@ def joint_ratio_sample(
         theta: Numerators, shape ``(n_thetas, m)`` with m = p parameters, or m = p + v with
             nuisance parameters in the last columns.
         theta1: The reference, shape ``(1, m)``.
-        **partition: Arguments of `madminer.analysis.partitions.partition_range`.
+        partition: Which events.
 
     Returns:
         Observables, shape ``(n, n_observables)``; joint ratios at each theta, of mean one, shape
@@ -43,7 +46,7 @@ def joint_ratio_sample(
     analyzer = DataAnalyzer(filename)
     positions = np.vstack([theta1, theta])
     p = _n_theory_parameters(analyzer, positions.shape[1])
-    start, stop, _ = partition_range(analyzer.n_samples, **partition)
+    start, stop, _ = partition_range(analyzer.n_samples, *partition)
     is_known = analyzer.event_file.has_sampling_benchmarks
     x, benchmark_weights = analyzer.weighted_events(
         start_event=start,
@@ -67,7 +70,9 @@ def joint_ratio_sample(
     return x, ratios, weights[0]
 
 
-def joint_score_sample(filename: StrPath, theta: FloatArray, **partition: Any) -> WeightedSample:
+def joint_score_sample(
+    filename: StrPath, theta: FloatArray, partition: Partition
+) -> WeightedSample:
     """Take the events of a partition with weights and joint scores at a point.
 
     The point has shape ``(p,)``, or ``(p + v,)`` for scores of nuisance parameters, too. See
@@ -75,8 +80,16 @@ def joint_score_sample(filename: StrPath, theta: FloatArray, **partition: Any) -
     """
     analyzer = DataAnalyzer(filename)
     p = _n_theory_parameters(analyzer, len(theta))
-    nu = theta[p:] if len(theta) > p else None
-    return weighted_sample(analyzer, theta[:p], nu=nu, nuisance_score=nu is not None, **partition)
+    nu, (name, test_split, validation_split) = theta[p:] if len(theta) > p else None, partition
+    return weighted_sample(
+        analyzer,
+        theta[:p],
+        partition=name,
+        test_split=test_split,
+        validation_split=validation_split,
+        nu=nu,
+        nuisance_score=nu is not None,
+    )
 
 
 def load_points(
