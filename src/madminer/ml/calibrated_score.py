@@ -103,15 +103,8 @@ class ScoreCalibration:
     @property
     def table(self) -> Table:
         """Elements of A and b with their errors."""
-        rows = [
-            (
-                *(_with_error(a, e) for a, e in zip(values, errors, strict=True)),
-                _with_error(b, error),
-            )
-            for values, errors, b, error in zip(
-                self.matrix, self.matrix_errors, self.shift, self.shift_errors, strict=True
-            )
-        ]
+        lines = zip(self.matrix, self.matrix_errors, self.shift, self.shift_errors, strict=True)
+        rows = [(*map(_with_error, a, errors), _with_error(b, e)) for a, errors, b, e in lines]
         n = len(self.shift)
         columns = (*(f"A, column {i}" for i in range(n)), "b")
         return Table(columns, rows, "Calibration", frozenset(range(n + 1)))
@@ -289,11 +282,8 @@ class CalibratedScore(ScoreEstimator):
     def _summary(self) -> list[str]:
         if self.calibration is None:
             return super()._summary()
-        diagonals = (
-            np.diagonal(self.calibration.matrix),
-            np.diagonal(self.calibration.matrix_errors),
-        )
-        diagonal = ", ".join(_with_error(a, e) for a, e in zip(*diagonals, strict=True))
+        matrices = self.calibration.matrix, self.calibration.matrix_errors
+        diagonal = ", ".join(map(_with_error, *map(np.diagonal, matrices)))
         return [*super()._summary(), f"calibrated, diagonal of A: {diagonal}"]
 
     def _apply(self, calibration: ScoreCalibration) -> None:

@@ -1,4 +1,4 @@
-"""From what a user hands to ``train`` to a trained network."""
+"""From what a user hands to ``train`` to the scaled data of its loop."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from madminer.io.sample_files import one_sample
 from madminer.ml.checkpoints import fingerprint
 from madminer.ml.inputs import (
     DataLike,
+    Sample,
     check_finite,
     check_ratio_direction,
     load_columns,
@@ -41,9 +42,6 @@ logger = logging.getLogger("madminer.ml")
 
 Given: TypeAlias = "Mapping[str, DataLike | None]"
 """Columns that a user has given by name; None for what was not given."""
-
-Sample = dict[str, FloatArray]
-"""Columns of a sample by name, as loaded: not scaled, not split."""
 
 _LOADERS = {"y": load_labels, "r_xz": load_vector, "sample_weight": load_vector}
 _KNOWN_AFTER_TRAINING = frozenset(
@@ -133,7 +131,7 @@ def _load_sample(
     data: Given, names: tuple[str, ...], method: str, memmap: bool, suffix: str = ""
 ) -> Sample:
     """Load the columns that a method needs; the user's keywords have a suffix."""
-    sample: Sample = {}
+    sample: dict[str, FloatArray] = {}
     with one_sample(data):
         for name in dict.fromkeys((*names, "sample_weight")):
             values = data.get(name)
