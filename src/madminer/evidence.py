@@ -1,8 +1,8 @@
 """Whether numbers can be trusted: outcomes of checks as values, and warnings of wrong results.
 
-Each warning that a result may be wrong goes through `report_weakness`.
-By default it is a warning in the log. In strict mode it is an `EvidenceError`, so that no number
-leaves a calculation without the proof that it can be trusted. Strict mode holds
+Each warning that a result may be wrong goes through `report_weakness`. By default it is a warning
+in the log. In strict mode it is an `EvidenceError`, so that no number leaves a calculation without
+the proof that it can be trusted. Strict mode holds
 
 - inside ``with madminer.strict():``, and nowhere else;
 - from ``madminer.strict()`` on, in this thread;
