@@ -52,7 +52,8 @@ nitpick_ignore_regex = [
         "py:class",
         r"madminer\.(analysis|delphes|deprecation|expressions|fisherinformation|io|lhe|likelihood|limits"
         r"|madgraph|ml|models|nn|progress|reading|sampling|shower|simulate|stats|text)\..*|P"
-        r"|CellResponse|DensityModel|Executor|HistBins|ScoreModel|Trajectory|nn\.(Module|Parameter)",
+        r"|CellResponse|DensityModel|EstimatedScores|Executor|HistBins|ScoreModel|Trajectory"
+        r"|nn\.(Module|Parameter)",
     ),
 ]
 suppress_warnings = ["codeautolink.match_block"]  # examples whose doctest flags are not shown
