@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from importlib.metadata import version as _version
+from inspect import isfunction
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from docutils import nodes
@@ -14,6 +17,8 @@ from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.inspect import TypeAliasForwardRef
 from sphinx.util.nodes import make_refnode
+
+import madminer
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -97,6 +102,10 @@ napoleon_google_docstring = True
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 default_role = "code"
+
+# What packages list is public.
+PACKAGES = [import_module(f"madminer.{m.name}") for m in iter_modules(madminer.__path__) if m.ispkg]
+PUBLISHED = {name for package in PACKAGES for name in getattr(package, "__all__", ())}
 
 # Objects that names in the text can mean, and what can hardly be an argument or a column:
 # `ScoreEstimator`, `sample_test`, `benchmark("sm")`.
@@ -200,9 +209,21 @@ def write_notebooks(app: Sphinx) -> None:
     notebooks.write_notebooks(Path(app.confdir) / "_build" / "notebooks", overwrite=True)
 
 
+def leave_out(
+    _app: Sphinx, what: str, name: str, member: object, skip: bool | None, _options: object
+) -> bool | None:
+    """Functions that no package publishes, beside ones that are: users do not call them."""
+    if what != "module" or not isfunction(member) or name in PUBLISHED:
+        return skip
+    home = vars(sys.modules[member.__module__])
+    beside = [home[other] for other in PUBLISHED.intersection(home)]
+    return skip or any(other.__module__ == member.__module__ for other in beside)
+
+
 def setup(app: Sphinx) -> None:
     """Connect what links names, what sets text, and what makes notebooks."""
     app.connect("builder-inited", write_notebooks)
     app.connect("missing-reference", resolve_short_path)
+    app.connect("autodoc-skip-member", leave_out)
     for transform in (LinkNames, BreakNames, Typeset):
         app.add_post_transform(transform)

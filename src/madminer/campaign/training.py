@@ -56,7 +56,7 @@ class Training:
 
     Args:
         name: Its name, also that of its files: letters, digits, ``_``, ``-`` and ``.``.
-        estimator: Type of the estimator, as in `madminer.ml.ESTIMATORS`: ``"score"``,
+        estimator: Type of the estimator, as in `madminer.ml.lookup.ESTIMATORS`: ``"score"``,
             ``"parameterized_ratio"``, ``"double_parameterized_ratio"``, ``"likelihood"``, ...
         method: Method of the training, such as ``"sally"`` or ``"alices"``.
         data: Files of the arrays that ``train`` takes, by its names: x, theta, y, r_xz, t_xz, ...

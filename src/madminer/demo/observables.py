@@ -1,7 +1,7 @@
 """What the demonstration measures in each event.
 
 At detector level jets are smeared and sorted by transverse momentum, as an experiment sees them. At
-parton level the generator's own complete observables are used (`madminer.simulate.observables`), or
+parton level the generator's own complete observables are used (`madminer.simulate.complete_observables`), or
 for events from a file the unsmeared particles.
 """
 
