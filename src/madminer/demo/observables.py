@@ -1,8 +1,8 @@
 """What the demonstration measures in each event.
 
 At detector level jets are smeared and sorted by transverse momentum, as an experiment sees them. At
-parton level the generator's own complete observables are used (`madminer.simulate.complete_observables`), or
-for events from a file the unsmeared particles.
+parton level the generator's own complete observables are used
+(`madminer.simulate.complete_observables`), or for events from a file the unsmeared particles.
 """
 
 from __future__ import annotations
