@@ -217,7 +217,7 @@ def leave_out(
         return skip
     home = vars(sys.modules[member.__module__])
     beside = [home[other] for other in PUBLISHED.intersection(home)]
-    return skip or any(other.__module__ == member.__module__ for other in beside)
+    return skip or any(getattr(other, "__module__", None) == member.__module__ for other in beside)
 
 
 def setup(app: Sphinx) -> None:
