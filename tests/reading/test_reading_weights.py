@@ -10,7 +10,7 @@ import pytest
 from madminer.errors import DataError, MissingWeightsError, SetupError
 from madminer.io.lhe import LHEHeader, WeightDescription, WeightGroup, reweighting_group
 from madminer.models import AnalysisParameter, AnalysisSetup, Benchmark
-from madminer.reading.weight_table import WeightSums
+from madminer.reading.sample_weights import WeightSums
 from madminer.reading.weights import (
     Sample,
     check_parameter_points,

@@ -29,7 +29,7 @@ from madminer.io.hepmc import read_hepmc_weights
 from madminer.io.lhe import LHEFile, LHEHeader
 from madminer.io.root_files import DelphesFile
 from madminer.models import AnalysisSetup
-from madminer.reading.weight_table import WeightTable, find_weights, read_weights
+from madminer.reading.sample_weights import SampleWeights, find_weights, read_weights
 from madminer.reading.weights import Sample
 from madminer.typing import BoolArray, FloatArray, IntArray
 
@@ -71,7 +71,7 @@ class DelphesSample(Sample):
 
 def read_delphes_weights(
     sample: DelphesSample, setup: AnalysisSetup, file: DelphesFile
-) -> WeightTable:
+) -> SampleWeights:
     """Find the weights of a sample, and which event of Delphes each belongs to.
 
     Raises:
@@ -101,9 +101,9 @@ def _described(lhe: Path | None) -> tuple[LHEHeader, tuple[str, ...]]:
 
 def _before_shower(
     sample: DelphesSample, setup: AnalysisSetup, file: DelphesFile, lhe_names: Sequence[str]
-) -> WeightTable:
+) -> SampleWeights:
     path = sample.lhe or sample.path
-    table = read_weights(replace(sample, path=path), setup, n_unused=_UNUSED)
+    table, normalise = read_weights(replace(sample, path=path), setup, n_unused=_UNUSED)
     try:
         columns = names_of_delphes(sample.hepmc, file.n_weights, lhe_names)
     except (DataError, FileFormatError):  # the HepMC file is not needed here
@@ -120,7 +120,7 @@ def _before_shower(
         table,
         nominal=table.nominal[events] * is_kept,
         weights=Weights(table.weights.names, matrix),
-        factor=table.factor * _share(events, n_lhe, file.path, path),
+        factor=normalise() * _share(events, n_lhe, file.path, path),
     )
 
 
@@ -163,7 +163,7 @@ def _after_shower(
     file: DelphesFile,
     header: LHEHeader,
     lhe_names: Sequence[str],
-) -> WeightTable:
+) -> SampleWeights:
     """Weights of the branch of Delphes, or of the HepMC file; the header describes them."""
     matrix: FloatArray | None = None
     if sample.source == "hepmc":
@@ -190,7 +190,7 @@ def _after_shower(
         weights.append(further.select(names))
     all_nominal = np.concatenate(nominal)
     factor = _normalisation(path, all_nominal, np.concatenate(of_pythia), cross_section)
-    return WeightTable(path, ids, nuisances, all_nominal, Weights.joined(weights), factor)
+    return SampleWeights(path, ids, nuisances, all_nominal, Weights.joined(weights), factor)
 
 
 def _from_hepmc(

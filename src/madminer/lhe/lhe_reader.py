@@ -36,9 +36,9 @@ from madminer.models import AnalysisSetup
 from madminer.progress import progress_bar
 from madminer.reading.reader import EventReader
 from madminer.reading.results import AnalysedSample, join_selected
+from madminer.reading.sample_weights import WeightSums, find_weights
 from madminer.reading.selection import SelectedEvents, Selection, select_events
 from madminer.reading.systematics import NuisanceWeight, event_weights
-from madminer.reading.weight_table import WeightSums, find_weights
 from madminer.reading.weights import Sample, check_sample, listed_names
 from madminer.typing import Seed, StrPath
 

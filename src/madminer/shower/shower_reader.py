@@ -26,8 +26,8 @@ from madminer.reading.functions import ARGUMENTS
 from madminer.reading.objects import FlatParticles, charges_of
 from madminer.reading.reader import EventReader
 from madminer.reading.results import AnalysedSample, join_selected
+from madminer.reading.sample_weights import SampleWeights, read_weights
 from madminer.reading.selection import SelectedEvents, Selection, select_events
-from madminer.reading.weight_table import WeightTable, read_weights
 from madminer.reading.weights import Sample, check_sample, listed_names
 from madminer.shower.cards import load_detector
 from madminer.shower.detector import Detector, MeasuredObjects
@@ -328,7 +328,8 @@ class _Analysis:
 
     def analyse(self, sample: ShowerSample, seed: int, executor: Executor | None) -> AnalysedSample:
         """Shower a sample block by block, measure, evaluate, select and normalise."""
-        table = read_weights(sample, self.setup)  # the file is then known to be complete
+        table, normalise = read_weights(sample, self.setup)  # the file is then known to be complete
+        table = replace(table, factor=normalise())
         n_events = len(table.nominal)
         if sample.is_showered:
             blocks = self._showered(sample, table, seed, executor)
@@ -359,7 +360,7 @@ class _Analysis:
         return join_selected(parts, table.nuisances, table.factor * sample.k_factor)
 
     def _showered(
-        self, sample: ShowerSample, table: WeightTable, seed: int, executor: Executor | None
+        self, sample: ShowerSample, table: SampleWeights, seed: int, executor: Executor | None
     ) -> Iterator[_Block]:
         """Blocks in order, also written to the HepMC file."""
         file = LHEFile(sample.path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -193,7 +194,7 @@ def _contradict(header: LHEHeader, cross_section: float, uncertainty: float) -> 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WeightTable:
+class SampleWeights:
     """Weights of all events of a sample, 8 bytes a weight and event.
 
     Args:
@@ -202,7 +203,7 @@ class WeightTable:
         nuisances: Where those at the nuisance benchmarks come from.
         nominal: Nominal weights as the file gives them, shape ``(n_events,)``.
         weights: Further weights of the same events.
-        factor: Factor that turns them into weights in pb.
+        factor: Factor that turns them into weights in pb; one until they are normalised.
     """
 
     path: Path
@@ -210,7 +211,7 @@ class WeightTable:
     nuisances: tuple[NuisanceWeight, ...]
     nominal: FloatArray
     weights: Weights
-    factor: float
+    factor: float = 1.0
 
     def at_benchmarks(self, events: IntArray | slice, reference: str) -> Weights:
         """Weights of some events as `event_weights` gives them, normalised as in the file."""
@@ -222,7 +223,7 @@ class WeightTable:
 
 def read_weights(
     sample: Sample, setup: AnalysisSetup, *, n_unused: int | None = None
-) -> WeightTable:
+) -> tuple[SampleWeights, Callable[[], float]]:
     """Read all weights, and with them the whole file: it is then known to be complete.
 
     Args:
@@ -230,12 +231,15 @@ def read_weights(
         setup: Setup of the analysis.
         n_unused: How many weights to keep that the analysis does not use; None for all.
 
+    Returns:
+        The weights as the file gives them; and what gives the factor that turns them into weights
+        in pb, with its warnings, once it is known that they belong to the events.
+
     Raises:
         NoEventsError: If the file holds no events.
         FileFormatError: If it is truncated or not of the expected form.
         MissingWeightsError: If a benchmark or systematic uncertainty has no weight in it.
         SetupError: If its weights belong to other parameter points than the benchmarks.
-        DataError: If they cannot be normalised.
     """
     file = LHEFile(sample.path)
     parts = file.events()
@@ -254,6 +258,7 @@ def read_weights(
         nominal.append(part.xwgtup)
         weights.append(part.weights if n_unused is None else part.weights.select(names))
         sums.add(part)
-    factor = sums.factor(file.header, sample.path)
-    table = Weights.joined(weights)
-    return WeightTable(sample.path, ids, nuisances, np.concatenate(nominal), table, factor)
+    read = SampleWeights(
+        sample.path, ids, nuisances, np.concatenate(nominal), Weights.joined(weights)
+    )
+    return read, partial(sums.factor, file.header, sample.path)
