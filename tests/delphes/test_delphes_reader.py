@@ -275,6 +275,13 @@ def test_generator_truth(
         reader.analyse_delphes_samples()
 
 
+def test_efficiencies_of_all_particles_need_the_generator(reader: DelphesReader) -> None:
+    reader.add_sample(None, "sm", True, EXCERPT, weights="delphes")
+    reader.add_efficiency("1.0 / (1 + len(p))")
+    with pytest.raises(OptionError, match="generator_truth=True"):
+        reader.analyse_delphes_samples()
+
+
 # Refusals
 
 

@@ -366,6 +366,25 @@ def test_ratios_are_normalised_to_the_cross_section(
     np.testing.assert_allclose(up / reader.weights["sm"], ratio, rtol=1e-6)
 
 
+@pytest.mark.parametrize("source", ["hepmc", "delphes"])
+def test_weights_do_not_depend_on_the_parts_that_are_read(
+    setup_file: Path,
+    branches: Branches,
+    write: Callable[..., Path],
+    source: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, readers = write(selected(branches, slice(0, 50))), []
+    for n_events in (5_000, 7):
+        monkeypatch.setattr("madminer.delphes.weights._WITH_ALL_WEIGHTS", n_events)
+        readers.append(DelphesReader(setup_file))
+        readers[-1].add_observable("met", "met.pt")
+        analysed(readers[-1], path, weights=source, hepmc_filename=HEPMC)
+    whole, parts = readers
+    for name in THETAS:
+        np.testing.assert_array_equal(parts.weights[name], whole.weights[name])
+
+
 def test_systematics_need_the_lhe_file(reader: DelphesReader) -> None:
     for weights in ("lhe", "delphes"):
         with pytest.raises(OptionError, match="lhe_filename"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -164,6 +165,12 @@ def test_folders_go_at_the_end_and_those_of_killed_processes_too(
     with temporary_folder("members"):
         assert len(list(tmp_path.iterdir())) == 1
     assert list(tmp_path.iterdir()) == []
+    message = re.escape(f"Cannot write {tmp_path / 'none' / 'events.root'} (No such file")
+    with (
+        pytest.raises(OutputError, match=message),
+        temporary_folder("events.root", tmp_path / "none"),
+    ):
+        pass
 
 
 SLEEPER = """

@@ -114,6 +114,7 @@ def test_contours_refuse(keywords: dict[str, object], error: type[Exception], me
         plot_fisher_information_contours_2d(
             **({"fisher_information_matrices": [MATRIX]} | keywords)  # type: ignore[arg-type]
         )
+    assert not plt.get_fignums()  # no empty figure is left
 
 
 def test_bar_plot_shows_eigenvalues_and_determinants() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,16 @@ def test_round_trip(events: PartonEvents, tmp_path: Path, name: str) -> None:
         "set param_card dim6 2 0 # orig: 16.52\nset param_card dim6 5 16.52 # orig: 0"
     )
     assert "Block dim6\n    2 1.652000000e+01\n    5 0.000000000e+00" in header.slha
+
+
+def test_blocks_are_named_as_the_parameters_give_them(tmp_path: Path) -> None:
+    setup = wbf_setup()
+    parameters = {n: replace(p, lha_block="DIM6") for n, p in setup.parameters.items()}
+    events = simulate("wbf", 5, replace(setup, parameters=parameters), channel="pp", seed=1)
+    write_parton_events(tmp_path / "events.lhe", events)
+    header, _ = read_lhe(tmp_path / "events.lhe")
+    assert header.reweighting["w"].startswith("set param_card DIM6 2 16.52 # orig: 0")
+    assert "Block dim6\n" in header.slha
 
 
 def test_history(events: PartonEvents, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def _tables(events: EventStatistics) -> Iterator[RenderableType]:
                 one_line(o.name),
                 f"{o.n_events:,}",
                 f"{o.n_effective[at]:,.0f}",
-                percent(float(o.shares[at])),
+                percent(float(o.shares[at])) if o.shares[at] else "0",
             )
             for o in events.origins
         ]

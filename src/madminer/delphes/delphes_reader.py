@@ -319,17 +319,17 @@ class _Analysis:
                     "particles, their first list is empty.",
                     file.path,
                 )
-            table = read_delphes_weights(sample, self.setup, file)
+            read = read_delphes_weights(sample, self.setup, file)
             bar = progress_bar(file.n_events, f"reading {file.path.name}", unit=" events")
             with closing(bar):
                 for rows in file.chunks(_CHUNK_WITH_PARTICLES if has_many else _CHUNK):
-                    weights = table.at_benchmarks(rows, self.reference)
+                    weights = read.at_benchmarks(rows, self.reference)
                     objects = DelphesObjects(
                         file, rows, self.acceptance, truth=self.generator_truth
                     )
                     parts.append(select_events(self.selection, objects, weights, self.reference))
                     bar.update(rows.stop - rows.start)
-        return join_selected(parts, table.nuisances, table.factor * sample.k_factor)
+        return join_selected(parts, read.nuisances, read.factor * sample.k_factor)
 
 
 def _optional_path(value: StrPath | None, name: str) -> Path | None:

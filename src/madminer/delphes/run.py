@@ -76,7 +76,7 @@ def run_delphes_program(
         OutputError: If the output cannot be written.
     """
     output = prepare_target(delphes_output(hepmc))
-    with temporary_folder(output.stem, output.parent) as folder:
+    with temporary_folder(output.name, output.parent) as folder:
         events = uncompressed_copy(hepmc, folder / "events.hepmc")
         require_complete(events)
         result = folder / output.name

@@ -1,4 +1,4 @@
-"""Weights of the events of Delphes, from whatever file of the sample has them."""
+"""A sample of Delphes, and the weights of its events, from whichever of its files has them."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from madminer.reading.weights import Sample
 from madminer.typing import BoolArray, FloatArray, IntArray
 
 _PART: Final = 50_000  # events
+_WITH_ALL_WEIGHTS: Final = 5_000  # events, with weights that are not used, too
 _UNUSED: Final = 4  # weights that only serve the comparison with those of Delphes
 _FIRST: Final = 10  # events
 _CERTAIN: Final = 1e-3  # probability below which the end of a file was not dropped by chance
@@ -81,45 +82,34 @@ def read_delphes_weights(
         FileFormatError: If a file is truncated or not of the expected form.
         SetupError: If weights belong to other parameter points than the benchmarks.
     """
-    header, lhe_names = _described(sample.lhe)
     if sample.source == "lhe":
-        return _before_shower(sample, setup, file, lhe_names)
-    return _after_shower(sample, setup, file, header, lhe_names)
-
-
-def _described(lhe: Path | None) -> tuple[LHEHeader, tuple[str, ...]]:
-    """Header of a Les Houches event file, and ids of the weights in the order of the events."""
-    if lhe is None:
-        return LHEHeader(), ()
-    file = LHEFile(lhe)
-    first = next(file.events(chunk_size=1), None)
-    return file.header, () if first is None else first.weights.names
+        return _before_shower(sample, setup, file)
+    return _after_shower(sample, setup, file)
 
 
 # Weights of the events before the shower
 
 
-def _before_shower(
-    sample: DelphesSample, setup: AnalysisSetup, file: DelphesFile, lhe_names: Sequence[str]
-) -> SampleWeights:
+def _before_shower(sample: DelphesSample, setup: AnalysisSetup, file: DelphesFile) -> SampleWeights:
     path = sample.lhe or sample.path
-    table, normalise = read_weights(replace(sample, path=path), setup, n_unused=_UNUSED)
+    read, normalise, lhe_names = read_weights(replace(sample, path=path), setup, n_unused=_UNUSED)
     try:
         columns = names_of_delphes(sample.hepmc, file.n_weights, lhe_names)
     except (DataError, FileFormatError):  # the HepMC file is not needed here
         columns = names_in_order(lhe_names, file.n_weights)
-    common, places = columns.comparable(table.weights)
-    compared = np.column_stack([table.nominal, table.weights.select(common).matrix])
+    common, places = columns.comparable(read.weights)
+    compared = np.column_stack([read.nominal, read.weights.select(common).matrix])
     agrees = WeightComparison(file, places, compared)
     is_blind = file.n_weights > 1 and not common
-    n_lhe = len(table.nominal)
+    n_lhe = len(read.nominal)
     events = which_events(file.numbers, n_lhe, agrees, file.path, path, is_blind=is_blind)
     is_kept = _is_kept(file, columns)
-    matrix = table.weights.matrix[events] * is_kept[:, np.newaxis]
+    matrix = read.weights.matrix[events]
+    matrix *= is_kept[:, np.newaxis]
     return replace(
-        table,
-        nominal=table.nominal[events] * is_kept,
-        weights=Weights(table.weights.names, matrix),
+        read,
+        nominal=read.nominal[events] * is_kept,
+        weights=Weights(read.weights.names, matrix),
         factor=normalise() * _share(events, n_lhe, file.path, path),
     )
 
@@ -157,14 +147,9 @@ def _share(positions: IntArray, n_source: int, path: Path, source: Path) -> floa
 # Weights of the events after the shower
 
 
-def _after_shower(
-    sample: DelphesSample,
-    setup: AnalysisSetup,
-    file: DelphesFile,
-    header: LHEHeader,
-    lhe_names: Sequence[str],
-) -> SampleWeights:
-    """Weights of the branch of Delphes, or of the HepMC file; the header describes them."""
+def _after_shower(sample: DelphesSample, setup: AnalysisSetup, file: DelphesFile) -> SampleWeights:
+    """Weights of the branch of Delphes, or of the HepMC file."""
+    header, lhe_names = _described(sample.lhe)
     matrix: FloatArray | None = None
     if sample.source == "hepmc":
         path, columns, cross_section, matrix = _from_hepmc(sample, file, lhe_names)
@@ -182,15 +167,24 @@ def _after_shower(
     used = {*ids.values(), *(entry.weight_id for entry in nuisances)}
     names = [name for name in columns.names if name in used]
     nominal, of_pythia, weights = [], [], []
-    for rows in file.chunks(_PART):
+    for rows in file.chunks(_WITH_ALL_WEIGHTS):
         found = file.weights(rows) if matrix is None else matrix[rows]
         first, further = columns.split(found)
-        nominal.append(first)
-        of_pythia.append(found[:, columns.of_pythia])
+        nominal.append(first.copy())  # not a view, which would keep all weights of the part
+        of_pythia.append(found[:, columns.of_pythia].copy())
         weights.append(further.select(names))
     all_nominal = np.concatenate(nominal)
     factor = _normalisation(path, all_nominal, np.concatenate(of_pythia), cross_section)
     return SampleWeights(path, ids, nuisances, all_nominal, Weights.joined(weights), factor)
+
+
+def _described(lhe: Path | None) -> tuple[LHEHeader, tuple[str, ...]]:
+    """Header of a Les Houches event file, and ids of the weights in the order of the events."""
+    if lhe is None:
+        return LHEHeader(), ()
+    file = LHEFile(lhe)
+    first = next(file.events(chunk_size=1), None)
+    return file.header, () if first is None else first.weights.names
 
 
 def _from_hepmc(

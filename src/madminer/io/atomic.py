@@ -91,7 +91,7 @@ def temporary_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
     parent = Path(tempfile.gettempdir()) if parent is None else parent
     folder = parent / _temporary_name(name, "")
     with cleaned_up(lambda: _remove(folder)):
-        with output_errors(folder):
+        with output_errors(parent / name):
             _remove_left(parent, name, "")
             folder.mkdir(mode=0o700)
         yield folder

@@ -42,7 +42,11 @@ def run_madgraph(
     sample_benchmarks: Sequence[str] | None,
     options: RunOptions,
 ) -> RunResults | None:
-    """Plan runs and execute them, or make the process and write scripts; see `MadMiner.run`."""
+    """Plan runs and execute them, or make the process and write scripts; see `MadMiner.run`.
+
+    Returns the checked event files, None with `only_prepare_script`; raises as `RunPlan.execute`
+    does.
+    """
     plan = make_plan(setup, run_card_files, sample_benchmarks, options)
     if not options.only_prepare_script:
         return plan.execute(options.executor, resume=options.resume, overwrite=options.overwrite)

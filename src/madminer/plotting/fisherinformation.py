@@ -118,7 +118,8 @@ def plot_fisher_information_contours_2d(
     n = len(matrices)
     if not n:
         raise refusal("fisher_information_matrices", "one matrix or more", matrices)
-    covariances = _one_each("fisher_information_covariances", fisher_information_covariances, n)
+    given = _one_each("fisher_information_covariances", fisher_information_covariances, n)
+    covariances = [None if c is None else as_covariance(c, 2) for c in given]
     centres = [_centre(c) for c in _one_each("reference_thetas", reference_thetas, n)]
     names = _one_each("labels", labels, n)
     texts_on = _one_each("inline_labels", inline_labels, n)
@@ -135,7 +136,7 @@ def plot_fisher_information_contours_2d(
         squared = np.einsum("...i,ij,...j", step, information, step)
         covariance = covariances[i]
         if covariance is not None:
-            band = sigma_uncertainties * _deviation(step, as_covariance(covariance, 2))
+            band = sigma_uncertainties * _deviation(step, covariance)
             excess = np.abs(squared - threshold) - band
             shade_below_zero(panel, axes, excess, line.get_color(), band_alphas[i])
         outside = (

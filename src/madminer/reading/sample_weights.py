@@ -223,7 +223,7 @@ class SampleWeights:
 
 def read_weights(
     sample: Sample, setup: AnalysisSetup, *, n_unused: int | None = None
-) -> tuple[SampleWeights, Callable[[], float]]:
+) -> tuple[SampleWeights, Callable[[], float], tuple[str, ...]]:
     """Read all weights, and with them the whole file: it is then known to be complete.
 
     Args:
@@ -232,8 +232,9 @@ def read_weights(
         n_unused: How many weights to keep that the analysis does not use; None for all.
 
     Returns:
-        The weights as the file gives them; and what gives the factor that turns them into weights
-        in pb, with its warnings, once it is known that they belong to the events.
+        The weights as the file gives them; what gives the factor that turns them into weights in
+        pb, with its warnings, once it is known that they belong to the events; and the ids of all
+        weights of the file, also of those that are not kept.
 
     Raises:
         NoEventsError: If the file holds no events.
@@ -261,4 +262,4 @@ def read_weights(
     read = SampleWeights(
         sample.path, ids, nuisances, np.concatenate(nominal), Weights.joined(weights)
     )
-    return read, partial(sums.factor, file.header, sample.path)
+    return read, partial(sums.factor, file.header, sample.path), first.weights.names

@@ -7,6 +7,9 @@ is then known for certain. The weights themselves do not influence the shower; t
 One Pythia is kept for each file, and begins each block with random numbers of its own: an event
 does not depend on which process showered it, nor on the blocks before.
 
+The optional packages of the shower (pythia8mc, fastjet, pyhepmc) are imported here, when they are
+first needed.
+
 References:
     Bierlich et al., *A comprehensive guide to the physics and usage of PYTHIA 8.3*,
     arXiv:2203.11601.

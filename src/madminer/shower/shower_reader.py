@@ -328,11 +328,11 @@ class _Analysis:
 
     def analyse(self, sample: ShowerSample, seed: int, executor: Executor | None) -> AnalysedSample:
         """Shower a sample block by block, measure, evaluate, select and normalise."""
-        table, normalise = read_weights(sample, self.setup)  # the file is then known to be complete
-        table = replace(table, factor=normalise())
-        n_events = len(table.nominal)
+        read, normalise, _ = read_weights(sample, self.setup)  # so the file is complete
+        read = replace(read, factor=normalise())
+        n_events = len(read.nominal)
         if sample.is_showered:
-            blocks = self._showered(sample, table, seed, executor)
+            blocks = self._showered(sample, read, seed, executor)
         else:
             blocks = self._partons(sample, seed)
         parts: list[SelectedEvents] = []
@@ -342,7 +342,7 @@ class _Analysis:
             counted = _counted(blocks, bar)
             while several := list(islice(counted, _TOGETHER)):
                 block = _joined(several)
-                weights = table.at_benchmarks(block.numbers, self.reference)
+                weights = read.at_benchmarks(block.numbers, self.reference)
                 objects = ShowerObjects(block.measured, block.particles)
                 parts.append(select_events(self.selection, objects, weights, self.reference))
                 dropped += block.dropped.tolist()
@@ -353,27 +353,27 @@ class _Analysis:
                 sample.path,
                 len(dropped),
                 n_events,
-                table.factor * float(table.nominal[dropped].sum()),
+                read.factor * float(read.nominal[dropped].sum()),
                 dropped[:_SHOWN],
                 " ..." if len(dropped) > _SHOWN else "",
             )
-        return join_selected(parts, table.nuisances, table.factor * sample.k_factor)
+        return join_selected(parts, read.nuisances, read.factor * sample.k_factor)
 
     def _showered(
-        self, sample: ShowerSample, table: SampleWeights, seed: int, executor: Executor | None
+        self, sample: ShowerSample, read: SampleWeights, seed: int, executor: Executor | None
     ) -> Iterator[_Block]:
         """Blocks in order, also written to the HepMC file."""
         file = LHEFile(sample.path)
         generator = Generator(prepared_head(file), sample.settings)
-        section = table.factor * float(table.nominal.sum())
-        error = table.factor * float(np.sqrt(np.sum(table.nominal**2)))
+        section = read.factor * float(read.nominal.sum())
+        error = read.factor * float(np.sqrt(np.sum(read.nominal**2)))
 
         def described(block: LHEBlock) -> HepMCEvents | None:
             if sample.hepmc is None:
                 return None
             rows = slice(block.first, block.first + block.n_events)
-            weights = np.column_stack([table.nominal[rows], table.weights.matrix[rows]])
-            return HepMCEvents(table.weights.names, weights, section, error)
+            weights = np.column_stack([read.nominal[rows], read.weights.matrix[rows]])
+            return HepMCEvents(read.weights.names, weights, section, error)
 
         jobs = (
             _Job(

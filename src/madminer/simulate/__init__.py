@@ -4,11 +4,11 @@
 ratios at every parameter point (`PartonEvents`); `write_parton_events` writes them as MadGraph
 would; `integrate` computes cross sections.
 
-A process is a frozen value that fills the contract `Process`: a table of flavour channels, a map
-from random numbers to momenta, squared amplitudes as polynomials in the theory parameters, and
-what remains for single events. To add one, write a class with these and put it into the table
-`madminer.simulate.generate.PROCESSES`; adaptation, parton densities, unweighting, truth and files
-work for it as they are.
+A process is a frozen value of a subclass of `Process`: a table of flavour channels, a map from
+random numbers to momenta, squared amplitudes as polynomials in the theory parameters, and what
+remains for single events. To add one, write a subclass of `Process` with these and put it into the
+table `madminer.simulate.PROCESSES`; adaptation, parton densities, unweighting, truth and files work
+for it as they are.
 """
 
 from __future__ import annotations

@@ -46,7 +46,10 @@ def write_parton_events(
 
 
 def lhe_events(events: PartonEvents, sampled_from: str | int = 0) -> LHEEvents:
-    """The columns of an LHE file; the weight at a benchmark stands in the event line."""
+    """The columns of an LHE file.
+
+    The weight at the benchmark `sampled_from`, a name or an index, stands in the event line.
+    """
     record, (n, n_particles) = events.process.record, events.pdgids.shape
     momenta = events.momenta.reshape(-1, 4)
     names = tuple(events.setup.physical_benchmarks)
@@ -74,7 +77,11 @@ def lhe_events(events: PartonEvents, sampled_from: str | int = 0) -> LHEEvents:
 
 
 def lhe_header(events: PartonEvents, sampled_from: str | int = 0) -> LHEHeader:
-    """The header of an LHE file, with cards as MadGraph writes them."""
+    """The header of an LHE file, with cards as MadGraph writes them.
+
+    It has the cross section and the parameter card of the benchmark `sampled_from`, a name or an
+    index; give the same to `lhe_events`.
+    """
     process, setup = events.process, events.setup
     sampled = setup.benchmark_index(sampled_from)
     cross_section, error = events.cross_section(setup.benchmark_thetas[sampled])
@@ -83,6 +90,7 @@ def lhe_header(events: PartonEvents, sampled_from: str | int = 0) -> LHEHeader:
         for name, benchmark in setup.physical_benchmarks.items()
     }
     original = list(cards.values())[sampled]
+    blocks = {p.lha_block.lower(): p.lha_block for p in setup.parameters.values()}
     number = LHAPDF_NUMBERS.get(process.pdf, 0)
     return LHEHeader(
         generator="MadMiner",
@@ -99,7 +107,7 @@ def lhe_header(events: PartonEvents, sampled_from: str | int = 0) -> LHEHeader:
         weight_groups=(
             reweighting_group(
                 {
-                    name: _reweighting_text(card, original)
+                    name: _reweighting_text(card, original, blocks)
                     for name, card in cards.items()
                     if card is not original
                 }
@@ -120,10 +128,11 @@ def _masses(events: PartonEvents) -> FloatArray:
     return np.array([masses.get(int(kind), 0.0) for kind in kinds])[where].reshape(-1)
 
 
-def _reweighting_text(card: Card, original: Card) -> str:
+def _reweighting_text(card: Card, original: Card, blocks: dict[str, str]) -> str:
+    """Commands with the names of blocks as the parameters give them."""
     return "\n".join(
-        f"set param_card {block} {lha_id} {value:.10g} # orig: {original[block, lha_id]:.10g}"
-        for (block, lha_id), value in card.items()
+        f"set param_card {blocks[place[0]]} {place[1]} {value:.10g} # orig: {original[place]:.10g}"
+        for place, value in card.items()
     )
 
 

@@ -151,7 +151,7 @@ class Process(ABC):
     """A hard process of two protons whose events can be generated."""
 
     name: ClassVar[str]
-    """Short name, key of the registry."""
+    """Short name, key of `madminer.simulate.PROCESSES`."""
 
     parameters: ClassVar[tuple[TheoryParameter, ...]]
     """Theory parameters; their order is that of the powers in `components`."""

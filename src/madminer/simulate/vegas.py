@@ -75,7 +75,6 @@ class AdaptiveGrid:
             uniform: Points before the map, shape ``(n_dimensions, n)``.
             weights: Integrand times Jacobian at these points, shape ``(n,)``.
             damping: Power applied to the importance: 0 leaves the grid as it is.
-
         """
         if not np.any(weights > 0.0):  # nothing known
             return self
