@@ -204,7 +204,7 @@ class MadMiner:
             if isinstance(entry, AnalysisParameter):
                 form = entry.transform, entry.max_power, entry.val_range
                 new.add_parameter(entry.lha_block, entry.lha_id, entry.name, *form)
-            elif name is None and isinstance(entry, Sequence) and len(entry) == 2:
+            elif name is None and isinstance(entry, Sequence | np.ndarray) and len(entry) == 2:
                 new.add_parameter(*entry)
             else:
                 raise SetupError(

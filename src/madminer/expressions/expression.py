@@ -91,8 +91,11 @@ class EventNamespace:
         if (name, kind) not in self._values:
             if self._parent is not None:
                 whole, first = self._parent
-                rows = np.arange(first, first + self.n_events)
-                found = _spread(whole.value(name, kind), rows)
+                value, last = whole.value(name, kind), first + self.n_events
+                if isinstance(value, np.ndarray):  # of which a part is no copy
+                    found: Value = value[first:last]
+                else:
+                    found = value.take(np.arange(first, last))
             elif name in self._source and _kind(self._source[name]) is kind:
                 found = self._columns(name, self._source[name])
             else:

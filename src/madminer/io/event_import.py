@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -210,6 +210,8 @@ def _by_observable(
 
 def _with_nuisances(setup: AnalysisSetup, given: object) -> AnalysisSetup:
     """The setup with further nuisance parameters and their benchmarks."""
+    if isinstance(given, ValuesView | set | frozenset):
+        given = list(given)
     added = checks.sequence(given, "nuisance_parameters", _nuisance_parameter)
     if not added:
         return setup

@@ -2,7 +2,7 @@ r"""Several event files of one setup as one data set, without a merged copy.
 
 **Order: the first thousandth of each file, then the second of each, and so on.**
 
-The event :math:`i` of a file of :math:`n` events is in its thousandth :math:`\\lfloor 1000\\, i / n
+The event :math:`i` of a file of :math:`n` events is in its thousandth :math:`\lfloor 1000\, i / n
 \rfloor`, up to rounding; those of all files stand one behind the other in the order of the files.
 Partitions are cut by position in this order, so that each holds the same fraction of every file,
 whichever events a file has: its own first events train, its own last ones test. As with one file,

@@ -36,6 +36,7 @@ class RootFile:
     Args:
         path: The file.
         kind: What it should be, for messages.
+        remedy: How to get one that is not truncated.
 
     Raises:
         MissingDependencyError: If uproot is not installed.
@@ -43,7 +44,9 @@ class RootFile:
         FileFormatError: If it is no ROOT file, or ends before what its beginning says.
     """
 
-    def __init__(self, path: StrPath, kind: str = "a ROOT file") -> None:
+    def __init__(
+        self, path: StrPath, kind: str = "a ROOT file", remedy: str = "make it again"
+    ) -> None:
         try:
             import uproot  # type: ignore[import-untyped] # optional
         except ImportError as error:
@@ -60,13 +63,13 @@ class RootFile:
         self._kind: Final = kind
         self._file: Final = OpenedFile(path)
         self.path: Final = self._file.path
-        with self._reading():
+        with self._closed_after_errors(), self._reading():
             self._root: Any = uproot.open(self._file, array_cache=None)  # it would only grow
             n_missing = int(self._root.file.fEND) - self._file.n_bytes
             if n_missing > 0:
                 raise FileFormatError(
                     f"{self.path} is truncated: {n_missing} bytes are missing at its end. Copy it "
-                    f"again, or make it again with what wrote it."
+                    f"again, or {remedy}."
                 )
             self._kinds: dict[str, str] = self._root.classnames(cycle=False)
 
@@ -75,6 +78,15 @@ class RootFile:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    @contextmanager
+    def _closed_after_errors(self) -> Iterator[None]:
+        """A file that cannot be used is not left open."""
+        try:
+            yield
+        except BaseException:
+            self._file.close()
+            raise
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -118,8 +130,8 @@ class RootTree(RootFile):
 
     def __init__(self, path: StrPath, tree: str | None = None) -> None:
         super().__init__(path)
-        name = self._chosen(tree)
-        with self._reading():
+        with self._closed_after_errors(), self._reading():
+            name = self._chosen(tree)
             self._tree = self._root[name]
             # RNTuple has records, "Jet.pt", where trees have folders, "Jet/Jet.PT"
             keys = self._tree.keys(full_paths=self._kinds[name].endswith("RNTuple"))
@@ -176,20 +188,21 @@ class DelphesFile(RootFile):
     """
 
     def __init__(self, path: StrPath) -> None:
-        super().__init__(path, "a ROOT file of Delphes")
-        if _DELPHES not in self._kinds:
-            raise FileFormatError(
-                f"{path} has no tree {_DELPHES!r}, but {list(self._kinds)[:_SHOWN] or 'nothing'}: "
-                f"it is not an output of Delphes, or its run broke off. Run Delphes again."
-            )
-        with self._reading():
+        super().__init__(path, "a ROOT file of Delphes", "run Delphes again")
+        with self._closed_after_errors(), self._reading():
+            if _DELPHES not in self._kinds:
+                found = list(self._kinds)[:_SHOWN] or "nothing"
+                raise FileFormatError(
+                    f"{path} has no tree {_DELPHES!r}, but {found}: it is not an output of "
+                    f"Delphes, or its run broke off. Run Delphes again."
+                )
             self._tree = self._root[_DELPHES]
             self.n_events = int(self._tree.num_entries)
-        if self.n_events == 0:
-            raise NoEventsError(
-                f"{path} holds no events. Check the log of Delphes and the HepMC file, and run it "
-                f"again."
-            )
+            if self.n_events == 0:
+                raise NoEventsError(
+                    f"{path} holds no events. Check the log of Delphes and the HepMC file, and run "
+                    f"it again."
+                )
 
     def __contains__(self, column: str) -> bool:
         """Whether it has a column such as "Jet.PT"."""

@@ -45,7 +45,7 @@ _DTYPES = {"float": np.float32, "double": np.float64}  # by the names that pyarr
 
 
 def pyarrow_package() -> Any:
-    """Import pyarrow, the optional package for parquet files."""
+    """Import pyarrow; not in `madminer.io.parquet`, whose awkward takes a second to import."""
     try:
         import pyarrow as pa
         import pyarrow.parquet

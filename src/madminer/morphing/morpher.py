@@ -104,7 +104,7 @@ class PhysicsMorpher:
                 )
             self.parameter_names = [f"parameter_{i}" for i in range(len(powers))]
             self.parameter_max_power = [int(power) for power in powers]
-            ranges = list(parameter_range)
+            ranges = [(low, high) for low, high in parameter_range]
         self.n_parameters = len(ranges)
         self.parameter_range: FloatArray = np.asarray(ranges, dtype=np.float64).reshape(-1, 2)
         self.components: IntArray | None = None
@@ -346,8 +346,9 @@ class PhysicsMorpher:
         Raises:
             MorphingError: If there are too few benchmarks or they are singular.
         """
+        components = self._components()
         if _any(gp, gd, gs):
-            return least_squares_matrix(_join_couplings(gd, gp, gs), self._components())
+            return least_squares_matrix(_join_couplings(gd, gp, gs), components)
         if basis is not None:
             return self._matrix_of_bases(*self._points(basis))
         if self.morphing_matrix is None:

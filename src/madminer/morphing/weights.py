@@ -32,7 +32,9 @@ MAX_COMPONENTS = 2000
 
 _OF_THETA = "theta must have {} parameters in its last axis, as the morphing components have"
 _OF_COEFFICIENTS = "Coefficients must have one entry for each of {} components in their last axis"
-_OF_WEIGHTS = "Weights must have one entry for each of {} benchmarks of the basis, the last axis"
+_OF_WEIGHTS = (
+    "Weights must have one entry for each of {} benchmarks of the basis in their last axis"
+)
 
 
 def morphing_components(max_powers: Sequence[int], max_overall_power: int) -> IntArray:

@@ -1,4 +1,4 @@
-"""What the readers of all event formats share: objects, observables, cuts, smearing, weights."""
+"""What the readers of all event formats share: objects, observables, cuts, weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Observables that are Python functions: of the particles of one event, or of all events."""
+"""Observables that are Python functions: of the particles of one event, or of all events.
+
+The former see `EventParticle`.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from operator import add
 import numpy as np
 
 from madminer.checks import flag, number
-from madminer.errors import SetupError
+from madminer.errors import SetupError, ShapeError
 from madminer.expressions import (
     RESERVED_NAMES,
     CompiledExpression,
@@ -225,12 +225,21 @@ class CutFlow:
     reference: str = ""
 
     def __add__(self, other: CutFlow) -> CutFlow:
-        """The same steps on more events."""
+        """The same steps on more events.
+
+        Raises:
+            ShapeError: If the steps differ.
+        """
+        if self.steps != other.steps:
+            raise ShapeError(f"Cut flows differ in their steps: {self.steps}, {other.steps}.")
+        names = {**self.n_undefined, **other.n_undefined}
         return replace(
             self,
             n_events=self.n_events + other.n_events,
             cross_section=self.cross_section + other.cross_section,
-            n_undefined={name: n + other.n_undefined[name] for name, n in self.n_undefined.items()},
+            n_undefined={
+                n: self.n_undefined.get(n, 0) + other.n_undefined.get(n, 0) for n in names
+            },
             efficiencies=tuple(map(add, self.efficiencies, other.efficiencies)),
         )
 
@@ -362,5 +371,5 @@ def select_events(
         selection.steps, n_left, np.array(sums), n_undefined, tuple(ranges), reference
     )
     selected = Weights(weights.names, weights.matrix[kept] * factors[kept, np.newaxis])
-    x = np.reshape(list(columns.values()), (len(columns), n_events)).T
-    return SelectedEvents(x[kept], selected, cut_flow)
+    x = np.column_stack([values[kept] for values in columns.values()])
+    return SelectedEvents(x, selected, cut_flow)

@@ -97,20 +97,23 @@ def find_pdf_members(header: LHEHeader, name: str) -> tuple[PDFMember, ...] | No
         number = _set_number(group, header.pdf_sets[0])
         words = group.name.lower().replace(".lhgrid", "").replace(":", " ").split()
         if wanted in words or (number is not None and wanted == str(number)):
-            return tuple(_members(group, number, header.pdf_sets[0]))
+            return tuple(_members(group, number))
     return None
 
 
-def _members(group: WeightGroup, number: int | None, nominal: int) -> Iterator[PDFMember]:
-    """Members of the set with this number, but the central one."""
-    n_members = 0
-    pairs = zip(group.weights, _sets(group, nominal), strict=True)
-    for position, (weight, (of_set, described)) in enumerate(pairs):
-        member = position if described is None else described
-        if member > 0 and of_set in {None, number}:
-            n_members += 1
-            label = f"member {member}" if of_set is None else str(of_set + member)
-            yield PDFMember(n_members, weight.id, label)
+def _members(group: WeightGroup, set_number: int | None) -> Iterator[PDFMember]:
+    """Members but the central one; a jump in the numbers begins another set."""
+    n = 0
+    for position, weight in enumerate(group.weights):
+        number, member = _pdf_number(weight), _member_number(weight)
+        if member is None:
+            member = position if number is None else number - (set_number or 0)
+            is_wanted = member == n + 1
+        else:
+            is_wanted = member > 0 and (number is None or number - member == set_number)
+        if is_wanted:
+            n += 1
+            yield PDFMember(n, weight.id, f"member {member}" if number is None else str(number))
 
 
 def list_weight_groups(header: LHEHeader) -> str:

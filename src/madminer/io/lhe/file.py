@@ -149,7 +149,14 @@ class LHEFile:
         return _head_and_rest(_texts(self.path), self.path)[0]
 
     def event_texts(self) -> Iterator[bytes]:
-        """The text of the events for programs that read such files themselves."""
+        """The text of the events for programs that read such files themselves.
+
+        Yields:
+            Some megabytes of complete events each, without XML comments.
+
+        Raises:
+            FileFormatError: If the file is truncated.
+        """
         return _event_texts(self.path)
 
 

@@ -1,4 +1,4 @@
-"""What a Les Houches event file says before its events."""
+"""What a Les Houches event file says before its events, and entries of the cards in it."""
 
 from __future__ import annotations
 
@@ -312,7 +312,8 @@ def _with_numbers(header: LHEHeader, init: str, info: str) -> LHEHeader:
     section = sum(section for section, _ in pairs) if is_known else 0.0
     error = math.hypot(*(error for _, error in pairs if 0.0 < error < math.inf))
     counted = re.search(r"Number of Events\s*[:=]\s*(\d{1,15})\b", info, re.IGNORECASE)
-    asked = re.fullmatch(r"(\d{1,15})", header.run_settings.get("nevents", ""))
+    line = r"^[ \t]*(\d{1,15})[ \t]*=[ \t]*nevents\b"
+    asked = re.search(line, header.run_card, re.MULTILINE | re.IGNORECASE)
     n_events = next((int(found[1]) for found in (counted, asked) if found and int(found[1])), None)
     stated = re.search(r"Integrated weight[^:\n]*:\s*(\S+)", info)
     if section == 0.0 and stated is not None:
