@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from madminer.io.lhe import LHEHeader
-from madminer.io.lhe.header import parse_header
+from madminer.io.lhe.header import WeightDescription, WeightGroup, parse_header
 from madminer.reading.variations import (
     PDFMember,
     describe_weights,
@@ -276,3 +276,14 @@ def test_headers_of_any_length_are_described_in_bounded_time() -> None:
     assert len(rows) == 1_000
     cut = header(f"<weight id='w'>set param_card a 1 3.25\nset b 2 {'1' * 3_000}</weight>")
     assert describe_weights(cut) == [("w", "a 1 = 3.25")]  # no number that is cut off
+
+
+def test_undescribed_and_other_weights_between_members_are_not_members() -> None:
+    numbers = ("260000", "260001", "260002", "260000", "260003", "260004")
+    weights = [WeightDescription(f"w{i}", "", {"PDF": n}) for i, n in enumerate(numbers)]
+    weights += [WeightDescription("up", "muR=2.0"), WeightDescription("down", "muR=0.5")]
+    group = WeightGroup("NNPDF30", tuple(weights))
+    header = LHEHeader(weight_groups=(group,), pdf_sets=(260000, 260000))
+    members = find_pdf_members(header, "260000")
+    assert members is not None
+    assert [m.weight_id for m in members] == ["w1", "w2", "w4", "w5"]

@@ -209,7 +209,14 @@ class Estimator(ABC, Validated):
 
     @final
     def stored(self, save_model: bool = False) -> StoredModel:
-        """What `save` writes."""
+        """What `save` writes.
+
+        Args:
+            save_model: Whether the program of `torch.export` is part of it.
+
+        Raises:
+            NotTrainedError: If it was never trained.
+        """
         network, x_scaling = self._trained()
         arrays = {"x_means": x_scaling.means, "x_stds": x_scaling.stds}
         if self._theta_scaling is not None:
@@ -255,7 +262,15 @@ class Estimator(ABC, Validated):
 
     @final
     def restore(self, model: StoredModel, filename: StrPath) -> None:
-        """Take what `load` read from files of this name; after an error all is as before."""
+        """Take what `load` read; after an error the estimator is as before.
+
+        Args:
+            model: What the files hold.
+            filename: Where they are, for messages.
+
+        Raises:
+            FileFormatError: If they hold another type of estimator, or do not fit together.
+        """
         if model.settings.get("estimator_type") != self.family:
             raise FileFormatError(
                 f"{filename} holds an estimator of type {model.settings.get('estimator_type')!r}, "
@@ -345,7 +360,7 @@ class Estimator(ABC, Validated):
             scalings = {"observables": x_scaling, "parameters": theta_scaling}
             description = describe_training(self._settings(), method, options, loaded, scalings)
             checkpoint = replace(checkpoint, description=description)
-        del loaded, sample, thetas  # what the datasets have copied
+        del loaded, sample, thetas, rows  # what the datasets have copied
         is_told = bool(told) or options.shuffle_labels  # a warning a cause, none in closure tests
         return loop.train(
             Training(
@@ -543,20 +558,26 @@ class ConditionalEstimator(Estimator, ABC):
         :math:`\theta' = (\theta - \mu)/\sigma`.
         """
         network, scaling = self._conditional_network(), self._point_scaling()
-        scaled = points if scaling is None else scaling.transform(points)
-        thetas = torch.as_tensor(scaled).to(_weight_of(network))
-        if not torch.isfinite(thetas).all():
-            raise DataError(f"theta is too large for {thetas.dtype} numbers.")
+        weight = _weight_of(network)
+
+        def scale(thetas: FloatArray) -> Tensor:
+            scaled = thetas if scaling is None else scaling.transform(thetas)
+            found = torch.as_tensor(scaled).to(weight)
+            if not torch.isfinite(found).all():
+                raise DataError(f"theta is too large for {found.dtype} numbers.")
+            return found
+
         if not test_all_combinations:
             check_pairs(len(events), len(points))
         is_grid = test_all_combinations or len(points) == 1
+        grid = scale(points) if is_grid else None
         log_f = network.log_f_grid if is_grid else network.log_f
         log_f_and_score = network.log_f_score_grid if is_grid else network.log_f_and_score
         values = np.empty((len(points), len(events)) if is_grid else len(events))
         scores = np.empty((*values.shape, points.shape[1])) if with_score else None
         with torch.no_grad():
             for rows, features in self._blocks(events):
-                at = thetas if is_grid else thetas[rows]
+                at = scale(points[rows]) if grid is None else grid
                 if scores is None:
                     found = log_f(at, features)
                 else:

@@ -79,10 +79,13 @@ class ScoreCalibration:
     def measured(
         cls, scores: FloatArray, t_xz: FloatArray, probabilities: FloatArray, *, shift: bool = True
     ) -> Self:
-        """Measure the calibration from estimated and joint scores at the reference point.
+        """Measure the calibration.
 
-        The weights of the events have sum one. With `shift` the mean of the calibrated score is
-        zero, as that of the true one.
+        Args:
+            scores: Estimated scores of events at the reference point, shape ``(n, m)``.
+            t_xz: Their joint scores, shape ``(n, m)``.
+            probabilities: Weights of the events with sum one, shape ``(n,)``.
+            shift: Whether the mean of the calibrated score is zero, as that of the true one.
 
         Raises:
             NoEventsError: If the events are worth fewer than `LEAST_EVENTS`.

@@ -354,7 +354,15 @@ class Ensemble(Validated):
                 theta are not evaluated, see `evaluate_score`.
 
         Returns:
-            The mean and the covariance, and errors, as for `evaluate_log_likelihood`.
+            The mean, of the shape that members give, and the covariance over members, how much a
+            single one scatters, with the axes of the mean twice; None if not asked for. It holds
+            what members differ in, see the class.
+
+        Raises:
+            TheresAGoodReasonThisDoesntWork: If the members do not know it.
+            NotTrainedError: If a member was not trained.
+            EnsembleError: If a covariance is asked of fewer than two members.
+            OptionError: If the covariance does not fit into memory.
         """
         return self._evaluate(
             "evaluate_log_likelihood_ratio", estimator_weights, calculate_covariance, kwargs
@@ -375,7 +383,14 @@ class Ensemble(Validated):
             **kwargs: Arguments of the members' `evaluate_score` by name.
 
         Returns:
-            The mean and the covariance, and errors, as for `evaluate_log_likelihood`.
+            The mean, of the shape that members give, and the covariance over members, how much a
+            single one scatters, with the axes of the mean twice; None if not asked for. It holds
+            what members differ in, see the class.
+
+        Raises:
+            NotTrainedError: If a member was not trained.
+            EnsembleError: If a covariance is asked of fewer than two members.
+            OptionError: If the covariance does not fit into memory.
         """
         return self._evaluate("evaluate_score", estimator_weights, calculate_covariance, kwargs)
 

@@ -83,7 +83,7 @@ def load_members(folder: StrPath) -> tuple[dict[str, Any], list[Estimator]]:
         announced = index.get("estimator_type", estimator.family)  # the first releases have none
         if estimator.family != announced:
             raise FileFormatError(
-                f"{member} is of type {estimator.family!r}, but the index of its folder says "
+                f"{member} is of type {estimator.family!r}, but ensemble.json of its folder says "
                 f"{shown(announced)}. Save the ensemble again."
             )
         estimators.append(estimator)

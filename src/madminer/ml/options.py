@@ -1,6 +1,6 @@
 """Options of training: meaning, default and check of each.
 
-Those of the loop itself are described by `madminer.nn.loop.TrainingSettings`.
+Those of the loop itself are described by `madminer.nn.TrainingSettings`.
 """
 
 from __future__ import annotations

@@ -145,8 +145,8 @@ def _n_bytes(training: Training) -> int:
     return sum(column.nbytes for column in columns if isinstance(column, Tensor))
 
 
-def _train_ready(ready: Mapping[_Call, Training], end: Callable[[_Call, _Told], None]) -> None:
-    """Train what waits, in as many stacks as there are shapes."""
+def _train_ready(ready: dict[_Call, Training], end: Callable[[_Call, _Told], None]) -> None:
+    """Train what waits, in as many stacks as there are shapes; each forgets its data at its end."""
     stacks: dict[Hashable, list[_Call]] = {}
     for call, training in ready.items():
         stacks.setdefault(stack_key(training) or call, []).append(call)
@@ -154,8 +154,9 @@ def _train_ready(ready: Mapping[_Call, Training], end: Callable[[_Call, _Told], 
         members = "; ".join(", ".join(str(c.number) for c in stack) for stack in stacks.values())
         logger.info("Estimators of different shapes or data train in groups: %s", members)
     for stack in stacks.values():
-        trainings = [ready[call] for call in stack]
+        trainings = [ready.pop(call) for call in stack]
         results = [_alone(trainings[0])] if len(trainings) == 1 else fit_stack(trainings)
+        del trainings
         for call, result in zip(stack, results, strict=True):
             end(call, call.end(result))
 

@@ -1,4 +1,4 @@
-"""From what a user hands to ``train`` to the scaled data of its loop."""
+"""From what a user hands to ``train`` to the scaled data, and which loop trains on them."""
 
 from __future__ import annotations
 

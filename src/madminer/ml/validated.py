@@ -62,7 +62,7 @@ class Validated:
         return settings
 
     def _restore_validation(self, settings: Mapping[str, Any], n_parameters: int | None) -> None:
-        """Take over the same from a file."""
+        """Take over the same from a file; after an error all is as before."""
 
         def points(stored: object) -> FloatArray | None:
             """None if there is no such entry; those of a validation that failed are none."""
@@ -72,13 +72,13 @@ class Validated:
             n = n_parameters or 0
             return load_thetas(found, n, "validated_thetas") if found.size else np.empty((0, n))
 
-        self.validated_thetas = points(settings.get("validated_thetas"))
-        undecided = settings.get("undecided_validation")
-        if undecided is None:
-            return
-        if not isinstance(undecided, Mapping):
-            raise checks.refusal("undecided_validation", "a table", undecided, FileFormatError)
-        thetas = points(undecided.get("thetas", []))
-        n_checks = checks.whole(undecided.get("n_checks"), "n_checks", 1, error=FileFormatError)
-        if thetas is not None:
-            self.undecided_validation = UndecidedValidation(thetas, n_checks)
+        thetas, undecided = points(settings.get("validated_thetas")), None
+        stored = settings.get("undecided_validation")
+        if stored is not None:
+            if not isinstance(stored, Mapping):
+                raise checks.refusal("undecided_validation", "a table", stored, FileFormatError)
+            tried = points(stored.get("thetas", []))
+            n_checks = checks.whole(stored.get("n_checks"), "n_checks", 1, error=FileFormatError)
+            undecided = None if tried is None else UndecidedValidation(tried, n_checks)
+        self.validated_thetas = thetas  # which forgets what was undecided
+        self.undecided_validation = undecided

@@ -309,7 +309,12 @@ class RunRecord:
         return rates
 
     def add(self, train: float, validated: float | None, *, finite_weights: bool = True) -> bool:
-        """Take the losses of an epoch, whose weights may be NaN or infinite.
+        """Take the losses of an epoch.
+
+        Args:
+            train: Mean loss over the training sample.
+            validated: Mean loss over the validation sample, None without one.
+            finite_weights: Whether no weight is NaN or infinite.
 
         Returns:
             Whether its weights are the ones to keep so far.

@@ -291,7 +291,7 @@ def _entropy(term: TermTensors, find_label: Callable[[Tensor], object]) -> LossG
     """Cross entropy with the label 1 - y or 1 - s, which `find_label` writes into a tensor."""
     label, logit, value = (torch.empty_like(term.prediction) for _ in range(3))
     zero, weight, factor = number_like(0.0, value), term.weight, term.factor / term.n_values
-    scale = number_like(factor, value)
+    scale = torch.tensor(factor, dtype=value.dtype, device=value.device)
     add = _adding(term.total, value, torch.ones_like(value) if weight is None else weight, factor)
 
     def run() -> None:
@@ -357,7 +357,8 @@ def _numerator_score_error(term: TermTensors) -> LossGradient:
 
 def _square(term: TermTensors, deviation: Tensor, mask: Tensor | None = None) -> LossGradient:
     """Add a mean square and write its gradient by the deviation; a mask multiplies events."""
-    scale = number_like(2.0 * term.factor / term.n_values, deviation)
+    factor = 2.0 * term.factor / term.n_values
+    scale = torch.tensor(factor, dtype=deviation.dtype, device=deviation.device)
     shape = (*deviation.shape[:2], *(1 for _ in deviation.shape[2:]))
     factors = [values.view(shape) for values in (mask, term.weight) if values is not None]
     add = _adding(term.total, deviation, term.gradient, 0.5)

@@ -1,4 +1,4 @@
-"""Network of a likelihood ratio that is exact in theta: the polynomials of a morphing setup.
+"""Networks of likelihood ratios that are exact in theta: the polynomials of a morphing setup.
 
 A network finds functions of x only; how the ratio depends on theta is a law of physics and is not
 learned. On a grid, the functions are therefore evaluated once per event, for all thetas together.

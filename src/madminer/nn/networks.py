@@ -66,7 +66,14 @@ class MLP(nn.Module):
         return self.from_first_layer(first)
 
     def from_first_layer(self, z: Tensor) -> Tensor:
-        """Evaluate what follows the values of the first linear layer, ``(..., n_units)``."""
+        """Evaluate what follows the first linear layer.
+
+        Args:
+            z: Values of the first layer, shape ``(..., n_units)``.
+
+        Returns:
+            Outputs, shape ``(..., n_outputs)``.
+        """
         dropout_prob = self.dropout_prob if self.training else 0.0
         return after_first_layer(z, self.activations, self.layers[1:], dropout_prob)
 

@@ -19,6 +19,7 @@ import numpy as np
 from madminer.checks import refusal
 from madminer.core.madminer import MadMiner
 from madminer.delphes import DelphesReader
+from madminer.errors import OptionError
 from madminer.evidence import report_weakness
 from madminer.executors import logged_warnings
 from madminer.fisherinformation import FisherInformation
@@ -194,6 +195,12 @@ def _read_events(name: str, section: Events, places: Places, seed: int) -> list[
         files: list[tuple[Any, Any]] = [(places.resolve(sample.file), None)]
         if sample.simulation is not None:
             files = read_json(places.output("simulate", sample.simulation))
+        shared = [k for k in ("hepmc_filename", "delphes_filename") if k in sample.options]
+        if len(files) > 1 and shared:
+            raise OptionError(
+                f"{shared[0]} is one file, but the simulation {sample.simulation!r} has "
+                f"{len(files)} runs. Give each run as a sample of its own, with its file."
+            )
         for file, simulated in files:
             benchmark = sample.sampled_from or simulated
             sample_call(reader, file, benchmark, sample.options, places.root)()
