@@ -90,6 +90,9 @@ class InformationEstimate(ShownAsTable, tuple[FloatArray, FloatArray]):  # noqa:
     def __new__(cls, information: FloatArray, covariance: FloatArray, **evidence: Any) -> Self:
         """Make the pair; tuples are made here, not in ``__init__``."""
         estimate = super().__new__(cls, (information, covariance))
+        expected = set(InformationEstimate.__annotations__)
+        if evidence and set(evidence) != expected:  # copies get their attributes later
+            raise TypeError(f"The evidence must be {sorted(expected)}, got {sorted(evidence)}.")
         vars(estimate).update(evidence)
         return estimate
 

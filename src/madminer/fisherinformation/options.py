@@ -1,4 +1,7 @@
-"""Options of the Fisher information: which events count, how much, and how they respond."""
+"""Options of the Fisher information: which events count, how much, and how they respond.
+
+The expressions among them are compiled here, too: observables, cuts and efficiencies.
+"""
 
 from __future__ import annotations
 

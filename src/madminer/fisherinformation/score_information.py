@@ -68,7 +68,8 @@ def score_model_at(
     """An estimator, and a parameter point as it needs it, nuisance parameters at zero.
 
     Args:
-        model: As for `load_score_model`.
+        model: Score estimator or single ratio estimator, or an ensemble of them, or the file or
+            folder of either.
         setup: Setup of the analysis with p theory and k nuisance parameters.
         theta: Name or index of a benchmark, or an array, shape ``(p,)``, or ``(p + k,)`` with
             zeros for the nuisance parameters.

@@ -14,7 +14,7 @@ Likelihoods add: the sum of a binned and an unbinned one is a likelihood.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -220,6 +220,12 @@ class Likelihood:
             for term in channel.terms:
                 total = total + term.scan(points)
         return total
+
+    def with_datasets(
+        self, channels: Iterable[Channel], auxiliary: FloatArray | None = None
+    ) -> Likelihood:
+        """The same model of other data, with the measured nuisance parameters of each data set."""
+        return replace(self, channels=tuple(channels), auxiliary=auxiliary)
 
     def channel_columns(self) -> list[tuple[Channel, IntArray]]:
         """Channels, and which of all parameters are theirs, in the order of the channel."""

@@ -97,7 +97,7 @@ def draw_toys(
     ]
     truth = params[len(likelihood.parameters) :]
     auxiliary = truth + rng.standard_normal((n_toys, len(truth)))
-    return replace(likelihood, channels=tuple(channels), auxiliary=auxiliary)
+    return likelihood.with_datasets(channels, auxiliary)
 
 
 def statistics_at(

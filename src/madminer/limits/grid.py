@@ -341,6 +341,9 @@ def projected_intervals(
     Raises:
         OptionError: If the points are no full grid, or the level or `dof` are not valid.
 
+    References:
+        Wilks, 1938; Particle Data Group, *Review of Particle Physics*, statistics.
+
     Examples:
         A Gaussian measurement of 0.02 with the standard deviation 0.1:
 

@@ -216,12 +216,14 @@ def histogram_shape(
         np.stack([_padded(binning.volumes, largest, 1.0) for binning in binnings]),
     )
     statistics = np.stack(shown)
+    if is_common:
+        statistics = np.broadcast_to(statistics, (len(thetas), *statistics.shape[1:]))
     return HistogramShape(
         setup,
         (term,),
         term,
         binnings,
-        np.broadcast_to(statistics, (len(thetas), *statistics.shape[1:])),
+        statistics,
         counted,
         None if statistic.turn is None else reference,
         products,

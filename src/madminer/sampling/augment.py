@@ -38,6 +38,8 @@ def joint_ratio(
 ) -> FloatArray:
     """Joint likelihood ratio r(x, z) of each event, Eq. (9), from weights and cross sections.
 
+    All arrays have shape ``(n,)``.
+
     Raises:
         DataError: If a weight in the denominator is zero.
 

@@ -325,7 +325,7 @@ def _resolve_nus(
         return np.stack([checked_nu(setup, point) for point in value])
     if kind == "iid":
         value = None, [value] * len(names)
-    elif kind != "random_morphing_points":
+    elif kind != "random_morphing_points" or not (isinstance(value, tuple) and len(value) == 2):
         raise OptionError(
             f"nu must be specified by iid_nuisance_parameters, nominal_nuisance_parameters, "
             f"morphing_point, morphing_points or random_morphing_points, got {nu!r}."

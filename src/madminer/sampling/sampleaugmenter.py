@@ -419,6 +419,7 @@ class SampleAugmenter(DataAnalyzer):
         x = self.event_file.rows(sample.rows)
         columns = sample_columns(sample, x, points, with_score=with_score, by_nu=by_nu)
         joined = join_columns([columns], options.dtype, None)
+        del sample, x, columns  # a file may be written next, which takes memory
         return self._finished(kind, joined, options, log_message=log_message)
 
     def _ratio(
@@ -464,6 +465,7 @@ class SampleAugmenter(DataAnalyzer):
             for pair in pairs
         ]
         joined = join_columns(pieces, options.dtype, rng)
+        del halves, sample, rows, x, pieces  # a file may be written next, which takes memory
         return self._finished(kind, joined, options, individual_n_eff=individual_n_eff)
 
     def _finished(

@@ -1,4 +1,4 @@
-r"""From means over test events to verdicts.
+r"""From means over test events to verdicts, and what a polynomial of second degree finds beside.
 
 A check has one or more values that should not be further than a tolerance from what is expected.
 It
