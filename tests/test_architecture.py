@@ -43,4 +43,4 @@ def test_ways_are_short() -> None:
     for names in WAYS.values():
         modules = {getattr(find(name), "__module__", None) for name in names}
         assert 5 <= len(names) <= 9
-        assert len(modules) <= 8
+        assert len(modules) <= 7
