@@ -278,7 +278,7 @@ def _remove_left(folder: Path, stem: str, suffix: str) -> None:
             if (match := own.fullmatch(path.name)) is not None:
                 process, machine = match.groups()
                 is_old = time.time() - path.stat().st_mtime > STALE_SECONDS
-                if is_old or (machine == _machine() and not _is_running(int(process))):
+                if is_old or (machine == _machine() and not is_running(int(process))):
                     _remove(path)
 
 
@@ -291,7 +291,8 @@ def _machine() -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:6]
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number; on Windows it is taken for granted."""
     if os.name == "nt":  # where asking would end it
         return True
     try:

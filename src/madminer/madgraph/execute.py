@@ -159,17 +159,6 @@ def started(
                 guard.kill()  # it must not outlive the program, whose number others may get
 
 
-def is_running(number: int) -> bool:
-    """Whether there is a process of this number."""
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it belongs to another user
-        return True
-    return True
-
-
 def _wait(
     process: subprocess.Popen[bytes],
     log: Path,

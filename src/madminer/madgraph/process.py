@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from madminer.errors import MissingFileError, OutputError, SimulatorError
-from madminer.io.atomic import atomic_path, cleaned_up, output_errors
+from madminer.io.atomic import atomic_path, cleaned_up, is_running, output_errors
 from madminer.madgraph.cards import check_entries
-from madminer.madgraph.execute import call, is_running
+from madminer.madgraph.execute import call
 from madminer.madgraph.log import failure
 from madminer.madgraph.plan import Run, RunPlan
 from madminer.madgraph.program import find_madgraph, has_blanks
